@@ -1,0 +1,40 @@
+import type { Executor } from './executor.ts'
+
+export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
+
+/** A transaction of the library's own: what its user sees, and how the library's statements run in it. */
+export interface OpenTransaction<Tx> {
+  readonly tx: Tx
+  readonly executor: Executor
+}
+
+/**
+ * A database as the library needs it. `Tx` is the transaction object that its users hold; `Finds` says that it can
+ * load records by itself (an ORM's binding).
+ */
+export interface Database<in out Tx, Finds extends boolean = false> {
+  readonly finds: Finds
+  /** Connects if need be and tells which of the dialects this is. Called before any other member; cheap when repeated. */
+  open(): Promise<Dialect>
+  /** Autocommit, each statement on any connection. On SQLite it waits while a transaction is open on the handle. */
+  readonly executor: Executor
+  /** How many autocommit statements may usefully run at once (inserting chunks). */
+  readonly parallel: number
+  /**
+   * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back when it throws.
+   * Does not retry: see `transact`.
+   */
+  transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
+  /** Executor on the user's open transaction. Throws ConfigurationError where it can tell that none is open. */
+  join(tx: Tx): Executor
+  /** true: the same transaction run again may succeed (serialization failure, deadlock, lock time-out, busy). */
+  isTransient(error: unknown): boolean
+  /** true: a unique index refused the row. */
+  isUniqueViolation(error: unknown): boolean
+  /** Reads the chunks `from` (inclusive) to `to` (exclusive) of a file, in order, by the fastest way the driver has. */
+  readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
+  /** PostgreSQL: calls `wake` at each notification on `channel`, reconnecting by itself. Returns how to stop. */
+  listen?(channel: string, wake: () => void): Promise<() => Promise<void>>
+  /** Ends what the library itself opened; a pool or handle of the app's stays open. */
+  close(): Promise<void>
+}

@@ -1,0 +1,15 @@
+/** What crosses the bridge to a driver or an ORM: no Date, no boolean, no plain Uint8Array. */
+export type Parameter = null | number | bigint | string | Buffer
+
+export type Row = Readonly<Record<string, unknown>>
+
+export interface Result {
+  readonly rows: readonly Row[]
+  /** Rows changed by an insert, update or delete; 0 for a select. */
+  readonly affected: number
+}
+
+/** Sends one statement over whatever connection is at hand: a pool's, or the user's open transaction. */
+export interface Executor {
+  run(sql: string, parameters: readonly Parameter[]): Promise<Result>
+}

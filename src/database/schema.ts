@@ -1,0 +1,110 @@
+import type { Generated } from 'kysely'
+
+type BigIntColumn = string | number | bigint
+type Nullable<T> = T | null
+
+/** Rails' tables and ours, by the names the library's statements use; `TableNames` maps them to the real ones. */
+export interface Schema {
+  blobs: {
+    id: Generated<BigIntColumn>
+    key: string
+    filename: string
+    content_type: Nullable<string>
+    metadata: Nullable<string>
+    service_name: string
+    byte_size: BigIntColumn
+    checksum: Nullable<string>
+    created_at: string
+  }
+  attachments: {
+    id: Generated<BigIntColumn>
+    name: string
+    record_type: string
+    record_id: BigIntColumn
+    blob_id: BigIntColumn
+    created_at: string
+  }
+  variant_records: { id: Generated<BigIntColumn>; blob_id: BigIntColumn; variation_digest: string }
+  uploads: {
+    id: Generated<BigIntColumn>
+    uploadable_type: Nullable<string>
+    uploadable_id: Nullable<BigIntColumn>
+    attr_name: Nullable<string>
+    deleted_ids: Nullable<string>
+    clean_before: Nullable<number>
+    files: Nullable<string>
+    created_at: string
+    updated_at: string
+    token: Nullable<string>
+    origin_id: Nullable<BigIntColumn>
+    state: Generated<string>
+    replaces: Nullable<string>
+    attempts: Generated<number>
+    run_at: Generated<BigIntColumn>
+    lease_token: Nullable<string>
+    lease_until: Generated<BigIntColumn>
+    enqueued_at: Generated<BigIntColumn>
+    last_error: Nullable<string>
+  }
+  files: {
+    id: string
+    upload_token: Nullable<string>
+    position: number
+    filename: string
+    content_type: string
+    byte_size: BigIntColumn
+    checksum: Nullable<string>
+    metadata: Nullable<string>
+    state: string
+    service_name: Nullable<string>
+    blob_key: Nullable<string>
+    sent_filename: Nullable<string>
+    sent_size: Nullable<BigIntColumn>
+    sent_checksum: Nullable<string>
+    sent_type: Nullable<string>
+    uploaded_bytes: Generated<BigIntColumn>
+    last_error: Nullable<string>
+    expires_at: BigIntColumn
+    created_at: BigIntColumn
+  }
+  chunks: { file_id: string; position: number; data: Buffer }
+  jobs: {
+    id: string
+    name: string
+    arguments: string
+    key: Nullable<string>
+    state: Generated<string>
+    run_at: Generated<BigIntColumn>
+    attempts: Generated<number>
+    lease_token: Nullable<string>
+    lease_until: Generated<BigIntColumn>
+    last_error: Nullable<string>
+  }
+  workers: { id: string; started_at: BigIntColumn; seen_at: BigIntColumn; knows: string }
+  locks: { slot: number; version: Generated<BigIntColumn> }
+}
+
+export type TableNames = Readonly<Record<keyof Schema, string>>
+
+export interface TableOptions {
+  /** Of our own tables; default 'activestorage_delayed_'. Rails' and the gem's keep their names. */
+  readonly prefix?: string
+  /** PostgreSQL: the schema of our own tables; default: the connection's search path. */
+  readonly schema?: string
+}
+
+/** The real names. Rails' three and the gem's one are fixed, because a Rails app may share them. */
+export function tableNames({ prefix = 'activestorage_delayed_', schema }: TableOptions = {}): TableNames {
+  const own = (name: string): string => `${schema === undefined ? '' : `${schema}.`}${prefix}${name}`
+  return {
+    blobs: 'active_storage_blobs',
+    attachments: 'active_storage_attachments',
+    variant_records: 'active_storage_variant_records',
+    uploads: 'activestorage_delayed_uploads',
+    files: own('files'),
+    chunks: own('chunks'),
+    jobs: own('jobs'),
+    workers: own('workers'),
+    locks: own('locks'),
+  }
+}

@@ -1,0 +1,112 @@
+import {
+  Kysely,
+  MysqlAdapter,
+  MysqlIntrospector,
+  MysqlQueryCompiler,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  SqliteAdapter,
+  SqliteIntrospector,
+  SqliteQueryCompiler,
+  type CompiledQuery,
+  type DatabaseConnection,
+  type Driver,
+  type QueryResult,
+  type TableNode,
+} from 'kysely'
+import type { Dialect } from './database.ts'
+import type { Executor, Parameter } from './executor.ts'
+import type { Schema, TableNames } from './schema.ts'
+
+/** Kysely over one executor: every statement of the library is written against this. */
+export interface Session {
+  readonly dialect: Dialect
+  readonly db: Kysely<Schema>
+  readonly executor: Executor
+  readonly tables: TableNames
+}
+
+/** One base class for each compiler, so that `from('files')` names the table the app configured. */
+function compilers(tables: TableNames) {
+  const real = (node: TableNode): string | undefined => tables[node.table.identifier.name as keyof TableNames]
+  const quoted = (name: string, quote: string): string =>
+    name
+      .split('.')
+      .map((part) => quote + part.replaceAll(quote, quote + quote) + quote)
+      .join('.')
+  return {
+    postgres: class extends PostgresQueryCompiler {
+      protected override visitTable(node: TableNode): void {
+        const name = real(node)
+        if (name === undefined) super.visitTable(node)
+        else this.append(quoted(name, '"'))
+      }
+    },
+    mysql: class extends MysqlQueryCompiler {
+      protected override visitTable(node: TableNode): void {
+        const name = real(node)
+        if (name === undefined) super.visitTable(node)
+        else this.append(quoted(name, '`'))
+      }
+    },
+    sqlite: class extends SqliteQueryCompiler {
+      protected override visitTable(node: TableNode): void {
+        const name = real(node)
+        if (name === undefined) super.visitTable(node)
+        else this.append(quoted(name, '"'))
+      }
+    },
+  }
+}
+
+function connection(executor: Executor): DatabaseConnection {
+  return {
+    async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+      const { rows, affected } = await executor.run(query.sql, query.parameters as Parameter[])
+      return { rows: rows as R[], numAffectedRows: BigInt(affected) }
+    },
+    // oxlint-disable-next-line require-yield
+    async *streamQuery(): AsyncIterableIterator<never> {
+      throw new Error('The bridge reads chunk by chunk; it does not stream queries.')
+    },
+  }
+}
+
+/** Makes sessions of one database: over its pool, or over any open transaction. */
+export function sessions(dialect: Dialect, tables: TableNames): (executor: Executor) => Session {
+  const family = dialect === 'mariadb' ? 'mysql' : dialect
+  const Compiler = compilers(tables)[family]
+  const unsupported = (): Promise<never> =>
+    Promise.reject(new Error('A session has no transactions of its own: its executor is in one, or is autocommit.'))
+  return (executor) => {
+    const driver: Driver = {
+      init: () => Promise.resolve(),
+      destroy: () => Promise.resolve(),
+      acquireConnection: () => Promise.resolve(connection(executor)),
+      releaseConnection: () => Promise.resolve(),
+      beginTransaction: unsupported,
+      commitTransaction: unsupported,
+      rollbackTransaction: unsupported,
+    }
+    const db = new Kysely<Schema>({
+      dialect: {
+        createDriver: () => driver,
+        createQueryCompiler: () => new Compiler(),
+        createAdapter: () =>
+          family === 'postgres'
+            ? new PostgresAdapter()
+            : family === 'mysql'
+              ? new MysqlAdapter()
+              : new SqliteAdapter(),
+        createIntrospector: (kysely) =>
+          family === 'postgres'
+            ? new PostgresIntrospector(kysely)
+            : family === 'mysql'
+              ? new MysqlIntrospector(kysely)
+              : new SqliteIntrospector(kysely),
+      },
+    })
+    return { dialect, db, executor, tables }
+  }
+}
