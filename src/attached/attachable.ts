@@ -1,0 +1,152 @@
+import { createReadStream } from 'node:fs'
+import { basename } from 'node:path'
+import { Readable } from 'node:stream'
+import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import type { IncomingFile } from '../staging/stage.ts'
+import { StagedFile } from './staged-file.ts'
+import type { StoredBlob } from './values.ts'
+
+export type Source = Uint8Array | ReadableStream<Uint8Array> | Readable | AsyncIterable<Uint8Array>
+
+/** What multer hands over (memory or disk storage). */
+export interface MulterFile {
+  originalname: string
+  mimetype: string
+  size: number
+  buffer?: Uint8Array
+  path?: string
+}
+export interface FormidableFile {
+  filepath: string
+  originalFilename: string | null
+  mimetype: string | null
+  size: number
+}
+export interface FastifyFile {
+  type: 'file'
+  filename: string
+  mimetype: string
+  file: Readable
+}
+
+/** What can be attached. A string is a signed id, of a staged file or of a blob. */
+export type Attachable =
+  | File
+  | Blob
+  | { readonly io: Source; readonly filename: string; readonly contentType?: string }
+  | { readonly path: string; readonly filename?: string; readonly contentType?: string }
+  | MulterFile
+  | FormidableFile
+  | FastifyFile
+  | StagedFile
+  | StoredBlob
+  | string
+export type Blank = null | undefined
+export type OneInput = Attachable | Blank
+
+/** Changes of a has-many. Forms may name them in snake_case. */
+export interface ManyChanges {
+  readonly files?: readonly (Attachable | Blank)[] | Attachable | Blank
+  /** Ids of attachments to remove. */
+  readonly deletedIds?: readonly (bigint | number | string)[]
+  /** Removes what was attached before, when the first new file is attached. */
+  readonly cleanBefore?: boolean
+}
+export type ManyInput = Attachable | Blank | readonly (Attachable | Blank)[] | ManyChanges
+
+/** An attachable, told apart. */
+export type Input =
+  | { readonly kind: 'bytes'; readonly file: IncomingFile }
+  | { readonly kind: 'signed'; readonly signedId: string }
+
+/** null: no file (`''`, a nameless empty File, null, undefined). Throws InvalidInputError on what is none. */
+export function readAttachable(input: unknown, details: ErrorDetails): Input | null {
+  if (input === null || input === undefined || input === '') return null
+  if (typeof input === 'string') {
+    if (!input.includes('--'))
+      throw new InvalidInputError(
+        `${JSON.stringify(input.slice(0, 80))} is no signed id. To attach a file from disk, pass { path: … }.`,
+        { details },
+      )
+    return { kind: 'signed', signedId: input }
+  }
+  if (input instanceof StagedFile) return { kind: 'signed', signedId: input.signedId }
+  if (input instanceof Blob) return fromBlob(input)
+  if (typeof input === 'object') {
+    const found = fromObject(input as Record<string, unknown>, details)
+    if (found !== null) return found
+  }
+  throw new InvalidInputError(
+    `${input instanceof Uint8Array ? 'Bytes have no name: pass { io: bytes, filename }' : `A ${typeof input} is no file`}. Attachable are a File, { io, filename }, { path }, a file of multer, formidable or Fastify, a staged file, a blob, or a signed id.`,
+    { details },
+  )
+}
+
+function bytes(filename: string, declaredType: string | null | undefined, open: () => AsyncIterable<Uint8Array>): Input {
+  return { kind: 'bytes', file: { filename, declaredType: declaredType ?? undefined, open } }
+}
+
+function fromBlob(blob: Blob): Input | null {
+  const filename = blob instanceof File ? blob.name : ''
+  if (filename === '' && blob.size === 0) return null
+  // Not blob.stream(): it holds far more in memory than what is read.
+  const slices = async function* (): AsyncGenerator<Uint8Array> {
+    for (let start = 0; start < blob.size; start += 1 << 20)
+      yield new Uint8Array(await blob.slice(start, start + (1 << 20)).arrayBuffer())
+  }
+  return bytes(filename === '' ? 'file' : filename, blob.type, slices)
+}
+
+function fromObject(input: Record<string, unknown>, details: ErrorDetails): Input | null {
+  const text = (name: string): string | undefined => (typeof input[name] === 'string' ? input[name] : undefined)
+  if (typeof input['signedId'] === 'string') return { kind: 'signed', signedId: input['signedId'] }
+  if ('io' in input) {
+    const filename = text('filename')
+    if (filename === undefined) throw new InvalidInputError('{ io } needs a filename beside it.', { details })
+    return bytes(filename, text('contentType'), source(input['io'], { ...details, filename }))
+  }
+  const original = text('originalname')
+  if (original !== undefined) {
+    const path = text('path')
+    if (input['buffer'] instanceof Uint8Array) return bytes(original, text('mimetype'), source(input['buffer'], details))
+    if (path !== undefined) return bytes(original, text('mimetype'), () => createReadStream(path))
+  }
+  const filepath = text('filepath')
+  if (filepath !== undefined)
+    return bytes(text('originalFilename') ?? basename(filepath), text('mimetype'), () => createReadStream(filepath))
+  if (input['type'] === 'file' && input['file'] instanceof Readable) {
+    const filename = text('filename') ?? 'file'
+    return bytes(filename, text('mimetype'), source(input['file'], { ...details, filename }))
+  }
+  const path = text('path')
+  if (path !== undefined && !('mimetype' in input))
+    return bytes(text('filename') ?? basename(path), text('contentType'), () => createReadStream(path))
+  return null
+}
+
+const consumed = new WeakSet<object>()
+
+/** Streams can be read once. One that was read before would be stored as an empty file; it is an error instead. */
+function source(io: unknown, details: ErrorDetails): () => AsyncIterable<Uint8Array> {
+  if (io instanceof Uint8Array) return () => whole(io)
+  if (typeof io !== 'object' || io === null || !(Symbol.asyncIterator in io))
+    throw new InvalidInputError(
+      `io is ${typeof io === 'object' ? 'an object without bytes' : `a ${typeof io}`}: pass a Uint8Array, a Node stream or a web ReadableStream.`,
+      { details },
+    )
+  const used =
+    consumed.has(io) ||
+    (io instanceof Readable && (io.readableDidRead || io.readableEnded || io.destroyed)) ||
+    (io instanceof ReadableStream && io.locked)
+  if (used)
+    throw new InvalidInputError(
+      `${details.filename ?? 'The stream'} was read before: a stream can be handed over once. Stage it and use the staged file, or open it again.`,
+      { details },
+    )
+  consumed.add(io)
+  return () => io as AsyncIterable<Uint8Array>
+}
+
+async function* whole(data: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield data
+}

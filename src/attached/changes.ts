@@ -1,0 +1,81 @@
+import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+
+/** A has-one's or has-many's input in one form. */
+export interface Changes {
+  readonly files: readonly unknown[]
+  readonly deletedIds: readonly string[]
+  readonly cleanBefore: boolean
+}
+
+const names = new Map([
+  ['files', 'files'],
+  ['deletedIds', 'deletedIds'],
+  ['deleted_ids', 'deletedIds'],
+  ['cleanBefore', 'cleanBefore'],
+  ['clean_before', 'cleanBefore'],
+])
+
+/**
+ * Reads a single file, a list, or `{ files, deletedIds, cleanBefore }` in camelCase or a form's snake_case. A has-one
+ * takes the last file of what comes and ignores the other two, as the gem does.
+ */
+export function readChanges(input: unknown, kind: 'one' | 'many', details: ErrorDetails): Changes {
+  const { files, deletedIds, cleanBefore } = isChanges(input) ? fromChanges(input, details) : { files: input, deletedIds: [], cleanBefore: false }
+  const list = Array.isArray(files) ? files : isIndexed(files) ? Object.values(files) : [files]
+  return kind === 'one' ? { files: list, deletedIds: [], cleanBefore: false } : { files: list, deletedIds, cleanBefore }
+}
+
+function isChanges(input: unknown): input is Record<string, unknown> {
+  if (typeof input !== 'object' || input === null || Array.isArray(input) || input instanceof Blob) return false
+  const keys = Object.keys(input)
+  return keys.length > 0 && keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
+}
+
+/** A form's `files[0]`, `files[1]`. */
+function isIndexed(files: unknown): files is Record<string, unknown> {
+  return (
+    typeof files === 'object' &&
+    files !== null &&
+    !(files instanceof Blob) &&
+    Object.keys(files).length > 0 &&
+    Object.keys(files).every((key) => /^\d+$/.test(key))
+  )
+}
+
+function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
+  const read: Record<string, unknown> = {}
+  for (const [key, value] of Object.entries(input)) {
+    const name = names.get(key)
+    if (name === undefined)
+      throw new InvalidInputError(`Unknown key '${key}' beside files, deletedIds and cleanBefore.`, { details })
+    read[name] = value
+  }
+  return {
+    files: read['files'],
+    deletedIds: readIds(read['deletedIds'], details),
+    cleanBefore: readBoolean(read['cleanBefore'], details),
+  }
+}
+
+/** Blanks of a form are skipped; anything that is no whole number is an error, never a cast. */
+function readIds(input: unknown, details: ErrorDetails): string[] {
+  if (input === undefined || input === null || input === '') return []
+  const list: readonly unknown[] = Array.isArray(input) ? input : String(input).split(',')
+  return list.flatMap((id) => {
+    if (id === '' || id === null || id === undefined) return []
+    const text = String(id).trim()
+    if ((typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') || !/^\d{1,19}$/.test(text) || BigInt(text) >= 2n ** 63n)
+      throw new InvalidInputError(`deletedIds holds ${JSON.stringify(String(id).slice(0, 50))}, which is no attachment id.`, { details })
+    return [String(BigInt(text))]
+  })
+}
+
+function readBoolean(input: unknown, details: ErrorDetails): boolean {
+  const value = Array.isArray(input) ? (input as unknown[]).at(-1) : input
+  if (value === undefined || value === null || value === '' || value === false) return false
+  if (value === true) return true
+  const text = String(value).toLowerCase()
+  if (['1', 'true', 'on', 't', 'yes'].includes(text)) return true
+  if (['0', 'false', 'off', 'f', 'no'].includes(text)) return false
+  throw new InvalidInputError(`cleanBefore is ${JSON.stringify(text.slice(0, 50))}: give true or false.`, { details })
+}

@@ -1,0 +1,188 @@
+import type { StoredBlob } from './values.ts'
+import type { Lane } from '../attachments/lane.ts'
+import type { AttachmentRow } from '../attachments/attachment-rows.ts'
+import { purgeBlob } from '../attachments/purge.ts'
+import { deleteAttachments } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import type { BlobRow } from '../blobs/blob-rows.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import { discardUpload, retryUpload } from '../delayed/person.ts'
+import type { UploadRow } from '../delayed/upload-rows.ts'
+import { ConfigurationError } from '../errors.ts'
+import { insertJob } from '../jobs/job-rows.ts'
+import type { MessageVerifier } from '../rails/message-verifier.ts'
+import type { Service } from '../services/service.ts'
+import { readStaged } from '../staging/chunks.ts'
+import type { FileRow } from '../staging/file-rows.ts'
+import { readable, type Attachment, type DelayedFile, type DelayedUpload } from './values.ts'
+
+/** What the handles of a record need; one for each storage. */
+export interface AttachedContext {
+  store(): Promise<Store>
+  readonly services: Readonly<Record<string, Service>>
+  readonly verifier: MessageVerifier
+  kindOf(lane: Lane): 'one' | 'many'
+  /** Jobs may be due: an in-process worker looks at once. */
+  wake(): void
+}
+
+export const PURPOSE = { blob: 'blob_id', staged: 'activestorage_delayed_file', upload: 'activestorage_delayed_upload' } as const
+
+function serviceOf(context: AttachedContext, name: string): Service {
+  const service = context.services[name]
+  if (service === undefined)
+    throw new ConfigurationError(`The blob is in the service '${name}', which is not among the configured ones.`)
+  return service
+}
+
+function parseMetadata(text: string | null): Record<string, unknown> {
+  if (text === null || text === '') return {}
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
+/** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
+export function signBlob(context: AttachedContext, id: string): string {
+  return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob })
+}
+
+export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
+  const read = async function* (options: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
+    yield* await serviceOf(context, row.serviceName).download(row.key, options)
+  }
+  const base = {
+    id: row.id,
+    key: row.key,
+    filename: row.filename,
+    contentType: row.contentType ?? 'application/octet-stream',
+    byteSize: row.byteSize,
+    checksum: row.checksum ?? '',
+    serviceName: row.serviceName,
+    metadata: parseMetadata(row.metadata),
+    createdAt: row.createdAt,
+  }
+  return {
+    ...base,
+    ...readable(row.filename, read),
+    get signedId() {
+      return signBlob(context, row.id)
+    },
+    async purge() {
+      const store = await context.store()
+      await store.transact((session) => purgeBlob(session, row.id))
+      context.wake()
+    },
+    async purgeLater() {
+      await insertJob((await context.store()).session, 'purge', { blob: row.id })
+      context.wake()
+    },
+    toJSON: () => ({ ...base }),
+  }
+}
+
+export function attachmentValue(context: AttachedContext, row: AttachmentRow, session: Session | null): Attachment {
+  const blob = blobValue(context, row.blob)
+  const base = {
+    id: row.attachmentId,
+    state: 'attached' as const,
+    name: row.name,
+    record: { type: row.type, id: row.id },
+    filename: blob.filename,
+    contentType: blob.contentType,
+    byteSize: blob.byteSize,
+    checksum: blob.checksum,
+    createdAt: row.createdAt,
+  }
+  const remove = async (purge: 'now' | 'later' | 'no'): Promise<void> => {
+    const store = await context.store()
+    const run = async (tx: Session): Promise<void> => {
+      await lockLanes(tx, [row])
+      const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], purge === 'later')
+      if (purge === 'now' && gone.length > 0) await purgeBlob(tx, row.blob.id)
+    }
+    await (session === null ? store.transact(run) : run(session))
+    context.wake()
+  }
+  return {
+    ...base,
+    blob,
+    download: blob.download,
+    stream: blob.stream,
+    open: blob.open,
+    get signedId() {
+      return blob.signedId
+    },
+    detach: () => remove('no'),
+    purge: () => remove('now'),
+    purgeLater: () => remove('later'),
+    toJSON: () => base,
+  }
+}
+
+function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
+  const state = row.state === 'staged' ? (upload.state === 'running' ? 'uploading' : 'staged') : row.state === 'failed' ? 'failed' : 'attached'
+  const base = {
+    id: row.id,
+    filename: row.filename,
+    contentType: row.contentType,
+    byteSize: row.byteSize,
+    checksum: row.checksum,
+    state,
+    uploadedBytes: row.state === 'attached' || row.state === 'told' ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
+    lastError: row.lastError,
+  } as const
+  const read = async function* ({ range, signal }: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
+    const [start, end] = range ?? [0, row.byteSize - 1]
+    let position = 0
+    for await (const chunk of readStaged(await context.store(), row, signal)) {
+      const from = Math.max(0, start - position)
+      const to = Math.min(chunk.length, end + 1 - position)
+      if (from < to) yield chunk.subarray(from, to)
+      position += chunk.length
+      if (position > end) return
+    }
+  }
+  return { ...base, ...readable(row.filename, read), toJSON: () => base }
+}
+
+export function uploadValue(
+  context: AttachedContext,
+  row: UploadRow,
+  files: readonly FileRow[],
+  session: Session | null,
+): DelayedUpload {
+  const shown = files.filter((file) => file.state !== 'dropped').map((file) => fileValue(context, row, file))
+  const { type, id, name } = row.lane
+  const base = {
+    id: row.token,
+    record: { type, id },
+    name,
+    state: row.state === 'attached' ? ('running' as const) : row.state,
+    attempts: row.attempts,
+    runAt: new Date(row.runAt),
+    lastError: row.lastError,
+    cleanBefore: row.cleanBefore,
+    createdAt: row.createdAt,
+  }
+  return {
+    ...base,
+    files: shown,
+    get signedId() {
+      return context.verifier.generate(row.token, { purpose: PURPOSE.upload })
+    },
+    async retry() {
+      await retryUpload(await context.store(), context.kindOf, row.token)
+      context.wake()
+    },
+    async discard() {
+      await discardUpload(await context.store(), session, row.token)
+      context.wake()
+    },
+    toJSON: () => ({ ...base, files: shown.map((file) => file.toJSON()) }),
+  }
+}

@@ -1,0 +1,135 @@
+import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
+import type { Transformation } from '../representations/image-processor.ts'
+import { checkTransformation } from '../representations/image-processor.ts'
+import { parseSize, type Size } from '../units.ts'
+import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
+
+type Awaitable<T> = T | PromiseLike<T>
+
+/** A file as hooks see it. */
+export interface HookFile {
+  readonly filename: string
+  readonly contentType: string
+  /** Bytes. */
+  readonly byteSize: number
+  /** null: not chosen yet. */
+  readonly key: string | null
+  readonly attachment: Attachment | null
+}
+
+export interface HookContext {
+  readonly upload: DelayedUpload
+  /** Counts from 1. */
+  readonly attempt: number
+  /** null: no further attempt. */
+  readonly retryAt: Date | null
+}
+
+/** Options of an attachment; the gem's, and those that every app needs. */
+export interface AttachedOptions<R> {
+  /** Neither attached, pending nor failed-and-kept is an AttachmentRequiredError. Default false. */
+  readonly required?: boolean
+  /** Content types, identified from the bytes, such as 'image/png' or 'image/*'. Default: all. */
+  readonly accept?: readonly `${string}/${string}`[]
+  /** Default: `staging.maxSize`, else no limit. */
+  readonly maxSize?: Size
+  /** One of `services`; the default one when absent. */
+  readonly service?: string
+  /** Comes before every object key, with `/`: a folder, or one per tenant. */
+  readonly keyPrefix?: string | ((record: R) => string)
+  /** true: key and filename are `{id}-{name}-{seconds}.{ext}`, the gem's default rule; a function: what it returns. Always made safe and unique. */
+  readonly useFilename?: boolean | ((record: R, filename: string) => Awaitable<string>)
+  /** Done once, before the upload; the original is not kept (the gem's `variant_info`). Needs `images`. */
+  readonly variantInfo?: Transformation
+  /** After each file was attached; at least once each. What it throws is reported and told again, and undoes nothing. */
+  readonly afterUpload?: (record: R, file: HookFile, context: HookContext) => Awaitable<void>
+  /** After all files of a submission were attached; at least once. */
+  readonly afterUploadAll?: (record: R, context: HookContext) => Awaitable<void>
+  /** After each failed attempt of a file. */
+  readonly errorUpload?: (record: R, error: ActiveStorageError, file: HookFile, context: HookContext) => Awaitable<void>
+}
+
+export interface HasManyOptions<R> extends AttachedOptions<R> {
+  /** Attached, pending and new ones together. Default: no limit. */
+  readonly maxFiles?: number
+}
+
+declare const recordType: unique symbol
+
+/** What constraints name: nothing but the kind, so that an inline definition keeps what was inferred for it. */
+export interface Attached<in R> {
+  readonly kind: 'one' | 'many'
+  readonly [recordType]: (record: R) => void
+}
+export interface HasOneAttached<in R> extends Attached<R> {
+  readonly kind: 'one'
+}
+export interface HasManyAttached<in R> extends Attached<R> {
+  readonly kind: 'many'
+}
+
+/** `{ … } satisfies Attachments<User>` types all hooks at once. */
+export type Attachments<R> = Readonly<Record<string, Attached<R>>>
+export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'many' }>>
+export type Models = Readonly<Record<string, AnyAttachments>>
+
+type AttachmentRecord<A> = A extends { readonly [recordType]: (record: infer R) => void } ? (r: R) => void : never
+/** The intersection of what the hooks of one model ask of its record. */
+export type RecordOf<D> = [AttachmentRecord<D[keyof D]>] extends [(record: infer R) => void] ? R : never
+export type NeedsRecord<M> = { [N in keyof M]: RecordRef extends RecordOf<M[N]> ? never : N }[keyof M]
+
+/** The options behind a definition: plain data in a WeakMap, so that the definition itself stays opaque. */
+export type AnyOptions = HasManyOptions<never>
+const options = new WeakMap<object, AnyOptions>()
+
+const shared = [
+  'required',
+  'accept',
+  'maxSize',
+  'service',
+  'keyPrefix',
+  'useFilename',
+  'variantInfo',
+  'afterUpload',
+  'afterUploadAll',
+  'errorUpload',
+]
+
+/**
+ * One file of a record, as Rails' `has_one_attached` with the gem's `delayed_attach`.
+ * Throws ConfigurationError on an unknown or malformed option.
+ *
+ * @example
+ * const userAttachments = { photo: hasOneAttached({ required: true, maxSize: '10 MB' }) }
+ */
+export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): HasOneAttached<R> {
+  return define('one', 'hasOneAttached', given as AnyOptions, shared) as HasOneAttached<R>
+}
+
+/** Many files of a record, as Rails' `has_many_attached` with the gem's `delayed_attach`. */
+export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): HasManyAttached<R> {
+  return define('many', 'hasManyAttached', given as AnyOptions, [...shared, 'maxFiles']) as HasManyAttached<R>
+}
+
+/** null: not made by hasOneAttached or hasManyAttached. */
+export function optionsOf(definition: object): AnyOptions | null {
+  return options.get(definition) ?? null
+}
+
+function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed: readonly string[]): object {
+  const wrong = (text: string): ConfigurationError => new ConfigurationError(`${maker}: ${text}`)
+  if (typeof given !== 'object' || given === null) throw wrong('its options must be an object.')
+  for (const name of Object.keys(given))
+    if (!allowed.includes(name)) throw wrong(`unknown option '${name}'. It knows ${allowed.join(', ')}.`)
+  for (const hook of ['afterUpload', 'afterUploadAll', 'errorUpload'] as const)
+    if (given[hook] !== undefined && typeof given[hook] !== 'function') throw wrong(`${hook} must be a function.`)
+  if (given.maxSize !== undefined) parseSize(given.maxSize, `maxSize of ${maker}`)
+  if (given.maxFiles !== undefined && !(Number.isInteger(given.maxFiles) && given.maxFiles > 0))
+    throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
+  if (given.accept !== undefined && !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type)))))
+    throw wrong(`accept must be a list of content types such as 'image/png' or 'image/*'.`)
+  if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
+  const definition = Object.freeze({ kind })
+  options.set(definition, { ...given })
+  return definition
+}

@@ -1,0 +1,36 @@
+import type { FileRow } from '../staging/file-rows.ts'
+
+/** A file that waits in the database to be linked. A class with a public constructor, so that schema libraries can name it. */
+export class StagedFile {
+  /** In a hidden form field it is the file: it survives a failed validation and a form shown again. */
+  readonly signedId: string
+  readonly filename: string
+  readonly contentType: string
+  /** Bytes. */
+  readonly byteSize: number
+  /** Base64 MD5. */
+  readonly checksum: string
+  readonly expiresAt: Date
+  readonly #discard: () => Promise<void>
+
+  /** @internal */
+  constructor(row: FileRow, signedId: string, discard: () => Promise<void>) {
+    this.signedId = signedId
+    this.filename = row.filename
+    this.contentType = row.contentType
+    this.byteSize = row.byteSize
+    this.checksum = row.checksum
+    this.expiresAt = new Date(row.expiresAt)
+    this.#discard = discard
+  }
+
+  /** Gives the file up, unless it was submitted meanwhile. */
+  discard(): Promise<void> {
+    return this.#discard()
+  }
+
+  toJSON(): Record<string, unknown> {
+    const { signedId, filename, contentType, byteSize, checksum, expiresAt } = this
+    return { signedId, filename, contentType, byteSize, checksum, expiresAt }
+  }
+}

@@ -1,0 +1,132 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createWriteStream } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+
+export interface RecordRef {
+  readonly type: string
+  readonly id: string
+}
+
+interface Stored {
+  readonly id: string
+  readonly filename: string
+  readonly contentType: string
+  /** Bytes. */
+  readonly byteSize: number
+  /** Base64 MD5. */
+  readonly checksum: string
+  toJSON(): Record<string, unknown>
+}
+
+export interface StreamOptions {
+  /** Inclusive byte positions. */
+  readonly range?: readonly [start: number, end: number]
+  readonly signal?: AbortSignal
+}
+
+export interface ReadableFile {
+  /** All bytes in memory. Throws FileNotFoundError. */
+  download(): Promise<Buffer>
+  stream(options?: StreamOptions): ReadableStream<Uint8Array>
+  /** A temporary file, removed when `use` has returned. */
+  open<T>(use: (path: string) => T | PromiseLike<T>): Promise<T>
+}
+
+/** Rails' ActiveStorage::Blob; not called `Blob`, which every TypeScript file already has. */
+export interface StoredBlob extends Stored, ReadableFile {
+  readonly key: string
+  readonly serviceName: string
+  readonly metadata: Readonly<Record<string, unknown>>
+  readonly createdAt: Date
+  readonly signedId: string
+  /** Removes row and object, unless something still uses it. */
+  purge(): Promise<void>
+  purgeLater(): Promise<void>
+}
+
+export interface Attachment extends Stored, ReadableFile {
+  readonly state: 'attached'
+  readonly name: string
+  readonly record: RecordRef
+  readonly blob: StoredBlob
+  readonly createdAt: Date
+  /** The blob's. */
+  readonly signedId: string
+  /** Removes the attachment, keeps the blob. */
+  detach(): Promise<void>
+  purge(): Promise<void>
+  purgeLater(): Promise<void>
+}
+
+/** A file that is not attached yet, or failed. Its bytes can be read from the database. */
+export interface DelayedFile extends Stored, ReadableFile {
+  /** 'uploading': staged in a running upload. */
+  readonly state: 'staged' | 'uploading' | 'attached' | 'failed'
+  /** Bytes the service took so far in this attempt. */
+  readonly uploadedBytes: number
+  readonly lastError: string | null
+}
+
+/** One submission of files on its way. One that is attached, with only its hooks left, is not listed. */
+export interface DelayedUpload {
+  readonly id: string
+  readonly signedId: string
+  readonly record: RecordRef
+  readonly name: string
+  readonly state: 'pending' | 'running' | 'failed'
+  readonly attempts: number
+  /** When it is due next. */
+  readonly runAt: Date
+  readonly lastError: string | null
+  readonly files: readonly DelayedFile[]
+  readonly cleanBefore: boolean
+  readonly createdAt: Date
+  /** A new submission of the files that failed. */
+  retry(): Promise<void>
+  /** Gives it up and deletes its bytes. */
+  discard(): Promise<void>
+  toJSON(): Record<string, unknown>
+}
+
+/** The three ways to read, over one source of bytes. */
+export function readable(
+  filename: string,
+  read: (options?: StreamOptions) => AsyncIterable<Uint8Array>,
+): ReadableFile {
+  return {
+    async download() {
+      const chunks: Uint8Array[] = []
+      for await (const chunk of read()) chunks.push(chunk)
+      return Buffer.concat(chunks)
+    },
+    stream(options) {
+      const source = read(options)[Symbol.asyncIterator]()
+      return new ReadableStream<Uint8Array>(
+        {
+          async pull(controller) {
+            const { done, value } = await source.next()
+            if (done === true) controller.close()
+            else controller.enqueue(value)
+          },
+          async cancel() {
+            await source.return?.()
+          },
+        },
+        { highWaterMark: 0 },
+      )
+    },
+    async open(use) {
+      const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
+      try {
+        const path = join(folder, filename.replaceAll(/[^\w.-]+/g, '_').slice(-100).replace(/^\.+/, '') || 'file')
+        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path))
+        return await use(path)
+      } finally {
+        await rm(folder, { recursive: true, force: true })
+      }
+    },
+  }
+}

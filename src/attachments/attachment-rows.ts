@@ -1,0 +1,149 @@
+import { blobColumns, blobOf, railsTime, type BlobRow, type SelectedBlob } from '../blobs/blob-rows.ts'
+import { asText, railsNow } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import type { RecordIdType } from '../database/store.ts'
+import { insertJob } from '../jobs/job-rows.ts'
+import { boundId, type Lane } from './lane.ts'
+
+/** A row of active_storage_attachments with its blob's, ids as text. */
+export interface AttachmentRow extends Lane {
+  readonly attachmentId: string
+  readonly createdAt: Date
+  readonly blob: BlobRow
+}
+
+interface Selected extends SelectedBlob {
+  readonly attachment_id: string
+  readonly attachment_name: string
+  readonly attachment_type: string
+  readonly attachment_record: string
+  readonly attachment_created_at: string
+}
+
+function joined(session: Session) {
+  return session.db
+    .selectFrom('attachments as a')
+    .innerJoin('blobs as b', 'b.id', 'a.blob_id')
+    .select([
+      asText(session.dialect, 'a.id').as('attachment_id'),
+      'a.name as attachment_name',
+      'a.record_type as attachment_type',
+      asText(session.dialect, 'a.record_id').as('attachment_record'),
+      asText(session.dialect, 'a.created_at').as('attachment_created_at'),
+    ])
+    .select(blobColumns(session.dialect, 'b'))
+}
+
+const rowOf = (row: Selected): AttachmentRow => ({
+  attachmentId: row.attachment_id,
+  type: row.attachment_type,
+  id: row.attachment_record,
+  name: row.attachment_name,
+  createdAt: railsTime(row.attachment_created_at),
+  blob: blobOf(row),
+})
+
+/** The attachments of many records of one model, oldest first. One statement for any number of them. */
+export async function attachmentsOf(
+  session: Session,
+  kind: RecordIdType,
+  type: string,
+  ids: readonly string[],
+  name?: string,
+): Promise<AttachmentRow[]> {
+  if (ids.length === 0) return []
+  let query = joined(session)
+    .where('a.record_type', '=', type)
+    .where(
+      'a.record_id',
+      'in',
+      ids.map((id) => boundId(id, kind)),
+    )
+  if (name !== undefined) query = query.where('a.name', '=', name)
+  const rows = await query.orderBy('a.id').execute()
+  return (rows as Selected[]).map(rowOf)
+}
+
+/**
+ * Ids of what is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a
+ * plain one would answer from a snapshot older than the lock.
+ */
+export async function lockAttachmentIds(session: Session, kind: RecordIdType, lane: Lane): Promise<string[]> {
+  let query = session.db
+    .selectFrom('attachments as a')
+    .select(asText(session.dialect, 'a.id').as('attachment_id'))
+    .where('a.record_type', '=', lane.type)
+    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.name', '=', lane.name)
+    .orderBy('a.id')
+  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  return (await query.execute()).map((row) => row.attachment_id)
+}
+
+/** Attaches a blob; null when it is attached there already. The lane is locked. */
+export async function insertAttachment(
+  session: Session,
+  kind: RecordIdType,
+  lane: Lane,
+  blobId: string,
+): Promise<AttachmentRow | null> {
+  const find = () =>
+    joined(session)
+      .where('a.record_type', '=', lane.type)
+      .where('a.record_id', '=', boundId(lane.id, kind))
+      .where('a.name', '=', lane.name)
+      .where('a.blob_id', '=', BigInt(blobId))
+      .executeTakeFirst()
+  if ((await find()) !== undefined) return null
+  await session.db
+    .insertInto('attachments')
+    .values({
+      name: lane.name,
+      record_type: lane.type,
+      record_id: boundId(lane.id, kind),
+      blob_id: BigInt(blobId),
+      created_at: railsNow(session.dialect),
+    })
+    .execute()
+  const row = await find()
+  if (row === undefined) throw new Error(`The attachment of blob ${blobId} was inserted and is not there.`)
+  return rowOf(row as Selected)
+}
+
+/**
+ * Removes attachments of the lane by id (those not of the lane are left alone) and returns the ids that went. With
+ * `purge`, their blobs are purged after the commit by a job written here.
+ */
+export async function deleteAttachments(
+  session: Session,
+  kind: RecordIdType,
+  lane: Lane,
+  ids: readonly string[],
+  purge: boolean,
+): Promise<string[]> {
+  if (ids.length === 0) return []
+  let query = session.db
+    .selectFrom('attachments as a')
+    .select([asText(session.dialect, 'a.id').as('attachment_id'), asText(session.dialect, 'a.blob_id').as('blob')])
+    .where('a.record_type', '=', lane.type)
+    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.name', '=', lane.name)
+    .where(
+      'a.id',
+      'in',
+      ids.map((id) => BigInt(id)),
+    )
+  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  const rows = await query.execute()
+  if (rows.length === 0) return []
+  await session.db
+    .deleteFrom('attachments')
+    .where(
+      'id',
+      'in',
+      rows.map((row) => BigInt(row.attachment_id)),
+    )
+    .execute()
+  if (purge) for (const row of rows) await insertJob(session, 'purge', { blob: row.blob })
+  return rows.map((row) => row.attachment_id)
+}

@@ -1,0 +1,73 @@
+import { createHash } from 'node:crypto'
+import { sql } from 'kysely'
+import type { Session } from '../database/session.ts'
+import type { RecordIdType } from '../database/store.ts'
+import { InvalidInputError } from '../errors.ts'
+
+/** One record and one of its attachments: what is locked, and what uploads queue in. */
+export interface Lane {
+  readonly type: string
+  /** Canonical: see `canonicalId`. */
+  readonly id: string
+  readonly name: string
+}
+
+const SLOTS = 1024
+const MAX_BIGINT = 2n ** 63n - 1n
+
+/** The one form of an id: decimal without zeros, lower-case uuid, or the text itself. */
+export function canonicalId(id: bigint | number | string, kind: RecordIdType, type: string): string {
+  const text = String(id).trim()
+  const wrong = (expected: string): InvalidInputError =>
+    new InvalidInputError(
+      `${type} has the id ${JSON.stringify(text.slice(0, 100))}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
+      { details: { record: { type, id: text.slice(0, 100) } } },
+    )
+  if (typeof id === 'number' && !Number.isSafeInteger(id)) throw wrong('whole number below 2^53 (give a bigint or text)')
+  if (kind === 'bigint') {
+    if (!/^-?\d{1,19}$/.test(text)) throw wrong('integer')
+    const value = BigInt(text)
+    if (value > MAX_BIGINT || value < -MAX_BIGINT) throw wrong('64-bit integer')
+    return String(value)
+  }
+  if (kind === 'uuid') {
+    const lower = text.toLowerCase()
+    if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower)) throw wrong('uuid')
+    return lower
+  }
+  const raw = String(id)
+  if (raw === '' || raw.length > 255 || raw.includes('\0')) throw wrong('text of 1 to 255 characters without NUL')
+  return raw
+}
+
+/** Ids go into bigint columns as bigints and into text columns as text, so that indexes are used and nothing is cast. */
+export function boundId(id: string, kind: RecordIdType): string | bigint {
+  return kind === 'bigint' ? BigInt(id) : id
+}
+
+function slotOf({ type, id, name }: Lane): number {
+  return createHash('sha256').update(`${type}\0${id}\0${name}`).digest().readUInt32BE(0) % SLOTS
+}
+
+/**
+ * Held to the end of the transaction, taken before anything of the lane is read, in ascending order. On PostgreSQL it
+ * is an UPDATE, so that a transaction above read committed whose snapshot is older than the lane's last change fails
+ * instead of acting on what is no longer true; an advisory lock would let it pass.
+ */
+export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<void> {
+  if (session.dialect === 'sqlite') {
+    // A statement that changes nothing still takes the file's write lock.
+    await session.db.deleteFrom('workers').where(sql<boolean>`1 = 0`).execute()
+    return
+  }
+  const slots = [...new Set(lanes.map(slotOf))].toSorted((a, b) => a - b)
+  for (const slot of slots) {
+    if (session.dialect === 'postgres')
+      await session.db
+        .updateTable('locks')
+        .set({ version: sql`version + 1` })
+        .where('slot', '=', slot)
+        .execute()
+    else await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()
+  }
+}

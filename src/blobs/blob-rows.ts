@@ -1,0 +1,106 @@
+import { sql } from 'kysely'
+import { asText, railsNow } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+
+/** A row of active_storage_blobs, ids as text. */
+export interface BlobRow {
+  readonly id: string
+  readonly key: string
+  readonly filename: string
+  readonly contentType: string | null
+  readonly metadata: string | null
+  readonly serviceName: string
+  readonly byteSize: number
+  readonly checksum: string | null
+  readonly createdAt: Date
+}
+
+export interface NewBlob {
+  readonly key: string
+  readonly filename: string
+  readonly contentType: string
+  readonly serviceName: string
+  readonly byteSize: number
+  readonly checksum: string
+}
+
+/** Rails' times are UTC text without a zone. */
+export function railsTime(text: string): Date {
+  return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
+}
+
+export function blobColumns(dialect: Session['dialect'], alias: string) {
+  return [
+    asText(dialect, `${alias}.id`).as('blob_row_id'),
+    sql<string>`${sql.ref(`${alias}.key`)}`.as('blob_key'),
+    sql<string>`${sql.ref(`${alias}.filename`)}`.as('blob_filename'),
+    sql<string | null>`${sql.ref(`${alias}.content_type`)}`.as('blob_content_type'),
+    sql<string | null>`${sql.ref(`${alias}.metadata`)}`.as('blob_metadata'),
+    sql<string>`${sql.ref(`${alias}.service_name`)}`.as('blob_service_name'),
+    asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
+    sql<string | null>`${sql.ref(`${alias}.checksum`)}`.as('blob_checksum'),
+    asText(dialect, `${alias}.created_at`).as('blob_created_at'),
+  ] as const
+}
+
+export interface SelectedBlob {
+  readonly blob_row_id: string
+  readonly blob_key: string
+  readonly blob_filename: string
+  readonly blob_content_type: string | null
+  readonly blob_metadata: string | null
+  readonly blob_service_name: string
+  readonly blob_byte_size: string
+  readonly blob_checksum: string | null
+  readonly blob_created_at: string
+}
+
+export function blobOf(row: SelectedBlob): BlobRow {
+  return {
+    id: row.blob_row_id,
+    key: row.blob_key,
+    filename: row.blob_filename,
+    contentType: row.blob_content_type,
+    metadata: row.blob_metadata,
+    serviceName: row.blob_service_name,
+    byteSize: Number(row.blob_byte_size),
+    checksum: row.blob_checksum,
+    createdAt: railsTime(row.blob_created_at),
+  }
+}
+
+/** Rails' identified flag is set: the type was told from the bytes, so that Rails does not read the object again. */
+export async function insertBlob(session: Session, blob: NewBlob): Promise<BlobRow> {
+  await session.db
+    .insertInto('blobs')
+    .values({
+      key: blob.key,
+      filename: blob.filename,
+      content_type: blob.contentType,
+      metadata: '{"identified":true}',
+      service_name: blob.serviceName,
+      byte_size: blob.byteSize,
+      checksum: blob.checksum,
+      created_at: railsNow(session.dialect),
+    })
+    .execute()
+  const row = await findBlob(session, { key: blob.key })
+  if (row === null) throw new Error(`The blob with key ${blob.key} was inserted and is not there.`)
+  return row
+}
+
+export async function findBlob(
+  session: Session,
+  by: { readonly id: string } | { readonly key: string },
+  lock: boolean = false,
+): Promise<BlobRow | null> {
+  let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
+  query = 'id' in by ? query.where('b.id', '=', BigInt(by.id)) : query.where('b.key', '=', by.key)
+  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  const row = await query.executeTakeFirst()
+  return row === undefined ? null : blobOf(row)
+}
+
+export async function blobKeyExists(session: Session, key: string): Promise<boolean> {
+  return (await session.db.selectFrom('blobs').select('id').where('key', '=', key).executeTakeFirst()) !== undefined
+}

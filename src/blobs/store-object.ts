@@ -1,0 +1,65 @@
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import type { Session } from '../database/session.ts'
+import { ServiceError } from '../errors.ts'
+import { reserveObject } from '../jobs/job-rows.ts'
+import type { Service } from '../services/service.ts'
+import type { NewBlob } from './blob-rows.ts'
+import { md5 } from './checksum.ts'
+import { identifyContentType } from './content-type.ts'
+import { normalizeFilename } from './filename.ts'
+import { generateKey } from './key.ts'
+
+export interface Incoming {
+  readonly filename: string
+  readonly declaredType?: string | undefined
+  open(): AsyncIterable<Uint8Array>
+}
+
+export interface StoreObjectOptions {
+  readonly serviceName: string
+  readonly service: Service
+  readonly keyPrefix: string | undefined
+  /** Throws when the bytes so far are too many. */
+  checkSize(size: number): void
+  checkType(contentType: string): void
+}
+
+/**
+ * Stores an object for a blob whose row comes next: through a temporary file, because a service wants size and MD5 first.
+ * Its intent is committed before the first byte leaves; whoever inserts the blob removes it.
+ */
+export async function storeObject(session: Session, file: Incoming, options: StoreObjectOptions): Promise<NewBlob> {
+  const filename = normalizeFilename(file.filename)
+  const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
+  try {
+    const path = join(folder, 'bytes')
+    const hash = md5()
+    let byteSize = 0
+    let head = Buffer.alloc(0)
+    const measured = async function* (): AsyncGenerator<Uint8Array> {
+      for await (const chunk of file.open()) {
+        byteSize += chunk.length
+        options.checkSize(byteSize)
+        hash.update(chunk)
+        if (head.length < 512 * 1024) head = Buffer.concat([head, chunk])
+        yield chunk
+      }
+    }
+    await pipeline(measured(), createWriteStream(path))
+    const contentType = await identifyContentType(head, filename, file.declaredType)
+    options.checkType(contentType)
+    const checksum = hash.digest()
+    const name = generateKey()
+    const prefix = options.keyPrefix?.replace(/\/+$/, '')
+    const key = prefix === undefined || prefix === '' ? name : `${prefix}/${name}`
+    if (!(await reserveObject(session, options.serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
+    await options.service.upload(key, createReadStream(path), { byteSize, checksum, contentType })
+    return { key, filename, contentType, serviceName: options.serviceName, byteSize, checksum }
+  } finally {
+    await rm(folder, { recursive: true, force: true })
+  }
+}

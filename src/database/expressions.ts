@@ -1,0 +1,33 @@
+import { sql, type RawBuilder } from 'kysely'
+import type { Dialect } from './database.ts'
+
+/** Epoch milliseconds by the database's clock: no stored deadline is ever compared with a worker's own. */
+export function now(dialect: Dialect): RawBuilder<number> {
+  if (dialect === 'postgres') return sql<number>`(extract(epoch from clock_timestamp()) * 1000)::bigint`
+  if (dialect === 'sqlite') return sql<number>`cast(unixepoch('subsec') * 1000 as integer)`
+  return sql<number>`(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) div 1000)`
+}
+
+export function later(dialect: Dialect, milliseconds: number): RawBuilder<number> {
+  return sql<number>`(${now(dialect)} + ${sql.raw(String(Math.round(milliseconds)))})`
+}
+
+/** The time as Rails writes it: UTC, microseconds, no zone. */
+export function railsNow(dialect: Dialect): RawBuilder<string> {
+  if (dialect === 'postgres') return sql<string>`(clock_timestamp() at time zone 'utc')`
+  if (dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')`
+  return sql<string>`utc_timestamp(6)`
+}
+
+/** A column as text, so that ids above 2^53 and times without a zone come out unharmed whatever the driver does. */
+export function asText(dialect: Dialect, column: string): RawBuilder<string> {
+  if (dialect === 'postgres') return sql<string>`${sql.ref(column)}::text`
+  if (dialect === 'sqlite') return sql<string>`cast(${sql.ref(column)} as text)`
+  return sql<string>`cast(${sql.ref(column)} as char)`
+}
+
+/** Row locks where the database has them; SQLite's write lock is on the whole file. */
+export function lockClause(dialect: Dialect, skip: boolean = false): RawBuilder<unknown> {
+  if (dialect === 'sqlite') return sql``
+  return skip ? sql`for update skip locked` : sql`for update`
+}

@@ -1,0 +1,120 @@
+import { deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import { insertBlob } from '../blobs/blob-rows.ts'
+import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { ServiceError } from '../errors.ts'
+import { keepObject } from '../jobs/job-rows.ts'
+import type { Delayed, DelayedDefinition } from './definition.ts'
+import { detailsOf } from './definition.ts'
+import { discardUploads } from './discard.ts'
+import { LeaseLost } from './lease-lost.ts'
+import type { Prepared } from './prepare.ts'
+import { fence, uploadsOf, type UploadRow } from './upload-rows.ts'
+
+/** What the attaching transaction did. */
+export interface AttachResult {
+  /** null: a newer action had already put something else there; the upload dropped itself. */
+  readonly attachment: AttachmentRow | null
+  /** Older uploads that this one replaced. */
+  readonly superseded: readonly UploadRow[]
+}
+
+/**
+ * The one transaction that makes a stored object an attachment: fence, blob, attachment, what it replaces goes, older
+ * uploads are superseded, the object's intent is removed. Locks are taken in the order lane, uploads, files, blobs,
+ * attachments, jobs.
+ */
+export async function attachFile(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  prepared: Prepared,
+): Promise<AttachResult> {
+  const { recordId } = delayed.store
+  return delayed.store.transact(async (session) => {
+    await lockLanes(session, [upload.lane])
+    const current = await fence(session, upload)
+    if (current === null) throw new LeaseLost()
+    const lane = await uploadsOf(session, recordId, upload.lane.type, [upload.lane.id], upload.lane.name, true)
+    const attached = await lockAttachmentIds(session, recordId, upload.lane)
+    if (definition.kind === 'one' && attached.some((id) => !(current.replaces ?? []).includes(id))) {
+      await discardUploads(session, [current])
+      return { attachment: null, superseded: [current] }
+    }
+    const blob = await insertBlob(session, {
+      key: prepared.key,
+      filename: prepared.filename,
+      contentType: prepared.contentType,
+      serviceName: prepared.service,
+      byteSize: prepared.byteSize,
+      checksum: prepared.checksum,
+    })
+    const attachment = await insertAttachment(session, recordId, upload.lane, blob.id)
+    if (attachment === null) throw new LeaseLost()
+    const superseded = await replace(session, delayed, current, lane, attachment)
+    if (!(await keepObject(session, prepared.key)))
+      throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
+        details: detailsOf(upload, prepared.filename),
+      })
+    await finishFile(session, delayed, current, prepared)
+    return { attachment, superseded }
+  })
+}
+
+async function replace(
+  session: Session,
+  delayed: Delayed,
+  upload: UploadRow,
+  lane: readonly UploadRow[],
+  attachment: AttachmentRow,
+): Promise<UploadRow[]> {
+  const { recordId } = delayed.store
+  for (const younger of lane)
+    if (younger.order > upload.order && younger.replaces !== null)
+      await session.db
+        .updateTable('uploads')
+        .set({ replaces: JSON.stringify([...younger.replaces, attachment.attachmentId]) })
+        .where('id', '=', BigInt(younger.rowId))
+        .execute()
+  if (upload.replaces === null) return []
+  await deleteAttachments(session, recordId, upload.lane, upload.replaces, true)
+  const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
+  await discardUploads(session, older)
+  // What this upload itself attaches next is added, not replaced.
+  await session.db
+    .updateTable('uploads')
+    .set({ replaces: '[]' })
+    .where('id', '=', BigInt(upload.rowId))
+    .execute()
+  return older
+}
+
+async function finishFile(session: Session, delayed: Delayed, upload: UploadRow, prepared: Prepared): Promise<void> {
+  const result = await session.db
+    .updateTable('files')
+    .set({
+      state: 'attached',
+      uploaded_bytes: prepared.byteSize,
+      last_error: null,
+      expires_at: later(session.dialect, delayed.expiresIn),
+    })
+    .where('id', '=', prepared.file.id)
+    .where('upload_token', '=', upload.token)
+    .where('state', '=', 'staged')
+    .executeTakeFirst()
+  if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
+  const left = await session.db
+    .selectFrom('files')
+    .select('id')
+    .where('upload_token', '=', upload.token)
+    .where('state', 'in', ['staged', 'failed'])
+    .executeTakeFirst()
+  if (left !== undefined) return
+  // Out of the running index: the lane is free, while the lease stays for the hooks.
+  await session.db
+    .updateTable('uploads')
+    .set({ state: 'attached', attempts: 0, run_at: now(session.dialect) })
+    .where('id', '=', BigInt(upload.rowId))
+    .execute()
+}

@@ -1,0 +1,150 @@
+import { sql } from 'kysely'
+import { later, lockClause, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { uuidv7 } from '../uuid.ts'
+import type { Delayed } from './definition.ts'
+import { fetchUploads, selectUploads, type UploadRow } from './upload-rows.ts'
+
+export const LEASE = 60_000
+const SNOOZE = 30_000
+const WIDEST = 1024
+
+interface Candidate {
+  readonly row_id: string
+  readonly blocked: number
+}
+
+/**
+ * Takes due uploads whose turn it is. One lane runs one upload at a time: those that must wait are snoozed in the same
+ * transaction, so that a long lane is not walked again by every claim. The unique index on running lanes is the hard
+ * guarantee; when it refuses, the others are claimed one by one.
+ */
+export async function claimUploads(delayed: Delayed, limit: number): Promise<UploadRow[]> {
+  const { store } = delayed
+  if (delayed.known.length === 0 || limit < 1) return []
+  for (let width = limit; ; width = Math.min(width * 4, WIDEST)) {
+    const { candidates, claimed } = await claimBatch(delayed, width, limit).catch(async (error: unknown) => {
+      if (!store.database.isUniqueViolation(error)) throw error
+      return claimSingly(delayed, limit)
+    })
+    if (claimed.length > 0 || candidates < width || width === WIDEST) return claimed
+  }
+}
+
+interface Claim {
+  readonly candidates: number
+  readonly claimed: UploadRow[]
+}
+
+async function claimBatch(delayed: Delayed, width: number, limit: number, skip: number = 0): Promise<Claim> {
+  return delayed.store.transact(async (session) => {
+    const rows = await candidatesOf(session, delayed, width, skip)
+    const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
+    const free = rows.filter((row) => Number(row.blocked) !== 1).map((row) => BigInt(row.row_id))
+    const taken = free.slice(0, limit)
+    if (blocked.length > 0)
+      await session.db
+        .updateTable('uploads')
+        .set({ run_at: later(session.dialect, SNOOZE) })
+        .where('id', 'in', blocked)
+        .execute()
+    if (taken.length === 0) return { candidates: rows.length, claimed: [] }
+    const leaseToken = uuidv7()
+    await session.db
+      .updateTable('uploads')
+      .set({
+        state: 'running',
+        attempts: sql`attempts + 1`,
+        lease_token: leaseToken,
+        lease_until: later(session.dialect, LEASE),
+      })
+      .where('id', 'in', taken)
+      .execute()
+    const claimed = await fetchUploads(selectUploads(session).where('u.lease_token', '=', leaseToken).orderBy('u.id'))
+    return { candidates: rows.length, claimed }
+  })
+}
+
+/** After a refusal by the index: whichever of the first rows is not in contention. */
+async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
+  const claimed: UploadRow[] = []
+  let candidates = 0
+  for (let skip = 0; claimed.length < limit; ) {
+    const one = await claimBatch(delayed, 1, 1, skip).catch((error: unknown) => {
+      if (!delayed.store.database.isUniqueViolation(error)) throw error
+      skip += 1
+      return null
+    })
+    if (one !== null && one.candidates === 0) break
+    if (one !== null) {
+      candidates += one.candidates
+      claimed.push(...one.claimed)
+    }
+  }
+  return { candidates, claimed }
+}
+
+/**
+ * Due rows, and whether another of the lane is in the way: one that runs, or an older one that is due or was never
+ * tried. An older one that waits for its retry does not block.
+ */
+async function candidatesOf(session: Session, delayed: Delayed, width: number, skip: number): Promise<readonly Candidate[]> {
+  const { dialect } = session
+  const lanes = sql.join(
+    delayed.known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`),
+    sql` or `,
+  )
+  const { rows } = await sql<Candidate>`
+    select ${dialect === 'postgres' ? sql`u.id::text` : dialect === 'sqlite' ? sql`cast(u.id as text)` : sql`cast(u.id as char)`} as row_id,
+      case when exists (
+        select 1 from ${sql.table('uploads')} o
+        where o.uploadable_type = u.uploadable_type and o.uploadable_id = u.uploadable_id and o.attr_name = u.attr_name
+          and o.id <> u.id
+          and (o.state = 'running' or (o.state = 'pending'
+            and coalesce(o.origin_id, o.id) < coalesce(u.origin_id, u.id)
+            and (o.run_at <= ${now(dialect)} or o.attempts = 0)))
+      ) then 1 else 0 end as blocked
+    from ${sql.table('uploads')} u
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and u.token is not null and (${lanes})
+    order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)
+  return rows
+}
+
+/** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
+export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
+  return delayed.store.transact(async (session) => {
+    let query = selectUploads(session)
+      .where('u.lease_until', '<=', now(session.dialect))
+      .where('u.run_at', '<=', now(session.dialect))
+      .where((e) =>
+        e.or([
+          e('u.state', '=', 'attached'),
+          e.and([
+            e('u.state', '=', 'failed'),
+            sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`,
+          ]),
+        ]),
+      )
+      .orderBy('u.id')
+      .limit(limit)
+    if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+    const rows = await fetchUploads(query)
+    const mine = rows.filter(({ lane }) => delayed.definition(lane.type, lane.name) !== undefined)
+    if (mine.length === 0) return []
+    const leaseToken = uuidv7()
+    await session.db
+      .updateTable('uploads')
+      .set({
+        attempts: sql`case when state = 'attached' then attempts + 1 else attempts end`,
+        lease_token: leaseToken,
+        lease_until: later(session.dialect, LEASE),
+      })
+      .where(
+        'id',
+        'in',
+        mine.map((row) => BigInt(row.rowId)),
+      )
+      .execute()
+    return fetchUploads(selectUploads(session).where('u.lease_token', '=', leaseToken))
+  })
+}

@@ -1,0 +1,59 @@
+import type { ActiveStorageError, ErrorDetails } from '../errors.ts'
+import type { ImageProcessor, Transformation } from '../representations/image-processor.ts'
+import type { Service } from '../services/service.ts'
+import type { AttachmentRow } from '../attachments/attachment-rows.ts'
+import type { Store } from '../database/store.ts'
+import type { FileRow } from '../staging/file-rows.ts'
+import type { UploadRow } from './upload-rows.ts'
+
+/** What the uploader reads of an attachment's definition; hooks get values that the room above builds. */
+export interface DelayedDefinition {
+  readonly kind: 'one' | 'many'
+  readonly service: string
+  readonly keyPrefix: ((record: unknown) => string) | string | undefined
+  readonly useFilename: boolean | ((record: unknown, filename: string) => string | PromiseLike<string>)
+  readonly variantInfo: Transformation | undefined
+  readonly maxFiles: number | undefined
+  readonly afterUpload?: ((record: unknown, told: Told) => Promise<void>) | undefined
+  readonly afterUploadAll?: ((record: unknown, told: Omit<Told, 'file'>) => Promise<void>) | undefined
+  readonly errorUpload?: ((record: unknown, error: ActiveStorageError, told: Told) => Promise<void>) | undefined
+}
+
+/** What a hook is told, as rows. */
+export interface Told {
+  readonly upload: UploadRow
+  readonly file: FileRow
+  readonly attachment: AttachmentRow | null
+  readonly attempt: number
+  readonly retryAt: Date | null
+}
+
+export type Report = (level: 'debug' | 'info' | 'warn' | 'error', message: string, details: object) => void
+
+export interface RetryOptions {
+  readonly attempts: number
+  /** Milliseconds. */
+  readonly minDelay: number
+  readonly maxDelay: number
+}
+
+/** All that the delayed room needs from the outside. */
+export interface Delayed {
+  readonly store: Store
+  readonly services: Readonly<Record<string, Service>>
+  readonly images: ImageProcessor | undefined
+  readonly retries: RetryOptions
+  /** Milliseconds that a file's row stays to answer after it was attached. */
+  readonly expiresIn: number
+  /** Pairs of model and attachment that this process knows. */
+  definition(type: string, name: string): DelayedDefinition | undefined
+  readonly known: readonly { readonly type: string; readonly name: string }[]
+  /** null: no such record. Without `findRecord`, `{ type, id }`. */
+  findRecord(type: string, id: string): Promise<unknown>
+  readonly report: Report
+}
+
+export function detailsOf(upload: UploadRow, filename?: string): ErrorDetails {
+  const { type, id, name } = upload.lane
+  return { record: { type, id }, attachment: name, ...(filename === undefined ? {} : { filename }) }
+}

@@ -1,0 +1,105 @@
+import { attachmentsOf } from '../attachments/attachment-rows.ts'
+import { later } from '../database/expressions.ts'
+import { filesOf, type FileRow } from '../staging/file-rows.ts'
+import type { Delayed, DelayedDefinition } from './definition.ts'
+import type { UploadRow } from './upload-rows.ts'
+
+const ROUNDS = 3
+const ROUND_DELAY = 5_000
+
+/**
+ * Tells the app of what was attached: `afterUpload` for each file that was not told yet, then `afterUploadAll`, then the
+ * upload's row goes. At least once each: a hook that throws, or a process that dies in it, gets another round.
+ */
+export async function tellHooks(delayed: Delayed, definition: DelayedDefinition, upload: UploadRow, record: unknown): Promise<void> {
+  const { session } = delayed.store
+  const files = await filesOf(session, [upload.token])
+  // `attempts` restarts at 0 when the last file is attached, and counts the claims of later rounds.
+  const round = upload.state === 'attached' ? upload.attempts + 1 : ROUNDS
+  const last = round >= ROUNDS
+  let threw = false
+  for (const file of files)
+    if (file.state === 'attached') {
+      const told = await tellFile(delayed, definition, upload, file, record, round)
+      if (told || last) await markTold(delayed, file)
+      else threw = true
+    }
+  if (files.some((file) => file.state === 'staged' || file.state === 'failed')) {
+    if (!threw) await endLease(delayed, upload)
+    return
+  }
+  if (!threw) threw = !(await tellAll(delayed, definition, upload, record, round))
+  if (threw && !last) await endLease(delayed, upload, ROUND_DELAY * 2 ** round)
+  else
+    await session.db
+      .deleteFrom('uploads')
+      .where('token', '=', upload.token)
+      .where('lease_token', '=', upload.leaseToken)
+      .execute()
+}
+
+/** True when the hook returned; false is reported and never undoes the attachment. */
+export async function tellFile(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  file: FileRow,
+  record: unknown,
+  attempt: number,
+): Promise<boolean> {
+  if (definition.afterUpload === undefined) return true
+  const { lane } = upload
+  const rows = await attachmentsOf(delayed.store.session, delayed.store.recordId, lane.type, [lane.id], lane.name)
+  const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
+  try {
+    await definition.afterUpload(record, { upload, file, attachment, attempt, retryAt: null })
+    return true
+  } catch (error) {
+    report(delayed, upload, 'afterUpload', error, file)
+    return false
+  }
+}
+
+async function tellAll(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  record: unknown,
+  attempt: number,
+): Promise<boolean> {
+  try {
+    await definition.afterUploadAll?.(record, { upload, attachment: null, attempt, retryAt: null })
+    return true
+  } catch (error) {
+    report(delayed, upload, 'afterUploadAll', error)
+    return false
+  }
+}
+
+export async function markTold(delayed: Delayed, file: FileRow): Promise<void> {
+  await delayed.store.session.db
+    .updateTable('files')
+    .set({ state: 'told', expires_at: later(delayed.store.dialect, delayed.expiresIn) })
+    .where('id', '=', file.id)
+    .where('state', '=', 'attached')
+    .execute()
+}
+
+async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0): Promise<void> {
+  await delayed.store.session.db
+    .updateTable('uploads')
+    .set({ lease_token: null, lease_until: 0, run_at: later(delayed.store.dialect, delay) })
+    .where('token', '=', upload.token)
+    .where('lease_token', '=', upload.leaseToken)
+    .execute()
+}
+
+export function report(delayed: Delayed, upload: UploadRow, hook: string, error: unknown, file?: FileRow): void {
+  const { type, id, name } = upload.lane
+  delayed.report('error', `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`, {
+    record: { type, id },
+    attachment: name,
+    filename: file?.filename,
+    error,
+  })
+}

@@ -1,0 +1,7 @@
+/** The fence failed: another worker or a newer submission owns the upload. The run stops and writes nothing. */
+export class LeaseLost extends Error {
+  constructor() {
+    super('The upload was taken over, discarded or superseded.')
+    this.name = 'LeaseLost'
+  }
+}

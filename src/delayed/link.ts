@@ -1,0 +1,154 @@
+import { sql } from 'kysely'
+import { deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { lockLanes, type Lane } from '../attachments/lane.ts'
+import { findBlob } from '../blobs/blob-rows.ts'
+import { now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import type { RecordIdType } from '../database/store.ts'
+import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
+import { findFiles, type FileRow } from '../staging/file-rows.ts'
+import { checkCount } from '../staging/limits.ts'
+import { uuidv7 } from '../uuid.ts'
+import { findUpload, insertUpload, uploadsOf } from './upload-rows.ts'
+
+export interface Submission {
+  readonly lane: Lane
+  readonly kind: 'one' | 'many'
+  readonly fileIds: readonly string[]
+  readonly cleanBefore: boolean
+  readonly deletedIds: readonly string[]
+  readonly maxFiles: number | undefined
+}
+
+/**
+ * Linking: what happens in the user's transaction. Short, whatever the files' size. Returns the upload's token; null
+ * when no file came (then deletions took effect at once). Takes the lane lock just before the insert, so that the order
+ * of ids is the order of commits within a lane.
+ */
+export async function linkUpload(session: Session, recordId: RecordIdType, submission: Submission): Promise<string | null> {
+  const { lane, kind, cleanBefore } = submission
+  const details: ErrorDetails = { record: { type: lane.type, id: lane.id }, attachment: lane.name }
+  await lockLanes(session, [lane])
+  const attached = await lockAttachmentIds(session, recordId, lane)
+  const unique = [...new Set(submission.fileIds)]
+  const found = await findFiles(session, unique)
+  if (found.length < unique.length) throw expired('A staged file', details)
+
+  const fresh: FileRow[] = []
+  let existing: string | null = null
+  for (const file of found) {
+    if (file.uploadToken === null) fresh.push(file)
+    else {
+      await checkSameLane(session, recordId, lane, file, details)
+      existing ??= file.uploadToken
+    }
+  }
+  const removed = new Set(await deleteAttachments(session, recordId, lane, submission.deletedIds, true))
+  const kept = attached.filter((id) => !removed.has(id))
+  if (fresh.length === 0) {
+    if (existing === null && cleanBefore && kind === 'many') await deleteAttachments(session, recordId, lane, kept, true)
+    return existing
+  }
+  const linked = kind === 'one' ? fresh.slice(-1) : fresh
+  if (kind === 'many' && submission.maxFiles !== undefined) {
+    const waiting = cleanBefore ? 0 : await unfinishedFiles(session, recordId, lane)
+    checkCount(linked.length + waiting + (cleanBefore ? 0 : kept.length), submission.maxFiles, details)
+  }
+  const token = uuidv7()
+  await takeFiles(session, token, linked, details)
+  const surplus = fresh.slice(0, -linked.length)
+  if (surplus.length > 0)
+    await session.db
+      .updateTable('files')
+      .set({ state: 'dropped' })
+      .where(
+        'id',
+        'in',
+        surplus.map((file) => file.id),
+      )
+      .where('upload_token', 'is', null)
+      .execute()
+  await insertUpload(session, recordId, {
+    token,
+    lane,
+    cleanBefore: cleanBefore && kind === 'many',
+    replaces: kind === 'one' || cleanBefore ? kept : null,
+  })
+  return token
+}
+
+/** Before the upload's row is written, so that a refusal leaves nothing behind even if the app commits all the same. */
+async function takeFiles(session: Session, token: string, files: readonly FileRow[], details: ErrorDetails): Promise<void> {
+  const position = sql<number>`case id ${sql.join(
+    files.map((file, index) => sql`when ${file.id} then ${sql.lit(index)}`),
+    sql` `,
+  )} end`
+  const result = await session.db
+    .updateTable('files')
+    .set({ upload_token: token, position })
+    .where(
+      'id',
+      'in',
+      files.map((file) => file.id),
+    )
+    .where('upload_token', 'is', null)
+    .where('state', '=', 'staged')
+    .where('expires_at', '>', now(session.dialect))
+    .executeTakeFirst()
+  if (Number(result.numUpdatedRows) === files.length) return
+  await session.db.updateTable('files').set({ upload_token: null }).where('upload_token', '=', token).execute()
+  throw expired(files.map((file) => file.filename).join(', '), details)
+}
+
+/** A double click or the Back button sends the same file again: fine for the same slot, an error for another. */
+async function checkSameLane(
+  session: Session,
+  recordId: RecordIdType,
+  lane: Lane,
+  file: FileRow,
+  details: ErrorDetails,
+): Promise<void> {
+  const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken)
+  if (upload !== null && upload.lane.type === lane.type && upload.lane.id === lane.id && upload.lane.name === lane.name) return
+  if (upload === null && file.blobKey !== null) {
+    const blob = await findBlob(session, { key: file.blobKey })
+    const same =
+      blob !== null &&
+      (await session.db
+        .selectFrom('attachments')
+        .select('id')
+        .where('blob_id', '=', BigInt(blob.id))
+        .where('record_type', '=', lane.type)
+        .where('record_id', '=', recordId === 'bigint' ? BigInt(lane.id) : lane.id)
+        .where('name', '=', lane.name)
+        .executeTakeFirst()) !== undefined
+    if (same) return
+  }
+  throw new StagedFileAlreadyUsedError(
+    `${file.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
+    { details: { ...details, filename: file.filename } },
+  )
+}
+
+async function unfinishedFiles(session: Session, recordId: RecordIdType, lane: Lane): Promise<number> {
+  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name)
+  if (uploads.length === 0) return 0
+  const row = await session.db
+    .selectFrom('files')
+    .select((e) => e.fn.countAll().as('count'))
+    .where(
+      'upload_token',
+      'in',
+      uploads.map((upload) => upload.token),
+    )
+    .where('state', 'in', ['staged', 'failed'])
+    .executeTakeFirst()
+  return Number(row?.count ?? 0)
+}
+
+function expired(filename: string, details: ErrorDetails): StagedFileExpiredError {
+  return new StagedFileExpiredError(
+    `${filename} is no longer staged: it expired, was discarded, or is being submitted by another request. Send it again.`,
+    { details: { ...details, filename } },
+  )
+}

@@ -1,0 +1,48 @@
+import { lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { lockLanes, type Lane } from '../attachments/lane.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import { deleteUploads, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
+import { discardUploads } from './discard.ts'
+
+/** What a person does with an upload that failed, or that they no longer want. */
+
+/**
+ * A new submission of what is left: the row is written again with the same token, a new place and new `replaces`. Does
+ * nothing to one that is running, attached or gone.
+ */
+export async function retryUpload(store: Store, kindOf: (lane: Lane) => 'one' | 'many', token: string): Promise<void> {
+  const found = await findUpload(store.session, token)
+  if (found === null) return
+  await store.transact(async (session) => {
+    await lockLanes(session, [found.lane])
+    const upload = await findUpload(session, token)
+    if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
+    const attached = await lockAttachmentIds(session, store.recordId, upload.lane)
+    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached : null
+    await deleteUploads(session, [upload])
+    await session.db
+      .updateTable('files')
+      .set({ state: 'staged', last_error: null })
+      .where('upload_token', '=', token)
+      .where('state', '=', 'failed')
+      .execute()
+    await insertUpload(session, store.recordId, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
+  })
+  await wakeLane(store.session, store.recordId, found.lane)
+}
+
+/** Gives an upload up: its bytes are deleted, what it attached already stays. */
+export async function discardUpload(store: Store, session: Session | null, token: string): Promise<void> {
+  const run = async (tx: Session): Promise<void> => {
+    const found = await findUpload(tx, token)
+    if (found === null) return
+    await lockLanes(tx, [found.lane])
+    const upload = await findUpload(tx, token)
+    if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload])
+  }
+  if (session !== null) return run(session)
+  const found = await findUpload(store.session, token)
+  await store.transact(run)
+  if (found !== null) await wakeLane(store.session, store.recordId, found.lane)
+}

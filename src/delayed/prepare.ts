@@ -1,0 +1,177 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { createReadStream, createWriteStream } from 'node:fs'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
+import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-filename.ts'
+import { blobKeyExists } from '../blobs/blob-rows.ts'
+import { extension } from '../blobs/filename.ts'
+import { checkKey, generateKey } from '../blobs/key.ts'
+import { ConfigurationError, ServiceError } from '../errors.ts'
+import { renewObject, reserveObject } from '../jobs/job-rows.ts'
+import { readStaged } from '../staging/chunks.ts'
+import { findFiles, type FileRow } from '../staging/file-rows.ts'
+import type { Delayed, DelayedDefinition } from './definition.ts'
+import { detailsOf } from './definition.ts'
+import { fence, type UploadRow } from './upload-rows.ts'
+import { LeaseLost } from './lease-lost.ts'
+
+/** Bytes that are ready to be sent, under a key that is theirs. */
+export interface Prepared {
+  readonly file: FileRow
+  readonly service: string
+  readonly key: string
+  readonly filename: string
+  readonly byteSize: number
+  readonly checksum: string
+  readonly contentType: string
+  open(): AsyncIterable<Uint8Array>
+  /** Removes the temporary file. */
+  dispose(): Promise<void>
+}
+
+interface Bytes {
+  readonly filename: string
+  readonly byteSize: number
+  readonly checksum: string
+  readonly contentType: string
+  open(): AsyncIterable<Uint8Array>
+  dispose(): Promise<void>
+}
+
+/**
+ * Chooses name, key and service, transforms the bytes if asked to, and commits the choice together with the object's
+ * intent before the first byte leaves. A later attempt keeps its key if it would send the same bytes to the same service.
+ */
+export async function prepareFile(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  file: FileRow,
+  record: unknown,
+  signal: AbortSignal,
+): Promise<Prepared> {
+  const bytes = await finalBytes(delayed, definition, file, signal)
+  try {
+    const { service } = definition
+    const sameAsBefore = file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
+    if (sameAsBefore && (await renewObject(delayed.store.session, file.blobKey)))
+      return { ...bytes, file, service, key: file.blobKey, filename: file.sentFilename ?? bytes.filename }
+    const chosen = await chooseName(definition, upload, bytes.filename, record)
+    const prefix = typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix
+    for (let attempt = 0; attempt < 10; attempt += 1) {
+      const suffix = randomBytes(4).toString('hex')
+      const filename = chosen === null ? bytes.filename : attempt === 0 ? chosen : withSuffix(chosen, suffix)
+      const name = chosen === null ? generateKey() : filename
+      const key = prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
+      checkKey(key)
+      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service }))
+        return { ...bytes, file, service, key, filename }
+    }
+    throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, {
+      details: detailsOf(upload, file.filename),
+    })
+  } catch (error) {
+    await bytes.dispose()
+    throw error
+  }
+}
+
+async function chooseName(
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  filename: string,
+  record: unknown,
+): Promise<string | null> {
+  if (definition.useFilename === false) return null
+  if (definition.useFilename === true) return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
+  const name: unknown = await definition.useFilename(record, filename)
+  if (typeof name !== 'string' || name.trim() === '')
+    throw new ConfigurationError(`useFilename of ${upload.lane.type}.${upload.lane.name} returned no name: return a non-empty string.`, {
+      details: detailsOf(upload, filename),
+    })
+  return safeObjectName(name)
+}
+
+/** False: the key is taken. Nothing is left behind then. */
+async function commitChoice(
+  delayed: Delayed,
+  upload: UploadRow,
+  file: FileRow,
+  choice: Omit<Bytes, 'open' | 'dispose'> & { readonly key: string; readonly service: string },
+): Promise<boolean> {
+  return delayed.store.transact(async (session) => {
+    if ((await fence(session, upload)) === null) throw new LeaseLost()
+    if (await blobKeyExists(session, choice.key)) return false
+    if (!(await reserveObject(session, choice.service, choice.key))) return false
+    const result = await session.db
+      .updateTable('files')
+      .set({
+        service_name: choice.service,
+        blob_key: choice.key,
+        sent_filename: choice.filename,
+        sent_size: choice.byteSize,
+        sent_checksum: choice.checksum,
+        sent_type: choice.contentType,
+        uploaded_bytes: 0,
+      })
+      .where('id', '=', file.id)
+      .where('upload_token', '=', upload.token)
+      .where('state', '=', 'staged')
+      .executeTakeFirst()
+    if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
+    return true
+  })
+}
+
+async function finalBytes(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  file: FileRow,
+  signal: AbortSignal,
+): Promise<Bytes> {
+  const { filename, byteSize, checksum, contentType } = file
+  if (definition.variantInfo === undefined)
+    return {
+      filename,
+      byteSize,
+      checksum,
+      contentType,
+      open: () => readStaged(delayed.store, file, signal),
+      dispose: () => Promise.resolve(),
+    }
+  const { images } = delayed
+  if (images === undefined)
+    throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.')
+  const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
+  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  try {
+    const input = join(folder, 'input')
+    const output = join(folder, 'output')
+    await pipeline(readStaged(delayed.store, file, signal), createWriteStream(input), { signal })
+    const made = await images.transform(input, output, definition.variantInfo, { signal })
+    const hash = createHash('md5')
+    for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
+    const suffix = extension(filename)
+    const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
+    const keepsName = made.contentType === contentType && suffix !== ''
+    return {
+      filename: keepsName ? filename : `${base}.${made.extension}`,
+      byteSize: (await stat(output)).size,
+      checksum: hash.digest('base64'),
+      contentType: made.contentType,
+      open: () => createReadStream(output),
+      dispose,
+    }
+  } catch (error) {
+    await dispose()
+    throw error
+  }
+}
+
+/** The file's row as it is now, after a choice was committed. */
+export async function reloadFile(delayed: Delayed, file: FileRow): Promise<FileRow> {
+  const [row] = await findFiles(delayed.store.session, [file.id])
+  return row ?? file
+}

@@ -1,0 +1,53 @@
+import { sql } from 'kysely'
+import { asText } from '../database/expressions.ts'
+import type { Store } from '../database/store.ts'
+import { railsTime } from '../blobs/blob-rows.ts'
+
+/** What an operator asks first. Sizes in bytes. */
+export interface Stats {
+  readonly pending: number
+  readonly running: number
+  readonly failed: number
+  /** Of all staged files that wait, are under way or failed. */
+  readonly stagedBytes: number
+  readonly failedBytes: number
+  readonly oldestPendingAt: Date | null
+  readonly oldestFailedAt: Date | null
+}
+
+export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
+  const rows = await session.db
+    .selectFrom('uploads')
+    .select(['state', (e) => e.fn.countAll().as('count')])
+    .where('token', 'is not', null)
+    .groupBy('state')
+    .execute()
+  const oldest = async (state: string): Promise<Date | null> => {
+    const row = await session.db
+      .selectFrom('uploads')
+      .select(asText(dialect, 'created_at').as('at'))
+      .where('token', 'is not', null)
+      .where('state', '=', state)
+      .orderBy('created_at')
+      .limit(1)
+      .executeTakeFirst()
+    return row === undefined ? null : railsTime(row.at)
+  }
+  const bytes = await session.db
+    .selectFrom('files')
+    .select(['state', sql<string>`coalesce(sum(byte_size), 0)`.as('bytes')])
+    .where('state', 'in', ['staged', 'failed'])
+    .groupBy('state')
+    .execute()
+  const count = (state: string): number => Number(rows.find((row) => row.state === state)?.count ?? 0)
+  const size = (state: string): number => Number(bytes.find((row) => row.state === state)?.bytes ?? 0)
+  return {
+    pending: count('pending'),
+    running: count('running'),
+    failed: count('failed'),
+    stagedBytes: size('staged') + size('failed'),
+    failedBytes: size('failed'),
+    oldestPendingAt: await oldest('pending'),
+    oldestFailedAt: await oldest('failed'),
+  }
+}

@@ -1,0 +1,182 @@
+import { sql } from 'kysely'
+import { boundId, type Lane } from '../attachments/lane.ts'
+import { asText, now, railsNow } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import type { RecordIdType } from '../database/store.ts'
+import { railsTime } from '../blobs/blob-rows.ts'
+
+export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
+
+/** A delayed upload: one row of activestorage_delayed_uploads that has our token. */
+export interface UploadRow {
+  /** Its place in the table; changes when a person retries. `token` is the identity. */
+  readonly rowId: string
+  readonly order: bigint
+  readonly token: string
+  readonly lane: Lane
+  readonly state: UploadState
+  readonly cleanBefore: boolean
+  /** Attachment ids that go when this attaches; null: it appends. */
+  readonly replaces: readonly string[] | null
+  readonly attempts: number
+  readonly runAt: number
+  readonly leaseToken: string | null
+  readonly lastError: string | null
+  readonly createdAt: Date
+}
+
+interface Selected {
+  readonly [column: string]: string | number | boolean | null
+}
+
+export function selectUploads(session: Session) {
+  const { dialect } = session
+  return session.db
+    .selectFrom('uploads as u')
+    .where('u.token', 'is not', null)
+    .select([
+      asText(dialect, 'u.id').as('row_id'),
+      asText(dialect, 'u.origin_id').as('origin_id'),
+      'u.token as token',
+      'u.uploadable_type as type',
+      asText(dialect, 'u.uploadable_id').as('record'),
+      'u.attr_name as name',
+      'u.state as state',
+      'u.clean_before as clean_before',
+      'u.replaces as replaces',
+      'u.attempts as attempts',
+      asText(dialect, 'u.run_at').as('run_at'),
+      'u.lease_token as lease_token',
+      'u.last_error as last_error',
+      asText(dialect, 'u.created_at').as('created_at'),
+    ])
+}
+
+function rowOf(row: Selected): UploadRow {
+  return {
+    rowId: String(row['row_id']),
+    order: BigInt(String(row['origin_id'] ?? row['row_id'])),
+    token: String(row['token']),
+    lane: { type: String(row['type']), id: String(row['record']), name: String(row['name']) },
+    state: String(row['state']) as UploadState,
+    cleanBefore: Boolean(Number(row['clean_before'])),
+    replaces: row['replaces'] == null ? null : (JSON.parse(String(row['replaces'])) as string[]),
+    attempts: Number(row['attempts']),
+    runAt: Number(row['run_at']),
+    leaseToken: row['lease_token'] == null ? null : String(row['lease_token']),
+    lastError: row['last_error'] == null ? null : String(row['last_error']),
+    createdAt: railsTime(String(row['created_at'])),
+  }
+}
+
+export async function fetchUploads(query: ReturnType<typeof selectUploads>): Promise<UploadRow[]> {
+  return ((await query.execute()) as unknown as Selected[]).map(rowOf)
+}
+
+export async function findUpload(session: Session, token: string): Promise<UploadRow | null> {
+  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token))
+  return row ?? null
+}
+
+/** Those of many records of one model, oldest first. */
+export async function uploadsOf(
+  session: Session,
+  kind: RecordIdType,
+  type: string,
+  ids: readonly string[],
+  name?: string,
+  lock: boolean = false,
+): Promise<UploadRow[]> {
+  if (ids.length === 0) return []
+  let query = selectUploads(session)
+    .where('u.uploadable_type', '=', type)
+    .where(
+      'u.uploadable_id',
+      'in',
+      ids.map((id) => boundId(id, kind)),
+    )
+  if (name !== undefined) query = query.where('u.attr_name', '=', name)
+  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  const rows = await fetchUploads(query.orderBy('u.id'))
+  return rows.toSorted((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0))
+}
+
+export async function insertUpload(
+  session: Session,
+  kind: RecordIdType,
+  upload: {
+    readonly token: string
+    readonly lane: Lane
+    readonly cleanBefore: boolean
+    readonly replaces: readonly string[] | null
+  },
+): Promise<void> {
+  const { lane } = upload
+  await session.db
+    .insertInto('uploads')
+    .values({
+      uploadable_type: lane.type,
+      uploadable_id: boundId(lane.id, kind),
+      attr_name: lane.name,
+      deleted_ids: '',
+      clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
+      // No JSON: a Rails job that is handed our id raises, and destroys nothing.
+      files: 'activestorage-delayed',
+      created_at: railsNow(session.dialect),
+      updated_at: railsNow(session.dialect),
+      token: upload.token,
+      replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
+      run_at: now(session.dialect),
+    })
+    .execute()
+}
+
+/** The row while its lease is ours, locked; null: it was taken over, discarded or superseded, and nothing may be written. */
+export async function fence(session: Session, upload: UploadRow): Promise<UploadRow | null> {
+  let query = selectUploads(session)
+    .where('u.token', '=', upload.token)
+    .where('u.id', '=', BigInt(upload.rowId))
+    .where('u.lease_token', '=', upload.leaseToken)
+  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  const [row] = await fetchUploads(query)
+  return row ?? null
+}
+
+export async function deleteUploads(session: Session, uploads: readonly UploadRow[]): Promise<void> {
+  if (uploads.length === 0) return
+  await session.db
+    .deleteFrom('uploads')
+    .where(
+      'id',
+      'in',
+      uploads.map((upload) => BigInt(upload.rowId)),
+    )
+    .execute()
+}
+
+/**
+ * What frees a lane wakes its oldest upload that was never tried. A statement of its own after the commit: inside the
+ * finishing transaction it would miss those that a claim snoozes at that moment.
+ */
+export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane): Promise<void> {
+  const head = await session.db
+    .selectFrom('uploads')
+    .select(asText(session.dialect, 'id').as('row_id'))
+    .where('uploadable_type', '=', lane.type)
+    .where('uploadable_id', '=', boundId(lane.id, kind))
+    .where('attr_name', '=', lane.name)
+    .where('state', '=', 'pending')
+    .where('attempts', '=', 0)
+    .where('token', 'is not', null)
+    .orderBy(sql`coalesce(origin_id, id)`)
+    .limit(1)
+    .executeTakeFirst()
+  if (head === undefined) return
+  await session.db
+    .updateTable('uploads')
+    .set({ run_at: 0 })
+    .where('id', '=', BigInt(head.row_id))
+    .where('state', '=', 'pending')
+    .where('attempts', '=', 0)
+    .execute()
+}

@@ -1,0 +1,262 @@
+import { later } from '../database/expressions.ts'
+import { sql } from 'kysely'
+import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
+import { renewObject } from '../jobs/job-rows.ts'
+import { filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
+import { attachFile } from './attach-file.ts'
+import { detailsOf, type Delayed, type DelayedDefinition } from './definition.ts'
+import { markTold, report, tellFile, tellHooks } from './hooks.ts'
+import { LeaseLost } from './lease-lost.ts'
+import type { Leases } from './leases.ts'
+import { prepareFile, type Prepared } from './prepare.ts'
+import { findUpload, wakeLane, type UploadRow } from './upload-rows.ts'
+
+const PROGRESS_EVERY = 500
+const INTENT_EVERY = 300_000
+
+export type Outcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-back'
+
+export interface RunResult {
+  readonly outcome: Outcome
+  readonly error?: ActiveStorageError
+}
+
+/**
+ * Carries the files of one claimed upload to their service and attaches each. A file that fails does not stop the
+ * others. `stopping` gives the upload back, with its attempt.
+ */
+export async function runUpload(delayed: Delayed, leases: Leases, upload: UploadRow, stopping: AbortSignal): Promise<RunResult> {
+  const lease = leases.hold(upload.leaseToken ?? '')
+  const signal = AbortSignal.any([lease.signal, stopping])
+  try {
+    return await attempt(delayed, upload, signal)
+  } catch (error) {
+    if (error instanceof LeaseLost || lease.signal.aborted) {
+      const { type, id, name } = upload.lane
+      delayed.report('info', 'An upload was superseded, discarded or taken over while it ran.', { record: { type, id }, attachment: name, upload: upload.token })
+      return { outcome: 'superseded' }
+    }
+    if (stopping.aborted) {
+      await giveBack(delayed, upload)
+      return { outcome: 'given-back' }
+    }
+    throw error
+  } finally {
+    lease.release()
+    await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
+  }
+}
+
+/** A later round of hooks of an upload whose files are attached. */
+export async function runHooks(delayed: Delayed, leases: Leases, upload: UploadRow): Promise<void> {
+  const definition = delayed.definition(upload.lane.type, upload.lane.name)
+  if (definition === undefined) return
+  const lease = leases.hold(upload.leaseToken ?? '')
+  try {
+    const record = (await delayed.findRecord(upload.lane.type, upload.lane.id)) ?? { type: upload.lane.type, id: upload.lane.id }
+    await tellHooks(delayed, definition, upload, record)
+  } finally {
+    lease.release()
+  }
+}
+
+interface Failure {
+  readonly file: FileRow
+  readonly error: ActiveStorageError
+}
+
+async function attempt(delayed: Delayed, upload: UploadRow, signal: AbortSignal): Promise<RunResult> {
+  const definition = delayed.definition(upload.lane.type, upload.lane.name)
+  const files = (await filesOf(delayed.store.session, [upload.token])).filter((file) => file.state === 'staged')
+  if (definition === undefined) {
+    const error = new UnknownAttachmentError(`${upload.lane.type}.${upload.lane.name} is not defined here.`, { details: detailsOf(upload) })
+    return settle(delayed, upload, files.map((file) => ({ file, error })), undefined, null)
+  }
+  const record = await findRecord(delayed, upload)
+  if (record instanceof ActiveStorageError)
+    return settle(delayed, upload, files.map((file) => ({ file, error: record })), definition, null)
+  const failures: Failure[] = []
+  for (const file of files) {
+    signal.throwIfAborted()
+    try {
+      const attached = await carry(delayed, definition, upload, file, record, signal)
+      if (!attached) return { outcome: 'superseded' }
+    } catch (error) {
+      if (error instanceof LeaseLost || signal.aborted) throw error
+      failures.push({ file, error: toError(error, upload, file) })
+    }
+  }
+  return settle(delayed, upload, failures, definition, record)
+}
+
+async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown> {
+  const { type, id } = upload.lane
+  try {
+    const record = await delayed.findRecord(type, id)
+    if (record != null) return record
+    return new RecordNotFoundError(
+      `findRecord found no ${type} with id ${id}. Its bytes are kept: retry the upload when the record is there, or discard it.`,
+      { details: detailsOf(upload) },
+    )
+  } catch (error) {
+    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${message(error)}`, { details: detailsOf(upload), cause: error })
+  }
+}
+
+/** One file: prepare, send, attach, tell. False: the upload was overtaken and dropped itself. */
+async function carry(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  file: FileRow,
+  record: unknown,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const service = delayed.services[definition.service]
+  if (service === undefined)
+    throw new ConfigurationError(`${upload.lane.type}.${upload.lane.name} goes to the service '${definition.service}', which is not configured.`)
+  const prepared = await prepareFile(delayed, definition, upload, file, record, signal)
+  try {
+    await service.upload(prepared.key, watched(delayed, upload, prepared, signal), {
+      byteSize: prepared.byteSize,
+      checksum: prepared.checksum,
+      contentType: prepared.contentType,
+      signal,
+    })
+  } finally {
+    await prepared.dispose()
+  }
+  const { attachment, superseded } = await attachFile(delayed, definition, upload, prepared)
+  for (const other of superseded)
+    delayed.report('info', `A newer upload of ${upload.lane.type}.${upload.lane.name} superseded this one.`, {
+      record: { type: upload.lane.type, id: upload.lane.id },
+      attachment: upload.lane.name,
+      upload: other.token,
+    })
+  if (attachment === null) return false
+  const [now] = await findFiles(delayed.store.session, [file.id])
+  if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
+  return true
+}
+
+/** Writes progress down as the service takes the bytes, and puts the clean-up of the object off meanwhile. */
+async function* watched(delayed: Delayed, upload: UploadRow, prepared: Prepared, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const { session } = delayed.store
+  let sent = 0
+  let told = performance.now()
+  let renewed = told
+  for await (const chunk of prepared.open()) {
+    signal.throwIfAborted()
+    yield chunk
+    sent += chunk.length
+    if (performance.now() - told > PROGRESS_EVERY) {
+      told = performance.now()
+      await session.db
+        .updateTable('files')
+        .set({ uploaded_bytes: sent })
+        .where('id', '=', prepared.file.id)
+        .where('upload_token', '=', upload.token)
+        .execute()
+    }
+    if (performance.now() - renewed > INTENT_EVERY) {
+      renewed = performance.now()
+      if (!(await renewObject(session, prepared.key)))
+        throw new ServiceError(`The transfer of ${prepared.filename} took so long that its clean-up began; it is sent again.`)
+    }
+  }
+}
+
+/** Writes down how the attempt ended, then calls the hooks that belong to it. */
+async function settle(
+  delayed: Delayed,
+  upload: UploadRow,
+  failures: readonly Failure[],
+  definition: DelayedDefinition | undefined,
+  record: unknown,
+): Promise<RunResult> {
+  const { session } = delayed.store
+  if (failures.length === 0) {
+    const current = await findUpload(session, upload.token)
+    if (current === null || current.leaseToken !== upload.leaseToken) throw new LeaseLost()
+    if (current.state === 'running') {
+      // The rest had failed for good in an earlier attempt, and waits for a person.
+      await session.db
+        .updateTable('uploads')
+        .set({ state: 'failed' })
+        .where('id', '=', BigInt(upload.rowId))
+        .where('lease_token', '=', upload.leaseToken)
+        .execute()
+      if (definition !== undefined) await tellHooks(delayed, definition, { ...current, state: 'failed' }, record)
+      return { outcome: 'failed' }
+    }
+    if (definition !== undefined) await tellHooks(delayed, definition, current, record)
+    return { outcome: 'uploaded' }
+  }
+  const mayRetry = upload.attempts < delayed.retries.attempts
+  const final = failures.filter(({ error }) => !error.retryable || !mayRetry)
+  const again = failures.length > final.length
+  const delay = again ? backOff(delayed, upload.attempts) : 0
+  const last = failures.at(-1)
+  await delayed.store.transact(async (tx) => {
+    const result = await tx.db
+      .updateTable('uploads')
+      .set({
+        state: again ? 'pending' : 'failed',
+        run_at: later(tx.dialect, delay),
+        lease_token: null,
+        lease_until: 0,
+        last_error: last === undefined ? null : last.error.message,
+      })
+      .where('id', '=', BigInt(upload.rowId))
+      .where('lease_token', '=', upload.leaseToken)
+      .executeTakeFirst()
+    if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
+    for (const { file, error } of failures)
+      await tx.db
+        .updateTable('files')
+        .set({ state: final.some((each) => each.file === file) ? 'failed' : 'staged', last_error: error.message })
+        .where('id', '=', file.id)
+        .where('state', '=', 'staged')
+        .execute()
+  })
+  for (const { file, error } of failures) {
+    const retryAt = final.some((each) => each.file === file) ? null : new Date(Date.now() + delay)
+    delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, { ...error.details, attempt: upload.attempts, retryAt, error })
+    if (definition === undefined || record === null) continue
+    try {
+      await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt })
+    } catch (thrown) {
+      report(delayed, upload, 'errorUpload', thrown, file)
+    }
+  }
+  return { outcome: again ? 'retried' : 'failed', ...(last === undefined ? {} : { error: last.error }) }
+}
+
+/** Returns the upload untouched: the attempt that was counted by its claim is taken back. */
+async function giveBack(delayed: Delayed, upload: UploadRow): Promise<void> {
+  await delayed.store.session.db
+    .updateTable('uploads')
+    .set({
+      state: sql`case when state = 'running' then 'pending' else state end`,
+      attempts: sql`case when state = 'running' and attempts > 0 then attempts - 1 else attempts end`,
+      lease_token: null,
+      lease_until: 0,
+      run_at: 0,
+    })
+    .where('id', '=', BigInt(upload.rowId))
+    .where('lease_token', '=', upload.leaseToken)
+    .execute()
+}
+
+/** Doubles from `minDelay` to `maxDelay`, a quarter up or down, so that a service that comes back is not stormed. */
+function backOff(delayed: Delayed, attempts: number): number {
+  const { minDelay, maxDelay } = delayed.retries
+  return Math.min(minDelay * 2 ** (attempts - 1), maxDelay) * (0.75 + Math.random() * 0.5)
+}
+
+const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
+
+function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
+  if (error instanceof ActiveStorageError) return error
+  return new ServiceError(message(error), { cause: error, details: detailsOf(upload, file.filename) })
+}

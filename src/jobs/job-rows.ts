@@ -1,0 +1,118 @@
+import { sql } from 'kysely'
+import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { uuidv7 } from '../uuid.ts'
+
+export type JobName = 'purge' | 'delete-object'
+
+/** Writes a job in the transaction that needs it. */
+export async function insertJob(session: Session, name: JobName, args: Readonly<Record<string, string>>): Promise<void> {
+  await session.db
+    .insertInto('jobs')
+    .values({ id: uuidv7(), name, arguments: JSON.stringify(args), run_at: now(session.dialect), key: null })
+    .execute()
+}
+
+const INTENT_DELAY = 3_600_000
+const objectKey = (key: string): string => `object:${key}`
+
+/**
+ * Commits to clean up an object before its first byte is sent: due an hour after the transfer's last progress. While it
+ * is there the key is nobody else's. False: the key is taken by another intent.
+ */
+export async function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
+  const insert = session.db.insertInto('jobs').values({
+    id: uuidv7(),
+    name: 'delete-object',
+    arguments: JSON.stringify({ service, key }),
+    key: objectKey(key),
+    run_at: later(session.dialect, INTENT_DELAY),
+  })
+  const result = await (
+    session.dialect === 'mysql' || session.dialect === 'mariadb' ? insert.ignore() : insert.onConflict((c) => c.doNothing())
+  ).executeTakeFirst()
+  return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
+}
+
+/** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
+export async function renewObject(session: Session, key: string): Promise<boolean> {
+  const result = await session.db
+    .updateTable('jobs')
+    .set({ run_at: later(session.dialect, INTENT_DELAY) })
+    .where('key', '=', objectKey(key))
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return Number(result.numUpdatedRows) === 1
+}
+
+/** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
+export async function keepObject(session: Session, key: string): Promise<boolean> {
+  const result = await session.db
+    .deleteFrom('jobs')
+    .where('key', '=', objectKey(key))
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return Number(result.numDeletedRows) === 1
+}
+
+/** The object is to go now: its blob's row goes in the same transaction. */
+export async function deleteObjectLater(session: Session, service: string, key: string): Promise<void> {
+  const insert = session.db.insertInto('jobs').values({
+    id: uuidv7(),
+    name: 'delete-object',
+    arguments: JSON.stringify({ service, key }),
+    key: objectKey(key),
+    run_at: now(session.dialect),
+  })
+  if (session.dialect === 'mysql' || session.dialect === 'mariadb') await insert.ignore().execute()
+  else await insert.onConflict((c) => c.doNothing()).execute()
+}
+
+export interface JobRow {
+  readonly id: string
+  readonly name: string
+  readonly arguments: Readonly<Record<string, string>>
+  readonly attempts: number
+  readonly leaseToken: string
+}
+
+/** Takes due jobs for `leaseFor` milliseconds; also those whose worker died. Runs inside a transaction. */
+export async function claimJobs(session: Session, names: readonly string[], limit: number, leaseFor: number): Promise<JobRow[]> {
+  const { dialect } = session
+  const found = await sql<{ id: string; name: string; arguments: string; attempts: number }>`
+    select id, name, arguments, attempts from ${sql.table('jobs')}
+    where name in (${sql.join(names)})
+      and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
+    order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(session.db)
+  const jobs: JobRow[] = []
+  for (const row of found.rows) {
+    const leaseToken = uuidv7()
+    await session.db
+      .updateTable('jobs')
+      .set({ state: 'running', lease_token: leaseToken, lease_until: later(dialect, leaseFor), attempts: sql`attempts + 1` })
+      .where('id', '=', row.id)
+      .execute()
+    jobs.push({
+      id: row.id,
+      name: row.name,
+      arguments: JSON.parse(row.arguments) as Record<string, string>,
+      attempts: Number(row.attempts) + 1,
+      leaseToken,
+    })
+  }
+  return jobs
+}
+
+export async function finishJob(session: Session, job: JobRow): Promise<void> {
+  await session.db.deleteFrom('jobs').where('id', '=', job.id).where('lease_token', '=', job.leaseToken).execute()
+}
+
+/** Puts a job back: after a failure, or because its time has not come. */
+export async function postponeJob(session: Session, job: JobRow, delay: number, error: string | null): Promise<void> {
+  await session.db
+    .updateTable('jobs')
+    .set({ state: 'pending', lease_token: null, lease_until: 0, run_at: later(session.dialect, delay), last_error: error })
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.leaseToken)
+    .execute()
+}

@@ -1,0 +1,69 @@
+import { sql } from 'kysely'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import { IntegrityError } from '../errors.ts'
+import { md5 } from '../blobs/checksum.ts'
+import type { FileRow } from './file-rows.ts'
+
+/** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
+export const CHUNK_SIZE = 512 * 1024
+
+/** Chunks read at once: 8 MiB, so that no connection or snapshot is held while a service is slow. */
+const SLICE = 16
+
+async function readSlice(store: Store, fileId: string, from: number): Promise<Buffer[]> {
+  const { database, session, tables } = store
+  if (database.readChunks !== undefined) return database.readChunks(tables.chunks, fileId, from, from + SLICE)
+  const rows = await session.db
+    .selectFrom('chunks')
+    .select('data')
+    .where('file_id', '=', fileId)
+    .where('position', '>=', from)
+    .where('position', '<', from + 2)
+    .orderBy('position')
+    .execute()
+  return rows.map((row) => row.data)
+}
+
+/** The staged bytes, in order. Throws IntegrityError at the end unless size and MD5 are those that were staged. */
+export async function* readStaged(store: Store, file: FileRow, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  const hash = md5()
+  let position = 0
+  let size = 0
+  while (size < file.byteSize) {
+    signal?.throwIfAborted()
+    const chunks = await readSlice(store, file.id, position)
+    if (chunks.length === 0) break
+    for (const chunk of chunks) {
+      hash.update(chunk)
+      size += chunk.length
+      position += 1
+      yield chunk
+    }
+  }
+  if (size !== file.byteSize || hash.digest() !== file.checksum)
+    throw new IntegrityError(
+      `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. The database may have been restored or edited; discard the upload and ask for the file again.`,
+      { details: { filename: file.filename } },
+    )
+}
+
+/** Deletes the bytes of files that nobody needs any more, in batches of about 32 MiB. Returns how many chunks went. */
+export async function deleteChunks(session: Session): Promise<number> {
+  const { rows } = await sql<{ file_id: string; position: number }>`
+    select c.file_id, c.position from ${sql.table('chunks')} c
+    join ${sql.table('files')} f on f.id = c.file_id
+    where f.state in ('dropped', 'told') limit 64`.execute(session.db)
+  const byFile = Map.groupBy(rows, (row) => row.file_id)
+  for (const [fileId, chunks] of byFile)
+    await session.db
+      .deleteFrom('chunks')
+      .where('file_id', '=', fileId)
+      .where(
+        'position',
+        'in',
+        chunks.map((chunk) => chunk.position),
+      )
+      .execute()
+  return rows.length
+}

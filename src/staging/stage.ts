@@ -1,0 +1,157 @@
+import { md5 } from '../blobs/checksum.ts'
+import { identifyContentType } from '../blobs/content-type.ts'
+import { normalizeFilename } from '../blobs/filename.ts'
+import type { Session } from '../database/session.ts'
+import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { uuidv7 } from '../uuid.ts'
+import { CHUNK_SIZE } from './chunks.ts'
+import {
+  dropUnlinked,
+  findFiles,
+  finishStaging,
+  insertChunk,
+  insertStagingFile,
+  renewStaging,
+  STAGING_EXPIRES,
+  type FileRow,
+} from './file-rows.ts'
+import { checkSize, checkType, type Limits } from './limits.ts'
+
+/** Bytes with a name, as they come in. */
+export interface IncomingFile {
+  readonly filename: string
+  readonly declaredType?: string | undefined
+  open(): AsyncIterable<Uint8Array>
+}
+
+export interface StageOptions {
+  /** Milliseconds that the staged file waits to be linked. */
+  readonly expiresIn: number
+  readonly limits: Limits
+  readonly details: ErrorDetails
+  /** Inserts in flight; 1 inside a transaction. */
+  readonly parallel: number
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Writes a file's bytes into the database as they arrive, in bounded memory: at most `parallel` chunks. Autocommit when
+ * the session is the pool's; inside the user's transaction its chunks roll back with it.
+ */
+export async function stageFile(session: Session, file: IncomingFile, options: StageOptions): Promise<FileRow> {
+  const id = uuidv7()
+  const filename = normalizeFilename(file.filename)
+  const details = { ...options.details, filename }
+  await insertStagingFile(session, { id, filename, contentType: 'application/octet-stream' })
+  let sqlFailed = false
+  try {
+    const { chunks, byteSize, checksum, contentType } = await writeChunks(session, id, filename, file, options, details, () => {
+      sqlFailed = true
+    })
+    checkType(contentType, options.limits, details)
+    const staged = await finishStaging(session, { id, contentType, byteSize, checksum, chunks }, options.expiresIn)
+    if (!staged)
+      throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
+  } catch (error) {
+    // After an SQL error the user's transaction takes no further statement; the sweep finds what is left.
+    if (!sqlFailed) await dropUnlinked(session, id).catch(() => false)
+    throw error
+  }
+  const [row] = await findFiles(session, [id])
+  if (row === undefined) throw new InvalidInputError(`${filename} was removed while it was staged. Send it again.`, { details })
+  return row
+}
+
+interface Written {
+  readonly chunks: number
+  readonly byteSize: number
+  readonly checksum: string
+  readonly contentType: string
+}
+
+async function writeChunks(
+  session: Session,
+  id: string,
+  filename: string,
+  file: IncomingFile,
+  options: StageOptions,
+  details: ErrorDetails,
+  onSqlError: () => void,
+): Promise<Written> {
+  const hash = md5()
+  const inFlight = new Set<Promise<void>>()
+  let failure: unknown
+  let renewedAt = performance.now()
+  let buffer = Buffer.allocUnsafe(CHUNK_SIZE)
+  let filled = 0
+  let chunks = 0
+  let byteSize = 0
+  let contentType: string | undefined
+
+  const flush = async (): Promise<void> => {
+    const data = buffer.subarray(0, filled)
+    if (contentType === undefined) {
+      contentType = await identifyContentType(data, filename, file.declaredType)
+      checkType(contentType, options.limits, details)
+    }
+    if (filled === 0) return
+    hash.update(data)
+    const insert: Promise<void> = insertChunk(session, id, chunks, data)
+      .catch((error: unknown) => {
+        onSqlError()
+        failure ??= error
+      })
+      .finally(() => inFlight.delete(insert))
+    inFlight.add(insert)
+    chunks += 1
+    buffer = Buffer.allocUnsafe(CHUNK_SIZE)
+    filled = 0
+    if (inFlight.size >= options.parallel) await Promise.race(inFlight)
+    if (failure !== undefined) throw failure
+    if (performance.now() - renewedAt > STAGING_EXPIRES / 3) {
+      renewedAt = performance.now()
+      await renewStaging(session, id)
+    }
+  }
+
+  try {
+    for await (const piece of opened(file, details)) {
+      options.signal?.throwIfAborted()
+      byteSize += piece.length
+      checkSize(byteSize, options.limits, details)
+      for (let offset = 0; offset < piece.length; ) {
+        const length = Math.min(piece.length - offset, CHUNK_SIZE - filled)
+        buffer.set(piece.subarray(offset, offset + length), filled)
+        filled += length
+        offset += length
+        if (filled === CHUNK_SIZE) await flush()
+      }
+    }
+    options.signal?.throwIfAborted()
+    await flush()
+  } finally {
+    await Promise.all(inFlight)
+  }
+  if (failure !== undefined) throw failure
+  return { chunks, byteSize, checksum: hash.digest(), contentType: contentType ?? 'application/octet-stream' }
+}
+
+/** A source that breaks off is the input's fault, and is told with the file's name. */
+async function* opened(file: IncomingFile, details: ErrorDetails): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const piece of file.open()) {
+      if (!(piece instanceof Uint8Array))
+        throw new InvalidInputError(
+          `${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`,
+          { details },
+        )
+      yield piece
+    }
+  } catch (error) {
+    if (error instanceof ActiveStorageError) throw error
+    throw new InvalidInputError(
+      `${details.filename} could not be read to its end: ${error instanceof Error ? error.message : String(error)}. Nothing was kept of it.`,
+      { details, cause: error },
+    )
+  }
+}
