@@ -7,11 +7,12 @@ import { pipeline } from 'node:stream/promises'
 import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-filename.ts'
 import { blobKeyExists } from '../blobs/blob-rows.ts'
 import { extension } from '../blobs/filename.ts'
-import { checkKey, generateKey } from '../blobs/key.ts'
+import { generateKey } from '../blobs/key.ts'
 import { ConfigurationError, ServiceError } from '../errors.ts'
 import { renewObject, reserveObject } from '../jobs/job-rows.ts'
+import { checkKey } from '../services/object-key.ts'
 import { readStaged } from '../staging/chunks.ts'
-import { findFiles, type FileRow } from '../staging/file-rows.ts'
+import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { detailsOf } from './definition.ts'
 import { fence, type UploadRow } from './upload-rows.ts'
@@ -168,10 +169,4 @@ async function finalBytes(
     await dispose()
     throw error
   }
-}
-
-/** The file's row as it is now, after a choice was committed. */
-export async function reloadFile(delayed: Delayed, file: FileRow): Promise<FileRow> {
-  const [row] = await findFiles(delayed.store.session, [file.id])
-  return row ?? file
 }

@@ -1,0 +1,152 @@
+import { attachmentsOf, deleteAttachments } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import type { Session } from '../database/session.ts'
+import { discardUploads } from '../delayed/discard.ts'
+import { uploadsOf } from '../delayed/upload-rows.ts'
+import { UnknownAttachmentError } from '../errors.ts'
+import * as slots from './slot.ts'
+import type { ManyInput, OneInput } from './attachable.ts'
+import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
+
+interface Slot {
+  readonly name: string
+  attached(): Promise<boolean>
+  /** Pending, running and failed ones, oldest first. */
+  delayedUploads(): Promise<DelayedUpload[]>
+  /** Throws AttachmentRequiredError: neither attached, pending nor failed-and-kept although required. */
+  validate(): Promise<void>
+  /** Removes the attachments, keeps the blobs; gives up what is on its way. */
+  detach(): Promise<void>
+  /** Removes attachments, blobs and objects; gives up what is on its way. */
+  purge(): Promise<void>
+  purgeLater(): Promise<void>
+}
+
+/** A record's has-one. */
+export interface OneAttached extends Slot {
+  /** Uploads now and attaches. null: blank, or bytes inside a transaction (they attach after commit). */
+  attach(file: OneInput): Promise<Attachment | null>
+  /** Keeps the bytes in the database and attaches them in the background. null: the input was blank. Does not check `required`. */
+  attachLater(file: OneInput): Promise<DelayedUpload | null>
+  attachment(): Promise<Attachment | null>
+  /** What the page shows: the newest pending or failed file, else the attached one. */
+  latest(): Promise<Attachment | DelayedFile | null>
+}
+
+/** A record's has-many. */
+export interface ManyAttached extends Slot {
+  attach(files: ManyInput): Promise<Attachment[]>
+  attachLater(files: ManyInput): Promise<DelayedUpload | null>
+  attachments(): Promise<Attachment[]>
+  /** What is attached, without what a pending cleanBefore replaces, then the pending and failed ones. */
+  latest(): Promise<(Attachment | DelayedFile)[]>
+}
+
+type One = { readonly kind: 'one' }
+export type Slots<D> = { readonly [K in keyof D]: D[K] extends One ? OneAttached : ManyAttached }
+export type Files<D> = { readonly [K in keyof D]?: D[K] extends One ? OneInput : ManyInput }
+
+/** What `storage.record()` gives: the slots, and four verbs on all of them. */
+export type RecordAttachments<D> = Slots<D> & {
+  readonly type: string
+  readonly id: string
+  attach(files: Files<D>): Promise<void>
+  /** One call for a whole form; afterwards every `required` name is checked, so a miss rolls the transaction back. */
+  attachLater(files: Files<D>): Promise<DelayedUpload[]>
+  validate(): Promise<void>
+  /** The record is being deleted: attachments purged later, pending uploads dropped. */
+  purgeAllLater(): Promise<void>
+}
+
+/** Names that a record has already. */
+export const RESERVED: readonly string[] = ['id', 'type', 'attach', 'attachLater', 'validate', 'purgeAllLater', 'then']
+
+export interface RecordScope {
+  readonly context: slots.SlotContext
+  readonly type: string
+  readonly id: string
+  readonly definitions: ReadonlyMap<string, slots.SlotDefinition>
+  readonly session: (() => Promise<Session>) | null
+}
+
+export function recordHandle(scope: RecordScope): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
+  const { type, id, definitions } = scope
+  const scopeOf = (name: string): slots.SlotScope => {
+    const definition = definitions.get(name)
+    if (definition === undefined)
+      throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${[...definitions.keys()].join(', ')}.`, {
+        details: { record: { type, id }, attachment: name },
+      })
+    return { context: scope.context, lane: { type, id, name }, definition, session: scope.session }
+  }
+  const validate = async (): Promise<void> => {
+    for (const name of definitions.keys()) await slots.validate(scopeOf(name))
+  }
+  const handle: Record<string, unknown> = {
+    type,
+    id,
+    async attach(files: Record<string, unknown>) {
+      for (const [name, input] of Object.entries(files)) await slots.attach(scopeOf(name), input)
+    },
+    async attachLater(files: Record<string, unknown>) {
+      const uploads: DelayedUpload[] = []
+      const scopes = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
+      for (const { scope: each, input } of scopes) {
+        const upload = await slots.attachLater(each, input)
+        if (upload !== null) uploads.push(upload)
+      }
+      await validate()
+      return uploads
+    },
+    validate,
+    purgeAllLater: () => purgeAllLater(scope),
+  }
+  for (const [name, { kind }] of definitions) handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
+  return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+}
+
+function shared(scope: slots.SlotScope): Slot {
+  return {
+    name: scope.lane.name,
+    attached: async () => (await slots.attachments(scope)).length > 0,
+    delayedUploads: () => slots.delayedUploads(scope),
+    validate: () => slots.validate(scope),
+    detach: () => slots.remove(scope, 'detach'),
+    purge: () => slots.remove(scope, 'purge'),
+    purgeLater: () => slots.remove(scope, 'purgeLater'),
+  }
+}
+
+function one(scope: slots.SlotScope): OneAttached {
+  return {
+    ...shared(scope),
+    attach: async (file) => (await slots.attach(scope, file))[0] ?? null,
+    attachLater: (file) => slots.attachLater(scope, file),
+    attachment: async () => (await slots.attachments(scope)).at(-1) ?? null,
+    latest: async () => (await slots.latest(scope)).at(-1) ?? null,
+  }
+}
+
+function many(scope: slots.SlotScope): ManyAttached {
+  return {
+    ...shared(scope),
+    attach: (files) => slots.attach(scope, files),
+    attachLater: (files) => slots.attachLater(scope, files),
+    attachments: () => slots.attachments(scope),
+    latest: () => slots.latest(scope),
+  }
+}
+
+/** Every attachment of the record, also those of names that are no longer defined. */
+async function purgeAllLater({ context, type, id, definitions, session }: RecordScope): Promise<void> {
+  const store = await context.store()
+  const run = async (tx: Session): Promise<void> => {
+    const known = [...definitions.keys()].map((name) => ({ type, id, name }))
+    await lockLanes(tx, known)
+    await discardUploads(tx, await uploadsOf(tx, store.recordId, type, [id], undefined, true))
+    for (const row of await attachmentsOf(tx, store.recordId, type, [id]))
+      await deleteAttachments(tx, store.recordId, row, [row.attachmentId], true)
+  }
+  await (session === null ? store.transact(run) : run(await session()))
+  context.wake()
+}

@@ -1,0 +1,33 @@
+import { fileTypeFromBuffer } from 'file-type'
+import mime from 'mime'
+
+/**
+ * The type of a file by its bytes, else by its name, else as declared. SVG, HTML and XML are recognised as text, whatever
+ * they are called: they are the ones unsafe to serve inline, and no signature names them.
+ */
+export async function identifyContentType(head: Uint8Array, filename: string, declared?: string): Promise<string> {
+  const bySignature = (await fileTypeFromBuffer(head))?.mime
+  if (bySignature !== undefined && bySignature !== 'application/xml') return bySignature
+  return byText(head) ?? bySignature ?? mime.getType(filename) ?? bare(declared) ?? 'application/octet-stream'
+}
+
+/** Lower case, without parameters: Rails' lists match whole strings. */
+function bare(type: string | undefined): string | null {
+  const text = type?.split(';')[0]?.trim().toLowerCase() ?? ''
+  return /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(text) ? text : null
+}
+
+function byText(head: Uint8Array): string | null {
+  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, 4096))
+  const text = (start[0] === 0xff && start[1] === 0xfe ? start.toString('utf16le') : start.toString('utf8'))
+    .replace(/^\uFEFF/, '')
+    .trimStart()
+    .toLowerCase()
+  if (!text.startsWith('<')) return null
+  const body = text.replaceAll(/<!--[\s\S]*?-->/g, '').replace(/^<\?xml[^>]*\?>/, '').trimStart()
+  const root = body.replace(/^<!doctype[^>[]*(\[[\s\S]*?\])?[^>]*>/, '').trimStart()
+  if (/^<!doctype\s+html|^<(html|head|body|script|iframe|title|style|img|a|div|p|h1|table)[\s>/]/.test(body)) return 'text/html'
+  if (/^<svg[\s>]/.test(root) || /^<!doctype\s+svg/.test(body)) return 'image/svg+xml'
+  if (/^<html[\s>]/.test(root)) return 'text/html'
+  return text.startsWith('<?xml') ? 'application/xml' : null
+}

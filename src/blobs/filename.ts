@@ -1,0 +1,48 @@
+/** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc' and of 'dot.'. */
+export function extension(filename: string): string {
+  const name = filename.slice(filename.lastIndexOf('/') + 1)
+  return /^.+(\.[^.\s/]+)$/.exec(name)?.[1] ?? ''
+}
+
+/** Rails 8's `sanitized`: what is safe to show and to save under. */
+export function sanitize(filename: string): string {
+  return filename
+    .toWellFormed()
+    .replaceAll(/^[\0\t\n\v\f\r ]+|[\0\t\n\v\f\r ]+$/g, '')
+    .replaceAll(/[\u202E%$|:;/\t\r\n\\\0<>?*"]/g, '-')
+}
+
+/** What is stored: the name as it came, as Rails does, but valid, without NUL, and at most 255 bytes with its extension. */
+export function normalizeFilename(filename: string): string {
+  return cut(filename.toWellFormed().replaceAll('\0', ''), 255)
+}
+
+/** Shortens a name to a number of UTF-8 bytes, never inside a character, and keeps its extension. */
+export function cut(name: string, bytes: number): string {
+  if (Buffer.byteLength(name) <= bytes) return name
+  const suffix = extension(name)
+  const kept = Buffer.byteLength(suffix) < bytes / 2 ? suffix : ''
+  let base = ''
+  let size = Buffer.byteLength(kept)
+  for (const character of kept === '' ? name : name.slice(0, -kept.length)) {
+    size += Buffer.byteLength(character)
+    if (size > bytes) break
+    base += character
+  }
+  return base + kept
+}
+
+const special: Readonly<Record<string, string>> = {
+  ß: 'ss', æ: 'ae', Æ: 'AE', ø: 'o', Ø: 'O', đ: 'd', Đ: 'D', ð: 'd', Ð: 'D', þ: 'th', Þ: 'Th', ł: 'l', Ł: 'L', œ: 'oe', Œ: 'OE', ı: 'i', ħ: 'h', Ħ: 'H', ŋ: 'n', Ŋ: 'N', ŧ: 't', Ŧ: 'T', ĸ: 'k', ŉ: "'n",
+}
+
+/** ActiveSupport's `parameterize`, on which the gem's name rule rests. Non-Latin letters vanish. */
+export function parameterize(text: string): string {
+  return text
+    .normalize('NFC')
+    .replaceAll(/[^\0-\x7f]/gu, (character) => special[character] ?? character.normalize('NFD').replaceAll(/\p{M}/gu, '').replace(/[^\0-\x7f]/u, '?'))
+    .replaceAll(/[^a-zA-Z0-9_-]+/g, '-')
+    .replaceAll(/-{2,}/g, '-')
+    .replaceAll(/^-|-$/g, '')
+    .toLowerCase()
+}

@@ -1,0 +1,8 @@
+import { randomInt } from 'node:crypto'
+
+const alphabet = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+/** 28 characters of base 36, as Rails makes them. */
+export function generateKey(): string {
+  return Array.from({ length: 28 }, () => alphabet[randomInt(36)]).join('')
+}

@@ -1,0 +1,189 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { DatabaseSync } from 'node:sqlite'
+import { ConfigurationError, ServiceError } from '../errors.ts'
+import type { Database, OpenTransaction } from './database.ts'
+import type { Executor, Parameter, Result, Row } from './executor.ts'
+
+interface Statement {
+  all(...parameters: unknown[]): unknown[]
+  run(...parameters: unknown[]): { changes: number | bigint }
+  columns?(): readonly unknown[]
+  setReadBigInts?(enabled: boolean): unknown
+  safeIntegers?(enabled: boolean): unknown
+  readonly reader?: boolean
+}
+
+/** A handle of node:sqlite or of better-sqlite3. */
+export interface SqliteHandle {
+  prepare(sql: string): unknown
+  exec(sql: string): unknown
+  close(): unknown
+  readonly isTransaction?: boolean
+  readonly inTransaction?: boolean
+}
+
+const WAIT = 10_000
+
+/** What is shared by all storages on one handle: whose turn it is, and whether the open transaction is ours. */
+interface Turns {
+  tail: Promise<void>
+  ours: boolean
+  readonly inside: AsyncLocalStorage<true>
+}
+const turnsOf = new WeakMap<object, Turns>()
+
+/**
+ * SQLite: a path (opened with node:sqlite in WAL mode), or the app's own handle of node:sqlite or better-sqlite3. Where
+ * the app has the file open, pass its handle: two SQLite libraries on one file in one process lose acknowledged rows.
+ * A transaction object is the handle itself.
+ */
+export function sqlite(database: string | DatabaseSync | SqliteHandle): Database<DatabaseSync> {
+  let handle = typeof database === 'string' ? undefined : (database as SqliteHandle)
+  const own = typeof database === 'string'
+  const statements = new Map<string, Statement>()
+
+  const opened = (): SqliteHandle => {
+    if (handle !== undefined) return handle
+    const made = new DatabaseSync(database as string, { timeout: 0 })
+    made.exec('pragma journal_mode = wal')
+    made.exec('pragma synchronous = full')
+    made.exec('pragma foreign_keys = on')
+    handle = made
+    return made
+  }
+  const turns = (): Turns => {
+    const key = opened()
+    const found = turnsOf.get(key) ?? { tail: Promise.resolve(), ours: false, inside: new AsyncLocalStorage<true>() }
+    turnsOf.set(key, found)
+    return found
+  }
+
+  const statement = (sql: string): Statement => {
+    const cached = statements.get(sql)
+    if (cached !== undefined) return cached
+    const prepared = opened().prepare(sql) as Statement
+    prepared.setReadBigInts?.(true)
+    if (statements.size > 200) statements.clear()
+    statements.set(sql, prepared)
+    return prepared
+  }
+
+  const runNow = (sql: string, parameters: readonly Parameter[]): Result => {
+    const prepared = statement(sql)
+    const returns = prepared.columns === undefined || prepared.reader !== undefined ? prepared.reader === true : prepared.columns().length > 0
+    if (!returns) return { rows: [], affected: Number(prepared.run(...parameters).changes) }
+    if (prepared.setReadBigInts === undefined) prepared.safeIntegers?.(true)
+    return { rows: prepared.all(...parameters).map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
+  }
+
+  const isOpen = (): boolean => {
+    const { isTransaction, inTransaction } = opened()
+    return isTransaction === true || inTransaction === true
+  }
+
+  /** Waits for a foreign transaction on the handle, or a busy file, without freezing the loop that would end them. */
+  const whenFree = async <T>(run: () => T): Promise<T> => {
+    const until = performance.now() + WAIT
+    for (;;) {
+      if (!isOpen()) {
+        try {
+          return run()
+        } catch (error) {
+          if (!isBusy(error) || performance.now() > until) throw error
+        }
+      } else if (performance.now() > until)
+        throw new ServiceError(
+          'A transaction has been open on the SQLite handle for 10 s, and this statement is not part of it. Pass { transaction: handle } inside it, or commit sooner.',
+        )
+      await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 8))
+    }
+  }
+
+  const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
+    const mine = turns()
+    if (mine.inside.getStore() === true)
+      throw new ConfigurationError(
+        'This call would wait for the transaction that it is made in. Pass { transaction: tx } to storage.record() inside storage.transaction().',
+      )
+    const before = mine.tail
+    let release: () => void = () => {}
+    mine.tail = new Promise((resolve) => {
+      release = resolve
+    })
+    await before
+    try {
+      return await run()
+    } finally {
+      release()
+    }
+  }
+
+  const executor: Executor = {
+    run: (sql, parameters) =>
+      inTurn(async () => {
+        const result = await whenFree(() => runNow(sql, parameters))
+        if (parameters.some((parameter) => Buffer.isBuffer(parameter))) await new Promise(setImmediate)
+        return result
+      }),
+  }
+  const inside: Executor = {
+    run: async (sql, parameters) => {
+      if (!isOpen()) throw new ConfigurationError('The SQLite transaction is over: nothing more can be written in it.')
+      return runNow(sql, parameters)
+    },
+  }
+
+  return {
+    finds: false,
+    executor,
+    parallel: 1,
+    open: () => {
+      opened()
+      return Promise.resolve('sqlite')
+    },
+    transaction: <T>(run: (open: OpenTransaction<DatabaseSync>) => Promise<T>) =>
+      inTurn(async () => {
+        await whenFree(() => opened().exec('begin immediate'))
+        try {
+          const result = await turns().inside.run(true, () => run({ tx: opened() as DatabaseSync, executor: inside }))
+          opened().exec('commit')
+          return result
+        } catch (error) {
+          if (isOpen()) opened().exec('rollback')
+          throw error
+        }
+      }),
+    join(tx) {
+      if ((tx as SqliteHandle) !== opened())
+        throw new ConfigurationError('The transaction is on another SQLite handle: pass that handle to sqlite() as the database.')
+      if (!isOpen()) throw new ConfigurationError('No transaction is open on the SQLite handle: BEGIN first, or leave { transaction } out.')
+      return inside
+    },
+    isTransient: isBusy,
+    isUniqueViolation: (error) => error instanceof Error && /UNIQUE constraint/.test(error.message),
+    close() {
+      if (own && handle !== undefined) {
+        statements.clear()
+        handle.close()
+        handle = undefined
+      }
+      return Promise.resolve()
+    },
+  }
+}
+
+function isBusy(error: unknown): boolean {
+  return error instanceof Error && /database (table )?is locked|SQLITE_BUSY/.test(`${error.message} ${String((error as { code?: unknown }).code)}`)
+}
+
+function normalize(row: Record<string, unknown>): Row {
+  const result: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(row))
+    result[name] =
+      typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER
+        ? Number(value)
+        : value instanceof Uint8Array && !Buffer.isBuffer(value)
+          ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
+          : value
+  return result
+}

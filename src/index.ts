@@ -1,0 +1,27 @@
+export { createActiveStorage } from './active-storage.ts'
+export type { ActiveStorage, DrainResult, Id, Logger, Worker } from './active-storage.ts'
+export { hasManyAttached, hasOneAttached } from './attached/definitions.ts'
+export type {
+  AnyAttachments,
+  AttachedOptions,
+  Attachments,
+  HasManyAttached,
+  HasManyOptions,
+  HasOneAttached,
+  HookContext,
+  HookFile,
+  Models,
+  RecordOf,
+} from './attached/definitions.ts'
+export { StagedFile } from './attached/staged-file.ts'
+export type { Attachable, Blank, ManyChanges, ManyInput, OneInput, Source } from './attached/attachable.ts'
+export type { Files, ManyAttached, OneAttached, RecordAttachments, Slots } from './attached/record.ts'
+export type { Attachment, DelayedFile, DelayedUpload, RecordRef, StoredBlob } from './attached/values.ts'
+export type { Database, Dialect, OpenTransaction } from './database/database.ts'
+export type { Executor, Parameter, Result, Row } from './database/executor.ts'
+export type { TableOptions } from './database/schema.ts'
+export type { Stats } from './delayed/stats.ts'
+export type { ImageProcessor, Transformation } from './representations/image-processor.ts'
+export type { Service, UploadOptions } from './services/service.ts'
+export type { Duration, Size } from './units.ts'
+export * from './errors.ts'

@@ -1,0 +1,54 @@
+import { ConfigurationError } from '../errors.ts'
+
+type Box = readonly [width: number | null, height: number | null]
+
+/** One resize at most, then the output's format. Sizes in pixels, quality from 1 to 100. Rails' names in camelCase. */
+export interface Transformation {
+  /** Fits inside, never larger than the original. */
+  readonly resizeToLimit?: Box
+  /** Fits inside, enlarged if need be. */
+  readonly resizeToFit?: Box
+  /** Fills the box and cuts off what hangs over. */
+  readonly resizeToFill?: readonly [number, number]
+  /** Fits inside and fills the rest with background. */
+  readonly resizeAndPad?: readonly [number, number]
+  /** Covers the box, nothing cut off. */
+  readonly resizeToCover?: readonly [number, number]
+  readonly convert?: 'jpg' | 'png' | 'webp' | 'avif' | 'gif'
+  readonly quality?: number
+}
+
+/** Turns one temporary file into another. Throws InvariableError on what is no image, or a broken or forbidden one. */
+export interface ImageProcessor {
+  readonly name: string
+  transform(
+    input: string,
+    output: string,
+    transformation: Transformation,
+    options?: { readonly signal?: AbortSignal },
+  ): Promise<{ readonly contentType: string; readonly extension: string }>
+}
+
+const resizes = ['resizeToLimit', 'resizeToFit', 'resizeToFill', 'resizeAndPad', 'resizeToCover']
+const formats = ['jpg', 'png', 'webp', 'avif', 'gif']
+
+export function checkTransformation(value: unknown, where: string): void {
+  const wrong = (text: string): ConfigurationError => new ConfigurationError(`${where}: ${text}`)
+  if (typeof value !== 'object' || value === null) throw wrong('give an object such as { resizeToFit: [400, 400] }.')
+  const given = value as Record<string, unknown>
+  for (const key of Object.keys(given))
+    if (![...resizes, 'convert', 'quality'].includes(key)) throw wrong(`unknown transformation '${key}'.`)
+  const asked = resizes.filter((key) => given[key] !== undefined)
+  if (asked.length > 1) throw wrong(`${asked.join(' and ')} exclude each other.`)
+  for (const key of asked) {
+    const box = given[key]
+    const nullable = key === 'resizeToLimit' || key === 'resizeToFit'
+    const fine = (side: unknown): boolean => (side === null && nullable) || (Number.isInteger(side) && Number(side) > 0)
+    if (!Array.isArray(box) || box.length !== 2 || !box.every(fine) || box.every((side) => side === null))
+      throw wrong(`${key} takes [width, height] in whole pixels.`)
+  }
+  if (given['convert'] !== undefined && !formats.includes(String(given['convert']))) throw wrong(`convert is one of ${formats.join(', ')}.`)
+  const { quality } = given
+  if (quality !== undefined && !(Number.isInteger(quality) && Number(quality) >= 1 && Number(quality) <= 100))
+    throw wrong('quality is a whole number from 1 to 100.')
+}

@@ -1,0 +1,113 @@
+import { randomUUID } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
+import { dirname, join, resolve, sep } from 'node:path'
+import { checkKey } from './object-key.ts'
+import { ActiveStorageError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
+import type { Service } from './service.ts'
+import { verified } from './verify.ts'
+
+/**
+ * Files in a folder, laid out as Rails' Disk service does: `ab/cd/abcd…`. An object is written to a temporary file beside
+ * them, verified, flushed to the disk and renamed, so that no reader ever sees half of it. It has no URLs of its own:
+ * the app serves its files.
+ */
+export function disk({ root }: { readonly root: string }): Service {
+  const base = resolve(root)
+  const temporary = join(base, '.tmp')
+  const pathOf = (key: string): string => {
+    checkKey(key)
+    const characters = [...key]
+    const path = join(base, characters.slice(0, 2).join(''), characters.slice(2, 4).join(''), key)
+    if (!path.startsWith(base + sep)) throw new InvalidInputError(`The key ${JSON.stringify(key)} leaves the folder of the service.`)
+    return path
+  }
+  const write = async (key: string, body: AsyncIterable<Uint8Array>): Promise<void> => {
+    const target = pathOf(key)
+    await mkdir(temporary, { recursive: true }).catch(fail(key))
+    const partial = join(temporary, randomUUID())
+    try {
+      const file = await open(partial, 'wx').catch(fail(key))
+      try {
+        for await (const chunk of body) for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+        await file.sync()
+      } finally {
+        await file.close()
+      }
+      await mkdir(dirname(target), { recursive: true })
+      await rename(partial, target)
+      await flushFolder(dirname(target))
+    } catch (error) {
+      await rm(partial, { force: true })
+      if (error instanceof ActiveStorageError || !isSystemError(error)) throw error
+      return fail(key)(error)
+    }
+  }
+  const service: Service = {
+    upload: (key, body, options) => write(key, verified(key, body, options)),
+    async download(key, { range, signal } = {}) {
+      const path = pathOf(key)
+      await stat(path).catch((error: unknown) => {
+        if (isSystemError(error) && error.code === 'ENOENT') throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
+        return fail(key)(error)
+      })
+      return createReadStream(path, {
+        ...(range === undefined ? {} : { start: range[0], end: range[1] }),
+        ...(signal === undefined ? {} : { signal }),
+      })
+    },
+    async delete(key) {
+      await rm(pathOf(key), { force: true }).catch(fail(key))
+    },
+    async deletePrefixed(prefix) {
+      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
+      checkKey(prefix.replace(/\/$/, ''))
+      const folder = join(base, [...prefix].slice(0, 2).join(''), [...prefix].slice(2, 4).join(''))
+      const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+        if (isSystemError(error) && error.code === 'ENOENT') return []
+        return fail(prefix)(error)
+      })
+      for (const entry of entries) {
+        const path = join(entry.parentPath, entry.name)
+        if (entry.isFile() && path.slice(folder.length + 1).split(sep).join('/').startsWith(prefix)) await rm(path, { force: true })
+      }
+    },
+    exists: (key) =>
+      stat(pathOf(key)).then(
+        (found) => found.isFile(),
+        (error: unknown) => (isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error)),
+      ),
+    async compose(sources, key) {
+      const parts = async function* (): AsyncGenerator<Uint8Array> {
+        for (const source of sources) yield* await service.download(source)
+      }
+      await write(key, parts())
+    },
+    async copy(source, key) {
+      await write(key, await service.download(source))
+    },
+    url: () => Promise.resolve(null),
+    urlForDirectUpload: () => Promise.resolve(null),
+  }
+  return service
+}
+
+
+/** A rename is only as durable as its folder. */
+async function flushFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  await folder.sync().finally(() => folder.close())
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error
+}
+
+function fail(key: string): (error: unknown) => never {
+  return (error) => {
+    const code = isSystemError(error) ? error.code : undefined
+    const advice =
+      code === 'ENOSPC' ? 'The disk is full.' : code === 'EACCES' || code === 'EPERM' ? 'The process may not write there: look at the owner of the folder.' : ''
+    throw new ServiceError(`The disk service failed for ${key}: ${error instanceof Error ? error.message : String(error)} ${advice}`.trim(), { cause: error })
+  }
+}

@@ -1,0 +1,59 @@
+import { checkKey } from './object-key.ts'
+import { FileNotFoundError, InvalidInputError } from '../errors.ts'
+import type { Service } from './service.ts'
+import { verified } from './verify.ts'
+
+export interface MemoryService extends Service {
+  readonly objects: ReadonlyMap<string, Buffer>
+}
+
+/** Objects in this process' memory: for tests. */
+export function memory(): MemoryService {
+  const objects = new Map<string, Buffer>()
+  const find = (key: string): Buffer => {
+    const found = objects.get(key)
+    if (found === undefined) throw new FileNotFoundError(`There is no object ${key} in memory.`)
+    return found
+  }
+  const gather = async (body: AsyncIterable<Uint8Array>): Promise<Buffer> => {
+    const chunks: Uint8Array[] = []
+    for await (const chunk of body) chunks.push(chunk.slice())
+    return Buffer.concat(chunks)
+  }
+  return {
+    objects,
+    async upload(key, body, options) {
+      checkKey(key)
+      objects.set(key, await gather(verified(key, body, options)))
+    },
+    async download(key, { range } = {}) {
+      checkKey(key)
+      const data = find(key)
+      return (async function* (): AsyncGenerator<Uint8Array> {
+        yield range === undefined ? data : data.subarray(range[0], range[1] + 1)
+      })()
+    },
+    async delete(key) {
+      checkKey(key)
+      objects.delete(key)
+    },
+    async deletePrefixed(prefix) {
+      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
+      for (const key of objects.keys()) if (key.startsWith(prefix)) objects.delete(key)
+    },
+    async exists(key) {
+      checkKey(key)
+      return objects.has(key)
+    },
+    async compose(sources, key) {
+      checkKey(key)
+      objects.set(key, Buffer.concat(sources.map(find)))
+    },
+    async copy(source, key) {
+      checkKey(key)
+      objects.set(key, find(source))
+    },
+    url: () => Promise.resolve(null),
+    urlForDirectUpload: () => Promise.resolve(null),
+  }
+}

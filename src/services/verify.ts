@@ -1,0 +1,22 @@
+import { createHash } from 'node:crypto'
+import { IntegrityError } from '../errors.ts'
+import type { UploadOptions } from './service.ts'
+
+/** Passes the bytes on and throws at their end unless size and MD5 are the promised ones. */
+export async function* verified(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): AsyncGenerator<Uint8Array> {
+  const hash = createHash('md5')
+  let size = 0
+  for await (const chunk of body) {
+    options.signal?.throwIfAborted()
+    hash.update(chunk)
+    size += chunk.length
+    if (size > options.byteSize) break
+    yield chunk
+  }
+  options.signal?.throwIfAborted()
+  const checksum = hash.digest('base64')
+  if (size !== options.byteSize)
+    throw new IntegrityError(`${key}: ${options.byteSize} bytes were promised and ${size} came. Nothing was stored.`)
+  if (checksum !== options.checksum)
+    throw new IntegrityError(`${key}: the bytes have the MD5 ${checksum}, not ${options.checksum}. Nothing was stored.`)
+}
