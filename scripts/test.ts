@@ -1,0 +1,8 @@
+// Runs node's own test runner over the project; arguments name single files.
+import { spawnSync } from 'node:child_process'
+import { globSync } from 'node:fs'
+
+const given = process.argv.slice(2)
+const files = given.length > 0 ? given : globSync(['src/**/*.test.ts', 'test/**/*.test.ts'])
+const { status } = spawnSync(process.execPath, ['--test', '--test-concurrency=2', ...files], { stdio: 'inherit' })
+process.exitCode = status ?? 1

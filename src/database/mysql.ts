@@ -1,0 +1,110 @@
+import { ConfigurationError } from '../errors.ts'
+import type { Database, Dialect, OpenTransaction } from './database.ts'
+import type { Executor, Parameter, Result, Row } from './executor.ts'
+
+/** What the library uses of a connection of `mariadb` or `mysql2/promise`. */
+export interface MysqlConnection {
+  execute(sql: never, values?: never): Promise<unknown>
+  query(sql: string): Promise<unknown>
+}
+export interface MysqlPoolConnection extends MysqlConnection {
+  release(): unknown
+}
+export interface MysqlPool {
+  getConnection(): Promise<MysqlPoolConnection>
+  end(): Promise<unknown>
+}
+
+type Execute = (sql: unknown, values?: unknown) => Promise<unknown>
+
+/**
+ * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with `mariadb`). A transaction
+ * object is a connection with a transaction open.
+ */
+export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
+  let pool = typeof database === 'string' ? undefined : database
+  const opened = async (): Promise<MysqlPool> => {
+    if (pool !== undefined) return pool
+    const driver = await import('mariadb').catch((error: unknown) => {
+      throw new ConfigurationError("mysql(url) opens its pool with 'mariadb', which is not installed: npm install mariadb.", { cause: error })
+    })
+    const url = new URL(database as string)
+    pool ??= driver.createPool({
+      host: url.hostname,
+      port: Number(url.port || 3306),
+      user: decodeURIComponent(url.username),
+      password: decodeURIComponent(url.password),
+      database: url.pathname.slice(1),
+      connectionLimit: 10,
+    }) as unknown as MysqlPool
+    return pool
+  }
+  const over = (connection: MysqlConnection): Executor => ({ run: (sql, parameters) => execute(connection, sql, parameters) })
+  const withConnection = async <T>(run: (connection: MysqlPoolConnection) => Promise<T>): Promise<T> => {
+    const connection = await (await opened()).getConnection()
+    try {
+      return await run(connection)
+    } finally {
+      await connection.release()
+    }
+  }
+  return {
+    finds: false,
+    parallel: 3,
+    executor: { run: (sql, parameters) => withConnection((connection) => execute(connection, sql, parameters)) },
+    open: (): Promise<Dialect> =>
+      withConnection(async (connection) => {
+        const { rows } = await execute(connection, 'select version() as version', [])
+        return /mariadb/i.test(String(rows[0]?.['version'])) ? 'mariadb' : 'mysql'
+      }),
+    transaction: <T>(run: (open: OpenTransaction<MysqlConnection>) => Promise<T>) =>
+      withConnection(async (connection) => {
+        await connection.query('set transaction isolation level read committed')
+        await connection.query('start transaction')
+        try {
+          const result = await run({ tx: connection, executor: over(connection) })
+          await connection.query('commit')
+          return result
+        } catch (error) {
+          await connection.query('rollback').catch(() => undefined)
+          throw error
+        }
+      }),
+    join(tx) {
+      if (typeof (tx as MysqlConnection | undefined)?.execute !== 'function' || 'getConnection' in tx)
+        throw new ConfigurationError('{ transaction } must be the connection that START TRANSACTION was sent on, not the pool.')
+      return over(tx)
+    },
+    isTransient: (error) => [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
+    isUniqueViolation: (error) => Number((error as { errno?: unknown }).errno) === 1062,
+    async close() {
+      if (typeof database === 'string') {
+        await pool?.end()
+        pool = undefined
+      }
+    },
+  }
+}
+
+/** Prepared statements only: `query` would send bytes as hex text. The two drivers differ in how they answer. */
+async function execute(connection: MysqlConnection, sql: string, parameters: readonly Parameter[]): Promise<Result> {
+  const send = connection.execute.bind(connection) as unknown as Execute
+  const isMysql2 = 'connection' in connection && typeof (connection as { connection?: unknown }).connection === 'object'
+  const answer = isMysql2
+    ? ((await send({ sql, values: parameters.map(forMysql2), supportBigNumbers: true, bigNumberStrings: true })) as unknown[])[0]
+    : await send(sql, parameters)
+  if (Array.isArray(answer)) return { rows: answer.map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
+  return { rows: [], affected: Number((answer as { affectedRows?: number | bigint }).affectedRows ?? 0) }
+}
+
+/** mysql2 sends numbers as doubles and has no bigints; text is read as either. */
+function forMysql2(parameter: Parameter): Parameter {
+  return typeof parameter === 'bigint' || typeof parameter === 'number' ? String(parameter) : parameter
+}
+
+function normalize(row: Record<string, unknown>): Row {
+  const result: Record<string, unknown> = {}
+  for (const [name, value] of Object.entries(row))
+    result[name] = typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value
+  return result
+}

@@ -1,0 +1,178 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import pg from 'pg'
+import { to as copyTo } from 'pg-copy-streams'
+import { ConfigurationError } from '../errors.ts'
+import { isUuid } from '../uuid.ts'
+import type { Database, OpenTransaction } from './database.ts'
+import type { Executor, Parameter } from './executor.ts'
+
+/** What the library uses of a `pg` client. */
+export interface PgClient {
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount?: number | null; command?: string }>
+}
+export interface PgPoolClient extends PgClient {
+  release(destroy?: Error | boolean): void
+}
+export interface PgPool {
+  connect(): Promise<PgPoolClient>
+  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount?: number | null; command?: string }>
+  readonly options?: object
+}
+
+export interface PostgresOptions {
+  /** May be a transaction pooler's. */
+  readonly url: string
+  /** Past the pooler, for listening. Default: `url`. */
+  readonly directUrl?: string
+  /** false: workers poll instead of listening. Default true. */
+  readonly notify?: boolean
+  /** Connections of the library's own pool. Default 10. */
+  readonly max?: number
+}
+
+/** PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open. */
+export function postgres(database: string | PgPool | PostgresOptions): Database<PgClient> {
+  const options = typeof database === 'string' ? { url: database } : 'url' in database ? database : undefined
+  let pool = options === undefined ? (database as PgPool) : undefined
+  const opened = (): PgPool => {
+    if (pool !== undefined) return pool
+    const made = new pg.Pool({ connectionString: options?.url, max: options?.max ?? 10 })
+    // An idle connection that the server ends must not end the process.
+    made.on('error', () => undefined)
+    pool = made as unknown as PgPool
+    return pool
+  }
+  const over = (client: PgClient): Executor => ({
+    async run(sql, parameters) {
+      const result = await client.query(sql, parameters as Parameter[] as unknown[])
+      const rows = (result.rows ?? []) as Record<string, unknown>[]
+      return { rows, affected: result.command === 'SELECT' ? 0 : (result.rowCount ?? 0) }
+    },
+  })
+  const withClient = async <T>(run: (client: PgPoolClient) => Promise<T>): Promise<T> => {
+    const client = await opened().connect()
+    const ignore = (): void => undefined
+    const emitter = client as unknown as { on?(event: 'error', listener: () => void): void; off?(event: 'error', listener: () => void): void }
+    emitter.on?.('error', ignore)
+    let broken: Error | undefined
+    try {
+      return await run(client)
+    } catch (error) {
+      if (!(error instanceof pg.DatabaseError)) broken = error instanceof Error && isConnectionError(error) ? error : undefined
+      throw error
+    } finally {
+      emitter.off?.('error', ignore)
+      client.release(broken)
+    }
+  }
+  return {
+    finds: false,
+    parallel: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
+    executor: { run: (sql, parameters) => over(opened()).run(sql, parameters) },
+    async open() {
+      await opened().query('select 1')
+      return 'postgres'
+    },
+    transaction: <T>(run: (open: OpenTransaction<PgClient>) => Promise<T>) =>
+      withClient(async (client) => {
+        await client.query('begin isolation level read committed')
+        try {
+          const result = await run({ tx: client, executor: over(client) })
+          await client.query('commit')
+          return result
+        } catch (error) {
+          await client.query('rollback').catch(() => undefined)
+          throw error
+        }
+      }),
+    join(tx) {
+      if (typeof (tx as PgClient | undefined)?.query !== 'function' || 'totalCount' in tx)
+        throw new ConfigurationError('{ transaction } must be the client that BEGIN was sent on, not the pool.')
+      return over(tx)
+    },
+    isTransient: (error) => ['40001', '40P01', '55P03'].includes(String((error as { code?: unknown }).code)),
+    isUniqueViolation: (error) => (error as { code?: unknown }).code === '23505',
+    readChunks: (table, fileId, from, to) =>
+      withClient(async (client) => {
+        // COPY takes no parameters: nothing but a uuid and whole numbers goes into its text.
+        if (!isUuid(fileId)) throw new ConfigurationError(`${JSON.stringify(fileId)} is no file id.`)
+        const name = table.split('.').map((part) => `"${part}"`).join('.')
+        const stream = (client as unknown as pg.PoolClient).query(
+          copyTo(
+            `copy (select data from ${name} where file_id = '${fileId}' and position >= ${Math.trunc(from)} and position < ${Math.trunc(to)} order by position) to stdout (format binary)`,
+          ),
+        )
+        const parts: Buffer[] = []
+        for await (const part of stream) parts.push(part as Buffer)
+        return parseCopy(Buffer.concat(parts))
+      }),
+    ...(options?.notify === false
+      ? {}
+      : {
+          listen: (channel, wake) =>
+            Promise.resolve(
+              listen(
+                options === undefined
+                  ? ((database as PgPool).options as pg.ClientConfig)
+                  : { connectionString: options.directUrl ?? options.url },
+                channel,
+                wake,
+              ),
+            ),
+        }),
+    async close() {
+      if (options !== undefined) await (pool as unknown as pg.Pool | undefined)?.end()
+      if (options !== undefined) pool = undefined
+    },
+  }
+}
+
+function isConnectionError(error: Error): boolean {
+  return /terminat|ECONN|EPIPE|not queryable|timeout/i.test(error.message)
+}
+
+/** The binary COPY format: a header of 19 bytes and its extension, then tuples of one field, then -1. */
+function parseCopy(data: Buffer): Buffer[] {
+  const chunks: Buffer[] = []
+  let at = 19 + data.readInt32BE(15)
+  while (data.readInt16BE(at) === 1) {
+    const length = data.readInt32BE(at + 2)
+    chunks.push(data.subarray(at + 6, at + 6 + length))
+    at += 6 + length
+  }
+  return chunks
+}
+
+/** A connection of its own that comes back by itself; at each return there may be work that was not heard of. */
+function listen(config: pg.ClientConfig, channel: string, wake: () => void): () => Promise<void> {
+  const stopping = new AbortController()
+  let current: pg.Client | undefined
+  const loop = async (): Promise<void> => {
+    for (let wait = 500; !stopping.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
+      const client = new pg.Client(config)
+      current = client
+      const ended = new Promise<void>((resolve) => {
+        client.on('error', () => resolve())
+        client.on('end', () => resolve())
+      })
+      try {
+        await client.connect()
+        client.on('notification', wake)
+        await client.query(`listen "${channel}"`)
+        wait = 500
+        wake()
+        await ended
+      } catch {
+        // Tried again below.
+      }
+      await client.end().catch(() => undefined)
+      await delay(wait, undefined, { signal: stopping.signal }).catch(() => undefined)
+    }
+  }
+  const done = loop()
+  return async () => {
+    stopping.abort()
+    await current?.end().catch(() => undefined)
+    await done
+  }
+}

