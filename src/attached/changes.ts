@@ -28,7 +28,7 @@ export function readChanges(input: unknown, kind: 'one' | 'many', details: Error
 function isChanges(input: unknown): input is Record<string, unknown> {
   if (typeof input !== 'object' || input === null || Array.isArray(input) || input instanceof Blob) return false
   const keys = Object.keys(input)
-  return keys.length > 0 && keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
+  return keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
 }
 
 /** A form's `files[0]`, `files[1]`. */

@@ -147,6 +147,8 @@ export function sqlite(database: string | DatabaseSync | SqliteHandle): Database
         try {
           const result = await turns().inside.run(true, () => run({ tx: opened() as DatabaseSync, executor: inside }))
           opened().exec('commit')
+          // node:sqlite never waits: without this, a busy worker would leave no turn to anybody else in the process.
+          await new Promise(setImmediate)
           return result
         } catch (error) {
           if (isOpen()) opened().exec('rollback')

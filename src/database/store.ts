@@ -2,7 +2,7 @@ import type { Database, Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
 import { sessions, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
-import { transact } from './transact.ts'
+import { retried, transact } from './transact.ts'
 
 export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
@@ -28,12 +28,14 @@ export async function openStore<Tx>(
   const plain = database as Database<Tx>
   const dialect = await plain.open()
   const over: (executor: Executor) => Session = sessions(dialect, tables)
+  // A statement that is a transaction by itself is run again like any other of ours.
+  const autocommit: Executor = { run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)) }
   return {
     database: plain,
     dialect,
     tables,
     recordId,
-    session: over(plain.executor),
+    session: over(autocommit),
     join: (tx) => over(plain.join(tx)),
     transact: (run) => transact(plain, ({ executor, tx }) => run(over(executor), tx)),
   }

@@ -1,18 +1,21 @@
 import type { Database, OpenTransaction } from './database.ts'
 
-/** Runs a transaction again as a whole when the database asks for it: serialization failure, deadlock, time-out, busy. */
-export async function transact<Tx, T>(
-  database: Database<Tx>,
-  run: (open: OpenTransaction<Tx>) => Promise<T>,
-  { attempts = 8 }: { readonly attempts?: number } = {},
-): Promise<T> {
+const ATTEMPTS = 8
+
+/** Runs again as a whole what the database asks for: serialization failure, deadlock, lock time-out, busy. */
+export async function retried<Tx, T>(database: Database<Tx>, run: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await database.transaction(run)
+      return await run()
     } catch (error) {
-      if (attempt >= attempts || !database.isTransient(error)) throw error
+      if (attempt >= ATTEMPTS || !database.isTransient(error)) throw error
       const delay = Math.min(10 * 2 ** attempt, 500) * (0.5 + Math.random())
       await new Promise((resolve) => setTimeout(resolve, delay))
     }
   }
+}
+
+/** A transaction of the library's own. */
+export function transact<Tx, T>(database: Database<Tx>, run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T> {
+  return retried(database, () => database.transaction(run))
 }

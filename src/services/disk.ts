@@ -72,7 +72,7 @@ export function disk({ root }: { readonly root: string }): Service {
         if (entry.isFile() && path.slice(folder.length + 1).split(sep).join('/').startsWith(prefix)) await rm(path, { force: true })
       }
     },
-    exists: (key) =>
+    exists: async (key) =>
       stat(pathOf(key)).then(
         (found) => found.isFile(),
         (error: unknown) => (isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error)),

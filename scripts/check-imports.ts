@@ -1,0 +1,34 @@
+// Data flows one way: a room may import from itself and from rooms to its right, and only users import adapters.
+import { globSync, readFileSync } from 'node:fs'
+import { dirname, join, normalize } from 'node:path'
+
+const rooms = [
+  ['index', 'testing', 'cli', 'dashboard'],
+  ['active-storage'],
+  ['orm', 'http'],
+  ['attached'],
+  ['gem'],
+  ['delayed'],
+  ['staging', 'attachments'],
+  ['representations'],
+  ['blobs'],
+  ['jobs'],
+  ['services', 'database', 'rails'],
+  ['errors', 'units', 'uuid'],
+]
+const adapters = /^src\/(services\/(disk|memory)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
+const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
+
+const faults: string[] = []
+for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
+  if (file.endsWith('.test.ts')) continue
+  if (rankOf(file) < 0) faults.push(`${file}: no room of this name is known`)
+  for (const [, target = ''] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)'/g)) {
+    const path = normalize(join(dirname(file), target))
+    if (rankOf(path) < rankOf(file)) faults.push(`${file} imports ${path}, which is to its left`)
+    if (adapters.test(path) && !file.startsWith('src/testing')) faults.push(`${file} imports the adapter ${path}`)
+  }
+}
+for (const fault of faults) console.error(fault)
+console.log(faults.length === 0 ? 'Imports go one way.' : `${faults.length} imports go the wrong way.`)
+process.exitCode = faults.length === 0 ? 0 : 1

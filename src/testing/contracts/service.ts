@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import type { Service, UploadOptions } from '../../services/service.ts'
+
+export interface ServiceContractOptions {
+  /** `test` of node:test, vitest or Jest. */
+  readonly test: (name: string, run: () => Promise<void>) => unknown
+  /** A service with nothing in it. */
+  create(): Promise<Service>
+}
+
+const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
+const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+
+async function* chunks(data: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
+}
+
+async function put(service: Service, key: string, data: Uint8Array, options: Partial<UploadOptions> = {}): Promise<void> {
+  await service.upload(key, chunks(data), { byteSize: data.length, checksum: md5(data), contentType: 'text/plain', ...options })
+}
+
+async function get(service: Service, key: string, range?: readonly [number, number]): Promise<Buffer> {
+  const parts: Uint8Array[] = []
+  for await (const part of await service.download(key, range === undefined ? {} : { range })) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+/** What every service must do: run it on one of your own. */
+export function serviceContract({ test, create }: ServiceContractOptions): void {
+  const hello = Buffer.from('hello')
+  test('what was uploaded comes back: nothing, a byte, megabytes', async () => {
+    const service = await create()
+    for (const size of [0, 1, 3 * 1024 * 1024 + 7]) {
+      const data = Buffer.alloc(size, 'abc')
+      await put(service, `size-${size}`, data)
+      assert.deepEqual(await get(service, `size-${size}`), data)
+    }
+  })
+  test('wrong bytes are refused, and what was there stays', async () => {
+    const service = await create()
+    await put(service, 'key-of-it', hello)
+    await assert.rejects(put(service, 'key-of-it', Buffer.from('other'), { checksum: md5(hello) }), code('INTEGRITY'))
+    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 4 }), code('INTEGRITY'))
+    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 6 }), code('INTEGRITY'))
+    await assert.rejects(put(service, 'new-key', hello, { checksum: md5(Buffer.from('x')) }), code('INTEGRITY'))
+    assert.equal(await service.exists('new-key'), false)
+    assert.deepEqual(await get(service, 'key-of-it'), hello)
+  })
+  test('a source that breaks off, or is aborted, publishes nothing', async () => {
+    const service = await create()
+    const broken = async function* (): AsyncGenerator<Uint8Array> {
+      yield hello
+      throw new Error('broken off')
+    }
+    const options = { byteSize: 10, checksum: md5(hello) }
+    await assert.rejects(service.upload('broken', broken(), options), /broken off/)
+    const aborting = new AbortController()
+    const aborted = async function* (): AsyncGenerator<Uint8Array> {
+      yield hello
+      aborting.abort()
+      yield hello
+    }
+    await assert.rejects(service.upload('aborted', aborted(), { ...options, signal: aborting.signal }))
+    assert.equal(await service.exists('broken'), false)
+    assert.equal(await service.exists('aborted'), false)
+  })
+  test('ranges are inclusive', async () => {
+    const service = await create()
+    await put(service, 'ranged', hello)
+    assert.equal((await get(service, 'ranged', [1, 3])).toString(), 'ell')
+  })
+  test('a missing object is FileNotFoundError; deleting it is none', async () => {
+    const service = await create()
+    await assert.rejects(get(service, 'missing'), code('FILE_NOT_FOUND'))
+    await service.delete('missing')
+    await put(service, 'there', hello)
+    await service.delete('there')
+    assert.equal(await service.exists('there'), false)
+  })
+  test('deletePrefixed takes what has the prefix and nothing else', async () => {
+    const service = await create()
+    await put(service, 'variants/abc/1', hello)
+    await put(service, 'variants/abc/2', hello)
+    await put(service, 'variants/abd/1', hello)
+    await service.deletePrefixed('variants/abc/')
+    assert.deepEqual(await Promise.all(['variants/abc/1', 'variants/abc/2', 'variants/abd/1'].map((key) => service.exists(key))), [false, false, true])
+    await assert.rejects(service.deletePrefixed(''), code('INVALID_INPUT'))
+  })
+  test('keys that leave their place are refused', async () => {
+    const service = await create()
+    for (const key of ['', '../x', 'a/../../x', '/etc/passwd', 'a\0b', 'a//b', '.']) {
+      await assert.rejects(put(service, key, hello), code('INVALID_INPUT'))
+      await assert.rejects(service.exists(key), code('INVALID_INPUT'))
+    }
+  })
+  test('keys may hold slashes, spaces and any letters', async () => {
+    const service = await create()
+    for (const key of ['a/b/c', 'with space.txt', '履歴書/файл.pdf']) {
+      await put(service, key, hello)
+      assert.deepEqual(await get(service, key), hello)
+    }
+  })
+  test('compose joins, copy copies', async () => {
+    const service = await create()
+    await put(service, 'part-1', Buffer.from('hel'))
+    await put(service, 'part-2', Buffer.from('lo'))
+    await service.compose(['part-1', 'part-2'], 'whole')
+    await service.copy('whole', 'again')
+    assert.deepEqual(await get(service, 'again'), hello)
+  })
+}
