@@ -257,6 +257,6 @@ function backOff(delayed: Delayed, attempts: number): number {
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
-  if (error instanceof ActiveStorageError) return error
+  if (error instanceof ActiveStorageError) return Object.assign(error, { details: { ...detailsOf(upload, file.filename), ...error.details } })
   return new ServiceError(message(error), { cause: error, details: detailsOf(upload, file.filename) })
 }

@@ -79,6 +79,23 @@ function freePort(): Promise<number> {
   })
 }
 
+/** A fresh database on PostgreSQL; null: there is no server. */
+export async function postgresDatabase(): Promise<{ url: string; close(): Promise<void> } | null> {
+  const base = await postgresUrl()
+  if (base === null) return null
+  const name = unique()
+  const admin = new pg.Client({ connectionString: base })
+  await admin.connect()
+  await admin.query(`create database ${name}`)
+  return {
+    url: base.replace(/\/[^/]*$/, `/${name}`),
+    async close() {
+      await admin.query(`drop database ${name} with (force)`)
+      await admin.end()
+    },
+  }
+}
+
 export const kinds: readonly Kind[] = [
   {
     name: 'SQLite',
@@ -97,21 +114,14 @@ export const kinds: readonly Kind[] = [
     name: 'PostgreSQL',
     why: 'no server answered and none could be brought up',
     async create() {
-      const base = await postgresUrl()
-      if (base === null) return null
-      const name = unique()
-      const admin = new pg.Client({ connectionString: base })
-      await admin.connect()
-      await admin.query(`create database ${name}`)
-      const url = base.replace(/\/[^/]*$/, `/${name}`)
+      const made = await postgresDatabase()
+      if (made === null) return null
+      const { url, close } = made
       return {
         database: postgres(url) as unknown as Database<never>,
         another: () => postgres(url) as unknown as Database<never>,
         execute: async (tx, sql) => void (await (tx as pg.Client).query(sql)),
-        async close() {
-          await admin.query(`drop database ${name} with (force)`)
-          await admin.end()
-        },
+        close,
       }
     },
   },
