@@ -5,6 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 const rooms = [
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
+  ['background', 'configuration'],
   ['orm', 'http'],
   ['attached'],
   ['gem'],
@@ -14,7 +15,7 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['errors', 'units', 'uuid'],
+  ['errors', 'diagnostics', 'units', 'uuid'],
 ]
 const adapters = /^src\/(services\/(disk|memory)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))

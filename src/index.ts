@@ -1,5 +1,9 @@
 export { createActiveStorage } from './active-storage.ts'
-export type { ActiveStorage, DrainResult, Id, Logger, Worker } from './active-storage.ts'
+export type { ActiveStorage, Id } from './active-storage.ts'
+export type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
+export type { Logger } from './configuration.ts'
+export type { Blobs } from './attached/blobs.ts'
+export type { DelayedUploadFilter, DelayedUploads } from './attached/delayed-uploads.ts'
 export { hasManyAttached, hasOneAttached } from './attached/definitions.ts'
 export type {
   AnyAttachments,
@@ -21,6 +25,7 @@ export type { Database, Dialect, OpenTransaction } from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { Stats } from './delayed/stats.ts'
+export type { EngineWorker, EnqueueOptions, Hint, JobEngine } from './jobs/engine.ts'
 export type { ImageProcessor, Transformation } from './representations/image-processor.ts'
 export type { Service, UploadOptions } from './services/service.ts'
 export type { Duration, Size } from './units.ts'

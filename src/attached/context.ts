@@ -4,7 +4,7 @@ import type { AttachmentRow } from '../attachments/attachment-rows.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { deleteAttachments } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
-import type { BlobRow } from '../blobs/blob-rows.ts'
+import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { discardUpload, retryUpload } from '../delayed/person.ts'
@@ -34,16 +34,6 @@ function serviceOf(context: AttachedContext, name: string): Service {
   if (service === undefined)
     throw new ConfigurationError(`The blob is in the service '${name}', which is not among the configured ones.`)
   return service
-}
-
-function parseMetadata(text: string | null): Record<string, unknown> {
-  if (text === null || text === '') return {}
-  try {
-    const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
-  } catch {
-    return {}
-  }
 }
 
 /** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */

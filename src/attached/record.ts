@@ -4,9 +4,11 @@ import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
 import { uploadsOf } from '../delayed/upload-rows.ts'
 import { UnknownAttachmentError } from '../errors.ts'
-import * as slots from './slot.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
+import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
+import type { Loaded, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
+import { attach, attachLater, remove } from './writing.ts'
 
 interface Slot {
   readonly name: string
@@ -62,78 +64,83 @@ export type RecordAttachments<D> = Slots<D> & {
 export const RESERVED: readonly string[] = ['id', 'type', 'attach', 'attachLater', 'validate', 'purgeAllLater', 'then']
 
 export interface RecordScope {
-  readonly context: slots.SlotContext
+  readonly context: SlotContext
   readonly type: string
   readonly id: string
-  readonly definitions: ReadonlyMap<string, slots.SlotDefinition>
+  readonly definitions: ReadonlyMap<string, SlotDefinition>
   readonly session: (() => Promise<Session>) | null
+  readonly loaded: Loaded | null
 }
 
 export function recordHandle(scope: RecordScope): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
   const { type, id, definitions } = scope
-  const scopeOf = (name: string): slots.SlotScope => {
+  const loaded = { current: scope.loaded }
+  const scopeOf = (name: string): SlotScope => {
     const definition = definitions.get(name)
     if (definition === undefined)
       throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${[...definitions.keys()].join(', ')}.`, {
         details: { record: { type, id }, attachment: name },
       })
-    return { context: scope.context, lane: { type, id, name }, definition, session: scope.session }
+    return { context: scope.context, lane: { type, id, name }, definition, session: scope.session, loaded }
   }
   const validate = async (): Promise<void> => {
-    for (const name of definitions.keys()) await slots.validate(scopeOf(name))
+    for (const name of definitions.keys()) await validateSlot(scopeOf(name))
   }
   const handle: Record<string, unknown> = {
     type,
     id,
     async attach(files: Record<string, unknown>) {
-      for (const [name, input] of Object.entries(files)) await slots.attach(scopeOf(name), input)
+      for (const [name, input] of Object.entries(files)) await attach(scopeOf(name), input)
     },
     async attachLater(files: Record<string, unknown>) {
       const uploads: DelayedUpload[] = []
       const scopes = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
       for (const { scope: each, input } of scopes) {
-        const upload = await slots.attachLater(each, input)
+        const upload = await attachLater(each, input)
         if (upload !== null) uploads.push(upload)
       }
       await validate()
       return uploads
     },
     validate,
-    purgeAllLater: () => purgeAllLater(scope),
+    async purgeAllLater() {
+      loaded.current = null
+      await purgeAllLater(scope)
+    },
   }
   for (const [name, { kind }] of definitions) handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
   return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
 }
 
-function shared(scope: slots.SlotScope): Slot {
+function shared(scope: SlotScope): Slot {
   return {
     name: scope.lane.name,
-    attached: async () => (await slots.attachments(scope)).length > 0,
-    delayedUploads: () => slots.delayedUploads(scope),
-    validate: () => slots.validate(scope),
-    detach: () => slots.remove(scope, 'detach'),
-    purge: () => slots.remove(scope, 'purge'),
-    purgeLater: () => slots.remove(scope, 'purgeLater'),
+    attached: async () => (await attachments(scope)).length > 0,
+    delayedUploads: () => delayedUploads(scope),
+    validate: () => validateSlot(scope),
+    detach: () => remove(scope, 'detach'),
+    purge: () => remove(scope, 'purge'),
+    purgeLater: () => remove(scope, 'purgeLater'),
   }
 }
 
-function one(scope: slots.SlotScope): OneAttached {
+function one(scope: SlotScope): OneAttached {
   return {
     ...shared(scope),
-    attach: async (file) => (await slots.attach(scope, file))[0] ?? null,
-    attachLater: (file) => slots.attachLater(scope, file),
-    attachment: async () => (await slots.attachments(scope)).at(-1) ?? null,
-    latest: async () => (await slots.latest(scope)).at(-1) ?? null,
+    attach: async (file) => (await attach(scope, file))[0] ?? null,
+    attachLater: (file) => attachLater(scope, file),
+    attachment: async () => (await attachments(scope)).at(-1) ?? null,
+    latest: async () => (await latest(scope)).at(-1) ?? null,
   }
 }
 
-function many(scope: slots.SlotScope): ManyAttached {
+function many(scope: SlotScope): ManyAttached {
   return {
     ...shared(scope),
-    attach: (files) => slots.attach(scope, files),
-    attachLater: (files) => slots.attachLater(scope, files),
-    attachments: () => slots.attachments(scope),
-    latest: () => slots.latest(scope),
+    attach: (files) => attach(scope, files),
+    attachLater: (files) => attachLater(scope, files),
+    attachments: () => attachments(scope),
+    latest: () => latest(scope),
   }
 }
 

@@ -101,6 +101,49 @@ export async function findBlob(
   return row === undefined ? null : blobOf(row)
 }
 
+/** A page of blobs that no attachment uses, by id. */
+export async function unattachedBlobs(
+  session: Session,
+  page: { readonly after: string; readonly before: Date; readonly limit: number },
+): Promise<BlobRow[]> {
+  const rows = await session.db
+    .selectFrom('blobs as b')
+    .leftJoin('attachments as a', 'a.blob_id', 'b.id')
+    .select(blobColumns(session.dialect, 'b'))
+    .where('a.id', 'is', null)
+    .where('b.id', '>', BigInt(page.after))
+    .where('b.created_at', '<=', page.before.toISOString().replace('T', ' ').replace('Z', '999'))
+    .orderBy('b.id')
+    .limit(page.limit)
+    .execute()
+  return rows.map(blobOf)
+}
+
+/**
+ * Identifies the content type of a blob that a browser uploaded by itself, from its bytes. Metadata is text that Rails
+ * and the app write too: it is merged under the row's lock.
+ */
+export async function updateIdentified(session: Session, id: string, contentType: string): Promise<void> {
+  const blob = await findBlob(session, { id }, true)
+  if (blob === null) return
+  await session.db
+    .updateTable('blobs')
+    .set({ content_type: contentType, metadata: JSON.stringify({ ...parseMetadata(blob.metadata), identified: true }) })
+    .where('id', '=', BigInt(id))
+    .execute()
+}
+
+/** `{}` for what is no JSON object: Rails before 5.2 wrote none. */
+export function parseMetadata(text: string | null): Record<string, unknown> {
+  if (text === null || text === '') return {}
+  try {
+    const value: unknown = JSON.parse(text)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+  } catch {
+    return {}
+  }
+}
+
 export async function blobKeyExists(session: Session, key: string): Promise<boolean> {
   return (await session.db.selectFrom('blobs').select('id').where('key', '=', key).executeTakeFirst()) !== undefined
 }

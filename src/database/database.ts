@@ -8,6 +8,13 @@ export interface OpenTransaction<Tx> {
   readonly executor: Executor
 }
 
+/** A connection kept for one purpose. */
+export interface Reserved {
+  readonly executor: Executor
+  /** `broken`: it is closed instead of going back to the pool. */
+  release(broken: boolean): Promise<void>
+}
+
 /**
  * A database as the library needs it. `Tx` is the transaction object that its users hold; `Finds` says that it can
  * load records by itself (an ORM's binding).
@@ -35,6 +42,8 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
   /** PostgreSQL: calls `wake` at each notification on `channel`, reconnecting by itself. Returns how to stop. */
   listen?(channel: string, wake: () => void): Promise<() => Promise<void>>
+  /** A connection of the heartbeat's own; null where the pool is too small to spare one, or there is no pool. */
+  reserve?(): Promise<Reserved | null>
   /** Ends what the library itself opened; a pool or handle of the app's stays open. */
   close(): Promise<void>
 }

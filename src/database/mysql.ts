@@ -77,6 +77,16 @@ export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
     },
     isTransient: (error) => [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
     isUniqueViolation: (error) => Number((error as { errno?: unknown }).errno) === 1062,
+    async reserve() {
+      if (typeof database !== 'string') return null
+      const connection = await (await opened()).getConnection()
+      return {
+        executor: over(connection),
+        async release(broken) {
+          await (broken ? (connection as { destroy?(): unknown }).destroy?.() : connection.release())
+        },
+      }
+    },
     async close() {
       if (typeof database === 'string') {
         await pool?.end()

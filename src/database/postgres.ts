@@ -120,6 +120,22 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
               ),
             ),
         }),
+    async reserve() {
+      const size = options === undefined ? ((database as PgPool).options as { max?: number } | undefined)?.max : (options.max ?? 10)
+      if ((size ?? 10) < 3) return null
+      const client = await opened().connect()
+      // Without a listener, a connection that the server ends would end the process.
+      const ignore = (): void => undefined
+      const emitter = client as unknown as NodeJS.EventEmitter
+      emitter.on?.('error', ignore)
+      return {
+        executor: over(client),
+        async release(broken) {
+          emitter.off?.('error', ignore)
+          client.release(broken)
+        },
+      }
+    },
     async close() {
       if (options !== undefined) await (pool as unknown as pg.Pool | undefined)?.end()
       if (options !== undefined) pool = undefined

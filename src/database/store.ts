@@ -14,6 +14,8 @@ export interface Store<Tx = unknown> {
   readonly recordId: RecordIdType
   /** Autocommit. */
   readonly session: Session
+  /** A session on a connection at hand. */
+  over(executor: Executor): Session
   /** A session on the user's open transaction. */
   join(tx: Tx): Session
   /** Our own transaction at read committed, run again as a whole when the database asks for it. */
@@ -36,6 +38,7 @@ export async function openStore<Tx>(
     tables,
     recordId,
     session: over(autocommit),
+    over,
     join: (tx) => over(plain.join(tx)),
     transact: (run) => transact(plain, ({ executor, tx }) => run(over(executor), tx)),
   }

@@ -1,11 +1,11 @@
 import { sql } from 'kysely'
 import { later, lockClause, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
+import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { fetchUploads, selectUploads, type UploadRow } from './upload-rows.ts'
 
-export const LEASE = 60_000
 const SNOOZE = 30_000
 const WIDEST = 1024
 
@@ -19,13 +19,14 @@ interface Candidate {
  * transaction, so that a long lane is not walked again by every claim. The unique index on running lanes is the hard
  * guarantee; when it refuses, the others are claimed one by one.
  */
-export async function claimUploads(delayed: Delayed, limit: number): Promise<UploadRow[]> {
+export async function claimUploads(delayed: Delayed, limit: number, only: string | null = null): Promise<UploadRow[]> {
   const { store } = delayed
   if (delayed.known.length === 0 || limit < 1) return []
   for (let width = limit; ; width = Math.min(width * 4, WIDEST)) {
-    const { candidates, claimed } = await claimBatch(delayed, width, limit).catch(async (error: unknown) => {
+    const { candidates, claimed } = await claimBatch(delayed, { width, limit, only }).catch(async (error: unknown) => {
       if (!store.database.isUniqueViolation(error)) throw error
-      return claimSingly(delayed, limit)
+      // The one that was asked for is in contention: whoever has its lane wakes it.
+      return only === null ? claimSingly(delayed, limit) : { candidates: 0, claimed: [] }
     })
     if (claimed.length > 0 || candidates < width || width === WIDEST) return claimed
   }
@@ -36,9 +37,18 @@ interface Claim {
   readonly claimed: UploadRow[]
 }
 
-async function claimBatch(delayed: Delayed, width: number, limit: number, skip: number = 0): Promise<Claim> {
+interface Width {
+  /** How many due rows to look at. */
+  readonly width: number
+  readonly limit: number
+  readonly skip?: number
+  /** The token of the one upload to look at. */
+  readonly only?: string | null
+}
+
+async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = null }: Width): Promise<Claim> {
   return delayed.store.transact(async (session) => {
-    const rows = await candidatesOf(session, delayed, width, skip)
+    const rows = await candidatesOf(session, delayed, width, skip, only)
     const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
     const free = rows.filter((row) => Number(row.blocked) !== 1).map((row) => BigInt(row.row_id))
     const taken = free.slice(0, limit)
@@ -70,7 +80,7 @@ async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
   const claimed: UploadRow[] = []
   let candidates = 0
   for (let skip = 0; claimed.length < limit; ) {
-    const one = await claimBatch(delayed, 1, 1, skip).catch((error: unknown) => {
+    const one = await claimBatch(delayed, { width: 1, limit: 1, skip }).catch((error: unknown) => {
       if (!delayed.store.database.isUniqueViolation(error)) throw error
       skip += 1
       return null
@@ -88,7 +98,7 @@ async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
  * Due rows, and whether another of the lane is in the way: one that runs, or an older one that is due or was never
  * tried. An older one that waits for its retry does not block.
  */
-async function candidatesOf(session: Session, delayed: Delayed, width: number, skip: number): Promise<readonly Candidate[]> {
+async function candidatesOf(session: Session, delayed: Delayed, width: number, skip: number, only: string | null): Promise<readonly Candidate[]> {
   const { dialect } = session
   const lanes = sql.join(
     delayed.known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`),
@@ -105,7 +115,7 @@ async function candidatesOf(session: Session, delayed: Delayed, width: number, s
             and (o.run_at <= ${now(dialect)} or o.attempts = 0)))
       ) then 1 else 0 end as blocked
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and u.token is not null and (${lanes})
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and (${lanes})
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)
   return rows
 }

@@ -1,4 +1,5 @@
 import type { ActiveStorageError, ErrorDetails } from '../errors.ts'
+import type { JobEngine } from '../jobs/engine.ts'
 import type { ImageProcessor, Transformation } from '../representations/image-processor.ts'
 import type { Service } from '../services/service.ts'
 import type { AttachmentRow } from '../attachments/attachment-rows.ts'
@@ -43,6 +44,8 @@ export interface Delayed {
   readonly services: Readonly<Record<string, Service>>
   readonly images: ImageProcessor | undefined
   readonly retries: RetryOptions
+  /** The app's own queue; null: the embedded engine. */
+  readonly engine: JobEngine | null
   /** Milliseconds that a file's row stays to answer after it was attached. */
   readonly expiresIn: number
   /** Pairs of model and attachment that this process knows. */

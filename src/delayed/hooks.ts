@@ -55,7 +55,7 @@ export async function tellFile(
     await definition.afterUpload(record, { upload, file, attachment, attempt, retryAt: null })
     return true
   } catch (error) {
-    report(delayed, upload, 'afterUpload', error, file)
+    reportHook(delayed, upload, 'afterUpload', error, file)
     return false
   }
 }
@@ -71,7 +71,7 @@ async function tellAll(
     await definition.afterUploadAll?.(record, { upload, attachment: null, attempt, retryAt: null })
     return true
   } catch (error) {
-    report(delayed, upload, 'afterUploadAll', error)
+    reportHook(delayed, upload, 'afterUploadAll', error)
     return false
   }
 }
@@ -94,7 +94,7 @@ async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0):
     .execute()
 }
 
-export function report(delayed: Delayed, upload: UploadRow, hook: string, error: unknown, file?: FileRow): void {
+export function reportHook(delayed: Delayed, upload: UploadRow, hook: string, error: unknown, file?: FileRow): void {
   const { type, id, name } = upload.lane
   delayed.report('error', `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`, {
     record: { type, id },

@@ -8,6 +8,7 @@ import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-fi
 import { blobKeyExists } from '../blobs/blob-rows.ts'
 import { extension } from '../blobs/filename.ts'
 import { generateKey } from '../blobs/key.ts'
+import { traced } from '../diagnostics.ts'
 import { ConfigurationError, ServiceError } from '../errors.ts'
 import { renewObject, reserveObject } from '../jobs/job-rows.ts'
 import { checkKey } from '../services/object-key.ts'
@@ -143,6 +144,7 @@ async function finalBytes(
       dispose: () => Promise.resolve(),
     }
   const { images } = delayed
+  const transformation = definition.variantInfo
   if (images === undefined)
     throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.')
   const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
@@ -151,7 +153,9 @@ async function finalBytes(
     const input = join(folder, 'input')
     const output = join(folder, 'output')
     await pipeline(readStaged(delayed.store, file, signal), createWriteStream(input), { signal })
-    const made = await images.transform(input, output, definition.variantInfo, { signal })
+    const made = await traced('transform', { filename, transformation: definition.variantInfo }, () =>
+      images.transform(input, output, transformation, { signal }),
+    )
     const hash = createHash('md5')
     for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
     const suffix = extension(filename)

@@ -4,6 +4,7 @@ import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
+import { fileColumns, fileOf, type FileRow } from '../staging/file-rows.ts'
 
 export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
 
@@ -73,9 +74,47 @@ export async function fetchUploads(query: ReturnType<typeof selectUploads>): Pro
   return ((await query.execute()) as unknown as Selected[]).map(rowOf)
 }
 
+export interface UploadWithFiles {
+  readonly upload: UploadRow
+  readonly files: readonly FileRow[]
+}
+
+/** Uploads with their files, oldest first, in one statement. */
+export async function fetchUploadsWithFiles(session: Session, query: ReturnType<typeof selectUploads>): Promise<UploadWithFiles[]> {
+  const rows = await session.db
+    .selectFrom(query.as('u'))
+    .innerJoin('files as f', 'f.upload_token', 'u.token')
+    .selectAll('u')
+    .select(fileColumns(session.dialect))
+    .orderBy('f.position')
+    .orderBy('f.id')
+    .execute()
+  const byToken = new Map<string, { upload: UploadRow; files: FileRow[] }>()
+  for (const row of rows) {
+    const file = fileOf(row)
+    const found = byToken.get(String(row.token)) ?? { upload: rowOf(row as unknown as Selected), files: [] }
+    found.files.push(file)
+    byToken.set(found.upload.token, found)
+  }
+  return [...byToken.values()].toSorted((a, b) => compare(a.upload.order, b.upload.order))
+}
+
+const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
+
 export async function findUpload(session: Session, token: string): Promise<UploadRow | null> {
   const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token))
   return row ?? null
+}
+
+export function selectUploadsOf(session: Session, kind: RecordIdType, type: string, ids: readonly string[], name?: string) {
+  const query = selectUploads(session)
+    .where('u.uploadable_type', '=', type)
+    .where(
+      'u.uploadable_id',
+      'in',
+      ids.map((id) => boundId(id, kind)),
+    )
+  return name === undefined ? query : query.where('u.attr_name', '=', name)
 }
 
 /** Those of many records of one model, oldest first. */
@@ -88,17 +127,10 @@ export async function uploadsOf(
   lock: boolean = false,
 ): Promise<UploadRow[]> {
   if (ids.length === 0) return []
-  let query = selectUploads(session)
-    .where('u.uploadable_type', '=', type)
-    .where(
-      'u.uploadable_id',
-      'in',
-      ids.map((id) => boundId(id, kind)),
-    )
-  if (name !== undefined) query = query.where('u.attr_name', '=', name)
+  let query = selectUploadsOf(session, kind, type, ids, name)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const rows = await fetchUploads(query.orderBy('u.id'))
-  return rows.toSorted((a, b) => (a.order < b.order ? -1 : a.order > b.order ? 1 : 0))
+  return rows.toSorted((a, b) => compare(a.order, b.order))
 }
 
 export async function insertUpload(
@@ -174,7 +206,7 @@ export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane)
   if (head === undefined) return
   await session.db
     .updateTable('uploads')
-    .set({ run_at: 0 })
+    .set({ run_at: 0, enqueued_at: 0 })
     .where('id', '=', BigInt(head.row_id))
     .where('state', '=', 'pending')
     .where('attempts', '=', 0)

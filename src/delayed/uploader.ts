@@ -1,13 +1,14 @@
 import { later } from '../database/expressions.ts'
 import { sql } from 'kysely'
 import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
+import { publishSuperseded, traced } from '../diagnostics.ts'
 import { renewObject } from '../jobs/job-rows.ts'
+import type { Leases } from '../jobs/leases.ts'
 import { filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile } from './attach-file.ts'
-import { detailsOf, type Delayed, type DelayedDefinition } from './definition.ts'
-import { markTold, report, tellFile, tellHooks } from './hooks.ts'
+import { detailsOf, type Delayed, type DelayedDefinition, type Report } from './definition.ts'
+import { markTold, reportHook, tellFile, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
-import type { Leases } from './leases.ts'
 import { prepareFile, type Prepared } from './prepare.ts'
 import { findUpload, wakeLane, type UploadRow } from './upload-rows.ts'
 
@@ -19,6 +20,8 @@ export type Outcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-
 export interface RunResult {
   readonly outcome: Outcome
   readonly error?: ActiveStorageError
+  /** When it is due again. */
+  readonly retryAt?: Date
 }
 
 /**
@@ -29,11 +32,13 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
   const lease = leases.hold(upload.leaseToken ?? '')
   const signal = AbortSignal.any([lease.signal, stopping])
   try {
-    return await attempt(delayed, upload, signal)
+    const { lane, token, attempts } = upload
+    return await traced('delayed_upload', { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token, attempt: attempts }, () =>
+      attempt(delayed, upload, signal),
+    )
   } catch (error) {
     if (error instanceof LeaseLost || lease.signal.aborted) {
-      const { type, id, name } = upload.lane
-      delayed.report('info', 'An upload was superseded, discarded or taken over while it ran.', { record: { type, id }, attachment: name, upload: upload.token })
+      tellSuperseded(delayed.report, upload, 'An upload was superseded, discarded or taken over while it ran.')
       return { outcome: 'superseded' }
     }
     if (stopping.aborted) {
@@ -127,16 +132,17 @@ async function carry(
     await prepared.dispose()
   }
   const { attachment, superseded } = await attachFile(delayed, definition, upload, prepared)
-  for (const other of superseded)
-    delayed.report('info', `A newer upload of ${upload.lane.type}.${upload.lane.name} superseded this one.`, {
-      record: { type: upload.lane.type, id: upload.lane.id },
-      attachment: upload.lane.name,
-      upload: other.token,
-    })
+  for (const other of superseded) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
   if (attachment === null) return false
   const [now] = await findFiles(delayed.store.session, [file.id])
   if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
   return true
+}
+
+export function tellSuperseded(report: Report, { lane, token }: UploadRow, text: string): void {
+  const message = { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token }
+  publishSuperseded(message)
+  report('info', text, message)
 }
 
 /** Writes progress down as the service takes the bytes, and puts the clean-up of the object off meanwhile. */
@@ -226,10 +232,14 @@ async function settle(
     try {
       await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt })
     } catch (thrown) {
-      report(delayed, upload, 'errorUpload', thrown, file)
+      reportHook(delayed, upload, 'errorUpload', thrown, file)
     }
   }
-  return { outcome: again ? 'retried' : 'failed', ...(last === undefined ? {} : { error: last.error }) }
+  return {
+    outcome: again ? 'retried' : 'failed',
+    ...(again ? { retryAt: new Date(Date.now() + delay) } : {}),
+    ...(last === undefined ? {} : { error: last.error }),
+  }
 }
 
 /** Returns the upload untouched: the attempt that was counted by its claim is taken back. */

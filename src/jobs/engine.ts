@@ -1,133 +1,36 @@
-/** One piece of claimed work. `run` never rejects for reasons of the work itself: it writes its failure down. */
-export interface Task {
-  run(stopping: AbortSignal): Promise<void>
+import type { Executor } from '../database/executor.ts'
+
+/** Names a row that is due. Delivered twice, late or never, nothing breaks: the row is the truth. */
+export interface Hint {
+  readonly kind: 'upload'
+  /** The upload's token. */
+  readonly id: string
 }
 
-/** A kind of work: uploads, their hooks, other jobs. The engine knows nothing of what they do. */
-export interface Source {
+export interface EnqueueOptions {
+  /** Runs statements where the row was written: for a transactional engine, in that very transaction. */
+  readonly executor: Executor
+  /** Not before; null: now. */
+  readonly runAt: Date | null
+}
+
+export interface EngineWorker {
+  /** Takes no more hints and returns when the running handlers have returned, or after `timeout` milliseconds. */
+  stop(timeout: number): Promise<void>
+}
+
+/**
+ * A queue of the app's own (graphile-worker, pg-boss, BullMQ …) that tells workers when to look. Without one, the
+ * embedded engine looks by itself. Only uploads are hinted; other work is found by each worker's slow poll.
+ */
+export interface JobEngine {
   readonly name: string
-  /** Takes up to `limit` due pieces of work. */
-  claim(limit: number): Promise<readonly Task[]>
-}
-
-export interface EngineOptions {
-  readonly sources: readonly Source[]
-  readonly concurrency: number
-  sweep(): Promise<void>
-  onError(message: string, error: unknown): void
-}
-
-/** What `storage.work()` starts. */
-export interface Worker extends AsyncDisposable {
-  /** Takes no more work, waits for what runs, then gives back what is left. Default timeout 25 s. */
-  stop(options?: { readonly timeout?: number }): Promise<void>
-  readonly done: Promise<void>
-}
-
-export interface Wakes {
-  /** Called with a function to call whenever there may be work. Returns how to stop. */
-  subscribe(wake: () => void): () => void
-}
-
-const SWEEP_EVERY = 60_000
-const STOP_TIMEOUT = 25_000
-
-/** The embedded engine: claims from the tables, any number of processes at once. Hints only make it look sooner. */
-export function startWorker(options: EngineOptions & { readonly wakes: Wakes; pollEvery(): number }): Worker {
-  const stopping = new AbortController()
-  const running = new Set<Promise<void>>()
-  let stopped = false
-  let wake: () => void = () => {}
-  let woken = false
-
-  const unsubscribe = options.wakes.subscribe(() => {
-    woken = true
-    wake()
-  })
-
-  const pause = async (milliseconds: number): Promise<void> => {
-    if (woken || stopped) return
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, milliseconds)
-      wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-    wake = () => {}
-  }
-
-  const start = (task: Task): void => {
-    const promise: Promise<void> = task
-      .run(stopping.signal)
-      .catch((error: unknown) => options.onError('A task failed in an unforeseen way; its lease will end.', error))
-      .finally(() => {
-        running.delete(promise)
-        woken = true
-        wake()
-      })
-    running.add(promise)
-  }
-
-  const loop = async (): Promise<void> => {
-    let sweptAt = -Infinity
-    let backOff = 0
-    while (!stopped) {
-      woken = false
-      try {
-        if (performance.now() - sweptAt > SWEEP_EVERY) {
-          sweptAt = performance.now()
-          await options.sweep()
-        }
-        let claimed = 0
-        for (const source of options.sources) {
-          const room = options.concurrency - running.size
-          if (room < 1 || stopped) break
-          const tasks = await source.claim(room)
-          claimed += tasks.length
-          for (const task of tasks) start(task)
-        }
-        backOff = 0
-        if (claimed > 0 && running.size < options.concurrency) continue
-        await pause(options.pollEvery())
-      } catch (error) {
-        options.onError('The worker could not reach its database; it tries again.', error)
-        backOff = Math.min(Math.max(backOff * 2, 250), 10_000)
-        woken = false
-        await pause(backOff)
-      }
-    }
-  }
-
-  const done = loop().finally(unsubscribe)
-  const stop = async ({ timeout = STOP_TIMEOUT }: { readonly timeout?: number } = {}): Promise<void> => {
-    stopped = true
-    wake()
-    const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), timeout)
-    await done
-    while (running.size > 0) await Promise.all(running)
-    clearTimeout(timer)
-  }
-  return { stop, done, [Symbol.asyncDispose]: () => stop() }
-}
-
-/** Does what is due, then returns; `until` ends it early. Returns when every source is empty. */
-export async function drainSources(options: EngineOptions, until: AbortSignal): Promise<void> {
-  await options.sweep()
-  const running = new Set<Promise<void>>()
-  for (;;) {
-    let claimed = 0
-    for (const source of options.sources) {
-      const room = options.concurrency - running.size
-      if (room < 1 || until.aborted) break
-      for (const task of await source.claim(room)) {
-        claimed += 1
-        const promise: Promise<void> = task.run(until).finally(() => running.delete(promise))
-        running.add(promise)
-      }
-    }
-    if (running.size > 0) await Promise.race(running)
-    else if (claimed === 0) break
-  }
-  await options.sweep()
+  /**
+   * true: it writes into the app's database, so `enqueue` is called inside the transaction that submits. false:
+   * `enqueue` is called after the commit where the library knows of it, else by the next sweep, within a minute.
+   */
+  readonly transactional: boolean
+  enqueue(hint: Hint, options: EnqueueOptions): Promise<void>
+  /** Calls `handle` for each hint. `handle` never rejects; when it returns, the hint is done with. */
+  work(handle: (hint: Hint) => Promise<void>, options: { readonly concurrency: number }): Promise<EngineWorker>
 }

@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import type { Dialect } from '../database/database.ts'
 import { asText, later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
@@ -28,73 +29,71 @@ export interface FileRow {
 
 export const STAGING_EXPIRES = 15 * 60_000
 
-interface Selected {
-  readonly [column: string]: string | number | null
+/** Every column under the name `file_…`, so that a join with uploads can be read too. */
+export function fileColumns(dialect: Dialect) {
+  return [
+    'f.id as file_id',
+    'f.upload_token as file_upload_token',
+    'f.position as file_position',
+    'f.filename as file_filename',
+    'f.content_type as file_content_type',
+    asText(dialect, 'f.byte_size').as('file_byte_size'),
+    'f.checksum as file_checksum',
+    'f.state as file_state',
+    'f.service_name as file_service_name',
+    'f.blob_key as file_blob_key',
+    'f.sent_filename as file_sent_filename',
+    asText(dialect, 'f.sent_size').as('file_sent_size'),
+    'f.sent_checksum as file_sent_checksum',
+    'f.sent_type as file_sent_type',
+    asText(dialect, 'f.uploaded_bytes').as('file_uploaded_bytes'),
+    'f.last_error as file_last_error',
+    asText(dialect, 'f.expires_at').as('file_expires_at'),
+    asText(dialect, 'f.created_at').as('file_created_at'),
+  ] as const
 }
 
-function columns(session: Session) {
-  return session.db
-    .selectFrom('files')
-    .select([
-      'id',
-      'upload_token',
-      'position',
-      'filename',
-      'content_type',
-      asText(session.dialect, 'byte_size').as('byte_size'),
-      'checksum',
-      'state',
-      'service_name',
-      'blob_key',
-      'sent_filename',
-      asText(session.dialect, 'sent_size').as('sent_size'),
-      'sent_checksum',
-      'sent_type',
-      asText(session.dialect, 'uploaded_bytes').as('uploaded_bytes'),
-      'last_error',
-      asText(session.dialect, 'expires_at').as('expires_at'),
-      asText(session.dialect, 'created_at').as('created_at'),
-    ])
-}
+const text = (value: unknown): string | null => (value == null ? null : String(value))
 
-const text = (value: string | number | null | undefined): string | null => (value == null ? null : String(value))
-
-function rowOf(row: Selected): FileRow {
+export function fileOf(row: Readonly<Record<string, unknown>>): FileRow {
   return {
-    id: String(row['id']),
-    uploadToken: text(row['upload_token']),
-    position: Number(row['position']),
-    filename: String(row['filename']),
-    contentType: String(row['content_type']),
-    byteSize: Number(row['byte_size']),
-    checksum: String(row['checksum']),
-    state: String(row['state']) as FileState,
-    serviceName: text(row['service_name']),
-    blobKey: text(row['blob_key']),
-    sentFilename: text(row['sent_filename']),
-    sentSize: row['sent_size'] == null ? null : Number(row['sent_size']),
-    sentChecksum: text(row['sent_checksum']),
-    sentType: text(row['sent_type']),
-    uploadedBytes: Number(row['uploaded_bytes']),
-    lastError: text(row['last_error']),
-    expiresAt: Number(row['expires_at']),
-    createdAt: Number(row['created_at']),
+    id: String(row['file_id']),
+    uploadToken: text(row['file_upload_token']),
+    position: Number(row['file_position']),
+    filename: String(row['file_filename']),
+    contentType: String(row['file_content_type']),
+    byteSize: Number(row['file_byte_size']),
+    checksum: String(row['file_checksum']),
+    state: String(row['file_state']) as FileState,
+    serviceName: text(row['file_service_name']),
+    blobKey: text(row['file_blob_key']),
+    sentFilename: text(row['file_sent_filename']),
+    sentSize: row['file_sent_size'] == null ? null : Number(row['file_sent_size']),
+    sentChecksum: text(row['file_sent_checksum']),
+    sentType: text(row['file_sent_type']),
+    uploadedBytes: Number(row['file_uploaded_bytes']),
+    lastError: text(row['file_last_error']),
+    expiresAt: Number(row['file_expires_at']),
+    createdAt: Number(row['file_created_at']),
   }
+}
+
+function selectFiles(session: Session) {
+  return session.db.selectFrom('files as f').select(fileColumns(session.dialect))
 }
 
 /** In the order of `ids`; those that are not there are left out. */
 export async function findFiles(session: Session, ids: readonly string[]): Promise<FileRow[]> {
   if (ids.length === 0) return []
-  const rows = (await columns(session).where('id', 'in', ids).execute()) as unknown as Selected[]
-  const byId = new Map(rows.map((row) => [String(row['id']), rowOf(row)]))
+  const rows = (await selectFiles(session).where('f.id', 'in', ids).execute()).map(fileOf)
+  const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
 /** The files of uploads, by position. */
 export async function filesOf(session: Session, tokens: readonly string[]): Promise<FileRow[]> {
   if (tokens.length === 0) return []
-  const rows = await columns(session).where('upload_token', 'in', tokens).orderBy('position').orderBy('id').execute()
-  return (rows as unknown as Selected[]).map(rowOf)
+  return (await selectFiles(session).where('f.upload_token', 'in', tokens).orderBy('f.position').orderBy('f.id').execute()).map(fileOf)
 }
 
 export async function insertStagingFile(

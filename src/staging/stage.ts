@@ -2,6 +2,7 @@ import { md5 } from '../blobs/checksum.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import type { Session } from '../database/session.ts'
+import { traced } from '../diagnostics.ts'
 import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { uuidv7 } from '../uuid.ts'
 import { CHUNK_SIZE } from './chunks.ts'
@@ -38,7 +39,11 @@ export interface StageOptions {
  * Writes a file's bytes into the database as they arrive, in bounded memory: at most `parallel` chunks. Autocommit when
  * the session is the pool's; inside the user's transaction its chunks roll back with it.
  */
-export async function stageFile(session: Session, file: IncomingFile, options: StageOptions): Promise<FileRow> {
+export function stageFile(session: Session, file: IncomingFile, options: StageOptions): Promise<FileRow> {
+  return traced('stage', { ...options.details, filename: file.filename }, () => stageTraced(session, file, options))
+}
+
+async function stageTraced(session: Session, file: IncomingFile, options: StageOptions): Promise<FileRow> {
   const id = uuidv7()
   const filename = normalizeFilename(file.filename)
   const details = { ...options.details, filename }

@@ -1,0 +1,67 @@
+import { findBlob, insertBlob, unattachedBlobs } from '../blobs/blob-rows.ts'
+import { storeObject } from '../blobs/store-object.ts'
+import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.ts'
+import { keepObject } from '../jobs/job-rows.ts'
+import { checkSize } from '../staging/limits.ts'
+import { parseDuration, type Duration } from '../units.ts'
+import { readAttachable, type Attachable } from './attachable.ts'
+import { blobValue, PURPOSE, type AttachedContext } from './context.ts'
+import type { StoredBlob } from './values.ts'
+
+/** `storage.blobs`: blobs by themselves, attached or not. */
+export interface Blobs {
+  find(id: bigint | number | string): Promise<StoredBlob | null>
+  /** null: not signed by this storage, expired, or gone. */
+  findSigned(signedId: string): Promise<StoredBlob | null>
+  /** Uploads now; the blob is attached to nothing yet. Throws like `attach`. */
+  createAndUpload(file: Attachable, options?: { readonly service?: string }): Promise<StoredBlob>
+  /** Blobs that nothing uses, oldest first: what abandoned forms leave behind. Rails' `unattached`. */
+  unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
+}
+
+const PAGE = 200
+
+export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
+  const find = async (id: string): Promise<StoredBlob | null> => {
+    if (!/^\d{1,19}$/.test(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
+    const row = await findBlob((await context.store()).session, { id })
+    return row === null ? null : blobValue(context, row)
+  }
+  return {
+    find: (id) => find(String(id)),
+    async findSigned(signedId) {
+      const found = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
+      return found === null || 'expired' in found ? null : find(String(found.value))
+    },
+    async createAndUpload(file, options = {}) {
+      const serviceName = options.service ?? defaultService
+      const service = context.services[serviceName]
+      if (service === undefined) throw new ConfigurationError(`There is no service '${serviceName}'.`)
+      const input = readAttachable(file, {})
+      if (input === null || input.kind === 'signed') throw new InvalidInputError('createAndUpload takes a file with bytes.')
+      const details = { filename: input.file.filename }
+      const store = await context.store()
+      const blob = await storeObject(store.session, input.file, {
+        serviceName, service, keyPrefix: undefined, checkType: () => undefined,
+        checkSize: (size) => checkSize(size, { maxSize }, details),
+      })
+      const row = await store.transact(async (session) => {
+        const inserted = await insertBlob(session, blob)
+        if (!(await keepObject(session, blob.key)))
+          throw new ServiceError(`The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`, { details })
+        return inserted
+      })
+      return blobValue(context, row)
+    },
+    async *unattached({ olderThan } = {}) {
+      const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
+      for (let after = '0'; ; ) {
+        const rows = await unattachedBlobs((await context.store()).session, { after, before: new Date(Date.now() - age), limit: PAGE })
+        for (const row of rows) yield blobValue(context, row)
+        const last = rows.at(-1)
+        if (last === undefined) return
+        after = last.id
+      }
+    },
+  }
+}

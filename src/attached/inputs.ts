@@ -1,0 +1,97 @@
+import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
+import { findBlob, parseMetadata } from '../blobs/blob-rows.ts'
+import { identifyContentType } from '../blobs/content-type.ts'
+import { storeObject } from '../blobs/store-object.ts'
+import { FileNotFoundError, InvalidSignatureError, StagedFileExpiredError } from '../errors.ts'
+import { checkCount, checkSize, checkType } from '../staging/limits.ts'
+import { stageFile, type IncomingFile } from '../staging/stage.ts'
+import { readAttachable } from './attachable.ts'
+import type { Changes } from './changes.ts'
+import { PURPOSE } from './context.ts'
+import { detailsOf, reader, serviceNamed, type SlotScope } from './scope.ts'
+
+/** Bytes that are read to tell a content type. */
+const HEAD = 4096
+
+/** What came in, told apart. */
+export type Ready = { readonly kind: 'staged'; readonly id: string } | { readonly kind: 'blob'; readonly blob: BlobRow } | { readonly kind: 'bytes'; readonly file: IncomingFile }
+
+/** Tells apart what came in; signed ids are verified, nothing is read or written but a blob's row. */
+export async function ready(scope: SlotScope, changes: Changes): Promise<Ready[]> {
+  const details = detailsOf(scope.lane)
+  const inputs = changes.files.flatMap((file) => readAttachable(file, details) ?? [])
+  const taken = scope.definition.kind === 'one' ? inputs.slice(-1) : inputs
+  checkCount(taken.length, scope.definition.kind === 'many' ? scope.definition.maxFiles : undefined, details)
+  const result: Ready[] = []
+  for (const input of taken) result.push(input.kind === 'bytes' ? input : await resolveSigned(scope, input.signedId))
+  return result
+}
+
+async function resolveSigned(scope: SlotScope, signedId: string): Promise<Ready> {
+  const { verifier } = scope.context
+  const details = detailsOf(scope.lane)
+  const staged = verifier.verify(signedId, { purpose: PURPOSE.staged })
+  if (staged !== null && 'expired' in staged)
+    throw new StagedFileExpiredError('The staged file has expired. Send it again.', { details })
+  if (staged !== null) return { kind: 'staged', id: String(staged.value) }
+  const signed = verifier.verify(signedId, { purpose: PURPOSE.blob })
+  if (signed === null || 'expired' in signed)
+    throw new InvalidSignatureError(
+      `The signed id for ${scope.lane.name} is not valid here: it was changed, has expired, or was signed with another secret.`,
+      { details },
+    )
+  const { session } = await reader(scope)
+  const blob = await findBlob(session, { id: String(signed.value) })
+  if (blob === null) throw new FileNotFoundError('The blob of this signed id is gone.', { details })
+  const named = { ...details, filename: blob.filename }
+  checkSize(blob.byteSize, scope.definition.limits, named)
+  if (!(await serviceNamed(scope, blob.serviceName).exists(blob.key)))
+    throw new FileNotFoundError(`The bytes of ${blob.filename} were never uploaded, or are gone.`, { details: named })
+  const contentType = await identified(scope, blob)
+  checkType(contentType, scope.definition.limits, named)
+  return { kind: 'blob', blob: { ...blob, contentType } }
+}
+
+/** A browser that uploads by itself also says what it uploads; what counts is told from the bytes, as Rails does at attach. */
+async function identified(scope: SlotScope, blob: BlobRow): Promise<string> {
+  const declared = blob.contentType ?? 'application/octet-stream'
+  if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
+  const service = serviceNamed(scope, blob.serviceName)
+  const head: Uint8Array[] = []
+  for await (const chunk of await service.download(blob.key, { range: [0, Math.min(blob.byteSize, HEAD) - 1] })) head.push(chunk)
+  return identifyContentType(Buffer.concat(head), blob.filename, declared)
+}
+
+/** Stages what came as bytes: before the user's transaction on the pool, inside it through its own connection. */
+export async function stageAll(scope: SlotScope, inputs: readonly Ready[]): Promise<string[]> {
+  const { session, store } = await reader(scope)
+  const ids: string[] = []
+  for (const input of inputs) {
+    if (input.kind === 'staged') ids.push(input.id)
+    if (input.kind !== 'bytes') continue
+    const row = await stageFile(session, input.file, {
+      expiresIn: scope.context.expiresIn,
+      limits: scope.definition.limits,
+      details: detailsOf(scope.lane),
+      parallel: scope.session === null ? store.database.parallel : 1,
+    })
+    ids.push(row.id)
+  }
+  return ids
+}
+
+/** Sends bytes to the service now, for a blob whose row comes next. */
+export async function upload(scope: SlotScope, file: IncomingFile): Promise<NewBlob> {
+  const { lane, definition, context } = scope
+  const store = await context.store()
+  const details = { ...detailsOf(lane), filename: file.filename }
+  const record = typeof definition.keyPrefix === 'function' ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id }) : null
+  return storeObject(store.session, file, {
+    serviceName: definition.service,
+    service: serviceNamed(scope, definition.service),
+    keyPrefix: typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix,
+    checkSize: (size) => checkSize(size, definition.limits, details),
+    checkType: (type) => checkType(type, definition.limits, details),
+  })
+}
+

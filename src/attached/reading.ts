@@ -1,0 +1,67 @@
+import { attachmentsOf, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import { fetchUploadsWithFiles, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
+import { AttachmentRequiredError } from '../errors.ts'
+import { attachmentValue, uploadValue } from './context.ts'
+import { detailsOf, ownSession, reader, type Loaded, type SlotScope } from './scope.ts'
+import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
+
+/** What is attached and what is on its way to records of one model, in two statements for any number of them. */
+export async function load(session: Session, store: Store, type: string, ids: readonly string[]): Promise<Loaded> {
+  if (ids.length === 0) return { attachments: [], uploads: [] }
+  return {
+    attachments: await attachmentsOf(session, store.recordId, type, ids),
+    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, store.recordId, type, ids)),
+  }
+}
+
+async function attachmentRows(scope: SlotScope): Promise<readonly AttachmentRow[]> {
+  const { type, id, name } = scope.lane
+  const loaded = scope.loaded.current
+  if (loaded !== null) return loaded.attachments.filter((row) => row.name === name)
+  const { session, store } = await reader(scope)
+  return attachmentsOf(session, store.recordId, type, [id], name)
+}
+
+async function unfinished(scope: SlotScope): Promise<readonly UploadWithFiles[]> {
+  const { type, id, name } = scope.lane
+  const loaded = scope.loaded.current
+  let found = loaded?.uploads.filter(({ upload }) => upload.lane.name === name)
+  if (found === undefined) {
+    const { session, store } = await reader(scope)
+    found = await fetchUploadsWithFiles(session, selectUploadsOf(session, store.recordId, type, [id], name))
+  }
+  return found.filter(({ upload }) => upload.state !== 'attached')
+}
+
+export async function attachments(scope: SlotScope): Promise<Attachment[]> {
+  const session = await ownSession(scope)
+  return (await attachmentRows(scope)).map((row) => attachmentValue(scope.context, row, session))
+}
+
+export async function delayedUploads(scope: SlotScope): Promise<DelayedUpload[]> {
+  const session = await ownSession(scope)
+  return (await unfinished(scope)).map(({ upload, files }) => uploadValue(scope.context, upload, files, session))
+}
+
+/** What the page shows: attached ones without those that a pending upload replaces, then the pending and failed. */
+export async function latest(scope: SlotScope): Promise<(Attachment | DelayedFile)[]> {
+  const attached = await attachments(scope)
+  const waiting = await unfinished(scope)
+  const session = await ownSession(scope)
+  const replaced = new Set(waiting.flatMap(({ upload }) => upload.replaces ?? []))
+  const pending = waiting.flatMap(({ upload, files }) =>
+    uploadValue(scope.context, upload, files, session).files.filter((file) => file.state !== 'attached'),
+  )
+  return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
+}
+
+export async function validate(scope: SlotScope): Promise<void> {
+  if (!scope.definition.required) return
+  if ((await attachmentRows(scope)).length > 0 || (await unfinished(scope)).length > 0) return
+  const { type, id, name } = scope.lane
+  throw new AttachmentRequiredError(`${type} ${id} needs ${name}: attach a file, or queue one with attachLater.`, {
+    details: detailsOf(scope.lane),
+  })
+}

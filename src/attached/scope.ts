@@ -1,0 +1,72 @@
+import type { AttachmentRow } from '../attachments/attachment-rows.ts'
+import type { Lane } from '../attachments/lane.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import type { DelayedDefinition } from '../delayed/definition.ts'
+import type { UploadRow, UploadWithFiles } from '../delayed/upload-rows.ts'
+import { ConfigurationError, type ErrorDetails } from '../errors.ts'
+import type { Service } from '../services/service.ts'
+import type { Limits } from '../staging/limits.ts'
+import type { AttachedContext } from './context.ts'
+import type { AnyOptions } from './definitions.ts'
+
+/** A definition with its defaults filled in. */
+export interface SlotDefinition extends DelayedDefinition {
+  readonly required: boolean
+  readonly limits: Limits
+  /** As the app gave them: see `withHooks`. */
+  readonly hooks: Pick<AnyOptions, 'afterUpload' | 'afterUploadAll' | 'errorUpload'>
+}
+
+export interface SlotContext extends AttachedContext {
+  /** Milliseconds. */
+  readonly expiresIn: number
+  findRecord(type: string, id: string): Promise<unknown>
+  /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
+  announce(session: Session, token: string): Promise<void>
+  /** Uploads that ended because of something newer. */
+  superseded(uploads: readonly UploadRow[]): void
+}
+
+/** What `storage.records()` read for many records at once. */
+export interface Loaded {
+  readonly attachments: readonly AttachmentRow[]
+  readonly uploads: readonly UploadWithFiles[]
+}
+
+export interface SlotScope {
+  readonly context: SlotContext
+  readonly lane: Lane
+  readonly definition: SlotDefinition
+  /** The user's transaction, if the record was asked for with one. */
+  readonly session: (() => Promise<Session>) | null
+  /** Of the record; forgotten at the first change through its handle. */
+  readonly loaded: { current: Loaded | null }
+}
+
+export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({ record: { type, id }, attachment: name })
+
+/** Runs in the user's transaction if there is one, else in one of our own. */
+export async function within<T>(scope: SlotScope, run: (session: Session, store: Store) => Promise<T>): Promise<T> {
+  const store = await scope.context.store()
+  scope.loaded.current = null
+  if (scope.session !== null) return run(await scope.session(), store)
+  const result = await store.transact((session) => run(session, store))
+  scope.context.wake()
+  return result
+}
+
+export async function reader(scope: SlotScope): Promise<{ session: Session; store: Store }> {
+  const store = await scope.context.store()
+  return { store, session: scope.session === null ? store.session : await scope.session() }
+}
+
+/** What values of this handle act on: the user's transaction; null: the pool. */
+export const ownSession = async (scope: SlotScope): Promise<Session | null> => (scope.session === null ? null : scope.session())
+
+export function serviceNamed(scope: SlotScope, name: string): Service {
+  const service = scope.context.services[name]
+  if (service === undefined) throw new ConfigurationError(`The service '${name}' is not among the configured ones.`)
+  return service
+}
+

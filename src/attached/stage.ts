@@ -1,0 +1,42 @@
+import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
+import { dropUnlinked } from '../staging/file-rows.ts'
+import { stageFile } from '../staging/stage.ts'
+import { readAttachable, type Attachable } from './attachable.ts'
+import { PURPOSE } from './context.ts'
+import type { SlotContext, SlotDefinition } from './scope.ts'
+import { StagedFile } from './staged-file.ts'
+
+export interface StageOptions {
+  readonly signal?: AbortSignal
+  /** `Model.attachment`, whose limits apply. */
+  readonly for?: string
+}
+
+/** `storage.stage`. */
+export async function stage(
+  context: SlotContext,
+  models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>,
+  maxSize: number | undefined,
+  file: Attachable,
+  options: StageOptions,
+): Promise<StagedFile> {
+  const [type = '', name = ''] = options.for?.split('.') ?? []
+  const definition = models.get(type)?.get(name)
+  if (options.for !== undefined && definition === undefined) throw new UnknownAttachmentError(`There is no attachment '${options.for}'.`)
+  const details = definition === undefined ? {} : { attachment: name }
+  const input = readAttachable(file, details)
+  if (input === null || input.kind === 'signed')
+    throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
+  const { session, database } = await context.store()
+  const row = await stageFile(session, input.file, {
+    expiresIn: context.expiresIn,
+    details,
+    parallel: database.parallel,
+    limits: definition?.limits ?? { maxSize },
+    signal: options.signal,
+  })
+  const signedId = context.verifier.generate(row.id, { purpose: PURPOSE.staged, expiresAt: new Date(row.expiresAt) })
+  return new StagedFile(row, signedId, async () => {
+    await dropUnlinked((await context.store()).session, row.id)
+  })
+}

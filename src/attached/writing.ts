@@ -1,0 +1,122 @@
+import { attachmentsOf, deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import { purgeBlob } from '../attachments/purge.ts'
+import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import { discardUploads } from '../delayed/discard.ts'
+import { linkUpload } from '../delayed/link.ts'
+import { findUpload, uploadsOf } from '../delayed/upload-rows.ts'
+import { FileNotFoundError, ServiceError } from '../errors.ts'
+import { keepObject } from '../jobs/job-rows.ts'
+import { filesOf } from '../staging/file-rows.ts'
+import { checkCount } from '../staging/limits.ts'
+import { readChanges, type Changes } from './changes.ts'
+import { attachmentValue, uploadValue } from './context.ts'
+import { ready, stageAll, upload, type Ready } from './inputs.ts'
+import { detailsOf, within, type SlotScope } from './scope.ts'
+import type { Attachment, DelayedUpload } from './values.ts'
+
+/** `attachLater`: null when there was nothing to queue. */
+export async function attachLater(scope: SlotScope, input: unknown): Promise<DelayedUpload | null> {
+  const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
+  const inputs = await ready(scope, changes)
+  if (inputs.length === 0 && changes.deletedIds.length === 0 && !changes.cleanBefore) return null
+  const fileIds = await stageAll(scope, inputs)
+  const blobs = inputs.flatMap((each) => (each.kind === 'blob' ? [each.blob] : []))
+  return within(scope, async (session, store) => {
+    const token = await submit(session, store, scope, fileIds, changes)
+    await attachStored(session, store, scope, blobs)
+    if (token === null) return null
+    await scope.context.announce(session, token)
+    const upload = await findUpload(session, token)
+    if (upload === null) return null
+    return uploadValue(scope.context, upload, await filesOf(session, [token]), scope.session === null ? null : session)
+  })
+}
+
+function submit(session: Session, store: Store, scope: SlotScope, fileIds: readonly string[], changes: Changes): Promise<string | null> {
+  if (fileIds.length === 0 && changes.deletedIds.length === 0 && !changes.cleanBefore) return Promise.resolve(null)
+  return linkUpload(session, store.recordId, {
+    lane: scope.lane,
+    kind: scope.definition.kind,
+    fileIds,
+    cleanBefore: changes.cleanBefore,
+    deletedIds: changes.deletedIds,
+    maxFiles: scope.definition.maxFiles,
+  })
+}
+
+/** Ends all that is on its way to the slot. The lane is locked. */
+async function supersede(session: Session, store: Store, { context, lane }: SlotScope): Promise<void> {
+  const uploads = await uploadsOf(session, store.recordId, lane.type, [lane.id], lane.name, true)
+  await discardUploads(session, uploads)
+  context.superseded(uploads.filter((upload) => upload.state !== 'attached'))
+}
+
+/** Attaches blobs whose bytes are stored. On a has-one they replace what is there, and all that was on its way. */
+async function attachStored(session: Session, store: Store, scope: SlotScope, blobs: readonly (BlobRow | NewBlob)[]): Promise<AttachmentRow[]> {
+  if (blobs.length === 0) return []
+  const { lane, definition } = scope
+  await lockLanes(session, [lane])
+  if (definition.kind === 'one') await supersede(session, store, scope)
+  const before = await lockAttachmentIds(session, store.recordId, lane)
+  if (definition.kind === 'many') checkCount(before.length + blobs.length, definition.maxFiles, detailsOf(lane))
+  const rows: AttachmentRow[] = []
+  for (const blob of blobs) {
+    const stored = 'id' in blob ? await findBlob(session, { id: blob.id }, true) : await insertBlob(session, blob)
+    if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details: detailsOf(lane) })
+    if ('id' in blob && parseMetadata(stored.metadata)['identified'] !== true && blob.contentType !== null)
+      await updateIdentified(session, blob.id, blob.contentType)
+    const row = await insertAttachment(session, store.recordId, lane, stored.id)
+    if (row !== null) rows.push(row)
+    if (!('id' in blob) && !(await keepObject(session, blob.key)))
+      throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, { details: detailsOf(lane) })
+  }
+  // A blob that is attached here already stays as it is.
+  if (definition.kind === 'one' && rows.length > 0) await deleteAttachments(session, store.recordId, lane, before, true)
+  return rows
+}
+
+/** `attach`: bytes go to the service now; inside a transaction they are staged and follow after the commit. */
+export async function attach(scope: SlotScope, input: unknown): Promise<Attachment[]> {
+  const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
+  const inputs = await ready(scope, changes)
+  const inTransaction = scope.session !== null
+  const stored: (BlobRow | NewBlob)[] = []
+  const staged: Ready[] = []
+  for (const each of inputs) {
+    if (each.kind === 'blob') stored.push(each.blob)
+    else if (each.kind === 'bytes' && !inTransaction) stored.push(await upload(scope, each.file))
+    else staged.push(each)
+  }
+  const fileIds = await stageAll(scope, staged)
+  const direct = fileIds.length === 0
+  const rows = await within(scope, async (session, store) => {
+    if (!direct) {
+      const token = await submit(session, store, scope, fileIds, changes)
+      if (token !== null) await scope.context.announce(session, token)
+    } else if (changes.deletedIds.length > 0 || changes.cleanBefore) {
+      await lockLanes(session, [scope.lane])
+      const gone = changes.cleanBefore ? await lockAttachmentIds(session, store.recordId, scope.lane) : changes.deletedIds
+      await deleteAttachments(session, store.recordId, scope.lane, gone, true)
+    }
+    return attachStored(session, store, scope, stored)
+  })
+  const session = scope.session === null ? null : await scope.session()
+  return rows.map((row) => attachmentValue(scope.context, row, session))
+}
+
+/** Removes all attachments of the slot and gives up what was on its way. */
+export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeLater'): Promise<void> {
+  await within(scope, async (session, store) => {
+    const { lane } = scope
+    await lockLanes(session, [lane])
+    await supersede(session, store, scope)
+    const ids = await lockAttachmentIds(session, store.recordId, lane)
+    const rows = how === 'purge' ? await attachmentsOf(session, store.recordId, lane.type, [lane.id], lane.name) : []
+    await deleteAttachments(session, store.recordId, lane, ids, how === 'purgeLater')
+    for (const row of rows) await purgeBlob(session, row.blob.id)
+  })
+}
+

@@ -1,0 +1,223 @@
+import { purgeBlob } from './attachments/purge.ts'
+import type { Database } from './database/database.ts'
+import type { Delayed, Report } from './delayed/definition.ts'
+import { deleteObject } from './delayed/delete-object.ts'
+import { uploadWork } from './delayed/sources.ts'
+import { uploadStats } from './delayed/stats.ts'
+import type { RunResult } from './delayed/uploader.ts'
+import { ConfigurationError, type ActiveStorageError } from './errors.ts'
+import { drainSources, startWorker, type WorkOptions } from './jobs/embedded.ts'
+import type { EngineWorker, JobEngine } from './jobs/engine.ts'
+import { createLeases, type Leases } from './jobs/leases.ts'
+import { jobSource } from './jobs/runners.ts'
+import type { Source } from './jobs/source.ts'
+import { parseDuration, type Duration } from './units.ts'
+import { uuidv7 } from './uuid.ts'
+
+export interface WorkerOptions {
+  /** Pieces of work at once. Default 5. */
+  readonly concurrency?: number
+  /** Stops the worker when it aborts. */
+  readonly signal?: AbortSignal
+}
+
+export interface Worker extends AsyncDisposable {
+  /** Takes no more work, waits for what runs, then gives back what is left. Default 25 s. */
+  stop(options?: { readonly timeout?: Duration }): Promise<void>
+  /** Resolves when the worker has stopped. */
+  readonly done: Promise<void>
+}
+
+export interface DrainOptions extends WorkerOptions {
+  /** What is not done by then is given back. Default: none. */
+  readonly timeout?: Duration
+  /** Throws the first failure when all is done. */
+  readonly throwOnError?: boolean
+}
+
+export interface DrainResult {
+  readonly uploaded: number
+  readonly retried: number
+  readonly failed: number
+  /** Pending ones that are not due yet, or were left by the timeout. */
+  readonly remaining: number
+}
+
+export interface BackgroundOptions {
+  ready(): Promise<Delayed>
+  readonly database: Pick<Database<never, boolean>, 'listen'>
+  /** Of PostgreSQL's notifications. */
+  readonly channel: string
+  /** In-process wake-ups are called here. */
+  readonly wakers: Set<() => void>
+  wake(): void
+  sweep(): Promise<void>
+  readonly report: Report
+  readonly engine: JobEngine | null
+}
+
+export interface Background {
+  work(options?: WorkerOptions): Worker
+  drain(options?: DrainOptions): Promise<DrainResult>
+  stopAll(): Promise<void>
+}
+
+const POLL = 2_000
+/** Where something tells of new work, polling is only for what it missed. */
+const SLOW_POLL = 30_000
+
+/** What runs behind the app's back, and only when it is asked to. */
+export function background(options: BackgroundOptions): Background {
+  const running = new Set<Worker>()
+  return {
+    work(given = {}) {
+      const worker = startBackground(options, given)
+      running.add(worker)
+      void worker.done.then(() => running.delete(worker))
+      return worker
+    },
+    drain: (given = {}) => drain(options, given),
+    async stopAll() {
+      await Promise.all([...running].map((worker) => worker.stop()))
+    },
+  }
+}
+
+function startBackground(options: BackgroundOptions, { concurrency, signal }: WorkerOptions): Worker {
+  const slots = checkConcurrency(concurrency)
+  const work = lazily(options, () => undefined, true)
+  const stopping = new AbortController()
+  const queue = subscribeToQueue(options, work, slots, stopping.signal)
+  let unlisten: Promise<() => Promise<void>> | undefined
+  const embedded = startWorker({
+    ...workOptions(options, work, slots),
+    pollEvery: () => (unlisten === undefined ? POLL : SLOW_POLL),
+    wakes: {
+      subscribe: (woken) => {
+        options.wakers.add(woken)
+        unlisten = options.database.listen?.(options.channel, woken)
+        unlisten?.catch((error: unknown) => {
+          unlisten = undefined
+          options.report('warn', 'Notifications are not available; the worker polls.', { error })
+        })
+        return () => options.wakers.delete(woken)
+      },
+    },
+  })
+  const end = async (milliseconds: number): Promise<void> => {
+    const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), milliseconds)
+    await Promise.all([embedded.stop({ timeout: milliseconds }), queue.then((subscribed) => subscribed?.stop(milliseconds))])
+    clearTimeout(timer)
+    await (await unlisten?.catch(() => undefined))?.()
+    await work.end()
+  }
+  let ended: Promise<void> | undefined
+  const stop: Worker['stop'] = ({ timeout = '25s' } = {}) => {
+    const milliseconds = parseDuration(timeout, 'timeout')
+    return (ended ??= end(milliseconds))
+  }
+  signal?.addEventListener('abort', () => void stop(), { once: true })
+  return { stop, done: embedded.done.then(() => ended), [Symbol.asyncDispose]: () => stop() }
+}
+
+/** The app's own queue delivers uploads; null where there is none. */
+async function subscribeToQueue({ engine, report }: BackgroundOptions, work: Work, concurrency: number, stopping: AbortSignal): Promise<EngineWorker | null> {
+  if (engine === null) return null
+  const handle = (id: string): Promise<void> =>
+    work.handle(id, stopping).catch((error: unknown) => report('error', 'A hint could not be followed; the next sweep gives it again.', { error }))
+  return engine
+    .work((hint) => handle(hint.id), { concurrency })
+    .catch((error: unknown) => {
+      report('error', `${engine.name} does not deliver; uploads wait for a drain.`, { error })
+      return null
+    })
+}
+
+async function drain(options: BackgroundOptions, { concurrency, timeout, signal, throwOnError = false }: DrainOptions): Promise<DrainResult> {
+  const slots = checkConcurrency(concurrency)
+  const count = { uploaded: 0, retried: 0, failed: 0 }
+  let first: ActiveStorageError | undefined
+  const work = lazily(
+    options,
+    ({ outcome, error }) => {
+      if (outcome in count) count[outcome as keyof typeof count] += 1
+      first ??= error
+    },
+    false,
+  )
+  const ends = [signal, timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, 'timeout'))]
+  try {
+    await drainSources(workOptions(options, work, slots), AbortSignal.any(ends.filter((end) => end !== undefined)))
+  } finally {
+    await work.end()
+  }
+  if (throwOnError && first !== undefined) throw first
+  const { pending, running } = await uploadStats((await options.ready()).store)
+  return { ...count, remaining: pending + running }
+}
+
+interface Work {
+  readonly sources: readonly Source[]
+  handle(token: string, stopping: AbortSignal): Promise<void>
+  end(): Promise<void>
+}
+
+/** What one worker or one drain does. It has its own leases, and reaches for the database at its first claim. */
+function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, isWorker: boolean): Work {
+  let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases }> | undefined
+  const ready = () =>
+    (room ??= options
+      .ready()
+      .then((delayed) => {
+        const knows = delayed.known.map(({ type, name }) => `${type}.${name}`)
+        const leases = createLeases(delayed.store, {
+          onError: (message, error) => options.report('warn', message, { error }),
+          ...(isWorker ? { worker: { id: uuidv7(), knows } } : {}),
+        })
+        return { delayed, store: delayed.store, leases }
+      })
+      .catch((error: unknown) => {
+        room = undefined
+        throw error
+      }))
+  const uploads = uploadWork(ready, tally)
+  const jobs = jobSource(
+    ready,
+    {
+      purge: async (job) => {
+        await (await ready()).store.transact((session) => purgeBlob(session, job.arguments['blob'] ?? ''))
+        options.wake()
+        return null
+      },
+      'delete-object': async (job, signal) => {
+        const { delayed } = await ready()
+        return deleteObject(delayed.store, delayed.services, job, signal)
+      },
+    },
+    (job, error) => options.report('warn', `The job ${job.name} failed and is tried again.`, { job: job.id, attempt: job.attempts, error }),
+  )
+  return {
+    // Where the app has a queue, it brings uploads to workers; a drain looks for all that is due by itself.
+    sources: [
+      { name: 'uploads', claim: async (limit) => (isWorker && options.engine !== null ? [] : uploads.uploads.claim(limit)) },
+      uploads.hooks,
+      jobs,
+    ],
+    handle: (id, stopping) => uploads.handle({ kind: 'upload', id }, stopping),
+    end: async () => (await room?.catch(() => undefined))?.leases.close(),
+  }
+}
+
+function workOptions(options: BackgroundOptions, { sources }: Work, concurrency: number): WorkOptions {
+  return {
+    sources,
+    concurrency,
+    sweep: options.sweep,
+    onError: (message, error) => options.report('error', message, { error }),
+  }
+}
+
+function checkConcurrency(concurrency: number = 5): number {
+  if (!(Number.isInteger(concurrency) && concurrency > 0)) throw new ConfigurationError('concurrency must be a whole number above 0.')
+  return concurrency
+}

@@ -1,0 +1,199 @@
+import { optionsOf, type Models, type NeedsRecord, type RecordOf } from './attached/definitions.ts'
+import { RESERVED } from './attached/record.ts'
+import type { SlotDefinition } from './attached/scope.ts'
+import type { Database } from './database/database.ts'
+import { tableNames, type TableNames, type TableOptions } from './database/schema.ts'
+import type { RecordIdType } from './database/store.ts'
+import type { Report, RetryOptions } from './delayed/definition.ts'
+import { ConfigurationError } from './errors.ts'
+import type { JobEngine } from './jobs/engine.ts'
+import { messageVerifier, type MessageVerifier } from './rails/message-verifier.ts'
+import type { ImageProcessor } from './representations/image-processor.ts'
+import type { Service } from './services/service.ts'
+import { tracedService } from './services/traced.ts'
+import { parseDuration, parseSize, type Duration, type Size } from './units.ts'
+
+type Awaitable<T> = T | PromiseLike<T>
+
+export interface Logger {
+  debug(message: string, details?: object): void
+  info(message: string, details?: object): void
+  warn(message: string, details?: object): void
+  error(message: string, details?: object): void
+}
+
+interface BaseConfig<M extends Models, S extends string, Tx, F extends boolean> {
+  /** `sqlite(…)`, `postgres(…)` or `mysql(…)`. */
+  readonly database: Database<Tx, F>
+  /** By the name that is stored with each blob. */
+  readonly services: Readonly<Record<S, Service>>
+  /** Which of `services` new files go to. May be left out where there is one. */
+  readonly service?: NoInfer<S>
+  /** By the names that are stored in record_type: Rails' class names. */
+  readonly models: M
+  /** Default: process.env.SECRET_KEY_BASE, read on first use. [current, ...previous] rotates. */
+  readonly secretKeyBase?: string | readonly [current: string, ...previous: string[]]
+  /** A queue of the app's own. Default: the embedded engine, which needs nothing. */
+  readonly jobs?: JobEngine
+  /** Needed for variantInfo. */
+  readonly images?: ImageProcessor
+  /** Of all records. Default 'bigint'. */
+  readonly recordId?: RecordIdType
+  readonly staging?: {
+    /** How long a staged file waits to be submitted. Default '24h'. */
+    readonly expiresIn?: Duration
+    /** For attachments without a `maxSize` of their own. */
+    readonly maxSize?: Size
+    /** For attachments without a `maxFiles` of their own. */
+    readonly maxFiles?: number
+  }
+  /** Default: 10 attempts, 5 s doubling to 1 h, a quarter up or down. */
+  readonly retries?: { readonly attempts?: number; readonly minDelay?: Duration; readonly maxDelay?: Duration }
+  /** Default: console, for warnings and errors. pino and winston fit. false: silent. */
+  readonly logger?: Logger | false
+  /** Bytes of failed uploads are kept this long; default for ever. */
+  readonly failed?: { readonly keepFor?: Duration }
+  readonly tables?: TableOptions
+  /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
+  readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
+}
+
+type Finders<M> = { readonly [N in NeedsRecord<M>]: (id: string) => Awaitable<RecordOf<M[N]> | null | undefined> } & {
+  readonly [N in Exclude<keyof M, NeedsRecord<M>>]?: (id: string) => Awaitable<object | null | undefined>
+}
+
+/** Asked for only by models whose hooks read more than `{ type, id }`, and not where the database's binding loads records. */
+type FindRecord<M, F extends boolean> = F extends true
+  ? { readonly findRecord?: Partial<Finders<M>> }
+  : [NeedsRecord<M>] extends [never]
+    ? { readonly findRecord?: Finders<M> }
+    : { readonly findRecord: Finders<M> }
+
+export type Config<M extends Models, S extends string, Tx, F extends boolean> = BaseConfig<M, S, Tx, F> & FindRecord<M, F>
+
+/** A configuration with its defaults, checked. Times in milliseconds, sizes in bytes. */
+export interface Settings {
+  readonly services: Readonly<Record<string, Service>>
+  readonly service: string
+  readonly models: Map<string, Map<string, SlotDefinition>>
+  readonly findRecord: (type: string, id: string) => Promise<unknown>
+  readonly recordId: RecordIdType
+  readonly tables: TableNames
+  readonly expiresIn: number
+  readonly maxSize: number | undefined
+  readonly retries: RetryOptions
+  readonly failedKeepFor: number | null
+  readonly verifier: MessageVerifier
+  readonly report: Report
+}
+
+const optionNames = [
+  'database', 'services', 'service', 'models', 'secretKeyBase', 'jobs', 'images', 'recordId', 'staging', 'retries', 'logger', 'failed', 'tables', 'rails', 'findRecord',
+]
+
+const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
+
+/** Throws ConfigurationError on whatever could only fail later. */
+export function readConfiguration(config: BaseConfig<Models, string, never, boolean> & { readonly findRecord?: object }): Settings {
+  for (const name of Object.keys(config)) if (!optionNames.includes(name)) throw wrong(`unknown option '${name}'.`)
+  if (typeof config.database?.open !== 'function') throw wrong('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
+  const service = readService(config)
+  const models = readModels(config, service)
+  const finders = (config.findRecord ?? {}) as Readonly<Record<string, (id: string) => unknown>>
+  for (const name of Object.keys(finders)) if (!models.has(name)) throw wrong(`findRecord names the model '${name}', which is not defined.`)
+  const recordId = config.recordId ?? 'bigint'
+  if (!['bigint', 'uuid', 'text'].includes(recordId)) throw wrong(`recordId is '${String(recordId)}': bigint, uuid or text.`)
+  for (const name of [config.tables?.prefix, config.tables?.schema])
+    if (name !== undefined && !/^[A-Za-z_]\w{0,40}$/.test(name)) throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
+  const { jobs } = config
+  if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function')) throw wrong('jobs is no engine: it needs enqueue and work.')
+  return {
+    services: Object.fromEntries(Object.entries(config.services).map(([name, each]) => [name, tracedService(name, each)])),
+    service,
+    models,
+    findRecord: async (type, id) => {
+      const finder = finders[type]
+      return finder === undefined ? { type, id } : ((await finder(id)) ?? null)
+    },
+    recordId,
+    tables: tableNames(config.tables),
+    expiresIn: parseDuration(config.staging?.expiresIn ?? '24h', 'staging.expiresIn'),
+    maxSize: config.staging?.maxSize === undefined ? undefined : parseSize(config.staging.maxSize, 'staging.maxSize'),
+    retries: readRetries(config.retries),
+    failedKeepFor: config.failed?.keepFor === undefined ? null : parseDuration(config.failed.keepFor, 'failed.keepFor'),
+    verifier: messageVerifier({
+      secrets: () => readSecrets(config.secretKeyBase),
+      ...(config.rails?.keyDigest === undefined ? {} : { keyDigest: config.rails.keyDigest }),
+      ...(config.rails?.envelope === undefined ? {} : { envelope: config.rails.envelope }),
+    }),
+    report: reporter(config.logger),
+  }
+}
+
+function readService({ services, service }: { readonly services: object; readonly service?: string }): string {
+  const names = Object.keys(services ?? {})
+  const only = service ?? (names.length === 1 ? names[0] : undefined)
+  if (names.length === 0) throw wrong('services is empty: configure at least one, such as { local: disk({ root }) }.')
+  if (only === undefined) throw wrong(`there are several services (${names.join(', ')}): say with service which one new files go to.`)
+  if (!names.includes(only)) throw wrong(`service is '${only}', which is not among ${names.join(', ')}.`)
+  return only
+}
+
+function readRetries(given: BaseConfig<Models, string, never, false>['retries']): RetryOptions {
+  const attempts = given?.attempts ?? 10
+  if (!(Number.isInteger(attempts) && attempts > 0)) throw wrong('retries.attempts must be a whole number above 0.')
+  return {
+    attempts,
+    minDelay: parseDuration(given?.minDelay ?? '5s', 'retries.minDelay'),
+    maxDelay: parseDuration(given?.maxDelay ?? '1h', 'retries.maxDelay'),
+  }
+}
+
+function readSecrets(given: string | readonly string[] | undefined): readonly string[] {
+  const list = given ?? process.env['SECRET_KEY_BASE']
+  const all = typeof list === 'string' ? [list] : (list ?? [])
+  if (all.length === 0 || all.some((secret) => secret === ''))
+    throw new ConfigurationError('No secret to sign ids with: set SECRET_KEY_BASE in the environment, or pass secretKeyBase.')
+  return all
+}
+
+function reporter(logger: Logger | false | undefined): Report {
+  if (logger === false) return () => undefined
+  if (logger !== undefined) return (level, message, details) => logger[level](message, details)
+  return (level, message, details) => {
+    if (level === 'warn' || level === 'error') console[level](`activestorage-delayed: ${message}`, details)
+  }
+}
+
+type ModelSettings = Pick<BaseConfig<Models, string, never, boolean>, 'models' | 'services' | 'staging' | 'images'>
+
+function readModels({ models: given, services, staging, images }: ModelSettings, service: string): Map<string, Map<string, SlotDefinition>> {
+  const models = new Map<string, Map<string, SlotDefinition>>()
+  for (const [type, attachments] of Object.entries(given ?? {})) {
+    const slots = new Map<string, SlotDefinition>()
+    for (const [name, definition] of Object.entries(attachments)) {
+      const options = optionsOf(definition)
+      const where = `${type}.${name}`
+      if (options === null) throw wrong(`${where} is not made by hasOneAttached or hasManyAttached.`)
+      if (RESERVED.includes(name) || name.includes('.')) throw wrong(`${where}: '${name}' is a reserved name; choose another.`)
+      if (options.service !== undefined && services[options.service] === undefined)
+        throw wrong(`${where} goes to the service '${options.service}', which is not among ${Object.keys(services).join(', ')}.`)
+      if (options.variantInfo !== undefined && images === undefined) throw wrong(`${where} has variantInfo: pass images: sharp().`)
+      const maxSize = options.maxSize ?? staging?.maxSize
+      slots.set(name, {
+        kind: definition.kind,
+        service: options.service ?? service,
+        keyPrefix: options.keyPrefix as SlotDefinition['keyPrefix'],
+        useFilename: (options.useFilename ?? false) as SlotDefinition['useFilename'],
+        variantInfo: options.variantInfo,
+        maxFiles: options.maxFiles ?? staging?.maxFiles,
+        required: options.required ?? false,
+        limits: { maxSize: maxSize === undefined ? undefined : parseSize(maxSize, `maxSize of ${where}`), accept: options.accept },
+        hooks: options,
+      })
+    }
+    models.set(type, slots)
+  }
+  if (models.size === 0) throw wrong('models is empty: define at least one, such as { User: { photo: hasOneAttached() } }.')
+  return models
+}

@@ -1,0 +1,47 @@
+import { sql } from 'kysely'
+import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import type { JobEngine } from '../jobs/engine.ts'
+import type { Delayed } from './definition.ts'
+
+/** A queue that was told within this time is not told again. */
+const RECENT = 300_000
+
+/** In the transaction that submits, where the queue writes into the same database. */
+export async function hintUpload(session: Session, engine: JobEngine, token: string): Promise<void> {
+  await session.db
+    .updateTable('uploads')
+    .set({ enqueued_at: now(session.dialect) })
+    .where('token', '=', token)
+    .execute()
+  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: null })
+}
+
+/**
+ * Tells the app's queue of uploads that are due and that it does not know of: submitted where it could not take part,
+ * freed by the end of another, or lost on its side.
+ */
+export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>, engine: JobEngine): Promise<void> {
+  const { session, dialect } = store
+  if (known.length === 0) return
+  const due = await session.db
+    .selectFrom('uploads')
+    .select('token')
+    .where('state', '=', 'pending')
+    .where('token', 'is not', null)
+    .where('run_at', '<=', now(dialect))
+    .where('enqueued_at', '<=', later(dialect, -RECENT))
+    .where(sql<boolean>`(${sql.join(known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`), sql` or `)})`)
+    .orderBy('id')
+    .limit(1000)
+    .execute()
+  for (const { token } of due) {
+    if (token === null) continue
+    await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: null })
+    await session.db
+      .updateTable('uploads')
+      .set({ enqueued_at: now(dialect) })
+      .where('token', '=', token)
+      .execute()
+  }
+}

@@ -1,0 +1,55 @@
+import type { Hint } from '../jobs/engine.ts'
+import type { Leases } from '../jobs/leases.ts'
+import type { Source } from '../jobs/source.ts'
+import { claimHooks, claimUploads } from './claim.ts'
+import type { Delayed } from './definition.ts'
+import { hintDue } from './hint.ts'
+import type { UploadRow } from './upload-rows.ts'
+import { runHooks, runUpload, type RunResult } from './uploader.ts'
+
+export interface Ready {
+  readonly delayed: Delayed
+  readonly leases: Leases
+}
+
+/** What a worker, or a drain, runs of this room. */
+export interface UploadWork {
+  readonly uploads: Source
+  readonly hooks: Source
+  /** Does what a queue of the app's hints at, if it is due and its turn. */
+  handle(hint: Hint, stopping: AbortSignal): Promise<void>
+}
+
+export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResult) => void): UploadWork {
+  const run = async (upload: UploadRow, stopping: AbortSignal): Promise<void> => {
+    const { delayed, leases } = await ready()
+    const result = await runUpload(delayed, leases, upload, stopping)
+    tally(result)
+    const { engine } = delayed
+    if (engine === null) return
+    if (result.retryAt !== undefined)
+      await engine.enqueue({ kind: 'upload', id: upload.token }, { executor: delayed.store.session.executor, runAt: result.retryAt })
+    await hintDue(delayed, engine)
+  }
+  return {
+    uploads: {
+      name: 'uploads',
+      async claim(limit) {
+        const uploads = await claimUploads((await ready()).delayed, limit)
+        return uploads.map((upload) => ({ run: (stopping) => run(upload, stopping) }))
+      },
+    },
+    hooks: {
+      name: 'hooks',
+      async claim(limit) {
+        const { delayed, leases } = await ready()
+        const uploads = await claimHooks(delayed, limit)
+        return uploads.map((upload) => ({ run: () => runHooks(delayed, leases, upload) }))
+      },
+    },
+    async handle(hint, stopping) {
+      const { delayed } = await ready()
+      for (const upload of await claimUploads(delayed, 1, hint.id)) await run(upload, stopping)
+    },
+  }
+}

@@ -1,0 +1,157 @@
+import { later, now } from '../database/expressions.ts'
+import type { Reserved } from '../database/database.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+
+/** Milliseconds that claimed work is its worker's alone. */
+export const LEASE = 60_000
+
+/** A worker's hold on what it claimed. `signal` aborts before the lease can have ended. */
+export interface Lease {
+  readonly signal: AbortSignal
+  release(): void
+}
+
+/** Of one worker, or of one drain. */
+export interface Leases {
+  hold(leaseToken: string): Lease
+  /** Ends the heartbeat and removes the worker's row. */
+  close(): Promise<void>
+}
+
+export interface LeasesOptions {
+  /** Writes the row by which operators see that a worker lives; a drain has none. */
+  readonly worker?: { readonly id: string; readonly knows: readonly string[] }
+  onError(message: string, error: unknown): void
+  /** Milliseconds; for tests. */
+  readonly lease?: number
+}
+
+interface Held {
+  readonly controller: AbortController
+  readonly deadline: NodeJS.Timeout
+  users: number
+}
+
+/**
+ * Renews all leases of a worker with one statement for each table, on a connection of its own where the pool has enough,
+ * so that a heartbeat never waits behind the work it keeps alive. Timers are monotonic: no clock is compared.
+ */
+export function createLeases(store: Store, options: LeasesOptions): Leases {
+  const { lease = LEASE, worker } = options
+  const margin = lease / 12
+  const held = new Map<string, Held>()
+  let reserved: Reserved | null = null
+  let timer: NodeJS.Timeout | undefined
+  let beating: Promise<void> | undefined
+
+  const lose = (token: string, why: string): void => {
+    const found = held.get(token)
+    if (found === undefined) return
+    held.delete(token)
+    clearTimeout(found.deadline)
+    found.controller.abort(new Error(`The lease was lost: ${why}. Another worker goes on.`))
+  }
+
+  const renew = async (session: Session, table: 'uploads' | 'jobs', tokens: readonly string[]): Promise<string[]> => {
+    await session.db
+      .updateTable(table)
+      .set({ lease_until: later(session.dialect, lease) })
+      .where('lease_token', 'in', tokens)
+      .execute()
+    const rows = await session.db.selectFrom(table).select('lease_token').where('lease_token', 'in', tokens).execute()
+    return rows.map((row) => String(row.lease_token))
+  }
+
+  const beat = async (): Promise<void> => {
+    try {
+      reserved ??= (await store.database.reserve?.()) ?? null
+      const session = reserved === null ? store.session : store.over(reserved.executor)
+      if (worker !== undefined) await writeWorker(session, worker)
+      const started = performance.now()
+      const tokens = [...held.keys()]
+      if (tokens.length === 0) return
+      const alive = new Set([...(await renew(session, 'uploads', tokens)), ...(await renew(session, 'jobs', tokens))])
+      // A slow answer has used up a part of the lease: the old deadline stays then, until the next beat.
+      const quick = performance.now() - started < margin
+      for (const token of tokens)
+        if (!alive.has(token)) lose(token, 'it was discarded, superseded or taken over')
+        else if (quick) held.get(token)?.deadline.refresh()
+    } catch (error) {
+      const broken = reserved
+      reserved = null
+      await broken?.release(true)
+      options.onError('The heartbeat failed; the work goes on until its lease is about to end.', error)
+    }
+  }
+
+  const start = (): void => {
+    timer ??= setInterval(() => {
+      beating ??= beat().finally(() => {
+        beating = undefined
+      })
+    }, lease / 4)
+  }
+  const pauseWhenIdle = (): void => {
+    if (held.size > 0 || worker !== undefined) return
+    clearInterval(timer)
+    timer = undefined
+  }
+
+  if (worker !== undefined) {
+    start()
+    beating = beat().finally(() => {
+      beating = undefined
+    })
+  }
+  return {
+    hold(leaseToken) {
+      const found = held.get(leaseToken) ?? {
+        controller: new AbortController(),
+        deadline: setTimeout(() => lose(leaseToken, 'it could not be renewed in time'), lease - margin),
+        users: 0,
+      }
+      found.users += 1
+      held.set(leaseToken, found)
+      start()
+      return {
+        signal: found.controller.signal,
+        release: () => {
+          found.users -= 1
+          if (found.users === 0 && held.get(leaseToken) === found) {
+            held.delete(leaseToken)
+            clearTimeout(found.deadline)
+          }
+          pauseWhenIdle()
+        },
+      }
+    },
+    async close() {
+      clearInterval(timer)
+      for (const { deadline } of held.values()) clearTimeout(deadline)
+      await beating
+      if (worker !== undefined)
+        await store.session.db
+          .deleteFrom('workers')
+          .where('id', '=', worker.id)
+          .execute()
+          .catch((error: unknown) => options.onError("The worker's row could not be removed; it is swept after a day.", error))
+      await reserved?.release(false)
+      reserved = null
+    },
+  }
+}
+
+async function writeWorker(session: Session, { id, knows }: { readonly id: string; readonly knows: readonly string[] }): Promise<void> {
+  const { dialect } = session
+  const result = await session.db
+    .updateTable('workers')
+    .set({ seen_at: now(dialect) })
+    .where('id', '=', id)
+    .executeTakeFirst()
+  if (Number(result.numUpdatedRows) > 0) return
+  await session.db
+    .insertInto('workers')
+    .values({ id, started_at: now(dialect), seen_at: now(dialect), knows: JSON.stringify(knows) })
+    .execute()
+}
