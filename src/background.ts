@@ -180,6 +180,8 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
         room = undefined
         throw error
       }))
+  // A queue may still bring a hint when its worker has stopped.
+  let over = false
   const uploads = uploadWork(ready, tally)
   const jobs = jobSource(
     ready,
@@ -203,8 +205,13 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
       uploads.hooks,
       jobs,
     ],
-    handle: (id, stopping) => uploads.handle({ kind: 'upload', id }, stopping),
-    end: async () => (await room?.catch(() => undefined))?.leases.close(),
+    async handle(id, stopping) {
+      if (!over) await uploads.handle({ kind: 'upload', id }, stopping)
+    },
+    async end() {
+      over = true
+      await (await room?.catch(() => undefined))?.leases.close()
+    },
   }
 }
 
