@@ -37,8 +37,12 @@ const turnsOf = new WeakMap<object, Turns>()
  * the app has the file open, pass its handle: two SQLite libraries on one file in one process lose acknowledged rows.
  * A transaction object is the handle itself.
  */
-export function sqlite(database: string | DatabaseSync | SqliteHandle): Database<DatabaseSync> {
-  let handle = typeof database === 'string' ? undefined : (database as SqliteHandle)
+export function sqlite<D extends string | SqliteHandle>(database: D): Database<D extends string ? DatabaseSync : D> {
+  return open(database) as unknown as Database<D extends string ? DatabaseSync : D>
+}
+
+function open(database: string | SqliteHandle): Database<DatabaseSync> {
+  let handle = typeof database === 'string' ? undefined : database
   const own = typeof database === 'string'
   const statements = new Map<string, Statement>()
 

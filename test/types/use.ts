@@ -1,0 +1,204 @@
+// Never run: what must compile, and what must not. `npm run typecheck` reads it.
+import { createReadStream } from 'node:fs'
+import { DatabaseSync } from 'node:sqlite'
+import type * as mariadb from 'mariadb'
+import type BetterSqlite3 from 'better-sqlite3'
+import type mysql2 from 'mysql2/promise'
+import type pg from 'pg'
+import {
+  ActiveStorageError,
+  AttachmentRequiredError,
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Attachment,
+  type Attachments,
+  type DelayedFile,
+  type StagedFile,
+} from '../../src/index.ts'
+import { mysql } from '../../src/database/mysql.ts'
+import { postgres, type PgClient } from '../../src/database/postgres.ts'
+import { sqlite } from '../../src/database/sqlite.ts'
+import { sharp } from '../../src/representations/sharp.ts'
+import { disk } from '../../src/services/disk.ts'
+import { memory } from '../../src/services/memory.ts'
+
+declare function expectType<T>(value: T): void
+type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+declare const file: File
+declare const buffer: Buffer
+declare const formData: FormData
+declare const web: Request
+declare const multerFile: { fieldname: string; originalname: string; encoding: string; mimetype: string; size: number; destination: string; filename: string; path: string; buffer: Buffer }
+declare const staged: StagedFile
+declare const pool: pg.Pool
+declare const mariadbPool: mariadb.Pool
+declare const mysql2Pool: mysql2.Pool
+
+// The smallest app.
+const tiny = createActiveStorage({
+  database: sqlite('app.db'),
+  services: { local: disk({ root: 'storage' }) },
+  models: { User: { photo: hasOneAttached(), certificates: hasManyAttached() } },
+})
+await tiny.migrate()
+await tiny.record('User', 1).photo.attachLater({ path: 'my_file.png' })
+await tiny.record('User', 1).certificates.attachLater([file, { io: buffer, filename: 'b.pdf' }])
+await tiny.record('User', 1).certificates.attachLater({ deletedIds: [1, '2', 3n], files: [file] })
+await tiny.record('User', 1).certificates.attachLater({ cleanBefore: true, files: [file] })
+await tiny.drain({ timeout: '50s' })
+await using worker = tiny.work({ concurrency: 5 })
+expectType<Promise<void>>(worker.done)
+
+// Everything of the gem's README.
+interface User {
+  id: number
+  name: string
+}
+const userAttachments = {
+  photo: hasOneAttached({
+    required: true,
+    variantInfo: { resizeToFit: [400, 400], convert: 'jpg' },
+    accept: ['image/*'],
+    maxSize: '10 MB',
+    useFilename: (user: User, filename) => `${user.id}-${user.name}-${filename.toLowerCase()}`,
+    afterUpload: (user, uploaded) => console.log(user.name, uploaded.filename),
+    afterUploadAll: (user) => console.log(user.name),
+    errorUpload: (user, error, failed, { attempt, retryAt }) => console.log(user.name, error.code, failed.filename, attempt, retryAt?.toISOString()),
+  }),
+  certificates: hasManyAttached({ maxFiles: 5 }),
+}
+const viaSatisfies = {
+  photo: hasOneAttached({
+    afterUpload: (user) => {
+      expectType<User>(user)
+    },
+  }),
+  certificates: hasManyAttached({ afterUploadAll: (user) => console.log(user.name) }),
+} satisfies Attachments<User>
+declare const users: { find(id: string): Promise<User | null> }
+const base = { database: postgres(pool), services: { local: disk({ root: 'x' }), other: memory() }, images: sharp() }
+const storage = createActiveStorage({
+  ...base,
+  service: 'local',
+  models: { User: userAttachments, Post: { cover: hasOneAttached() } },
+  findRecord: { User: (id) => users.find(id) },
+})
+createActiveStorage({ ...base, models: { User: viaSatisfies }, findRecord: { User: (id) => users.find(id) } })
+// @ts-expect-error hooks read a User: findRecord is missing
+createActiveStorage({ ...base, models: { User: userAttachments } })
+// @ts-expect-error findRecord returns the wrong record
+createActiveStorage({ ...base, models: { User: userAttachments }, findRecord: { User: async (id: string) => ({ id: 1, title: id }) } })
+// @ts-expect-error no such service
+createActiveStorage({ ...base, service: 'lokal', models: { Post: { cover: hasOneAttached() } } })
+// @ts-expect-error misspelt option
+hasOneAttached({ requird: true })
+// @ts-expect-error the gem's spelling is for forms, not for code
+hasOneAttached({ use_filename: true })
+// @ts-expect-error unit
+hasOneAttached({ maxSize: '10 megabytes' })
+// @ts-expect-error maxFiles on one
+hasOneAttached({ maxFiles: 3 })
+// @ts-expect-error not a MIME pattern
+hasOneAttached({ accept: ['png'] })
+// @ts-expect-error unknown transformation
+hasOneAttached({ variantInfo: { resizeToFitt: [1, 2] } })
+// @ts-expect-error a duration without a unit
+createActiveStorage({ ...base, service: 'local', models: { Post: { cover: hasOneAttached() } }, staging: { expiresIn: 3600 } })
+
+// One, many, unknown names.
+const user = storage.record('User', 1n)
+const one = await user.photo.attachment()
+expectType<true>(true satisfies Equal<typeof one, Attachment | null>)
+const many = await user.certificates.attachments()
+expectType<number>(many.length)
+// @ts-expect-error has-one has no attachments()
+user.photo.attachments
+// @ts-expect-error has-many has no attachment()
+user.certificates.attachment
+// @ts-expect-error unknown attachment
+user.foto
+// @ts-expect-error unknown model
+storage.record('Usr', 1)
+// @ts-expect-error id
+storage.record('User', { id: 1 })
+const latest = await user.photo.latest()
+expectType<Attachment | DelayedFile | null>(latest)
+if (latest?.state === 'failed') expectType<string | null>(latest.lastError)
+for (const each of await storage.records('User', [1, 2])) expectType<Promise<boolean>>(each.photo.attached())
+JSON.stringify(await user.photo.delayedUploads())
+await storage.delayedUploads.list({ state: 'failed', model: 'Post' })
+// @ts-expect-error unknown model
+await storage.delayedUploads.list({ model: 'Usr' })
+
+// Attachables.
+await user.photo.attach(file)
+await user.photo.attach(new Blob(['x']))
+await user.photo.attach({ io: buffer, filename: 'a.txt' })
+await user.photo.attach({ io: new Uint8Array(3), filename: 'a.txt' })
+await user.photo.attach({ io: createReadStream('a'), filename: 'a.txt' })
+if (web.body !== null) await user.photo.attach({ io: web.body, filename: 'a.txt' })
+await user.photo.attach({ path: 'a.txt' })
+await user.photo.attach(multerFile)
+await user.photo.attach(staged)
+await user.photo.attach(staged.signedId)
+if (one !== null) await user.photo.attach(one.blob)
+await user.photo.attachLater(formData.get('photo'))
+await user.certificates.attachLater(formData.getAll('certificates'))
+await user.certificates.attachLater(file)
+await user.certificates.attachLater([multerFile, null, undefined])
+// @ts-expect-error bytes without a name
+await user.photo.attach(buffer)
+// @ts-expect-error bytes without a name
+await user.photo.attach({ io: buffer })
+// @ts-expect-error text is not bytes
+await user.photo.attach({ io: 'text', filename: 'a.txt' })
+// @ts-expect-error list for one
+await user.photo.attachLater([file])
+// @ts-expect-error changes for one
+await user.photo.attachLater({ files: [file] })
+// @ts-expect-error misspelt
+await user.certificates.attachLater({ fils: [file] })
+// @ts-expect-error snake_case in code
+await user.certificates.attachLater({ files: [file], deleted_ids: [1] })
+// @ts-expect-error number
+await user.photo.attach(42)
+
+// Transactions: each database's own object, and no other's.
+await storage.transaction(async (tx) => {
+  expectType<PgClient>(tx)
+  await tx.query('insert into users …')
+  await storage.record('User', 1, { transaction: tx }).attachLater({ photo: file, certificates: [file] })
+  // @ts-expect-error unknown name in the map
+  await storage.record('User', 1, { transaction: tx }).attachLater({ foto: file })
+  // @ts-expect-error list for one, in the map
+  await storage.record('User', 1, { transaction: tx }).attachLater({ photo: [file] })
+})
+declare const pgClient: pg.PoolClient
+storage.record('User', 1, { transaction: pgClient })
+// @ts-expect-error another database's transaction
+storage.record('User', 1, { transaction: new DatabaseSync(':memory:') })
+const models = { Post: { cover: hasOneAttached() } }
+const services = { local: memory() }
+const onMariadb = createActiveStorage({ database: mysql(mariadbPool), services, models })
+declare const mariadbConnection: mariadb.PoolConnection
+onMariadb.record('Post', 1, { transaction: mariadbConnection })
+const onMysql2 = createActiveStorage({ database: mysql(mysql2Pool), services, models })
+declare const mysql2Connection: mysql2.PoolConnection
+onMysql2.record('Post', 1, { transaction: mysql2Connection })
+tiny.record('User', 1, { transaction: new DatabaseSync(':memory:') })
+declare const better: BetterSqlite3.Database
+createActiveStorage({ database: sqlite(better), services, models }).record('Post', 1, { transaction: better })
+
+await storage.stage(file, { for: 'User.photo' })
+// @ts-expect-error unknown slot
+await storage.stage(file, { for: 'User.foto' })
+export const GET = async (): Promise<Response> => Response.json(await storage.drain({ timeout: '50s' }))
+
+// Errors.
+try {
+  await user.validate()
+} catch (error) {
+  if (error instanceof AttachmentRequiredError) expectType<'ATTACHMENT_REQUIRED'>(error.code)
+  else if (error instanceof ActiveStorageError) console.log(error.statusCode, error.details.record?.id, error.retryable)
+}
