@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { sql, type AliasedRawBuilder } from 'kysely'
 import { asText, railsNow } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
@@ -29,18 +29,15 @@ export function railsTime(text: string): Date {
   return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
 }
 
-export function blobColumns(dialect: Session['dialect'], alias: string) {
+const plain = ['key', 'filename', 'content_type', 'metadata', 'service_name', 'checksum'] as const
+
+export function blobColumns(dialect: Session['dialect'], alias: string): readonly AliasedRawBuilder<string | null, keyof SelectedBlob>[] {
   return [
     asText(dialect, `${alias}.id`).as('blob_row_id'),
-    sql<string>`${sql.ref(`${alias}.key`)}`.as('blob_key'),
-    sql<string>`${sql.ref(`${alias}.filename`)}`.as('blob_filename'),
-    sql<string | null>`${sql.ref(`${alias}.content_type`)}`.as('blob_content_type'),
-    sql<string | null>`${sql.ref(`${alias}.metadata`)}`.as('blob_metadata'),
-    sql<string>`${sql.ref(`${alias}.service_name`)}`.as('blob_service_name'),
+    ...plain.map((name) => sql<string | null>`${sql.ref(`${alias}.${name}`)}`.as(`blob_${name}` as const)),
     asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
-    sql<string | null>`${sql.ref(`${alias}.checksum`)}`.as('blob_checksum'),
     asText(dialect, `${alias}.created_at`).as('blob_created_at'),
-  ] as const
+  ]
 }
 
 export interface SelectedBlob {
@@ -98,7 +95,7 @@ export async function findBlob(
   query = 'id' in by ? query.where('b.id', '=', BigInt(by.id)) : query.where('b.key', '=', by.key)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const row = await query.executeTakeFirst()
-  return row === undefined ? null : blobOf(row)
+  return row === undefined ? null : blobOf(row as SelectedBlob)
 }
 
 /** A page of blobs that no attachment uses, by id. */
@@ -116,7 +113,7 @@ export async function unattachedBlobs(
     .orderBy('b.id')
     .limit(page.limit)
     .execute()
-  return rows.map(blobOf)
+  return rows.map((row) => blobOf(row as SelectedBlob))
 }
 
 /**

@@ -1,6 +1,7 @@
-import { sql } from 'kysely'
+import { sql, type SelectQueryBuilder } from 'kysely'
 import { boundId, type Lane } from '../attachments/lane.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
+import type { Schema } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
@@ -27,10 +28,26 @@ export interface UploadRow {
 }
 
 interface Selected {
-  readonly [column: string]: string | number | boolean | null
+  readonly row_id: string
+  readonly origin_id: string | null
+  readonly token: string | null
+  readonly type: string | null
+  readonly record: string
+  readonly name: string | null
+  readonly state: string
+  readonly clean_before: number | null
+  readonly replaces: string | null
+  readonly attempts: number
+  readonly run_at: string
+  readonly lease_token: string | null
+  readonly last_error: string | null
+  readonly created_at: string
 }
 
-export function selectUploads(session: Session) {
+/** Uploads as `u`, to which conditions are added. */
+export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', Selected>
+
+export function selectUploads(session: Session): UploadQuery {
   const { dialect } = session
   return session.db
     .selectFrom('uploads as u')
@@ -55,23 +72,23 @@ export function selectUploads(session: Session) {
 
 function rowOf(row: Selected): UploadRow {
   return {
-    rowId: String(row['row_id']),
-    order: BigInt(String(row['origin_id'] ?? row['row_id'])),
-    token: String(row['token']),
-    lane: { type: String(row['type']), id: String(row['record']), name: String(row['name']) },
-    state: String(row['state']) as UploadState,
-    cleanBefore: Boolean(Number(row['clean_before'])),
-    replaces: row['replaces'] == null ? null : (JSON.parse(String(row['replaces'])) as string[]),
-    attempts: Number(row['attempts']),
-    runAt: Number(row['run_at']),
-    leaseToken: row['lease_token'] == null ? null : String(row['lease_token']),
-    lastError: row['last_error'] == null ? null : String(row['last_error']),
-    createdAt: railsTime(String(row['created_at'])),
+    rowId: row.row_id,
+    order: BigInt(row.origin_id ?? row.row_id),
+    token: String(row.token),
+    lane: { type: String(row.type), id: row.record, name: String(row.name) },
+    state: row.state as UploadState,
+    cleanBefore: Boolean(Number(row.clean_before)),
+    replaces: row.replaces === null ? null : (JSON.parse(row.replaces) as string[]),
+    attempts: Number(row.attempts),
+    runAt: Number(row.run_at),
+    leaseToken: row.lease_token,
+    lastError: row.last_error,
+    createdAt: railsTime(row.created_at),
   }
 }
 
-export async function fetchUploads(query: ReturnType<typeof selectUploads>): Promise<UploadRow[]> {
-  return ((await query.execute()) as unknown as Selected[]).map(rowOf)
+export async function fetchUploads(query: UploadQuery): Promise<UploadRow[]> {
+  return (await query.execute()).map(rowOf)
 }
 
 export interface UploadWithFiles {
@@ -80,7 +97,7 @@ export interface UploadWithFiles {
 }
 
 /** Uploads with their files, oldest first, in one statement. */
-export async function fetchUploadsWithFiles(session: Session, query: ReturnType<typeof selectUploads>): Promise<UploadWithFiles[]> {
+export async function fetchUploadsWithFiles(session: Session, query: UploadQuery): Promise<UploadWithFiles[]> {
   const rows = await session.db
     .selectFrom(query.as('u'))
     .innerJoin('files as f', 'f.upload_token', 'u.token')
@@ -92,7 +109,7 @@ export async function fetchUploadsWithFiles(session: Session, query: ReturnType<
   const byToken = new Map<string, { upload: UploadRow; files: FileRow[] }>()
   for (const row of rows) {
     const file = fileOf(row)
-    const found = byToken.get(String(row.token)) ?? { upload: rowOf(row as unknown as Selected), files: [] }
+    const found = byToken.get(String(row.token)) ?? { upload: rowOf(row), files: [] }
     found.files.push(file)
     byToken.set(found.upload.token, found)
   }
@@ -106,7 +123,7 @@ export async function findUpload(session: Session, token: string): Promise<Uploa
   return row ?? null
 }
 
-export function selectUploadsOf(session: Session, kind: RecordIdType, type: string, ids: readonly string[], name?: string) {
+export function selectUploadsOf(session: Session, kind: RecordIdType, type: string, ids: readonly string[], name?: string): UploadQuery {
   const query = selectUploads(session)
     .where('u.uploadable_type', '=', type)
     .where(

@@ -6,7 +6,7 @@ import { md5 } from '../blobs/checksum.ts'
 import type { FileRow } from './file-rows.ts'
 
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
-export const CHUNK_SIZE = 512 * 1024
+export const CHUNK_SIZE: number = 512 * 1024
 
 /** Chunks read at once: 8 MiB, so that no connection or snapshot is held while a service is slow. */
 const SLICE = 16

@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { sql, type AliasedRawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
 import { asText, later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -27,30 +27,21 @@ export interface FileRow {
   readonly createdAt: number
 }
 
-export const STAGING_EXPIRES = 15 * 60_000
+export const STAGING_EXPIRES: number = 15 * 60_000
 
-/** Every column under the name `file_…`, so that a join with uploads can be read too. */
-export function fileColumns(dialect: Dialect) {
+const plain = ['id', 'upload_token', 'position', 'filename', 'content_type', 'checksum', 'state', 'service_name', 'blob_key', 'sent_filename', 'sent_checksum', 'sent_type', 'last_error'] as const
+const numbers = ['byte_size', 'sent_size', 'uploaded_bytes', 'expires_at', 'created_at'] as const
+
+export type SelectedFile = { readonly [C in (typeof plain)[number] as `file_${C}`]: string | number | null } & {
+  readonly [C in (typeof numbers)[number] as `file_${C}`]: string | null
+}
+
+/** Every column of files as `f` under the name `file_…`, so that a join with uploads can be read too. */
+export function fileColumns(dialect: Dialect): readonly AliasedRawBuilder<string | number | null, keyof SelectedFile>[] {
   return [
-    'f.id as file_id',
-    'f.upload_token as file_upload_token',
-    'f.position as file_position',
-    'f.filename as file_filename',
-    'f.content_type as file_content_type',
-    asText(dialect, 'f.byte_size').as('file_byte_size'),
-    'f.checksum as file_checksum',
-    'f.state as file_state',
-    'f.service_name as file_service_name',
-    'f.blob_key as file_blob_key',
-    'f.sent_filename as file_sent_filename',
-    asText(dialect, 'f.sent_size').as('file_sent_size'),
-    'f.sent_checksum as file_sent_checksum',
-    'f.sent_type as file_sent_type',
-    asText(dialect, 'f.uploaded_bytes').as('file_uploaded_bytes'),
-    'f.last_error as file_last_error',
-    asText(dialect, 'f.expires_at').as('file_expires_at'),
-    asText(dialect, 'f.created_at').as('file_created_at'),
-  ] as const
+    ...plain.map((name) => sql<string | number | null>`${sql.ref(`f.${name}`)}`.as(`file_${name}` as const)),
+    ...numbers.map((name) => asText(dialect, `f.${name}`).as(`file_${name}` as const)),
+  ]
 }
 
 const text = (value: unknown): string | null => (value == null ? null : String(value))

@@ -15,7 +15,7 @@ export function uploadColumns(types: { readonly id: string; readonly text: strin
 }
 
 /** The columns of our own tables. */
-export function ownTables(types: { readonly id: string; readonly text: string; readonly name: string; readonly bytes: string; readonly key: string; readonly reserved: string }) {
+export function ownTables(types: { readonly id: string; readonly text: string; readonly name: string; readonly bytes: string; readonly key: string; readonly reserved: string }): Readonly<Record<'files' | 'chunks' | 'jobs' | 'workers' | 'locks', string>> {
   const { id, text, name, bytes, key, reserved } = types
   return {
     files: `id ${name} primary key, upload_token ${name}, position integer not null, filename ${text} not null, content_type ${text} not null, byte_size ${id} not null, checksum ${name}, metadata ${text}, state ${name} not null, service_name ${text}, blob_key ${key}, sent_filename ${text}, sent_size ${id}, sent_checksum ${name}, sent_type ${text}, uploaded_bytes ${id} default 0 not null, last_error ${text}, expires_at ${id} not null, created_at ${id} not null`,
@@ -23,5 +23,5 @@ export function ownTables(types: { readonly id: string; readonly text: string; r
     jobs: `id ${name} primary key, name ${name} not null, arguments ${text} not null, ${reserved} ${key} unique, state ${name} default 'pending' not null, run_at ${id} default 0 not null, attempts integer default 0 not null, lease_token ${name}, lease_until ${id} default 0 not null, last_error ${text}`,
     workers: `id ${name} primary key, started_at ${id} not null, seen_at ${id} not null, knows ${text} not null`,
     locks: `slot integer primary key, version ${id} default 0 not null`,
-  } as const
+  }
 }
