@@ -62,8 +62,8 @@ async function identified(scope: SlotScope, blob: BlobRow): Promise<string> {
   return identifyContentType(Buffer.concat(head), blob.filename, declared)
 }
 
-/** Stages what came as bytes: before the user's transaction on the pool, inside it through its own connection. */
-export async function stageAll(scope: SlotScope, inputs: readonly Ready[]): Promise<string[]> {
+/** Ids of staged files, in order; those staged here are noted in `staged` at once. Stages what came as bytes: before the user's transaction on the pool, inside it through its own connection. */
+export async function stageAll(scope: SlotScope, inputs: readonly Ready[], staged: string[]): Promise<string[]> {
   const { session, store } = await reader(scope)
   const ids: string[] = []
   for (const input of inputs) {
@@ -75,6 +75,7 @@ export async function stageAll(scope: SlotScope, inputs: readonly Ready[]): Prom
       details: detailsOf(scope.lane),
       parallel: scope.session === null ? store.database.parallel : 1,
     })
+    staged.push(row.id)
     ids.push(row.id)
   }
   return ids

@@ -83,8 +83,8 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       })
     return { context: scope.context, lane: { type, id, name }, definition, session: scope.session, loaded }
   }
-  const validate = async (): Promise<void> => {
-    for (const name of definitions.keys()) await validateSlot(scopeOf(name))
+  const validate = async (session = scope.session): Promise<void> => {
+    for (const name of definitions.keys()) await validateSlot({ ...scopeOf(name), session })
   }
   const handle: Record<string, unknown> = {
     type,
@@ -93,16 +93,12 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       for (const [name, input] of Object.entries(files)) await attach(scopeOf(name), input)
     },
     async attachLater(files: Record<string, unknown>) {
-      const uploads: DelayedUpload[] = []
-      const scopes = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
-      for (const { scope: each, input } of scopes) {
-        const upload = await attachLater(each, input)
-        if (upload !== null) uploads.push(upload)
-      }
-      await validate()
-      return uploads
+      const submitted = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
+      if (submitted.length === 0) return validate().then(() => [])
+      const uploads = await attachLater(submitted, (session) => validate(() => Promise.resolve(session)))
+      return uploads.filter((upload) => upload !== null)
     },
-    validate,
+    validate: () => validate(),
     async purgeAllLater() {
       loaded.current = null
       await purgeAllLater(scope)
@@ -128,7 +124,7 @@ function one(scope: SlotScope): OneAttached {
   return {
     ...shared(scope),
     attach: async (file) => (await attach(scope, file))[0] ?? null,
-    attachLater: (file) => attachLater(scope, file),
+    attachLater: async (file) => (await attachLater([{ scope, input: file }]))[0] ?? null,
     attachment: async () => (await attachments(scope)).at(-1) ?? null,
     latest: async () => (await latest(scope)).at(-1) ?? null,
   }
@@ -138,7 +134,7 @@ function many(scope: SlotScope): ManyAttached {
   return {
     ...shared(scope),
     attach: (files) => attach(scope, files),
-    attachLater: (files) => attachLater(scope, files),
+    attachLater: async (files) => (await attachLater([{ scope, input: files }]))[0] ?? null,
     attachments: () => attachments(scope),
     latest: () => latest(scope),
   }

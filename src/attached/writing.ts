@@ -7,32 +7,79 @@ import type { Store } from '../database/store.ts'
 import { discardUploads } from '../delayed/discard.ts'
 import { linkUpload } from '../delayed/link.ts'
 import { findUpload, uploadsOf } from '../delayed/upload-rows.ts'
-import { FileNotFoundError, ServiceError } from '../errors.ts'
+import { ActiveStorageError, FileNotFoundError, ServiceError } from '../errors.ts'
 import { keepObject } from '../jobs/job-rows.ts'
-import { filesOf } from '../staging/file-rows.ts'
+import { dropUnlinked, filesOf } from '../staging/file-rows.ts'
 import { checkCount } from '../staging/limits.ts'
 import { readChanges, type Changes } from './changes.ts'
 import { attachmentValue, uploadValue } from './context.ts'
 import { ready, stageAll, upload, type Ready } from './inputs.ts'
-import { detailsOf, within, type SlotScope } from './scope.ts'
+import { detailsOf, ownSession, reader, within, type SlotScope } from './scope.ts'
 import type { Attachment, DelayedUpload } from './values.ts'
 
-/** `attachLater`: null when there was nothing to queue. */
-export async function attachLater(scope: SlotScope, input: unknown): Promise<DelayedUpload | null> {
+/** What one form brings for one slot. */
+export interface Submitted {
+  readonly scope: SlotScope
+  readonly input: unknown
+}
+
+interface Arrived {
+  readonly scope: SlotScope
+  readonly changes: Changes
+  readonly fileIds: readonly string[]
+  readonly blobs: readonly BlobRow[]
+}
+
+/**
+ * `attachLater`, of one slot or of a whole form of a record: bytes are staged first, then everything is linked in one
+ * transaction, which `check` may still refuse. An upload for each, null where there was nothing to queue.
+ */
+export async function attachLater(
+  submitted: readonly Submitted[],
+  check: (session: Session) => Promise<void> = () => Promise.resolve(),
+): Promise<(DelayedUpload | null)[]> {
+  const [first] = submitted
+  if (first === undefined) return []
+  const { scope } = first
+  const staged: string[] = []
+  try {
+    const arrived: Arrived[] = []
+    for (const each of submitted) arrived.push(await arrive(each, staged))
+    return await within(scope, async (session, store) => {
+      const changed = arrived.filter(({ changes, fileIds, blobs }) => fileIds.length + blobs.length + changes.deletedIds.length > 0 || changes.cleanBefore)
+      await lockLanes(session, changed.map((each) => each.scope.lane))
+      const uploads: (DelayedUpload | null)[] = []
+      for (const each of arrived) uploads.push(changed.includes(each) ? await link(session, store, each) : null)
+      await check(session)
+      return uploads
+    })
+  } catch (error) {
+    // After an SQL error the user's transaction takes no further statement; what we staged rolls back with it.
+    if (scope.session === null || error instanceof ActiveStorageError) await dropStaged(scope, staged)
+    throw error
+  }
+}
+
+async function arrive({ scope, input }: Submitted, staged: string[]): Promise<Arrived> {
   const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
   const inputs = await ready(scope, changes)
-  if (inputs.length === 0 && changes.deletedIds.length === 0 && !changes.cleanBefore) return null
-  const fileIds = await stageAll(scope, inputs)
-  const blobs = inputs.flatMap((each) => (each.kind === 'blob' ? [each.blob] : []))
-  return within(scope, async (session, store) => {
-    const token = await submit(session, store, scope, fileIds, changes)
-    await attachStored(session, store, scope, blobs)
-    if (token === null) return null
-    await scope.context.announce(session, token)
-    const upload = await findUpload(session, token)
-    if (upload === null) return null
-    return uploadValue(scope.context, upload, await filesOf(session, [token]), scope.session === null ? null : session)
-  })
+  const fileIds = await stageAll(scope, inputs, staged)
+  return { scope, changes, fileIds, blobs: inputs.flatMap((each) => (each.kind === 'blob' ? [each.blob] : [])) }
+}
+
+async function link(session: Session, store: Store, { scope, changes, fileIds, blobs }: Arrived): Promise<DelayedUpload | null> {
+  const token = await submit(session, store, scope, fileIds, changes)
+  await attachStored(session, store, scope, blobs)
+  if (token === null) return null
+  await scope.context.announce(session, token)
+  const upload = await findUpload(session, token)
+  return upload && uploadValue(scope.context, upload, await filesOf(session, [token]), await ownSession(scope))
+}
+
+/** What this call staged itself and could not link is nobody's. */
+async function dropStaged(scope: SlotScope, ids: readonly string[]): Promise<void> {
+  const { session } = await reader(scope)
+  for (const id of ids) await dropUnlinked(session, id).catch(() => false)
 }
 
 function submit(session: Session, store: Store, scope: SlotScope, fileIds: readonly string[], changes: Changes): Promise<string | null> {
@@ -90,7 +137,7 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
     else if (each.kind === 'bytes' && !inTransaction) stored.push(await upload(scope, each.file))
     else staged.push(each)
   }
-  const fileIds = await stageAll(scope, staged)
+  const fileIds = await stageAll(scope, staged, [])
   const direct = fileIds.length === 0
   const rows = await within(scope, async (session, store) => {
     if (!direct) {

@@ -1,13 +1,17 @@
 import { sql } from 'kysely'
 import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteChunks } from '../staging/chunks.ts'
 
 const DAY = 86_400_000
+const BATCH = 500
+/** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
+const GRACE = 60_000
 
 /**
  * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
- * harm, for every step is one conditional statement.
+ * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
  */
 export async function sweep(store: Store, attempts: number, failedKeepFor: number | null): Promise<void> {
   await endLeases(store, attempts)
@@ -19,76 +23,140 @@ export async function sweep(store: Store, attempts: number, failedKeepFor: numbe
 }
 
 /** Workers that died: their uploads are due again, or have failed when no attempt is left. */
-async function endLeases({ session, dialect }: Store, attempts: number): Promise<void> {
-  const ended = () => session.db.updateTable('uploads').where('state', '=', 'running').where('lease_until', '<=', now(dialect))
-  const tokens = await session.db
-    .selectFrom('uploads')
-    .select('token')
-    .where('state', '=', 'running')
-    .where('lease_until', '<=', now(dialect))
-    .where('attempts', '>=', attempts)
-    .execute()
-  if (tokens.length > 0) {
-    const dead = tokens.map((row) => row.token)
-    const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
-    await session.db
-      .updateTable('uploads')
-      .set({ state: 'failed', lease_token: null, last_error: message })
-      .where('token', 'in', dead)
-      .where('state', '=', 'running')
-      .where('lease_until', '<=', now(dialect))
+async function endLeases(store: Store, attempts: number): Promise<void> {
+  const { dialect } = store
+  await batches(store, async (session) => {
+    const rows = await session.db
+      .selectFrom('uploads')
+      .select(['token', 'attempts'])
+      .where('token', 'in', await freeUploads(session, 'running', sql<boolean>`lease_until <= ${now(dialect)}`))
       .execute()
-    await session.db
-      .updateTable('files')
-      .set({ state: 'failed', last_error: message })
-      .where('upload_token', 'in', dead.filter((token) => token !== null))
-      .where('state', '=', 'staged')
-      .where(sql<boolean>`exists (select 1 from ${sql.table('uploads')} u where u.token = upload_token and u.state = 'failed')`)
-      .execute()
-  }
-  await ended().where('attempts', '<', attempts).set({ state: 'pending', lease_token: null, run_at: 0 }).execute()
+    const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.token !== null && Number(row.attempts) >= attempts === dead ? [row.token] : []))
+    const [dead, alive] = [tokens(true), tokens(false)]
+    if (alive.length > 0)
+      await session.db.updateTable('uploads').set({ state: 'pending', lease_token: null, run_at: 0, enqueued_at: 0 }).where('token', 'in', alive).execute()
+    if (dead.length > 0) {
+      const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
+      await session.db
+        .updateTable('uploads')
+        .set({ state: 'failed', lease_token: null, run_at: now(dialect), last_error: message })
+        .where('token', 'in', dead)
+        .execute()
+      await session.db
+        .updateTable('files')
+        .set({ state: 'failed', last_error: message })
+        .where('upload_token', 'in', dead)
+        .where('state', '=', 'staged')
+        .execute()
+    }
+    return rows.length
+  })
 }
 
-async function dropOldFailures({ session, dialect }: Store, keepFor: number): Promise<void> {
-  const old = await session.db
-    .selectFrom('uploads')
-    .select('token')
-    .where('state', '=', 'failed')
-    .where('token', 'is not', null)
-    .where('run_at', '<=', later(dialect, -keepFor))
-    .limit(100)
-    .execute()
-  for (const { token } of old) await session.db.deleteFrom('uploads').where('token', '=', token).where('state', '=', 'failed').execute()
+async function dropOldFailures(store: Store, keepFor: number): Promise<void> {
+  await batches(store, async (session) => {
+    const tokens = await freeUploads(session, 'failed', sql<boolean>`run_at <= ${later(store.dialect, -keepFor)}`)
+    if (tokens[0] !== '') await session.db.deleteFrom('uploads').where('token', 'in', tokens).execute()
+    return tokens[0] === '' ? 0 : tokens.length
+  })
+}
+
+/** Tokens of uploads that are so and that nobody holds; `['']` for none, so that it fits an IN. */
+async function freeUploads(session: Session, state: string, condition: ReturnType<typeof sql<boolean>>): Promise<string[]> {
+  let query = session.db.selectFrom('uploads').select('token').where('state', '=', state).where('token', 'is not', null).where(condition).limit(BATCH)
+  if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+  const tokens = (await query.execute()).map((row) => String(row.token))
+  return tokens.length === 0 ? [''] : tokens
 }
 
 /** Files whose upload row is gone: Rails destroyed the record, or a failure was kept long enough. */
-async function settleOrphans({ session }: Store): Promise<void> {
-  const orphaned = () =>
-    session.db
-      .updateTable('files')
-      .where('upload_token', 'is not', null)
-      .where(sql<boolean>`not exists (select 1 from ${sql.table('uploads')} u where u.token = upload_token)`)
-  await orphaned().where('state', '=', 'attached').set({ state: 'told' }).execute()
-  await orphaned().where('state', 'in', ['staged', 'staging', 'failed']).set({ state: 'dropped' }).execute()
+async function settleOrphans(store: Store): Promise<void> {
+  await eachFree(
+    store,
+    (session) =>
+      session.db
+        .selectFrom('files as f')
+        .leftJoin('uploads as u', 'u.token', 'f.upload_token')
+        .select('f.id')
+        .where('f.upload_token', 'is not', null)
+        .where('u.token', 'is', null)
+        .where('f.state', 'in', ['staging', 'staged', 'failed', 'attached'])
+        .limit(BATCH)
+        .execute(),
+    async (session, ids) => {
+      const to = (state: string, from: readonly string[]) =>
+        session.db.updateTable('files').set({ state }).where('id', 'in', ids).where('state', 'in', from).execute()
+      await to('told', ['attached'])
+      await to('dropped', ['staging', 'staged', 'failed'])
+    },
+  )
 }
 
-/** A minute after their time, so that nobody who is linking right now is disturbed. */
-async function dropExpired({ session, dialect }: Store): Promise<void> {
-  await session.db
-    .updateTable('files')
-    .set({ state: 'dropped' })
-    .where('upload_token', 'is', null)
-    .where('state', 'in', ['staging', 'staged'])
-    .where('expires_at', '<=', later(dialect, -60_000))
-    .execute()
+async function dropExpired(store: Store): Promise<void> {
+  const expired = later(store.dialect, -GRACE)
+  await eachFree(
+    store,
+    (session) =>
+      session.db
+        .selectFrom('files')
+        .select('id')
+        .where('upload_token', 'is', null)
+        .where('state', 'in', ['staging', 'staged'])
+        .where('expires_at', '<=', expired)
+        .limit(BATCH)
+        .execute(),
+    async (session, ids) => {
+      await session.db
+        .updateTable('files')
+        .set({ state: 'dropped' })
+        .where('id', 'in', ids)
+        .where('upload_token', 'is', null)
+        .where('state', 'in', ['staging', 'staged'])
+        .where('expires_at', '<=', expired)
+        .execute()
+    },
+  )
 }
 
-async function deleteFileRows({ session, dialect }: Store): Promise<void> {
-  await session.db
-    .deleteFrom('files')
-    .where('state', 'in', ['told', 'dropped'])
-    .where((e) => e.or([e('expires_at', '<=', now(dialect)), e.and([e('state', '=', 'dropped'), e('upload_token', 'is', null)])]))
-    .where(sql<boolean>`not exists (select 1 from ${sql.table('chunks')} c where c.file_id = id)`)
-    .execute()
-  await session.db.deleteFrom('workers').where('seen_at', '<=', later(dialect, -DAY)).execute()
+/** Rows that have nothing more to answer; their bytes went before. */
+async function deleteFileRows(store: Store): Promise<void> {
+  const { dialect } = store
+  await eachFree(
+    store,
+    (session) =>
+      session.db
+        .selectFrom('files as f')
+        .leftJoin('chunks as c', 'c.file_id', 'f.id')
+        .select('f.id')
+        .where('c.file_id', 'is', null)
+        .where('f.state', 'in', ['told', 'dropped'])
+        .where((e) => e.or([e('f.expires_at', '<=', now(dialect)), e.and([e('f.state', '=', 'dropped'), e('f.upload_token', 'is', null)])]))
+        .limit(BATCH)
+        .execute(),
+    async (session, ids) => {
+      await session.db.deleteFrom('files').where('id', 'in', ids).execute()
+    },
+  )
+  await store.session.db.deleteFrom('workers').where('seen_at', '<=', later(dialect, -DAY)).execute()
+}
+
+/** Looks without locks, then takes those that are free by their ids: a locking join or range would wait for what it merely passes. */
+async function eachFree(
+  store: Store,
+  find: (session: Session) => Promise<readonly { readonly id: string }[]>,
+  apply: (session: Session, ids: readonly string[]) => Promise<void>,
+): Promise<void> {
+  await batches(store, async (session) => {
+    const found = (await find(session)).map((row) => row.id)
+    if (found.length === 0) return 0
+    let query = session.db.selectFrom('files').select('id').where('id', 'in', found)
+    if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+    const ids = (await query.execute()).map((row) => row.id)
+    if (ids.length > 0) await apply(session, ids)
+    return ids.length
+  })
+}
+
+async function batches(store: Store, run: (session: Session) => Promise<number>): Promise<void> {
+  while ((await store.transact(run)) === BATCH) await new Promise(setImmediate)
 }
