@@ -14,12 +14,15 @@ const app = new Hono()
 
 async function users(): Promise<UserView[]> {
   const rows = await storage.transaction(async (tx) => tx.prepare('select id, name from users order by id desc').all() as unknown as { id: number; name: string }[])
+  const handles = await storage.records('User', rows.map((row) => row.id))
   return Promise.all(
-    rows.map(async ({ id, name }) => {
-      const user = storage.record('User', id)
-      const [photo, certificates, ofPhoto, ofCertificates] = await Promise.all([user.photo.latest(), user.certificates.latest(), user.photo.delayedUploads(), user.certificates.delayedUploads()])
-      return { id, name, photo, certificates, uploads: [...ofPhoto, ...ofCertificates] }
-    }),
+    handles.map(async (user, index) => ({
+      id: Number(user.id),
+      name: rows[index]?.name ?? '',
+      photo: await user.photo.latest(),
+      certificates: await user.certificates.latest(),
+      uploads: [...(await user.photo.delayedUploads()), ...(await user.certificates.delayedUploads())],
+    })),
   )
 }
 
