@@ -4,6 +4,7 @@ import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.t
 import { keepObject } from '../jobs/job-rows.ts'
 import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
+import { isUuid } from '../uuid.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
 import { blobValue, PURPOSE, type AttachedContext } from './context.ts'
 import type { StoredBlob } from './values.ts'
@@ -23,7 +24,7 @@ const PAGE = 200
 
 export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
   const find = async (id: string): Promise<StoredBlob | null> => {
-    if (!/^\d{1,19}$/.test(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
+    if (!/^\d{1,19}$/.test(id) && !isUuid(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
     const row = await findBlob((await context.store()).session, { id })
     return row === null ? null : blobValue(context, row)
   }
@@ -55,7 +56,7 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     },
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
-      for (let after = '0'; ; ) {
+      for (let after: string | null = null; ; ) {
         const rows = await unattachedBlobs((await context.store()).session, { after, before: new Date(Date.now() - age), limit: PAGE })
         for (const row of rows) yield blobValue(context, row)
         const last = rows.at(-1)

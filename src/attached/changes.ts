@@ -1,4 +1,5 @@
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { isUuid } from '../uuid.ts'
 
 /** A has-one's or has-many's input in one form. */
 export interface Changes {
@@ -57,16 +58,17 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
   }
 }
 
-/** Blanks of a form are skipped; anything that is no whole number is an error, never a cast. */
+/** Blanks of a form are skipped; anything that is no id is an error, never a cast. */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
   const list: readonly unknown[] = Array.isArray(input) ? input : String(input).split(',')
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
     const text = String(id).trim()
-    if ((typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') || !/^\d{1,19}$/.test(text) || BigInt(text) >= 2n ** 63n)
+    const isId = isUuid(text.toLowerCase()) || (/^\d{1,19}$/.test(text) && BigInt(text) < 2n ** 63n)
+    if ((typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') || !isId)
       throw new InvalidInputError(`deletedIds holds ${JSON.stringify(String(id).slice(0, 50))}, which is no attachment id.`, { details })
-    return [String(BigInt(text))]
+    return [/^\d+$/.test(text) ? String(BigInt(text)) : text.toLowerCase()]
   })
 }
 

@@ -1,5 +1,5 @@
 import { blobColumns, blobOf, railsTime, type BlobRow, type SelectedBlob } from '../blobs/blob-rows.ts'
-import { asText, railsNow } from '../database/expressions.ts'
+import { asText, railsId, railsNow } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { insertJob } from '../jobs/job-rows.ts'
@@ -60,7 +60,8 @@ export async function attachmentsOf(
       ids.map((id) => boundId(id, kind)),
     )
   if (name !== undefined) query = query.where('a.name', '=', name)
-  const rows = await query.orderBy('a.id').execute()
+  // By time first: ids are in no order where they are uuids.
+  const rows = await query.orderBy('a.created_at').orderBy('a.id').execute()
   return (rows as Selected[]).map(rowOf)
 }
 
@@ -75,6 +76,7 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, kind))
     .where('a.name', '=', lane.name)
+    .orderBy('a.created_at')
     .orderBy('a.id')
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   return (await query.execute()).map((row) => row.attachment_id)
@@ -92,7 +94,7 @@ export async function insertAttachment(
       .where('a.record_type', '=', lane.type)
       .where('a.record_id', '=', boundId(lane.id, kind))
       .where('a.name', '=', lane.name)
-      .where('a.blob_id', '=', BigInt(blobId))
+      .where('a.blob_id', '=', railsId(blobId))
       .executeTakeFirst()
   if ((await find()) !== undefined) return null
   await session.db
@@ -101,7 +103,7 @@ export async function insertAttachment(
       name: lane.name,
       record_type: lane.type,
       record_id: boundId(lane.id, kind),
-      blob_id: BigInt(blobId),
+      blob_id: railsId(blobId),
       created_at: railsNow(session.dialect),
     })
     .execute()
@@ -128,20 +130,16 @@ export async function deleteAttachments(
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, kind))
     .where('a.name', '=', lane.name)
-    .where(
-      'a.id',
-      'in',
-      ids.map((id) => BigInt(id)),
-    )
   if (session.dialect !== 'sqlite') query = query.forUpdate()
-  const rows = await query.execute()
+  // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
+  const rows = (await query.execute()).filter((row) => ids.includes(row.attachment_id))
   if (rows.length === 0) return []
   await session.db
     .deleteFrom('attachments')
     .where(
       'id',
       'in',
-      rows.map((row) => BigInt(row.attachment_id)),
+      rows.map((row) => railsId(row.attachment_id)),
     )
     .execute()
   if (purge) for (const row of rows) await insertJob(session, 'purge', { blob: row.blob })

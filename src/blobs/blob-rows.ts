@@ -1,5 +1,5 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
-import { asText, railsNow } from '../database/expressions.ts'
+import { asText, railsId, railsNow } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
 /** A row of active_storage_blobs, ids as text. */
@@ -92,7 +92,7 @@ export async function findBlob(
   lock: boolean = false,
 ): Promise<BlobRow | null> {
   let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
-  query = 'id' in by ? query.where('b.id', '=', BigInt(by.id)) : query.where('b.key', '=', by.key)
+  query = 'id' in by ? query.where('b.id', '=', railsId(by.id)) : query.where('b.key', '=', by.key)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const row = await query.executeTakeFirst()
   return row === undefined ? null : blobOf(row as SelectedBlob)
@@ -101,18 +101,18 @@ export async function findBlob(
 /** A page of blobs that no attachment uses, by id. */
 export async function unattachedBlobs(
   session: Session,
-  page: { readonly after: string; readonly before: Date; readonly limit: number },
+  page: { readonly after: string | null; readonly before: Date; readonly limit: number },
 ): Promise<BlobRow[]> {
-  const rows = await session.db
+  let query = session.db
     .selectFrom('blobs as b')
     .leftJoin('attachments as a', 'a.blob_id', 'b.id')
     .select(blobColumns(session.dialect, 'b'))
     .where('a.id', 'is', null)
-    .where('b.id', '>', BigInt(page.after))
     .where('b.created_at', '<=', page.before.toISOString().replace('T', ' ').replace('Z', '999'))
     .orderBy('b.id')
     .limit(page.limit)
-    .execute()
+  if (page.after !== null) query = query.where('b.id', '>', railsId(page.after))
+  const rows = await query.execute()
   return rows.map((row) => blobOf(row as SelectedBlob))
 }
 
@@ -126,7 +126,7 @@ export async function updateIdentified(session: Session, id: string, contentType
   await session.db
     .updateTable('blobs')
     .set({ content_type: contentType, metadata: JSON.stringify({ ...parseMetadata(blob.metadata), identified: true }) })
-    .where('id', '=', BigInt(id))
+    .where('id', '=', railsId(id))
     .execute()
 }
 

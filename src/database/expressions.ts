@@ -31,3 +31,8 @@ export function lockClause(dialect: Dialect, skip: boolean = false): RawBuilder<
   if (dialect === 'sqlite') return sql``
   return skip ? sql`for update skip locked` : sql`for update`
 }
+
+/** An id of Rails' tables as it is bound: they are bigints, or uuids where the Rails app's primary keys are. */
+export function railsId(id: string): bigint | string {
+  return /^\d+$/.test(id) ? BigInt(id) : id
+}

@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
-import { now } from '../database/expressions.ts'
+import { now, railsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
@@ -117,7 +117,7 @@ async function checkSameLane(
       (await session.db
         .selectFrom('attachments')
         .select('id')
-        .where('blob_id', '=', BigInt(blob.id))
+        .where('blob_id', '=', railsId(blob.id))
         .where('record_type', '=', lane.type)
         .where('record_id', '=', recordId === 'bigint' ? BigInt(lane.id) : lane.id)
         .where('name', '=', lane.name)
