@@ -17,7 +17,7 @@ const rooms = [
   ['services', 'database', 'rails'],
   ['errors', 'diagnostics', 'units', 'uuid'],
 ]
-const adapters = /^src\/(services\/(disk|memory)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
+const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
 const faults: string[] = []

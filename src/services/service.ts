@@ -13,8 +13,8 @@ export interface UploadOptions {
 export interface ServiceUrlOptions {
   /** Seconds. */
   readonly expiresIn: number
+  /** Whole Content-Disposition header of the answer. */
   readonly disposition: string
-  readonly filename: string
   readonly contentType: string
 }
 
@@ -24,7 +24,8 @@ export interface DirectUploadOptions {
   readonly byteSize: number
   readonly checksum: string
   readonly contentType: string
-  readonly filename: string
+  /** Whole Content-Disposition header to be stored with the object. */
+  readonly disposition?: string
 }
 
 interface Abortable {

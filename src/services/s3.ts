@@ -1,0 +1,296 @@
+import { createHash } from 'node:crypto'
+import { Readable } from 'node:stream'
+import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
+import { ActiveStorageError, ConfigurationError, FileNotFoundError, IntegrityError, InvalidInputError, ServiceError } from '../errors.ts'
+import { parseSize, type Size } from '../units.ts'
+import { checkKey } from './object-key.ts'
+import type { Service, UploadOptions } from './service.ts'
+import { verified } from './verify.ts'
+
+export interface S3Options {
+  readonly bucket: string
+  /** Default: the usual chain (AWS_REGION, profile); 'us-east-1' where an endpoint is given. */
+  readonly region?: string
+  /** Of an S3-compatible server (MinIO, Ceph, R2, Spaces …). Default: AWS. */
+  readonly endpoint?: string
+  /** `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`. Default: true where an endpoint is given. */
+  readonly forcePathStyle?: boolean
+  /** Default: the usual chain (environment, profile, container, instance). */
+  readonly credentials?: S3ClientConfig['credentials']
+  /** Comes before every key, with `/`. */
+  readonly prefix?: string
+  /** true: `url` gives plain URLs that never expire. The bucket's policy must allow reading. Default false. */
+  readonly public?: boolean
+  /** Above it, objects are sent in parts. Default '100 MB'; at most 5 GB. */
+  readonly multipartThreshold?: Size
+  /** Of one part; two are in memory at once. Default '16 MB', at least '5 MB'; larger for objects above 144 GB. */
+  readonly partSize?: Size
+  readonly storageClass?: PutObjectCommandInput['StorageClass']
+  readonly serverSideEncryption?: PutObjectCommandInput['ServerSideEncryption']
+  /** With `serverSideEncryption: 'aws:kms'`. */
+  readonly kmsKeyId?: string
+  readonly acl?: PutObjectCommandInput['ACL']
+  readonly cacheControl?: string
+}
+
+type Sdk = typeof import('@aws-sdk/client-s3')
+interface Connected {
+  readonly sdk: Sdk
+  readonly client: S3Client
+}
+
+const MIN_PART = 5 * 1024 ** 2
+const MAX_PARTS = 9_000
+
+/**
+ * Amazon S3 and what speaks its protocol, by `@aws-sdk/client-s3` (and `@aws-sdk/s3-request-presigner` for URLs), which
+ * are loaded on first use. An object is one PUT with Content-MD5, or parts with one each; a transfer that fails leaves
+ * nothing. Rails' S3 service with the same bucket and prefix finds the same objects.
+ */
+export function s3(options: S3Options): Service {
+  if (options.bucket === '' || typeof options.bucket !== 'string') throw new ConfigurationError('s3: bucket is missing.')
+  const threshold = parseSize(options.multipartThreshold ?? '100 MB', 's3: multipartThreshold')
+  const partSize = parseSize(options.partSize ?? '16 MB', 's3: partSize')
+  if (partSize < MIN_PART) throw new ConfigurationError('s3: partSize is at least 5 MB.')
+  const { bucket: Bucket, prefix } = options
+  const base = prefix === undefined || prefix === '' ? '' : `${prefix.replace(/\/+$/, '')}/`
+  const keyOf = (key: string): string => {
+    checkKey(key)
+    return base + key
+  }
+  let connected: Promise<Connected> | undefined
+  const connect = (): Promise<Connected> =>
+    (connected ??= load(options).catch((error: unknown) => {
+      connected = undefined
+      throw error
+    }))
+  const call = async <T>(key: string, run: (connected: Connected) => Promise<T>, signal?: AbortSignal): Promise<T> => {
+    try {
+      return await run(await connect())
+    } catch (error) {
+      signal?.throwIfAborted()
+      throw told(error, Bucket, key)
+    }
+  }
+  const written = ({ contentType, disposition }: Partial<UploadOptions>): Omit<PutObjectCommandInput, 'Bucket' | 'Key' | 'Body'> =>
+    defined({
+      ContentType: contentType,
+      ContentDisposition: disposition,
+      CacheControl: options.cacheControl,
+      StorageClass: options.storageClass,
+      ServerSideEncryption: options.serverSideEncryption,
+      SSEKMSKeyId: options.kmsKeyId,
+      ACL: options.acl,
+    })
+
+  /** In parts, each with its MD5. Whatever goes wrong, the parts that were sent are removed. */
+  const uploadParts = async (key: string, body: AsyncIterable<Uint8Array>, size: number, given: Partial<UploadOptions>): Promise<void> => {
+    const { sdk, client } = await connect()
+    const Key = keyOf(key)
+    const abort = given.signal === undefined ? {} : { abortSignal: given.signal }
+    const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand({ Bucket, Key, ...written(given) }), abort)
+    const parts: { PartNumber: number; ETag: string | undefined }[] = []
+    const send = async (PartNumber: number, data: Buffer): Promise<void> => {
+      const ContentMD5 = createHash('md5').update(data).digest('base64')
+      const { ETag } = await client.send(
+        new sdk.UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body: data, ContentLength: data.length, ContentMD5 }),
+        abort,
+      )
+      parts.push({ PartNumber, ETag })
+    }
+    let before: Promise<void> = Promise.resolve()
+    try {
+      let number = 0
+      for await (const part of slices(body, Math.max(partSize, Math.ceil(size / MAX_PARTS)))) {
+        await before
+        before = send((number += 1), part)
+        // Awaited at the next part; until then a failure must not count as unhandled.
+        before.catch(() => undefined)
+      }
+      await before
+      parts.sort((a, b) => a.PartNumber - b.PartNumber)
+      await client.send(new sdk.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: parts } }), abort)
+    } catch (error) {
+      await before.catch(() => undefined)
+      await client.send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined)
+      throw error
+    }
+  }
+  const service: Service = {
+    upload: (key, body, given) =>
+      call(
+        key,
+        async ({ sdk, client }) => {
+          const Key = keyOf(key)
+          const bytes = verified(key, body, given)
+          if (given.byteSize > threshold) return uploadParts(key, bytes, given.byteSize, given)
+          let failure: unknown
+          const broken = new AbortController()
+          // The client neither listens to its stream's errors nor ends its request with them.
+          const Body = Readable.from(bytes, { objectMode: false, highWaterMark: 262_144 }).on('error', (error) => {
+            failure ??= error
+            broken.abort(error)
+          })
+          const { byteSize: ContentLength, checksum: ContentMD5, signal } = given
+          const command = new sdk.PutObjectCommand({ Bucket, Key, Body, ContentLength, ContentMD5, ...written(given) })
+          const abortSignal = AbortSignal.any([broken.signal, ...(signal === undefined ? [] : [signal])])
+          try {
+            await client.send(command, { abortSignal })
+          } catch (error) {
+            throw failure ?? error
+          } finally {
+            Body.destroy()
+          }
+        },
+        given.signal,
+      ),
+    download: (key, { range, signal } = {}) =>
+      call(
+        key,
+        async ({ sdk, client }) => {
+          const Range = range === undefined ? undefined : `bytes=${range[0]}-${range[1]}`
+          const { Body } = await client.send(new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })), signal === undefined ? {} : { abortSignal: signal })
+          return reading(Body as Readable, (error) => told(error, Bucket, key))
+        },
+        signal,
+      ),
+    async delete(key, { signal } = {}) {
+      await call(key, ({ sdk, client }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }), signal)
+    },
+    async deletePrefixed(given, { signal } = {}) {
+      if (given === '') throw new InvalidInputError('An empty prefix would delete every object.')
+      checkKey(given.replace(/\/$/, ''))
+      const abort = signal === undefined ? {} : { abortSignal: signal }
+      await call(given, async ({ sdk, client }) => {
+        for (;;) {
+          const { Contents = [], IsTruncated } = await client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + given }), abort)
+          await Promise.all(Contents.map(({ Key }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), abort)))
+          if (IsTruncated !== true) return
+        }
+      })
+    },
+    exists: async (key, { signal } = {}) =>
+      call(
+        key,
+        ({ sdk, client }) => client.send(new sdk.HeadObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }).then(() => true),
+        signal,
+      ).catch((error: unknown) => {
+        if (error instanceof FileNotFoundError) return false
+        throw error
+      }),
+    compose: (sources, key, given = {}) =>
+      call(key, async () => {
+        const joined = async function* (): AsyncGenerator<Uint8Array> {
+          for (const source of sources) yield* await service.download(source, given.signal === undefined ? {} : { signal: given.signal })
+        }
+        await uploadParts(key, joined(), 0, given)
+      }),
+    async copy(source, key, { signal } = {}) {
+      await call(
+        source,
+        ({ sdk, client }) =>
+          client.send(
+            new sdk.CopyObjectCommand({ Bucket, Key: keyOf(key), CopySource: `${Bucket}/${keyOf(source).split('/').map(encodeURIComponent).join('/')}` }),
+            signal === undefined ? {} : { abortSignal: signal },
+          ),
+        signal,
+      )
+    },
+    url: (key, { expiresIn, disposition, contentType }) =>
+      call(key, async ({ sdk, client }) => {
+        const command = new sdk.GetObjectCommand({ Bucket, Key: keyOf(key), ResponseContentDisposition: disposition, ResponseContentType: contentType })
+        const signed = await (await presigner())(client, options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command, { expiresIn })
+        return options.public === true ? signed.replace(/\?.*$/, '') : signed
+      }),
+    urlForDirectUpload: (key, { expiresIn, byteSize, checksum, contentType, disposition }) =>
+      call(key, async ({ sdk, client }) => {
+        const command = new sdk.PutObjectCommand({ Bucket, Key: keyOf(key), ContentType: contentType, ContentMD5: checksum, ContentLength: byteSize, ...defined({ ContentDisposition: disposition }) })
+        // What is not signed, the browser may change: without this a photo could be stored as text/html.
+        const signableHeaders = new Set(['content-type', 'content-md5', 'content-length', ...(disposition === undefined ? [] : ['content-disposition'])])
+        const url = await (await presigner())(client, command, { expiresIn, signableHeaders, unhoistableHeaders: signableHeaders })
+        return { url, headers: { 'Content-Type': contentType, 'Content-MD5': checksum, ...defined({ 'Content-Disposition': disposition }) } }
+      }),
+  }
+  return service
+}
+
+async function load(options: S3Options): Promise<Connected> {
+  const sdk = await import('@aws-sdk/client-s3').catch((error: unknown) => {
+    throw new ConfigurationError('s3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.', { cause: error })
+  })
+  const { endpoint, credentials } = options
+  const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1')
+  const client = new sdk.S3Client({
+    ...defined({ endpoint, region, credentials }),
+    forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
+    // Older servers refuse the checksums that the SDK adds by default; Content-MD5 is checked by all.
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+    responseChecksumValidation: 'WHEN_REQUIRED',
+  })
+  return { sdk, client }
+}
+
+async function presigner() {
+  const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner').catch((error: unknown) => {
+    throw new ConfigurationError('URLs of s3 need the presigner: npm install @aws-sdk/s3-request-presigner.', { cause: error })
+  })
+  return getSignedUrl
+}
+
+function defined<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }
+}
+
+async function* reading(body: Readable, tell: (error: unknown) => Error): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of body) yield chunk as Uint8Array
+  } catch (error) {
+    throw tell(error)
+  }
+}
+
+/** Pieces of exactly `size` bytes; the last one may be shorter. At least one. */
+async function* slices(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
+  let part = Buffer.allocUnsafe(size)
+  let filled = 0
+  let count = 0
+  for await (const chunk of body)
+    for (let at = 0; at < chunk.length; ) {
+      const length = Math.min(chunk.length - at, size - filled)
+      part.set(chunk.subarray(at, at + length), filled)
+      filled += length
+      at += length
+      if (filled < size) continue
+      count += 1
+      yield part
+      part = Buffer.allocUnsafe(size)
+      filled = 0
+    }
+  if (filled > 0 || count === 0) yield part.subarray(0, filled)
+}
+
+interface AwsError {
+  readonly name?: string
+  readonly $metadata?: { readonly httpStatusCode?: number }
+}
+
+/** By the error's name and status, which are the protocol's; what is ours already stays. */
+function told(error: unknown, bucket: string, key: string): Error {
+  if (error instanceof ActiveStorageError) return error
+  const { name = '', $metadata } = error as AwsError
+  const status = $metadata?.httpStatusCode
+  const text = error instanceof Error && error.message !== '' ? error.message : name
+  if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
+    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, { cause: error })
+  if (name === 'BadDigest' || name === 'InvalidDigest')
+    return new IntegrityError(`${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`, { cause: error })
+  const advice =
+    name === 'NoSuchBucket'
+      ? 'Create the bucket, or look at its name and region.'
+      : status === 403
+        ? 'Look at the credentials and at what they may do.'
+        : name === 'CredentialsProviderError'
+          ? 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials.'
+          : ''
+  return new ServiceError(`The bucket ${bucket} failed for ${key}: ${text}. ${advice}`.trim(), { cause: error })
+}
