@@ -19,6 +19,7 @@ import type { Delayed } from './delayed/definition.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/uploader.ts'
+import { moveGemRows } from './gem/move.ts'
 import { UnknownAttachmentError } from './errors.ts'
 
 export type Id = bigint | number | string
@@ -134,6 +135,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
 
   const sweepAll = async (): Promise<void> => {
     const open = await store()
+    await moveGemRows({ store: open, known, kindOf: context.kindOf, moveAfter: settings.gemMoveAfter, expiresIn: settings.expiresIn, report })
     await sweep(open, settings.retries.attempts, settings.failedKeepFor)
     if (engine !== null) await hintDue({ store: open, known }, engine)
   }

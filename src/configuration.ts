@@ -53,6 +53,8 @@ interface BaseConfig<M extends Models, S extends string, Tx, F extends boolean> 
   readonly logger?: Logger | false
   /** Bytes of failed uploads are kept this long; default for ever. */
   readonly failed?: { readonly keepFor?: Duration }
+  /** Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop Rails' job first. */
+  readonly gem?: { readonly moveAfter?: Duration }
   readonly tables?: TableOptions
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
   readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
@@ -83,12 +85,13 @@ export interface Settings {
   readonly maxSize: number | undefined
   readonly retries: RetryOptions
   readonly failedKeepFor: number | null
+  readonly gemMoveAfter: number
   readonly verifier: MessageVerifier
   readonly report: Report
 }
 
 const optionNames = [
-  'database', 'services', 'service', 'models', 'secretKeyBase', 'jobs', 'images', 'recordId', 'staging', 'retries', 'logger', 'failed', 'tables', 'rails', 'findRecord',
+  'database', 'services', 'service', 'models', 'secretKeyBase', 'jobs', 'images', 'recordId', 'staging', 'retries', 'logger', 'failed', 'gem', 'tables', 'rails', 'findRecord',
 ]
 
 const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
@@ -121,6 +124,7 @@ export function readConfiguration(config: BaseConfig<Models, string, never, bool
     maxSize: config.staging?.maxSize === undefined ? undefined : parseSize(config.staging.maxSize, 'staging.maxSize'),
     retries: readRetries(config.retries),
     failedKeepFor: config.failed?.keepFor === undefined ? null : parseDuration(config.failed.keepFor, 'failed.keepFor'),
+    gemMoveAfter: parseDuration(config.gem?.moveAfter ?? '10m', 'gem.moveAfter'),
     verifier: messageVerifier({
       secrets: () => readSecrets(config.secretKeyBase),
       ...(config.rails?.keyDigest === undefined ? {} : { keyDigest: config.rails.keyDigest }),

@@ -54,9 +54,31 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
     const waiting = cleanBefore ? 0 : await unfinishedFiles(session, recordId, lane)
     checkCount(linked.length + waiting + (cleanBefore ? 0 : kept.length), submission.maxFiles, details)
   }
+  return linkFiles(session, recordId, {
+    lane,
+    files: linked,
+    surplus: fresh.slice(0, -linked.length),
+    cleanBefore: cleanBefore && kind === 'many',
+    replaces: kind === 'one' || cleanBefore ? kept : null,
+  })
+}
+
+export interface Link {
+  readonly lane: Lane
+  readonly files: readonly Pick<FileRow, 'id' | 'filename'>[]
+  /** Of several files for a has-one only the last is linked; these are dropped. */
+  readonly surplus: readonly Pick<FileRow, 'id'>[]
+  readonly cleanBefore: boolean
+  readonly replaces: readonly string[] | null
+  /** The gem's row in whose place this one comes. */
+  readonly originId?: string
+}
+
+/** Takes the files and writes the upload's row. The lane is locked. Returns the upload's token. */
+export async function linkFiles(session: Session, recordId: RecordIdType, link: Link): Promise<string> {
+  const { lane, surplus, cleanBefore, replaces, originId } = link
   const token = uuidv7()
-  await takeFiles(session, token, linked, details)
-  const surplus = fresh.slice(0, -linked.length)
+  await takeFiles(session, token, link.files, { record: { type: lane.type, id: lane.id }, attachment: lane.name })
   if (surplus.length > 0)
     await session.db
       .updateTable('files')
@@ -68,17 +90,12 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
       )
       .where('upload_token', 'is', null)
       .execute()
-  await insertUpload(session, recordId, {
-    token,
-    lane,
-    cleanBefore: cleanBefore && kind === 'many',
-    replaces: kind === 'one' || cleanBefore ? kept : null,
-  })
+  await insertUpload(session, recordId, { token, lane, cleanBefore, replaces, ...(originId === undefined ? {} : { originId }) })
   return token
 }
 
 /** Before the upload's row is written, so that a refusal leaves nothing behind even if the app commits all the same. */
-async function takeFiles(session: Session, token: string, files: readonly FileRow[], details: ErrorDetails): Promise<void> {
+async function takeFiles(session: Session, token: string, files: Link['files'], details: ErrorDetails): Promise<void> {
   const position = sql<number>`case id ${sql.join(
     files.map((file, index) => sql`when ${file.id} then ${sql.lit(index)}`),
     sql` `,

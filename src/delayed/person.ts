@@ -2,6 +2,7 @@ import { lockAttachmentIds } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
+import { filesOf } from '../staging/file-rows.ts'
 import { deleteUploads, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
 
@@ -18,6 +19,11 @@ export async function retryUpload(store: Store, kindOf: (lane: Lane) => 'one' | 
     await lockLanes(session, [found.lane])
     const upload = await findUpload(session, token)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
+    if ((await filesOf(session, [token])).length === 0) {
+      // A row of the gem's that could not be read: the next sweep reads it again.
+      await session.db.updateTable('uploads').set({ token: null, state: 'pending', last_error: null }).where('token', '=', token).execute()
+      return
+    }
     const attached = await lockAttachmentIds(session, store.recordId, upload.lane)
     const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached : null
     await deleteUploads(session, [upload])

@@ -100,7 +100,7 @@ export interface UploadWithFiles {
 export async function fetchUploadsWithFiles(session: Session, query: UploadQuery): Promise<UploadWithFiles[]> {
   const rows = await session.db
     .selectFrom(query.as('u'))
-    .innerJoin('files as f', 'f.upload_token', 'u.token')
+    .leftJoin('files as f', 'f.upload_token', 'u.token')
     .selectAll('u')
     .select(fileColumns(session.dialect))
     .orderBy('f.position')
@@ -108,9 +108,9 @@ export async function fetchUploadsWithFiles(session: Session, query: UploadQuery
     .execute()
   const byToken = new Map<string, { upload: UploadRow; files: FileRow[] }>()
   for (const row of rows) {
-    const file = fileOf(row)
     const found = byToken.get(String(row.token)) ?? { upload: rowOf(row), files: [] }
-    found.files.push(file)
+    // A row of the gem's that could not be read has none.
+    if (row.file_id !== null) found.files.push(fileOf(row))
     byToken.set(found.upload.token, found)
   }
   return [...byToken.values()].toSorted((a, b) => compare(a.upload.order, b.upload.order))
@@ -158,6 +158,7 @@ export async function insertUpload(
     readonly lane: Lane
     readonly cleanBefore: boolean
     readonly replaces: readonly string[] | null
+    readonly originId?: string
   },
 ): Promise<void> {
   const { lane } = upload
@@ -174,6 +175,7 @@ export async function insertUpload(
       created_at: railsNow(session.dialect),
       updated_at: railsNow(session.dialect),
       token: upload.token,
+      origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
       replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
       run_at: now(session.dialect),
     })

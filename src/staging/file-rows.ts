@@ -125,6 +125,7 @@ export async function finishStaging(
   session: Session,
   file: {
     readonly id: string
+    readonly filename: string
     readonly contentType: string
     readonly byteSize: number
     readonly checksum: string
@@ -137,6 +138,7 @@ export async function finishStaging(
     .updateTable('files')
     .set({
       state: 'staged',
+      filename: file.filename,
       content_type: file.contentType,
       byte_size: file.byteSize,
       checksum: file.checksum,

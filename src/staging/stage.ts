@@ -32,6 +32,8 @@ export interface StageOptions {
   readonly details: ErrorDetails
   /** Inserts in flight; 1 inside a transaction. */
   readonly parallel: number
+  /** The name and the declared type are read when all bytes are: the gem writes them last. */
+  readonly namedAtEnd?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -54,7 +56,8 @@ async function stageTraced(session: Session, file: IncomingFile, options: StageO
       sqlFailed = true
     })
     checkType(contentType, options.limits, details)
-    const staged = await finishStaging(session, { id, contentType, byteSize, checksum, chunks }, options.expiresIn)
+    const last = options.namedAtEnd === true ? normalizeFilename(file.filename) : filename
+    const staged = await finishStaging(session, { id, filename: last, contentType, byteSize, checksum, chunks }, options.expiresIn)
     if (!staged)
       throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
   } catch (error) {
@@ -92,10 +95,12 @@ async function writeChunks(
   let chunks = 0
   let byteSize = 0
   let contentType: string | undefined
+  let head: Buffer = buffer.subarray(0, 0)
 
   const flush = async (): Promise<void> => {
     const data = buffer.subarray(0, filled)
-    if (contentType === undefined) {
+    if (chunks === 0) head = data
+    if (contentType === undefined && options.namedAtEnd !== true) {
       contentType = await identifyContentType(data, filename, file.declaredType)
       checkType(contentType, options.limits, details)
     }
@@ -134,6 +139,7 @@ async function writeChunks(
     }
     options.signal?.throwIfAborted()
     await flush()
+    if (options.namedAtEnd === true) contentType = await identifyContentType(head, normalizeFilename(file.filename), file.declaredType)
   } finally {
     await Promise.all(inFlight)
   }

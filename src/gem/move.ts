@@ -1,0 +1,110 @@
+import { deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { boundId, canonicalId, lockLanes, type Lane } from '../attachments/lane.ts'
+import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
+import type { Report } from '../delayed/definition.ts'
+import { linkFiles } from '../delayed/link.ts'
+import type { FileRow } from '../staging/file-rows.ts'
+import { stageFile } from '../staging/stage.ts'
+import { MalformedFiles, readFilesText, type Piece } from './files-text.ts'
+import { deleteGemRow, failGemRow, filesText, lanesToMove, lockGemRows, type GemRow, type Known } from './rows.ts'
+
+export interface GemRoom {
+  readonly store: Store
+  readonly known: readonly Known[]
+  kindOf(lane: Lane): 'one' | 'many'
+  /** Milliseconds: younger rows are left to a Rails job that may be about to run. */
+  readonly moveAfter: number
+  /** Milliseconds that the rows of moved files stay to answer. */
+  readonly expiresIn: number
+  readonly report: Report
+}
+
+const LANES = 100
+
+/**
+ * Moves the rows that the Ruby gem wrote into ours: base64 becomes staged bytes, and the gem's row goes in the same
+ * transaction, so that a Rails job that comes late finds nothing to do. A lane's rows move together, oldest first.
+ */
+export async function moveGemRows(room: GemRoom): Promise<void> {
+  if (room.known.length === 0) return
+  for (let tried = -1; ; ) {
+    const lanes = await lanesToMove(room.store.session, room.known, room.moveAfter, LANES)
+    for (const lane of lanes) await room.store.transact((session) => moveLane(room, session, lane))
+    // Those that a Rails job holds are met again by the next sweep.
+    if (lanes.length < LANES || lanes.length === tried) return
+    tried = lanes.length
+  }
+}
+
+async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<void> {
+  const { recordId } = room.store
+  const lane = { ...found, id: canonicalId(found.id, recordId, found.type) }
+  await lockLanes(session, [lane])
+  for (const row of await lockGemRows(session, lane, boundId(lane.id, recordId), room.moveAfter)) {
+    try {
+      await moveRow(room, session, row)
+    } catch (error) {
+      if (!(error instanceof MalformedFiles)) throw error
+      await failGemRow(session, row, error.message)
+      room.report('error', `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`, {
+        record: { type: lane.type, id: lane.id },
+        attachment: lane.name,
+        row: row.id,
+      })
+    }
+  }
+}
+
+async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<void> {
+  const { store } = room
+  const kind = room.kindOf(row.lane)
+  // Read to the end first: what is malformed must not have had half of its effect.
+  if (row.length !== null) for await (const piece of readFilesText(filesText(session, row))) void piece
+  const files = row.length === null ? [] : await stageAll(room, session, row)
+  const many = kind === 'many'
+  const deletedIds = many ? row.deletedIds.split(',').filter((id) => /^\d{1,19}$/.test(id)).map((id) => String(BigInt(id))) : []
+  await deleteAttachments(session, store.recordId, row.lane, deletedIds, true)
+  const attached = await lockAttachmentIds(session, store.recordId, row.lane)
+  const cleanBefore = many && row.cleanBefore
+  if (files.length > 0)
+    await linkFiles(session, store.recordId, {
+      lane: row.lane,
+      files: many ? files : files.slice(-1),
+      surplus: many ? [] : files.slice(0, -1),
+      cleanBefore,
+      replaces: many && !cleanBefore ? null : attached,
+      originId: row.id,
+    })
+  else if (cleanBefore) await deleteAttachments(session, store.recordId, row.lane, attached, true)
+  await deleteGemRow(session, row)
+}
+
+/** The gem writes a file's bytes before its name: each is staged as they come, and named when its name is read. */
+async function stageAll(room: GemRoom, session: Session, row: GemRow): Promise<FileRow[]> {
+  const pieces = readFilesText(filesText(session, row))[Symbol.asyncIterator]()
+  const files: FileRow[] = []
+  for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
+    const first = next.value
+    const named: { filename: string; declaredType?: string } = { filename: '' }
+    const bytes = async function* (): AsyncGenerator<Uint8Array> {
+      for (let piece: Piece | undefined = first; piece !== undefined; ) {
+        if (piece.kind === 'file') {
+          named.filename = piece.filename
+          if (piece.contentType !== undefined) named.declaredType = piece.contentType
+          return
+        }
+        yield piece.data
+        const after: IteratorResult<Piece> = await pieces.next()
+        piece = after.done === true ? undefined : after.value
+      }
+    }
+    const file = await stageFile(
+      session,
+      { get filename() { return named.filename }, get declaredType() { return named.declaredType }, open: bytes },
+      { expiresIn: room.expiresIn, limits: {}, details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name }, parallel: 1, namedAtEnd: true },
+    )
+    files.push(file)
+  }
+  return files
+}

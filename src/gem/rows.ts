@@ -1,0 +1,85 @@
+import { sql } from 'kysely'
+import { asText, lockClause, railsNow } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import type { Lane } from '../attachments/lane.ts'
+import { uuidv7 } from '../uuid.ts'
+
+/** A row that the Ruby gem wrote, and that was not moved yet: it has no token. */
+export interface GemRow {
+  readonly id: string
+  readonly lane: Lane
+  readonly deletedIds: string
+  readonly cleanBefore: boolean
+  /** Characters; null: no files. */
+  readonly length: number | null
+}
+
+export interface Known {
+  readonly type: string
+  readonly name: string
+}
+
+/** Milliseconds in the past as Rails writes times. */
+function before(session: Session, age: number) {
+  const seconds = Math.ceil(age / 1000)
+  if (session.dialect === 'postgres') return sql<string>`${railsNow('postgres')} - make_interval(secs => ${sql.lit(seconds)})`
+  if (session.dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now', ${sql.lit(`-${seconds} seconds`)}) || '999')`
+  return sql<string>`utc_timestamp(6) - interval ${sql.lit(seconds)} second`
+}
+
+/** Lanes with rows to move, the oldest first. */
+export async function lanesToMove(session: Session, known: readonly Known[], age: number, limit: number): Promise<Lane[]> {
+  const rows = await session.db
+    .selectFrom('uploads')
+    .select(['uploadable_type as type', asText(session.dialect, 'uploadable_id').as('id'), 'attr_name as name', sql<number>`min(id)`.as('first')])
+    .where('token', 'is', null)
+    .where('created_at', '<=', before(session, age))
+    .where(sql<boolean>`(${sql.join(known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`), sql` or `)})`)
+    .groupBy(['uploadable_type', 'uploadable_id', 'attr_name'])
+    .orderBy('first')
+    .limit(limit)
+    .execute()
+  return rows.map((row) => ({ type: String(row.type), id: row.id, name: String(row.name) }))
+}
+
+/** The lane's rows that are old enough, oldest first, locked; those that a Rails job holds are left out. */
+export async function lockGemRows(session: Session, lane: Lane, recordId: bigint | string, age: number): Promise<GemRow[]> {
+  const { rows } = await sql<{ id: string; deleted_ids: string | null; clean_before: unknown; size: string | null }>`
+    select ${asText(session.dialect, 'id')} as id, deleted_ids, clean_before,
+      ${session.dialect === 'sqlite' ? sql`cast(length(files) as text)` : session.dialect === 'postgres' ? sql`char_length(files)::text` : sql`cast(char_length(files) as char)`} as size
+    from ${sql.table('uploads')}
+    where token is null and uploadable_type = ${lane.type} and uploadable_id = ${recordId} and attr_name = ${lane.name}
+      and created_at <= ${before(session, age)}
+    order by id ${lockClause(session.dialect, true)}`.execute(session.db)
+  return rows.map((row) => ({
+    id: row.id,
+    lane,
+    deletedIds: row.deleted_ids ?? '',
+    cleanBefore: row.clean_before === true || Number(row.clean_before) === 1,
+    length: row.size === null ? null : Number(row.size),
+  }))
+}
+
+/** Characters at once: a few megabytes, whatever the row's size. */
+const SLICE = 2 * 1024 ** 2
+
+export async function* filesText(session: Session, row: GemRow): AsyncGenerator<string> {
+  for (let at = 1; at <= (row.length ?? 0); at += SLICE) {
+    const { rows } = await sql<{ part: string }>`
+      select substr(files, ${sql.lit(at)}, ${sql.lit(SLICE)}) as part from ${sql.table('uploads')} where id = ${BigInt(row.id)}`.execute(session.db)
+    yield rows[0]?.part ?? ''
+  }
+}
+
+export async function deleteGemRow(session: Session, row: GemRow): Promise<void> {
+  await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
+}
+
+/** What cannot be read stays as it is, for a person to look at: `retry` reads it again. */
+export async function failGemRow(session: Session, row: GemRow, message: string): Promise<void> {
+  await session.db
+    .updateTable('uploads')
+    .set({ token: uuidv7(), state: 'failed', last_error: message })
+    .where('id', '=', BigInt(row.id))
+    .execute()
+}
