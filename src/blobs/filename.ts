@@ -1,7 +1,7 @@
 /** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc' and of 'dot.'. */
 export function extension(filename: string): string {
   const name = filename.slice(filename.lastIndexOf('/') + 1)
-  return /^.+(\.[^.\s/]+)$/.exec(name)?.[1] ?? ''
+  return /^.+(\.[^./]+)$/s.exec(name)?.[1] ?? ''
 }
 
 /** Rails 8's `sanitized`: what is safe to show and to save under. */
@@ -33,7 +33,7 @@ export function cut(name: string, bytes: number): string {
 }
 
 const special: Readonly<Record<string, string>> = {
-  ß: 'ss', æ: 'ae', Æ: 'AE', ø: 'o', Ø: 'O', đ: 'd', Đ: 'D', ð: 'd', Ð: 'D', þ: 'th', Þ: 'Th', ł: 'l', Ł: 'L', œ: 'oe', Œ: 'OE', ı: 'i', ħ: 'h', Ħ: 'H', ŋ: 'n', Ŋ: 'N', ŧ: 't', Ŧ: 'T', ĸ: 'k', ŉ: "'n",
+  ß: 'ss', æ: 'ae', Æ: 'AE', ø: 'o', Ø: 'O', đ: 'd', Đ: 'D', ð: 'd', Ð: 'D', þ: 'th', Þ: 'Th', ł: 'l', Ł: 'L', œ: 'oe', Œ: 'OE', ı: 'i', ħ: 'h', Ħ: 'H', ŋ: 'ng', Ŋ: 'NG', ĳ: 'ij', Ĳ: 'IJ', ŀ: 'l', Ŀ: 'L', '×': 'x', ŧ: 't', Ŧ: 'T', ĸ: 'k', ŉ: "'n",
 }
 
 /** ActiveSupport's `parameterize`, on which the gem's name rule rests. Non-Latin letters vanish. */

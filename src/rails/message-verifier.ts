@@ -70,12 +70,17 @@ function open(json: string, purpose: string, now: Date): Verified | null {
     const exact = json.replace(/^(\{"_rails":\{"data":)(-?\d{16,19})(?=[,}])/, '$1"$2"')
     const { _rails: rails } = JSON.parse(exact) as { _rails: { data?: unknown; message?: string; exp?: string | null; pur?: string } }
     if ((rails.pur ?? '') !== purpose) return null
-    const value = rails.message === undefined ? rails.data : load(Buffer.from(rails.message, 'base64'))
+    const value = rails.message === undefined ? rails.data : loadMessage(Buffer.from(rails.message, 'base64'))
     if (rails.exp != null && now.getTime() >= new Date(rails.exp).getTime()) return { value, expired: true }
     return { value }
   } catch {
     return null
   }
+}
+
+/** Rails 7.1 and newer write JSON; the legacy envelope may hold either. */
+function loadMessage(data: Buffer): unknown {
+  return data[0] === 4 && data[1] === 8 ? load(data) : JSON.parse(data.toString())
 }
 
 /** The part of Marshal 4.8 that signed ids need: integers and strings. */
