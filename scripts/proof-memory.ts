@@ -8,12 +8,8 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import { postgres } from '../src/database/postgres.ts'
-import { sqlite } from '../src/database/sqlite.ts'
-import { createActiveStorage, hasOneAttached, type Database } from '../src/index.ts'
-import { disk } from '../src/services/disk.ts'
-import { parseSize, type Size } from '../src/units.ts'
-import { postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import type { Database } from '../src/index.ts'
+import type { Size } from '../src/units.ts'
 
 const MB = 1024 * 1024
 /** Megabytes that no process may ever have used. */
@@ -59,8 +55,13 @@ function peakMemory(): number {
   return process.resourceUsage().maxRSS / 1024
 }
 
+/** Loads nothing that an app on that database would not load: what is measured is the library's share too. */
 async function runStep(step: Step, url: string, folder: string, size: number): Promise<Measured> {
-  const database = url.startsWith('postgres') ? postgres(url) : sqlite(url)
+  const { createActiveStorage, hasOneAttached } = await import('../src/index.ts')
+  const { disk } = await import('../src/services/disk.ts')
+  const database = url.startsWith('postgres')
+    ? (await import('../src/database/postgres.ts')).postgres(url)
+    : (await import('../src/database/sqlite.ts')).sqlite(url)
   const storage = createActiveStorage({
     database: database as unknown as Database<never>,
     services: { local: disk({ root: join(folder, 'objects') }) },
@@ -97,14 +98,14 @@ async function inProcess(step: Step, url: string, folder: string, size: number, 
     // Temporary files too go where they are removed in all cases.
     env: { ...process.env, TMPDIR: folder },
     stdio: ['ignore', 'pipe', 'inherit'],
-    signal,
   })
-  const closed = once(child, 'close') as Promise<[code: number | null]>
-  // Waited for below; until then nobody is there to hear of it.
-  closed.catch(() => undefined)
+  const end = (): void => void child.kill('SIGKILL')
+  signal.addEventListener('abort', end, { once: true })
   let output = ''
-  for await (const text of child.stdout.setEncoding('utf8')) output += String(text)
-  const [code] = await closed
+  child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text))
+  const [code] = (await once(child, 'close')) as [code: number | null]
+  signal.removeEventListener('abort', end)
+  signal.throwIfAborted()
   if (code !== 0) throw new Error(`The step '${step}' ended with ${String(code)}.`)
   return JSON.parse(output) as Measured
 }
@@ -136,6 +137,8 @@ function print(lines: readonly (readonly string[])[]): void {
 }
 
 async function main(text: string): Promise<number> {
+  const { parseSize } = await import('../src/units.ts')
+  const { postgresDatabase, stopEmbedded } = await import('../test/support/databases.ts')
   const size = parseSize((/^\d+$/.test(text) ? Number(text) : text) as Size, 'The size')
   const interrupted = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`Ended by ${name}.`)))
@@ -147,6 +150,7 @@ async function main(text: string): Promise<number> {
     return 1
   }
   const expected = await md5(pseudoRandom(size))
+  signal.throwIfAborted()
   const lines = [['database', 'step', 'MB/s', 'peak MB', 'longest block ms', '']]
   let good = true
   try {
@@ -181,4 +185,8 @@ async function main(text: string): Promise<number> {
 const [first = '1 GB', url = '', folder = '', size = ''] = process.argv.slice(2)
 const step = first.replace(/^--step=/, '')
 if (first.startsWith('--step=') && isStep(step)) process.stdout.write(JSON.stringify(await runStep(step, url, folder, Number(size))))
-else process.exitCode = await main(first)
+else
+  process.exitCode = await main(first).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error)
+    return 1
+  })

@@ -79,9 +79,9 @@ describe('names', () => {
     assert.ok(of('filename').length > 30)
     for (const vector of of('filename')) {
       const name = String(vector.input['filename'])
-      const expected = vector.expect as { sanitized: string; extension_with_delimiter: string }
-      const newest = vector.rails.some((version) => version.startsWith('8'))
-      if (!newest) continue
+      const expected = vector.expect as { sanitized?: string; extension_with_delimiter: string }
+      // Rails raises on a NUL in a name, which never gets into a row here.
+      if (!vector.rails.some((version) => version.startsWith('8')) || expected.sanitized === undefined) continue
       assert.equal(sanitize(name), expected.sanitized, named(vector))
       assert.equal(extension(name), expected.extension_with_delimiter, named(vector))
     }

@@ -1,8 +1,9 @@
 import { sql } from 'kysely'
 import { findBlob } from '../blobs/blob-rows.ts'
-import { railsId } from '../database/expressions.ts'
+import { asText, railsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { deleteObjectLater } from '../jobs/job-rows.ts'
+import { isUuid } from '../uuid.ts'
 
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
@@ -14,9 +15,13 @@ export async function purgeBlob(session: Session, blobId: string): Promise<boole
   if (blob === null) return false
   const used = await session.db.selectFrom('attachments').select('id').where('blob_id', '=', railsId(blobId)).executeTakeFirst()
   if (used !== undefined) return false
-  const variants = await sql<{ id: unknown }>`
-    select id from ${sql.table('variant_records')} where blob_id = ${railsId(blobId)}`.execute(session.db)
-  for (const { id } of variants.rows) await purgeVariant(session, String(id))
+  const variants = await session.db
+    .selectFrom('variant_records')
+    .select(asText(session.dialect, 'id').as('variant_id'))
+    .where('blob_id', '=', railsId(blobId))
+    .execute()
+  for (const variant of variants) await purgeVariant(session, variant.variant_id)
+  await purgeImages(session, 'ActiveStorage::Blob', blobId)
   await session.db.deleteFrom('blobs').where('id', '=', railsId(blobId)).execute()
   await deleteObjectLater(session, blob.serviceName, blob.key)
   return true
@@ -24,15 +29,27 @@ export async function purgeBlob(session: Session, blobId: string): Promise<boole
 
 /** A variant is a record of Rails' own whose image is an attachment. */
 async function purgeVariant(session: Session, variantId: string): Promise<void> {
+  await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
+  await session.db.deleteFrom('variant_records').where('id', '=', railsId(variantId)).execute()
+}
+
+/**
+ * What Rails attached to a record of its own: a variant's image, a blob's preview. The ids of those may be of another
+ * type than the app's: text holds an integer in decimal, a column of uuids or integers cannot hold the other at all.
+ */
+async function purgeImages(session: Session, type: string, id: string): Promise<void> {
+  const { dialect, recordId } = session
+  if (recordId === 'bigint' && isUuid(id)) return
+  const asUuids = dialect === 'postgres' && recordId === 'uuid' && !isUuid(id)
   const images = await session.db
     .selectFrom('attachments')
-    .select(['id', 'blob_id'])
-    .where('record_type', '=', 'ActiveStorage::VariantRecord')
-    .where('record_id', '=', railsId(variantId))
+    .select([asText(dialect, 'id').as('attachment_id'), asText(dialect, 'blob_id').as('blob')])
+    .where('record_type', '=', type)
+    // PostgreSQL refuses to compare a uuid with an integer's text: as text it is merely different.
+    .where(asUuids ? sql<string>`record_id::text` : 'record_id', '=', recordId === 'bigint' ? BigInt(id) : id)
     .execute()
   for (const image of images) {
-    await session.db.deleteFrom('attachments').where('id', '=', image.id).execute()
-    await purgeBlob(session, String(image.blob_id))
+    await session.db.deleteFrom('attachments').where('id', '=', railsId(image.attachment_id)).execute()
+    await purgeBlob(session, image.blob)
   }
-  await session.db.deleteFrom('variant_records').where('id', '=', railsId(variantId)).execute()
 }

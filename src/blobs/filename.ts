@@ -1,7 +1,8 @@
-/** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc' and of 'dot.'. */
+/** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc', '.' of 'dot.'. */
 export function extension(filename: string): string {
   const name = filename.slice(filename.lastIndexOf('/') + 1)
-  return /^.+(\.[^./]+)$/s.exec(name)?.[1] ?? ''
+  // Leading dots belong to the name.
+  return /^\.*[^.].*?(\.[^./]*)$/s.exec(name)?.[1] ?? ''
 }
 
 /** Rails 8's `sanitized`: what is safe to show and to save under. */

@@ -21,7 +21,10 @@ export interface Reserved {
  */
 export interface Database<in out Tx, Finds extends boolean = false> {
   readonly finds: Finds
-  /** Connects if need be and tells which of the dialects this is. Called before any other member; cheap when repeated. */
+  /**
+   * Tells which of the dialects this is. Called before any other member, also from inside a transaction on the pool's only
+   * connection: it must not wait for another.
+   */
   open(): Promise<Dialect>
   /** Autocommit, each statement on any connection. On SQLite it waits while a transaction is open on the handle. */
   readonly executor: Executor

@@ -7,6 +7,8 @@ import { sqliteSchema } from './migrations/sqlite.ts'
 import type { TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
 
+const ATTEMPTS = 10
+
 /** One thing that a database must have, and how to tell that it has it. */
 export interface Step {
   /** Table, `table.column` or index, as `existing` names them. */
@@ -20,8 +22,8 @@ export interface DialectSchema {
   existing(executor: Executor): Promise<ReadonlySet<string>>
   /** Serialises migrations; runs first in the transaction. */
   readonly lock: readonly string[]
-  /** The type of attachments.record_id; null when the table is not there, or the dialect does not mind. */
-  recordIdType(executor: Executor): Promise<string | null>
+  /** Types of the columns that hold records' ids, as `table.column`; those that are not there are left out. */
+  idTypes(executor: Executor): Promise<ReadonlyMap<string, string>>
 }
 
 export interface MigrateOptions {
@@ -48,18 +50,21 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     const there = await schema.existing(executor)
     return schema.steps.filter((step) => !there.has(step.needs))
   }
-  for (let attempt = 1; (await missing(options.executor)).length > 0; attempt += 1) {
+  for (let attempt = 1; ; attempt += 1) {
+    const [first] = await missing(options.executor)
+    if (first === undefined) break
+    if (attempt > ATTEMPTS) throw new ConfigurationError(`${first.needs} was made and is not seen: look at the search path, or at how the database folds the case of names.`)
     try {
       await options.transaction(async (executor) => {
         for (const statement of schema.lock) await executor.run(statement, [])
         for (const step of await missing(executor)) await apply(executor, step)
       })
     } catch (error) {
-      if (attempt >= 10 || !options.isTransient(error)) throw error
+      if (attempt === ATTEMPTS || !options.isTransient(error)) throw error
       await new Promise((resolve) => setTimeout(resolve, 100 * attempt * (0.5 + Math.random())))
     }
   }
-  await checkRecordId(schema, options)
+  await checkIds(schema, options, options.executor)
 }
 
 /** MySQL commits each step by itself, so that two processes may meet in one: it is there then. */
@@ -72,12 +77,25 @@ async function apply(executor: Executor, step: Step): Promise<void> {
   }
 }
 
-async function checkRecordId(schema: DialectSchema, { tables, recordId, executor }: MigrateOptions): Promise<void> {
-  const type = await schema.recordIdType(executor)
-  if (type === null) return
-  const found: RecordIdType = /int/.test(type) ? 'bigint' : type === 'uuid' || type === 'char' ? 'uuid' : 'text'
-  if (found === recordId || (found === 'text' && recordId === 'uuid')) return
-  throw new ConfigurationError(
-    `${tables.attachments}.record_id is ${type}, but recordId is '${recordId}': pass recordId: '${found}' to createActiveStorage.`,
-  )
+/**
+ * Throws ConfigurationError where a live column cannot hold the ids that this storage binds: a database would cast them,
+ * and find another record. False: the tables are not there yet.
+ */
+export async function checkIds(schema: DialectSchema, { tables, recordId }: Pick<MigrateOptions, 'tables' | 'recordId'>, executor: Executor): Promise<boolean> {
+  const types = await schema.idTypes(executor)
+  for (const column of [`${tables.attachments}.record_id`, `${tables.uploads}.uploadable_id`]) {
+    const type = types.get(column)
+    if (type === undefined || fitting(type).includes(recordId)) continue
+    const names = fitting(type).map((name) => `'${name}'`).join(' or ')
+    throw new ConfigurationError(
+      `${column} is ${type}, but recordId is '${recordId}': ${names === '' ? 'change the column.' : `pass recordId: ${names} to createActiveStorage.`}`,
+    )
+  }
+  return types.has(`${tables.attachments}.record_id`)
+}
+
+function fitting(type: string): readonly RecordIdType[] {
+  if (/int/i.test(type)) return ['bigint']
+  if (/^uuid$/i.test(type)) return ['uuid']
+  return /char|text/i.test(type) ? ['text', 'uuid'] : []
 }

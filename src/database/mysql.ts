@@ -52,11 +52,8 @@ export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
     finds: false,
     parallel: 3,
     executor: { run: (sql, parameters) => withConnection((connection) => execute(connection, sql, parameters)) },
-    open: (): Promise<Dialect> =>
-      withConnection(async (connection) => {
-        const { rows } = await execute(connection, 'select version() as version', [])
-        return /mariadb/i.test(String(rows[0]?.['version'])) ? 'mariadb' : 'mysql'
-      }),
+    // No statement differs between the two. Asking would wait for ever where all connections are in transactions that wait for us.
+    open: (): Promise<Dialect> => Promise.resolve('mysql'),
     transaction: <T>(run: (open: OpenTransaction<MysqlConnection>) => Promise<T>) =>
       withConnection(async (connection) => {
         await connection.query('set transaction isolation level read committed')
@@ -101,11 +98,14 @@ async function execute(connection: MysqlConnection, sql: string, parameters: rea
   const send = connection.execute.bind(connection) as unknown as Execute
   const isMysql2 = 'connection' in connection && typeof (connection as { connection?: unknown }).connection === 'object'
   const answer = isMysql2
-    ? ((await send({ sql, values: parameters.map(forMysql2), supportBigNumbers: true, bigNumberStrings: true })) as unknown[])[0]
-    : await send(sql, parameters)
+    ? ((await send({ sql, ...plain, values: parameters.map(forMysql2), supportBigNumbers: true, bigNumberStrings: true })) as unknown[])[0]
+    : await send({ sql, ...plain }, parameters)
   if (Array.isArray(answer)) return { rows: answer.map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
   return { rows: [], affected: Number((answer as { affectedRows?: number | bigint }).affectedRows ?? 0) }
 }
+
+/** Whatever the app set for its pool: rows are objects, and placeholders are question marks. */
+const plain = { rowsAsArray: false, nestTables: false, namedPlaceholders: false, typeCast: (_field: unknown, next: () => unknown): unknown => next() }
 
 /** mysql2 sends numbers as doubles and has no bigints; text is read as either. */
 function forMysql2(parameter: Parameter): Parameter {

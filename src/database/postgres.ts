@@ -69,10 +69,8 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
     finds: false,
     parallel: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
     executor: { run: (sql, parameters) => over(opened()).run(sql, parameters) },
-    async open() {
-      await opened().query('select 1')
-      return 'postgres'
-    },
+    // Connects with the first statement: the pool's last connection may be in the transaction that this call is made in.
+    open: () => Promise.resolve('postgres'),
     transaction: <T>(run: (open: OpenTransaction<PgClient>) => Promise<T>) =>
       withClient(async (client) => {
         await client.query('begin isolation level read committed')

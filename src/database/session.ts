@@ -18,6 +18,7 @@ import {
 import type { Dialect } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
 import type { Schema, TableNames } from './schema.ts'
+import type { RecordIdType } from './store.ts'
 
 /** Kysely over one executor: every statement of the library is written against this. */
 export interface Session {
@@ -25,6 +26,7 @@ export interface Session {
   readonly db: Kysely<Schema>
   readonly executor: Executor
   readonly tables: TableNames
+  readonly recordId: RecordIdType
 }
 
 /** One base class for each compiler, so that `from('files')` names the table the app configured. */
@@ -74,7 +76,7 @@ function connection(executor: Executor): DatabaseConnection {
 }
 
 /** Makes sessions of one database: over its pool, or over any open transaction. */
-export function sessions(dialect: Dialect, tables: TableNames): (executor: Executor) => Session {
+export function sessions(dialect: Dialect, tables: TableNames, recordId: RecordIdType): (executor: Executor) => Session {
   const family = dialect === 'mariadb' ? 'mysql' : dialect
   const Compiler = compilers(tables)[family]
   const unsupported = (): Promise<never> =>
@@ -107,6 +109,6 @@ export function sessions(dialect: Dialect, tables: TableNames): (executor: Execu
               : new SqliteIntrospector(kysely),
       },
     })
-    return { dialect, db, executor, tables }
+    return { dialect, db, executor, tables, recordId }
   }
 }

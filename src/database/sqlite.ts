@@ -24,11 +24,10 @@ export interface SqliteHandle {
 
 const WAIT = 10_000
 
-/** What is shared by all storages on one handle: whose turn it is, and whether the open transaction is ours. */
+/** What is shared by all storages on one handle: whose turn it is, and what runs inside of an open transaction of ours. */
 interface Turns {
   tail: Promise<void>
-  ours: boolean
-  readonly inside: AsyncLocalStorage<true>
+  readonly inside: AsyncLocalStorage<{ open: boolean }>
 }
 const turnsOf = new WeakMap<object, Turns>()
 
@@ -57,7 +56,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
   }
   const turns = (): Turns => {
     const key = opened()
-    const found = turnsOf.get(key) ?? { tail: Promise.resolve(), ours: false, inside: new AsyncLocalStorage<true>() }
+    const found = turnsOf.get(key) ?? { tail: Promise.resolve(), inside: new AsyncLocalStorage<{ open: boolean }>() }
     turnsOf.set(key, found)
     return found
   }
@@ -105,7 +104,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 
   const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
     const mine = turns()
-    if (mine.inside.getStore() === true)
+    if (mine.inside.getStore()?.open === true)
       throw new ConfigurationError(
         'This call would wait for the transaction that it is made in. Pass { transaction: tx } to storage.record() inside storage.transaction().',
       )
@@ -147,9 +146,13 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     },
     transaction: <T>(run: (open: OpenTransaction<DatabaseSync>) => Promise<T>) =>
       inTurn(async () => {
+        // From a turn of the event loop of its own: nothing of the app's is in its queue of microtasks, so that statements
+        // that the app sends on its handle come before or after a transaction of ours that waits for nothing but SQLite.
+        await new Promise(setImmediate)
         await whenFree(() => opened().exec('begin immediate'))
+        const mine = { open: true }
         try {
-          const result = await turns().inside.run(true, () => run({ tx: opened() as DatabaseSync, executor: inside }))
+          const result = await turns().inside.run(mine, () => run({ tx: opened() as DatabaseSync, executor: inside }))
           opened().exec('commit')
           // node:sqlite never waits: without this, a busy worker would leave no turn to anybody else in the process.
           await new Promise(setImmediate)
@@ -157,6 +160,9 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
         } catch (error) {
           if (isOpen()) opened().exec('rollback')
           throw error
+        } finally {
+          // What was started in there may go on when it is over: it is outside then.
+          mine.open = false
         }
       }),
     join(tx) {

@@ -1,5 +1,7 @@
+import { ConfigurationError } from '../errors.ts'
 import type { Database, Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
+import { checkIds, schemaOf } from './migrate.ts'
 import { sessions, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
 import { retried, transact } from './transact.ts'
@@ -29,7 +31,22 @@ export async function openStore<Tx>(
 ): Promise<Store<Tx>> {
   const plain = database as Database<Tx>
   const dialect = await plain.open()
-  const over: (executor: Executor) => Session = sessions(dialect, tables)
+  if (dialect !== 'postgres' && tables.files.includes('.')) throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
+  const session: (executor: Executor) => Session = sessions(dialect, tables, recordId)
+  const schema = schemaOf(dialect, tables, recordId)
+  let looked = false
+  // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.
+  const checked = (executor: Executor): Executor => ({
+    async run(text, parameters) {
+      looked ||= await checkIds(schema, { tables, recordId }, executor)
+      return executor.run(text, parameters).catch((error: unknown) => {
+        throw isMissing(error)
+          ? new ConfigurationError('A table or a column of the library is not in the database. Run storage.migrate() at deployment, before anything else.', { cause: error })
+          : error
+      })
+    },
+  })
+  const over = (executor: Executor): Session => session(checked(executor))
   // A statement that is a transaction by itself is run again like any other of ours.
   const autocommit: Executor = { run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)) }
   return {
@@ -42,4 +59,10 @@ export async function openStore<Tx>(
     join: (tx) => over(plain.join(tx)),
     transact: (run) => transact(plain, ({ executor, tx }) => run(over(executor), tx)),
   }
+}
+
+/** A table or column that is not there, as PostgreSQL, MySQL and SQLite say it. */
+function isMissing(error: unknown): boolean {
+  const { code, errno, message } = error as { code?: unknown; errno?: unknown; message?: unknown }
+  return code === '42P01' || code === '42703' || errno === 1146 || errno === 1054 || /no such (table|column): |has no column named /.test(String(message))
 }

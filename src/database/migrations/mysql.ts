@@ -56,9 +56,9 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       if (found.has(locks) && Number((await executor.run(`select count(*) as n from ${q(locks)}`, [])).rows[0]?.['n']) >= 1024) found.add(`${locks}:slots`)
       return found
     },
-    async recordIdType(executor) {
-      const { rows } = await executor.run(`select data_type as name from information_schema.columns where table_schema = database() and table_name = '${attachments}' and column_name = 'record_id'`, [])
-      return rows[0] === undefined ? null : String(rows[0]['name'])
+    async idTypes(executor) {
+      const { rows } = await executor.run(`select concat(table_name, '.', column_name) as name, data_type as type from information_schema.columns where table_schema = database() and table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')`, [])
+      return new Map(rows.map((row) => [String(row['name']), String(row['type'])]))
     },
   }
 }

@@ -45,6 +45,10 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
       const columns = await executor.run(`select name from pragma_table_info('${uploads}')`, [])
       return new Set([...relations.rows.map((row) => String(row['name'])), ...columns.rows.map((row) => `${uploads}.${String(row['name'])}`)])
     },
-    recordIdType: () => Promise.resolve(null),
+    async idTypes(executor) {
+      const of = (table: string): string => `select '${table}.' || name as name, type from pragma_table_info('${table}') where name in ('record_id', 'uploadable_id')`
+      const { rows } = await executor.run([attachments, uploads].map(of).join(' union all '), [])
+      return new Map(rows.map((row) => [String(row['name']), String(row['type'])]))
+    },
   }
 }
