@@ -100,9 +100,7 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
             `copy (select data from ${name} where file_id = '${fileId}' and position >= ${Math.trunc(from)} and position < ${Math.trunc(to)} order by position) to stdout (format binary)`,
           ),
         )
-        const parts: Buffer[] = []
-        for await (const part of stream) parts.push(part as Buffer)
-        return parseCopy(Buffer.concat(parts))
+        return readCopy(stream as AsyncIterable<Buffer>)
       }),
     ...(options?.notify === false
       ? {}
@@ -145,14 +143,45 @@ function isConnectionError(error: Error): boolean {
   return /terminat|ECONN|EPIPE|not queryable|timeout/i.test(error.message)
 }
 
-/** The binary COPY format: a header of 19 bytes and its extension, then tuples of one field, then -1. */
-function parseCopy(data: Buffer): Buffer[] {
+const COPY_HEADER = 19
+
+/**
+ * The binary COPY format: a header of 19 bytes and its extension, then tuples of one field, then -1. Each field is copied
+ * out as it arrives, so that its bytes are not held twice.
+ */
+async function readCopy(stream: AsyncIterable<Buffer>): Promise<Buffer[]> {
   const chunks: Buffer[] = []
-  let at = 19 + data.readInt32BE(15)
-  while (data.readInt16BE(at) === 1) {
-    const length = data.readInt32BE(at + 2)
-    chunks.push(data.subarray(at + 6, at + 6 + length))
-    at += 6 + length
+  let rest: Buffer = Buffer.alloc(0)
+  let skip = -1
+  let field: Buffer | null = null
+  let filled = 0
+  for await (const part of stream) {
+    let data = rest.length === 0 ? part : Buffer.concat([rest, part])
+    rest = Buffer.alloc(0)
+    while (data.length > 0) {
+      if (field !== null) {
+        const copied: number = data.copy(field, filled)
+        filled += copied
+        data = data.subarray(copied)
+        if (filled < field.length) continue
+        chunks.push(field)
+        field = null
+      } else if (skip < 0 && data.length >= COPY_HEADER) skip = COPY_HEADER + data.readInt32BE(COPY_HEADER - 4)
+      else if (skip > 0) {
+        const skipped = Math.min(skip, data.length)
+        skip -= skipped
+        data = data.subarray(skipped)
+      } else if (skip === 0 && data.length >= 2 && data.readInt16BE() === -1) break
+      else if (skip === 0 && data.length >= 6) {
+        field = Buffer.allocUnsafe(data.readInt32BE(2))
+        filled = 0
+        data = data.subarray(6)
+        if (field.length === 0) throw new Error('An empty chunk was read.')
+      } else {
+        rest = data
+        break
+      }
+    }
   }
   return chunks
 }

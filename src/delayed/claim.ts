@@ -4,6 +4,7 @@ import type { Session } from '../database/session.ts'
 import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
+import { hookLease } from './rounds.ts'
 import { fetchUploads, selectUploads, type UploadRow } from './upload-rows.ts'
 
 const SNOOZE = 30_000
@@ -140,21 +141,17 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
     if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
     const rows = await fetchUploads(query)
     const mine = rows.filter(({ lane }) => delayed.definition(lane.type, lane.name) !== undefined)
-    if (mine.length === 0) return []
-    const leaseToken = uuidv7()
-    await session.db
-      .updateTable('uploads')
-      .set({
-        attempts: sql`case when state = 'attached' then attempts + 1 else attempts end`,
-        lease_token: leaseToken,
-        lease_until: later(session.dialect, LEASE),
-      })
-      .where(
-        'id',
-        'in',
-        mine.map((row) => BigInt(row.rowId)),
-      )
-      .execute()
-    return fetchUploads(selectUploads(session).where('u.lease_token', '=', leaseToken))
+    for (const row of mine)
+      await session.db
+        .updateTable('uploads')
+        .set({
+          attempts: row.state === 'attached' ? row.attempts + 1 : row.attempts,
+          lease_token: hookLease(row),
+          lease_until: later(session.dialect, LEASE),
+        })
+        .where('id', '=', BigInt(row.rowId))
+        .execute()
+    const ids = mine.map((row) => BigInt(row.rowId))
+    return ids.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.id', 'in', ids))
   })
 }

@@ -2,9 +2,9 @@ import { attachmentsOf } from '../attachments/attachment-rows.ts'
 import { later } from '../database/expressions.ts'
 import { filesOf, type FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
+import { roundOf, ROUNDS } from './rounds.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-const ROUNDS = 3
 const ROUND_DELAY = 5_000
 
 /**
@@ -14,21 +14,22 @@ const ROUND_DELAY = 5_000
 export async function tellHooks(delayed: Delayed, definition: DelayedDefinition, upload: UploadRow, record: unknown): Promise<void> {
   const { session } = delayed.store
   const files = await filesOf(session, [upload.token])
-  // `attempts` restarts at 0 when the last file is attached, and counts the claims of later rounds.
-  const round = upload.state === 'attached' ? upload.attempts + 1 : ROUNDS
+  const round = roundOf(upload)
   const last = round >= ROUNDS
+  const over = round > ROUNDS
+  if (over) delayed.report('error', 'Hooks ended their process in each round; what they were to be told of counts as told.', { upload: upload.token })
   let threw = false
   for (const file of files)
     if (file.state === 'attached') {
-      const told = await tellFile(delayed, definition, upload, file, record, round)
+      const told = over || (await tellFile(delayed, definition, upload, file, record, round))
       if (told || last) await markTold(delayed, file)
       else threw = true
     }
   if (files.some((file) => file.state === 'staged' || file.state === 'failed')) {
-    if (!threw) await endLease(delayed, upload)
+    await endLease(delayed, upload, threw ? ROUND_DELAY * 2 ** round : 0)
     return
   }
-  if (!threw) threw = !(await tellAll(delayed, definition, upload, record, round))
+  if (!threw && !over) threw = !(await tellAll(delayed, definition, upload, record, round))
   if (threw && !last) await endLease(delayed, upload, ROUND_DELAY * 2 ** round)
   else
     await session.db
@@ -88,7 +89,8 @@ export async function markTold(delayed: Delayed, file: FileRow): Promise<void> {
 async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0): Promise<void> {
   await delayed.store.session.db
     .updateTable('uploads')
-    .set({ lease_token: null, lease_until: 0, run_at: later(delayed.store.dialect, delay) })
+    // The token stays: rounds are counted in it.
+    .set({ lease_until: 0, run_at: later(delayed.store.dialect, delay) })
     .where('token', '=', upload.token)
     .where('lease_token', '=', upload.leaseToken)
     .execute()

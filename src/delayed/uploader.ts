@@ -247,8 +247,9 @@ async function giveBack(delayed: Delayed, upload: UploadRow): Promise<void> {
   await delayed.store.session.db
     .updateTable('uploads')
     .set({
-      state: sql`case when state = 'running' then 'pending' else state end`,
+      // Before the state: MariaDB assigns from left to right, and later ones see what earlier ones wrote.
       attempts: sql`case when state = 'running' and attempts > 0 then attempts - 1 else attempts end`,
+      state: sql`case when state = 'running' then 'pending' else state end`,
       lease_token: null,
       lease_until: 0,
       run_at: 0,

@@ -101,23 +101,27 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
   return { stop, done, [Symbol.asyncDispose]: () => stop() }
 }
 
-/** Does what is due, then returns; `until` ends it early. Returns when every source is empty. */
+/** Does what is due, then returns; `until` ends it early. Throws the first error that no task wrote down, after the rest. */
 export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
   await options.sweep()
   const running = new Set<Promise<void>>()
-  for (;;) {
+  const errors: unknown[] = []
+  const failed = (error: unknown): void => void errors.push(error)
+  while (errors.length === 0) {
     let claimed = 0
     for (const source of options.sources) {
       const room = options.concurrency - running.size
       if (room < 1 || until.aborted) break
-      for (const task of await source.claim(room)) {
+      for (const task of await source.claim(room).catch((error: unknown) => (failed(error), []))) {
         claimed += 1
-        const promise: Promise<void> = task.run(until).finally(() => running.delete(promise))
+        const promise: Promise<void> = task.run(until).catch(failed).finally(() => running.delete(promise))
         running.add(promise)
       }
     }
     if (running.size > 0) await Promise.race(running)
     else if (claimed === 0) break
   }
+  await Promise.all(running)
+  if (errors.length > 0) throw errors[0]
   await options.sweep()
 }

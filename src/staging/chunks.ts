@@ -8,8 +8,8 @@ import type { FileRow } from './file-rows.ts'
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
 export const CHUNK_SIZE: number = 512 * 1024
 
-/** Chunks read at once: 8 MiB, so that no connection or snapshot is held while a service is slow. */
-const SLICE = 16
+/** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
+const SLICE = 8
 
 async function readSlice(store: Store, fileId: string, from: number): Promise<Buffer[]> {
   const { database, session, tables } = store

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream'
 import { md5 } from '../blobs/checksum.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
@@ -90,7 +91,9 @@ async function writeChunks(
   const inFlight = new Set<Promise<void>>()
   let failure: unknown
   let renewedAt = performance.now()
-  let buffer = Buffer.allocUnsafe(CHUNK_SIZE)
+  // Buffers go round: what an insert has written is filled again.
+  const free: Buffer[] = []
+  let buffer: Buffer = Buffer.allocUnsafe(CHUNK_SIZE)
   let filled = 0
   let chunks = 0
   let byteSize = 0
@@ -99,14 +102,16 @@ async function writeChunks(
 
   const flush = async (): Promise<void> => {
     const data = buffer.subarray(0, filled)
-    if (chunks === 0) head = data
+    if (chunks === 0) head = options.namedAtEnd === true ? Buffer.from(data) : data
     if (contentType === undefined && options.namedAtEnd !== true) {
       contentType = await identifyContentType(data, filename, file.declaredType)
       checkType(contentType, options.limits, details)
     }
     if (filled === 0) return
     hash.update(data)
+    const full = buffer
     const insert: Promise<void> = insertChunk(session, id, chunks, data)
+      .then(() => void free.push(full))
       .catch((error: unknown) => {
         onSqlError()
         failure ??= error
@@ -114,9 +119,9 @@ async function writeChunks(
       .finally(() => inFlight.delete(insert))
     inFlight.add(insert)
     chunks += 1
-    buffer = Buffer.allocUnsafe(CHUNK_SIZE)
-    filled = 0
     if (inFlight.size >= options.parallel) await Promise.race(inFlight)
+    buffer = free.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
+    filled = 0
     if (failure !== undefined) throw failure
     if (performance.now() - renewedAt > STAGING_EXPIRES / 3) {
       renewedAt = performance.now()
@@ -125,8 +130,7 @@ async function writeChunks(
   }
 
   try {
-    for await (const piece of opened(file, details)) {
-      options.signal?.throwIfAborted()
+    for await (const piece of untilAborted(opened(file, details, options.signal), options.signal)) {
       byteSize += piece.length
       checkSize(byteSize, options.limits, details)
       for (let offset = 0; offset < piece.length; ) {
@@ -148,9 +152,12 @@ async function writeChunks(
 }
 
 /** A source that breaks off is the input's fault, and is told with the file's name. */
-async function* opened(file: IncomingFile, details: ErrorDetails): AsyncGenerator<Uint8Array> {
+async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const source = file.open()
+  const destroy = (): void => void (source instanceof Readable && source.destroy())
+  signal?.addEventListener('abort', destroy, { once: true })
   try {
-    for await (const piece of file.open()) {
+    for await (const piece of source) {
       if (!(piece instanceof Uint8Array))
         throw new InvalidInputError(
           `${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`,
@@ -164,5 +171,28 @@ async function* opened(file: IncomingFile, details: ErrorDetails): AsyncGenerato
       `${details.filename} could not be read to its end: ${error instanceof Error ? error.message : String(error)}. Nothing was kept of it.`,
       { details, cause: error },
     )
+  } finally {
+    signal?.removeEventListener('abort', destroy)
+  }
+}
+
+/** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
+async function* untilAborted(source: AsyncGenerator<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) return yield* source
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => undefined)
+  const abort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    signal.throwIfAborted()
+    for (;;) {
+      const next = await Promise.race([source.next(), aborted.promise])
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // Not awaited: it would wait for the piece that does not come.
+    source.return(undefined).catch(() => undefined)
   }
 }

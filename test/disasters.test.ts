@@ -1,0 +1,477 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { Readable } from 'node:stream'
+import { after, describe, test, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { createActiveStorage, hasManyAttached, hasOneAttached, type Database, type Duration, type Logger, type Service } from '../src/index.ts'
+import { sqlite } from '../src/database/sqlite.ts'
+import { disk } from '../src/services/disk.ts'
+import { memory } from '../src/services/memory.ts'
+import { stopEmbedded } from './support/databases.ts'
+import { networkServers, openUrl, sqliteServer, type Server, type ServerKind } from './support/servers.ts'
+import { noSpace, tinyDisk } from './support/tiny-disk.ts'
+
+after(() => stopEmbedded())
+
+const MB = 1024 * 1024
+const script = join(import.meta.dirname, 'support', 'disaster-worker.ts')
+const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]
+const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename).sort()
+
+interface Heard {
+  readonly level: string
+  readonly message: string
+}
+
+/** What tests need besides a default storage. */
+interface Given {
+  readonly service?: Service
+  readonly onLog?: (heard: Heard) => void
+  readonly errorUpload?: (error: Error & { details?: { filename?: string } }) => void
+  readonly afterUploadAll?: () => void
+  /** Before the next attempt. Default 1 ms. */
+  readonly delay?: Duration
+}
+
+function storageOn(database: Database<never>, { service = memory(), onLog, errorUpload, afterUploadAll, delay: minDelay = '1ms' }: Given = {}) {
+  const hear = (level: string) => (message: string) => onLog?.({ level, message })
+  const logger: Logger = { debug: hear('debug'), info: hear('info'), warn: hear('warn'), error: hear('error') }
+  const hooks = { ...(errorUpload === undefined ? {} : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }), ...(afterUploadAll === undefined ? {} : { afterUploadAll }) }
+  return createActiveStorage({
+    database,
+    services: { test: service },
+    secretKeyBase: 'a secret of the tests',
+    retries: { attempts: 50, minDelay, maxDelay: minDelay },
+    logger,
+    images: { name: 'none', transform: () => Promise.reject(new Error('The other process transforms.')) },
+    models: { User: { photo: hasOneAttached(hooks), docs: hasManyAttached(hooks), avatar: hasOneAttached({ variantInfo: { resizeToLimit: [10, 10] } }) } },
+  })
+}
+
+interface App {
+  readonly server: Server
+  readonly folder: string
+  readonly storage: ReturnType<typeof storageOn>
+  run(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]>
+  count(table: string): Promise<number>
+}
+
+async function openApp(t: TestContext, kind: ServerKind, given?: Given | ((server: Server) => Given)): Promise<App | null> {
+  const server = await kind.create()
+  if (server === null) {
+    t.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
+    return null
+  }
+  const folder = await mkdtemp(join(tmpdir(), 'asd-disaster-'))
+  const database = openUrl(server.url)
+  const storage = storageOn(database, typeof given === 'function' ? given(server) : given)
+  t.after(async () => {
+    await storage.close()
+    await server.close()
+    await rm(folder, { recursive: true, force: true })
+  })
+  await storage.migrate()
+  const run = async (sql: string) => (await database.executor.run(sql, [])).rows
+  return {
+    server,
+    folder,
+    storage,
+    run,
+    count: async (table) => Number((await run(`select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`))[0]?.['n']),
+  }
+}
+
+/** As if the dead worker's minute, and every delay, were over. */
+const endLeases = ({ run }: Pick<App, 'run'>) => run('update activestorage_delayed_uploads set lease_until = 0, run_at = 0')
+
+/** As if the quarter of an hour that an unfinished file is kept were over. */
+const expire = ({ run }: Pick<App, 'run'>) => run('update activestorage_delayed_files set expires_at = 0 where upload_token is null')
+
+/** Uploads until nothing is left, whoever has to be helped out of a lease. */
+async function finish(app: App): Promise<void> {
+  for (let round = 0; round < 30; round += 1) {
+    const { remaining } = await app.storage.drain()
+    if (remaining === 0) return
+    await endLeases(app)
+  }
+  assert.fail('Uploads are left.')
+}
+
+async function* pieces(count: number, at: (index: number) => unknown = () => undefined): AsyncGenerator<Uint8Array> {
+  for (let index = 0; index < count; index += 1) {
+    yield Buffer.alloc(MB, `${index}`)
+    await at(index)
+  }
+}
+
+/** Every object that a disk service shows, and everything that it hides. */
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
+  return entries.filter((entry) => entry.isFile() && entry.name !== 'ballast').map((entry) => entry.name)
+}
+
+interface Ended {
+  readonly code: number | null
+  readonly signal: string | null
+  readonly lines: readonly string[]
+}
+
+/** Runs a worker of its own to its end. `onLine` hears what it says. */
+async function inProcess(mode: string, url: string, root: string, onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void): Promise<Ended> {
+  const child = spawn(process.execPath, [script, mode, url, root], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const lines: string[] = []
+  let errors = ''
+  child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
+  let rest = ''
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    const found = (rest + text).split('\n')
+    rest = found.pop() ?? ''
+    for (const line of found) {
+      lines.push(line)
+      onLine?.(line, (signal) => void child.kill(signal))
+    }
+  })
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null]
+  if (code !== null && code !== 0) lines.push(errors)
+  return { code, signal, lines }
+}
+
+describe('a full disk', () => {
+  test('the service has no room: nothing partial stays, the upload is retried and arrives', async (t) => {
+    const tiny = await tinyDisk(4)
+    const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
+    const files = disk({ root: folder })
+    let full = true
+    // Where no disk can be mounted, the write fails inside the disk service all the same.
+    const failing = async function* (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+      for await (const chunk of body) {
+        yield chunk
+        if (full) throw noSpace()
+      }
+    }
+    const service: Service = { ...files, upload: (key, body, options) => files.upload(key, tiny === null ? failing(body) : body, options) }
+    const errors: (Error & { details?: { filename?: string } })[] = []
+    const heard: Heard[] = []
+    const app = await openApp(t, sqliteServer, { service, delay: '1h', errorUpload: (error) => void errors.push(error), onLog: (each) => heard.push(each) })
+    t.after(() => tiny?.close() ?? rm(folder, { recursive: true, force: true }))
+    if (app === null) return
+    const { photo } = app.storage.record('User', 1)
+    await tiny?.fill(2.5 * MB)
+    await photo.attachLater({ io: pieces(2), filename: 'report.txt' })
+    assert.deepEqual(await app.storage.drain(), { uploaded: 0, retried: 1, failed: 0, remaining: 1 })
+    assert.deepEqual(await filesIn(folder), [])
+    assert.equal(await photo.attached(), false)
+    const [upload] = await photo.delayedUploads()
+    assert.equal(upload?.state, 'pending')
+    assert.ok(upload.runAt.getTime() > Date.now() + 1_800_000)
+    assert.match(upload.lastError ?? '', /disk is full/)
+    assert.match(upload.files[0]?.lastError ?? '', /disk is full/)
+    assert.equal(errors[0]?.details?.filename, 'report.txt')
+    assert.ok(heard.some(({ level, message }) => level === 'warn' && /report\.txt.*disk is full/i.test(message)))
+    full = false
+    await tiny?.free()
+    await endLeases(app)
+    await finish(app)
+    assert.equal((await (await photo.attachment())?.download())?.length, 2 * MB)
+    assert.equal((await filesIn(folder)).length, 1)
+  })
+
+  test('SQLite has no room while a file is staged: nothing half done, and it works again', async (t) => {
+    const tiny = await tinyDisk(12)
+    const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
+    const handle = new DatabaseSync(join(folder, 'app.db'))
+    handle.exec('pragma journal_mode = wal')
+    const database = sqlite(handle) as unknown as Database<never>
+    const storage = storageOn(database)
+    t.after(async () => {
+      await storage.close()
+      handle.close()
+      await (tiny?.close() ?? rm(folder, { recursive: true, force: true }))
+    })
+    await storage.migrate()
+    // SQLite says the same of its own limit as of a full disk.
+    if (tiny === null) handle.exec('pragma max_page_count = 600')
+    else await tiny.fill(8 * MB)
+    const { photo } = storage.record('User', 1)
+    await assert.rejects(photo.attachLater({ io: pieces(16), filename: 'large.txt' }), /full/)
+    assert.deepEqual(await photo.delayedUploads(), [])
+    assert.equal((await storage.delayedUploads.stats()).pending, 0)
+    if (tiny === null) handle.exec('pragma max_page_count = 100000')
+    else await tiny.free()
+    await photo.attachLater({ io: pieces(2), filename: 'small.txt' })
+    assert.deepEqual(await storage.drain({ throwOnError: true }), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
+    assert.equal((await (await photo.attachment())?.download())?.length, 2 * MB)
+    const run = async (sql: string) => (await database.executor.run(sql, [])).rows
+    await expire({ run })
+    await storage.sweep()
+    assert.deepEqual(await run('select count(*) as n from activestorage_delayed_chunks'), [{ n: 0 }])
+    assert.deepEqual(await run(`select count(*) as n from activestorage_delayed_files where state = 'staging'`), [{ n: 0 }])
+    assert.deepEqual(await run('pragma integrity_check'), [{ integrity_check: 'ok' }])
+  })
+})
+
+for (const kind of networkServers)
+  describe(`${kind.name} drops its connections`, { concurrency: 3 }, () => {
+    test('in the middle of staging: what was acknowledged is uploaded, the rest leaves nothing', async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      const { storage, server } = app
+      const { docs } = storage.record('User', 1)
+      const acknowledged: string[] = []
+      const submit = async (filename: string, at?: (index: number) => unknown): Promise<void> => {
+        await docs.attachLater({ io: pieces(8, at), filename }).then(
+          () => acknowledged.push(filename),
+          () => undefined,
+        )
+      }
+      // Waited for, the idle connections are gone; not waited for, those in the middle of an insert.
+      await submit('between.txt', (index) => (index === 3 ? server.cut() : undefined))
+      const cutting: Promise<number>[] = []
+      await submit('during.txt', (index) => void (index === 3 && cutting.push(server.cut())))
+      await Promise.all(cutting)
+      await submit('after.txt')
+      assert.ok(acknowledged.includes('after.txt'))
+      await finish(app)
+      assert.deepEqual(names(await docs.attachments()), acknowledged.toSorted())
+      for (const attachment of await docs.attachments()) assert.equal(attachment.byteSize, 8 * MB)
+      await expire(app)
+      await storage.sweep()
+      assert.equal(await app.count('chunks'), 0)
+    })
+
+    test("in the middle of the user's transaction: it is rolled back as a whole, the next one works", async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      const { storage, server } = app
+      const broken = storage.transaction(async (tx) => {
+        await storage.record('User', 1, { transaction: tx }).docs.attachLater({ io: pieces(4, (index) => (index === 1 ? server.cut() : undefined)), filename: 'a.txt' })
+      })
+      await assert.rejects(broken)
+      assert.equal(await app.count('chunks'), 0)
+      await storage.transaction(async (tx) => {
+        await storage.record('User', 1, { transaction: tx }).docs.attachLater({ io: pieces(1), filename: 'b.txt' })
+      })
+      await finish(app)
+      assert.deepEqual(names(await storage.record('User', 1).docs.attachments()), ['b.txt'])
+    })
+
+    test('in the middle of an upload: it arrives, once', async (t) => {
+      const files = memory()
+      let cuts = 0
+      const app = await openApp(t, kind, ({ cut }) => ({
+        service: {
+          ...files,
+          upload(key, body, options) {
+            const cutting = async function* (): AsyncGenerator<Uint8Array> {
+              const going: Promise<number>[] = []
+              for await (const chunk of body) {
+                yield chunk
+                if (cuts === 0 && (cuts += 1) === 1) await cut()
+                else if (cuts === 1 && (cuts += 1) === 2) going.push(cut())
+              }
+              await Promise.all(going)
+            }
+            return files.upload(key, cutting(), options)
+          },
+        },
+      }))
+      if (app === null) return
+      const { photo } = app.storage.record('User', 1)
+      await photo.attachLater({ io: pieces(20), filename: 'large.txt' })
+      await app.storage.drain().catch(() => undefined)
+      await endLeases(app)
+      await finish(app)
+      assert.equal(cuts, 2)
+      assert.equal((await photo.attachment())?.byteSize, 20 * MB)
+      assert.equal(files.objects.size, 1)
+    })
+
+    test('of a listening worker: it goes on by itself, and hears of what another process submits', async (t) => {
+      let uploaded = Promise.withResolvers<void>()
+      const app = await openApp(t, kind, { afterUploadAll: () => uploaded.resolve() })
+      if (app === null) return
+      const other = storageOn(openUrl(app.server.url))
+      t.after(() => other.close())
+      const worker = app.storage.work()
+      await app.storage.record('User', 1).docs.attachLater({ io: pieces(1), filename: '0.txt' })
+      await uploaded.promise
+      assert.ok((await app.server.cut()) > 0)
+      for (const filename of ['1.txt', '2.txt']) {
+        uploaded = Promise.withResolvers()
+        // The first of its calls may meet a connection that has ended; then nothing was acknowledged.
+        const submit = () => other.record('User', 1).docs.attachLater({ io: pieces(1), filename })
+        await submit().catch(submit)
+        await uploaded.promise
+      }
+      await worker.stop()
+      assert.deepEqual(names(await app.storage.record('User', 1).docs.attachments()), ['0.txt', '1.txt', '2.txt'])
+    })
+
+    test('again and again, under a working worker: every acknowledged file arrives once', async (t) => {
+      const files = memory()
+      const app = await openApp(t, kind, { service: files })
+      if (app === null) return
+      const { storage, server } = app
+      const worker = storage.work()
+      const acknowledged: string[] = []
+      let submitting = true
+      const storm = (async () => {
+        for (let round = 0; submitting && round < 100; round += 1) {
+          await server.cut()
+          await delay(Math.random() * 30)
+        }
+      })()
+      for (let index = 0; index < 40; index += 1)
+        await storage.record('User', index % 4).docs.attachLater({ io: pieces(1), filename: `${index}.txt` }).then(
+          (upload) => acknowledged.push(upload?.files[0]?.filename ?? ''),
+          () => undefined,
+        )
+      submitting = false
+      await storm
+      const submitLast = () => storage.record('User', 0).docs.attachLater({ io: pieces(1), filename: 'last.txt' })
+      await submitLast().catch(submitLast)
+      acknowledged.push('last.txt')
+      await worker.stop({ timeout: '100ms' })
+      await endLeases(app)
+      await finish(app)
+      const attached = await Promise.all([0, 1, 2, 3].map((id) => storage.record('User', id).docs.attachments()))
+      const arrived = names(attached.flat())
+      // One whose acknowledgement was lost on the way back may have been committed all the same.
+      assert.deepEqual(acknowledged.filter((name) => !arrived.includes(name)), [])
+      assert.equal(new Set(arrived).size, arrived.length)
+      assert.ok(files.objects.size >= arrived.length)
+    })
+  })
+
+for (const kind of everywhere)
+  describe(`${kind.name}: a source that ends badly`, () => {
+    test('breaks off half way: the error names the file, nothing is left', async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      const source = Readable.from(pieces(4, (index) => {
+        if (index === 2) throw new Error('connection reset')
+      }))
+      await assert.rejects(app.storage.record('User', 1).photo.attachLater({ io: source, filename: 'cut.txt' }), /cut\.txt.*connection reset/)
+      assert.equal(source.destroyed, true)
+      await app.storage.sweep()
+      assert.deepEqual([await app.count('chunks'), await app.count('files'), await app.count('uploads')], [0, 0, 0])
+    })
+
+    test('a client that goes away between two pieces: nothing is left', async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      const client = new AbortController()
+      const source = Readable.from(pieces(4, (index) => (index === 2 ? client.abort(new Error('the client went away')) : undefined)))
+      await assert.rejects(app.storage.stage({ io: source, filename: 'gone.txt' }, { signal: client.signal }), /went away/)
+      assert.equal(source.destroyed, true)
+      await app.storage.sweep()
+      assert.deepEqual([await app.count('chunks'), await app.count('files')], [0, 0])
+    })
+  })
+
+// Each starts several processes, one after the other; together they use all processors.
+describe('workers in processes of their own', { concurrency: 3 }, () => {
+  for (const kind of everywhere) {
+    test(`${kind.name}: a worker that is told to stop gives its upload back, uncounted; another one finishes it`, async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      const root = join(app.folder, 'objects')
+      const { photo } = app.storage.record('User', 1)
+      await photo.attachLater({ io: pieces(8), filename: 'slow.txt' })
+      let told = false
+      const ended = await inProcess('slow', app.server.url, root, (line, kill) => {
+        if (line === 'sending' && !told) {
+          told = true
+          kill('SIGTERM')
+        }
+      })
+      assert.deepEqual({ code: ended.code, signal: ended.signal, last: ended.lines.at(-1) }, { code: 0, signal: null, last: 'stopped' })
+      const [upload] = await photo.delayedUploads()
+      assert.deepEqual({ state: upload?.state, attempts: upload?.attempts, lastError: upload?.lastError }, { state: 'pending', attempts: 0, lastError: null })
+      assert.deepEqual(await filesIn(root), [])
+      assert.equal(await app.count('workers'), 0)
+      const other = await inProcess('plain', app.server.url, root)
+      assert.equal(other.code, 0)
+      assert.equal(await app.count('active_storage_attachments'), 1)
+      assert.equal((await photo.attachment())?.byteSize, 8 * MB)
+      assert.equal((await filesIn(root)).length, 1)
+    })
+
+    for (const mode of kind === sqliteServer ? (['hook', 'part fails'] as const) : (['hook'] as const))
+      test(`${kind.name}: a hook that kills its process has 3 rounds${mode === 'hook' ? '' : ', also where another file has failed'}`, async (t) => {
+        const app = await openApp(t, kind)
+        if (app === null) return
+        const { docs } = app.storage.record('User', 1)
+        await docs.attachLater([{ io: Buffer.from('aa'), filename: 'a.txt' }, ...(mode === 'hook' ? [] : [{ io: Buffer.from('b'), filename: 'b.txt' }])])
+        const signals: (string | null)[] = []
+        for (let round = 0; round < 5; round += 1) {
+          const { signal } = await inProcess(mode, app.server.url, join(app.folder, 'objects'))
+          signals.push(signal)
+          if (signal === null) break
+          await endLeases(app)
+        }
+        if (mode === 'hook') assert.deepEqual(signals, ['SIGKILL', 'SIGKILL', 'SIGKILL', null])
+        assert.equal(signals.at(-1), null, 'The hook is told again and again.')
+        assert.deepEqual(names(await docs.attachments()), ['a.txt'])
+        const left = await docs.delayedUploads()
+        const states = left.map((upload) => [upload.state, ...upload.files.map((file) => file.state)])
+        // What failed waits for a person.
+        assert.deepEqual(states, mode === 'hook' ? [] : [['failed', 'attached', 'failed']])
+        assert.equal(await app.count('uploads'), mode === 'hook' ? 0 : 1)
+      })
+  }
+
+  // One that locks rows, and one that locks the file.
+  for (const kind of [sqliteServer, ...networkServers.slice(-1)])
+    test(`${kind.name}: an image that kills its process is tried as often as any other, then has failed`, async (t) => {
+      const app = await openApp(t, kind)
+      if (app === null) return
+      await app.storage.record('User', 1).avatar.attachLater({ io: pieces(1), filename: 'bomb.png' })
+      const ends: string[] = []
+      for (let round = 0; round < 6; round += 1) {
+        const { lines, signal } = await inProcess('plain', app.server.url, join(app.folder, 'objects'))
+        ends.push(`${lines.join()} ${signal ?? 'alive'}`)
+        if (signal === null) break
+        await endLeases(app)
+      }
+      assert.deepEqual(ends, ['transform SIGKILL', 'transform SIGKILL', 'transform SIGKILL', ' alive'])
+      const [upload] = await app.storage.record('User', 1).avatar.delayedUploads()
+      assert.equal(upload?.state, 'failed')
+      assert.match(upload.lastError ?? '', /worker died in each of 3 attempts/)
+      assert.equal(upload.files[0]?.state, 'failed')
+      assert.equal((await upload.files[0].download()).length, MB)
+    })
+})
+
+test('a client that goes away while it sends nothing: staging ends at once', async (t) => {
+  const app = await openApp(t, sqliteServer)
+  if (app === null) return
+  const client = new AbortController()
+  const silence = Promise.withResolvers<void>()
+  const silent = pieces(2, () => {
+    setImmediate(() => client.abort(new Error('the client went away')))
+    return silence.promise
+  })
+  const staging = app.storage.stage({ io: silent, filename: 'gone.txt' }, { signal: client.signal })
+  const late = delay(1000, 'still waiting', { ref: false })
+  const outcome = await Promise.race([staging.then(() => 'staged', (error: unknown) => (error as Error).message), late])
+  silence.resolve()
+  await staging.catch(() => undefined)
+  assert.match(outcome, /went away/)
+})
+
+test('a database that is gone after the claim: drain rejects, and the process lives', async (t) => {
+  const app = await openApp(t, sqliteServer)
+  if (app === null) return
+  for (let id = 1; id < 4; id += 1) await app.storage.record('User', id).photo.attachLater({ io: Buffer.from('x'), filename: 'x.txt' })
+  const ended = await inProcess('lost database', app.server.url, join(app.folder, 'objects'))
+  assert.deepEqual({ code: ended.code, lines: ended.lines }, { code: 0, lines: ['drain: The database is gone.'] })
+  await endLeases(app)
+  await finish(app)
+  assert.equal(await app.count('active_storage_attachments'), 3)
+})
