@@ -36,6 +36,9 @@ export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
       password: decodeURIComponent(url.password),
       database: url.pathname.slice(1),
       connectionLimit: 10,
+      // By default the driver keeps all of them open.
+      minimumIdle: 1,
+      idleTimeout: 60,
     }) as unknown as MysqlPool
     return pool
   }
