@@ -117,7 +117,13 @@ interface Server {
 }
 
 /** Returns the lines of the table, and whether all is as it should be. */
-async function prove(server: Server, folder: string, size: number, expected: string, signal: AbortSignal): Promise<{ lines: string[][]; good: boolean }> {
+async function prove(
+  server: Server,
+  folder: string,
+  size: number,
+  expected: string,
+  signal: AbortSignal,
+): Promise<{ lines: string[][]; good: boolean }> {
   const lines: string[][] = []
   let good = true
   for (const step of steps) {
@@ -133,7 +139,12 @@ async function prove(server: Server, folder: string, size: number, expected: str
 function print(lines: readonly (readonly string[])[]): void {
   const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
   for (const line of lines)
-    console.log(line.map((cell, column) => (column > 1 && column < 5 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0))).join('  ').trimEnd())
+    console.log(
+      line
+        .map((cell, column) => (column > 1 && column < 5 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+        .join('  ')
+        .trimEnd(),
+    )
 }
 
 async function main(text: string): Promise<number> {
@@ -146,7 +157,9 @@ async function main(text: string): Promise<number> {
   const { bavail, bsize } = await statfs(tmpdir())
   const needed = 4 * size
   if (bavail * bsize < needed) {
-    console.error(`${tmpdir()} has ${Math.floor((bavail * bsize) / MB)} MB free; this needs ${Math.ceil(needed / MB)} MB. Give a smaller size.`)
+    console.error(
+      `${tmpdir()} has ${Math.floor((bavail * bsize) / MB)} MB free; this needs ${Math.ceil(needed / MB)} MB. Give a smaller size.`,
+    )
     return 1
   }
   const expected = await md5(pseudoRandom(size))

@@ -135,11 +135,27 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
 
   const sweepAll = async (): Promise<void> => {
     const open = await store()
-    await moveGemRows({ store: open, known, kindOf: context.kindOf, moveAfter: settings.gemMoveAfter, expiresIn: settings.expiresIn, report })
+    await moveGemRows({
+      store: open,
+      known,
+      kindOf: context.kindOf,
+      moveAfter: settings.gemMoveAfter,
+      expiresIn: settings.expiresIn,
+      report,
+    })
     await sweep(open, settings.retries.attempts, settings.failedKeepFor)
     if (engine !== null) await hintDue({ store: open, known }, engine)
   }
-  const { work, drain, stopAll } = background({ ready: delayedRoom, database: config.database, channel, wakers, wake, sweep: sweepAll, report, engine })
+  const { work, drain, stopAll } = background({
+    ready: delayedRoom,
+    database: config.database,
+    channel,
+    wakers,
+    wake,
+    sweep: sweepAll,
+    report,
+    engine,
+  })
 
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
     const found = models.get(name)
@@ -192,7 +208,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       const { attachments, uploads } = await load(session, opened as unknown as Store, name, [...new Set(ids)])
       const attachmentsById = Map.groupBy(attachments, (row) => row.id)
       const uploadsById = Map.groupBy(uploads, ({ upload }) => upload.lane.id)
-      return ids.map((id) => handleOf(name, id, inTransaction, { attachments: attachmentsById.get(id) ?? [], uploads: uploadsById.get(id) ?? [] }))
+      return ids.map((id) =>
+        handleOf(name, id, inTransaction, { attachments: attachmentsById.get(id) ?? [], uploads: uploadsById.get(id) ?? [] }),
+      )
     },
     stage: (file, given = {}) => stage(context, models, settings.maxSize, file, given),
     delayedUploads: delayedUploads(context),

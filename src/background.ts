@@ -108,7 +108,9 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), milliseconds)
     await Promise.all([embedded.stop({ timeout: milliseconds }), queue.then((subscribed) => subscribed?.stop(milliseconds))])
     clearTimeout(timer)
-    await (await unlisten?.catch(() => undefined))?.()
+    await (
+      await unlisten?.catch(() => undefined)
+    )?.()
     await work.end()
   }
   let ended: Promise<void> | undefined
@@ -121,10 +123,17 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
 }
 
 /** The app's own queue delivers uploads; null where there is none. */
-async function subscribeToQueue({ engine, report }: BackgroundOptions, work: Work, concurrency: number, stopping: AbortSignal): Promise<EngineWorker | null> {
+async function subscribeToQueue(
+  { engine, report }: BackgroundOptions,
+  work: Work,
+  concurrency: number,
+  stopping: AbortSignal,
+): Promise<EngineWorker | null> {
   if (engine === null) return null
   const handle = (id: string): Promise<void> =>
-    work.handle(id, stopping).catch((error: unknown) => report('error', 'A hint could not be followed; the next sweep gives it again.', { error }))
+    work
+      .handle(id, stopping)
+      .catch((error: unknown) => report('error', 'A hint could not be followed; the next sweep gives it again.', { error }))
   return engine
     .work((hint) => handle(hint.id), { concurrency })
     .catch((error: unknown) => {
@@ -133,7 +142,10 @@ async function subscribeToQueue({ engine, report }: BackgroundOptions, work: Wor
     })
 }
 
-async function drain(options: BackgroundOptions, { concurrency, timeout, signal, throwOnError = false }: DrainOptions): Promise<DrainResult> {
+async function drain(
+  options: BackgroundOptions,
+  { concurrency, timeout, signal, throwOnError = false }: DrainOptions,
+): Promise<DrainResult> {
   const slots = checkConcurrency(concurrency)
   const count = { uploaded: 0, retried: 0, failed: 0 }
   let first: ActiveStorageError | undefined

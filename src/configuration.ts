@@ -91,7 +91,22 @@ export interface Settings {
 }
 
 const optionNames = [
-  'database', 'services', 'service', 'models', 'secretKeyBase', 'jobs', 'images', 'recordId', 'staging', 'retries', 'logger', 'failed', 'gem', 'tables', 'rails', 'findRecord',
+  'database',
+  'services',
+  'service',
+  'models',
+  'secretKeyBase',
+  'jobs',
+  'images',
+  'recordId',
+  'staging',
+  'retries',
+  'logger',
+  'failed',
+  'gem',
+  'tables',
+  'rails',
+  'findRecord',
 ]
 
 const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
@@ -107,9 +122,11 @@ export function readConfiguration(config: BaseConfig<Models, string, never, bool
   const recordId = config.recordId ?? 'bigint'
   if (!['bigint', 'uuid', 'text'].includes(recordId)) throw wrong(`recordId is '${String(recordId)}': bigint, uuid or text.`)
   for (const name of [config.tables?.prefix, config.tables?.schema])
-    if (name !== undefined && !/^[A-Za-z_]\w{0,40}$/.test(name)) throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
+    if (name !== undefined && !/^[A-Za-z_]\w{0,40}$/.test(name))
+      throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
   const { jobs } = config
-  if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function')) throw wrong('jobs is no engine: it needs enqueue and work.')
+  if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function'))
+    throw wrong('jobs is no engine: it needs enqueue and work.')
   return {
     services: Object.fromEntries(Object.entries(config.services).map(([name, each]) => [name, tracedService(name, each)])),
     service,
@@ -171,7 +188,10 @@ function reporter(logger: Logger | false | undefined): Report {
 
 type ModelSettings = Pick<BaseConfig<Models, string, never, boolean>, 'models' | 'services' | 'staging' | 'images'>
 
-function readModels({ models: given, services, staging, images }: ModelSettings, service: string): Map<string, Map<string, SlotDefinition>> {
+function readModels(
+  { models: given, services, staging, images }: ModelSettings,
+  service: string,
+): Map<string, Map<string, SlotDefinition>> {
   const models = new Map<string, Map<string, SlotDefinition>>()
   for (const [type, attachments] of Object.entries(given ?? {})) {
     const slots = new Map<string, SlotDefinition>()

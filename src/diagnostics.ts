@@ -6,7 +6,7 @@ import { channel, tracingChannel } from 'node:diagnostics_channel'
  * attachment and file. `activestorage-delayed:superseded` is a plain channel: one message for each upload that ended
  * because of a newer one.
  */
-export const operations = [
+const operations = [
   'service_upload',
   'service_streaming_download',
   'service_delete',

@@ -25,7 +25,10 @@ for (const kind of kinds)
       await app.storage.record('User', 1).photo.attachLater(text('x'))
       await uploaded.promise
       const rows = await rowsOf(app.made.database, 'select * from activestorage_delayed_workers')
-      assert.deepEqual(rows.map((row) => row['knows']), ['["User.photo"]'])
+      assert.deepEqual(
+        rows.map((row) => row['knows']),
+        ['["User.photo"]'],
+      )
       await worker.stop()
       assert.deepEqual(await rowsOf(app.made.database, 'select * from activestorage_delayed_workers'), [])
     })
@@ -38,15 +41,23 @@ for (const kind of kinds)
       const run = (sql: string) => app.made.database.executor.run(sql, [])
       let failing = false
       const errors: unknown[] = []
-      const flaky = { ...store, database: { ...store.database, reserve: () => Promise.resolve(null) }, session: store.over({ run: (sql, parameters) => (failing ? Promise.reject(new Error('no connection')) : store.session.executor.run(sql, parameters)) }) }
+      const flaky = {
+        ...store,
+        database: { ...store.database, reserve: () => Promise.resolve(null) },
+        session: store.over({
+          run: (sql, parameters) => (failing ? Promise.reject(new Error('no connection')) : store.session.executor.run(sql, parameters)),
+        }),
+      }
       const leases = createLeases(flaky as never, { lease: 600, onError: (_, error) => errors.push(error) })
       t.after(() => leases.close())
       await run(`update activestorage_delayed_uploads set lease_token = 'mine', lease_until = 1`)
       const held = leases.hold('mine')
-      const renewed = async (): Promise<boolean> => Number((await rowsOf(app.made.database, 'select lease_until as t from activestorage_delayed_uploads'))[0]?.['t']) > 1
+      const renewed = async (): Promise<boolean> =>
+        Number((await rowsOf(app.made.database, 'select lease_until as t from activestorage_delayed_uploads'))[0]?.['t']) > 1
       while (!(await renewed())) await new Promise((resolve) => setTimeout(resolve, 20))
       assert.equal(held.signal.aborted, false)
-      const aborted = (signal: AbortSignal) => new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
+      const aborted = (signal: AbortSignal) =>
+        new Promise<void>((resolve) => (signal.aborted ? resolve() : signal.addEventListener('abort', () => resolve())))
       await run(`update activestorage_delayed_uploads set lease_token = 'theirs'`)
       await aborted(held.signal)
       assert.match(String(held.signal.reason), /taken over/)
@@ -67,19 +78,35 @@ for (const kind of kinds)
       }
       const statements: string[] = []
       const { database } = app.made
-      const counting: Database<never> = { ...database, executor: { run: (sql, parameters) => (statements.push(sql), database.executor.run(sql, parameters)) } }
-      const storage = createActiveStorage({ database: counting, services: { test: switchable() }, models: simple, secretKeyBase: 's', retries, logger: false })
+      const counting: Database<never> = {
+        ...database,
+        executor: { run: (sql, parameters) => (statements.push(sql), database.executor.run(sql, parameters)) },
+      }
+      const storage = createActiveStorage({
+        database: counting,
+        services: { test: switchable() },
+        models: simple,
+        secretKeyBase: 's',
+        retries,
+        logger: false,
+      })
       const users = await storage.records('User', [3, 1, 2, 1, 99])
       statements.length = 0
       const again = await storage.records('User', [1, 2, 3, 4, 5, 6, 7, 8, 9, 10])
       for (const user of again) {
-        assert.deepEqual((await user.docs.attachments()).map((file) => file.filename), [`a${user.id}.txt`, `b${user.id}.txt`])
+        assert.deepEqual(
+          (await user.docs.attachments()).map((file) => file.filename),
+          [`a${user.id}.txt`, `b${user.id}.txt`],
+        )
         assert.equal((await user.photo.latest())?.filename, `p${user.id}.txt`)
         assert.equal((await user.photo.delayedUploads()).length, 1)
         await user.validate()
       }
       assert.equal(statements.length, 2)
-      assert.deepEqual(users.map((user) => user.id), ['3', '1', '2', '1', '99'])
+      assert.deepEqual(
+        users.map((user) => user.id),
+        ['3', '1', '2', '1', '99'],
+      )
       assert.deepEqual(await users[4]!.docs.attachments(), [])
       await users[0]!.docs.purge()
       assert.deepEqual(await users[0]!.docs.attachments(), [], 'a change is seen through the handle that made it')
@@ -117,7 +144,16 @@ for (const kind of kinds)
       await app.storage.drain()
       await photo.attachLater(text('c'))
       await photo.attach(text('d'))
-      assert.deepEqual(seen, ['attempt 1', 'start test', 'error refused for good', 'attempt 1', 'start test', 'superseded photo', 'start test', 'superseded photo'])
+      assert.deepEqual(seen, [
+        'attempt 1',
+        'start test',
+        'error refused for good',
+        'attempt 1',
+        'start test',
+        'superseded photo',
+        'start test',
+        'superseded photo',
+      ])
     })
 
     test('blobs: made by themselves, found, listed while nothing uses them, and told by their bytes when a browser made them', async (t) => {
@@ -136,7 +172,10 @@ for (const kind of kinds)
       assert.equal(await storage.blobs.findSigned(`${made1.signedId}0`), null)
       // As Rails' direct upload leaves it: the browser's word, and metadata of the app's.
       await storage.transaction((tx) =>
-        made.execute(tx, `update active_storage_blobs set content_type = 'image/png', metadata = '{"custom":{"a":"b"}}' where id = ${liar.id}`),
+        made.execute(
+          tx,
+          `update active_storage_blobs set content_type = 'image/png', metadata = '{"custom":{"a":"b"}}' where id = ${liar.id}`,
+        ),
       )
       const user = storage.record('User', 1)
       await assert.rejects(user.photo.attach(liar.signedId), code('FILE_TYPE_NOT_ACCEPTED'))

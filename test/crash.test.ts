@@ -43,7 +43,9 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       const bytes = Buffer.alloc(2 * 1024 * 1024, 'x')
       const { photo } = storage.record('User', 1)
       await photo.attachLater({ io: bytes, filename: 'a.txt' })
-      const child = spawn(process.execPath, [worker, server.url, join(folder, 'objects'), point], { stdio: ['ignore', 'inherit', 'inherit'] })
+      const child = spawn(process.execPath, [worker, server.url, join(folder, 'objects'), point], {
+        stdio: ['ignore', 'inherit', 'inherit'],
+      })
       const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
       assert.equal(signal, 'SIGKILL')
       assert.equal(await photo.attached(), point === 'between attach and hook')
@@ -53,8 +55,13 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       assert.deepEqual(await attachment?.download(), bytes)
       assert.deepEqual(told, ['a.txt'])
       assert.deepEqual(await storage.delayedUploads.list(), [])
-      const objects = (await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })).filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.tmp'))
-      assert.deepEqual(objects.map((entry) => entry.name), [attachment?.blob.key])
+      const objects = (await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })).filter(
+        (entry) => entry.isFile() && !entry.parentPath.endsWith('.tmp'),
+      )
+      assert.deepEqual(
+        objects.map((entry) => entry.name),
+        [attachment?.blob.key],
+      )
     })
 
 test('a worker that wakes up after its lease changes nothing', async (t) => {

@@ -23,7 +23,9 @@ for (const kind of kinds)
       if (app === null) return
       const { storage, service } = app
       await storage.transaction(async (tx) => {
-        await storage.record('User', 1, { transaction: tx }).attachLater({ photo: text('hello', 'a.png'), certificates: [text('b'), text('c')] })
+        await storage
+          .record('User', 1, { transaction: tx })
+          .attachLater({ photo: text('hello', 'a.png'), certificates: [text('b'), text('c')] })
       })
       const user = storage.record('User', 1)
       assert.equal(await user.photo.attached(), false)
@@ -128,7 +130,8 @@ for (const kind of kinds)
       const app = await fresh(t, kind, {
         User: {
           photo: hasOneAttached({
-            errorUpload: (_user, error, file, { attempt, retryAt }) => void told.push(`${error.code} ${file.filename} ${attempt} ${retryAt !== null}`),
+            errorUpload: (_user, error, file, { attempt, retryAt }) =>
+              void told.push(`${error.code} ${file.filename} ${attempt} ${retryAt !== null}`),
             afterUpload: (_user, file: HookFile) => void told.push(`after ${file.filename} ${file.attachment?.filename}`),
             afterUploadAll: () => void told.push('all'),
           }),
@@ -154,7 +157,10 @@ for (const kind of kinds)
       await drainAll(storage)
       const [failed] = await certificates.delayedUploads()
       assert.equal(failed?.state, 'failed')
-      assert.deepEqual(failed?.files.map((file) => file.state), ['failed', 'attached'])
+      assert.deepEqual(
+        failed?.files.map((file) => file.state),
+        ['failed', 'attached'],
+      )
       assert.deepEqual(names(await certificates.attachments()), ['b.txt'])
       assert.equal((await failed.files[0]?.download())?.toString(), 'a')
       await failed.retry()
@@ -239,7 +245,12 @@ for (const kind of kinds)
       const { storage, service } = app
       const user = storage.record('User', 1)
       await user.photo.attachLater(text('x', '../etc/passwd'))
-      await user.docs.attachLater([text('1', '履歴書.pdf'), text('2', '履歴書.pdf'), text('3', `${'n'.repeat(300)}.txt`), text('4', 'a\0b.txt')])
+      await user.docs.attachLater([
+        text('1', '履歴書.pdf'),
+        text('2', '履歴書.pdf'),
+        text('3', `${'n'.repeat(300)}.txt`),
+        text('4', 'a\0b.txt'),
+      ])
       await drainAll(storage)
       await user.photo.attachLater(text('y', '../etc/passwd'))
       await drainAll(storage)

@@ -8,7 +8,15 @@ import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { after, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type Database, type Duration, type Logger, type Service } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+  type Duration,
+  type Logger,
+  type Service,
+} from '../src/index.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
@@ -38,10 +46,16 @@ interface Given {
   readonly delay?: Duration
 }
 
-function storageOn(database: Database<never>, { service = memory(), onLog, errorUpload, afterUploadAll, delay: minDelay = '1ms' }: Given = {}) {
+function storageOn(
+  database: Database<never>,
+  { service = memory(), onLog, errorUpload, afterUploadAll, delay: minDelay = '1ms' }: Given = {},
+) {
   const hear = (level: string) => (message: string) => onLog?.({ level, message })
   const logger: Logger = { debug: hear('debug'), info: hear('info'), warn: hear('warn'), error: hear('error') }
-  const hooks = { ...(errorUpload === undefined ? {} : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }), ...(afterUploadAll === undefined ? {} : { afterUploadAll }) }
+  const hooks = {
+    ...(errorUpload === undefined ? {} : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }),
+    ...(afterUploadAll === undefined ? {} : { afterUploadAll }),
+  }
   return createActiveStorage({
     database,
     services: { test: service },
@@ -49,7 +63,13 @@ function storageOn(database: Database<never>, { service = memory(), onLog, error
     retries: { attempts: 50, minDelay, maxDelay: minDelay },
     logger,
     images: { name: 'none', transform: () => Promise.reject(new Error('The other process transforms.')) },
-    models: { User: { photo: hasOneAttached(hooks), docs: hasManyAttached(hooks), avatar: hasOneAttached({ variantInfo: { resizeToLimit: [10, 10] } }) } },
+    models: {
+      User: {
+        photo: hasOneAttached(hooks),
+        docs: hasManyAttached(hooks),
+        avatar: hasOneAttached({ variantInfo: { resizeToLimit: [10, 10] } }),
+      },
+    },
   })
 }
 
@@ -82,7 +102,12 @@ async function openApp(t: TestContext, kind: ServerKind, given?: Given | ((serve
     folder,
     storage,
     run,
-    count: async (table) => Number((await run(`select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`))[0]?.['n']),
+    count: async (table) =>
+      Number(
+        (await run(`select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`))[0]?.[
+          'n'
+        ],
+      ),
   }
 }
 
@@ -122,7 +147,12 @@ interface Ended {
 }
 
 /** Runs a worker of its own to its end. `onLine` hears what it says. */
-async function inProcess(mode: string, url: string, root: string, onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void): Promise<Ended> {
+async function inProcess(
+  mode: string,
+  url: string,
+  root: string,
+  onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void,
+): Promise<Ended> {
   const child = spawn(process.execPath, [script, mode, url, root], { stdio: ['ignore', 'pipe', 'pipe'] })
   const lines: string[] = []
   let errors = ''
@@ -157,7 +187,12 @@ describe('a full disk', () => {
     const service: Service = { ...files, upload: (key, body, options) => files.upload(key, tiny === null ? failing(body) : body, options) }
     const errors: (Error & { details?: { filename?: string } })[] = []
     const heard: Heard[] = []
-    const app = await openApp(t, sqliteServer, { service, delay: '1h', errorUpload: (error) => void errors.push(error), onLog: (each) => heard.push(each) })
+    const app = await openApp(t, sqliteServer, {
+      service,
+      delay: '1h',
+      errorUpload: (error) => void errors.push(error),
+      onLog: (each) => heard.push(each),
+    })
     t.after(() => tiny?.close() ?? rm(folder, { recursive: true, force: true }))
     if (app === null) return
     const { photo } = app.storage.record('User', 1)
@@ -249,7 +284,9 @@ for (const kind of networkServers)
       if (app === null) return
       const { storage, server } = app
       const broken = storage.transaction(async (tx) => {
-        await storage.record('User', 1, { transaction: tx }).docs.attachLater({ io: pieces(4, (index) => (index === 1 ? server.cut() : undefined)), filename: 'a.txt' })
+        await storage
+          .record('User', 1, { transaction: tx })
+          .docs.attachLater({ io: pieces(4, (index) => (index === 1 ? server.cut() : undefined)), filename: 'a.txt' })
       })
       await assert.rejects(broken)
       assert.equal(await app.count('chunks'), 0)
@@ -327,10 +364,13 @@ for (const kind of networkServers)
         }
       })()
       for (let index = 0; index < 40; index += 1)
-        await storage.record('User', index % 4).docs.attachLater({ io: pieces(1), filename: `${index}.txt` }).then(
-          (upload) => acknowledged.push(upload?.files[0]?.filename ?? ''),
-          () => undefined,
-        )
+        await storage
+          .record('User', index % 4)
+          .docs.attachLater({ io: pieces(1), filename: `${index}.txt` })
+          .then(
+            (upload) => acknowledged.push(upload?.files[0]?.filename ?? ''),
+            () => undefined,
+          )
       submitting = false
       await storm
       const submitLast = () => storage.record('User', 0).docs.attachLater({ io: pieces(1), filename: 'last.txt' })
@@ -342,7 +382,10 @@ for (const kind of networkServers)
       const attached = await Promise.all([0, 1, 2, 3].map((id) => storage.record('User', id).docs.attachments()))
       const arrived = names(attached.flat())
       // One whose acknowledgement was lost on the way back may have been committed all the same.
-      assert.deepEqual(acknowledged.filter((name) => !arrived.includes(name)), [])
+      assert.deepEqual(
+        acknowledged.filter((name) => !arrived.includes(name)),
+        [],
+      )
       assert.equal(new Set(arrived).size, arrived.length)
       assert.ok(files.objects.size >= arrived.length)
     })
@@ -353,10 +396,15 @@ for (const kind of everywhere)
     test('breaks off half way: the error names the file, nothing is left', async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
-      const source = Readable.from(pieces(4, (index) => {
-        if (index === 2) throw new Error('connection reset')
-      }))
-      await assert.rejects(app.storage.record('User', 1).photo.attachLater({ io: source, filename: 'cut.txt' }), /cut\.txt.*connection reset/)
+      const source = Readable.from(
+        pieces(4, (index) => {
+          if (index === 2) throw new Error('connection reset')
+        }),
+      )
+      await assert.rejects(
+        app.storage.record('User', 1).photo.attachLater({ io: source, filename: 'cut.txt' }),
+        /cut\.txt.*connection reset/,
+      )
       assert.equal(source.destroyed, true)
       await app.storage.sweep()
       assert.deepEqual([await app.count('chunks'), await app.count('files'), await app.count('uploads')], [0, 0, 0])
@@ -392,7 +440,10 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
       })
       assert.deepEqual({ code: ended.code, signal: ended.signal, last: ended.lines.at(-1) }, { code: 0, signal: null, last: 'stopped' })
       const [upload] = await photo.delayedUploads()
-      assert.deepEqual({ state: upload?.state, attempts: upload?.attempts, lastError: upload?.lastError }, { state: 'pending', attempts: 0, lastError: null })
+      assert.deepEqual(
+        { state: upload?.state, attempts: upload?.attempts, lastError: upload?.lastError },
+        { state: 'pending', attempts: 0, lastError: null },
+      )
       assert.deepEqual(await filesIn(root), [])
       assert.equal(await app.count('workers'), 0)
       const other = await inProcess('plain', app.server.url, root)
@@ -407,7 +458,10 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
         const app = await openApp(t, kind)
         if (app === null) return
         const { docs } = app.storage.record('User', 1)
-        await docs.attachLater([{ io: Buffer.from('aa'), filename: 'a.txt' }, ...(mode === 'hook' ? [] : [{ io: Buffer.from('b'), filename: 'b.txt' }])])
+        await docs.attachLater([
+          { io: Buffer.from('aa'), filename: 'a.txt' },
+          ...(mode === 'hook' ? [] : [{ io: Buffer.from('b'), filename: 'b.txt' }]),
+        ])
         const signals: (string | null)[] = []
         for (let round = 0; round < 5; round += 1) {
           const { signal } = await inProcess(mode, app.server.url, join(app.folder, 'objects'))
@@ -459,7 +513,13 @@ test('a client that goes away while it sends nothing: staging ends at once', asy
   })
   const staging = app.storage.stage({ io: silent, filename: 'gone.txt' }, { signal: client.signal })
   const late = delay(1000, 'still waiting', { ref: false })
-  const outcome = await Promise.race([staging.then(() => 'staged', (error: unknown) => (error as Error).message), late])
+  const outcome = await Promise.race([
+    staging.then(
+      () => 'staged',
+      (error: unknown) => (error as Error).message,
+    ),
+    late,
+  ])
   silence.resolve()
   await staging.catch(() => undefined)
   assert.match(outcome, /went away/)

@@ -138,7 +138,15 @@ for (const kind of kinds)
         enqueue: (hint) => (down ? Promise.reject(new Error('no connection')) : Promise.resolve(void hints.push(hint.id))),
         work: () => Promise.resolve({ stop: () => Promise.resolve() }),
       }
-      const storage = createActiveStorage({ database: made.database, services: { test: switchable() }, models: simple, secretKeyBase: 's', retries, logger: false, jobs })
+      const storage = createActiveStorage({
+        database: made.database,
+        services: { test: switchable() },
+        models: simple,
+        secretKeyBase: 's',
+        retries,
+        logger: false,
+        jobs,
+      })
       t.after(async () => {
         await storage.close()
         await made.close()
@@ -160,7 +168,10 @@ for (const kind of kinds)
       assert.equal(await docs.attachLater(form), null)
       await docs.attachLater({ deleted_ids: `${b!.id},${c!.id}` } as object)
       assert.deepEqual(await docs.attachments(), [])
-      await assert.rejects(docs.attachLater({ files: [text('x')], deletd_ids: [1] } as object), (error) => code('INVALID_INPUT')(error) && /deletd_ids/.test(String(error)))
+      await assert.rejects(
+        docs.attachLater({ files: [text('x')], deletd_ids: [1] } as object),
+        (error) => code('INVALID_INPUT')(error) && /deletd_ids/.test(String(error)),
+      )
       assert.deepEqual(await app.storage.delayedUploads.list(), [])
     })
 
@@ -199,8 +210,23 @@ for (const kind of kinds)
       if (made === null) return t.skip(`${kind.name}: ${kind.why ?? ''}`)
       const service = switchable()
       const told: string[] = []
-      const models = { User: { photo: hasOneAttached({ afterUpload: (user: { id: string; name: string }) => void told.push(user.name), errorUpload: () => void told.push('error') }) } }
-      const storage = createActiveStorage({ database: made.database, services: { test: service }, models, secretKeyBase: 's', retries, logger: false, findRecord: { User: finding } })
+      const models = {
+        User: {
+          photo: hasOneAttached({
+            afterUpload: (user: { id: string; name: string }) => void told.push(user.name),
+            errorUpload: () => void told.push('error'),
+          }),
+        },
+      }
+      const storage = createActiveStorage({
+        database: made.database,
+        services: { test: service },
+        models,
+        secretKeyBase: 's',
+        retries,
+        logger: false,
+        findRecord: { User: finding },
+      })
       const other = storageOn(made.database, { Post: { cover: hasOneAttached() } }, service)
       t.after(async () => {
         await storage.close()
@@ -244,7 +270,9 @@ for (const kind of kinds)
     })
 
     test('what is no file is told with record, attachment and file, and leaves nothing (X37)', async (t) => {
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ maxSize: '10 KB', accept: ['text/*'] }), docs: hasManyAttached({ maxFiles: 1 }) } })
+      const app = await fresh(t, kind, {
+        User: { photo: hasOneAttached({ maxSize: '10 KB', accept: ['text/*'] }), docs: hasManyAttached({ maxFiles: 1 }) },
+      })
       if (app === null) return
       const { photo, docs } = app.storage.record('User', 7)
       const consumed = Readable.from([Buffer.from('x')])
@@ -264,7 +292,11 @@ for (const kind of kinds)
         [() => photo.attachLater({ path: '/nowhere/missing.txt' }), 'INVALID_INPUT', 'missing.txt'],
         [() => photo.attachLater(big), 'FILE_TOO_LARGE', 'big.txt'],
         [() => photo.attach(big), 'FILE_TOO_LARGE', 'big.txt'],
-        [() => photo.attachLater(new File([Buffer.from('GIF89a      ')], 'a.txt', { type: 'text/plain' })), 'FILE_TYPE_NOT_ACCEPTED', 'a.txt'],
+        [
+          () => photo.attachLater(new File([Buffer.from('GIF89a      ')], 'a.txt', { type: 'text/plain' })),
+          'FILE_TYPE_NOT_ACCEPTED',
+          'a.txt',
+        ],
         [() => photo.attachLater('/etc/passwd'), 'INVALID_INPUT'],
         [() => photo.attachLater('AAAA--0000000000000000000000000000000000000000'), 'INVALID_SIGNATURE'],
         [() => photo.attachLater(42 as never), 'INVALID_INPUT'],
@@ -276,7 +308,11 @@ for (const kind of kinds)
       ]
       for (const [run, expected, filename] of bad)
         await assert.rejects(run(), (error: unknown) => {
-          const { code: got, details, statusCode } = error as { code: string; details: { record?: unknown; attachment?: string; filename?: string }; statusCode: number }
+          const {
+            code: got,
+            details,
+            statusCode,
+          } = error as { code: string; details: { record?: unknown; attachment?: string; filename?: string }; statusCode: number }
           assert.equal(got, expected, String(error))
           assert.deepEqual(details.record, { type: 'User', id: '7' }, String(error))
           assert.ok(['photo', 'docs'].includes(details.attachment ?? ''), String(error))
@@ -285,7 +321,13 @@ for (const kind of kinds)
           return true
         })
       await app.storage.sweep()
-      for (const table of ['activestorage_delayed_uploads', 'activestorage_delayed_files', 'activestorage_delayed_chunks', 'active_storage_blobs', 'active_storage_attachments'])
+      for (const table of [
+        'activestorage_delayed_uploads',
+        'activestorage_delayed_files',
+        'activestorage_delayed_chunks',
+        'active_storage_blobs',
+        'active_storage_attachments',
+      ])
         assert.equal(Number((await app.made.database.executor.run(`select count(*) as n from ${table}`, [])).rows[0]?.['n']), 0, table)
       assert.equal(app.service.objects.size, 0)
     })

@@ -24,7 +24,15 @@ interface Vectors {
   readonly ddl: { readonly postgres: string; readonly sqlite: readonly string[] }
   readonly objects: Readonly<Record<string, string>>
   readonly tables: Readonly<Record<string, readonly Readonly<Record<string, string | number | boolean | null>>[]>>
-  readonly rows: readonly { case: string; row: number; record: string; attachment: string; blobs: ExpectedBlob[]; removed: number[]; kept: number[] }[]
+  readonly rows: readonly {
+    case: string
+    row: number
+    record: string
+    attachment: string
+    blobs: ExpectedBlob[]
+    removed: number[]
+    kept: number[]
+  }[]
 }
 const vectors = JSON.parse(await readFile(new URL('vectors/gem-rows.json', import.meta.url), 'utf8')) as Vectors
 const order = ['users', 'people', 'active_storage_blobs', 'active_storage_attachments', 'activestorage_delayed_uploads']
@@ -34,15 +42,28 @@ async function loaded(kind: Kind, told: string[] = []) {
   if (made === null) return null
   const run = (sql: string) => made.database.executor.run(sql, [])
   const literal = (value: string | number | boolean | null): string =>
-    value === null ? 'null' : typeof value === 'string' ? `'${value.replaceAll("'", "''")}'` : typeof value === 'boolean' && kind.name === 'SQLite' ? String(Number(value)) : String(value)
+    value === null
+      ? 'null'
+      : typeof value === 'string'
+        ? `'${value.replaceAll("'", "''")}'`
+        : typeof value === 'boolean' && kind.name === 'SQLite'
+          ? String(Number(value))
+          : String(value)
   for (const statement of kind.name === 'SQLite' ? vectors.ddl.sqlite : [vectors.ddl.postgres]) await run(statement)
   for (const table of order)
     for (const row of vectors.tables[table] ?? [])
-      await run(`insert into ${table} (${Object.keys(row).map((name) => `"${name}"`).join(', ')}) values (${Object.values(row).map(literal).join(', ')})`)
-  if (kind.name === 'PostgreSQL') for (const table of order) await run(`select setval('${table}_id_seq', (select max(id) + 1 from ${table}))`)
+      await run(
+        `insert into ${table} (${Object.keys(row)
+          .map((name) => `"${name}"`)
+          .join(', ')}) values (${Object.values(row).map(literal).join(', ')})`,
+      )
+  if (kind.name === 'PostgreSQL')
+    for (const table of order) await run(`select setval('${table}_id_seq', (select max(id) + 1 from ${table}))`)
   const service = memory()
   for (const [key, data] of Object.entries(vectors.objects)) (service.objects as Map<string, Buffer>).set(key, Buffer.from(data, 'base64'))
-  const hooks = { errorUpload: (_record: unknown, error: Error, file: { filename: string }) => void told.push(`${file.filename}: ${error.name}`) }
+  const hooks = {
+    errorUpload: (_record: unknown, error: Error, file: { filename: string }) => void told.push(`${file.filename}: ${error.name}`),
+  }
   const extension = (name: string): string => /\.[^.]+$/.exec(name)?.[0] ?? ''
   const storage = createActiveStorage({
     database: made.database as Database<never>,
@@ -52,12 +73,17 @@ async function loaded(kind: Kind, told: string[] = []) {
     retries,
     logger: false,
     gem: { moveAfter: '0s' },
-    findRecord: { CustomNamed: async (id) => ({ id, name: String((await run(`select name from users where id = ${Number(id)}`)).rows[0]?.['name']) }) },
+    findRecord: {
+      CustomNamed: async (id) => ({ id, name: String((await run(`select name from users where id = ${Number(id)}`)).rows[0]?.['name']) }),
+    },
     models: {
       User: { photo: hasOneAttached(hooks), certificates: hasManyAttached(hooks) },
       Named: { photo: hasOneAttached({ useFilename: true }), certificates: hasManyAttached({ useFilename: true }) },
       CustomNamed: {
-        photo: hasOneAttached({ useFilename: (user: { id: string; name: string }, name) => `${user.id}-${user.name.toLowerCase().replaceAll(' ', '-')}${extension(name)}` }),
+        photo: hasOneAttached({
+          useFilename: (user: { id: string; name: string }, name) =>
+            `${user.id}-${user.name.toLowerCase().replaceAll(' ', '-')}${extension(name)}`,
+        }),
         certificates: hasManyAttached({ useFilename: (_user: unknown, name) => `custom_${name}` }),
       },
       Vart: { photo: hasOneAttached({ ...hooks, variantInfo: { resizeToFit: [40, 40], convert: 'jpg' } }) },
@@ -73,8 +99,20 @@ const escaped = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g
 /** What the gem's job itself gets wrong, and what must come out here. */
 const better: Readonly<Record<number, Partial<{ blobs: ExpectedBlob[]; removed: number[]; kept: number[] }>>> = {
   30: { removed: [], kept: [10, 11] },
-  47: { blobs: [{ filename_column: `${'n'.repeat(240)}.txt`, content_type: 'text/plain', byte_size: 7, checksum: 'ZE0lNw+exNL8S11p3GrnjQ==', key: 'random28' }] },
-  48: { blobs: [{ filename_column: 'a.txt', content_type: 'text/plain', byte_size: 7, checksum: 'ZE0lNw+exNL8S11p3GrnjQ==', key: 'random28' }] },
+  47: {
+    blobs: [
+      {
+        filename_column: `${'n'.repeat(240)}.txt`,
+        content_type: 'text/plain',
+        byte_size: 7,
+        checksum: 'ZE0lNw+exNL8S11p3GrnjQ==',
+        key: 'random28',
+      },
+    ],
+  },
+  48: {
+    blobs: [{ filename_column: 'a.txt', content_type: 'text/plain', byte_size: 7, checksum: 'ZE0lNw+exNL8S11p3GrnjQ==', key: 'random28' }],
+  },
 }
 
 for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
@@ -98,13 +136,25 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         )
         const known = new Set((vectors.tables['active_storage_attachments'] ?? []).map((row) => Number(row['id'])))
         const fresh = rows.filter((row) => !known.has(Number(row['id'])))
-        assert.deepEqual(rows.filter((row) => known.has(Number(row['id']))).map((row) => Number(row['id'])), expected.kept, vector.case)
+        assert.deepEqual(
+          rows.filter((row) => known.has(Number(row['id']))).map((row) => Number(row['id'])),
+          expected.kept,
+          vector.case,
+        )
         assert.equal(fresh.length, expected.blobs.length, vector.case)
         for (const [index, blob] of expected.blobs.entries()) {
           const row = fresh[index]!
           assert.match(String(row['filename']), new RegExp(blob.filename_pattern ?? `^${escaped(blob.filename_column)}$`, 's'), vector.case)
-          assert.match(String(row['object_key']), new RegExp(blob.key_pattern ?? (blob.key === 'random28' ? '^[0-9a-z]{28}$' : `^${escaped(blob.key)}$`)), vector.case)
-          assert.deepEqual([row['content_type'], Number(row['byte_size']), row['checksum']], [blob.content_type, blob.byte_size, blob.checksum], vector.case)
+          assert.match(
+            String(row['object_key']),
+            new RegExp(blob.key_pattern ?? (blob.key === 'random28' ? '^[0-9a-z]{28}$' : `^${escaped(blob.key)}$`)),
+            vector.case,
+          )
+          assert.deepEqual(
+            [row['content_type'], Number(row['byte_size']), row['checksum']],
+            [blob.content_type, blob.byte_size, blob.checksum],
+            vector.case,
+          )
           assert.equal(app.service.objects.get(String(row['object_key']))?.length, blob.byte_size, vector.case)
         }
       }
@@ -112,7 +162,9 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       const [failed, ...others] = await app.storage.delayedUploads.list()
       assert.deepEqual([failed?.record, failed?.state, others.length], [{ type: 'Vart', id: '44' }, 'failed', 0])
       assert.equal((await failed?.files[0]?.download())?.toString(), 'hello a')
-      const attached = (await app.run('select b.key as object_key from active_storage_blobs b join active_storage_attachments a on a.blob_id = b.id')).rows
+      const attached = (
+        await app.run('select b.key as object_key from active_storage_blobs b join active_storage_attachments a on a.blob_id = b.id')
+      ).rows
       assert.deepEqual([...app.service.objects.keys()].toSorted(), attached.map((row) => String(row['object_key'])).toSorted())
     })
 
@@ -139,8 +191,10 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         await app.storage.close()
         await app.made.close()
       })
-      await app.run("delete from activestorage_delayed_uploads where id <> 11")
-      await app.run(`update activestorage_delayed_uploads set created_at = ${kind.name === 'SQLite' ? "strftime('%Y-%m-%d %H:%M:%f', 'now', '+1 hours')" : "now() at time zone 'utc' + interval '1 hour'"}`)
+      await app.run('delete from activestorage_delayed_uploads where id <> 11')
+      await app.run(
+        `update activestorage_delayed_uploads set created_at = ${kind.name === 'SQLite' ? "strftime('%Y-%m-%d %H:%M:%f', 'now', '+1 hours')" : "now() at time zone 'utc' + interval '1 hour'"}`,
+      )
       const { certificates } = app.storage.record('User', 10)
       await certificates.attachLater(new File(['later'], 'later.txt'))
       await app.storage.drain()
@@ -148,7 +202,10 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       await app.run("update activestorage_delayed_uploads set created_at = '2020-01-01 00:00:00', run_at = 0")
       await app.storage.drain()
       await app.storage.drain()
-      assert.deepEqual((await certificates.attachments()).map((file) => file.filename), ['a.txt', 'later.txt'])
+      assert.deepEqual(
+        (await certificates.attachments()).map((file) => file.filename),
+        ['a.txt', 'later.txt'],
+      )
     })
 
     test('a row that cannot be read fails where it stands; mended, it is read again', async (t) => {
@@ -158,7 +215,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         await app.storage.close()
         await app.made.close()
       })
-      await app.run("delete from activestorage_delayed_uploads where id <> 11")
+      await app.run('delete from activestorage_delayed_uploads where id <> 11')
       await app.run(`update activestorage_delayed_uploads set files = '[{"io":"aGVsbG8gY', deleted_ids = '1'`)
       await app.storage.drain()
       const [failed] = await app.storage.delayedUploads.list({ state: 'failed' })
@@ -167,12 +224,22 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       await app.run(`update activestorage_delayed_uploads set files = '[{"content_type":null,"filename":"x.txt","io":"aGVsbG8="}]'`)
       await failed?.retry()
       await app.storage.drain()
-      assert.deepEqual((await app.storage.record('User', 10).certificates.attachments()).map((file) => file.filename), ['x.txt'])
+      assert.deepEqual(
+        (await app.storage.record('User', 10).certificates.attachments()).map((file) => file.filename),
+        ['x.txt'],
+      )
     })
   })
 
-test('the text is read in slices of any size, and what is not the gem\'s is refused', async () => {
-  const files = [{ io: Buffer.alloc(10_000, 'ab').toString('base64').replaceAll(/.{60}/g, '$&\n'), filename: 'a"\\/é\u2028😀.txt', content_type: 'text/plain' }, { io: '', filename: '', content_type: null }]
+test("the text is read in slices of any size, and what is not the gem's is refused", async () => {
+  const files = [
+    {
+      io: Buffer.alloc(10_000, 'ab').toString('base64').replaceAll(/.{60}/g, '$&\n'),
+      filename: 'a"\\/é\u2028😀.txt',
+      content_type: 'text/plain',
+    },
+    { io: '', filename: '', content_type: null },
+  ]
   const json = JSON.stringify(files).replaceAll('\u2028', '\\u2028')
   for (const size of [1, 2, 3, 7, 64, 5000, 1 << 20]) {
     const slices = async function* (): AsyncGenerator<string> {
@@ -186,12 +253,37 @@ test('the text is read in slices of any size, and what is not the gem\'s is refu
         read.push({ filename: piece.filename, bytes: Buffer.concat(bytes) })
         bytes = []
       }
-    assert.deepEqual(read.map((file) => [file.filename, file.bytes.length]), [['a"\\/é\u2028😀.txt', 10_000], ['', 0]], `slices of ${size}`)
+    assert.deepEqual(
+      read.map((file) => [file.filename, file.bytes.length]),
+      [
+        ['a"\\/é\u2028😀.txt', 10_000],
+        ['', 0],
+      ],
+      `slices of ${size}`,
+    )
   }
-  for (const bad of ['', 'null', '{}', '[', '[{}]', '[{"io":"a"}]', '[{"io":"####","filename":"a"}]', '[{"io":"aGV","filename":"a"}]', '[{"io":"aGVs","filename":"a"}] x', '[{"io":"aGVs","filename":"a"}', '[{"io":"aG=s","filename":"a"}]', '[{"io":null,"filename":"a"}]'])
+  for (const bad of [
+    '',
+    'null',
+    '{}',
+    '[',
+    '[{}]',
+    '[{"io":"a"}]',
+    '[{"io":"####","filename":"a"}]',
+    '[{"io":"aGV","filename":"a"}]',
+    '[{"io":"aGVs","filename":"a"}] x',
+    '[{"io":"aGVs","filename":"a"}',
+    '[{"io":"aG=s","filename":"a"}]',
+    '[{"io":null,"filename":"a"}]',
+  ])
     await assert.rejects(
       async () => {
-        for await (const piece of readFilesText((async function* () { yield bad })())) void piece
+        for await (const piece of readFilesText(
+          (async function* () {
+            yield bad
+          })(),
+        ))
+          void piece
       },
       MalformedFiles,
       bad,

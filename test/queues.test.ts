@@ -98,7 +98,10 @@ for (const kind of kinds)
       }
       await queue.deliver(second!)
       await worker.stop()
-      assert.deepEqual((await docs.attachments()).map((file) => file.filename), ['a.txt', 'b.txt', 'c.txt'])
+      assert.deepEqual(
+        (await docs.attachments()).map((file) => file.filename),
+        ['a.txt', 'b.txt', 'c.txt'],
+      )
       assert.equal(app.service.uploads, 3)
     })
 

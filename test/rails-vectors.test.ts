@@ -12,16 +12,24 @@ interface Vector {
   readonly input: Readonly<Record<string, string | number | null>>
   readonly expect: unknown
 }
-const { secrets, vectors } = JSON.parse(await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8')) as { secrets: string[]; vectors: Vector[] }
+const { secrets, vectors } = JSON.parse(await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8')) as {
+  secrets: string[]
+  vectors: Vector[]
+}
 const of = (group: string): Vector[] => vectors.filter((vector) => vector.group === group)
 const named = ({ rails, input }: Vector): string => `${rails.join(', ')}: ${JSON.stringify(input)}`
 const secretOf = ({ input }: Vector): string => secrets[Number(input['secret'])] ?? String(input['secret_key_base'])
 /** As the version's own defaults have it. */
 const verifierOf = (vector: Vector) => {
   const version = Number(/^\d+\.\d+/.exec(vector.rails[0] ?? '')?.[0])
-  return messageVerifier({ secrets: () => [secretOf(vector)], keyDigest: version < 7 ? 'SHA1' : 'SHA256', envelope: version < 7.1 ? 'marshal' : 'json' })
+  return messageVerifier({
+    secrets: () => [secretOf(vector)],
+    keyDigest: version < 7 ? 'SHA1' : 'SHA256',
+    envelope: version < 7.1 ? 'marshal' : 'json',
+  })
 }
-const idOf = ({ input }: Vector): string | bigint => (input['id_type'] === 'string' || !/^-?\d+$/.test(String(input['id'])) ? String(input['id']) : BigInt(String(input['id'])))
+const idOf = ({ input }: Vector): string | bigint =>
+  input['id_type'] === 'string' || !/^-?\d+$/.test(String(input['id'])) ? String(input['id']) : BigInt(String(input['id']))
 
 describe('messages', () => {
   test('signed ids are the same to the byte, and are read by whichever secret and digest', () => {
@@ -38,7 +46,8 @@ describe('messages', () => {
       const expiresAt = new Date(new Date(String(vector.input['now'])).getTime() + Number(vector.input['expires_in']) * 1000)
       const token = verifierOf(vector).generate(idOf(vector), { purpose: 'blob_id', expiresAt })
       assert.equal(token, vector.expect, named(vector))
-      const at = (milliseconds: number) => verifierOf(vector).verify(token, { purpose: 'blob_id', now: new Date(expiresAt.getTime() + milliseconds) })
+      const at = (milliseconds: number) =>
+        verifierOf(vector).verify(token, { purpose: 'blob_id', now: new Date(expiresAt.getTime() + milliseconds) })
       assert.equal(at(-1)?.expired, undefined)
       assert.equal(at(0)?.expired, true)
     }
@@ -50,19 +59,43 @@ describe('messages', () => {
       const found = verifierOf(vector).verify(String(vector.input['token']), { purpose: String(vector.input['purpose']), now })
       const value = found === null || found.expired === true ? null : found.value
       const { expect } = vector
-      const expected = expect !== null && typeof expect === 'object' ? (expect as { verified?: unknown; raises?: string }) : { verified: expect }
+      const expected =
+        expect !== null && typeof expect === 'object' ? (expect as { verified?: unknown; raises?: string }) : { verified: expect }
       // An older Rails raises on what a newer one wrote: here both are read.
-      if (expected.raises !== undefined || quirks.includes(String(vector.input['case']))) assert.ok(value === null || String(value) === '42', named(vector))
+      if (expected.raises !== undefined || quirks.includes(String(vector.input['case'])))
+        assert.ok(value === null || String(value) === '42', named(vector))
       else assert.equal(value === null ? null : String(value), expected.verified === null ? null : String(expected.verified), named(vector))
     }
   })
   test('keys are derived as Rails derives them', () => {
-    for (const vector of of('derived_key')) assert.equal(deriveKey(secretOf(vector), Number(vector.rails[0]?.[0]) < 7 ? 'SHA1' : 'SHA256').toString('hex'), vector.expect, named(vector))
+    for (const vector of of('derived_key'))
+      assert.equal(
+        deriveKey(secretOf(vector), Number(vector.rails[0]?.[0]) < 7 ? 'SHA1' : 'SHA256').toString('hex'),
+        vector.expect,
+        named(vector),
+      )
   })
   test('whatever is written is read; one changed character is refused', () => {
     for (const envelope of ['json', 'marshal'] as const)
       for (const keyDigest of ['SHA1', 'SHA256'] as const)
-        for (const value of [0n, 1n, -1n, 122n, 123n, -124n, 255n, 65_536n, 2n ** 30n, -(2n ** 30n) - 1n, 2n ** 53n + 1n, 2n ** 63n - 1n, 'text', 'ünï', '', 'x'.repeat(1000)]) {
+        for (const value of [
+          0n,
+          1n,
+          -1n,
+          122n,
+          123n,
+          -124n,
+          255n,
+          65_536n,
+          2n ** 30n,
+          -(2n ** 30n) - 1n,
+          2n ** 53n + 1n,
+          2n ** 63n - 1n,
+          'text',
+          'ünï',
+          '',
+          'x'.repeat(1000),
+        ]) {
           const verifier = messageVerifier({ secrets: () => ['secret'], envelope, keyDigest })
           const token = verifier.generate(value, { purpose: 'p' })
           assert.equal(String(verifier.verify(token, { purpose: 'p' })?.value), String(value), `${envelope} ${String(value)}`)
@@ -92,7 +125,8 @@ describe('names', () => {
   test('metadata that is no object reads as none', () => {
     for (const vector of of('metadata_read')) {
       const expected = vector.expect as { metadata?: object }
-      if (expected.metadata !== undefined) assert.deepEqual(parseMetadata(vector.input['stored'] as string | null), expected.metadata, named(vector))
+      if (expected.metadata !== undefined)
+        assert.deepEqual(parseMetadata(vector.input['stored'] as string | null), expected.metadata, named(vector))
     }
   })
 })

@@ -9,7 +9,9 @@ import { sqlite } from '../src/database/sqlite.ts'
 import { sharp } from '../src/representations/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 
-const png = await createSharp({ create: { width: 120, height: 80, channels: 3, background: 'red' } }).png().toBuffer()
+const png = await createSharp({ create: { width: 120, height: 80, channels: 3, background: 'red' } })
+  .png()
+  .toBuffer()
 
 function storage() {
   return createActiveStorage({
@@ -40,9 +42,12 @@ test('what is no image, is markup, is cut off or is too large fails for good, at
   const app = storage()
   t.after(() => app.close())
   await app.migrate()
-  const bomb = await createSharp({ create: { width: 2000, height: 2000, channels: 3, background: 'red' } }).png().toBuffer()
+  const bomb = await createSharp({ create: { width: 2000, height: 2000, channels: 3, background: 'red' } })
+    .png()
+    .toBuffer()
   const bad = ['hello', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', png.subarray(0, 150), bomb]
-  for (const [index, bytes] of bad.entries()) await app.record('User', index).photo.attachLater({ io: Buffer.from(bytes), filename: 'a.png' })
+  for (const [index, bytes] of bad.entries())
+    await app.record('User', index).photo.attachLater({ io: Buffer.from(bytes), filename: 'a.png' })
   assert.deepEqual(await app.drain(), { uploaded: 0, retried: 0, failed: 4, remaining: 0 })
   for (const upload of await app.delayedUploads.list({ state: 'failed' })) assert.match(upload.lastError ?? '', /cannot be transformed/)
 })
@@ -73,7 +78,9 @@ test('each resize gives the box it promises; a photo taken sideways stands uprig
   for (const [transformation, size] of sizes) assert.equal((await made(png, transformation)).size, size, JSON.stringify(transformation))
   const sideways = await createSharp(png).jpeg().withMetadata({ orientation: 6 }).toBuffer()
   assert.deepEqual(await made(sideways, {}), { size: '80x120', contentType: 'image/jpeg', extension: 'jpg', pages: 1, hasAlpha: false })
-  const clear = await createSharp({ create: { width: 10, height: 10, channels: 4, background: '#f008' } }).png().toBuffer()
+  const clear = await createSharp({ create: { width: 10, height: 10, channels: 4, background: '#f008' } })
+    .png()
+    .toBuffer()
   assert.equal((await made(clear, { convert: 'webp' })).hasAlpha, true)
   const frames = createSharp([png, await createSharp(png).negate().toBuffer()], { join: { animated: true } })
   assert.equal((await made(await frames.gif().toBuffer(), { resizeToFit: [40, 40], convert: 'webp' })).pages, 2)

@@ -34,6 +34,9 @@ export async function readForm(request: Request): Promise<UserForm> {
     for (const each of settled) if (each.status === 'fulfilled') await each.value?.discard()
     throw failed.reason
   }
-  const of = (slot: string): StagedFile[] => settled.flatMap((each, index) => (staged[index]?.name === slot && each.status === 'fulfilled' && each.value !== null ? [each.value] : []))
+  const of = (slot: string): StagedFile[] =>
+    settled.flatMap((each, index) =>
+      staged[index]?.name === slot && each.status === 'fulfilled' && each.value !== null ? [each.value] : [],
+    )
   return { fields, photo: of('User.photo').at(-1) ?? null, certificates: of('User.certificates') }
 }

@@ -11,18 +11,25 @@ export interface UserView {
 }
 
 type Html = ReturnType<typeof html>
-const size = (bytes: number): string => (bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} KB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`)
+const size = (bytes: number): string =>
+  bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} KB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`
 const address = (file: Attachment | DelayedFile): string => (file.state === 'attached' ? `/attachments/${file.id}` : `/pending/${file.id}`)
 const labels = { staged: 'waiting', uploading: 'uploading', attached: 'stored', failed: 'failed' } as const
 
 function badge(file: Attachment | DelayedFile): Html {
   const waiting = file.state === 'staged' && 'lastError' in file && file.lastError !== null
-  return html`<span class="badge ${file.state}" ${waiting ? html`title="${file.lastError}"` : ''}>${waiting ? 'will be retried' : labels[file.state]}</span>`
+  return html`<span class="badge ${file.state}" ${waiting ? html`title="${file.lastError}"` : ''}
+    >${waiting ? 'will be retried' : labels[file.state]}</span
+  >`
 }
 
 function progress(file: Attachment | DelayedFile): Html | string {
   if (file.state !== 'uploading' || !('uploadedBytes' in file)) return ''
-  return html`<progress max="${Math.max(file.byteSize, 1)}" value="${file.uploadedBytes}" aria-label="Progress of ${file.filename}"></progress>`
+  return html`<progress
+    max="${Math.max(file.byteSize, 1)}"
+    value="${file.uploadedBytes}"
+    aria-label="Progress of ${file.filename}"
+  ></progress>`
 }
 
 function userCard(user: UserView): Html {
@@ -30,17 +37,48 @@ function userCard(user: UserView): Html {
   return html`<article class="card">
     <header>
       ${user.photo === null ? html`<div class="photo none" aria-hidden="true">${user.name.slice(0, 1).toUpperCase()}</div>` : html`<img class="photo" src="${address(user.photo)}" alt="Photo of ${user.name}" />`}
-      <div class="who"><h2>${user.name}</h2>${user.photo === null ? html`<p class="muted">no photo</p>` : html`<p>${badge(user.photo)} <span class="muted">${user.photo.filename} · ${size(user.photo.byteSize)}</span></p>${progress(user.photo)}`}</div>
+      <div class="who">
+        <h2>${user.name}</h2>
+        ${
+          user.photo === null
+            ? html`<p class="muted">no photo</p>`
+            : html`<p>${badge(user.photo)} <span class="muted">${user.photo.filename} · ${size(user.photo.byteSize)}</span></p>
+                ${progress(user.photo)}`
+        }
+      </div>
     </header>
     <form method="post" action="/users/${user.id}" enctype="multipart/form-data">
-      ${user.certificates.length === 0 ? html`<p class="muted">No certificates yet.</p>` : html`<ul>${user.certificates.map((file) => html`<li>
-        <div class="row">${file.state === 'attached' ? html`<input type="checkbox" name="user[certificates_tmp][deleted_ids][]" value="${file.id}" aria-label="Delete ${file.filename}" />` : html`<span class="tick"></span>`}
-        <a href="${address(file)}">${file.filename}</a><span class="muted">${size(file.byteSize)}</span>${badge(file)}</div>${progress(file)}</li>`)}</ul>`}
-      ${failed.map((upload) => html`<div class="error" role="alert"><p>${upload.lastError}</p><button formaction="/uploads/${upload.id}/retry" class="small">Retry</button> <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button></div>`)}
-      <details><summary>Change</summary>
+      ${
+        user.certificates.length === 0
+          ? html`<p class="muted">No certificates yet.</p>`
+          : html`<ul>
+              ${user.certificates.map(
+                (file) =>
+                  html`<li>
+                    <div class="row">
+                      ${file.state === 'attached' ? html`<input type="checkbox" name="user[certificates_tmp][deleted_ids][]" value="${file.id}" aria-label="Delete ${file.filename}" />` : html`<span class="tick"></span>`}
+                      <a href="${address(file)}">${file.filename}</a><span class="muted">${size(file.byteSize)}</span>${badge(file)}
+                    </div>
+                    ${progress(file)}
+                  </li>`,
+              )}
+            </ul>`
+      }
+      ${failed.map(
+        (upload) =>
+          html`<div class="error" role="alert">
+            <p>${upload.lastError}</p>
+            <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
+            <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
+          </div>`,
+      )}
+      <details>
+        <summary>Change</summary>
         <label>New photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
         <label>Add certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label>
-        <label class="inline"><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Replace all certificates with these</label>
+        <label class="inline"
+          ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Replace all certificates with these</label
+        >
         <p class="muted">Tick certificates above to delete them.</p>
         <button>Save</button>
       </details>
@@ -51,21 +89,47 @@ function userCard(user: UserView): Html {
 /** The part that is refreshed while files travel. */
 export function usersPart(users: readonly UserView[]): Html {
   const busy = users.some((user) => user.uploads.some((upload) => upload.state !== 'failed'))
-  return html`<section id="users" data-busy="${String(busy)}">${users.length === 0 ? html`<p class="empty">Nobody here yet. Add the first user: the page answers at once, the files follow.</p>` : users.map(userCard)}</section>`
+  return html`<section id="users" data-busy="${String(busy)}">
+    ${users.length === 0 ? html`<p class="empty">Nobody here yet. Add the first user: the page answers at once, the files follow.</p>` : users.map(userCard)}
+  </section>`
 }
 
 export function page(users: readonly UserView[], error: string | null): Html {
-  return html`<!doctype html><html lang="en"><head><meta charset="utf-8" /><meta name="viewport" content="width=device-width, initial-scale=1" /><title>activestorage-delayed</title><style>${raw(style)}</style></head><body>
-    <main><h1>Users</h1><p class="lead">Saved at once with their record; carried to the storage service in the background.</p>
-    <form method="post" action="/weather" class="weather"><span>Storage service:</span>
-      <button name="slow" value="${weather.slow ? '' : '1'}" class="switch" aria-pressed="${String(weather.slow)}">slow</button>
-      <button name="failing" value="${weather.failing ? '' : '1'}" class="switch" aria-pressed="${String(weather.failing)}">failing</button></form>
-    ${error === null ? '' : html`<div class="error" role="alert"><p>${error}</p></div>`}
-    <form method="post" action="/users" enctype="multipart/form-data" class="card new"><h2>New user</h2>
-      <label>Name <input name="user[name]" required maxlength="80" /></label>
-      <label>Photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
-      <label>Certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label><button>Save</button></form>
-    ${usersPart(users)}</main><script>${raw(script)}</script></body></html>`
+  return html`<!doctype html>
+    <html lang="en">
+      <head>
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <title>activestorage-delayed</title>
+        <style>
+          ${raw(style)}
+        </style>
+      </head>
+      <body>
+        <main>
+          <h1>Users</h1>
+          <p class="lead">Saved at once with their record; carried to the storage service in the background.</p>
+          <form method="post" action="/weather" class="weather">
+            <span>Storage service:</span>
+            <button name="slow" value="${weather.slow ? '' : '1'}" class="switch" aria-pressed="${String(weather.slow)}">slow</button>
+            <button name="failing" value="${weather.failing ? '' : '1'}" class="switch" aria-pressed="${String(weather.failing)}">
+              failing
+            </button>
+          </form>
+          ${error === null ? '' : html`<div class="error" role="alert"><p>${error}</p></div>`}
+          <form method="post" action="/users" enctype="multipart/form-data" class="card new">
+            <h2>New user</h2>
+            <label>Name <input name="user[name]" required maxlength="80" /></label>
+            <label>Photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
+            <label>Certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label><button>Save</button>
+          </form>
+          ${usersPart(users)}
+        </main>
+        <script>
+          ${raw(script)}
+        </script>
+      </body>
+    </html>`
 }
 
 const script = `

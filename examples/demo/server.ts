@@ -7,14 +7,21 @@ import { page, usersPart, type UserView } from './page.ts'
 import { storage, weather } from './storage.ts'
 
 await storage.migrate()
-await storage.transaction(async (tx: DatabaseSync) => tx.exec('create table if not exists users (id integer primary key, name text not null)'))
+await storage.transaction(async (tx: DatabaseSync) =>
+  tx.exec('create table if not exists users (id integer primary key, name text not null)'),
+)
 const worker = storage.work()
 
 const app = new Hono()
 
 async function users(): Promise<UserView[]> {
-  const rows = await storage.transaction(async (tx) => tx.prepare('select id, name from users order by id desc').all() as unknown as { id: number; name: string }[])
-  const handles = await storage.records('User', rows.map((row) => row.id))
+  const rows = await storage.transaction(
+    async (tx) => tx.prepare('select id, name from users order by id desc').all() as unknown as { id: number; name: string }[],
+  )
+  const handles = await storage.records(
+    'User',
+    rows.map((row) => row.id),
+  )
   return Promise.all(
     handles.map(async (user, index) => ({
       id: Number(user.id),
@@ -79,12 +86,14 @@ function answer(file: Attachment | DelayedFile): Response {
 
 app.get('/attachments/:id', async (c) => {
   for (const user of await users())
-    for (const file of [user.photo, ...user.certificates]) if (file?.state === 'attached' && file.id === c.req.param('id')) return answer(file)
+    for (const file of [user.photo, ...user.certificates])
+      if (file?.state === 'attached' && file.id === c.req.param('id')) return answer(file)
   return c.notFound()
 })
 app.get('/pending/:id', async (c) => {
   for (const user of await users())
-    for (const file of [user.photo, ...user.certificates]) if (file !== null && file.state !== 'attached' && file.id === c.req.param('id')) return answer(file)
+    for (const file of [user.photo, ...user.certificates])
+      if (file !== null && file.state !== 'attached' && file.id === c.req.param('id')) return answer(file)
   return c.notFound()
 })
 
@@ -94,7 +103,9 @@ app.onError((error, c) => {
   return c.redirect(`/?error=${encodeURIComponent(text)}`, 303)
 })
 
-const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) => console.log(`Open http://localhost:${port}`))
+const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) =>
+  console.log(`Open http://localhost:${port}`),
+)
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)
   process.once(signal, () => {

@@ -18,7 +18,12 @@ const moody: Service = {
     const slowly = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         for (let at = 0; at < chunk.length; at += 65_536) {
-          if (weather.slow) await delay(Math.max(60, (65_536 / options.byteSize) * 6000), undefined, options.signal ? { signal: options.signal } : {})
+          if (weather.slow)
+            await delay(
+              Math.max(60, Math.min(1, 65_536 / options.byteSize) * 6000),
+              undefined,
+              options.signal ? { signal: options.signal } : {},
+            )
           yield chunk.subarray(at, at + 65_536)
         }
       }

@@ -55,19 +55,16 @@ export interface ManyChanges {
 export type ManyInput = Attachable | Blank | readonly (Attachable | Blank)[] | ManyChanges
 
 /** An attachable, told apart. */
-export type Input =
-  | { readonly kind: 'bytes'; readonly file: IncomingFile }
-  | { readonly kind: 'signed'; readonly signedId: string }
+export type Input = { readonly kind: 'bytes'; readonly file: IncomingFile } | { readonly kind: 'signed'; readonly signedId: string }
 
 /** null: no file (`''`, a nameless empty File, null, undefined). Throws InvalidInputError on what is none. */
 export function readAttachable(input: unknown, details: ErrorDetails): Input | null {
   if (input === null || input === undefined || input === '') return null
   if (typeof input === 'string') {
     if (!input.includes('--'))
-      throw new InvalidInputError(
-        `${JSON.stringify(input.slice(0, 80))} is no signed id. To attach a file from disk, pass { path: … }.`,
-        { details },
-      )
+      throw new InvalidInputError(`${JSON.stringify(input.slice(0, 80))} is no signed id. To attach a file from disk, pass { path: … }.`, {
+        details,
+      })
     return { kind: 'signed', signedId: input }
   }
   if (input instanceof StagedFile) return { kind: 'signed', signedId: input.signedId }
@@ -91,8 +88,7 @@ function fromBlob(blob: Blob): Input | null {
   if (filename === '' && blob.size === 0) return null
   // Not blob.stream(): it holds far more in memory than what is read.
   const slices = async function* (): AsyncGenerator<Uint8Array> {
-    for (let start = 0; start < blob.size; start += 1 << 20)
-      yield new Uint8Array(await blob.slice(start, start + (1 << 20)).arrayBuffer())
+    for (let start = 0; start < blob.size; start += 1 << 20) yield new Uint8Array(await blob.slice(start, start + (1 << 20)).arrayBuffer())
   }
   return bytes(filename === '' ? 'file' : filename, blob.type, slices)
 }

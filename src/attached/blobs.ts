@@ -43,7 +43,10 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
       const details = { filename: input.file.filename }
       const store = await context.store()
       const blob = await storeObject(store.session, input.file, {
-        serviceName, service, keyPrefix: undefined, checkType: () => undefined,
+        serviceName,
+        service,
+        keyPrefix: undefined,
+        checkType: () => undefined,
         checkSize: (size) => checkSize(size, { maxSize }, details),
       })
       const row = await store.transact(async (session) => {
@@ -56,7 +59,7 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     },
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
-      for (let after: string | null = null; ; ) {
+      for (let after: string | null = null; ;) {
         const rows = await unattachedBlobs((await context.store()).session, { after, before: new Date(Date.now() - age), limit: PAGE })
         for (const row of rows) yield blobValue(context, row)
         const last = rows.at(-1)

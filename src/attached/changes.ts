@@ -21,7 +21,9 @@ const names = new Map([
  * takes the last file of what comes and ignores the other two, as the gem does.
  */
 export function readChanges(input: unknown, kind: 'one' | 'many', details: ErrorDetails): Changes {
-  const { files, deletedIds, cleanBefore } = isChanges(input) ? fromChanges(input, details) : { files: input, deletedIds: [], cleanBefore: false }
+  const { files, deletedIds, cleanBefore } = isChanges(input)
+    ? fromChanges(input, details)
+    : { files: input, deletedIds: [], cleanBefore: false }
   const list = Array.isArray(files) ? files : isIndexed(files) ? Object.values(files) : [files]
   return kind === 'one' ? { files: list, deletedIds: [], cleanBefore: false } : { files: list, deletedIds, cleanBefore }
 }
@@ -47,8 +49,7 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
   const read: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(input)) {
     const name = names.get(key)
-    if (name === undefined)
-      throw new InvalidInputError(`Unknown key '${key}' beside files, deletedIds and cleanBefore.`, { details })
+    if (name === undefined) throw new InvalidInputError(`Unknown key '${key}' beside files, deletedIds and cleanBefore.`, { details })
     read[name] = value
   }
   return {

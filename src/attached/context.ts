@@ -31,13 +31,12 @@ export const PURPOSE = { blob: 'blob_id', staged: 'activestorage_delayed_file', 
 
 function serviceOf(context: AttachedContext, name: string): Service {
   const service = context.services[name]
-  if (service === undefined)
-    throw new ConfigurationError(`The blob is in the service '${name}', which is not among the configured ones.`)
+  if (service === undefined) throw new ConfigurationError(`The blob is in the service '${name}', which is not among the configured ones.`)
   return service
 }
 
 /** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
-export function signBlob(context: AttachedContext, id: string): string {
+function signBlob(context: AttachedContext, id: string): string {
   return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob })
 }
 
@@ -115,7 +114,8 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
 }
 
 function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
-  const state = row.state === 'staged' ? (upload.state === 'running' ? 'uploading' : 'staged') : row.state === 'failed' ? 'failed' : 'attached'
+  const state =
+    row.state === 'staged' ? (upload.state === 'running' ? 'uploading' : 'staged') : row.state === 'failed' ? 'failed' : 'attached'
   const base = {
     id: row.id,
     filename: row.filename,
@@ -140,12 +140,7 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
   return { ...base, ...readable(row.filename, read), toJSON: () => base }
 }
 
-export function uploadValue(
-  context: AttachedContext,
-  row: UploadRow,
-  files: readonly FileRow[],
-  session: Session | null,
-): DelayedUpload {
+export function uploadValue(context: AttachedContext, row: UploadRow, files: readonly FileRow[], session: Session | null): DelayedUpload {
   const shown = files.filter((file) => file.state !== 'dropped').map((file) => fileValue(context, row, file))
   const { type, id, name } = row.lane
   const base = {

@@ -126,7 +126,10 @@ function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed:
   if (given.maxSize !== undefined) parseSize(given.maxSize, `maxSize of ${maker}`)
   if (given.maxFiles !== undefined && !(Number.isInteger(given.maxFiles) && given.maxFiles > 0))
     throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
-  if (given.accept !== undefined && !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type)))))
+  if (
+    given.accept !== undefined &&
+    !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type))))
+  )
     throw wrong(`accept must be a list of content types such as 'image/png' or 'image/*'.`)
   if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
   const definition = Object.freeze({ kind })

@@ -14,7 +14,10 @@ import { detailsOf, reader, serviceNamed, type SlotScope } from './scope.ts'
 const HEAD = 4096
 
 /** What came in, told apart. */
-export type Ready = { readonly kind: 'staged'; readonly id: string } | { readonly kind: 'blob'; readonly blob: BlobRow } | { readonly kind: 'bytes'; readonly file: IncomingFile }
+export type Ready =
+  | { readonly kind: 'staged'; readonly id: string }
+  | { readonly kind: 'blob'; readonly blob: BlobRow }
+  | { readonly kind: 'bytes'; readonly file: IncomingFile }
 
 /** Tells apart what came in; signed ids are verified, nothing is read or written but a blob's row. */
 export async function ready(scope: SlotScope, changes: Changes): Promise<Ready[]> {
@@ -31,8 +34,7 @@ async function resolveSigned(scope: SlotScope, signedId: string): Promise<Ready>
   const { verifier } = scope.context
   const details = detailsOf(scope.lane)
   const staged = verifier.verify(signedId, { purpose: PURPOSE.staged })
-  if (staged !== null && 'expired' in staged)
-    throw new StagedFileExpiredError('The staged file has expired. Send it again.', { details })
+  if (staged !== null && 'expired' in staged) throw new StagedFileExpiredError('The staged file has expired. Send it again.', { details })
   if (staged !== null) return { kind: 'staged', id: String(staged.value) }
   const signed = verifier.verify(signedId, { purpose: PURPOSE.blob })
   if (signed === null || 'expired' in signed)
@@ -86,7 +88,8 @@ export async function upload(scope: SlotScope, file: IncomingFile): Promise<NewB
   const { lane, definition, context } = scope
   const store = await context.store()
   const details = { ...detailsOf(lane), filename: file.filename }
-  const record = typeof definition.keyPrefix === 'function' ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id }) : null
+  const record =
+    typeof definition.keyPrefix === 'function' ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id }) : null
   return storeObject(store.session, file, {
     serviceName: definition.service,
     service: serviceNamed(scope, definition.service),
@@ -95,4 +98,3 @@ export async function upload(scope: SlotScope, file: IncomingFile): Promise<NewB
     checkType: (type) => checkType(type, definition.limits, details),
   })
 }
-

@@ -69,4 +69,3 @@ export function serviceNamed(scope: SlotScope, name: string): Service {
   if (service === undefined) throw new ConfigurationError(`The service '${name}' is not among the configured ones.`)
   return service
 }
-

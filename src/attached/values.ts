@@ -92,10 +92,7 @@ export interface DelayedUpload {
 }
 
 /** The three ways to read, over one source of bytes. */
-export function readable(
-  filename: string,
-  read: (options?: StreamOptions) => AsyncIterable<Uint8Array>,
-): ReadableFile {
+export function readable(filename: string, read: (options?: StreamOptions) => AsyncIterable<Uint8Array>): ReadableFile {
   return {
     async download() {
       const chunks: Uint8Array[] = []
@@ -121,7 +118,13 @@ export function readable(
     async open(use) {
       const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
       try {
-        const path = join(folder, filename.replaceAll(/[^\w.-]+/g, '_').slice(-100).replace(/^\.+/, '') || 'file')
+        const path = join(
+          folder,
+          filename
+            .replaceAll(/[^\w.-]+/g, '_')
+            .slice(-100)
+            .replace(/^\.+/, '') || 'file',
+        )
         await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path))
         return await use(path)
       } finally {

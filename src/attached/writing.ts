@@ -1,4 +1,10 @@
-import { attachmentsOf, deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import {
+  attachmentsOf,
+  deleteAttachments,
+  insertAttachment,
+  lockAttachmentIds,
+  type AttachmentRow,
+} from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
@@ -46,8 +52,13 @@ export async function attachLater(
     const arrived: Arrived[] = []
     for (const each of submitted) arrived.push(await arrive(each, staged))
     return await within(scope, async (session, store) => {
-      const changed = arrived.filter(({ changes, fileIds, blobs }) => fileIds.length + blobs.length + changes.deletedIds.length > 0 || changes.cleanBefore)
-      await lockLanes(session, changed.map((each) => each.scope.lane))
+      const changed = arrived.filter(
+        ({ changes, fileIds, blobs }) => fileIds.length + blobs.length + changes.deletedIds.length > 0 || changes.cleanBefore,
+      )
+      await lockLanes(
+        session,
+        changed.map((each) => each.scope.lane),
+      )
       const uploads: (DelayedUpload | null)[] = []
       for (const each of arrived) uploads.push(changed.includes(each) ? await link(session, store, each) : null)
       await check(session)
@@ -102,7 +113,12 @@ async function supersede(session: Session, store: Store, { context, lane }: Slot
 }
 
 /** Attaches blobs whose bytes are stored. On a has-one they replace what is there, and all that was on its way. */
-async function attachStored(session: Session, store: Store, scope: SlotScope, blobs: readonly (BlobRow | NewBlob)[]): Promise<AttachmentRow[]> {
+async function attachStored(
+  session: Session,
+  store: Store,
+  scope: SlotScope,
+  blobs: readonly (BlobRow | NewBlob)[],
+): Promise<AttachmentRow[]> {
   if (blobs.length === 0) return []
   const { lane, definition } = scope
   await lockLanes(session, [lane])
@@ -118,7 +134,9 @@ async function attachStored(session: Session, store: Store, scope: SlotScope, bl
     const row = await insertAttachment(session, store.recordId, lane, stored.id)
     if (row !== null) rows.push(row)
     if (!('id' in blob) && !(await keepObject(session, blob.key)))
-      throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, { details: detailsOf(lane) })
+      throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
+        details: detailsOf(lane),
+      })
   }
   // A blob that is attached here already stays as it is.
   if (definition.kind === 'one' && rows.length > 0) await deleteAttachments(session, store.recordId, lane, before, true)
@@ -166,4 +184,3 @@ export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeL
     for (const row of rows) await purgeBlob(session, row.blob.id)
   })
 }
-

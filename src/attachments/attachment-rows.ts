@@ -83,12 +83,7 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
 }
 
 /** Attaches a blob; null when it is attached there already. The lane is locked. */
-export async function insertAttachment(
-  session: Session,
-  kind: RecordIdType,
-  lane: Lane,
-  blobId: string,
-): Promise<AttachmentRow | null> {
+export async function insertAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
   const find = () =>
     joined(session)
       .where('a.record_type', '=', lane.type)

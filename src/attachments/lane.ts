@@ -57,7 +57,10 @@ function slotOf({ type, id, name }: Lane): number {
 export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<void> {
   if (session.dialect === 'sqlite') {
     // A statement that changes nothing still takes the file's write lock.
-    await session.db.deleteFrom('workers').where(sql<boolean>`1 = 0`).execute()
+    await session.db
+      .deleteFrom('workers')
+      .where(sql<boolean>`1 = 0`)
+      .execute()
     return
   }
   const slots = [...new Set(lanes.map(slotOf))].toSorted((a, b) => a - b)

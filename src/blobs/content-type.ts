@@ -24,7 +24,10 @@ function byText(head: Uint8Array): string | null {
     .trimStart()
     .toLowerCase()
   if (!text.startsWith('<')) return null
-  const body = text.replaceAll(/<!--[\s\S]*?-->/g, '').replace(/^<\?xml[^>]*\?>/, '').trimStart()
+  const body = text
+    .replaceAll(/<!--[\s\S]*?-->/g, '')
+    .replace(/^<\?xml[^>]*\?>/, '')
+    .trimStart()
   const root = body.replace(/^<!doctype[^>[]*(\[[\s\S]*?\])?[^>]*>/, '').trimStart()
   if (/^<!doctype\s+html|^<(html|head|body|script|iframe|title|style|img|a|div|p|h1|table)[\s>/]/.test(body)) return 'text/html'
   if (/^<svg[\s>]/.test(root) || /^<!doctype\s+svg/.test(body)) return 'image/svg+xml'

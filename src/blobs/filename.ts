@@ -34,14 +34,50 @@ export function cut(name: string, bytes: number): string {
 }
 
 const special: Readonly<Record<string, string>> = {
-  ß: 'ss', æ: 'ae', Æ: 'AE', ø: 'o', Ø: 'O', đ: 'd', Đ: 'D', ð: 'd', Ð: 'D', þ: 'th', Þ: 'Th', ł: 'l', Ł: 'L', œ: 'oe', Œ: 'OE', ı: 'i', ħ: 'h', Ħ: 'H', ŋ: 'ng', Ŋ: 'NG', ĳ: 'ij', Ĳ: 'IJ', ŀ: 'l', Ŀ: 'L', '×': 'x', ŧ: 't', Ŧ: 'T', ĸ: 'k', ŉ: "'n",
+  ß: 'ss',
+  æ: 'ae',
+  Æ: 'AE',
+  ø: 'o',
+  Ø: 'O',
+  đ: 'd',
+  Đ: 'D',
+  ð: 'd',
+  Ð: 'D',
+  þ: 'th',
+  Þ: 'Th',
+  ł: 'l',
+  Ł: 'L',
+  œ: 'oe',
+  Œ: 'OE',
+  ı: 'i',
+  ħ: 'h',
+  Ħ: 'H',
+  ŋ: 'ng',
+  Ŋ: 'NG',
+  ĳ: 'ij',
+  Ĳ: 'IJ',
+  ŀ: 'l',
+  Ŀ: 'L',
+  '×': 'x',
+  ŧ: 't',
+  Ŧ: 'T',
+  ĸ: 'k',
+  ŉ: "'n",
 }
 
 /** ActiveSupport's `parameterize`, on which the gem's name rule rests. Non-Latin letters vanish. */
 export function parameterize(text: string): string {
   return text
     .normalize('NFC')
-    .replaceAll(/[^\0-\x7f]/gu, (character) => special[character] ?? character.normalize('NFD').replaceAll(/\p{M}/gu, '').replace(/[^\0-\x7f]/u, '?'))
+    .replaceAll(
+      /[^\0-\x7f]/gu,
+      (character) =>
+        special[character] ??
+        character
+          .normalize('NFD')
+          .replaceAll(/\p{M}/gu, '')
+          .replace(/[^\0-\x7f]/u, '?'),
+    )
     .replaceAll(/[^a-zA-Z0-9_-]+/g, '-')
     .replaceAll(/-{2,}/g, '-')
     .replaceAll(/^-|-$/g, '')

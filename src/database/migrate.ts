@@ -53,7 +53,10 @@ export async function migrate(options: MigrateOptions): Promise<void> {
   for (let attempt = 1; ; attempt += 1) {
     const [first] = await missing(options.executor)
     if (first === undefined) break
-    if (attempt > ATTEMPTS) throw new ConfigurationError(`${first.needs} was made and is not seen: look at the search path, or at how the database folds the case of names.`)
+    if (attempt > ATTEMPTS)
+      throw new ConfigurationError(
+        `${first.needs} was made and is not seen: look at the search path, or at how the database folds the case of names.`,
+      )
     try {
       await options.transaction(async (executor) => {
         for (const statement of schema.lock) await executor.run(statement, [])
@@ -81,12 +84,18 @@ async function apply(executor: Executor, step: Step): Promise<void> {
  * Throws ConfigurationError where a live column cannot hold the ids that this storage binds: a database would cast them,
  * and find another record. False: the tables are not there yet.
  */
-export async function checkIds(schema: DialectSchema, { tables, recordId }: Pick<MigrateOptions, 'tables' | 'recordId'>, executor: Executor): Promise<boolean> {
+export async function checkIds(
+  schema: DialectSchema,
+  { tables, recordId }: Pick<MigrateOptions, 'tables' | 'recordId'>,
+  executor: Executor,
+): Promise<boolean> {
   const types = await schema.idTypes(executor)
   for (const column of [`${tables.attachments}.record_id`, `${tables.uploads}.uploadable_id`]) {
     const type = types.get(column)
     if (type === undefined || fitting(type).includes(recordId)) continue
-    const names = fitting(type).map((name) => `'${name}'`).join(' or ')
+    const names = fitting(type)
+      .map((name) => `'${name}'`)
+      .join(' or ')
     throw new ConfigurationError(
       `${column} is ${type}, but recordId is '${recordId}': ${names === '' ? 'change the column.' : `pass recordId: ${names} to createActiveStorage.`}`,
     )

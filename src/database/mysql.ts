@@ -26,7 +26,9 @@ export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
   const opened = async (): Promise<MysqlPool> => {
     if (pool !== undefined) return pool
     const driver = await import('mariadb').catch((error: unknown) => {
-      throw new ConfigurationError("mysql(url) opens its pool with 'mariadb', which is not installed: npm install mariadb.", { cause: error })
+      throw new ConfigurationError("mysql(url) opens its pool with 'mariadb', which is not installed: npm install mariadb.", {
+        cause: error,
+      })
     })
     const url = new URL(database as string)
     pool ??= driver.createPool({
@@ -108,7 +110,12 @@ async function execute(connection: MysqlConnection, sql: string, parameters: rea
 }
 
 /** Whatever the app set for its pool: rows are objects, and placeholders are question marks. */
-const plain = { rowsAsArray: false, nestTables: false, namedPlaceholders: false, typeCast: (_field: unknown, next: () => unknown): unknown => next() }
+const plain = {
+  rowsAsArray: false,
+  nestTables: false,
+  namedPlaceholders: false,
+  typeCast: (_field: unknown, next: () => unknown): unknown => next(),
+}
 
 /** mysql2 sends numbers as doubles and has no bigints; text is read as either. */
 function forMysql2(parameter: Parameter): Parameter {

@@ -52,7 +52,10 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
   const withClient = async <T>(run: (client: PgPoolClient) => Promise<T>): Promise<T> => {
     const client = await opened().connect()
     const ignore = (): void => undefined
-    const emitter = client as unknown as { on?(event: 'error', listener: () => void): void; off?(event: 'error', listener: () => void): void }
+    const emitter = client as unknown as {
+      on?(event: 'error', listener: () => void): void
+      off?(event: 'error', listener: () => void): void
+    }
     emitter.on?.('error', ignore)
     let broken: Error | undefined
     try {
@@ -94,7 +97,10 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
       withClient(async (client) => {
         // COPY takes no parameters: nothing but a uuid and whole numbers goes into its text.
         if (!isUuid(fileId)) throw new ConfigurationError(`${JSON.stringify(fileId)} is no file id.`)
-        const name = table.split('.').map((part) => `"${part}"`).join('.')
+        const name = table
+          .split('.')
+          .map((part) => `"${part}"`)
+          .join('.')
         const stream = (client as unknown as pg.PoolClient).query(
           copyTo(
             `copy (select data from ${name} where file_id = '${fileId}' and position >= ${Math.trunc(from)} and position < ${Math.trunc(to)} order by position) to stdout (format binary)`,

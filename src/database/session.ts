@@ -96,11 +96,7 @@ export function sessions(dialect: Dialect, tables: TableNames, recordId: RecordI
         createDriver: () => driver,
         createQueryCompiler: () => new Compiler(),
         createAdapter: () =>
-          family === 'postgres'
-            ? new PostgresAdapter()
-            : family === 'mysql'
-              ? new MysqlAdapter()
-              : new SqliteAdapter(),
+          family === 'postgres' ? new PostgresAdapter() : family === 'mysql' ? new MysqlAdapter() : new SqliteAdapter(),
         createIntrospector: (kysely) =>
           family === 'postgres'
             ? new PostgresIntrospector(kysely)

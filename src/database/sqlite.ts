@@ -73,7 +73,8 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 
   const runNow = (sql: string, parameters: readonly Parameter[]): Result => {
     const prepared = statement(sql)
-    const returns = prepared.columns === undefined || prepared.reader !== undefined ? prepared.reader === true : prepared.columns().length > 0
+    const returns =
+      prepared.columns === undefined || prepared.reader !== undefined ? prepared.reader === true : prepared.columns().length > 0
     if (!returns) return { rows: [], affected: Number(prepared.run(...parameters).changes) }
     if (prepared.setReadBigInts === undefined) prepared.safeIntegers?.(true)
     return { rows: prepared.all(...parameters).map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
@@ -185,7 +186,10 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 }
 
 function isBusy(error: unknown): boolean {
-  return error instanceof Error && /database (table )?is locked|SQLITE_BUSY/.test(`${error.message} ${String((error as { code?: unknown }).code)}`)
+  return (
+    error instanceof Error &&
+    /database (table )?is locked|SQLITE_BUSY/.test(`${error.message} ${String((error as { code?: unknown }).code)}`)
+  )
 }
 
 function normalize(row: Record<string, unknown>): Row {

@@ -24,14 +24,11 @@ export interface Store<Tx = unknown> {
   transact<T>(run: (session: Session, tx: Tx) => Promise<T>): Promise<T>
 }
 
-export async function openStore<Tx>(
-  database: Database<Tx, boolean>,
-  tables: TableNames,
-  recordId: RecordIdType,
-): Promise<Store<Tx>> {
+export async function openStore<Tx>(database: Database<Tx, boolean>, tables: TableNames, recordId: RecordIdType): Promise<Store<Tx>> {
   const plain = database as Database<Tx>
   const dialect = await plain.open()
-  if (dialect !== 'postgres' && tables.files.includes('.')) throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
+  if (dialect !== 'postgres' && tables.files.includes('.'))
+    throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
   const session: (executor: Executor) => Session = sessions(dialect, tables, recordId)
   const schema = schemaOf(dialect, tables, recordId)
   let looked = false
@@ -41,7 +38,10 @@ export async function openStore<Tx>(
       looked ||= await checkIds(schema, { tables, recordId }, executor)
       return executor.run(text, parameters).catch((error: unknown) => {
         throw isMissing(error)
-          ? new ConfigurationError('A table or a column of the library is not in the database. Run storage.migrate() at deployment, before anything else.', { cause: error })
+          ? new ConfigurationError(
+              'A table or a column of the library is not in the database. Run storage.migrate() at deployment, before anything else.',
+              { cause: error },
+            )
           : error
       })
     },
@@ -64,5 +64,11 @@ export async function openStore<Tx>(
 /** A table or column that is not there, as PostgreSQL, MySQL and SQLite say it. */
 function isMissing(error: unknown): boolean {
   const { code, errno, message } = error as { code?: unknown; errno?: unknown; message?: unknown }
-  return code === '42P01' || code === '42703' || errno === 1146 || errno === 1054 || /no such (table|column): |has no column named /.test(String(message))
+  return (
+    code === '42P01' ||
+    code === '42703' ||
+    errno === 1146 ||
+    errno === 1054 ||
+    /no such (table|column): |has no column named /.test(String(message))
+  )
 }

@@ -82,11 +82,7 @@ async function replace(
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
   await discardUploads(session, older)
   // What this upload itself attaches next is added, not replaced.
-  await session.db
-    .updateTable('uploads')
-    .set({ replaces: '[]' })
-    .where('id', '=', BigInt(upload.rowId))
-    .execute()
+  await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
   return older
 }
 

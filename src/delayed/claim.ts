@@ -5,7 +5,7 @@ import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, selectUploads, type UploadRow } from './upload-rows.ts'
+import { fetchUploads, hasFiles, selectUploads, type UploadRow } from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
@@ -80,7 +80,7 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
 async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
   const claimed: UploadRow[] = []
   let candidates = 0
-  for (let skip = 0; claimed.length < limit; ) {
+  for (let skip = 0; claimed.length < limit;) {
     const one = await claimBatch(delayed, { width: 1, limit: 1, skip }).catch((error: unknown) => {
       if (!delayed.store.database.isUniqueViolation(error)) throw error
       skip += 1
@@ -99,7 +99,13 @@ async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
  * Due rows, and whether another of the lane is in the way: one that runs, or an older one that is due or was never
  * tried. An older one that waits for its retry does not block.
  */
-async function candidatesOf(session: Session, delayed: Delayed, width: number, skip: number, only: string | null): Promise<readonly Candidate[]> {
+async function candidatesOf(
+  session: Session,
+  delayed: Delayed,
+  width: number,
+  skip: number,
+  only: string | null,
+): Promise<readonly Candidate[]> {
   const { dialect } = session
   const lanes = sql.join(
     delayed.known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`),
@@ -116,7 +122,7 @@ async function candidatesOf(session: Session, delayed: Delayed, width: number, s
             and (o.run_at <= ${now(dialect)} or o.attempts = 0)))
       ) then 1 else 0 end as blocked
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and (${lanes})
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and (${lanes}) and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)
   return rows
 }
@@ -127,6 +133,7 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
     let query = selectUploads(session)
       .where('u.lease_until', '<=', now(session.dialect))
       .where('u.run_at', '<=', now(session.dialect))
+      .where(hasFiles)
       .where((e) =>
         e.or([
           e('u.state', '=', 'attached'),

@@ -10,7 +10,12 @@ const HOUR = 3_600_000
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
  * of the job was committed before, so that nothing can attach the object from then on. Returns how long to put it off.
  */
-export async function deleteObject(store: Store, services: Readonly<Record<string, Service>>, job: JobRow, signal: AbortSignal): Promise<number | null> {
+export async function deleteObject(
+  store: Store,
+  services: Readonly<Record<string, Service>>,
+  job: JobRow,
+  signal: AbortSignal,
+): Promise<number | null> {
   const { service = '', key = '' } = job.arguments
   if (await blobKeyExists(store.session, key)) return null
   const holder = await store.session.db
@@ -23,7 +28,8 @@ export async function deleteObject(store: Store, services: Readonly<Record<strin
     .executeTakeFirst()
   if (holder !== undefined) return HOUR
   const target = services[service]
-  if (target === undefined) throw new ConfigurationError(`An object waits to be deleted from the service '${service}', which is not configured.`)
+  if (target === undefined)
+    throw new ConfigurationError(`An object waits to be deleted from the service '${service}', which is not configured.`)
   await target.delete(key, { signal })
   return null
 }

@@ -15,10 +15,5 @@ export async function discardUploads(session: Session, uploads: readonly UploadR
     .where('upload_token', 'in', tokens)
     .where('state', 'in', ['staging', 'staged', 'failed'])
     .execute()
-  await session.db
-    .updateTable('files')
-    .set({ state: 'told' })
-    .where('upload_token', 'in', tokens)
-    .where('state', '=', 'attached')
-    .execute()
+  await session.db.updateTable('files').set({ state: 'told' }).where('upload_token', 'in', tokens).where('state', '=', 'attached').execute()
 }

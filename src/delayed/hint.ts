@@ -31,7 +31,12 @@ export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>
     .where('token', 'is not', null)
     .where('run_at', '<=', now(dialect))
     .where('enqueued_at', '<=', later(dialect, -RECENT))
-    .where(sql<boolean>`(${sql.join(known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`), sql` or `)})`)
+    .where(
+      sql<boolean>`(${sql.join(
+        known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`),
+        sql` or `,
+      )})`,
+    )
     .orderBy('id')
     .limit(1000)
     .execute()

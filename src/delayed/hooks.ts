@@ -17,7 +17,10 @@ export async function tellHooks(delayed: Delayed, definition: DelayedDefinition,
   const round = roundOf(upload)
   const last = round >= ROUNDS
   const over = round > ROUNDS
-  if (over) delayed.report('error', 'Hooks ended their process in each round; what they were to be told of counts as told.', { upload: upload.token })
+  if (over)
+    delayed.report('error', 'Hooks ended their process in each round; what they were to be told of counts as told.', {
+      upload: upload.token,
+    })
   let threw = false
   for (const file of files)
     if (file.state === 'attached') {
@@ -31,12 +34,7 @@ export async function tellHooks(delayed: Delayed, definition: DelayedDefinition,
   }
   if (!threw && !over) threw = !(await tellAll(delayed, definition, upload, record, round))
   if (threw && !last) await endLease(delayed, upload, ROUND_DELAY * 2 ** round)
-  else
-    await session.db
-      .deleteFrom('uploads')
-      .where('token', '=', upload.token)
-      .where('lease_token', '=', upload.leaseToken)
-      .execute()
+  else await session.db.deleteFrom('uploads').where('token', '=', upload.token).where('lease_token', '=', upload.leaseToken).execute()
 }
 
 /** True when the hook returned; false is reported and never undoes the attachment. */

@@ -118,13 +118,7 @@ async function takeFiles(session: Session, token: string, files: Link['files'], 
 }
 
 /** A double click or the Back button sends the same file again: fine for the same slot, an error for another. */
-async function checkSameLane(
-  session: Session,
-  recordId: RecordIdType,
-  lane: Lane,
-  file: FileRow,
-  details: ErrorDetails,
-): Promise<void> {
+async function checkSameLane(session: Session, recordId: RecordIdType, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
   const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken)
   if (upload !== null && upload.lane.type === lane.type && upload.lane.id === lane.id && upload.lane.name === lane.name) return
   if (upload === null && file.blobKey !== null) {

@@ -68,8 +68,7 @@ export async function prepareFile(
       const name = chosen === null ? generateKey() : filename
       const key = prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
       checkKey(key)
-      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service }))
-        return { ...bytes, file, service, key, filename }
+      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service })) return { ...bytes, file, service, key, filename }
     }
     throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, {
       details: detailsOf(upload, file.filename),
@@ -80,12 +79,7 @@ export async function prepareFile(
   }
 }
 
-async function chooseName(
-  definition: DelayedDefinition,
-  upload: UploadRow,
-  filename: string,
-  record: unknown,
-): Promise<string | null> {
+async function chooseName(definition: DelayedDefinition, upload: UploadRow, filename: string, record: unknown): Promise<string | null> {
   if (definition.useFilename === false) return null
   if (definition.useFilename === true) return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
   const name: unknown = await definition.useFilename(record, filename)
@@ -127,12 +121,7 @@ async function commitChoice(
   })
 }
 
-async function finalBytes(
-  delayed: Delayed,
-  definition: DelayedDefinition,
-  file: FileRow,
-  signal: AbortSignal,
-): Promise<Bytes> {
+async function finalBytes(delayed: Delayed, definition: DelayedDefinition, file: FileRow, signal: AbortSignal): Promise<Bytes> {
   const { filename, byteSize, checksum, contentType } = file
   if (definition.variantInfo === undefined)
     return {

@@ -3,6 +3,7 @@ import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteChunks } from '../staging/chunks.ts'
+import { hasFiles } from './upload-rows.ts'
 
 const DAY = 86_400_000
 const BATCH = 500
@@ -31,10 +32,15 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
       .select(['token', 'attempts'])
       .where('token', 'in', await freeUploads(session, 'running', sql<boolean>`lease_until <= ${now(dialect)}`))
       .execute()
-    const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.token !== null && Number(row.attempts) >= attempts === dead ? [row.token] : []))
+    const tokens = (dead: boolean): string[] =>
+      rows.flatMap((row) => (row.token !== null && Number(row.attempts) >= attempts === dead ? [row.token] : []))
     const [dead, alive] = [tokens(true), tokens(false)]
     if (alive.length > 0)
-      await session.db.updateTable('uploads').set({ state: 'pending', lease_token: null, run_at: 0, enqueued_at: 0 }).where('token', 'in', alive).execute()
+      await session.db
+        .updateTable('uploads')
+        .set({ state: 'pending', lease_token: null, run_at: 0, enqueued_at: 0 })
+        .where('token', 'in', alive)
+        .execute()
     if (dead.length > 0) {
       const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
       await session.db
@@ -63,7 +69,14 @@ async function dropOldFailures(store: Store, keepFor: number): Promise<void> {
 
 /** Tokens of uploads that are so and that nobody holds; `['']` for none, so that it fits an IN. */
 async function freeUploads(session: Session, state: string, condition: ReturnType<typeof sql<boolean>>): Promise<string[]> {
-  let query = session.db.selectFrom('uploads').select('token').where('state', '=', state).where('token', 'is not', null).where(condition).limit(BATCH)
+  let query = session.db
+    .selectFrom('uploads as u')
+    .select('u.token')
+    .where('u.state', '=', state)
+    .where('u.token', 'is not', null)
+    .where(condition)
+    .where(hasFiles)
+    .limit(BATCH)
   if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
   const tokens = (await query.execute()).map((row) => String(row.token))
   return tokens.length === 0 ? [''] : tokens

@@ -1,4 +1,4 @@
-import { sql, type SelectQueryBuilder } from 'kysely'
+import { sql, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { boundId, type Lane } from '../attachments/lane.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Schema } from '../database/schema.ts'
@@ -46,6 +46,12 @@ interface Selected {
 
 /** Uploads as `u`, to which conditions are added. */
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', Selected>
+
+/**
+ * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
+ * app's.
+ */
+export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from ${sql.table('files')} mine where mine.upload_token = u.token)`
 
 export function selectUploads(session: Session): UploadQuery {
   const { dialect } = session

@@ -33,8 +33,10 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
   const signal = AbortSignal.any([lease.signal, stopping])
   try {
     const { lane, token, attempts } = upload
-    return await traced('delayed_upload', { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token, attempt: attempts }, () =>
-      attempt(delayed, upload, signal),
+    return await traced(
+      'delayed_upload',
+      { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token, attempt: attempts },
+      () => attempt(delayed, upload, signal),
     )
   } catch (error) {
     if (error instanceof LeaseLost || lease.signal.aborted) {
@@ -75,11 +77,23 @@ async function attempt(delayed: Delayed, upload: UploadRow, signal: AbortSignal)
   const files = (await filesOf(delayed.store.session, [upload.token])).filter((file) => file.state === 'staged')
   if (definition === undefined) {
     const error = new UnknownAttachmentError(`${upload.lane.type}.${upload.lane.name} is not defined here.`, { details: detailsOf(upload) })
-    return settle(delayed, upload, files.map((file) => ({ file, error })), undefined, null)
+    return settle(
+      delayed,
+      upload,
+      files.map((file) => ({ file, error })),
+      undefined,
+      null,
+    )
   }
   const record = await findRecord(delayed, upload)
   if (record instanceof ActiveStorageError)
-    return settle(delayed, upload, files.map((file) => ({ file, error: record })), definition, null)
+    return settle(
+      delayed,
+      upload,
+      files.map((file) => ({ file, error: record })),
+      definition,
+      null,
+    )
   const failures: Failure[] = []
   for (const file of files) {
     signal.throwIfAborted()
@@ -104,7 +118,10 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
       { details: detailsOf(upload) },
     )
   } catch (error) {
-    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${message(error)}`, { details: detailsOf(upload), cause: error })
+    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${message(error)}`, {
+      details: detailsOf(upload),
+      cause: error,
+    })
   }
 }
 
@@ -119,7 +136,9 @@ async function carry(
 ): Promise<boolean> {
   const service = delayed.services[definition.service]
   if (service === undefined)
-    throw new ConfigurationError(`${upload.lane.type}.${upload.lane.name} goes to the service '${definition.service}', which is not configured.`)
+    throw new ConfigurationError(
+      `${upload.lane.type}.${upload.lane.name} goes to the service '${definition.service}', which is not configured.`,
+    )
   const prepared = await prepareFile(delayed, definition, upload, file, record, signal)
   try {
     await service.upload(prepared.key, watched(delayed, upload, prepared, signal), {
@@ -227,7 +246,12 @@ async function settle(
   })
   for (const { file, error } of failures) {
     const retryAt = final.some((each) => each.file === file) ? null : new Date(Date.now() + delay)
-    delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, { ...error.details, attempt: upload.attempts, retryAt, error })
+    delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
+      ...error.details,
+      attempt: upload.attempts,
+      retryAt,
+      error,
+    })
     if (definition === undefined || record === null) continue
     try {
       await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt })
@@ -268,6 +292,7 @@ function backOff(delayed: Delayed, attempts: number): number {
 const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
 
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
-  if (error instanceof ActiveStorageError) return Object.assign(error, { details: { ...detailsOf(upload, file.filename), ...error.details } })
+  if (error instanceof ActiveStorageError)
+    return Object.assign(error, { details: { ...detailsOf(upload, file.filename), ...error.details } })
   return new ServiceError(message(error), { cause: error, details: detailsOf(upload, file.filename) })
 }

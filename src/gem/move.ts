@@ -28,7 +28,7 @@ const LANES = 100
  */
 export async function moveGemRows(room: GemRoom): Promise<void> {
   if (room.known.length === 0) return
-  for (let tried = -1; ; ) {
+  for (let tried = -1; ;) {
     const lanes = await lanesToMove(room.store.session, room.known, room.moveAfter, LANES)
     for (const lane of lanes) await room.store.transact((session) => moveLane(room, session, lane))
     // Those that a Rails job holds are met again by the next sweep.
@@ -63,7 +63,12 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
   if (row.length !== null) for await (const piece of readFilesText(filesText(session, row))) void piece
   const files = row.length === null ? [] : await stageAll(room, session, row)
   const many = kind === 'many'
-  const deletedIds = many ? row.deletedIds.split(',').filter((id) => /^\d{1,19}$/.test(id)).map((id) => String(BigInt(id))) : []
+  const deletedIds = many
+    ? row.deletedIds
+        .split(',')
+        .filter((id) => /^\d{1,19}$/.test(id))
+        .map((id) => String(BigInt(id)))
+    : []
   await deleteAttachments(session, store.recordId, row.lane, deletedIds, true)
   const attached = await lockAttachmentIds(session, store.recordId, row.lane)
   const cleanBefore = many && row.cleanBefore
@@ -88,7 +93,7 @@ async function stageAll(room: GemRoom, session: Session, row: GemRow): Promise<F
     const first = next.value
     const named: { filename: string; declaredType?: string } = { filename: '' }
     const bytes = async function* (): AsyncGenerator<Uint8Array> {
-      for (let piece: Piece | undefined = first; piece !== undefined; ) {
+      for (let piece: Piece | undefined = first; piece !== undefined;) {
         if (piece.kind === 'file') {
           named.filename = piece.filename
           if (piece.contentType !== undefined) named.declaredType = piece.contentType
@@ -101,8 +106,22 @@ async function stageAll(room: GemRoom, session: Session, row: GemRow): Promise<F
     }
     const file = await stageFile(
       session,
-      { get filename() { return named.filename }, get declaredType() { return named.declaredType }, open: bytes },
-      { expiresIn: room.expiresIn, limits: {}, details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name }, parallel: 1, namedAtEnd: true },
+      {
+        get filename() {
+          return named.filename
+        },
+        get declaredType() {
+          return named.declaredType
+        },
+        open: bytes,
+      },
+      {
+        expiresIn: room.expiresIn,
+        limits: {},
+        details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name },
+        parallel: 1,
+        namedAtEnd: true,
+      },
     )
     files.push(file)
   }

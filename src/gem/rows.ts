@@ -31,10 +31,20 @@ function before(session: Session, age: number) {
 export async function lanesToMove(session: Session, known: readonly Known[], age: number, limit: number): Promise<Lane[]> {
   const rows = await session.db
     .selectFrom('uploads')
-    .select(['uploadable_type as type', asText(session.dialect, 'uploadable_id').as('id'), 'attr_name as name', sql<number>`min(id)`.as('first')])
+    .select([
+      'uploadable_type as type',
+      asText(session.dialect, 'uploadable_id').as('id'),
+      'attr_name as name',
+      sql<number>`min(id)`.as('first'),
+    ])
     .where('token', 'is', null)
     .where('created_at', '<=', before(session, age))
-    .where(sql<boolean>`(${sql.join(known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`), sql` or `)})`)
+    .where(
+      sql<boolean>`(${sql.join(
+        known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`),
+        sql` or `,
+      )})`,
+    )
     .groupBy(['uploadable_type', 'uploadable_id', 'attr_name'])
     .orderBy('first')
     .limit(limit)
@@ -66,7 +76,9 @@ const SLICE = 2 * 1024 ** 2
 export async function* filesText(session: Session, row: GemRow): AsyncGenerator<string> {
   for (let at = 1; at <= (row.length ?? 0); at += SLICE) {
     const { rows } = await sql<{ part: string }>`
-      select substr(files, ${sql.lit(at)}, ${sql.lit(SLICE)}) as part from ${sql.table('uploads')} where id = ${BigInt(row.id)}`.execute(session.db)
+      select substr(files, ${sql.lit(at)}, ${sql.lit(SLICE)}) as part from ${sql.table('uploads')} where id = ${BigInt(row.id)}`.execute(
+      session.db,
+    )
     yield rows[0]?.part ?? ''
   }
 }

@@ -114,7 +114,10 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
       if (room < 1 || until.aborted) break
       for (const task of await source.claim(room).catch((error: unknown) => (failed(error), []))) {
         claimed += 1
-        const promise: Promise<void> = task.run(until).catch(failed).finally(() => running.delete(promise))
+        const promise: Promise<void> = task
+          .run(until)
+          .catch(failed)
+          .finally(() => running.delete(promise))
         running.add(promise)
       }
     }

@@ -47,11 +47,7 @@ export async function renewObject(session: Session, key: string): Promise<boolea
 
 /** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
 export async function keepObject(session: Session, key: string): Promise<boolean> {
-  const result = await session.db
-    .deleteFrom('jobs')
-    .where('key', '=', objectKey(key))
-    .where('state', '=', 'pending')
-    .executeTakeFirst()
+  const result = await session.db.deleteFrom('jobs').where('key', '=', objectKey(key)).where('state', '=', 'pending').executeTakeFirst()
   return Number(result.numDeletedRows) === 1
 }
 

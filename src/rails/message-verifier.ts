@@ -39,11 +39,13 @@ export function messageVerifier(options: MessageVerifierOptions): MessageVerifie
       const match = token.length > 65_536 ? null : /^([A-Za-z0-9+/]+={0,2})--([0-9a-f]{40})$/.exec(token)
       if (match === null) return null
       const [, body = '', digest = ''] = match
-      const signed = options.secrets().some((secret) =>
-        (['SHA256', 'SHA1'] as const).some((each) =>
-          timingSafeEqual(Buffer.from(sign(deriveKey(secret, each), body)), Buffer.from(digest)),
-        ),
-      )
+      const signed = options
+        .secrets()
+        .some((secret) =>
+          (['SHA256', 'SHA1'] as const).some((each) =>
+            timingSafeEqual(Buffer.from(sign(deriveKey(secret, each), body)), Buffer.from(digest)),
+          ),
+        )
       return signed ? open(Buffer.from(body, 'base64').toString(), purpose, now) : null
     },
   }

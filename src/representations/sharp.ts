@@ -35,7 +35,9 @@ export function sharp({ limitInputPixels = 100_000_000 }: { readonly limitInputP
         return formats.get(target) ?? { contentType: 'application/octet-stream', extension: 'bin' }
       } catch (error) {
         signal?.throwIfAborted()
-        throw new InvariableError(`The image cannot be transformed: ${error instanceof Error ? error.message : String(error)}.`, { cause: error })
+        throw new InvariableError(`The image cannot be transformed: ${error instanceof Error ? error.message : String(error)}.`, {
+          cause: error,
+        })
       }
     },
   }

@@ -29,7 +29,7 @@ export function disk({ root }: { readonly root: string }): Service {
     try {
       const file = await open(partial, 'wx').catch(fail(key))
       try {
-        for await (const chunk of body) for (let at = 0; at < chunk.length; ) at += (await file.write(chunk, at)).bytesWritten
+        for await (const chunk of body) for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten
         await file.sync()
       } finally {
         await file.close()
@@ -48,7 +48,8 @@ export function disk({ root }: { readonly root: string }): Service {
     async download(key, { range, signal } = {}) {
       const path = pathOf(key)
       await stat(path).catch((error: unknown) => {
-        if (isSystemError(error) && error.code === 'ENOENT') throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
+        if (isSystemError(error) && error.code === 'ENOENT')
+          throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
         return fail(key)(error)
       })
       return createReadStream(path, {
@@ -69,7 +70,15 @@ export function disk({ root }: { readonly root: string }): Service {
       })
       for (const entry of entries) {
         const path = join(entry.parentPath, entry.name)
-        if (entry.isFile() && path.slice(folder.length + 1).split(sep).join('/').startsWith(prefix)) await rm(path, { force: true })
+        if (
+          entry.isFile() &&
+          path
+            .slice(folder.length + 1)
+            .split(sep)
+            .join('/')
+            .startsWith(prefix)
+        )
+          await rm(path, { force: true })
       }
     },
     exists: async (key) =>
@@ -92,7 +101,6 @@ export function disk({ root }: { readonly root: string }): Service {
   return service
 }
 
-
 /** A rename is only as durable as its folder. */
 async function flushFolder(path: string): Promise<void> {
   const folder = await open(path, 'r')
@@ -107,7 +115,14 @@ function fail(key: string): (error: unknown) => never {
   return (error) => {
     const code = isSystemError(error) ? error.code : undefined
     const advice =
-      code === 'ENOSPC' ? 'The disk is full.' : code === 'EACCES' || code === 'EPERM' ? 'The process may not write there: look at the owner of the folder.' : ''
-    throw new ServiceError(`The disk service failed for ${key}: ${error instanceof Error ? error.message : String(error)} ${advice}`.trim(), { cause: error })
+      code === 'ENOSPC'
+        ? 'The disk is full.'
+        : code === 'EACCES' || code === 'EPERM'
+          ? 'The process may not write there: look at the owner of the folder.'
+          : ''
+    throw new ServiceError(
+      `The disk service failed for ${key}: ${error instanceof Error ? error.message : String(error)} ${advice}`.trim(),
+      { cause: error },
+    )
   }
 }

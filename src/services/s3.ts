@@ -1,9 +1,11 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
-import { ActiveStorageError, ConfigurationError, FileNotFoundError, IntegrityError, InvalidInputError, ServiceError } from '../errors.ts'
+import { ConfigurationError, FileNotFoundError, InvalidInputError } from '../errors.ts'
 import { parseSize, type Size } from '../units.ts'
 import { checkKey } from './object-key.ts'
+import { parts as partsOf } from './parts.ts'
+import { told } from './s3-errors.ts'
 import type { Service, UploadOptions } from './service.ts'
 import { verified } from './verify.ts'
 
@@ -101,7 +103,7 @@ export function s3(options: S3Options): Service {
     let before: Promise<void> = Promise.resolve()
     try {
       let number = 0
-      for await (const part of slices(body, Math.max(partSize, Math.ceil(size / MAX_PARTS)))) {
+      for await (const part of partsOf(body, Math.max(partSize, Math.ceil(size / MAX_PARTS)))) {
         await before
         before = send((number += 1), part)
         // Awaited at the next part; until then a failure must not count as unhandled.
@@ -149,13 +151,21 @@ export function s3(options: S3Options): Service {
         key,
         async ({ sdk, client }) => {
           const Range = range === undefined ? undefined : `bytes=${range[0]}-${range[1]}`
-          const { Body } = await client.send(new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })), signal === undefined ? {} : { abortSignal: signal })
+          const { Body } = await client.send(
+            new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })),
+            signal === undefined ? {} : { abortSignal: signal },
+          )
           return reading(Body as Readable, (error) => told(error, Bucket, key))
         },
         signal,
       ),
     async delete(key, { signal } = {}) {
-      await call(key, ({ sdk, client }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }), signal)
+      await call(
+        key,
+        ({ sdk, client }) =>
+          client.send(new sdk.DeleteObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }),
+        signal,
+      )
     },
     async deletePrefixed(given, { signal } = {}) {
       if (given === '') throw new InvalidInputError('An empty prefix would delete every object.')
@@ -172,7 +182,10 @@ export function s3(options: S3Options): Service {
     exists: async (key, { signal } = {}) =>
       call(
         key,
-        ({ sdk, client }) => client.send(new sdk.HeadObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }).then(() => true),
+        ({ sdk, client }) =>
+          client
+            .send(new sdk.HeadObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal })
+            .then(() => true),
         signal,
       ).catch((error: unknown) => {
         if (error instanceof FileNotFoundError) return false
@@ -190,7 +203,11 @@ export function s3(options: S3Options): Service {
         source,
         ({ sdk, client }) =>
           client.send(
-            new sdk.CopyObjectCommand({ Bucket, Key: keyOf(key), CopySource: `${Bucket}/${keyOf(source).split('/').map(encodeURIComponent).join('/')}` }),
+            new sdk.CopyObjectCommand({
+              Bucket,
+              Key: keyOf(key),
+              CopySource: `${Bucket}/${keyOf(source).split('/').map(encodeURIComponent).join('/')}`,
+            }),
             signal === undefined ? {} : { abortSignal: signal },
           ),
         signal,
@@ -198,17 +215,39 @@ export function s3(options: S3Options): Service {
     },
     url: (key, { expiresIn, disposition, contentType }) =>
       call(key, async ({ sdk, client }) => {
-        const command = new sdk.GetObjectCommand({ Bucket, Key: keyOf(key), ResponseContentDisposition: disposition, ResponseContentType: contentType })
-        const signed = await (await presigner())(client, options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command, { expiresIn })
+        const command = new sdk.GetObjectCommand({
+          Bucket,
+          Key: keyOf(key),
+          ResponseContentDisposition: disposition,
+          ResponseContentType: contentType,
+        })
+        const signed = await (
+          await presigner()
+        )(client, options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command, { expiresIn })
         return options.public === true ? signed.replace(/\?.*$/, '') : signed
       }),
     urlForDirectUpload: (key, { expiresIn, byteSize, checksum, contentType, disposition }) =>
       call(key, async ({ sdk, client }) => {
-        const command = new sdk.PutObjectCommand({ Bucket, Key: keyOf(key), ContentType: contentType, ContentMD5: checksum, ContentLength: byteSize, ...defined({ ContentDisposition: disposition }) })
+        const command = new sdk.PutObjectCommand({
+          Bucket,
+          Key: keyOf(key),
+          ContentType: contentType,
+          ContentMD5: checksum,
+          ContentLength: byteSize,
+          ...defined({ ContentDisposition: disposition }),
+        })
         // What is not signed, the browser may change: without this a photo could be stored as text/html.
-        const signableHeaders = new Set(['content-type', 'content-md5', 'content-length', ...(disposition === undefined ? [] : ['content-disposition'])])
+        const signableHeaders = new Set([
+          'content-type',
+          'content-md5',
+          'content-length',
+          ...(disposition === undefined ? [] : ['content-disposition']),
+        ])
         const url = await (await presigner())(client, command, { expiresIn, signableHeaders, unhoistableHeaders: signableHeaders })
-        return { url, headers: { 'Content-Type': contentType, 'Content-MD5': checksum, ...defined({ 'Content-Disposition': disposition }) } }
+        return {
+          url,
+          headers: { 'Content-Type': contentType, 'Content-MD5': checksum, ...defined({ 'Content-Disposition': disposition }) },
+        }
       }),
   }
   return service
@@ -238,7 +277,9 @@ async function presigner() {
 }
 
 function defined<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
-  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as { [K in keyof T]: Exclude<T[K], undefined> }
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
+    [K in keyof T]: Exclude<T[K], undefined>
+  }
 }
 
 async function* reading(body: Readable, tell: (error: unknown) => Error): AsyncGenerator<Uint8Array> {
@@ -247,50 +288,4 @@ async function* reading(body: Readable, tell: (error: unknown) => Error): AsyncG
   } catch (error) {
     throw tell(error)
   }
-}
-
-/** Pieces of exactly `size` bytes; the last one may be shorter. At least one. */
-async function* slices(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
-  let part = Buffer.allocUnsafe(size)
-  let filled = 0
-  let count = 0
-  for await (const chunk of body)
-    for (let at = 0; at < chunk.length; ) {
-      const length = Math.min(chunk.length - at, size - filled)
-      part.set(chunk.subarray(at, at + length), filled)
-      filled += length
-      at += length
-      if (filled < size) continue
-      count += 1
-      yield part
-      part = Buffer.allocUnsafe(size)
-      filled = 0
-    }
-  if (filled > 0 || count === 0) yield part.subarray(0, filled)
-}
-
-interface AwsError {
-  readonly name?: string
-  readonly $metadata?: { readonly httpStatusCode?: number }
-}
-
-/** By the error's name and status, which are the protocol's; what is ours already stays. */
-function told(error: unknown, bucket: string, key: string): Error {
-  if (error instanceof ActiveStorageError) return error
-  const { name = '', $metadata } = error as AwsError
-  const status = $metadata?.httpStatusCode
-  const text = error instanceof Error && error.message !== '' ? error.message : name
-  if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
-    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, { cause: error })
-  if (name === 'BadDigest' || name === 'InvalidDigest')
-    return new IntegrityError(`${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`, { cause: error })
-  const advice =
-    name === 'NoSuchBucket'
-      ? 'Create the bucket, or look at its name and region.'
-      : status === 403
-        ? 'Look at the credentials and at what they may do.'
-        : name === 'CredentialsProviderError'
-          ? 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials.'
-          : ''
-  return new ServiceError(`The bucket ${bucket} failed for ${key}: ${text}. ${advice}`.trim(), { cause: error })
 }

@@ -41,7 +41,10 @@ export interface Service {
   /** Stores the bytes and publishes them under `key` only after size and MD5 were verified; replaces what was there. */
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
   /** The bytes, or the inclusive byte range `[start, end]` of them. Throws FileNotFoundError before the first byte. */
-  download(key: string, options?: Abortable & { readonly range?: readonly [start: number, end: number] }): Promise<AsyncIterable<Uint8Array>>
+  download(
+    key: string,
+    options?: Abortable & { readonly range?: readonly [start: number, end: number] },
+  ): Promise<AsyncIterable<Uint8Array>>
   /** Removes the object; one that is not there is no error. */
   delete(key: string, options?: Abortable): Promise<void>
   /** Removes every object whose key starts with `prefix` (variants). An empty prefix is refused. */
@@ -53,5 +56,8 @@ export interface Service {
   /** An expiring URL of the service's own; null where the service has none (then the app serves the bytes itself). */
   url(key: string, options: ServiceUrlOptions): Promise<string | null>
   /** Where and with which headers a browser may PUT the bytes itself; null where the service cannot. */
-  urlForDirectUpload(key: string, options: DirectUploadOptions): Promise<{ readonly url: string; readonly headers: Readonly<Record<string, string>> } | null>
+  urlForDirectUpload(
+    key: string,
+    options: DirectUploadOptions,
+  ): Promise<{ readonly url: string; readonly headers: Readonly<Record<string, string>> } | null>
 }

@@ -29,7 +29,21 @@ export interface FileRow {
 
 export const STAGING_EXPIRES: number = 15 * 60_000
 
-const plain = ['id', 'upload_token', 'position', 'filename', 'content_type', 'checksum', 'state', 'service_name', 'blob_key', 'sent_filename', 'sent_checksum', 'sent_type', 'last_error'] as const
+const plain = [
+  'id',
+  'upload_token',
+  'position',
+  'filename',
+  'content_type',
+  'checksum',
+  'state',
+  'service_name',
+  'blob_key',
+  'sent_filename',
+  'sent_checksum',
+  'sent_type',
+  'last_error',
+] as const
 const numbers = ['byte_size', 'sent_size', 'uploaded_bytes', 'expires_at', 'created_at'] as const
 
 export type SelectedFile = { readonly [C in (typeof plain)[number] as `file_${C}`]: string | number | null } & {
@@ -146,9 +160,7 @@ export async function finishStaging(
     })
     .where('id', '=', file.id)
     .where('state', '=', 'staging')
-    .where(
-      sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`,
-    )
+    .where(sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`)
     .where(
       sql<boolean>`(select coalesce(sum(${length}), 0) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.byteSize)}`,
     )

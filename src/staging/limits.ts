@@ -27,10 +27,9 @@ export function checkType(contentType: string, limits: Limits, details: ErrorDet
 
 export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails): void {
   if (maxFiles !== undefined && count > maxFiles)
-    throw new TooManyFilesError(
-      `${count} files for ${details.attachment ?? 'one attachment'}, which takes ${maxFiles} at most.`,
-      { details },
-    )
+    throw new TooManyFilesError(`${count} files for ${details.attachment ?? 'one attachment'}, which takes ${maxFiles} at most.`, {
+      details,
+    })
 }
 
 function matches(contentType: string, pattern: string): boolean {

@@ -59,8 +59,7 @@ async function stageTraced(session: Session, file: IncomingFile, options: StageO
     checkType(contentType, options.limits, details)
     const last = options.namedAtEnd === true ? normalizeFilename(file.filename) : filename
     const staged = await finishStaging(session, { id, filename: last, contentType, byteSize, checksum, chunks }, options.expiresIn)
-    if (!staged)
-      throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
+    if (!staged) throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
   } catch (error) {
     // After an SQL error the user's transaction takes no further statement; the sweep finds what is left.
     if (!sqlFailed) await dropUnlinked(session, id).catch(() => false)
@@ -133,7 +132,7 @@ async function writeChunks(
     for await (const piece of untilAborted(opened(file, details, options.signal), options.signal)) {
       byteSize += piece.length
       checkSize(byteSize, options.limits, details)
-      for (let offset = 0; offset < piece.length; ) {
+      for (let offset = 0; offset < piece.length;) {
         const length = Math.min(piece.length - offset, CHUNK_SIZE - filled)
         buffer.set(piece.subarray(offset, offset + length), filled)
         filled += length
@@ -159,10 +158,9 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
   try {
     for await (const piece of source) {
       if (!(piece instanceof Uint8Array))
-        throw new InvalidInputError(
-          `${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`,
-          { details },
-        )
+        throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {
+          details,
+        })
       yield piece
     }
   } catch (error) {

@@ -53,7 +53,16 @@ async function startEmbedded(): Promise<string | null> {
     const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
     // PostgreSQL refuses to run as root; its own user needs to get into the folder then.
     await chmod(folder, 0o777)
-    const server = new EmbeddedPostgres({ createPostgresUser: process.getuid?.() === 0, databaseDir: join(folder, 'data'), port, user: 'postgres', password: 'x', persistent: false, onLog: () => undefined, onError: () => undefined })
+    const server = new EmbeddedPostgres({
+      createPostgresUser: process.getuid?.() === 0,
+      databaseDir: join(folder, 'data'),
+      port,
+      user: 'postgres',
+      password: 'x',
+      persistent: false,
+      onLog: () => undefined,
+      onError: () => undefined,
+    })
     await server.initialise()
     await server.start()
     stopEmbedded = async () => {
@@ -132,7 +141,9 @@ export const kinds: readonly Kind[] = [
     why: 'no server answered',
     async create() {
       const { hostname: host, port, username: user, password } = new URL(MY)
-      const admin = await mariadb.createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 }).catch(() => null)
+      const admin = await mariadb
+        .createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 })
+        .catch(() => null)
       if (admin === null) return null
       const name = unique()
       await admin.query(`create database ${name}`)

@@ -25,7 +25,8 @@ export async function startRadosgw(): Promise<S3Server | null> {
   const conf = join(folder, 'ceph.conf')
   await Promise.all(['mon', 'osd', 'run', 'rgw'].map((name) => mkdir(join(folder, name))))
   await writeFile(conf, configuration(folder, fsid, monitor, gateway))
-  const run = (program: string, ...args: string[]) => execFile(program, ['-c', conf, ...args], { timeout: 30_000, env: { ...process.env, CEPH_CONF: conf } })
+  const run = (program: string, ...args: string[]) =>
+    execFile(program, ['-c', conf, ...args], { timeout: 30_000, env: { ...process.env, CEPH_CONF: conf } })
   const stop = async (): Promise<void> => {
     for (const name of ['client.rgw', 'osd.0', 'mon.a']) {
       const pid = await readFile(join(folder, 'run', `${name}.pid`), 'utf8').catch(() => '')
@@ -41,7 +42,16 @@ export async function startRadosgw(): Promise<S3Server | null> {
   }
   try {
     await writeFile(join(folder, 'keyring'), '')
-    await execFile('monmaptool', ['--create', '--clobber', '--addv', 'a', `[v1:127.0.0.1:${monitor}]`, '--fsid', fsid, join(folder, 'monmap')])
+    await execFile('monmaptool', [
+      '--create',
+      '--clobber',
+      '--addv',
+      'a',
+      `[v1:127.0.0.1:${monitor}]`,
+      '--fsid',
+      fsid,
+      join(folder, 'monmap'),
+    ])
     await run('ceph-mon', '--mkfs', '-i', 'a', '--monmap', join(folder, 'monmap'))
     await run('ceph-mon', '-i', 'a')
     const osd = crypto.randomUUID()
@@ -51,9 +61,25 @@ export async function startRadosgw(): Promise<S3Server | null> {
     await run('ceph-osd', '-i', '0')
     await run('radosgw', '-n', 'client.rgw')
     const credentials = { accessKeyId: 'AKIATESTS00000000000', secretAccessKey: 'a-secret-of-the-tests-0000000000000000000' }
-    await run('radosgw-admin', '-n', 'client.rgw', 'user', 'create', '--uid=tests', '--display-name=tests', `--access-key=${credentials.accessKeyId}`, `--secret-key=${credentials.secretAccessKey}`)
+    await run(
+      'radosgw-admin',
+      '-n',
+      'client.rgw',
+      'user',
+      'create',
+      '--uid=tests',
+      '--display-name=tests',
+      `--access-key=${credentials.accessKeyId}`,
+      `--secret-key=${credentials.secretAccessKey}`,
+    )
     const endpoint = `http://127.0.0.1:${gateway}`
-    while (!(await fetch(endpoint).then((answer) => answer.ok, () => false))) await delay(50)
+    while (
+      !(await fetch(endpoint).then(
+        (answer) => answer.ok,
+        () => false,
+      ))
+    )
+      await delay(50)
     return { endpoint, credentials, stop }
   } catch (error) {
     await stop()

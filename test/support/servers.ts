@@ -86,7 +86,9 @@ export const networkServers: readonly ServerKind[] = [
     why: 'no server answered',
     async create() {
       const { hostname: host, port, username: user, password } = new URL(MY)
-      const admin = await mariadb.createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 }).catch(() => null)
+      const admin = await mariadb
+        .createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 })
+        .catch(() => null)
       if (admin === null) return null
       const name = `asd_servers_${process.pid}_${Date.now().toString(36)}_${(counter += 1)}`
       await admin.query(`create database ${name}`)

@@ -26,7 +26,9 @@ export function switchable(): Switchable {
       if (service.gate !== null) await service.gate
       if (service.failures > 0) {
         service.failures -= 1
-        throw service.final ? Object.assign(new ServiceError('refused for good'), { retryable: false }) : new ServiceError('the service is down')
+        throw service.final
+          ? Object.assign(new ServiceError('refused for good'), { retryable: false })
+          : new ServiceError('the service is down')
       }
       await inner.upload(key, body, options)
     },

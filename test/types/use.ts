@@ -29,7 +29,17 @@ declare const file: File
 declare const buffer: Buffer
 declare const formData: FormData
 declare const web: Request
-declare const multerFile: { fieldname: string; originalname: string; encoding: string; mimetype: string; size: number; destination: string; filename: string; path: string; buffer: Buffer }
+declare const multerFile: {
+  fieldname: string
+  originalname: string
+  encoding: string
+  mimetype: string
+  size: number
+  destination: string
+  filename: string
+  path: string
+  buffer: Buffer
+}
 declare const staged: StagedFile
 declare const pool: pg.Pool
 declare const mariadbPool: mariadb.Pool
@@ -64,7 +74,8 @@ const userAttachments = {
     useFilename: (user: User, filename) => `${user.id}-${user.name}-${filename.toLowerCase()}`,
     afterUpload: (user, uploaded) => console.log(user.name, uploaded.filename),
     afterUploadAll: (user) => console.log(user.name),
-    errorUpload: (user, error, failed, { attempt, retryAt }) => console.log(user.name, error.code, failed.filename, attempt, retryAt?.toISOString()),
+    errorUpload: (user, error, failed, { attempt, retryAt }) =>
+      console.log(user.name, error.code, failed.filename, attempt, retryAt?.toISOString()),
   }),
   certificates: hasManyAttached({ maxFiles: 5 }),
 }
@@ -113,11 +124,11 @@ expectType<true>(true satisfies Equal<typeof one, Attachment | null>)
 const many = await user.certificates.attachments()
 expectType<number>(many.length)
 // @ts-expect-error has-one has no attachments()
-user.photo.attachments
+void user.photo.attachments
 // @ts-expect-error has-many has no attachment()
-user.certificates.attachment
+void user.certificates.attachment
 // @ts-expect-error unknown attachment
-user.foto
+void user.foto
 // @ts-expect-error unknown model
 storage.record('Usr', 1)
 // @ts-expect-error id

@@ -1,5 +1,9 @@
 /** Our columns of the gem's table, in the order they are added. The defaults make a row that the gem inserts complete. */
-export function uploadColumns(types: { readonly id: string; readonly text: string; readonly name: string }): readonly (readonly [name: string, type: string])[] {
+export function uploadColumns(types: {
+  readonly id: string
+  readonly text: string
+  readonly name: string
+}): readonly (readonly [name: string, type: string])[] {
   return [
     ['token', types.name],
     ['origin_id', types.id],
@@ -15,7 +19,14 @@ export function uploadColumns(types: { readonly id: string; readonly text: strin
 }
 
 /** The columns of our own tables. */
-export function ownTables(types: { readonly id: string; readonly text: string; readonly name: string; readonly bytes: string; readonly key: string; readonly reserved: string }): Readonly<Record<'files' | 'chunks' | 'jobs' | 'workers' | 'locks', string>> {
+export function ownTables(types: {
+  readonly id: string
+  readonly text: string
+  readonly name: string
+  readonly bytes: string
+  readonly key: string
+  readonly reserved: string
+}): Readonly<Record<'files' | 'chunks' | 'jobs' | 'workers' | 'locks', string>> {
   const { id, text, name, bytes, key, reserved } = types
   return {
     files: `id ${name} primary key, upload_token ${name}, position integer not null, filename ${text} not null, content_type ${text} not null, byte_size ${id} not null, checksum ${name}, metadata ${text}, state ${name} not null, service_name ${text}, blob_key ${key}, sent_filename ${text}, sent_size ${id}, sent_checksum ${name}, sent_type ${text}, uploaded_bytes ${id} default 0 not null, last_error ${text}, expires_at ${id} not null, created_at ${id} not null`,

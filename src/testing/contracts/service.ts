@@ -84,7 +84,11 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     await put(service, 'variants/abc/2', hello)
     await put(service, 'variants/abd/1', hello)
     await service.deletePrefixed('variants/abc/')
-    assert.deepEqual(await Promise.all(['variants/abc/1', 'variants/abc/2', 'variants/abd/1'].map((key) => service.exists(key))), [false, false, true])
+    assert.deepEqual(await Promise.all(['variants/abc/1', 'variants/abc/2', 'variants/abd/1'].map((key) => service.exists(key))), [
+      false,
+      false,
+      true,
+    ])
     await assert.rejects(service.deletePrefixed(''), code('INVALID_INPUT'))
   })
   test('keys that leave their place are refused', async () => {

@@ -1,0 +1,57 @@
+// The page of `npm start`, used as a visitor uses it, in a real browser where one is installed.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { existsSync } from 'node:fs'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'node:test'
+import { chromium } from 'playwright-core'
+import createSharp from 'sharp'
+
+const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path))
+
+test('a user is saved at once, the photo is seen while it travels; what failed is shown and can be tried again', async (t) => {
+  if (executablePath === undefined) return t.skip('no Chromium is installed: the page is not looked at')
+  const data = await mkdtemp(join(tmpdir(), 'demo-'))
+  const server = spawn(process.execPath, ['examples/demo/server.ts'], { env: { ...process.env, DEMO_DATA: data, PORT: '0' } })
+  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] })
+  t.after(async () => {
+    await browser.close()
+    server.kill('SIGTERM')
+    await new Promise((resolve) => server.once('exit', resolve))
+    await rm(data, { recursive: true, force: true })
+  })
+  let output = ''
+  for await (const chunk of server.stdout) if ((output += String(chunk)).includes('http://')) break
+  const page = await browser.newPage({ viewport: { width: 390, height: 844 } })
+  await page.goto(/http:\S+/.exec(output)?.[0] ?? '')
+  await page.getByRole('button', { name: 'slow' }).click()
+  await page.getByLabel('Name').fill('Ada Lovelace')
+  const photo = await createSharp({ create: { width: 300, height: 300, channels: 3, background: 'teal' } })
+    .png()
+    .toBuffer()
+  await page.locator('input[name="user[photo_tmp]"]').setInputFiles({ name: 'ada.png', mimeType: 'image/png', buffer: photo })
+  await page.locator('form.new input[name^="user[certificates_tmp]"]').setInputFiles([
+    { name: 'diploma.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4') },
+    { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('notes') },
+  ])
+  await page.locator('form.new button').click()
+  const image = page.getByAltText('Photo of Ada Lovelace')
+  await image.waitFor()
+  assert.match((await image.getAttribute('src')) ?? '', /pending/)
+  assert.equal(await image.evaluate((element) => (element as HTMLImageElement).naturalWidth), 300)
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390)
+  await page.locator('.badge.attached').nth(2).waitFor()
+  await page.getByRole('button', { name: 'slow' }).click()
+  await page.getByRole('button', { name: 'failing' }).click()
+  await page.getByText('Change').click()
+  await page.locator('article input[name="user[photo_tmp]"]').setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: photo })
+  await page.locator('article form button:not(.small)').first().click()
+  await page.getByText('503').first().waitFor()
+  await page.getByRole('button', { name: 'failing' }).click()
+  await page.getByRole('button', { name: 'Retry' }).click()
+  await page.locator('.who .badge.attached', { hasText: 'stored' }).waitFor()
+  await page.getByText('other.png').waitFor()
+  assert.match((await page.getByAltText('Photo of Ada Lovelace').getAttribute('src')) ?? '', /attachments/)
+})
