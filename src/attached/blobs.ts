@@ -1,7 +1,7 @@
 import { findBlob, insertBlob, unattachedBlobs } from '../blobs/blob-rows.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.ts'
-import { keepObject } from '../jobs/job-rows.ts'
+import { abandonObject, keepObject } from '../jobs/job-rows.ts'
 import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { isUuid } from '../uuid.ts'
@@ -49,12 +49,17 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
         checkType: () => undefined,
         checkSize: (size) => checkSize(size, { maxSize }, details),
       })
-      const row = await store.transact(async (session) => {
-        const inserted = await insertBlob(session, blob)
-        if (!(await keepObject(session, blob.key)))
-          throw new ServiceError(`The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`, { details })
-        return inserted
-      })
+      const row = await store
+        .transact(async (session) => {
+          const inserted = await insertBlob(session, blob)
+          if (!(await keepObject(session, blob.key)))
+            throw new ServiceError(`The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`, { details })
+          return inserted
+        })
+        .catch(async (error: unknown) => {
+          await abandonObject(store.session, blob.serviceName, blob.key)
+          throw error
+        })
       return blobValue(context, row)
     },
     async *unattached({ olderThan } = {}) {

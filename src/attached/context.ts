@@ -91,8 +91,9 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     const store = await context.store()
     const run = async (tx: Session): Promise<void> => {
       await lockLanes(tx, [row])
-      const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], purge === 'later')
-      if (purge === 'now' && gone.length > 0) await purgeBlob(tx, row.blob.id)
+      const byJob = purge === 'later' || (purge === 'now' && session !== null)
+      const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], byJob)
+      if (purge === 'now' && !byJob && gone.length > 0) await purgeBlob(tx, row.blob.id)
     }
     await (session === null ? store.transact(run) : run(session))
     context.wake()

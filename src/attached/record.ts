@@ -1,4 +1,4 @@
-import { attachmentsOf, deleteAttachments } from '../attachments/attachment-rows.ts'
+import { attachedNames, deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
@@ -147,8 +147,10 @@ async function purgeAllLater({ context, type, id, definitions, session }: Record
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
     await discardUploads(tx, await uploadsOf(tx, store.recordId, type, [id], undefined, true))
-    for (const row of await attachmentsOf(tx, store.recordId, type, [id]))
-      await deleteAttachments(tx, store.recordId, row, [row.attachmentId], true)
+    for (const name of await attachedNames(tx, store.recordId, type, id)) {
+      const lane = { type, id, name }
+      await deleteAttachments(tx, store.recordId, lane, await lockAttachmentIds(tx, store.recordId, lane), true)
+    }
   }
   await (session === null ? store.transact(run) : run(await session()))
   context.wake()

@@ -1,20 +1,14 @@
-import {
-  attachmentsOf,
-  deleteAttachments,
-  insertAttachment,
-  lockAttachmentIds,
-  type AttachmentRow,
-} from '../attachments/attachment-rows.ts'
+import { deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { discardUploads } from '../delayed/discard.ts'
-import { linkUpload } from '../delayed/link.ts'
+import { linkUpload, occupied } from '../delayed/link.ts'
 import { findUpload, uploadsOf } from '../delayed/upload-rows.ts'
 import { ActiveStorageError, FileNotFoundError, ServiceError } from '../errors.ts'
-import { keepObject } from '../jobs/job-rows.ts'
+import { abandonObject, keepObject } from '../jobs/job-rows.ts'
 import { dropUnlinked, filesOf } from '../staging/file-rows.ts'
 import { checkCount } from '../staging/limits.ts'
 import { readChanges, type Changes } from './changes.ts'
@@ -83,8 +77,9 @@ async function link(session: Session, store: Store, { scope, changes, fileIds, b
   await attachStored(session, store, scope, blobs)
   if (token === null) return null
   await scope.context.announce(session, token)
-  const upload = await findUpload(session, token)
-  return upload && uploadValue(scope.context, upload, await filesOf(session, [token]), await ownSession(scope))
+  // Locked reads: of a double click the other transaction's rows are seen.
+  const upload = await findUpload(session, token, true)
+  return upload && uploadValue(scope.context, upload, await filesOf(session, [token], true), await ownSession(scope))
 }
 
 /** What this call staged itself and could not link is nobody's. */
@@ -124,7 +119,8 @@ async function attachStored(
   await lockLanes(session, [lane])
   if (definition.kind === 'one') await supersede(session, store, scope)
   const before = await lockAttachmentIds(session, store.recordId, lane)
-  if (definition.kind === 'many') checkCount(before.length + blobs.length, definition.maxFiles, detailsOf(lane))
+  if (definition.kind === 'many' && definition.maxFiles !== undefined)
+    checkCount((await occupied(session, store.recordId, lane, before)) + blobs.length, definition.maxFiles, detailsOf(lane))
   const rows: AttachmentRow[] = []
   for (const blob of blobs) {
     const stored = 'id' in blob ? await findBlob(session, { id: blob.id }, true) : await insertBlob(session, blob)
@@ -167,6 +163,10 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
       await deleteAttachments(session, store.recordId, scope.lane, gone, true)
     }
     return attachStored(session, store, scope, stored)
+  }).catch(async (error: unknown) => {
+    const { session } = await scope.context.store()
+    for (const blob of stored) if (!('id' in blob)) await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
+    throw error
   })
   const session = scope.session === null ? null : await scope.session()
   return rows.map((row) => attachmentValue(scope.context, row, session))
@@ -179,8 +179,9 @@ export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeL
     await lockLanes(session, [lane])
     await supersede(session, store, scope)
     const ids = await lockAttachmentIds(session, store.recordId, lane)
-    const rows = how === 'purge' ? await attachmentsOf(session, store.recordId, lane.type, [lane.id], lane.name) : []
-    await deleteAttachments(session, store.recordId, lane, ids, how === 'purgeLater')
-    for (const row of rows) await purgeBlob(session, row.blob.id)
+    // Whether a blob is still used elsewhere cannot be told from a snapshot: in the user's transaction a job looks later.
+    const byJob = how === 'purgeLater' || (how === 'purge' && scope.session !== null)
+    const gone = await deleteAttachments(session, store.recordId, lane, ids, byJob)
+    if (how === 'purge' && !byJob) for (const { blobId } of gone) await purgeBlob(session, blobId)
   })
 }

@@ -84,14 +84,15 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
 
 /** Attaches a blob; null when it is attached there already. The lane is locked. */
 export async function insertAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
-  const find = () =>
+  const found = () =>
     joined(session)
       .where('a.record_type', '=', lane.type)
       .where('a.record_id', '=', boundId(lane.id, kind))
       .where('a.name', '=', lane.name)
       .where('a.blob_id', '=', railsId(blobId))
-      .executeTakeFirst()
-  if ((await find()) !== undefined) return null
+  // A plain read could answer from a snapshot that is older than the lane's lock.
+  const there = await (session.dialect === 'sqlite' ? found() : found().forUpdate()).executeTakeFirst()
+  if (there !== undefined) return null
   await session.db
     .insertInto('attachments')
     .values({
@@ -102,13 +103,18 @@ export async function insertAttachment(session: Session, kind: RecordIdType, lan
       created_at: railsNow(session.dialect),
     })
     .execute()
-  const row = await find()
+  const row = await found().executeTakeFirst()
   if (row === undefined) throw new Error(`The attachment of blob ${blobId} was inserted and is not there.`)
   return rowOf(row as Selected)
 }
 
+export interface DeletedAttachment {
+  readonly attachmentId: string
+  readonly blobId: string
+}
+
 /**
- * Removes attachments of the lane by id (those not of the lane are left alone) and returns the ids that went. With
+ * Removes attachments of the lane by id (those not of the lane are left alone) and returns those that went. With
  * `purge`, their blobs are purged after the commit by a job written here.
  */
 export async function deleteAttachments(
@@ -117,7 +123,7 @@ export async function deleteAttachments(
   lane: Lane,
   ids: readonly string[],
   purge: boolean,
-): Promise<string[]> {
+): Promise<DeletedAttachment[]> {
   if (ids.length === 0) return []
   let query = session.db
     .selectFrom('attachments as a')
@@ -138,5 +144,12 @@ export async function deleteAttachments(
     )
     .execute()
   if (purge) for (const row of rows) await insertJob(session, 'purge', { blob: row.blob })
-  return rows.map((row) => row.attachment_id)
+  return rows.map((row) => ({ attachmentId: row.attachment_id, blobId: row.blob }))
+}
+
+/** Lanes of a record that have attachments, also those of names that are no longer defined. */
+export async function attachedNames(session: Session, kind: RecordIdType, type: string, id: string): Promise<string[]> {
+  let query = session.db.selectFrom('attachments').select('name').where('record_type', '=', type).where('record_id', '=', boundId(id, kind))
+  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  return [...new Set((await query.execute()).map((row) => row.name))]
 }

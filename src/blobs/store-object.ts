@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
 import { ServiceError } from '../errors.ts'
-import { reserveObject } from '../jobs/job-rows.ts'
+import { renewing, reserveObject } from '../jobs/job-rows.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
 import { md5 } from './checksum.ts'
@@ -57,7 +57,8 @@ export async function storeObject(session: Session, file: Incoming, options: Sto
     const prefix = options.keyPrefix?.replace(/\/+$/, '')
     const key = prefix === undefined || prefix === '' ? name : `${prefix}/${name}`
     if (!(await reserveObject(session, options.serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
-    await options.service.upload(key, createReadStream(path), { byteSize, checksum, contentType })
+    const lost = (): ServiceError => new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`)
+    await options.service.upload(key, renewing(session, key, createReadStream(path), lost), { byteSize, checksum, contentType })
     return { key, filename, contentType, serviceName: options.serviceName, byteSize, checksum }
   } finally {
     await rm(folder, { recursive: true, force: true })

@@ -18,6 +18,8 @@ export interface AttachResult {
   readonly attachment: AttachmentRow | null
   /** Older uploads that this one replaced. */
   readonly superseded: readonly UploadRow[]
+  /** It was the last file: the lane is free. */
+  readonly finished: boolean
 }
 
 /**
@@ -40,7 +42,7 @@ export async function attachFile(
     const attached = await lockAttachmentIds(session, recordId, upload.lane)
     if (definition.kind === 'one' && attached.some((id) => !(current.replaces ?? []).includes(id))) {
       await discardUploads(session, [current])
-      return { attachment: null, superseded: [current] }
+      return { attachment: null, superseded: [current], finished: true }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
@@ -57,8 +59,8 @@ export async function attachFile(
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
         details: detailsOf(upload, prepared.filename),
       })
-    await finishFile(session, delayed, current, prepared)
-    return { attachment, superseded }
+    const finished = await finishFile(session, delayed, current, prepared)
+    return { attachment, superseded, finished }
   })
 }
 
@@ -86,7 +88,7 @@ async function replace(
   return older
 }
 
-async function finishFile(session: Session, delayed: Delayed, upload: UploadRow, prepared: Prepared): Promise<void> {
+async function finishFile(session: Session, delayed: Delayed, upload: UploadRow, prepared: Prepared): Promise<boolean> {
   const result = await session.db
     .updateTable('files')
     .set({
@@ -106,11 +108,12 @@ async function finishFile(session: Session, delayed: Delayed, upload: UploadRow,
     .where('upload_token', '=', upload.token)
     .where('state', 'in', ['staged', 'failed'])
     .executeTakeFirst()
-  if (left !== undefined) return
+  if (left !== undefined) return false
   // Out of the running index: the lane is free, while the lease stays for the hooks.
   await session.db
     .updateTable('uploads')
     .set({ state: 'attached', attempts: 0, run_at: now(session.dialect) })
     .where('id', '=', BigInt(upload.rowId))
     .execute()
+  return true
 }

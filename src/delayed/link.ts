@@ -31,7 +31,7 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
   await lockLanes(session, [lane])
   const attached = await lockAttachmentIds(session, recordId, lane)
   const unique = [...new Set(submission.fileIds)]
-  const found = await findFiles(session, unique)
+  const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
 
   const fresh: FileRow[] = []
@@ -43,7 +43,8 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
       existing ??= file.uploadToken
     }
   }
-  const removed = new Set(await deleteAttachments(session, recordId, lane, submission.deletedIds, true))
+  const deleted = await deleteAttachments(session, recordId, lane, submission.deletedIds, true)
+  const removed = new Set(deleted.map((row) => row.attachmentId))
   const kept = attached.filter((id) => !removed.has(id))
   if (fresh.length === 0) {
     if (existing === null && cleanBefore && kind === 'many') await deleteAttachments(session, recordId, lane, kept, true)
@@ -51,8 +52,8 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
   }
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   if (kind === 'many' && submission.maxFiles !== undefined) {
-    const waiting = cleanBefore ? 0 : await unfinishedFiles(session, recordId, lane)
-    checkCount(linked.length + waiting + (cleanBefore ? 0 : kept.length), submission.maxFiles, details)
+    const others = cleanBefore ? 0 : await occupied(session, recordId, lane, kept)
+    checkCount(linked.length + others, submission.maxFiles, details)
   }
   return linkFiles(session, recordId, {
     lane,
@@ -119,10 +120,10 @@ async function takeFiles(session: Session, token: string, files: Link['files'], 
 
 /** A double click or the Back button sends the same file again: fine for the same slot, an error for another. */
 async function checkSameLane(session: Session, recordId: RecordIdType, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
-  const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken)
+  const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken, true)
   if (upload !== null && upload.lane.type === lane.type && upload.lane.id === lane.id && upload.lane.name === lane.name) return
   if (upload === null && file.blobKey !== null) {
-    const blob = await findBlob(session, { key: file.blobKey })
+    const blob = await findBlob(session, { key: file.blobKey }, true)
     const same =
       blob !== null &&
       (await session.db
@@ -141,20 +142,23 @@ async function checkSameLane(session: Session, recordId: RecordIdType, lane: Lan
   )
 }
 
-async function unfinishedFiles(session: Session, recordId: RecordIdType, lane: Lane): Promise<number> {
-  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name)
-  if (uploads.length === 0) return 0
-  const row = await session.db
+/** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */
+export async function occupied(session: Session, recordId: RecordIdType, lane: Lane, attached: readonly string[]): Promise<number> {
+  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+  const replaced = new Set(uploads.flatMap((upload) => upload.replaces ?? []))
+  const kept = attached.filter((id) => !replaced.has(id)).length
+  if (uploads.length === 0) return kept
+  let query = session.db
     .selectFrom('files')
-    .select((e) => e.fn.countAll().as('count'))
+    .select('id')
     .where(
       'upload_token',
       'in',
       uploads.map((upload) => upload.token),
     )
     .where('state', 'in', ['staged', 'failed'])
-    .executeTakeFirst()
-  return Number(row?.count ?? 0)
+  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  return kept + (await query.execute()).length
 }
 
 function expired(filename: string, details: ErrorDetails): StagedFileExpiredError {

@@ -17,7 +17,7 @@ export async function retryUpload(store: Store, kindOf: (lane: Lane) => 'one' | 
   if (found === null) return
   await store.transact(async (session) => {
     await lockLanes(session, [found.lane])
-    const upload = await findUpload(session, token)
+    const upload = await findUpload(session, token, true)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
     if ((await filesOf(session, [token])).length === 0) {
       // A row of the gem's that could not be read: the next sweep reads it again.
@@ -44,7 +44,7 @@ export async function discardUpload(store: Store, session: Session | null, token
     const found = await findUpload(tx, token)
     if (found === null) return
     await lockLanes(tx, [found.lane])
-    const upload = await findUpload(tx, token)
+    const upload = await findUpload(tx, token, true)
     if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload])
   }
   if (session !== null) return run(session)

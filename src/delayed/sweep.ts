@@ -3,7 +3,7 @@ import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteChunks } from '../staging/chunks.ts'
-import { hasFiles } from './upload-rows.ts'
+import { fetchUploads, hasFiles, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 
 const DAY = 86_400_000
 const BATCH = 500
@@ -26,14 +26,12 @@ export async function sweep(store: Store, attempts: number, failedKeepFor: numbe
 /** Workers that died: their uploads are due again, or have failed when no attempt is left. */
 async function endLeases(store: Store, attempts: number): Promise<void> {
   const { dialect } = store
+  const freed: UploadRow[] = []
   await batches(store, async (session) => {
-    const rows = await session.db
-      .selectFrom('uploads')
-      .select(['token', 'attempts'])
-      .where('token', 'in', await freeUploads(session, 'running', sql<boolean>`lease_until <= ${now(dialect)}`))
-      .execute()
-    const tokens = (dead: boolean): string[] =>
-      rows.flatMap((row) => (row.token !== null && Number(row.attempts) >= attempts === dead ? [row.token] : []))
+    const rows = await fetchUploads(
+      selectUploads(session).where('u.token', 'in', await freeUploads(session, 'running', sql<boolean>`lease_until <= ${now(dialect)}`)),
+    )
+    const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
     const [dead, alive] = [tokens(true), tokens(false)]
     if (alive.length > 0)
       await session.db
@@ -55,8 +53,10 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
         .where('state', '=', 'staged')
         .execute()
     }
+    freed.push(...rows.filter((row) => dead.includes(row.token)))
     return rows.length
   })
+  for (const { lane } of freed) await wakeLane(store.session, store.recordId, lane)
 }
 
 async function dropOldFailures(store: Store, keepFor: number): Promise<void> {

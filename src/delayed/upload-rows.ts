@@ -124,8 +124,10 @@ export async function fetchUploadsWithFiles(session: Session, query: UploadQuery
 
 const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
-export async function findUpload(session: Session, token: string): Promise<UploadRow | null> {
-  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token))
+/** `lock`: as it is now, not as a snapshot has it. */
+export async function findUpload(session: Session, token: string, lock: boolean = false): Promise<UploadRow | null> {
+  const query = selectUploads(session).where('u.token', '=', token)
+  const [row] = await fetchUploads(lock && session.dialect !== 'sqlite' ? query.forUpdate() : query)
   return row ?? null
 }
 

@@ -2,18 +2,16 @@ import { later } from '../database/expressions.ts'
 import { sql } from 'kysely'
 import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
 import { publishSuperseded, traced } from '../diagnostics.ts'
-import { renewObject } from '../jobs/job-rows.ts'
+import { abandonObject } from '../jobs/job-rows.ts'
 import type { Leases } from '../jobs/leases.ts'
 import { filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile } from './attach-file.ts'
 import { detailsOf, type Delayed, type DelayedDefinition, type Report } from './definition.ts'
 import { markTold, reportHook, tellFile, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
-import { prepareFile, type Prepared } from './prepare.ts'
+import { prepareFile } from './prepare.ts'
+import { watched } from './progress.ts'
 import { findUpload, wakeLane, type UploadRow } from './upload-rows.ts'
-
-const PROGRESS_EVERY = 500
-const INTENT_EVERY = 300_000
 
 export type Outcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-back'
 
@@ -150,7 +148,13 @@ async function carry(
   } finally {
     await prepared.dispose()
   }
-  const { attachment, superseded } = await attachFile(delayed, definition, upload, prepared)
+  const { attachment, superseded, finished } = await attachFile(delayed, definition, upload, prepared).catch(async (error: unknown) => {
+    // Whatever became of its intent: an object that is not attached must not stay.
+    if (!(error instanceof LeaseLost)) await abandonObject(delayed.store.session, prepared.service, prepared.key)
+    throw error
+  })
+  // Before the hooks, which may be slow: the lane is free.
+  if (finished) await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
   for (const other of superseded) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
   if (attachment === null) return false
   const [now] = await findFiles(delayed.store.session, [file.id])
@@ -162,33 +166,6 @@ export function tellSuperseded(report: Report, { lane, token }: UploadRow, text:
   const message = { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token }
   publishSuperseded(message)
   report('info', text, message)
-}
-
-/** Writes progress down as the service takes the bytes, and puts the clean-up of the object off meanwhile. */
-async function* watched(delayed: Delayed, upload: UploadRow, prepared: Prepared, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-  const { session } = delayed.store
-  let sent = 0
-  let told = performance.now()
-  let renewed = told
-  for await (const chunk of prepared.open()) {
-    signal.throwIfAborted()
-    yield chunk
-    sent += chunk.length
-    if (performance.now() - told > PROGRESS_EVERY) {
-      told = performance.now()
-      await session.db
-        .updateTable('files')
-        .set({ uploaded_bytes: sent })
-        .where('id', '=', prepared.file.id)
-        .where('upload_token', '=', upload.token)
-        .execute()
-    }
-    if (performance.now() - renewed > INTENT_EVERY) {
-      renewed = performance.now()
-      if (!(await renewObject(session, prepared.key)))
-        throw new ServiceError(`The transfer of ${prepared.filename} took so long that its clean-up began; it is sent again.`)
-    }
-  }
 }
 
 /** Writes down how the attempt ended, then calls the hooks that belong to it. */
@@ -244,6 +221,7 @@ async function settle(
         .where('state', '=', 'staged')
         .execute()
   })
+  await wakeLane(session, delayed.store.recordId, upload.lane)
   for (const { file, error } of failures) {
     const retryAt = final.some((each) => each.file === file) ? null : new Date(Date.now() + delay)
     delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {

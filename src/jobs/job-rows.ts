@@ -45,6 +45,24 @@ export async function renewObject(session: Session, key: string): Promise<boolea
   return Number(result.numUpdatedRows) === 1
 }
 
+const RENEW_EVERY = 300_000
+
+/** Passes the bytes on and puts the clean-up of their object off meanwhile. `lost` makes the error when it has begun. */
+export async function* renewing(
+  session: Session,
+  key: string,
+  bytes: AsyncIterable<Uint8Array>,
+  lost: () => Error,
+): AsyncGenerator<Uint8Array> {
+  let renewed = performance.now()
+  for await (const chunk of bytes) {
+    yield chunk
+    if (performance.now() - renewed <= RENEW_EVERY) continue
+    renewed = performance.now()
+    if (!(await renewObject(session, key))) throw lost()
+  }
+}
+
 /** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
 export async function keepObject(session: Session, key: string): Promise<boolean> {
   const result = await session.db.deleteFrom('jobs').where('key', '=', objectKey(key)).where('state', '=', 'pending').executeTakeFirst()
@@ -62,6 +80,17 @@ export async function deleteObjectLater(session: Session, service: string, key: 
   })
   if (session.dialect === 'mysql' || session.dialect === 'mariadb') await insert.ignore().execute()
   else await insert.onConflict((c) => c.doNothing()).execute()
+}
+
+/** An object that will not be attached is to go at once, not when its intent is due; also where the intent is gone. */
+export async function abandonObject(session: Session, service: string, key: string): Promise<void> {
+  await deleteObjectLater(session, service, key)
+  await session.db
+    .updateTable('jobs')
+    .set({ run_at: now(session.dialect) })
+    .where('key', '=', objectKey(key))
+    .where('state', '=', 'pending')
+    .execute()
 }
 
 export interface JobRow {

@@ -87,18 +87,22 @@ function selectFiles(session: Session) {
   return session.db.selectFrom('files as f').select(fileColumns(session.dialect))
 }
 
-/** In the order of `ids`; those that are not there are left out. */
-export async function findFiles(session: Session, ids: readonly string[]): Promise<FileRow[]> {
+/** In the order of `ids`; those that are not there are left out. `lock`: as they are now, not as a snapshot has them. */
+export async function findFiles(session: Session, ids: readonly string[], lock: boolean = false): Promise<FileRow[]> {
   if (ids.length === 0) return []
-  const rows = (await selectFiles(session).where('f.id', 'in', ids).execute()).map(fileOf)
+  let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
+  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  const rows = (await query.execute()).map(fileOf)
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
 /** The files of uploads, by position. */
-export async function filesOf(session: Session, tokens: readonly string[]): Promise<FileRow[]> {
+export async function filesOf(session: Session, tokens: readonly string[], lock: boolean = false): Promise<FileRow[]> {
   if (tokens.length === 0) return []
-  return (await selectFiles(session).where('f.upload_token', 'in', tokens).orderBy('f.position').orderBy('f.id').execute()).map(fileOf)
+  let query = selectFiles(session).where('f.upload_token', 'in', tokens).orderBy('f.position').orderBy('f.id')
+  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  return (await query.execute()).map(fileOf)
 }
 
 export async function insertStagingFile(
