@@ -1,0 +1,116 @@
+// Staged files between the form, the sweep and the user's transaction, and transactions that have one connection.
+import assert from 'node:assert/strict'
+import { after } from 'node:test'
+import { atEach, closeServers, databases, levels } from './support/races.ts'
+import { text } from './support/storage.ts'
+
+after(closeServers)
+
+const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
+
+for (const how of ['commit', 'rollback'] as const)
+  atEach(levels, `a file that is discarded while it is being linked goes exactly if the link does not stay (${how})`, async (app) => {
+    const staged = await app.storage.stage(text('x'))
+    const user = await app.open()
+    await user.record(1).photo.attachLater(staged)
+    const discarding = app.begin(() => staged.discard())
+    await app.waits(discarding)
+    await user[how]()
+    await discarding
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), how === 'commit' ? ['x.txt'] : [])
+    const left = await app.query("select state from {files} where state = 'staged'")
+    assert.deepEqual(left, [])
+  })
+
+for (const how of ['commit', 'rollback'] as const)
+  atEach(levels, `a file that expires while the transaction that linked it is open keeps its bytes if it commits (${how})`, async (app) => {
+    const { signedId } = await app.storage.stage(text('x'))
+    await app.query('update {files} set expires_at = 0')
+    const user = await app.open()
+    // To this transaction it was in time; to everybody else it is unlinked and long expired.
+    await user.run('update {files} set expires_at = 9999999999999')
+    await user.record(1).photo.attachLater(signedId)
+    const sweeping = await app.meanwhile(() => app.another().sweep())
+    await user[how]()
+    await sweeping.done
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), how === 'commit' ? ['x.txt'] : [])
+    assert.deepEqual(await app.query("select state from {files} where state = 'staged'"), [])
+  })
+
+atEach(servers, 'the sweep passes by a file that somebody is linking', async (app) => {
+  const { signedId } = await app.storage.stage(text('x'))
+  await app.query('update {files} set expires_at = 0')
+  const user = await app.open()
+  await user.run('update {files} set expires_at = 9999999999999')
+  await user.record(1).photo.attachLater(signedId)
+  assert.equal((await app.meanwhile(() => app.another().sweep())).waited, false)
+})
+
+atEach(levels, 'a file that the sweep dropped is refused, whatever the transaction saw before', async (app) => {
+  const { signedId } = await app.storage.stage(text('x'))
+  let sweeping: { done: Promise<void> } | undefined
+  const linking = app.transaction(async (user) => {
+    await user.read()
+    sweeping ??= await app.meanwhile(async () => {
+      await app.another().database.executor.run('update activestorage_delayed_files set expires_at = 0', [])
+      await app.another().sweep()
+    })
+    return user.record(1).photo.attachLater(signedId)
+  })
+  const refused = await linking.then(
+    () => null,
+    (error: { code: string }) => error.code,
+  )
+  await sweeping?.done
+  await app.finishTidy()
+  // Where the sweep had to wait, the submission came first and stands.
+  assert.deepEqual([refused, await app.attached(1, 'photo')], refused === null ? [null, ['x.txt']] : ['STAGED_FILE_EXPIRED', []])
+})
+
+/** Many set it for the whole server: single statements of ours run at it too then. */
+const readCommitted = 'set session transaction isolation level read committed'
+for (const initSql of ['select 1', readCommitted])
+  atEach(
+    servers.filter(({ dialect }) => dialect === 'MariaDB' || initSql !== readCommitted),
+    `a sweep that is held up takes no file that is linked meanwhile for an orphan${initSql === readCommitted ? ' (server at read committed)' : ''}`,
+    async (app) => {
+      await app.storage.record('User', 1).photo.attachLater(text('first'))
+      await app.storage.record('User', 2).photo.attachLater(text('orphan'))
+      await app.query('delete from {uploads} where uploadable_id = 2')
+      const [orphan] = await app.query("select id from {files} where filename = 'orphan.txt'")
+      const { signedId } = await app.storage.stage(text('x'))
+      const linking = await app.open()
+      await linking.record(3).photo.attachLater(signedId)
+      const somebody = await app.open()
+      await somebody.run(`select id from {files} where id = '${String(orphan?.['id'])}' for update`)
+      const sweeping = app.begin(() => app.another({ initSql }).sweep())
+      await app.settledOrWaiting(sweeping)
+      await linking.commit()
+      await somebody.commit()
+      await sweeping
+      await app.finishTidy()
+      assert.deepEqual([await app.attached(1, 'photo'), await app.attached(3, 'photo')], [['first.txt'], ['x.txt']])
+    },
+  )
+
+atEach(databases, 'a pool of one connection is enough for a transaction with raw bytes, staged files and blobs', async (app) => {
+  const storage = app.another({ max: 1 })
+  const staged = await storage.stage(text('b'))
+  const blob = await storage.blobs.createAndUpload(text('c'))
+  await storage.transaction((tx) =>
+    storage.record('User', 1, { transaction: tx }).attachLater({ photo: text('photo'), certificates: [text('a'), staged, blob.signedId] }),
+  )
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(await app.attached(1, 'photo'), ['photo.txt'])
+  assert.deepEqual(await app.attached(1, 'certificates'), ['c.txt', 'a.txt', 'b.txt'])
+  await app.finishTidy()
+})
+
+atEach(servers, 'the first call of a process, made inside a transaction on the only connection, waits for no other', async (app) => {
+  const storage = app.another({ max: 1 })
+  await storage.database.transaction(({ tx }) => storage.record('User', 1, { transaction: tx }).photo.attachLater(text('x')))
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+})

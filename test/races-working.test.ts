@@ -1,0 +1,295 @@
+// Workers among themselves and against people: claims, snoozes and wake-ups, retry and discard, many at once.
+import assert from 'node:assert/strict'
+import { after } from 'node:test'
+import { atEach, closeServers, databases, levels, type App, type Level, type Storage } from './support/races.ts'
+import { text } from './support/storage.ts'
+
+after(closeServers)
+
+const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
+const staleReads = ({ dialect, isolation }: Level): boolean => dialect === 'MariaDB' && isolation === 'repeatable read'
+const uploadRows = (app: App) => app.query('select uploadable_id, state, attempts, run_at from {uploads} order by id')
+/** As the clean-up of a dead worker's hour would find it. */
+const endLeases = (app: App) => app.query('update {uploads} set lease_until = 0')
+
+/** A failed upload of a has-one. */
+async function failed(app: App) {
+  app.service.failures = 3
+  await app.storage.record('User', 1).photo.attachLater(text('x'))
+  while ((await app.storage.delayedUploads.stats()).failed === 0) {
+    await app.makeDue()
+    await app.storage.drain()
+  }
+  const [upload] = await app.storage.delayedUploads.list()
+  assert.ok(upload)
+  return upload
+}
+
+atEach(databases, 'of many lanes each is woken when it is free: nothing is left snoozed', async (app) => {
+  const lanes = Array.from({ length: 12 }, (_, index) => index + 1)
+  const holds = lanes.map(() => app.hold('uploaded'))
+  for (const id of lanes) await app.storage.record('User', id).certificates.attachLater(text('first'))
+  const working = app.begin(() => app.another().drain({ concurrency: lanes.length }))
+  for (const hold of holds) await hold.reachedBy(working)
+  for (const id of lanes) await app.storage.record('User', id).certificates.attachLater(text('second'))
+  const other = app.another()
+  // It waits for nobody: those whose turn it is not are put off.
+  assert.equal((await other.drain()).remaining, lanes.length * 2)
+  const now = Date.now()
+  assert.ok(
+    (await uploadRows(app)).every((row) => row['state'] === 'running' || (Number(row['run_at']) > now && Number(row['attempts']) === 0)),
+  )
+  for (const hold of holds) hold.open()
+  await working
+  await other.drain()
+  assert.deepEqual(await uploadRows(app), [])
+  for (const id of lanes) assert.deepEqual(await app.attached(id, 'certificates'), ['first.txt', 'second.txt'])
+})
+
+atEach(servers, 'an upload that is being snoozed while its lane becomes free is woken all the same', async (app) => {
+  const { certificates } = app.storage.record('User', 1)
+  await certificates.attachLater(text('first'))
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  await certificates.attachLater(text('second'))
+  const claimer = app.another()
+  const snoozing = claimer.holdAfter(/^update uploads set run_at/)
+  const claiming = app.begin(() => claimer.drain())
+  await snoozing.reachedBy(claiming)
+  uploaded.open()
+  await app.settledOrWaiting(working)
+  snoozing.open()
+  await Promise.all([working, claiming])
+  await app.storage.drain()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
+})
+
+atEach(
+  databases,
+  'the next upload of a lane does not wait for the hooks of the one before',
+  async (app) => {
+    const { photo } = app.storage.record('User', 1)
+    await photo.attachLater(text('first'))
+    const [uploaded, hook] = [app.hold('uploaded'), app.hold('afterUpload')]
+    const working = app.begin(() => app.another().drain())
+    await uploaded.reachedBy(working)
+    await photo.attachLater(text('second'))
+    const other = app.another()
+    await other.drain()
+    uploaded.open()
+    await hook.reachedBy(working)
+    await other.drain()
+    const attached = await app.attached(1, 'photo')
+    hook.open()
+    await working
+    assert.deepEqual(attached, ['second.txt'])
+  },
+  () => 'the lane is woken when the run has ended, after its hooks: a snoozed upload waits for a slow hook, up to 30 s',
+)
+
+atEach(
+  databases,
+  'an upload whose last worker died frees its lane for the next one',
+  async (app) => {
+    const { photo } = app.storage.record('User', 1)
+    await photo.attachLater(text('first'))
+    const uploaded = app.hold('uploaded')
+    const working = app.begin(() => app.another().drain())
+    await uploaded.reachedBy(working)
+    await photo.attachLater(text('second'))
+    await app.storage.drain()
+    await app.query("update {uploads} set attempts = 3, lease_until = 0 where state = 'running'")
+    await app.storage.drain()
+    const attached = await app.attached(1, 'photo')
+    uploaded.open()
+    await working
+    assert.deepEqual(attached, ['second.txt'])
+  },
+  () => 'endLeases fails the upload and wakes nobody: the next one waits for the end of its snooze',
+)
+
+atEach(servers, 'two claims of one lane: the index lets one run, and the refused worker takes the others one by one', async (app) => {
+  const lane = app.storage.record('User', 1).certificates
+  await lane.attachLater(text('younger'))
+  const [one, two] = [app.another(), app.another()]
+  const claimed = one.holdAfter(/^update uploads set state/)
+  const first = app.begin(() => one.drain())
+  await claimed.reachedBy(first)
+  // One that comes before it appears while it is being claimed, as a row of the gem's that is moved.
+  await lane.attachLater(text('older'))
+  const [row] = await app.query('select max(id) as id from {uploads}')
+  await app.query(`update {uploads} set origin_id = 0 where id = ${String(row?.['id'])}`)
+  await app.storage.record('User', 2).certificates.attachLater(text('elsewhere'))
+  const uploaded = [app.hold('uploaded'), app.hold('uploaded')]
+  const second = app.begin(() => two.drain())
+  await app.waits(second)
+  claimed.open()
+  for (const hold of uploaded) await hold.reachedBy(Promise.all([first, second]))
+  const running = (await uploadRows(app)).filter((row) => row['state'] === 'running').map((row) => Number(row['uploadable_id']))
+  assert.deepEqual(running, [1, 2])
+  for (const hold of uploaded) hold.open()
+  await Promise.all([first, second])
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['younger.txt', 'older.txt'])
+})
+
+atEach(
+  levels.filter(({ dialect, isolation }) => dialect === 'PostgreSQL' || (dialect === 'MariaDB' && isolation === 'read committed')),
+  'a submission that is not committed yet holds up no other lane',
+  async (app) => {
+    await app.storage.record('User', 1).photo.attachLater(text('older'))
+    const user = await app.open()
+    await user.record(1).photo.attachLater(text('younger'))
+    await app.storage.record('User', 2).photo.attachLater(text('elsewhere'))
+    const told = app.hold('afterUpload')
+    const working = app.begin(() => app.another().drain())
+    await told.reachedBy(working)
+    assert.deepEqual([await app.attached(1, 'photo'), await app.attached(2, 'photo')], [[], ['elsewhere.txt']])
+    told.open()
+    await user.commit()
+    await working
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), ['younger.txt'])
+  },
+)
+
+atEach(databases, 'a worker that wakes up after its lease while another sends the same object takes nothing away', async (app) => {
+  await app.storage.record('User', 1).photo.attachLater(text('x'))
+  const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
+  const zombie = app.begin(() => app.another().drain())
+  await first.reachedBy(zombie)
+  await endLeases(app)
+  const working = app.begin(() => app.another().drain())
+  await second.reachedBy(working)
+  first.open()
+  assert.equal((await zombie).uploaded, 0)
+  assert.deepEqual(await app.attached(1, 'photo'), [])
+  second.open()
+  await working
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+})
+
+atEach(databases, 'retry twice at once is one submission', async (app) => {
+  const upload = await failed(app)
+  const other = app.another()
+  const deleting = other.holdBefore(/^delete from uploads/)
+  const first = app.begin(async () => (await other.delayedUploads.find(upload.id))?.retry())
+  await deleting.reachedBy(first)
+  const second = app.begin(() => upload.retry())
+  await app.waits(second)
+  deleting.open()
+  await Promise.all([first, second])
+  assert.deepEqual(
+    (await app.storage.delayedUploads.list()).map(({ id, state }) => [id, state]),
+    [[upload.id, 'pending']],
+  )
+  app.service.uploads = 0
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+  assert.equal(app.service.uploads, 1)
+})
+
+/** A worker claims a pending upload in the middle of what a person does with it. */
+async function claimedMeanwhile(app: App, act: (storage: Storage, id: string) => Promise<unknown>): Promise<void> {
+  const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
+  const person = app.another()
+  const deleting = person.holdBefore(/^delete from uploads/)
+  const acting = app.begin(() => act(person, upload?.id ?? ''))
+  await deleting.reachedBy(acting)
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await Promise.race([uploaded.reached, app.settledOrWaiting(working)])
+  deleting.open()
+  await acting
+  uploaded.open()
+  await working
+}
+
+atEach(databases, 'a retry while a worker claims ends with one attachment', async (app) => {
+  await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.retry())
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+})
+
+atEach(
+  databases,
+  'a retry takes nothing away from a worker that has just claimed',
+  async (app) => {
+    await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.retry())
+    await app.finishTidy()
+    assert.equal(app.service.uploads, 1)
+  },
+  ({ dialect }) =>
+    dialect !== 'SQLite' && 'retryUpload reads the row without a lock: it deletes one that runs by now, and everything is sent twice',
+)
+
+atEach(databases, 'a discard while a worker claims leaves nothing', async (app) => {
+  await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.discard())
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), [])
+})
+
+for (const act of ['retry', 'discard'] as const)
+  atEach(databases, `${act} of an upload that a worker is about to attach`, async (app) => {
+    const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
+    const uploaded = app.hold('uploaded')
+    const working = app.begin(() => app.another().drain())
+    await uploaded.reachedBy(working)
+    await upload?.[act]()
+    uploaded.open()
+    await working
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), act === 'retry' ? ['x.txt'] : [])
+    assert.equal(app.service.uploads, 1)
+  })
+
+atEach(
+  levels,
+  'a discard in a transaction that saw the upload before somebody retried it leaves no upload without files',
+  async (app) => {
+    const upload = await failed(app)
+    let retrying: { done: Promise<unknown> } | undefined
+    await app.transaction(async (user) => {
+      const [seen] = await user.record(1).photo.delayedUploads()
+      retrying ??= await app.meanwhile(() => upload.retry())
+      await seen?.discard()
+    })
+    await retrying?.done
+    // Where the retry had to wait, it found nothing more to do.
+    assert.deepEqual(await uploadRows(app), [])
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), [])
+  },
+  (level) =>
+    staleReads(level) && 'discardUpload reads the row without a lock: it drops the files, and deletes the row by the id it had before',
+)
+
+atEach(databases, 'a discard in a transaction lets the next upload of the lane run at once', async (app) => {
+  const { certificates } = app.storage.record('User', 1)
+  await certificates.attachLater(text('first'))
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  for (const name of ['second', 'third']) await certificates.attachLater(text(name))
+  await app.storage.drain()
+  await app.transaction(async (user) => {
+    for (const upload of (await user.record(1).certificates.delayedUploads()).slice(0, 2)) await upload.discard()
+  })
+  uploaded.open()
+  await working
+  await app.storage.drain()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['third.txt'])
+})
+
+atEach(databases, 'a hundred racing uploads of a has-one end with the last one, and nothing else', async (app) => {
+  const workers = Array.from({ length: 4 }, () => app.another().work({ concurrency: 3 }))
+  const submit = (index: number) => app.storage.record('User', 1).photo.attachLater(text(`${index}`))
+  for (let start = 0; start < 99; start += 9) await Promise.all(Array.from({ length: 9 }, (_, index) => submit(start + index)))
+  await submit(99)
+  await Promise.all(workers.map((worker) => worker.stop()))
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['99.txt'])
+  assert.equal(app.service.objects.size, 1)
+})
