@@ -97,6 +97,7 @@ function submit(session: Session, store: Store, scope: SlotScope, fileIds: reado
     cleanBefore: changes.cleanBefore,
     deletedIds: changes.deletedIds,
     maxFiles: scope.definition.maxFiles,
+    limits: scope.definition.limits,
   })
 }
 

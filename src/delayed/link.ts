@@ -7,7 +7,7 @@ import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
 import { findFiles, type FileRow } from '../staging/file-rows.ts'
-import { checkCount } from '../staging/limits.ts'
+import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
 import { uuidv7 } from '../uuid.ts'
 import { findUpload, insertUpload, uploadsOf } from './upload-rows.ts'
 
@@ -18,6 +18,8 @@ export interface Submission {
   readonly cleanBefore: boolean
   readonly deletedIds: readonly string[]
   readonly maxFiles: number | undefined
+  /** A file may have been staged without them, or for another attachment. */
+  readonly limits: Limits
 }
 
 /**
@@ -51,6 +53,10 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
     return existing
   }
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
+  for (const file of linked) {
+    checkSize(file.byteSize, submission.limits, { ...details, filename: file.filename })
+    checkType(file.contentType, submission.limits, { ...details, filename: file.filename })
+  }
   if (kind === 'many' && submission.maxFiles !== undefined) {
     const others = cleanBefore ? 0 : await occupied(session, recordId, lane, kept)
     checkCount(linked.length + others, submission.maxFiles, details)
