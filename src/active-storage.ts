@@ -13,7 +13,8 @@ import type { StagedFile } from './attached/staged-file.ts'
 import { canonicalId } from './attachments/lane.ts'
 import { background, type DrainOptions, type DrainResult, type Worker, type WorkerOptions } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
-import { migrate } from './database/migrate.ts'
+import type { Dialect } from './database/database.ts'
+import { ddl, migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
@@ -221,5 +222,20 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     close,
     [Symbol.asyncDispose]: close,
   }
+  internals.set(storage, { store, ddl: (dialect) => ddl(schemaOf(dialect, tables, recordId)) })
   return storage as unknown as ActiveStorage<M, Tx>
+}
+
+/** What the command line needs beyond the public surface. */
+export interface Internals {
+  store(): Promise<Store>
+  /** The statements that make what the storage needs on an empty database. */
+  ddl(dialect: Dialect): string
+}
+
+const internals = new WeakMap<object, Internals>()
+
+/** null: not made by createActiveStorage. */
+export function internalsOf(storage: object): Internals | null {
+  return internals.get(storage) ?? null
 }

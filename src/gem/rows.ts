@@ -95,3 +95,13 @@ export async function failGemRow(session: Session, row: GemRow, message: string)
     .where('id', '=', BigInt(row.id))
     .execute()
 }
+
+/** Rows of the gem's that wait to be moved, of all models. */
+export async function countGemRows(session: Session): Promise<number> {
+  const row = await session.db
+    .selectFrom('uploads')
+    .select((e) => e.fn.countAll().as('count'))
+    .where('token', 'is', null)
+    .executeTakeFirst()
+  return Number(row?.count ?? 0)
+}

@@ -128,6 +128,23 @@ export async function claimJobs(session: Session, names: readonly string[], limi
   return jobs
 }
 
+export interface JobCount {
+  readonly name: string
+  readonly waiting: number
+  /** Of them, those that failed at least once. */
+  readonly failing: number
+}
+
+export async function countJobs(session: Session): Promise<JobCount[]> {
+  const rows = await session.db
+    .selectFrom('jobs')
+    .select(['name', (e) => e.fn.countAll().as('waiting'), (e) => e.fn.count('last_error').as('failing')])
+    .groupBy('name')
+    .orderBy('name')
+    .execute()
+  return rows.map((row) => ({ name: row.name, waiting: Number(row.waiting), failing: Number(row.failing) }))
+}
+
 export async function finishJob(session: Session, job: JobRow): Promise<void> {
   await session.db.deleteFrom('jobs').where('id', '=', job.id).where('lease_token', '=', job.leaseToken).execute()
 }

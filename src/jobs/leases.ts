@@ -1,7 +1,8 @@
-import { later, now } from '../database/expressions.ts'
+import { later } from '../database/expressions.ts'
 import type { Reserved } from '../database/database.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
+import { deleteWorker, writeWorker } from './worker-rows.ts'
 
 /** Milliseconds that claimed work is its worker's alone. */
 export const LEASE = 60_000
@@ -131,27 +132,11 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
       for (const { deadline } of held.values()) clearTimeout(deadline)
       await beating
       if (worker !== undefined)
-        await store.session.db
-          .deleteFrom('workers')
-          .where('id', '=', worker.id)
-          .execute()
-          .catch((error: unknown) => options.onError("The worker's row could not be removed; it is swept after a day.", error))
+        await deleteWorker(store.session, worker.id).catch((error: unknown) =>
+          options.onError("The worker's row could not be removed; it is swept after a day.", error),
+        )
       await reserved?.release(false)
       reserved = null
     },
   }
-}
-
-async function writeWorker(session: Session, { id, knows }: { readonly id: string; readonly knows: readonly string[] }): Promise<void> {
-  const { dialect } = session
-  const result = await session.db
-    .updateTable('workers')
-    .set({ seen_at: now(dialect) })
-    .where('id', '=', id)
-    .executeTakeFirst()
-  if (Number(result.numUpdatedRows) > 0) return
-  await session.db
-    .insertInto('workers')
-    .values({ id, started_at: now(dialect), seen_at: now(dialect), knows: JSON.stringify(knows) })
-    .execute()
 }

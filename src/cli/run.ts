@@ -1,0 +1,178 @@
+import { parseArgs } from 'node:util'
+import { internalsOf } from '../active-storage.ts'
+import type { ActiveStorage } from '../active-storage.ts'
+import type { Models } from '../attached/definitions.ts'
+import type { Dialect } from '../database/database.ts'
+import { ActiveStorageError } from '../errors.ts'
+import type { Duration } from '../units.ts'
+import { loadStorage, type AnyStorage } from './config.ts'
+import { readStatus, statusText } from './status.ts'
+
+const usage = `activestorage-delayed <command>
+
+  migrate              makes or completes the tables
+  generate --sql       prints the tables as SQL   [--dialect postgres|mysql|mariadb|sqlite]
+  work                 uploads until SIGTERM      [--concurrency 5] [--timeout 25s]
+  drain                uploads what is due, then ends; 1 if something failed   [--concurrency 5] [--timeout 10m]
+  status               what waits, what failed and why, which workers live
+  retry <id …>         tries failed uploads again [--failed: all of them]
+  discard <id …>       gives uploads up, with their bytes [--failed: all failed ones]
+  sweep                puts right what crashes left behind
+
+  --config <file>      exports the storage; default activestorage.config.ts (or .js)
+  --json               JSON also on a terminal`
+
+const options = {
+  config: { type: 'string' },
+  json: { type: 'boolean' },
+  sql: { type: 'boolean' },
+  dialect: { type: 'string' },
+  concurrency: { type: 'string' },
+  timeout: { type: 'string' },
+  failed: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+interface Call {
+  readonly storage: AnyStorage
+  readonly ids: readonly string[]
+  readonly values: {
+    readonly sql?: boolean | undefined
+    readonly json?: boolean | undefined
+    readonly dialect?: string | undefined
+    readonly concurrency?: string | undefined
+    readonly timeout?: string | undefined
+    readonly failed?: boolean | undefined
+  }
+  /** Text on a terminal, JSON elsewhere. */
+  print(text: string, value: unknown): void
+}
+
+/** Whoever typed it is told how it is typed. */
+class UsageError extends Error {}
+
+const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
+  async migrate({ storage, print }) {
+    await storage.migrate()
+    print('The tables are complete.', { migrated: true })
+    return 0
+  },
+  async generate({ storage, values, print }) {
+    if (values.sql !== true) throw new UsageError('generate takes --sql.')
+    const internals = internalsOf(storage)
+    const dialect = (values.dialect ?? (await internals?.store())?.dialect) as Dialect
+    if (!['postgres', 'mysql', 'mariadb', 'sqlite'].includes(dialect)) throw new UsageError(`There is no dialect '${dialect}'.`)
+    const sql = internals?.ddl(dialect) ?? ''
+    // Into a file it is SQL all the same.
+    if (values.json === true) print(sql, { dialect, sql })
+    else console.log(sql)
+    return 0
+  },
+  async work({ storage, values, print }) {
+    const worker = storage.work(concurrencyOf(values))
+    print('Working. SIGTERM or Ctrl+C stops it.', { working: true })
+    const stopped = Promise.withResolvers<void>()
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve())
+    await stopped.promise
+    await worker.stop(values.timeout === undefined ? {} : { timeout: values.timeout as Duration })
+    print('Stopped; what was not done is given back.', { stopped: true })
+    return 0
+  },
+  async drain({ storage, values, print }) {
+    const progress = process.stderr.isTTY ? setInterval(() => void showProgress(storage), 1000) : undefined
+    const timeout = values.timeout === undefined ? {} : { timeout: values.timeout as Duration }
+    const result = await storage.drain({ ...concurrencyOf(values), ...timeout }).finally(() => clearInterval(progress))
+    const { uploaded, retried, failed, remaining } = result
+    print(`${uploaded} uploaded, ${retried} to be tried again, ${failed} failed, ${remaining} remaining.`, result)
+    return failed > 0 ? 1 : 0
+  },
+  async status({ storage, print }) {
+    const status = await readStatus(storage)
+    print(statusText(status), status)
+    return 0
+  },
+  retry: (call) => forEach(call, 'retry'),
+  discard: (call) => forEach(call, 'discard'),
+  async sweep({ storage, print }) {
+    await storage.sweep()
+    print('Swept.', { swept: true })
+    return 0
+  },
+}
+
+async function forEach({ storage, ids, values, print }: Call, verb: 'retry' | 'discard'): Promise<number> {
+  if (ids.length === 0 && values.failed !== true) throw new UsageError(`${verb} takes the ids of uploads (see status), or --failed.`)
+  const done: string[] = []
+  const missing: string[] = []
+  for (const id of ids) {
+    const upload = await storage.delayedUploads.find(id)
+    await upload?.[verb]()
+    ;(upload === null ? missing : done).push(id)
+  }
+  for (let after: string | undefined; values.failed === true;) {
+    const page = await storage.delayedUploads.list({ state: 'failed', limit: 100, ...(after === undefined ? {} : { after }) })
+    for (const upload of page) {
+      await upload[verb]()
+      done.push(upload.id)
+    }
+    after = page.at(-1)?.id
+    if (after === undefined) break
+  }
+  const what = verb === 'retry' ? 'are tried again' : 'are given up'
+  print([`${done.length} uploads ${what}.`, ...missing.map((id) => `There is no upload ${id}.`)].join('\n'), { done, missing })
+  return missing.length > 0 ? 1 : 0
+}
+
+async function showProgress(storage: AnyStorage): Promise<void> {
+  const { pending, running, failed } = await storage.delayedUploads.stats()
+  process.stderr.write(`\r${pending} pending, ${running} running, ${failed} failed   `)
+}
+
+function concurrencyOf({ concurrency }: Call['values']): { concurrency?: number } {
+  return concurrency === undefined ? {} : { concurrency: Number(concurrency) }
+}
+
+/**
+ * The command line. Without `storage` it is read from `activestorage.config.ts`. Resolves to the exit code: 0 done, 1 it
+ * failed or something failed in it, 2 it was typed wrongly.
+ *
+ * @example
+ * import { run } from 'activestorage-delayed/cli'
+ * import { storage } from './storage.ts'
+ *
+ * process.exitCode = await run(storage)
+ */
+export async function run<M extends Models, Tx>(
+  storage?: ActiveStorage<M, Tx>,
+  argv: readonly string[] = process.argv.slice(2),
+): Promise<number> {
+  let opened: AnyStorage | undefined
+  try {
+    const { values, positionals } = parse(argv)
+    const [name, ...ids] = positionals
+    if (values.help === true || name === undefined) {
+      console.log(usage)
+      return values.help === true ? 0 : 2
+    }
+    const command = commands[name]
+    if (command === undefined) throw new UsageError(`There is no command '${name}'.`)
+    opened = (storage as AnyStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
+    const json = values.json === true || !process.stdout.isTTY
+    return await command({ storage: opened, ids, values, print: (text, value) => console.log(json ? JSON.stringify(value) : text) })
+  } catch (error) {
+    if (error instanceof UsageError) console.error(`${error.message}\n\n${usage}`)
+    else if (error instanceof ActiveStorageError) console.error(error.message)
+    else console.error(error)
+    return error instanceof UsageError ? 2 : 1
+  } finally {
+    await opened?.close().catch((error: unknown) => console.error(error))
+  }
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({ args: [...argv], options, allowPositionals: true })
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}

@@ -1,0 +1,85 @@
+import type { Stats } from '../delayed/stats.ts'
+import { countGemRows } from '../gem/rows.ts'
+import { internalsOf } from '../active-storage.ts'
+import { ConfigurationError } from '../errors.ts'
+import { countJobs, type JobCount } from '../jobs/job-rows.ts'
+import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'
+import type { AnyStorage } from './config.ts'
+import { age, bytes, table } from './table.ts'
+
+export interface Status {
+  readonly uploads: Stats
+  /** The oldest of the failed ones, at most 20. */
+  readonly failed: readonly { id: string; record: string; attempts: number; since: Date; error: string | null; files: readonly string[] }[]
+  readonly workers: readonly (WorkerSeen & { readonly alive: boolean })[]
+  readonly jobs: readonly JobCount[]
+  /** Written by the Ruby gem, not moved yet. */
+  readonly gemRows: number
+}
+
+/** A worker writes its row every 15 s. */
+const ALIVE = 45_000
+
+/** An operator's questions: what waits and how long, what failed and why, how many bytes are staged, is a worker alive. */
+export async function readStatus(storage: AnyStorage): Promise<Status> {
+  const internals = internalsOf(storage)
+  if (internals === null) throw new ConfigurationError('This is no storage of createActiveStorage.')
+  const { session } = await internals.store()
+  const failed = await storage.delayedUploads.list({ state: 'failed', limit: 20 })
+  return {
+    uploads: await storage.delayedUploads.stats(),
+    failed: failed.map(({ id, record, name, attempts, createdAt, lastError, files }) => ({
+      id,
+      record: `${record.type} ${record.id} ${name}`,
+      attempts,
+      since: createdAt,
+      error: lastError,
+      files: files.filter((file) => file.state === 'failed').map((file) => file.filename),
+    })),
+    workers: (await workersSeen(session)).map((worker) => ({ ...worker, alive: worker.seenAgo < ALIVE })),
+    jobs: await countJobs(session),
+    gemRows: await countGemRows(session),
+  }
+}
+
+export function statusText({ uploads, failed, workers, jobs, gemRows }: Status): string {
+  const since = (date: Date | null): string => (date === null ? '' : age(Date.now() - date.getTime()))
+  const parts = [
+    table(
+      ['uploads', 'count', 'bytes', 'oldest'],
+      [
+        ['pending', String(uploads.pending), bytes(uploads.stagedBytes - uploads.failedBytes), since(uploads.oldestPendingAt)],
+        ['running', String(uploads.running), '', ''],
+        ['failed', String(uploads.failed), bytes(uploads.failedBytes), since(uploads.oldestFailedAt)],
+      ],
+    ),
+    workers.length === 0
+      ? 'No worker is alive: start one with `activestorage-delayed work`, or storage.work() in the app.'
+      : table(
+          ['worker', 'alive', 'seen', 'runs for', 'knows'],
+          workers.map((worker) => [
+            worker.id,
+            worker.alive ? 'yes' : 'NO',
+            `${age(worker.seenAgo)} ago`,
+            age(worker.runsFor),
+            worker.knows.join(' '),
+          ]),
+        ),
+  ]
+  if (failed.length > 0)
+    parts.push(
+      table(
+        ['failed upload', 'of', 'attempts', 'since', 'why'],
+        failed.map((each) => [each.id, each.record, String(each.attempts), since(each.since), each.error ?? '']),
+      ),
+    )
+  if (jobs.length > 0)
+    parts.push(
+      table(
+        ['job', 'waiting', 'failing'],
+        jobs.map((job) => [job.name, String(job.waiting), String(job.failing)]),
+      ),
+    )
+  if (gemRows > 0) parts.push(`${gemRows} rows that the Ruby gem wrote wait to be moved.`)
+  return parts.join('\n\n')
+}

@@ -1,0 +1,47 @@
+import { asText, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+
+/** A worker that runs, or died less than a day ago. Ages in milliseconds, by the database's clock. */
+export interface WorkerSeen {
+  readonly id: string
+  readonly runsFor: number
+  readonly seenAgo: number
+  /** `Model.attachment`s that it can upload. */
+  readonly knows: readonly string[]
+}
+
+export async function writeWorker(
+  session: Session,
+  { id, knows }: { readonly id: string; readonly knows: readonly string[] },
+): Promise<void> {
+  const { dialect } = session
+  const result = await session.db
+    .updateTable('workers')
+    .set({ seen_at: now(dialect) })
+    .where('id', '=', id)
+    .executeTakeFirst()
+  if (Number(result.numUpdatedRows) > 0) return
+  await session.db
+    .insertInto('workers')
+    .values({ id, started_at: now(dialect), seen_at: now(dialect), knows: JSON.stringify(knows) })
+    .execute()
+}
+
+export async function deleteWorker(session: Session, id: string): Promise<void> {
+  await session.db.deleteFrom('workers').where('id', '=', id).execute()
+}
+
+export async function workersSeen(session: Session): Promise<WorkerSeen[]> {
+  const { dialect } = session
+  const rows = await session.db
+    .selectFrom('workers')
+    .select(['id', 'knows', asText(dialect, 'started_at').as('started'), asText(dialect, 'seen_at').as('seen'), now(dialect).as('clock')])
+    .orderBy('started_at')
+    .execute()
+  return rows.map((row) => ({
+    id: row.id,
+    runsFor: Number(row.clock) - Number(row.started),
+    seenAgo: Number(row.clock) - Number(row.seen),
+    knows: JSON.parse(row.knows) as string[],
+  }))
+}

@@ -1,0 +1,125 @@
+// The command line as an operator uses it: processes of their own, on a database file.
+import assert from 'node:assert/strict'
+import { spawn, spawnSync } from 'node:child_process'
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
+import { test, type TestContext } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import type { Status } from '../src/cli/status.ts'
+
+const bin = resolve('src/cli/bin.ts')
+const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)
+
+async function app(t: TestContext) {
+  const folder = await mkdtemp(join(tmpdir(), 'cli-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  await writeFile(
+    join(folder, 'activestorage.config.ts'),
+    `import { existsSync } from 'node:fs'
+import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceError } from ${from('src/index.ts')}
+import { disk } from ${from('src/services/disk.ts')}
+import { sqlite } from ${from('src/database/sqlite.ts')}
+const files = disk({ root: 'files' })
+export const storage = createActiveStorage({
+  database: sqlite('app.db'),
+  services: { local: { ...files, upload: (...given) => existsSync('down') ? Promise.reject(new ServiceError('the service is down')) : files.upload(...given) } },
+  models: { User: { photo: hasOneAttached(), docs: hasManyAttached() } },
+  retries: { attempts: 1 },
+  secretKeyBase: 'a secret of the tests',
+  logger: false,
+})
+`,
+  )
+  const call = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8' })
+    return { status, stdout, stderr, json: () => JSON.parse(stdout) as unknown }
+  }
+  const submit = async (name: string): Promise<void> => {
+    const script = `const { storage } = await import(${JSON.stringify(pathToFileURL(join(folder, 'activestorage.config.ts')).href)}); await storage.record('User', 1).docs.attachLater(new File(['x'], '${name}')); await storage.close()`
+    assert.equal(spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder }).status, 0)
+  }
+  return { folder, call, submit }
+}
+
+test('migrate, drain, status, retry, discard and sweep do what they say, with exit codes and JSON for scripts', async (t) => {
+  const { folder, call, submit } = await app(t)
+  assert.match(call('status').stderr, /Run storage\.migrate\(\)/)
+  assert.equal(call('migrate').status, 0)
+  await writeFile(join(folder, 'down'), '')
+  await submit('a.txt')
+  await submit('b.txt')
+  assert.equal(call('drain').status, 1)
+  const status = call('status').json() as Status
+  assert.equal(status.uploads.failed, 2)
+  assert.deepEqual(
+    status.failed.map((each) => [each.record, each.error, each.files]),
+    [
+      ['User 1 docs', 'the service is down', ['a.txt']],
+      ['User 1 docs', 'the service is down', ['b.txt']],
+    ],
+  )
+  assert.deepEqual(status.workers, [])
+  const [first, second] = status.failed
+  assert.deepEqual(call('discard', second!.id).json(), { done: [second!.id], missing: [] })
+  await rm(join(folder, 'down'))
+  assert.deepEqual(call('retry', first!.id, 'missing').json(), { done: [first!.id], missing: ['missing'] })
+  assert.deepEqual(call('drain', '--timeout', '30s').json(), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
+  assert.equal(call('sweep').status, 0)
+  assert.equal(call('retry', '--failed').status, 0)
+})
+
+test('what is typed wrongly is explained, and ends with 2; a missing configuration says where it is looked for', async (t) => {
+  const { call, folder } = await app(t)
+  assert.deepEqual(
+    [
+      call().status,
+      call('--help').status,
+      call('fly').status,
+      call('status', '--fast').status,
+      call('retry').status,
+      call('generate').status,
+    ],
+    [2, 0, 2, 2, 2, 2],
+  )
+  assert.match(call('fly').stderr, /There is no command 'fly'[^]*drain/)
+  assert.match(call('status', '--config', 'missing.ts').stderr, /There is no file .*missing\.ts/)
+  await writeFile(join(folder, 'broken.ts'), 'enum Colour { Red }')
+  assert.match(call('status', '--config', 'broken.ts').stderr, /could not be loaded[^]*run\(storage\)/)
+})
+
+test('generate --sql makes the same tables as migrate', async (t) => {
+  const { call, folder } = await app(t)
+  call('migrate')
+  const { stdout } = call('generate', '--sql')
+  const made = new DatabaseSync(':memory:')
+  made.exec(stdout)
+  const schema = (database: DatabaseSync): unknown[] =>
+    database.prepare("select type, name, tbl_name from sqlite_master where name not like 'sqlite_%' order by name").all()
+  const migrated = new DatabaseSync(join(folder, 'app.db'))
+  assert.deepEqual(schema(made), schema(migrated))
+  migrated.close()
+  for (const dialect of ['postgres', 'mysql'])
+    assert.match(call('generate', '--sql', '--dialect', dialect).stdout, /create table if not exists/)
+  assert.equal(await readFile(join(folder, 'activestorage.config.ts'), 'utf8').then((text) => text.includes('storage')), true)
+})
+
+test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', async (t) => {
+  const { folder, call, submit } = await app(t)
+  call('migrate')
+  const worker = spawn(process.execPath, [bin, 'work', '--timeout', '5s'], { cwd: folder })
+  const ended = new Promise((done) => worker.once('exit', done))
+  for await (const chunk of worker.stdout) if (String(chunk).includes('working')) break
+  await submit('a.txt')
+  const uploaded = (): boolean => (call('status').json() as Status).uploads.pending === 0
+  while (!uploaded());
+  const { workers } = call('status').json() as Status
+  assert.deepEqual(
+    workers.map((each) => [each.alive, each.knows]),
+    [[true, ['User.photo', 'User.docs']]],
+  )
+  worker.kill('SIGTERM')
+  assert.equal(await ended, 0)
+  assert.deepEqual((call('status').json() as Status).workers, [])
+})
