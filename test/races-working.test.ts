@@ -1,13 +1,12 @@
 // Workers among themselves and against people: claims, snoozes and wake-ups, retry and discard, many at once.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { atEach, closeServers, databases, levels, type App, type Level, type Storage } from './support/races.ts'
+import { atEach, closeServers, databases, levels, type App, type Storage } from './support/races.ts'
 import { text } from './support/storage.ts'
 
 after(closeServers)
 
 const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
-const staleReads = ({ dialect, isolation }: Level): boolean => dialect === 'MariaDB' && isolation === 'repeatable read'
 const uploadRows = (app: App) => app.query('select uploadable_id, state, attempts, run_at from {uploads} order by id')
 /** As the clean-up of a dead worker's hour would find it. */
 const endLeases = (app: App) => app.query('update {uploads} set lease_until = 0')
@@ -65,49 +64,39 @@ atEach(servers, 'an upload that is being snoozed while its lane becomes free is 
   assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
 })
 
-atEach(
-  databases,
-  'the next upload of a lane does not wait for the hooks of the one before',
-  async (app) => {
-    const { photo } = app.storage.record('User', 1)
-    await photo.attachLater(text('first'))
-    const [uploaded, hook] = [app.hold('uploaded'), app.hold('afterUpload')]
-    const working = app.begin(() => app.another().drain())
-    await uploaded.reachedBy(working)
-    await photo.attachLater(text('second'))
-    const other = app.another()
-    await other.drain()
-    uploaded.open()
-    await hook.reachedBy(working)
-    await other.drain()
-    const attached = await app.attached(1, 'photo')
-    hook.open()
-    await working
-    assert.deepEqual(attached, ['second.txt'])
-  },
-  () => 'the lane is woken when the run has ended, after its hooks: a snoozed upload waits for a slow hook, up to 30 s',
-)
+atEach(databases, 'the next upload of a lane does not wait for the hooks of the one before', async (app) => {
+  const { photo } = app.storage.record('User', 1)
+  await photo.attachLater(text('first'))
+  const [uploaded, hook] = [app.hold('uploaded'), app.hold('afterUpload')]
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  await photo.attachLater(text('second'))
+  const other = app.another()
+  await other.drain()
+  uploaded.open()
+  await hook.reachedBy(working)
+  await other.drain()
+  const attached = await app.attached(1, 'photo')
+  hook.open()
+  await working
+  assert.deepEqual(attached, ['second.txt'])
+})
 
-atEach(
-  databases,
-  'an upload whose last worker died frees its lane for the next one',
-  async (app) => {
-    const { photo } = app.storage.record('User', 1)
-    await photo.attachLater(text('first'))
-    const uploaded = app.hold('uploaded')
-    const working = app.begin(() => app.another().drain())
-    await uploaded.reachedBy(working)
-    await photo.attachLater(text('second'))
-    await app.storage.drain()
-    await app.query("update {uploads} set attempts = 3, lease_until = 0 where state = 'running'")
-    await app.storage.drain()
-    const attached = await app.attached(1, 'photo')
-    uploaded.open()
-    await working
-    assert.deepEqual(attached, ['second.txt'])
-  },
-  () => 'endLeases fails the upload and wakes nobody: the next one waits for the end of its snooze',
-)
+atEach(databases, 'an upload whose last worker died frees its lane for the next one', async (app) => {
+  const { photo } = app.storage.record('User', 1)
+  await photo.attachLater(text('first'))
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  await photo.attachLater(text('second'))
+  await app.storage.drain()
+  await app.query("update {uploads} set attempts = 3, lease_until = 0 where state = 'running'")
+  await app.storage.drain()
+  const attached = await app.attached(1, 'photo')
+  uploaded.open()
+  await working
+  assert.deepEqual(attached, ['second.txt'])
+})
 
 atEach(servers, 'two claims of one lane: the index lets one run, and the refused worker takes the others one by one', async (app) => {
   const lane = app.storage.record('User', 1).certificates
@@ -213,17 +202,11 @@ atEach(databases, 'a retry while a worker claims ends with one attachment', asyn
   assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
 })
 
-atEach(
-  databases,
-  'a retry takes nothing away from a worker that has just claimed',
-  async (app) => {
-    await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.retry())
-    await app.finishTidy()
-    assert.equal(app.service.uploads, 1)
-  },
-  ({ dialect }) =>
-    dialect !== 'SQLite' && 'retryUpload reads the row without a lock: it deletes one that runs by now, and everything is sent twice',
-)
+atEach(databases, 'a retry takes nothing away from a worker that has just claimed', async (app) => {
+  await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.retry())
+  await app.finishTidy()
+  assert.equal(app.service.uploads, 1)
+})
 
 atEach(databases, 'a discard while a worker claims leaves nothing', async (app) => {
   await claimedMeanwhile(app, async (storage, id) => (await storage.delayedUploads.find(id))?.discard())
@@ -245,26 +228,20 @@ for (const act of ['retry', 'discard'] as const)
     assert.equal(app.service.uploads, 1)
   })
 
-atEach(
-  levels,
-  'a discard in a transaction that saw the upload before somebody retried it leaves no upload without files',
-  async (app) => {
-    const upload = await failed(app)
-    let retrying: { done: Promise<unknown> } | undefined
-    await app.transaction(async (user) => {
-      const [seen] = await user.record(1).photo.delayedUploads()
-      retrying ??= await app.meanwhile(() => upload.retry())
-      await seen?.discard()
-    })
-    await retrying?.done
-    // Where the retry had to wait, it found nothing more to do.
-    assert.deepEqual(await uploadRows(app), [])
-    await app.finishTidy()
-    assert.deepEqual(await app.attached(1, 'photo'), [])
-  },
-  (level) =>
-    staleReads(level) && 'discardUpload reads the row without a lock: it drops the files, and deletes the row by the id it had before',
-)
+atEach(levels, 'a discard in a transaction that saw the upload before somebody retried it leaves no upload without files', async (app) => {
+  const upload = await failed(app)
+  let retrying: { done: Promise<unknown> } | undefined
+  await app.transaction(async (user) => {
+    const [seen] = await user.record(1).photo.delayedUploads()
+    retrying ??= await app.meanwhile(() => upload.retry())
+    await seen?.discard()
+  })
+  await retrying?.done
+  // Where the retry had to wait, it found nothing more to do.
+  assert.deepEqual(await uploadRows(app), [])
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), [])
+})
 
 atEach(databases, 'a discard in a transaction lets the next upload of the lane run at once', async (app) => {
   const { certificates } = app.storage.record('User', 1)

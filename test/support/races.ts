@@ -542,17 +542,12 @@ async function start(t: TestContext, level: Level, server: Server) {
   return app
 }
 
-/** A test at each level. `todo` says where, and why, it does not hold yet. */
-export function atEach(
-  each: readonly Level[],
-  name: string,
-  run: (app: App, level: Level) => Promise<void>,
-  todo: (level: Level) => string | false = () => false,
-): void {
+/** A test at each level. */
+export function atEach(each: readonly Level[], name: string, run: (app: App) => Promise<void>): void {
   for (const level of each)
-    test(`${level.name}: ${name}`, { todo: todo(level) }, async (t) => {
+    test(`${level.name}: ${name}`, async (t) => {
       const server = await serverOf(level.dialect)
       if (server === null) return t.skip(`${level.dialect}: no server answered`)
-      await run(await start(t, level, server), level)
+      await run(await start(t, level, server))
     })
 }
