@@ -5,9 +5,6 @@ import { IntegrityError } from '../errors.ts'
 import { md5 } from '../blobs/checksum.ts'
 import type { FileRow } from './file-rows.ts'
 
-/** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
-export const CHUNK_SIZE: number = 512 * 1024
-
 /** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
 const SLICE = 8
 

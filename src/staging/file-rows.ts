@@ -1,4 +1,4 @@
-import { sql, type AliasedRawBuilder } from 'kysely'
+import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
 import { asText, later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -26,6 +26,9 @@ export interface FileRow {
   readonly expiresAt: number
   readonly createdAt: number
 }
+
+/** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
+export const CHUNK_SIZE: number = 512 * 1024
 
 export const STAGING_EXPIRES: number = 15 * 60_000
 
@@ -151,7 +154,6 @@ export async function finishStaging(
   },
   expiresIn: number,
 ): Promise<boolean> {
-  const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
   const result = await session.db
     .updateTable('files')
     .set({
@@ -165,11 +167,23 @@ export async function finishStaging(
     .where('id', '=', file.id)
     .where('state', '=', 'staging')
     .where(sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`)
-    .where(
-      sql<boolean>`(select coalesce(sum(${length}), 0) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.byteSize)}`,
-    )
+    .where(sql<boolean>`(${storedBytes(session, file)}) = ${sql.lit(file.byteSize)}`)
     .executeTakeFirst()
   return Number(result.numUpdatedRows) === 1
+}
+
+/**
+ * The summed length of the chunks. MySQL and MariaDB would read every byte again for it, which took 43 % of the time of
+ * staging half a gigabyte: all chunks but the last are of one size, so that the last one's length says as much.
+ */
+function storedBytes(session: Session, file: { readonly id: string; readonly chunks: number }): RawBuilder<number> {
+  const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
+  const from = sql`from ${sql.table('chunks')} where file_id = ${file.id}`
+  if (session.dialect === 'postgres' || session.dialect === 'sqlite') return sql<number>`select coalesce(sum(${length}), 0) ${from}`
+  const last = file.chunks - 1
+  return last < 0
+    ? sql<number>`select 0`
+    : sql<number>`select ${sql.lit(last * CHUNK_SIZE)} + ${length} ${from} and position = ${sql.lit(last)}`
 }
 
 /** Gives a file up: the sweep deletes its bytes. Never one that is linked. */

@@ -6,8 +6,8 @@ import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
 import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { uuidv7 } from '../uuid.ts'
-import { CHUNK_SIZE } from './chunks.ts'
 import {
+  CHUNK_SIZE,
   dropUnlinked,
   findFiles,
   finishStaging,
