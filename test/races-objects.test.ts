@@ -200,7 +200,7 @@ for (const [what, purge] of [
   ['slot', (user: User) => user.record(2).photo.purge()],
   ['attachment', async (user: User) => (await user.record(2).photo.attachment())?.purge()],
 ] as const)
-  atEach(levels, `a purge of a ${what} in a transaction keeps a blob that was attached elsewhere after it began`, async (app) => {
+  atEach(levels, `a purge of the ${what} in a transaction keeps a blob that was attached elsewhere after it began`, async (app) => {
     const blob = await app.storage.blobs.createAndUpload(text('x'))
     await app.storage.record('User', 2).photo.attach(blob.signedId)
     let attaching: { done: Promise<unknown> } | undefined
