@@ -118,6 +118,7 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
     const milliseconds = parseDuration(timeout, 'timeout')
     return (ended ??= end(milliseconds))
   }
+  if (signal?.aborted === true) void stop()
   signal?.addEventListener('abort', () => void stop(), { once: true })
   return { stop, done: embedded.done.then(() => ended), [Symbol.asyncDispose]: () => stop() }
 }
