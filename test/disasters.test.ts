@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { Readable } from 'node:stream'
 import { after, describe, test, type TestContext } from 'node:test'
@@ -153,7 +153,10 @@ async function inProcess(
   root: string,
   onLine?: (line: string, kill: (signal: NodeJS.Signals) => void) => void,
 ): Promise<Ended> {
-  const child = spawn(process.execPath, [script, mode, url, root], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const child = spawn(process.execPath, [script, mode, url, root], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, TMPDIR: dirname(root) },
+  })
   const lines: string[] = []
   let errors = ''
   child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text))
