@@ -1,6 +1,7 @@
 import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
 import type { Transformation } from '../representations/image-processor.ts'
 import { checkTransformation } from '../representations/image-processor.ts'
+import { isSafeKey } from '../services/object-key.ts'
 import { parseSize, type Size } from '../units.ts'
 import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
 
@@ -131,6 +132,8 @@ function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed:
     !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type))))
   )
     throw wrong(`accept must be a list of content types such as 'image/png' or 'image/*'.`)
+  if (typeof given.keyPrefix === 'string' && given.keyPrefix !== '' && !isSafeKey(given.keyPrefix.replace(/\/+$/, '')))
+    throw wrong(`keyPrefix is ${JSON.stringify(given.keyPrefix)}: it must be relative, without empty, '.' or '..' segments.`)
   if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
   const definition = Object.freeze({ kind })
   options.set(definition, { ...given })

@@ -133,7 +133,8 @@ export async function deleteAttachments(
     .where('a.name', '=', lane.name)
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
-  const rows = (await query.execute()).filter((row) => ids.includes(row.attachment_id))
+  const wanted = new Set(ids)
+  const rows = (await query.execute()).filter((row) => wanted.has(row.attachment_id))
   if (rows.length === 0) return []
   await session.db
     .deleteFrom('attachments')

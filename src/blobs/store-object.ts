@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
 import { ServiceError } from '../errors.ts'
 import { renewing, reserveObject } from '../jobs/job-rows.ts'
+import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
 import { md5 } from './checksum.ts'
@@ -56,6 +57,8 @@ export async function storeObject(session: Session, file: Incoming, options: Sto
     const name = generateKey()
     const prefix = options.keyPrefix?.replace(/\/+$/, '')
     const key = prefix === undefined || prefix === '' ? name : `${prefix}/${name}`
+    // Before its intent: what no service takes could never be cleaned up either.
+    checkKey(key)
     if (!(await reserveObject(session, options.serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
     const lost = (): ServiceError => new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`)
     await options.service.upload(key, renewing(session, key, createReadStream(path), lost), { byteSize, checksum, contentType })

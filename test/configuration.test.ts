@@ -1,0 +1,61 @@
+// Wrong options fail at start-up, and say what is wrong.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { sqlite } from '../src/database/sqlite.ts'
+import { memory } from '../src/services/memory.ts'
+
+const refused = (run: () => unknown, text: RegExp): void =>
+  assert.throws(run, (error: unknown) => (error as { code?: string }).code === 'CONFIGURATION' && text.test(String(error)))
+
+test('definitions', () => {
+  refused(() => hasOneAttached({ requird: true } as never), /unknown option 'requird'/)
+  refused(() => hasOneAttached({ maxFiles: 3 } as never), /maxFiles/)
+  refused(() => hasManyAttached({ maxFiles: 0 }), /above 0/)
+  refused(() => hasOneAttached({ maxSize: '10 megabytes' as never }), /10 MB/)
+  refused(() => hasOneAttached({ accept: ['png'] as never }), /image\/png/)
+  refused(() => hasOneAttached({ afterUpload: 'log' as never }), /afterUpload must be a function/)
+  refused(() => hasOneAttached({ variantInfo: { resizeToFitt: [1, 2] } as never }), /resizeToFitt/)
+  refused(() => hasOneAttached({ variantInfo: { resizeToFit: [1, 2], resizeToFill: [1, 2] } }), /exclude each other/)
+  refused(() => hasOneAttached({ variantInfo: { resizeToFill: [0, 2] } }), /whole pixels/)
+  for (const keyPrefix of ['../other', '/etc', 'a//b', 'a/./b']) refused(() => hasOneAttached({ keyPrefix }), /keyPrefix/)
+  for (const keyPrefix of ['', 'users', 'users/', 'tenant/1']) hasOneAttached({ keyPrefix })
+})
+
+test('the storage', () => {
+  const base = { database: sqlite(':memory:'), services: { local: memory() }, models: { User: { photo: hasOneAttached() } } }
+  const wrong = (options: object, text: RegExp): void => refused(() => createActiveStorage({ ...base, ...options } as never), text)
+  createActiveStorage(base)
+  wrong({ model: {} }, /unknown option 'model'/)
+  wrong({ database: undefined }, /database is missing/)
+  wrong({ services: {} }, /services is empty/)
+  wrong({ services: { a: memory(), b: memory() } }, /say with service/)
+  wrong({ service: 'lokal' }, /'lokal', which is not among local/)
+  wrong({ models: {} }, /models is empty/)
+  wrong({ models: { User: { photo: {} } } }, /not made by hasOneAttached/)
+  wrong({ models: { User: { attachLater: hasOneAttached() } } }, /reserved name/)
+  wrong({ models: { User: { photo: hasOneAttached({ service: 'nowhere' }) } } }, /'nowhere'/)
+  wrong({ models: { User: { photo: hasOneAttached({ variantInfo: { convert: 'jpg' } }) } } }, /images: sharp/)
+  wrong({ findRecord: { Usr: () => null } }, /'Usr'/)
+  wrong({ recordId: 'int' }, /bigint, uuid or text/)
+  wrong({ tables: { prefix: 'a"; drop table users; --' } }, /letters, digits/)
+  wrong({ retries: { attempts: 0 } }, /above 0/)
+  wrong({ staging: { expiresIn: '1 day' } }, /with its unit/)
+  wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
+  wrong({ jobs: {} }, /enqueue and work/)
+  refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
+})
+
+test('a missing secret is told when it is first needed', async (t) => {
+  const before = process.env['SECRET_KEY_BASE']
+  delete process.env['SECRET_KEY_BASE']
+  t.after(() => (before === undefined ? undefined : (process.env['SECRET_KEY_BASE'] = before)))
+  const storage = createActiveStorage({
+    database: sqlite(':memory:'),
+    services: { local: memory() },
+    models: { User: { photo: hasOneAttached() } },
+  })
+  await storage.migrate()
+  await assert.rejects(storage.stage(new File(['x'], 'x')), { code: 'CONFIGURATION' })
+  await storage.close()
+})
