@@ -265,6 +265,8 @@ async function load(options: S3Options): Promise<Connected> {
     // Older servers refuse the checksums that the SDK adds by default; Content-MD5 is checked by all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    // The SDK's own writes to the console; what fails is thrown, and reported by whoever retries it.
+    logger: { debug() {}, info() {}, warn() {}, error() {} },
   })
   return { sdk, client }
 }

@@ -6,17 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
+import type { S3Server } from './s3-server.ts'
 
 const execFile = promisify(execFileWithCallback)
 
-export interface S3Server {
-  readonly endpoint: string
-  readonly credentials: { readonly accessKeyId: string; readonly secretAccessKey: string }
-  stop(): Promise<void>
-}
-
 /** Null: Ceph's gateway, monitor and OSD are not installed (Debian: radosgw, ceph-mon, ceph-osd). */
-export async function startRadosgw(): Promise<S3Server | null> {
+export async function startRadosgw(): Promise<Omit<S3Server, 'strict'> | null> {
   for (const program of ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'monmaptool'])
     if (spawnSync(program, ['--version']).error !== undefined) return null
   const folder = await mkdtemp(join(tmpdir(), 'radosgw-'))
