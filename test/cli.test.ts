@@ -5,9 +5,16 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { test, type TestContext } from 'node:test'
+import { after, test, type TestContext } from 'node:test'
 import { pathToFileURL } from 'node:url'
+import { internalsOf } from '../src/active-storage.ts'
+import { oldTransaction } from '../src/cli/old-transaction.ts'
 import type { Status } from '../src/cli/status.ts'
+import { hasOneAttached } from '../src/index.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { fresh } from './support/storage.ts'
+
+after(() => stopEmbedded())
 
 const bin = resolve('src/cli/bin.ts')
 const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)
@@ -122,4 +129,20 @@ test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', asy
   worker.kill('SIGTERM')
   assert.equal(await ended, 0)
   assert.deepEqual((call('status').json() as Status).workers, [])
+})
+
+test('status names the transaction that keeps vacuum waiting', async (t) => {
+  const app = await fresh(
+    t,
+    kinds.find((kind) => kind.name === 'PostgreSQL')!,
+    { User: { photo: hasOneAttached() } },
+  )
+  if (app === null) return
+  const { session } = await internalsOf(app.storage)!.store()
+  await app.storage.transaction(async (tx) => {
+    await app.made.execute(tx, 'create temporary table written (id int)')
+    const found = await oldTransaction(session, 0)
+    assert.ok(found !== null && found.pid > 0 && found.openFor > 0)
+  })
+  assert.equal(await oldTransaction(session, 86_400_000), null)
 })

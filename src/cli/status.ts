@@ -5,6 +5,7 @@ import { ConfigurationError } from '../errors.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
 import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'
 import type { AnyStorage } from './config.ts'
+import { oldTransaction, type OldTransaction } from './old-transaction.ts'
 import { age, bytes, table } from './table.ts'
 
 export interface Status {
@@ -15,10 +16,14 @@ export interface Status {
   readonly jobs: readonly JobCount[]
   /** Written by the Ruby gem, not moved yet. */
   readonly gemRows: number
+  /** The oldest open transaction of a PostgreSQL database, when it is old enough to let tables grow: vacuum waits for it. */
+  readonly oldTransaction: OldTransaction | null
 }
 
 /** A worker writes its row every 15 s. */
 const ALIVE = 45_000
+/** Milliseconds from which an open transaction is worth a word. */
+const OLD = 600_000
 
 /** An operator's questions: what waits and how long, what failed and why, how many bytes are staged, is a worker alive. */
 export async function readStatus(storage: AnyStorage): Promise<Status> {
@@ -39,10 +44,11 @@ export async function readStatus(storage: AnyStorage): Promise<Status> {
     workers: (await workersSeen(session)).map((worker) => ({ ...worker, alive: worker.seenAgo < ALIVE })),
     jobs: await countJobs(session),
     gemRows: await countGemRows(session),
+    oldTransaction: session.dialect === 'postgres' ? await oldTransaction(session, OLD) : null,
   }
 }
 
-export function statusText({ uploads, failed, workers, jobs, gemRows }: Status): string {
+export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransaction: old }: Status): string {
   const since = (date: Date | null): string => (date === null ? '' : age(Date.now() - date.getTime()))
   const parts = [
     table(
@@ -81,5 +87,9 @@ export function statusText({ uploads, failed, workers, jobs, gemRows }: Status):
       ),
     )
   if (gemRows > 0) parts.push(`${gemRows} rows that the Ruby gem wrote wait to be moved.`)
+  if (old !== null)
+    parts.push(
+      `The transaction of process ${old.pid} (${old.application || 'no application name'}) is open for ${age(old.openFor)}: until it ends, vacuum frees nothing and tables grow.`,
+    )
   return parts.join('\n\n')
 }
