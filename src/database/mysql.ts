@@ -2,11 +2,13 @@ import { ConfigurationError } from '../errors.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 
-/** What the library uses of a connection of `mariadb` or `mysql2/promise`. */
+/* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
+/** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
 export interface MysqlConnection {
-  execute(sql: never, values?: never): Promise<unknown>
-  query(sql: string): Promise<unknown>
+  execute(sql: string, values?: any): Promise<any>
+  query(sql: string, values?: any): Promise<any>
 }
+/* oxlint-enable typescript/no-explicit-any */
 export interface MysqlPoolConnection extends MysqlConnection {
   release(): unknown
 }

@@ -6,16 +6,17 @@ import { isUuid } from '../uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
 
-/** What the library uses of a `pg` client. */
+/** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount?: number | null; command?: string }>
+  // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` itself types rows: the app knows what it selects
+  query(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
 }
 export interface PgPoolClient extends PgClient {
   release(destroy?: Error | boolean): void
 }
 export interface PgPool {
   connect(): Promise<PgPoolClient>
-  query(text: string, values?: unknown[]): Promise<{ rows: unknown[]; rowCount?: number | null; command?: string }>
+  query: PgClient['query']
   readonly options?: object
 }
 

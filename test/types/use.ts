@@ -197,6 +197,14 @@ onMariadb.record('Post', 1, { transaction: mariadbConnection })
 const onMysql2 = createActiveStorage({ database: mysql(mysql2Pool), services, models })
 declare const mysql2Connection: mysql2.PoolConnection
 onMysql2.record('Post', 1, { transaction: mysql2Connection })
+await onMysql2.transaction(async (connection) => {
+  const [made] = await connection.execute('insert into posts (title) values (?)', ['Hello'])
+  await onMysql2.record('Post', made.insertId, { transaction: connection }).cover.attachLater(file)
+})
+await createActiveStorage({ database: postgres('postgres://'), services, models }).transaction(async (client) => {
+  const { rows } = await client.query('insert into posts (title) values ($1) returning id', ['Hello'])
+  onMariadb.record('Post', rows[0].id)
+})
 tiny.record('User', 1, { transaction: new DatabaseSync(':memory:') })
 declare const better: BetterSqlite3.Database
 createActiveStorage({ database: sqlite(better), services, models }).record('Post', 1, { transaction: better })
