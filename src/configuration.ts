@@ -49,7 +49,7 @@ interface BaseConfig<M extends Models, S extends string, Tx, F extends boolean> 
   }
   /** Default: 10 attempts, 5 s doubling to 1 h, a quarter up or down. */
   readonly retries?: { readonly attempts?: number; readonly minDelay?: Duration; readonly maxDelay?: Duration }
-  /** Default: console, for warnings and errors. pino and winston fit. false: silent. */
+  /** Default: console, for warnings and errors. winston fits; pino with its two arguments turned round. false: silent. */
   readonly logger?: Logger | false
   /** Bytes of failed uploads are kept this long; default for ever. */
   readonly failed?: { readonly keepFor?: Duration }
