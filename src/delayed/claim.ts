@@ -5,7 +5,7 @@ import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, hasFiles, selectUploads, type UploadRow } from './upload-rows.ts'
+import { fetchUploads, hasFiles, selectUploads, type UploadQuery, type UploadRow } from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
@@ -71,7 +71,7 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
       })
       .where('id', 'in', taken)
       .execute()
-    const claimed = await fetchUploads(selectUploads(session).where('u.lease_token', '=', leaseToken).orderBy('u.id'))
+    const claimed = await fetchUploads(selectUploads(session).where('u.id', 'in', taken).orderBy('u.id'))
     return { candidates: rows.length, claimed }
   })
 }
@@ -130,23 +130,13 @@ async function candidatesOf(
 /** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
 export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
   return delayed.store.transact(async (session) => {
-    let query = selectUploads(session)
-      .where('u.lease_until', '<=', now(session.dialect))
-      .where('u.run_at', '<=', now(session.dialect))
-      .where(hasFiles)
-      .where((e) =>
-        e.or([
-          e('u.state', '=', 'attached'),
-          e.and([
-            e('u.state', '=', 'failed'),
-            sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`,
-          ]),
-        ]),
+    const rows = await hooksDue(session, limit, (query) => query.where('u.state', '=', 'attached'))
+    // From the files, of which few wait to be told: failed uploads may be many.
+    const untold = session.db.selectFrom('files').select('upload_token').where('state', '=', 'attached')
+    if (rows.length < limit)
+      rows.push(
+        ...(await hooksDue(session, limit - rows.length, (query) => query.where('u.state', '=', 'failed').where('u.token', 'in', untold))),
       )
-      .orderBy('u.id')
-      .limit(limit)
-    if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
-    const rows = await fetchUploads(query)
     const mine = rows.filter(({ lane }) => delayed.definition(lane.type, lane.name) !== undefined)
     for (const row of mine)
       await session.db
@@ -161,4 +151,19 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
     const ids = mine.map((row) => BigInt(row.rowId))
     return ids.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.id', 'in', ids))
   })
+}
+
+async function hooksDue(session: Session, limit: number, which: (query: UploadQuery) => UploadQuery): Promise<UploadRow[]> {
+  let query = which(selectUploads(session))
+    // The condition of the index on leases, to the letter: the planner does not infer it from a parameter.
+    .where(sql<boolean>`u.state <> 'pending'`)
+    .where('u.lease_until', '<=', now(session.dialect))
+    .where('u.run_at', '<=', now(session.dialect))
+    .where(hasFiles)
+    .orderBy('u.id')
+    .limit(limit)
+  // `of`: the files that are looked at on the way stay free.
+  if (session.dialect === 'postgres') query = query.forUpdate('u').skipLocked()
+  else if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+  return fetchUploads(query)
 }

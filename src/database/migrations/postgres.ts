@@ -61,6 +61,7 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       `unique ${q(uploads)} (uploadable_type, uploadable_id, attr_name) where state = 'running'`,
     ),
     index('activestorage_delayed_uploads_lease', `${q(uploads)} (lease_until) where state <> 'pending'`),
+    index('activestorage_delayed_uploads_holder', `${q(uploads)} (lease_token) where lease_token is not null`),
     ...(schema === '' ? [] : [{ needs: schema, sql: `create schema if not exists ${q(schema.slice(0, -1))}` }]),
     table(files, own.files),
     index(`${short}files_upload`, `${q(files)} (upload_token, position)`, schema),
@@ -73,6 +74,7 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
     ),
     table(jobs, own.jobs),
     index(`${short}jobs_due`, `${q(jobs)} (state, run_at)`, schema),
+    index(`${short}jobs_holder`, `${q(jobs)} (lease_token) where lease_token is not null`, schema),
     table(tables.workers, own.workers),
     table(locks, own.locks, `; insert into ${q(locks)} (slot) select generate_series(0, 1023) on conflict do nothing`),
   ]

@@ -45,6 +45,8 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
       index('activestorage_delayed_uploads_token', `unique ${q(uploads)} (token)`),
       index('activestorage_delayed_uploads_due', `${q(uploads)} (run_at, id) where state = 'pending'`),
       index('activestorage_delayed_uploads_lane', `${q(uploads)} (uploadable_type, uploadable_id, attr_name, id)`),
+      index('activestorage_delayed_uploads_lease', `${q(uploads)} (lease_until) where state <> 'pending'`),
+      index('activestorage_delayed_uploads_holder', `${q(uploads)} (lease_token) where lease_token is not null`),
       index(
         'activestorage_delayed_uploads_running',
         `unique ${q(uploads)} (uploadable_type, uploadable_id, attr_name) where state = 'running'`,
@@ -56,6 +58,7 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
       table(chunks, `${own.chunks}, foreign key (file_id) references ${q(files)} (id)`),
       table(jobs, own.jobs),
       index(`${short}jobs_due`, `${q(jobs)} (state, run_at)`),
+      index(`${short}jobs_holder`, `${q(jobs)} (lease_token) where lease_token is not null`),
       table(tables.workers, own.workers),
     ],
     async existing(executor) {
