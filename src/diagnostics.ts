@@ -18,6 +18,7 @@ const operations = [
   'stage',
   'transform',
   'delayed_upload',
+  'attach',
 ] as const
 export type Operation = (typeof operations)[number]
 

@@ -9,6 +9,7 @@ import { createActiveStorage, hasOneAttached, type Database } from '../src/index
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
+import { killPoints } from '../src/testing/index.ts'
 import { postgresDatabase, stopEmbedded } from './support/databases.ts'
 
 after(() => stopEmbedded())
@@ -16,13 +17,13 @@ after(() => stopEmbedded())
 const worker = join(import.meta.dirname, 'support', 'crashing-worker.ts')
 
 /** As if the dead worker's minute were over. */
-async function endLease(database: Database<never>): Promise<void> {
-  await database.executor.run('update activestorage_delayed_uploads set lease_until = 0', [])
+async function endLeases(database: Database<never>): Promise<void> {
+  for (const table of ['uploads', 'jobs']) await database.executor.run(`update activestorage_delayed_${table} set lease_until = 0`, [])
 }
 
 for (const kind of ['SQLite', 'PostgreSQL'])
-  for (const point of ['in the middle of an upload', 'between upload and attach', 'between attach and hook'])
-    test(`${kind}: a worker killed ${point} loses nothing and repeats nothing`, async (t) => {
+  for (const point of [...killPoints, 'in the middle of an upload'])
+    test(`${kind}: a process killed at '${point}' loses nothing and repeats nothing`, async (t) => {
       const folder = await mkdtemp(join(tmpdir(), 'asd-crash-'))
       const server = kind === 'SQLite' ? { url: join(folder, 'app.db'), close: () => Promise.resolve() } : await postgresDatabase()
       if (server === null) return t.skip('PostgreSQL: no server answered and none could be brought up')
@@ -42,25 +43,27 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       await storage.migrate()
       const bytes = Buffer.alloc(2 * 1024 * 1024, 'x')
       const { photo } = storage.record('User', 1)
-      await photo.attachLater({ io: bytes, filename: 'a.txt' })
+      const deletes = point === 'deleting' || point === 'deleted'
+      await (deletes ? photo.attach({ io: bytes, filename: 'a.txt' }) : photo.attachLater({ io: bytes, filename: 'a.txt' }))
       const child = spawn(process.execPath, [worker, server.url, join(folder, 'objects'), point], {
         stdio: ['ignore', 'inherit', 'inherit'],
       })
       const [, signal] = (await once(child, 'exit')) as [number | null, string | null]
       assert.equal(signal, 'SIGKILL')
-      assert.equal(await photo.attached(), point === 'between attach and hook')
-      await endLease(database)
+      assert.equal(await photo.attached(), point === 'attached' || point === 'finished')
+      await endLeases(database)
       await storage.drain({ throwOnError: true })
       const attachment = await photo.attachment()
-      assert.deepEqual(await attachment?.download(), bytes)
-      assert.deepEqual(told, ['a.txt'])
+      assert.equal(attachment === null, deletes)
+      if (attachment !== null) assert.deepEqual(await attachment.download(), bytes)
+      assert.deepEqual(told, deletes || point === 'finished' ? [] : ['a.txt'])
       assert.deepEqual(await storage.delayedUploads.list(), [])
       const objects = (await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })).filter(
         (entry) => entry.isFile() && !entry.parentPath.endsWith('.tmp'),
       )
       assert.deepEqual(
         objects.map((entry) => entry.name),
-        [attachment?.blob.key],
+        attachment === null ? [] : [attachment.blob.key],
       )
     })
 
@@ -97,7 +100,7 @@ test('a worker that wakes up after its lease changes nothing', async (t) => {
   await zombie.record('User', 1).photo.attachLater(new File(['x'], 'x.txt'))
   const run = zombie.drain()
   await sending.promise
-  await endLease(zombieDatabase as unknown as Database<never>)
+  await endLeases(zombieDatabase as unknown as Database<never>)
   await other.drain({ throwOnError: true })
   const before = await other.record('User', 1).photo.attachment()
   assert.equal(before?.filename, 'x.txt')

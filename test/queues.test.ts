@@ -105,6 +105,24 @@ for (const kind of kinds)
       assert.equal(app.service.uploads, 3)
     })
 
+    test('a hint that comes before its time by the clock of the database comes again', async (t) => {
+      const again: (Date | null)[] = []
+      const queue = fakeQueue({ transactional: true, onEnqueue: (_hint, { runAt }) => Promise.resolve(void again.push(runAt)) })
+      const app = await appOn(kind, queue)
+      if (app === null) return t.skip(skip)
+      t.after(app.close)
+      await app.storage.record('User', 1).docs.attachLater(text('a'))
+      await app.storage.transaction((tx) =>
+        app.made.execute(tx, 'update activestorage_delayed_uploads set run_at = run_at + 4000000000000'),
+      )
+      const worker = app.storage.work()
+      await queue.deliver(queue.hints[0]!)
+      await worker.stop()
+      assert.equal(again.length, 2)
+      assert.ok(again[1] != null && again[1].getTime() > Date.now())
+      assert.equal(app.service.uploads, 0)
+    })
+
     test('a queue elsewhere is told after the commit, of retries too; what it lost is found by the sweep', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const options = { transactional: false, automatic: true }

@@ -37,3 +37,57 @@ test('a storage in one call; failures, corruption, hangs and slowness on demand'
   assert.equal((await user.docs.attachments()).length, 5)
   assert.equal(points.length, 1)
 })
+
+test('a clock that a test moves: retries, staged files, the leases of the dead', async (t) => {
+  const { storage, service, clock } = await testStorage(models, {
+    services: ['archive'],
+    retries: { minDelay: '1h', maxDelay: '4h' },
+    staging: { expiresIn: '2h' },
+  })
+  t.after(() => storage.close())
+  const user = storage.record('User', 1)
+  service.fail(1)
+  await user.photo.attachLater(file('photo'))
+  assert.deepEqual(await storage.drain(), { uploaded: 0, retried: 1, failed: 0, remaining: 1 })
+  assert.equal((await storage.drain()).uploaded, 0)
+  clock.advance('80m')
+  assert.equal((await storage.drain()).uploaded, 1)
+  assert.ok(Math.abs(clock.now().getTime() - Date.now() - 80 * 60_000) < 1000)
+
+  const staged = await storage.stage(file('forgotten'))
+  clock.advance('121m')
+  await assert.rejects(user.photo.attachLater(staged), { code: 'STAGED_FILE_EXPIRED' })
+
+  // A worker that freezes, and wakes up when another has done its work.
+  const frozen = Promise.withResolvers<void>()
+  const reached = Promise.withResolvers<void>()
+  service.at('uploaded', () => {
+    reached.resolve()
+    service.at('uploaded', () => undefined)
+    return frozen.promise
+  })
+  await user.docs.attachLater(file('frozen'))
+  const zombie = storage.drain()
+  await reached.promise
+  assert.equal((await storage.drain()).uploaded, 0)
+  clock.advance('2m')
+  assert.equal((await storage.drain()).uploaded, 1)
+  frozen.resolve()
+  assert.equal((await zombie).uploaded, 0)
+  assert.equal((await user.docs.attachments()).length, 1)
+})
+
+test("dates that the app's own statements ask SQLite for follow the clock, others do not", async (t) => {
+  const { storage, clock, database } = await testStorage(models, { services: ['archive'] })
+  t.after(() => storage.close())
+  const ask = (sql: string): unknown => Object.values(database.prepare(`select ${sql}`).get() ?? {})[0]
+  const fixed = ["date('2020-02-28', '+2 days')", "strftime('%Y', 0, 'unixepoch')", "unixepoch('2020-01-01')", "time('nonsense')"]
+  const before = fixed.map(ask)
+  const [seconds, precise] = [ask('unixepoch()'), ask("unixepoch('subsec')")] as [number, number]
+  clock.advance('2d')
+  assert.deepEqual(fixed.map(ask), before)
+  assert.deepEqual(before, ['2020-03-01', '1970', 1577836800, null])
+  assert.ok(Math.abs(Number(ask('unixepoch()')) - seconds - 172_800) <= 1)
+  assert.ok(Math.abs(Number(ask("unixepoch('subsec')")) - precise - 172_800) < 1)
+  assert.match(String(ask("strftime('%s', 'now')")), /^\d+$/)
+})

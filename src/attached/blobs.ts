@@ -65,7 +65,7 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
       for (let after: string | null = null; ;) {
-        const rows = await unattachedBlobs((await context.store()).session, { after, before: new Date(Date.now() - age), limit: PAGE })
+        const rows = await unattachedBlobs((await context.store()).session, { after, olderThan: age, limit: PAGE })
         for (const row of rows) yield blobValue(context, row)
         const last = rows.at(-1)
         if (last === undefined) return

@@ -1,5 +1,5 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
-import { asText, railsId, railsNow } from '../database/expressions.ts'
+import { asText, railsAgo, railsId, railsNow } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
 /** A row of active_storage_blobs, ids as text. */
@@ -101,14 +101,14 @@ export async function findBlob(
 /** A page of blobs that no attachment uses, by id. */
 export async function unattachedBlobs(
   session: Session,
-  page: { readonly after: string | null; readonly before: Date; readonly limit: number },
+  page: { readonly after: string | null; readonly olderThan: number; readonly limit: number },
 ): Promise<BlobRow[]> {
   let query = session.db
     .selectFrom('blobs as b')
     .leftJoin('attachments as a', 'a.blob_id', 'b.id')
     .select(blobColumns(session.dialect, 'b'))
     .where('a.id', 'is', null)
-    .where('b.created_at', '<=', page.before.toISOString().replace('T', ' ').replace('Z', '999'))
+    .where('b.created_at', '<=', railsAgo(session.dialect, page.olderThan))
     .orderBy('b.id')
     .limit(page.limit)
   if (page.after !== null) query = query.where('b.id', '>', railsId(page.after))

@@ -3,7 +3,7 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { internalsOf, type ActiveStorage } from '../active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, messageOf } from '../errors.ts'
 
 export type AnyStorage = ActiveStorage<Models, never>
 
@@ -17,7 +17,7 @@ export async function loadStorage(path: string | undefined, folder: string): Pro
   if (!existsSync(resolve(folder, file))) throw new ConfigurationError(`There is no file ${resolve(folder, file)}.`)
   const module = (await import(pathToFileURL(resolve(folder, file)).href).catch((error: unknown) => {
     throw new ConfigurationError(
-      `${file} could not be loaded: ${error instanceof Error ? error.message : String(error)}. Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'.`,
+      `${file} could not be loaded: ${messageOf(error)}. Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'.`,
       { cause: error },
     )
   })) as Record<string, unknown>

@@ -3,7 +3,7 @@ import { internalsOf } from '../active-storage.ts'
 import type { ActiveStorage } from '../active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
-import { ActiveStorageError } from '../errors.ts'
+import { ActiveStorageError, messageOf } from '../errors.ts'
 import type { Duration } from '../units.ts'
 import { loadStorage, type AnyStorage } from './config.ts'
 import { readStatus, statusText } from './status.ts'
@@ -173,6 +173,6 @@ function parse(argv: readonly string[]) {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true })
   } catch (error) {
-    throw new UsageError(error instanceof Error ? error.message : String(error))
+    throw new UsageError(messageOf(error))
   }
 }

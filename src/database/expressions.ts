@@ -19,6 +19,14 @@ export function railsNow(dialect: Dialect): RawBuilder<string> {
   return sql<string>`utc_timestamp(6)`
 }
 
+/** The newest time, as Rails writes it, that is `milliseconds` old. */
+export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<string> {
+  const seconds = sql.raw((milliseconds / 1000).toFixed(3))
+  if (dialect === 'postgres') return sql<string>`(clock_timestamp() at time zone 'utc' - ${seconds} * interval '1 second')`
+  if (dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now', '-${seconds} seconds') || '999')`
+  return sql<string>`(utc_timestamp(6) - interval ${seconds} second)`
+}
+
 /** A column as text, so that ids above 2^53 and times without a zone come out unharmed whatever the driver does. */
 export function asText(dialect: Dialect, column: string): RawBuilder<string> {
   if (dialect === 'postgres') return sql<string>`${sql.ref(column)}::text`

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
@@ -62,7 +63,7 @@ export function postgres(database: string | PgPool | PostgresOptions): Database<
     try {
       return await run(client)
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) broken = error instanceof Error && isConnectionError(error) ? error : undefined
+      if (!(error instanceof pg.DatabaseError)) broken = types.isNativeError(error) && isConnectionError(error) ? error : undefined
       throw error
     } finally {
       emitter.off?.('error', ignore)

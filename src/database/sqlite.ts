@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DatabaseSync } from 'node:sqlite'
-import { ConfigurationError, ServiceError } from '../errors.ts'
+import { ConfigurationError, messageOf, ServiceError } from '../errors.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 
@@ -173,7 +173,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
       return inside
     },
     isTransient: isBusy,
-    isUniqueViolation: (error) => error instanceof Error && /UNIQUE constraint/.test(error.message),
+    isUniqueViolation: (error) => /UNIQUE constraint/.test(messageOf(error)),
     close() {
       if (own && handle !== undefined) {
         statements.clear()
@@ -186,10 +186,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 }
 
 function isBusy(error: unknown): boolean {
-  return (
-    error instanceof Error &&
-    /database (table )?is locked|SQLITE_BUSY/.test(`${error.message} ${String((error as { code?: unknown }).code)}`)
-  )
+  return /database (table )?is locked|SQLITE_BUSY/.test(`${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`)
 }
 
 function normalize(row: Record<string, unknown>): Row {

@@ -50,3 +50,21 @@ export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>
       .execute()
   }
 }
+
+/**
+ * A hint may come before its upload is due: the queue's clock is not the database's, or the lane was busy. It comes
+ * again then.
+ */
+export async function hintAgain({ store }: Pick<Delayed, 'store'>, engine: JobEngine, token: string): Promise<void> {
+  const { session, dialect } = store
+  const [early] = await session.db
+    .selectFrom('uploads')
+    .select(sql<number>`run_at - ${now(dialect)}`.as('wait'))
+    .where('token', '=', token)
+    .where('state', '=', 'pending')
+    .where('run_at', '>', now(dialect))
+    .execute()
+  if (early === undefined) return
+  const runAt = new Date(Date.now() + Math.max(1, Number(early.wait)))
+  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt })
+}

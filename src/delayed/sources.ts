@@ -3,7 +3,7 @@ import type { Leases } from '../jobs/leases.ts'
 import type { Source } from '../jobs/source.ts'
 import { claimHooks, claimUploads } from './claim.ts'
 import type { Delayed } from './definition.ts'
-import { hintDue } from './hint.ts'
+import { hintAgain, hintDue } from './hint.ts'
 import type { UploadRow } from './upload-rows.ts'
 import { runHooks, runUpload, type RunResult } from './uploader.ts'
 
@@ -49,7 +49,9 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     },
     async handle(hint, stopping) {
       const { delayed } = await ready()
-      for (const upload of await claimUploads(delayed, 1, hint.id)) await run(upload, stopping)
+      const [upload] = await claimUploads(delayed, 1, hint.id)
+      if (upload !== undefined) await run(upload, stopping)
+      else if (delayed.engine !== null) await hintAgain(delayed, delayed.engine, hint.id)
     },
   }
 }

@@ -1,6 +1,6 @@
 import { later } from '../database/expressions.ts'
 import { sql } from 'kysely'
-import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
+import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError, messageOf } from '../errors.ts'
 import { publishSuperseded, traced } from '../diagnostics.ts'
 import { abandonObject } from '../jobs/job-rows.ts'
 import type { Leases } from '../jobs/leases.ts'
@@ -116,7 +116,7 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
       { details: detailsOf(upload) },
     )
   } catch (error) {
-    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${message(error)}`, {
+    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${messageOf(error)}`, {
       details: detailsOf(upload),
       cause: error,
     })
@@ -148,7 +148,10 @@ async function carry(
   } finally {
     await prepared.dispose()
   }
-  const { attachment, superseded, finished } = await attachFile(delayed, definition, upload, prepared).catch(async (error: unknown) => {
+  const attaching = traced('attach', { ...detailsOf(upload, prepared.filename), upload: upload.token }, () =>
+    attachFile(delayed, definition, upload, prepared),
+  )
+  const { attachment, superseded, finished } = await attaching.catch(async (error: unknown) => {
     // Whatever became of its intent: an object that is not attached must not stay.
     if (!(error instanceof LeaseLost)) await abandonObject(delayed.store.session, prepared.service, prepared.key)
     throw error
@@ -267,10 +270,8 @@ function backOff(delayed: Delayed, attempts: number): number {
   return Math.min(minDelay * 2 ** (attempts - 1), maxDelay) * (0.75 + Math.random() * 0.5)
 }
 
-const message = (error: unknown): string => (error instanceof Error ? error.message : String(error))
-
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
   if (error instanceof ActiveStorageError)
     return Object.assign(error, { details: { ...detailsOf(upload, file.filename), ...error.details } })
-  return new ServiceError(message(error), { cause: error, details: detailsOf(upload, file.filename) })
+  return new ServiceError(messageOf(error), { cause: error, details: detailsOf(upload, file.filename) })
 }

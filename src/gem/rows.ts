@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { asText, lockClause, railsNow } from '../database/expressions.ts'
+import { asText, lockClause, railsAgo } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Lane } from '../attachments/lane.ts'
 import { uuidv7 } from '../uuid.ts'
@@ -19,14 +19,6 @@ export interface Known {
   readonly name: string
 }
 
-/** Milliseconds in the past as Rails writes times. */
-function before(session: Session, age: number) {
-  const seconds = Math.ceil(age / 1000)
-  if (session.dialect === 'postgres') return sql<string>`${railsNow('postgres')} - make_interval(secs => ${sql.lit(seconds)})`
-  if (session.dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now', ${sql.lit(`-${seconds} seconds`)}) || '999')`
-  return sql<string>`utc_timestamp(6) - interval ${sql.lit(seconds)} second`
-}
-
 /** Lanes with rows to move, the oldest first. */
 export async function lanesToMove(session: Session, known: readonly Known[], age: number, limit: number): Promise<Lane[]> {
   const rows = await session.db
@@ -38,7 +30,7 @@ export async function lanesToMove(session: Session, known: readonly Known[], age
       sql<number>`min(id)`.as('first'),
     ])
     .where('token', 'is', null)
-    .where('created_at', '<=', before(session, age))
+    .where('created_at', '<=', railsAgo(session.dialect, age))
     .where(
       sql<boolean>`(${sql.join(
         known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`),
@@ -59,7 +51,7 @@ export async function lockGemRows(session: Session, lane: Lane, recordId: bigint
       ${session.dialect === 'sqlite' ? sql`cast(length(files) as text)` : session.dialect === 'postgres' ? sql`char_length(files)::text` : sql`cast(char_length(files) as char)`} as size
     from ${sql.table('uploads')}
     where token is null and uploadable_type = ${lane.type} and uploadable_id = ${recordId} and attr_name = ${lane.name}
-      and created_at <= ${before(session, age)}
+      and created_at <= ${railsAgo(session.dialect, age)}
     order by id ${lockClause(session.dialect, true)}`.execute(session.db)
   return rows.map((row) => ({
     id: row.id,

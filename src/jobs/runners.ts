@@ -2,6 +2,7 @@ import type { Store } from '../database/store.ts'
 import { claimJobs, finishJob, postponeJob, type JobRow } from './job-rows.ts'
 import { LEASE, type Leases } from './leases.ts'
 import type { Source } from './source.ts'
+import { messageOf } from '../errors.ts'
 
 export interface JobHandlers {
   /** Returns how long to put the job off, in milliseconds; null: done. */
@@ -30,7 +31,7 @@ export function jobSource(
           } catch (error) {
             if (!stopping.aborted) onError(job, error)
             const delay = stopping.aborted ? 0 : Math.min(5_000 * 2 ** Math.min(job.attempts - 1, 10), 3_600_000)
-            await postponeJob(store.session, job, delay, error instanceof Error ? error.message : String(error))
+            await postponeJob(store.session, job, delay, messageOf(error))
           } finally {
             lease.release()
           }

@@ -1,6 +1,6 @@
 import { open } from 'node:fs/promises'
 import createSharp from 'sharp'
-import { InvariableError } from '../errors.ts'
+import { InvariableError, messageOf } from '../errors.ts'
 import type { ImageProcessor, Transformation } from './image-processor.ts'
 
 const formats = new Map([
@@ -35,7 +35,7 @@ export function sharp({ limitInputPixels = 100_000_000 }: { readonly limitInputP
         return formats.get(target) ?? { contentType: 'application/octet-stream', extension: 'bin' }
       } catch (error) {
         signal?.throwIfAborted()
-        throw new InvariableError(`The image cannot be transformed: ${error instanceof Error ? error.message : String(error)}.`, {
+        throw new InvariableError(`The image cannot be transformed: ${messageOf(error)}.`, {
           cause: error,
         })
       }

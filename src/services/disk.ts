@@ -1,9 +1,10 @@
+import { types } from 'node:util'
 import { randomUUID } from 'node:crypto'
 import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { checkKey } from './object-key.ts'
-import { ActiveStorageError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
+import { ActiveStorageError, FileNotFoundError, InvalidInputError, ServiceError, messageOf } from '../errors.ts'
 import type { Service } from './service.ts'
 import { verified } from './verify.ts'
 
@@ -108,7 +109,7 @@ async function flushFolder(path: string): Promise<void> {
 }
 
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
-  return error instanceof Error && 'syscall' in error
+  return types.isNativeError(error) && 'syscall' in error
 }
 
 function fail(key: string): (error: unknown) => never {
@@ -120,9 +121,6 @@ function fail(key: string): (error: unknown) => never {
         : code === 'EACCES' || code === 'EPERM'
           ? 'The process may not write there: look at the owner of the folder.'
           : ''
-    throw new ServiceError(
-      `The disk service failed for ${key}: ${error instanceof Error ? error.message : String(error)} ${advice}`.trim(),
-      { cause: error },
-    )
+    throw new ServiceError(`The disk service failed for ${key}: ${messageOf(error)} ${advice}`.trim(), { cause: error })
   }
 }

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { ActiveStorageError, FileNotFoundError, IntegrityError, ServiceError } from '../errors.ts'
 
 interface AwsError {
@@ -10,7 +11,7 @@ export function told(error: unknown, bucket: string, key: string): Error {
   if (error instanceof ActiveStorageError) return error
   const { name = '', $metadata } = error as AwsError
   const status = $metadata?.httpStatusCode
-  const text = error instanceof Error && error.message !== '' ? error.message : name
+  const text = types.isNativeError(error) && error.message !== '' ? error.message : name
   if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
     return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, { cause: error })
   if (name === 'BadDigest' || name === 'InvalidDigest')

@@ -4,7 +4,7 @@ import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
-import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { ActiveStorageError, InvalidInputError, type ErrorDetails, messageOf } from '../errors.ts'
 import { uuidv7 } from '../uuid.ts'
 import {
   CHUNK_SIZE,
@@ -165,10 +165,10 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
     }
   } catch (error) {
     if (error instanceof ActiveStorageError) throw error
-    throw new InvalidInputError(
-      `${details.filename} could not be read to its end: ${error instanceof Error ? error.message : String(error)}. Nothing was kept of it.`,
-      { details, cause: error },
-    )
+    throw new InvalidInputError(`${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`, {
+      details,
+      cause: error,
+    })
   } finally {
     signal?.removeEventListener('abort', destroy)
   }

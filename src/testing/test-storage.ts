@@ -1,23 +1,29 @@
-import type { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync } from 'node:sqlite'
 import { createActiveStorage, type ActiveStorage } from '../active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
+import type { Config } from '../configuration.ts'
 import { sqlite } from '../database/sqlite.ts'
-import type { ImageProcessor } from '../representations/image-processor.ts'
 import { memory, type MemoryService } from '../services/memory.ts'
+import { clockOf, type TestClock } from './clock.ts'
 import { faulty, type FaultyService } from './faulty.ts'
 
-export interface TestStorageOptions {
+type Passed = Pick<Config<Models, string, DatabaseSync, false>, 'images' | 'recordId' | 'staging' | 'failed' | 'jobs'>
+
+export interface TestStorageOptions extends Passed {
   /** Names that definitions ask for with `service`; all are the one service. */
   readonly services?: readonly string[]
-  /** For definitions with `variantInfo`. */
-  readonly images?: ImageProcessor
   /** Default: what hooks get is `{ type, id }`. */
   readonly findRecord?: Readonly<Record<string, (id: string) => unknown>>
+  /** Default: due again after a millisecond. Set it to test the waiting itself, with `clock`. */
+  readonly retries?: Config<Models, string, DatabaseSync, false>['retries']
 }
 
 export interface TestStorage<M extends Models> {
   readonly storage: ActiveStorage<M, DatabaseSync>
   readonly service: FaultyService & Pick<MemoryService, 'objects'>
+  readonly clock: TestClock
+  /** Where the app's own tables of the test can be; also what `storage.transaction` hands over. */
+  readonly database: DatabaseSync
 }
 
 /**
@@ -31,20 +37,23 @@ export interface TestStorage<M extends Models> {
  * assert.equal(service.objects.size, 1)
  */
 export async function testStorage<const M extends Models>(models: M, options: TestStorageOptions = {}): Promise<TestStorage<M>> {
+  const { services = [], ...passed } = options
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
+  const database = new DatabaseSync(':memory:')
+  database.exec('pragma foreign_keys = on')
   const config = {
-    database: sqlite(':memory:'),
-    services: Object.fromEntries(['test', ...(options.services ?? [])].map((name) => [name, service])),
+    retries: { minDelay: '1ms', maxDelay: '1ms' },
+    ...passed,
+    database: sqlite(database),
+    services: Object.fromEntries(['test', ...services].map((name) => [name, service])),
     service: 'test',
     models,
     secretKeyBase: 'a secret of the tests',
-    retries: { minDelay: '1ms', maxDelay: '1ms' },
     logger: false,
-    ...(options.images === undefined ? {} : { images: options.images }),
-    ...(options.findRecord === undefined ? {} : { findRecord: options.findRecord }),
   }
   const storage = createActiveStorage(config as never) as unknown as ActiveStorage<M, DatabaseSync>
+  const clock = clockOf(database)
   await storage.migrate()
-  return { storage, service }
+  return { storage, service, clock, database }
 }

@@ -3,27 +3,31 @@ import { createActiveStorage, hasOneAttached, type Service } from '../../src/ind
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { disk } from '../../src/services/disk.ts'
+import { killAt, killPoints } from '../../src/testing/index.ts'
 
 const [url = '', root = '', point = ''] = process.argv.slice(2)
-const die = (): void => void process.kill(process.pid, 'SIGKILL')
 const files = disk({ root })
 const service: Service = {
   ...files,
-  async upload(key, body, options) {
+  upload(key, body, options) {
     const dying = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         yield chunk
-        if (point === 'in the middle of an upload') die()
+        if (point === 'in the middle of an upload') process.kill(process.pid, 'SIGKILL')
       }
     }
-    await files.upload(key, dying(), options)
-    if (point === 'between upload and attach') die()
+    return files.upload(key, dying(), options)
   },
 }
 const storage = createActiveStorage({
   database: (url.startsWith('postgres') ? postgres(url) : sqlite(url)) as never,
   services: { test: service },
   secretKeyBase: 'a secret of the tests',
-  models: { User: { photo: hasOneAttached({ afterUpload: () => (point === 'between attach and hook' ? die() : undefined) }) } },
+  models: { User: { photo: hasOneAttached() } },
 })
+const known = killPoints.find((each) => each === point)
+if (known !== undefined) killAt(known)
+if (point === 'staging' || point === 'staged')
+  await storage.record('User', 1).photo.attachLater({ io: Buffer.alloc(2 * 1024 * 1024, 'y'), filename: 'b.txt' })
+if (point === 'deleting' || point === 'deleted') await storage.record('User', 1).photo.purge()
 await storage.drain()

@@ -1,0 +1,74 @@
+// The suites that authors of databases and queues run on their own: on ours, and on some that must not pass.
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import type { Database, JobEngine } from '../src/index.ts'
+import { databaseContract, jobEngineContract, type DatabaseContractOptions } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { memoryQueue, tableQueue } from './support/table-queue.ts'
+
+after(() => stopEmbedded())
+
+async function created(kind: Kind) {
+  const made = await kind.create()
+  return made === null ? null : { database: made.database as Database<never, boolean>, close: () => made.close() }
+}
+
+for (const kind of kinds) {
+  const probe = await kind.create()
+  await probe?.database.close()
+  await probe?.close()
+  const skip = probe === null && `${kind.name}: ${kind.why ?? 'not to be had here'}`
+  const create = async () => (await created(kind)) ?? assert.fail()
+  describe(`a database: ${kind.name}`, { skip }, () => databaseContract({ test, create }))
+  describe(`a queue in ${kind.name}`, { skip }, () =>
+    jobEngineContract({
+      test,
+      async create() {
+        const made = await create()
+        return { ...made, engine: await tableQueue(made.database as Database<never>) }
+      },
+    }),
+  )
+}
+
+const sqliteKind = kinds[0] as Kind
+const queueOf = (engine: () => JobEngine) => async () => ({ ...((await created(sqliteKind)) ?? assert.fail()), engine: engine() })
+describe('a queue elsewhere', () => jobEngineContract({ test, create: queueOf(() => memoryQueue()) }))
+
+/** Names of what a suite finds wrong. */
+async function faults(suite: (run: DatabaseContractOptions['test']) => void): Promise<string[]> {
+  const cases: { name: string; run: () => Promise<void> }[] = []
+  suite((name, run) => cases.push({ name, run }))
+  const found: string[] = []
+  for (const { name, run } of cases) await run().catch(() => found.push(name))
+  return found
+}
+
+test('the suites find what is wrong', async () => {
+  const spoilt = (spoil: (database: Database<never, boolean>) => Partial<Database<never, boolean>>) => async () => {
+    const made = (await created(sqliteKind)) ?? assert.fail()
+    return { ...made, database: { ...made.database, ...spoil(made.database) } }
+  }
+  const on = (create: DatabaseContractOptions['create']) => faults((run) => databaseContract({ test: run, create }))
+  assert.deepEqual(await on(spoilt(() => ({ isUniqueViolation: () => false }))), ['errors are told apart, and spoil no connection'])
+  assert.deepEqual(await on(spoilt(({ executor }) => ({ join: () => executor }))), [
+    'a transaction commits when its function returns, and is undone when it throws',
+    'what is no transaction is refused',
+    'the main job: staged with the record, carried, attached once, purged',
+  ])
+  const text = spoilt(({ executor }) => ({
+    executor: {
+      run: async (sql, values) =>
+        executor.run(
+          sql,
+          values.map((value) => (Buffer.isBuffer(value) ? value.toString() : value)),
+        ),
+    },
+  }))
+  assert.ok((await on(text)).includes('parameters arrive as they are, rows come back as they were'))
+
+  const queue = (engine: () => JobEngine, timeout: number) =>
+    faults((run) => jobEngineContract({ test: run, create: queueOf(engine), timeout }))
+  assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 5000), ['a worker that stops lets its handlers return'])
+  assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
+})
