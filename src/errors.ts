@@ -1,5 +1,3 @@
-import { types } from 'node:util'
-
 /** What every error of the library says about the place it happened at. */
 export interface ErrorDetails {
   readonly record?: { readonly type: string; readonly id: string }
@@ -126,9 +124,4 @@ export class ConfigurationError extends ActiveStorageError {
 export class ServiceError extends ActiveStorageError {
   override readonly code = 'SERVICE' as const
   override readonly retryable: boolean = true
-}
-
-/** What went wrong, in words. Under Jest, errors of Node's own are of another realm: `instanceof Error` does not know them. */
-export function messageOf(error: unknown): string {
-  return types.isNativeError(error) ? error.message : String(error)
 }

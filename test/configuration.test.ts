@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { mysql } from '../src/database/mysql.ts'
+import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { memory } from '../src/services/memory.ts'
 
@@ -44,6 +46,17 @@ test('the storage', () => {
   wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
   wrong({ jobs: {} }, /enqueue and work/)
   refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
+})
+
+test('databases', () => {
+  for (const missing of [undefined, '', { url: undefined }])
+    refused(() => postgres(missing), /postgres\(\): the url is missing.*postgres:\/\//)
+  for (const missing of [undefined, '']) refused(() => mysql(missing), /mysql\(\): the url is missing.*mysql:\/\//)
+  refused(() => mysql('app'), /cannot be read/)
+  for (const wrong of [null, {}, 7])
+    for (const database of [postgres, mysql, sqlite])
+      refused(() => database(wrong as never), /pool|no text but number|handle|pass the path/)
+  for (const wrong of [undefined, '']) refused(() => sqlite(wrong as never), /pass the path of a file/)
 })
 
 test('a missing secret is told when it is first needed', async (t) => {

@@ -3,7 +3,8 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { internalsOf, type ActiveStorage } from '../active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
-import { ConfigurationError, messageOf } from '../errors.ts'
+import { ConfigurationError } from '../errors.ts'
+import { messageOf } from '../message.ts'
 
 export type AnyStorage = ActiveStorage<Models, never>
 

@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../errors.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
+import { requiredPool, requiredUrl } from './required-url.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
 /** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
@@ -19,12 +20,18 @@ export interface MysqlPool {
 
 type Execute = (sql: unknown, values?: unknown) => Promise<unknown>
 
+const CALLER = 'mysql()'
+
 /**
  * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with `mariadb`). A transaction
- * object is a connection with a transaction open.
+ * object is a connection with a transaction open. Throws ConfigurationError without a url, or for one that is none.
+ *
+ * @example
+ * const database = mysql(process.env.DATABASE_URL)
  */
-export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
-  let pool = typeof database === 'string' ? undefined : database
+export function mysql(database: string | undefined | MysqlPool): Database<MysqlConnection> {
+  let pool = typeof database === 'object' ? requiredPool(CALLER, 'getConnection', database) : undefined
+  const url = pool === undefined ? parseUrl(database) : undefined
   const opened = async (): Promise<MysqlPool> => {
     if (pool !== undefined) return pool
     const driver = await import('mariadb').catch((error: unknown) => {
@@ -32,13 +39,8 @@ export function mysql(database: string | MysqlPool): Database<MysqlConnection> {
         cause: error,
       })
     })
-    const url = new URL(database as string)
     pool ??= driver.createPool({
-      host: url.hostname,
-      port: Number(url.port || 3306),
-      user: decodeURIComponent(url.username),
-      password: decodeURIComponent(url.password),
-      database: url.pathname.slice(1),
+      ...url,
       connectionLimit: 10,
       // By default the driver keeps all of them open.
       minimumIdle: 1,
@@ -129,4 +131,17 @@ function normalize(row: Record<string, unknown>): Row {
   for (const [name, value] of Object.entries(row))
     result[name] = typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value
   return result
+}
+
+function parseUrl(text: unknown): { host: string; port: number; user: string; password: string; database: string } {
+  const example = 'mysql://user:password@host:3306/app'
+  const url = URL.parse(requiredUrl(CALLER, example, text))
+  if (url === null) throw new ConfigurationError(`${CALLER}: the url cannot be read. Such as ${example}.`)
+  return {
+    host: url.hostname,
+    port: Number(url.port || 3306),
+    user: decodeURIComponent(url.username),
+    password: decodeURIComponent(url.password),
+    database: url.pathname.slice(1),
+  }
 }

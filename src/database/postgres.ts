@@ -6,6 +6,7 @@ import { ConfigurationError } from '../errors.ts'
 import { isUuid } from '../uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
+import { requiredPool, requiredUrl } from './required-url.ts'
 
 /** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {
@@ -23,19 +24,27 @@ export interface PgPool {
 
 export interface PostgresOptions {
   /** May be a transaction pooler's. */
-  readonly url: string
+  readonly url: string | undefined
   /** Past the pooler, for listening. Default: `url`. */
-  readonly directUrl?: string
+  readonly directUrl?: string | undefined
   /** false: workers poll instead of listening. Default true. */
   readonly notify?: boolean
   /** Connections of the library's own pool. Default 10. */
   readonly max?: number
 }
 
-/** PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open. */
-export function postgres(database: string | PgPool | PostgresOptions): Database<PgClient> {
-  const options = typeof database === 'string' ? { url: database } : 'url' in database ? database : undefined
-  let pool = options === undefined ? (database as PgPool) : undefined
+const CALLER = 'postgres()'
+
+/**
+ * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open.
+ * Throws ConfigurationError without a url.
+ *
+ * @example
+ * const database = postgres(process.env.DATABASE_URL)
+ */
+export function postgres(database: string | undefined | PgPool | PostgresOptions): Database<PgClient> {
+  const options = optionsOf(database)
+  let pool = options === undefined ? requiredPool(CALLER, 'connect', database as PgPool) : undefined
   const opened = (): PgPool => {
     if (pool !== undefined) return pool
     const made = new pg.Pool({ connectionString: options?.url, max: options?.max ?? 10 })
@@ -226,4 +235,11 @@ function listen(config: pg.ClientConfig, channel: string, wake: () => void): () 
     await current?.end().catch(() => undefined)
     await done
   }
+}
+
+/** undefined: it is a pool. */
+function optionsOf(database: string | undefined | PgPool | PostgresOptions): (PostgresOptions & { readonly url: string }) | undefined {
+  const given = typeof database === 'object' && database !== null && 'url' in database ? database : undefined
+  if (given === undefined && typeof database === 'object') return undefined
+  return { ...given, url: requiredUrl(CALLER, 'postgres://user:password@host:5432/app', given === undefined ? database : given.url) }
 }

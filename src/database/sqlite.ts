@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { DatabaseSync } from 'node:sqlite'
-import { ConfigurationError, messageOf, ServiceError } from '../errors.ts'
+import { ConfigurationError, ServiceError } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 
@@ -41,6 +42,8 @@ export function sqlite<D extends string | SqliteHandle>(database: D): Database<D
 }
 
 function open(database: string | SqliteHandle): Database<DatabaseSync> {
+  if (database === '' || (typeof database !== 'string' && typeof (database as SqliteHandle | undefined)?.prepare !== 'function'))
+    throw new ConfigurationError('sqlite(): pass the path of a file, or a handle of node:sqlite or better-sqlite3.')
   let handle = typeof database === 'string' ? undefined : database
   const own = typeof database === 'string'
   const statements = new Map<string, Statement>()

@@ -1,6 +1,7 @@
 import { later } from '../database/expressions.ts'
 import { sql } from 'kysely'
-import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError, messageOf } from '../errors.ts'
+import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import { publishSuperseded, traced } from '../diagnostics.ts'
 import { abandonObject } from '../jobs/job-rows.ts'
 import type { Leases } from '../jobs/leases.ts'

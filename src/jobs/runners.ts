@@ -2,7 +2,7 @@ import type { Store } from '../database/store.ts'
 import { claimJobs, finishJob, postponeJob, type JobRow } from './job-rows.ts'
 import { LEASE, type Leases } from './leases.ts'
 import type { Source } from './source.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf } from '../message.ts'
 
 export interface JobHandlers {
   /** Returns how long to put the job off, in milliseconds; null: done. */

@@ -1,6 +1,7 @@
 import { open } from 'node:fs/promises'
 import createSharp from 'sharp'
-import { InvariableError, messageOf } from '../errors.ts'
+import { InvariableError } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import type { ImageProcessor, Transformation } from './image-processor.ts'
 
 const formats = new Map([

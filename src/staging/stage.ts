@@ -4,7 +4,8 @@ import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
-import { ActiveStorageError, InvalidInputError, type ErrorDetails, messageOf } from '../errors.ts'
+import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import { uuidv7 } from '../uuid.ts'
 import {
   CHUNK_SIZE,
