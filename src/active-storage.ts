@@ -23,6 +23,7 @@ import { tellSuperseded } from './delayed/uploader.ts'
 import { moveGemRows } from './gem/move.ts'
 import { UnknownAttachmentError } from './errors.ts'
 
+/** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string
 
 interface InTransaction<Tx> {
@@ -31,10 +32,14 @@ interface InTransaction<Tx> {
 
 type SlotName<M extends Models> = { [N in keyof M & string]: `${N}.${keyof M[N] & string}` }[keyof M & string]
 
+/** What `createActiveStorage` returns. `Tx` is the transaction object of its database. */
 export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   /** Makes or completes the tables. Safe to call from many processes, and beside Rails' own migrations. */
   migrate(): Promise<void>
-  /** The library's own transaction, for apps without an ORM. Commits when `run` returns, rolls back when it throws. */
+  /**
+   * The library's own transaction, for apps without an ORM. Commits when `run` returns, rolls back and rejects with what it
+   * threw. Never runs `run` twice.
+   */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none. */
   record<N extends keyof M & string>(model: N, id: Id, options?: InTransaction<Tx>): RecordAttachments<M[N]>
@@ -48,11 +53,13 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * await storage.record('User', 1).photo.attachLater(staged)
    */
   stage(file: Attachable, options?: { readonly signal?: AbortSignal; readonly for?: SlotName<M> }): Promise<StagedFile>
+  /** What is on its way, and what failed. */
   readonly delayedUploads: DelayedUploads<keyof M & string>
+  /** Stored files, attached or not. */
   readonly blobs: Blobs
-  /** Works until stopped. Nothing ever runs in the background unless this is called. */
+  /** Works until stopped. Throws ConfigurationError on wrong options. Nothing ever runs in the background unless this is called. */
   work(options?: WorkerOptions): Worker
-  /** What is due, then return: cron, serverless, tests. */
+  /** Does what is due, then resolves: cron, serverless, tests. Failed uploads are counted, and thrown only on request. */
   drain(options?: DrainOptions): Promise<DrainResult>
   /** What workers do every minute: puts right what crashes left behind. */
   sweep(): Promise<void>

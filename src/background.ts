@@ -14,6 +14,7 @@ import type { Source } from './jobs/source.ts'
 import { parseDuration, type Duration } from './units.ts'
 import { uuidv7 } from './uuid.ts'
 
+/** Of `storage.work`. */
 export interface WorkerOptions {
   /** Pieces of work at once. Default 5. */
   readonly concurrency?: number
@@ -21,6 +22,7 @@ export interface WorkerOptions {
   readonly signal?: AbortSignal
 }
 
+/** What works in the background, until it is stopped. `await using` stops it too. */
 export interface Worker extends AsyncDisposable {
   /** Takes no more work, waits for what runs, then gives back what is left. Default 25 s. */
   stop(options?: { readonly timeout?: Duration }): Promise<void>
@@ -28,6 +30,7 @@ export interface Worker extends AsyncDisposable {
   readonly done: Promise<void>
 }
 
+/** Of `storage.drain`. */
 export interface DrainOptions extends WorkerOptions {
   /** What is not done by then is given back. Default: none. */
   readonly timeout?: Duration
@@ -35,9 +38,12 @@ export interface DrainOptions extends WorkerOptions {
   readonly throwOnError?: boolean
 }
 
+/** Counts of uploads, each of which may be of several files. */
 export interface DrainResult {
   readonly uploaded: number
+  /** Failed, and are due again later. */
   readonly retried: number
+  /** Failed for good; kept for a person. */
   readonly failed: number
   /** Pending ones that are not due yet, or were left by the timeout. */
   readonly remaining: number

@@ -15,6 +15,7 @@ import { parseDuration, parseSize, type Duration, type Size } from './units.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
 
+/** What the library reports to: the console, winston, or what wraps another. */
 export interface Logger {
   debug(message: string, details?: object): void
   info(message: string, details?: object): void
@@ -22,7 +23,8 @@ export interface Logger {
   error(message: string, details?: object): void
 }
 
-interface BaseConfig<M extends Models, S extends string, Tx, F extends boolean> {
+/** The options of `createActiveStorage`; beside them `findRecord`, asked for where hooks read more than `{ type, id }`. */
+export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F extends boolean> {
   /** `sqlite(…)`, `postgres(…)` or `mysql(…)`. */
   readonly database: Database<Tx, F>
   /** By the name that is stored with each blob. */
@@ -71,7 +73,7 @@ type FindRecord<M, F extends boolean> = F extends true
     ? { readonly findRecord?: Finders<M> }
     : { readonly findRecord: Finders<M> }
 
-export type Config<M extends Models, S extends string, Tx, F extends boolean> = BaseConfig<M, S, Tx, F> & FindRecord<M, F>
+export type Config<M extends Models, S extends string, Tx, F extends boolean> = ActiveStorageConfig<M, S, Tx, F> & FindRecord<M, F>
 
 /** A configuration with its defaults, checked. Times in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -112,7 +114,9 @@ const optionNames = [
 const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
 
 /** Throws ConfigurationError on whatever could only fail later. */
-export function readConfiguration(config: BaseConfig<Models, string, never, boolean> & { readonly findRecord?: object }): Settings {
+export function readConfiguration(
+  config: ActiveStorageConfig<Models, string, never, boolean> & { readonly findRecord?: object },
+): Settings {
   for (const name of Object.keys(config)) if (!optionNames.includes(name)) throw wrong(`unknown option '${name}'.`)
   if (typeof config.database?.open !== 'function') throw wrong('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
   const service = readService(config)
@@ -160,7 +164,7 @@ function readService({ services, service }: { readonly services: object; readonl
   return only
 }
 
-function readRetries(given: BaseConfig<Models, string, never, false>['retries']): RetryOptions {
+function readRetries(given: ActiveStorageConfig<Models, string, never, false>['retries']): RetryOptions {
   const attempts = given?.attempts ?? 10
   if (!(Number.isInteger(attempts) && attempts > 0)) throw wrong('retries.attempts must be a whole number above 0.')
   return {
@@ -186,7 +190,7 @@ function reporter(logger: Logger | false | undefined): Report {
   }
 }
 
-type ModelSettings = Pick<BaseConfig<Models, string, never, boolean>, 'models' | 'services' | 'staging' | 'images'>
+type ModelSettings = Pick<ActiveStorageConfig<Models, string, never, boolean>, 'models' | 'services' | 'staging' | 'images'>
 
 function readModels(
   { models: given, services, staging, images }: ModelSettings,

@@ -5,6 +5,7 @@ export interface ErrorDetails {
   readonly filename?: string
 }
 
+/** Names the kind of an error in `code`. */
 export type ErrorCode =
   | 'FILE_NOT_FOUND'
   | 'INTEGRITY'
@@ -22,6 +23,7 @@ export type ErrorCode =
   | 'CONFIGURATION'
   | 'SERVICE'
 
+/** For subclasses of an app's own. */
 export interface ActiveStorageErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails

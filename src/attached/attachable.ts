@@ -6,6 +6,7 @@ import type { IncomingFile } from '../staging/stage.ts'
 import { StagedFile } from './staged-file.ts'
 import type { StoredBlob } from './values.ts'
 
+/** Where bytes come from. A stream is read once, and never held whole. */
 export type Source = Uint8Array | ReadableStream<Uint8Array> | Readable | AsyncIterable<Uint8Array>
 
 /** What multer hands over (memory or disk storage). */
@@ -16,12 +17,14 @@ export interface MulterFile {
   buffer?: Uint8Array
   path?: string
 }
+/** What formidable hands over. */
 export interface FormidableFile {
   filepath: string
   originalFilename: string | null
   mimetype: string | null
   size: number
 }
+/** What @fastify/multipart hands over. */
 export interface FastifyFile {
   type: 'file'
   filename: string
@@ -41,7 +44,9 @@ export type Attachable =
   | StagedFile
   | StoredBlob
   | string
+/** No file: nothing happens. */
 export type Blank = null | undefined
+/** What a has-one takes. */
 export type OneInput = Attachable | Blank
 
 /** Changes of a has-many. Forms may name them in snake_case. */
@@ -52,6 +57,7 @@ export interface ManyChanges {
   /** Removes what was attached before, when the first new file is attached. */
   readonly cleanBefore?: boolean
 }
+/** What a has-many takes. Files are added to those that are there. */
 export type ManyInput = Attachable | Blank | readonly (Attachable | Blank)[] | ManyChanges
 
 /** An attachable, told apart. */

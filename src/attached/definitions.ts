@@ -18,6 +18,7 @@ export interface HookFile {
   readonly attachment: Attachment | null
 }
 
+/** What a hook is told beside record and file. */
 export interface HookContext {
   readonly upload: DelayedUpload
   /** Counts from 1. */
@@ -50,6 +51,7 @@ export interface AttachedOptions<R> {
   readonly errorUpload?: (record: R, error: ActiveStorageError, file: HookFile, context: HookContext) => Awaitable<void>
 }
 
+/** Options of `hasManyAttached`. */
 export interface HasManyOptions<R> extends AttachedOptions<R> {
   /** Attached, pending and new ones together. Default: no limit. */
   readonly maxFiles?: number
@@ -62,16 +64,20 @@ export interface Attached<in R> {
   readonly kind: 'one' | 'many'
   readonly [recordType]: (record: R) => void
 }
+/** What `hasOneAttached` returns. */
 export interface HasOneAttached<in R> extends Attached<R> {
   readonly kind: 'one'
 }
+/** What `hasManyAttached` returns. */
 export interface HasManyAttached<in R> extends Attached<R> {
   readonly kind: 'many'
 }
 
 /** `{ … } satisfies Attachments<User>` types all hooks at once. */
 export type Attachments<R> = Readonly<Record<string, Attached<R>>>
+/** Attachments of a model, by name; what constraints name. */
 export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'many' }>>
+/** Attachments by model, as `createActiveStorage` takes them. The names are what `record_type` holds. */
 export type Models = Readonly<Record<string, AnyAttachments>>
 
 type AttachmentRecord<A> = A extends { readonly [recordType]: (record: infer R) => void } ? (r: R) => void : never
@@ -107,7 +113,13 @@ export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): Has
   return define('one', 'hasOneAttached', given as AnyOptions, shared) as HasOneAttached<R>
 }
 
-/** Many files of a record, as Rails' `has_many_attached` with the gem's `delayed_attach`. */
+/**
+ * Many files of a record, as Rails' `has_many_attached` with the gem's `delayed_attach`.
+ * Throws ConfigurationError on an unknown or malformed option.
+ *
+ * @example
+ * const projectAttachments = { documents: hasManyAttached({ accept: ['application/pdf'], maxFiles: 20 }) }
+ */
 export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): HasManyAttached<R> {
   return define('many', 'hasManyAttached', given as AnyOptions, [...shared, 'maxFiles']) as HasManyAttached<R>
 }

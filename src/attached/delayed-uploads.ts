@@ -6,6 +6,7 @@ import { isUuid } from '../uuid.ts'
 import { PURPOSE, uploadValue, type AttachedContext } from './context.ts'
 import type { DelayedUpload } from './values.ts'
 
+/** Which uploads to list. */
 export interface DelayedUploadFilter<N extends string = string> {
   readonly state?: DelayedUpload['state']
   readonly model?: N
@@ -17,11 +18,13 @@ export interface DelayedUploadFilter<N extends string = string> {
 
 /** `storage.delayedUploads`: what is on its way, or failed, of all records. */
 export interface DelayedUploads<N extends string = string> {
+  /** null: there is none, or it is done. */
   find(id: string): Promise<DelayedUpload | null>
   /** null: not signed by this storage, or done. */
   findSigned(signedId: string): Promise<DelayedUpload | null>
   /** Oldest first. */
   list(filter?: DelayedUploadFilter<N>): Promise<DelayedUpload[]>
+  /** Counts, ages and bytes, for dashboards and alarms. */
   stats(): Promise<Stats>
 }
 

@@ -16,11 +16,13 @@ interface Slot {
   /** Pending, running and failed ones, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>
   /** Throws AttachmentRequiredError: neither attached, pending nor failed-and-kept although required. */
+  /** Throws AttachmentRequiredError for a `required` name with nothing attached, pending or failed. */
   validate(): Promise<void>
   /** Removes the attachments, keeps the blobs; gives up what is on its way. */
   detach(): Promise<void>
   /** Removes attachments, blobs and objects; gives up what is on its way. */
   purge(): Promise<void>
+  /** Removes the attachments now, blobs and objects by a job. */
   purgeLater(): Promise<void>
 }
 
@@ -30,6 +32,7 @@ export interface OneAttached extends Slot {
   attach(file: OneInput): Promise<Attachment | null>
   /** Keeps the bytes in the database and attaches them in the background. null: the input was blank. Does not check `required`. */
   attachLater(file: OneInput): Promise<DelayedUpload | null>
+  /** What is attached. */
   attachment(): Promise<Attachment | null>
   /** What the page shows: the newest pending or failed file, else the attached one. */
   latest(): Promise<Attachment | DelayedFile | null>
@@ -37,21 +40,27 @@ export interface OneAttached extends Slot {
 
 /** A record's has-many. */
 export interface ManyAttached extends Slot {
+  /** Uploads now and adds. Inside a transaction, bytes attach after its commit, and are not in the result. */
   attach(files: ManyInput): Promise<Attachment[]>
+  /** Keeps the bytes in the database and adds them in the background. null: the input was blank. Does not check `required`. */
   attachLater(files: ManyInput): Promise<DelayedUpload | null>
+  /** What is attached, in the order it was. */
   attachments(): Promise<Attachment[]>
   /** What is attached, without what a pending cleanBefore replaces, then the pending and failed ones. */
   latest(): Promise<(Attachment | DelayedFile)[]>
 }
 
 type One = { readonly kind: 'one' }
+/** A record's attachments by name. */
 export type Slots<D> = { readonly [K in keyof D]: D[K] extends One ? OneAttached : ManyAttached }
+/** Files for a record's attachments by name. */
 export type Files<D> = { readonly [K in keyof D]?: D[K] extends One ? OneInput : ManyInput }
 
 /** What `storage.record()` gives: the slots, and four verbs on all of them. */
 export type RecordAttachments<D> = Slots<D> & {
   readonly type: string
   readonly id: string
+  /** Uploads now and attaches, name by name. */
   attach(files: Files<D>): Promise<void>
   /** One call for a whole form; afterwards every `required` name is checked, so a miss rolls the transaction back. */
   attachLater(files: Files<D>): Promise<DelayedUpload[]>

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 
+/** Names a record. */
 export interface RecordRef {
   readonly type: string
   readonly id: string
@@ -21,15 +22,18 @@ interface Stored {
   toJSON(): Record<string, unknown>
 }
 
+/** Of a file's `stream`. */
 export interface StreamOptions {
   /** Inclusive byte positions. */
   readonly range?: readonly [start: number, end: number]
   readonly signal?: AbortSignal
 }
 
+/** The ways to read a file. */
 export interface ReadableFile {
   /** All bytes in memory. Throws FileNotFoundError. */
   download(): Promise<Buffer>
+  /** The bytes as they come. The stream errs with FileNotFoundError. */
   stream(options?: StreamOptions): ReadableStream<Uint8Array>
   /** A temporary file, removed when `use` has returned. */
   open<T>(use: (path: string) => T | PromiseLike<T>): Promise<T>
@@ -44,11 +48,14 @@ export interface StoredBlob extends Stored, ReadableFile {
   readonly signedId: string
   /** Removes row and object, unless something still uses it. */
   purge(): Promise<void>
+  /** The same by a job. */
   purgeLater(): Promise<void>
 }
 
+/** Rails' ActiveStorage::Attachment, with what its blob says of the file. */
 export interface Attachment extends Stored, ReadableFile {
   readonly state: 'attached'
+  /** The attachment's name, such as 'photo'. */
   readonly name: string
   readonly record: RecordRef
   readonly blob: StoredBlob
@@ -57,7 +64,9 @@ export interface Attachment extends Stored, ReadableFile {
   readonly signedId: string
   /** Removes the attachment, keeps the blob. */
   detach(): Promise<void>
+  /** Removes attachment, blob and object, unless something else uses the blob. */
   purge(): Promise<void>
+  /** Removes the attachment now, blob and object by a job. */
   purgeLater(): Promise<void>
 }
 
@@ -67,6 +76,7 @@ export interface DelayedFile extends Stored, ReadableFile {
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed'
   /** Bytes the service took so far in this attempt. */
   readonly uploadedBytes: number
+  /** Why its last attempt failed. */
   readonly lastError: string | null
 }
 
@@ -77,9 +87,11 @@ export interface DelayedUpload {
   readonly record: RecordRef
   readonly name: string
   readonly state: 'pending' | 'running' | 'failed'
+  /** How often it was tried. */
   readonly attempts: number
   /** When it is due next. */
   readonly runAt: Date
+  /** Why the last attempt failed. */
   readonly lastError: string | null
   readonly files: readonly DelayedFile[]
   readonly cleanBefore: boolean

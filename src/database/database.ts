@@ -1,5 +1,6 @@
 import type { Executor } from './executor.ts'
 
+/** Databases that differ in what they are told. */
 export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
 
 /** A transaction of the library's own: what its user sees, and how the library's statements run in it. */
@@ -20,6 +21,7 @@ export interface Reserved {
  * load records by itself (an ORM's binding).
  */
 export interface Database<in out Tx, Finds extends boolean = false> {
+  /** true: `findRecord` may be left out. */
   readonly finds: Finds
   /**
    * Tells which of the dialects this is. Called before any other member, also from inside a transaction on the pool's only

@@ -10,9 +10,11 @@ export interface MysqlConnection {
   query(sql: string, values?: any): Promise<any>
 }
 /* oxlint-enable typescript/no-explicit-any */
+/** A connection of a pool. */
 export interface MysqlPoolConnection extends MysqlConnection {
   release(): unknown
 }
+/** What the library uses of a pool of `mariadb` or `mysql2/promise`. */
 export interface MysqlPool {
   getConnection(): Promise<MysqlPoolConnection>
   end(): Promise<unknown>

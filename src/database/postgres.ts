@@ -13,15 +13,18 @@ export interface PgClient {
   // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` itself types rows: the app knows what it selects
   query(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
 }
+/** A client of a pool. */
 export interface PgPoolClient extends PgClient {
   release(destroy?: Error | boolean): void
 }
+/** What the library uses of a `pg` pool. */
 export interface PgPool {
   connect(): Promise<PgPoolClient>
   query: PgClient['query']
   readonly options?: object
 }
 
+/** For a url with more to say. */
 export interface PostgresOptions {
   /** May be a transaction pooler's. */
   readonly url: string | undefined

@@ -86,6 +86,7 @@ export interface Schema {
 
 export type TableNames = Readonly<Record<keyof Schema, string>>
 
+/** Names of the tables. */
 export interface TableOptions {
   /** Of our own tables; default 'activestorage_delayed_'. Rails' and the gem's keep their names. */
   readonly prefix?: string

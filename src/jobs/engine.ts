@@ -7,6 +7,7 @@ export interface Hint {
   readonly id: string
 }
 
+/** Beside a hint. */
 export interface EnqueueOptions {
   /** Runs statements where the row was written: for a transactional engine, in that very transaction. */
   readonly executor: Executor
@@ -14,6 +15,7 @@ export interface EnqueueOptions {
   readonly runAt: Date | null
 }
 
+/** What a queue returns from `work`. */
 export interface EngineWorker {
   /** Takes no more hints and returns when the running handlers have returned, or after `timeout` milliseconds. */
   stop(timeout: number): Promise<void>
@@ -24,12 +26,14 @@ export interface EngineWorker {
  * embedded engine looks by itself. Only uploads are hinted; other work is found by each worker's slow poll.
  */
 export interface JobEngine {
+  /** For logs. */
   readonly name: string
   /**
    * true: it writes into the app's database, so `enqueue` is called inside the transaction that submits. false:
    * `enqueue` is called after the commit where the library knows of it, else by the next sweep, within a minute.
    */
   readonly transactional: boolean
+  /** Rejects when it could not write the hint down; the transaction of a submission is undone then. */
   enqueue(hint: Hint, options: EnqueueOptions): Promise<void>
   /** Calls `handle` for each hint. `handle` never rejects; when it returns, the hint is done with. */
   work(handle: (hint: Hint) => Promise<void>, options: { readonly concurrency: number }): Promise<EngineWorker>

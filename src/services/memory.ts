@@ -3,6 +3,7 @@ import { FileNotFoundError, InvalidInputError } from '../errors.ts'
 import type { Service } from './service.ts'
 import { verified } from './verify.ts'
 
+/** A memory service, whose objects can be looked at. */
 export interface MemoryService extends Service {
   readonly objects: ReadonlyMap<string, Buffer>
 }

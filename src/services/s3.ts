@@ -9,7 +9,9 @@ import { told } from './s3-errors.ts'
 import type { Service, UploadOptions } from './service.ts'
 import { verified } from './verify.ts'
 
+/** Of `s3`. */
 export interface S3Options {
+  /** It must exist. */
   readonly bucket: string
   /** Default: the usual chain (AWS_REGION, profile); 'us-east-1' where an endpoint is given. */
   readonly region?: string
@@ -27,11 +29,15 @@ export interface S3Options {
   readonly multipartThreshold?: Size
   /** Of one part; two are in memory at once. Default '16 MB', at least '5 MB'; larger for objects above 144 GB. */
   readonly partSize?: Size
+  /** Such as 'STANDARD_IA'. Default: the bucket's. */
   readonly storageClass?: PutObjectCommandInput['StorageClass']
+  /** 'AES256' or 'aws:kms'. Default: the bucket's. */
   readonly serverSideEncryption?: PutObjectCommandInput['ServerSideEncryption']
   /** With `serverSideEncryption: 'aws:kms'`. */
   readonly kmsKeyId?: string
+  /** A canned ACL such as 'public-read', where the bucket allows ACLs. */
   readonly acl?: PutObjectCommandInput['ACL']
+  /** Stored with each object. */
   readonly cacheControl?: string
 }
 

@@ -10,6 +10,7 @@ export interface UploadOptions {
   readonly signal?: AbortSignal
 }
 
+/** Of an expiring URL. */
 export interface ServiceUrlOptions {
   /** Seconds. */
   readonly expiresIn: number
@@ -18,6 +19,7 @@ export interface ServiceUrlOptions {
   readonly contentType: string
 }
 
+/** Of a browser's own upload; all of it is signed. */
 export interface DirectUploadOptions {
   /** Seconds. */
   readonly expiresIn: number
@@ -49,9 +51,11 @@ export interface Service {
   delete(key: string, options?: Abortable): Promise<void>
   /** Removes every object whose key starts with `prefix` (variants). An empty prefix is refused. */
   deletePrefixed(prefix: string, options?: Abortable): Promise<void>
+  /** Whether there is an object. */
   exists(key: string, options?: Abortable): Promise<boolean>
   /** Joins objects, in order, into a new one. */
   compose(sources: readonly string[], key: string, options?: Abortable & { readonly contentType?: string }): Promise<void>
+  /** Copies an object within the service. */
   copy(source: string, key: string, options?: Abortable): Promise<void>
   /** An expiring URL of the service's own; null where the service has none (then the app serves the bytes itself). */
   url(key: string, options: ServiceUrlOptions): Promise<string | null>

@@ -22,6 +22,7 @@ const channels = {
   deleted: 'service_delete:asyncEnd',
 } as const
 
+/** One of `killPoints`. */
 export type KillPoint = keyof typeof channels
 
 /** All of them, to test each. */

@@ -9,6 +9,7 @@ import { faulty, type FaultyService } from './faulty.ts'
 
 type Passed = Pick<Config<Models, string, DatabaseSync, false>, 'images' | 'recordId' | 'staging' | 'failed' | 'jobs'>
 
+/** Of `testStorage`. */
 export interface TestStorageOptions extends Passed {
   /** Names that definitions ask for with `service`; all are the one service. */
   readonly services?: readonly string[]
@@ -18,8 +19,10 @@ export interface TestStorageOptions extends Passed {
   readonly retries?: Config<Models, string, DatabaseSync, false>['retries']
 }
 
+/** What `testStorage` made. */
 export interface TestStorage<M extends Models> {
   readonly storage: ActiveStorage<M, DatabaseSync>
+  /** The one service of all attachments; `objects` by key. */
   readonly service: FaultyService & Pick<MemoryService, 'objects'>
   readonly clock: TestClock
   /** Where the app's own tables of the test can be; also what `storage.transaction` hands over. */

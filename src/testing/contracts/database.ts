@@ -4,6 +4,7 @@ import { hasManyAttached, hasOneAttached } from '../../attached/definitions.ts'
 import type { Database, Dialect } from '../../database/database.ts'
 import { memory } from '../../services/memory.ts'
 
+/** Of `databaseContract`. */
 export interface DatabaseContractOptions {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown

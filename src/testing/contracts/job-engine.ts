@@ -6,6 +6,7 @@ import type { Hint, JobEngine } from '../../jobs/engine.ts'
 import { memory } from '../../services/memory.ts'
 import { faulty } from '../faulty.ts'
 
+/** Of `jobEngineContract`. */
 export interface JobEngineContractOptions {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown

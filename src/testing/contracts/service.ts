@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import type { Service, UploadOptions } from '../../services/service.ts'
 
+/** Of `serviceContract`. */
 export interface ServiceContractOptions {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
