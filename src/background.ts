@@ -91,7 +91,7 @@ export function background(options: BackgroundOptions): Background {
 
 function startBackground(options: BackgroundOptions, { concurrency, signal }: WorkerOptions): Worker {
   const slots = checkConcurrency(concurrency)
-  const work = lazily(options, () => undefined, true)
+  const work = lazily(options, ({ retryAt }) => wakeAt(options, retryAt), true)
   const stopping = new AbortController()
   const queue = subscribeToQueue(options, work, slots, stopping.signal)
   let unlisten: Promise<() => Promise<void>> | undefined
@@ -127,6 +127,12 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
   if (signal?.aborted === true) void stop()
   signal?.addEventListener('abort', () => void stop(), { once: true })
   return { stop, done: embedded.done.then(() => ended), [Symbol.asyncDispose]: () => stop() }
+}
+
+/** Where nothing tells of it, a retry that is due sooner than the next poll is looked for in time. */
+function wakeAt({ wake }: BackgroundOptions, retryAt: Date | undefined): void {
+  const wait = (retryAt?.getTime() ?? Infinity) - Date.now()
+  if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
 }
 
 /** The app's own queue delivers uploads; null where there is none. */

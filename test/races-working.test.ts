@@ -64,6 +64,28 @@ atEach(servers, 'an upload that is being snoozed while its lane becomes free is 
   assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
 })
 
+atEach(
+  databases,
+  'an upload that failed before, and had to wait for its lane when it was due, runs as soon as the lane is free',
+  async (app) => {
+    const { certificates } = app.storage.record('User', 1)
+    await certificates.attachLater(text('first'))
+    const uploaded = app.hold('uploaded')
+    const working = app.begin(() => app.another().drain())
+    await uploaded.reachedBy(working)
+    await certificates.attachLater(text('second'))
+    await app.query("update {uploads} set attempts = 1 where state = 'pending'")
+    const other = app.another()
+    await other.drain()
+    const [row] = (await uploadRows(app)).filter(({ state }) => state === 'pending')
+    assert.ok(Number(row?.['run_at']) > Date.now())
+    uploaded.open()
+    await working
+    await other.drain()
+    assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
+  },
+)
+
 atEach(databases, 'the next upload of a lane does not wait for the hooks of the one before', async (app) => {
   const { photo } = app.storage.record('User', 1)
   await photo.attachLater(text('first'))

@@ -91,3 +91,25 @@ test("dates that the app's own statements ask SQLite for follow the clock, other
   assert.ok(Math.abs(Number(ask("unixepoch('subsec')")) - precise - 172_800) < 1)
   assert.match(String(ask("strftime('%s', 'now')")), /^\d+$/)
 })
+
+test('what hooks need stays until they are told, however long it takes', async (t) => {
+  let calls = 0
+  const told = hasOneAttached({
+    afterUploadAll() {
+      calls += 1
+      if (calls === 1) throw new Error('not yet')
+    },
+  })
+  const { storage, clock, database } = await testStorage({ User: { photo: told } })
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attachLater(file('photo'))
+  await storage.drain()
+  clock.advance('48h')
+  await storage.sweep()
+  await storage.drain()
+  assert.equal(calls, 2)
+  clock.advance('48h')
+  await storage.sweep()
+  for (const table of ['uploads', 'files'])
+    assert.equal(database.prepare(`select count(*) as n from activestorage_delayed_${table}`).get()?.['n'], 0)
+})

@@ -1,11 +1,12 @@
-import { sql } from 'kysely'
-import { later, lockClause, now } from '../database/expressions.ts'
+import { sql, type RawBuilder } from 'kysely'
+import type { Dialect } from '../database/database.ts'
+import { asText, later, lockClause, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, hasFiles, selectUploads, type UploadQuery, type UploadRow } from './upload-rows.ts'
+import { fetchUploads, hasFiles, selectUploads, SNOOZED, type UploadQuery, type UploadRow } from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
@@ -53,12 +54,7 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
     const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
     const free = rows.filter((row) => Number(row.blocked) !== 1).map((row) => BigInt(row.row_id))
     const taken = free.slice(0, limit)
-    if (blocked.length > 0)
-      await session.db
-        .updateTable('uploads')
-        .set({ run_at: later(session.dialect, SNOOZE) })
-        .where('id', 'in', blocked)
-        .execute()
+    await snooze(session, blocked)
     if (taken.length === 0) return { candidates: rows.length, claimed: [] }
     const leaseToken = uuidv7()
     await session.db
@@ -74,6 +70,24 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
     const claimed = await fetchUploads(selectUploads(session).where('u.id', 'in', taken).orderBy('u.id'))
     return { candidates: rows.length, claimed }
   })
+}
+
+/**
+ * Puts off those that still have to wait, now that their rows are locked: whoever frees the lane from here on waits for the
+ * lock, and wakes them. What was due is kept beside, so that it is told from one that waits for its retry.
+ */
+async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
+  if (ids.length === 0) return
+  const { dialect } = session
+  const { rows } = await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
+    where u.id in (${sql.join(ids)})`.execute(session.db)
+  const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
+  if (blocked.length === 0) return
+  await session.db
+    .updateTable('uploads')
+    .set({ run_at: later(dialect, SNOOZE), lease_until: SNOOZED })
+    .where('id', 'in', blocked)
+    .execute()
 }
 
 /** After a refusal by the index: whichever of the first rows is not in contention. */
@@ -95,10 +109,22 @@ async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
   return { candidates, claimed }
 }
 
+const rowId = (dialect: Dialect): RawBuilder<string> => sql`${asText(dialect, 'u.id')} as row_id`
+
 /**
- * Due rows, and whether another of the lane is in the way: one that runs, or an older one that is due or was never
- * tried. An older one that waits for its retry does not block.
+ * Whether another of the lane is in the way: one that runs, or an older one that is due, snoozed or was never tried. An
+ * older one that waits for its retry does not block.
  */
+const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists (
+    select 1 from ${sql.table('uploads')} o
+    where o.uploadable_type = u.uploadable_type and o.uploadable_id = u.uploadable_id and o.attr_name = u.attr_name
+      and o.id <> u.id
+      and (o.state = 'running' or (o.state = 'pending'
+        and coalesce(o.origin_id, o.id) < coalesce(u.origin_id, u.id)
+        and (o.run_at <= ${now(dialect)} or o.attempts = 0 or o.lease_until = ${sql.lit(SNOOZED)})))
+  ) then 1 else 0 end as blocked`
+
+/** Due rows, and whether they have to wait. */
 async function candidatesOf(
   session: Session,
   delayed: Delayed,
@@ -112,15 +138,7 @@ async function candidatesOf(
     sql` or `,
   )
   const { rows } = await sql<Candidate>`
-    select ${dialect === 'postgres' ? sql`u.id::text` : dialect === 'sqlite' ? sql`cast(u.id as text)` : sql`cast(u.id as char)`} as row_id,
-      case when exists (
-        select 1 from ${sql.table('uploads')} o
-        where o.uploadable_type = u.uploadable_type and o.uploadable_id = u.uploadable_id and o.attr_name = u.attr_name
-          and o.id <> u.id
-          and (o.state = 'running' or (o.state = 'pending'
-            and coalesce(o.origin_id, o.id) < coalesce(u.origin_id, u.id)
-            and (o.run_at <= ${now(dialect)} or o.attempts = 0)))
-      ) then 1 else 0 end as blocked
+    select ${rowId(dialect)}, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
     where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and (${lanes}) and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)

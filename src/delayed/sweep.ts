@@ -36,7 +36,7 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
     if (alive.length > 0)
       await session.db
         .updateTable('uploads')
-        .set({ state: 'pending', lease_token: null, run_at: 0, enqueued_at: 0 })
+        .set({ state: 'pending', lease_token: null, lease_until: 0, run_at: 0, enqueued_at: 0 })
         .where('token', 'in', alive)
         .execute()
     if (dead.length > 0) {
@@ -131,7 +131,7 @@ async function dropExpired(store: Store): Promise<void> {
   )
 }
 
-/** Rows that have nothing more to answer; their bytes went before. */
+/** Rows that have nothing more to answer; their bytes went before. Those of an upload stay as long as it does: its hooks need them. */
 async function deleteFileRows(store: Store): Promise<void> {
   const { dialect } = store
   await eachFree(
@@ -140,8 +140,10 @@ async function deleteFileRows(store: Store): Promise<void> {
       session.db
         .selectFrom('files as f')
         .leftJoin('chunks as c', 'c.file_id', 'f.id')
+        .leftJoin('uploads as u', 'u.token', 'f.upload_token')
         .select('f.id')
         .where('c.file_id', 'is', null)
+        .where('u.token', 'is', null)
         .where('f.state', 'in', ['told', 'dropped'])
         .where((e) => e.or([e('f.expires_at', '<=', now(dialect)), e.and([e('f.state', '=', 'dropped'), e('f.upload_token', 'is', null)])]))
         .limit(BATCH)

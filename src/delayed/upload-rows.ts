@@ -213,8 +213,13 @@ export async function deleteUploads(session: Session, uploads: readonly UploadRo
     .execute()
 }
 
+/** `lease_until` of a pending upload that was due and is put off because its lane is busy. */
+export const SNOOZED = 1
+
+const isAwake: RawBuilder<boolean> = sql<boolean>`(attempts = 0 or lease_until = ${sql.lit(SNOOZED)})`
+
 /**
- * What frees a lane wakes its oldest upload that was never tried. A statement of its own after the commit: inside the
+ * What frees a lane wakes its oldest upload that is not waiting for its retry. A statement of its own after the commit: inside the
  * finishing transaction it would miss those that a claim snoozes at that moment.
  */
 export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane): Promise<void> {
@@ -225,7 +230,7 @@ export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane)
     .where('uploadable_id', '=', boundId(lane.id, kind))
     .where('attr_name', '=', lane.name)
     .where('state', '=', 'pending')
-    .where('attempts', '=', 0)
+    .where(isAwake)
     .where('token', 'is not', null)
     .orderBy(sql`coalesce(origin_id, id)`)
     .limit(1)
@@ -233,9 +238,9 @@ export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane)
   if (head === undefined) return
   await session.db
     .updateTable('uploads')
-    .set({ run_at: 0, enqueued_at: 0 })
+    .set({ run_at: 0, enqueued_at: 0, lease_until: 0 })
     .where('id', '=', BigInt(head.row_id))
     .where('state', '=', 'pending')
-    .where('attempts', '=', 0)
+    .where(isAwake)
     .execute()
 }
