@@ -152,7 +152,10 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       report,
     })
     await sweep(open, settings.retries.attempts, settings.failedKeepFor)
-    if (engine !== null) await hintDue({ store: open, known }, engine)
+    if (engine !== null)
+      await hintDue({ store: open, known }, engine).catch((error: unknown) =>
+        report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error }),
+      )
   }
   const { work, drain, stopAll } = background({
     ready: delayedRoom,

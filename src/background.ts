@@ -95,16 +95,16 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
   const stopping = new AbortController()
   const queue = subscribeToQueue(options, work, slots, stopping.signal)
   let unlisten: Promise<() => Promise<void>> | undefined
+  let listening = false
   const embedded = startWorker({
     ...workOptions(options, work, slots),
-    pollEvery: () => (unlisten === undefined ? POLL : SLOW_POLL),
+    pollEvery: () => (listening ? SLOW_POLL : POLL),
     wakes: {
       subscribe: (woken) => {
         options.wakers.add(woken)
-        unlisten = options.database.listen?.(options.channel, woken)
-        unlisten?.catch((error: unknown) => {
-          unlisten = undefined
-          options.report('warn', 'Notifications are not available; the worker polls.', { error })
+        unlisten = options.database.listen?.(options.channel, woken, (error) => {
+          listening = error === null
+          if (error !== null) options.report('warn', 'Notifications are not available; the worker polls until they are.', { error })
         })
         return () => options.wakers.delete(woken)
       },
@@ -112,12 +112,22 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
   })
   const end = async (milliseconds: number): Promise<void> => {
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), milliseconds)
-    await Promise.all([embedded.stop({ timeout: milliseconds }), queue.then((subscribed) => subscribed?.stop(milliseconds))])
+    // Whatever does not end well must not end the process.
+    const quietly = (what: string, run: Promise<unknown> | undefined): Promise<unknown> =>
+      Promise.resolve(run).catch((error: unknown) => options.report('warn', `${what} did not end well.`, { error }))
+    await Promise.all([
+      quietly('The worker', embedded.stop({ timeout: milliseconds })),
+      quietly(
+        'The queue',
+        queue.then((subscribed) => subscribed?.stop(milliseconds)),
+      ),
+    ])
     clearTimeout(timer)
-    await (
-      await unlisten?.catch(() => undefined)
-    )?.()
-    await work.end()
+    await quietly(
+      'Listening',
+      unlisten?.then((stopListening) => stopListening()),
+    )
+    await quietly('The heartbeat', work.end())
   }
   let ended: Promise<void> | undefined
   const stop: Worker['stop'] = ({ timeout = '25s' } = {}) => {

@@ -53,6 +53,7 @@ test('databases', () => {
     refused(() => postgres(missing), /postgres\(\): the url is missing.*postgres:\/\//)
   for (const missing of [undefined, '']) refused(() => mysql(missing), /mysql\(\): the url is missing.*mysql:\/\//)
   refused(() => mysql('app'), /cannot be read/)
+  refused(() => mysql('mysql://root@localhost/app?ssl=true'), /options after '\?'/)
   for (const wrong of [null, {}, 7])
     for (const database of [postgres, mysql, sqlite])
       refused(() => database(wrong as never), /pool|no text but number|handle|pass the path/)

@@ -25,11 +25,20 @@ export function readChanges(input: unknown, kind: 'one' | 'many', details: Error
     ? fromChanges(input, details)
     : { files: input, deletedIds: [], cleanBefore: false }
   const list = Array.isArray(files) ? files : isIndexed(files) ? Object.values(files) : [files]
+  if (isIndexed(files) || (isChanges(input) && Object.keys(input).some((key) => key.includes('_')))) refusePaths(list, details)
   return kind === 'one' ? { files: list, deletedIds: [], cleanBefore: false } : { files: list, deletedIds, cleanBefore }
 }
 
+/** Parameters of a request that name a file of the server would hand it to whoever sent them. */
+function refusePaths(files: readonly unknown[], details: ErrorDetails): void {
+  for (const file of files)
+    if (typeof file === 'object' && file !== null && ('path' in file || 'filepath' in file))
+      throw new InvalidInputError('Parameters of a form cannot name a file of the server: { path } is for files of your own.', { details })
+}
+
 function isChanges(input: unknown): input is Record<string, unknown> {
-  if (typeof input !== 'object' || input === null || Array.isArray(input) || input instanceof Blob) return false
+  if (typeof input !== 'object' || input === null || Array.isArray(input) || input instanceof Blob || ArrayBuffer.isView(input))
+    return false
   const keys = Object.keys(input)
   return keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
 }
@@ -40,6 +49,7 @@ function isIndexed(files: unknown): files is Record<string, unknown> {
     typeof files === 'object' &&
     files !== null &&
     !(files instanceof Blob) &&
+    !ArrayBuffer.isView(files) &&
     Object.keys(files).length > 0 &&
     Object.keys(files).every((key) => /^\d+$/.test(key))
   )

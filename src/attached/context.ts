@@ -23,6 +23,8 @@ export interface AttachedContext {
   readonly services: Readonly<Record<string, Service>>
   readonly verifier: MessageVerifier
   kindOf(lane: Lane): 'one' | 'many'
+  /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
+  announce(session: Session, token: string): Promise<void>
   /** Jobs may be due: an in-process worker looks at once. */
   wake(): void
 }
@@ -128,6 +130,11 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     lastError: row.lastError,
   } as const
   const read = async function* ({ range, signal }: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
+    const stored = state === 'attached' && row.serviceName !== null && row.blobKey !== null ? context.services[row.serviceName] : undefined
+    if (stored !== undefined && row.blobKey !== null) {
+      yield* await stored.download(row.blobKey, { ...(range === undefined ? {} : { range }), ...(signal === undefined ? {} : { signal }) })
+      return
+    }
     const [start, end] = range ?? [0, row.byteSize - 1]
     let position = 0
     for await (const chunk of readStaged(await context.store(), row, signal)) {
@@ -162,7 +169,9 @@ export function uploadValue(context: AttachedContext, row: UploadRow, files: rea
       return context.verifier.generate(row.token, { purpose: PURPOSE.upload })
     },
     async retry() {
-      await retryUpload(await context.store(), context.kindOf, row.token)
+      const store = await context.store()
+      await retryUpload(store, session, context.kindOf, row.token)
+      await context.announce(session ?? store.session, row.token)
       context.wake()
     },
     async discard() {

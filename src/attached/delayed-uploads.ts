@@ -50,7 +50,9 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
       // Tokens sort by time, and the page before may be done and gone.
       if (after !== undefined) query = query.where('u.token', '>', after)
       const rows = await fetchUploadsWithFiles(session, query.orderBy('u.token').limit(limit))
-      return rows.map(({ upload, files }) => uploadValue(context, upload, files, null))
+      return rows
+        .toSorted((a, b) => (a.upload.token < b.upload.token ? -1 : 1))
+        .map(({ upload, files }) => uploadValue(context, upload, files, null))
     },
     stats: async () => uploadStats(await context.store()),
   }

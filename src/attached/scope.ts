@@ -22,8 +22,6 @@ export interface SlotContext extends AttachedContext {
   /** Milliseconds. */
   readonly expiresIn: number
   findRecord(type: string, id: string): Promise<unknown>
-  /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
-  announce(session: Session, token: string): Promise<void>
   /** Uploads that ended because of something newer. */
   superseded(uploads: readonly UploadRow[]): void
 }

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
-import { InvalidInputError } from '../errors.ts'
+import { ConfigurationError, InvalidInputError } from '../errors.ts'
 
 /** One record and one of its attachments: what is locked, and what uploads queue in. */
 export interface Lane {
@@ -65,12 +65,18 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
   }
   const slots = [...new Set(lanes.map(slotOf))].toSorted((a, b) => a - b)
   for (const slot of slots) {
-    if (session.dialect === 'postgres')
-      await session.db
-        .updateTable('locks')
-        .set({ version: sql`version + 1` })
-        .where('slot', '=', slot)
-        .execute()
-    else await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()
+    const locked =
+      session.dialect === 'postgres'
+        ? await session.db
+            .updateTable('locks')
+            .set({ version: sql`version + 1` })
+            .where('slot', '=', slot)
+            .returning('slot')
+            .execute()
+        : await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()
+    if (locked.length === 0)
+      throw new ConfigurationError(
+        'The table of locks has lost its rows (was it truncated, or restored without data?): nothing can be attached safely. Drop that table, then run storage.migrate().',
+      )
   }
 }

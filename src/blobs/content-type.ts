@@ -14,7 +14,8 @@ export async function identifyContentType(head: Uint8Array, filename: string, de
 /** Lower case, without parameters: Rails' lists match whole strings. */
 function bare(type: string | undefined): string | null {
   const text = type?.split(';')[0]?.trim().toLowerCase() ?? ''
-  return /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(text) ? text : null
+  // As long as the column on MySQL.
+  return text.length <= 255 && /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(text) ? text : null
 }
 
 function byText(head: Uint8Array): string | null {

@@ -139,8 +139,12 @@ function parseUrl(text: unknown): { host: string; port: number; user: string; pa
   const example = 'mysql://user:password@host:3306/app'
   const url = URL.parse(requiredUrl(CALLER, example, text))
   if (url === null) throw new ConfigurationError(`${CALLER}: the url cannot be read. Such as ${example}.`)
+  if (url.search !== '')
+    throw new ConfigurationError(
+      `${CALLER}: options after '?' are not read. Make the pool yourself and pass it, such as mysql(mariadb.createPool({ host, ssl: true })).`,
+    )
   return {
-    host: url.hostname,
+    host: url.hostname.replace(/^\[(.*)\]$/, '$1'),
     port: Number(url.port || 3306),
     user: decodeURIComponent(url.username),
     password: decodeURIComponent(url.password),

@@ -125,7 +125,7 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     ...(options?.notify === false
       ? {}
       : {
-          listen: (channel, wake) =>
+          listen: (channel, wake, changed) =>
             Promise.resolve(
               listen(
                 options === undefined
@@ -133,6 +133,7 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
                   : { connectionString: options.directUrl ?? options.url },
                 channel,
                 wake,
+                changed,
               ),
             ),
         }),
@@ -207,15 +208,23 @@ async function readCopy(stream: AsyncIterable<Buffer>): Promise<Buffer[]> {
 }
 
 /** A connection of its own that comes back by itself; at each return there may be work that was not heard of. */
-function listen(config: pg.ClientConfig, channel: string, wake: () => void): () => Promise<void> {
+function listen(config: pg.ClientConfig, channel: string, wake: () => void, changed: (error: unknown) => void): () => Promise<void> {
   const stopping = new AbortController()
   let current: pg.Client | undefined
   const loop = async (): Promise<void> => {
+    let down = false
+    const lost = (error: unknown): void => {
+      if (!down && !stopping.signal.aborted) changed(error)
+      down = true
+    }
     for (let wait = 500; !stopping.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
       const client = new pg.Client(config)
       current = client
       const ended = new Promise<void>((resolve) => {
-        client.on('error', () => resolve())
+        client.on('error', (error) => {
+          lost(error)
+          resolve()
+        })
         client.on('end', () => resolve())
       })
       try {
@@ -223,10 +232,13 @@ function listen(config: pg.ClientConfig, channel: string, wake: () => void): () 
         client.on('notification', wake)
         await client.query(`listen "${channel}"`)
         wait = 500
+        down = false
+        changed(null)
         wake()
         await ended
-      } catch {
-        // Tried again below.
+        lost(new Error('The connection that listened has ended.'))
+      } catch (error) {
+        lost(error)
       }
       await client.end().catch(() => undefined)
       await delay(wait, undefined, { signal: stopping.signal }).catch(() => undefined)

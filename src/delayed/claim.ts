@@ -6,7 +6,7 @@ import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, hasFiles, selectUploads, SNOOZED, type UploadQuery, type UploadRow } from './upload-rows.ts'
+import { fetchUploads, hasFiles, isKnown, selectUploads, SNOOZED, type UploadQuery, type UploadRow } from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
@@ -133,30 +133,29 @@ async function candidatesOf(
   only: string | null,
 ): Promise<readonly Candidate[]> {
   const { dialect } = session
-  const lanes = sql.join(
-    delayed.known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`),
-    sql` or `,
-  )
   const { rows } = await sql<Candidate>`
     select ${rowId(dialect)}, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and (${lanes}) and ${hasFiles}
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(delayed.known, 'u')} and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)
   return rows
 }
 
 /** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
 export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
+  if (delayed.known.length === 0 || limit < 1) return []
   return delayed.store.transact(async (session) => {
-    const rows = await hooksDue(session, limit, (query) => query.where('u.state', '=', 'attached'))
+    const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known, 'u'))
+    const rows = await hooksDue(session, limit, (query) => mine(query).where('u.state', '=', 'attached'))
     // From the files, of which few wait to be told: failed uploads may be many.
     const untold = session.db.selectFrom('files').select('upload_token').where('state', '=', 'attached')
     if (rows.length < limit)
       rows.push(
-        ...(await hooksDue(session, limit - rows.length, (query) => query.where('u.state', '=', 'failed').where('u.token', 'in', untold))),
+        ...(await hooksDue(session, limit - rows.length, (query) =>
+          mine(query).where('u.state', '=', 'failed').where('u.token', 'in', untold),
+        )),
       )
-    const mine = rows.filter(({ lane }) => delayed.definition(lane.type, lane.name) !== undefined)
-    for (const row of mine)
+    for (const row of rows)
       await session.db
         .updateTable('uploads')
         .set({
@@ -166,7 +165,7 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
         })
         .where('id', '=', BigInt(row.rowId))
         .execute()
-    const ids = mine.map((row) => BigInt(row.rowId))
+    const ids = rows.map((row) => BigInt(row.rowId))
     return ids.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.id', 'in', ids))
   })
 }

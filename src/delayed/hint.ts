@@ -3,6 +3,7 @@ import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import type { Delayed } from './definition.ts'
+import { isKnown } from './upload-rows.ts'
 
 /** A queue that was told within this time is not told again. */
 const RECENT = 300_000
@@ -31,12 +32,7 @@ export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>
     .where('token', 'is not', null)
     .where('run_at', '<=', now(dialect))
     .where('enqueued_at', '<=', later(dialect, -RECENT))
-    .where(
-      sql<boolean>`(${sql.join(
-        known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`),
-        sql` or `,
-      )})`,
-    )
+    .where(isKnown(known))
     .orderBy('id')
     .limit(1000)
     .execute()

@@ -9,9 +9,16 @@ const ROUND_DELAY = 5_000
 
 /**
  * Tells the app of what was attached: `afterUpload` for each file that was not told yet, then `afterUploadAll`, then the
- * upload's row goes. At least once each: a hook that throws, or a process that dies in it, gets another round.
+ * upload's row goes. At least once each: a hook that throws, or a process that dies in it, gets another round. `tried` had
+ * theirs in this one.
  */
-export async function tellHooks(delayed: Delayed, definition: DelayedDefinition, upload: UploadRow, record: unknown): Promise<void> {
+export async function tellHooks(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  record: unknown,
+  tried: readonly string[] = [],
+): Promise<void> {
   const { session } = delayed.store
   const files = await filesOf(session, [upload.token])
   const round = roundOf(upload)
@@ -24,7 +31,7 @@ export async function tellHooks(delayed: Delayed, definition: DelayedDefinition,
   let threw = false
   for (const file of files)
     if (file.state === 'attached') {
-      const told = over || (await tellFile(delayed, definition, upload, file, record, round))
+      const told = over || (!tried.includes(file.id) && (await tellFile(delayed, definition, upload, file, record, round)))
       if (told || last) await markTold(delayed, file)
       else threw = true
     }
@@ -34,7 +41,27 @@ export async function tellHooks(delayed: Delayed, definition: DelayedDefinition,
   }
   if (!threw && !over) threw = !(await tellAll(delayed, definition, upload, record, round))
   if (threw && !last) await endLease(delayed, upload, ROUND_DELAY * 2 ** round)
-  else await session.db.deleteFrom('uploads').where('token', '=', upload.token).where('lease_token', '=', upload.leaseToken).execute()
+  else await dropUpload(delayed, upload)
+}
+
+/** A round whose record cannot be had. In the last one, what hooks were to be told of counts as told. */
+export async function passHooks(delayed: Delayed, upload: UploadRow, error: Error): Promise<void> {
+  const round = roundOf(upload)
+  const { type, id, name } = upload.lane
+  delayed.report('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, { record: { type, id }, attachment: name, error })
+  if (round < ROUNDS) return endLease(delayed, upload, ROUND_DELAY * 2 ** round)
+  const files = await filesOf(delayed.store.session, [upload.token])
+  for (const file of files) if (file.state === 'attached') await markTold(delayed, file)
+  if (files.some((file) => file.state === 'staged' || file.state === 'failed')) return endLease(delayed, upload)
+  await dropUpload(delayed, upload)
+}
+
+async function dropUpload(delayed: Delayed, upload: UploadRow): Promise<void> {
+  await delayed.store.session.db
+    .deleteFrom('uploads')
+    .where('token', '=', upload.token)
+    .where('lease_token', '=', upload.leaseToken)
+    .execute()
 }
 
 /** True when the hook returned; false is reported and never undoes the attachment. */

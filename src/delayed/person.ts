@@ -12,10 +12,15 @@ import { discardUploads } from './discard.ts'
  * A new submission of what is left: the row is written again with the same token, a new place and new `replaces`. Does
  * nothing to one that is running, attached or gone.
  */
-export async function retryUpload(store: Store, kindOf: (lane: Lane) => 'one' | 'many', token: string): Promise<void> {
-  const found = await findUpload(store.session, token)
-  if (found === null) return
-  await store.transact(async (session) => {
+export async function retryUpload(
+  store: Store,
+  session: Session | null,
+  kindOf: (lane: Lane) => 'one' | 'many',
+  token: string,
+): Promise<void> {
+  const run = async (session: Session): Promise<void> => {
+    const found = await findUpload(session, token)
+    if (found === null) return
     await lockLanes(session, [found.lane])
     const upload = await findUpload(session, token, true)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
@@ -34,8 +39,11 @@ export async function retryUpload(store: Store, kindOf: (lane: Lane) => 'one' | 
       .where('state', '=', 'failed')
       .execute()
     await insertUpload(session, store.recordId, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
-  })
-  await wakeLane(store.session, store.recordId, found.lane)
+  }
+  if (session !== null) return run(session)
+  const found = await findUpload(store.session, token)
+  await store.transact(run)
+  if (found !== null) await wakeLane(store.session, store.recordId, found.lane)
 }
 
 /** Gives an upload up: its bytes are deleted, what it attached already stays. */

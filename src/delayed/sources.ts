@@ -27,9 +27,13 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     tally(result)
     const { engine } = delayed
     if (engine === null) return
-    if (result.retryAt !== undefined)
-      await engine.enqueue({ kind: 'upload', id: upload.token }, { executor: delayed.store.session.executor, runAt: result.retryAt })
-    await hintDue(delayed, engine)
+    try {
+      if (result.retryAt !== undefined)
+        await engine.enqueue({ kind: 'upload', id: upload.token }, { executor: delayed.store.session.executor, runAt: result.retryAt })
+      await hintDue(delayed, engine)
+    } catch (error) {
+      delayed.report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error })
+    }
   }
   return {
     uploads: {

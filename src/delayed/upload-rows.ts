@@ -53,6 +53,16 @@ export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 
  */
 export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from ${sql.table('files')} mine where mine.upload_token = u.token)`
 
+/** Rows of these attachments; other apps may share the table. */
+export function isKnown(
+  known: readonly { readonly type: string; readonly name: string }[],
+  table: string = 'uploads',
+): RawBuilder<boolean> {
+  const column = (name: string): RawBuilder<unknown> => sql.ref(`${table}.${name}`)
+  const each = known.map(({ type, name }) => sql`(${column('uploadable_type')} = ${type} and ${column('attr_name')} = ${name})`)
+  return sql<boolean>`(${sql.join(each, sql` or `)})`
+}
+
 export function selectUploads(session: Session): UploadQuery {
   const { dialect } = session
   return session.db

@@ -3,12 +3,13 @@ import { sql } from 'kysely'
 import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError, ConfigurationError } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { publishSuperseded, traced } from '../diagnostics.ts'
+import type { Session } from '../database/session.ts'
 import { abandonObject } from '../jobs/job-rows.ts'
 import type { Leases } from '../jobs/leases.ts'
 import { filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile } from './attach-file.ts'
 import { detailsOf, type Delayed, type DelayedDefinition, type Report } from './definition.ts'
-import { markTold, reportHook, tellFile, tellHooks } from './hooks.ts'
+import { markTold, passHooks, reportHook, tellFile, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
 import { prepareFile } from './prepare.ts'
 import { watched } from './progress.ts'
@@ -59,8 +60,9 @@ export async function runHooks(delayed: Delayed, leases: Leases, upload: UploadR
   if (definition === undefined) return
   const lease = leases.hold(upload.leaseToken ?? '')
   try {
-    const record = (await delayed.findRecord(upload.lane.type, upload.lane.id)) ?? { type: upload.lane.type, id: upload.lane.id }
-    await tellHooks(delayed, definition, upload, record)
+    const record = await findRecord(delayed, upload)
+    if (record instanceof ActiveStorageError) await passHooks(delayed, upload, record)
+    else await tellHooks(delayed, definition, upload, record)
   } finally {
     lease.release()
   }
@@ -94,17 +96,19 @@ async function attempt(delayed: Delayed, upload: UploadRow, signal: AbortSignal)
       null,
     )
   const failures: Failure[] = []
+  const told: string[] = []
   for (const file of files) {
     signal.throwIfAborted()
     try {
       const attached = await carry(delayed, definition, upload, file, record, signal)
       if (!attached) return { outcome: 'superseded' }
+      told.push(file.id)
     } catch (error) {
       if (error instanceof LeaseLost || signal.aborted) throw error
       failures.push({ file, error: toError(error, upload, file) })
     }
   }
-  return settle(delayed, upload, failures, definition, record)
+  return settle(delayed, upload, failures, definition, record, told)
 }
 
 async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown> {
@@ -154,16 +158,31 @@ async function carry(
   )
   const { attachment, superseded, finished } = await attaching.catch(async (error: unknown) => {
     // Whatever became of its intent: an object that is not attached must not stay.
-    if (!(error instanceof LeaseLost)) await abandonObject(delayed.store.session, prepared.service, prepared.key)
+    if (error instanceof LeaseLost) throw error
+    await abandonObject(delayed.store.session, prepared.service, prepared.key)
+    if (delayed.store.database.isUniqueViolation(error)) await forgetKey(delayed.store.session, file.id)
     throw error
   })
-  // Before the hooks, which may be slow: the lane is free.
-  if (finished) await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
   for (const other of superseded) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
   if (attachment === null) return false
-  const [now] = await findFiles(delayed.store.session, [file.id])
-  if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
+  // It is attached: what fails from here on is no failure of the upload, and a later round of hooks makes up for it.
+  try {
+    // Before the hooks, which may be slow: the lane is free.
+    if (finished) await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
+    const [now] = await findFiles(delayed.store.session, [file.id])
+    if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
+  } catch (error) {
+    delayed.report('warn', `${file.filename} is attached; its hook could not be told, and is later.`, {
+      ...detailsOf(upload, file.filename),
+      error,
+    })
+  }
   return true
+}
+
+/** Another file has the key, in a case that this database does not tell apart: the next attempt chooses another. */
+async function forgetKey(session: Session, fileId: string): Promise<void> {
+  await session.db.updateTable('files').set({ blob_key: null }).where('id', '=', fileId).where('state', '=', 'staged').execute()
 }
 
 export function tellSuperseded(report: Report, { lane, token }: UploadRow, text: string): void {
@@ -179,6 +198,7 @@ async function settle(
   failures: readonly Failure[],
   definition: DelayedDefinition | undefined,
   record: unknown,
+  told: readonly string[] = [],
 ): Promise<RunResult> {
   const { session } = delayed.store
   if (failures.length === 0) {
@@ -192,10 +212,10 @@ async function settle(
         .where('id', '=', BigInt(upload.rowId))
         .where('lease_token', '=', upload.leaseToken)
         .execute()
-      if (definition !== undefined) await tellHooks(delayed, definition, { ...current, state: 'failed' }, record)
+      if (definition !== undefined) await tellHooks(delayed, definition, { ...current, state: 'failed' }, record, told)
       return { outcome: 'failed' }
     }
-    if (definition !== undefined) await tellHooks(delayed, definition, current, record)
+    if (definition !== undefined) await tellHooks(delayed, definition, current, record, told)
     return { outcome: 'uploaded' }
   }
   const mayRetry = upload.attempts < delayed.retries.attempts
@@ -215,6 +235,7 @@ async function settle(
       })
       .where('id', '=', BigInt(upload.rowId))
       .where('lease_token', '=', upload.leaseToken)
+      .where('state', '=', 'running')
       .executeTakeFirst()
     if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
     for (const { file, error } of failures)

@@ -155,10 +155,11 @@ class Reader {
   }
 }
 
+const special = /["\\]/g
+
 function indexOfSpecial(text: string, from: number): number {
-  const quote = text.indexOf('"', from)
-  const escape = text.slice(from, quote < 0 ? undefined : quote).indexOf('\\')
-  return escape < 0 ? quote : from + escape
+  special.lastIndex = from
+  return special.exec(text)?.index ?? -1
 }
 
 function unescape(sequence: string): string {

@@ -28,20 +28,33 @@ const LANES = 100
  */
 export async function moveGemRows(room: GemRoom): Promise<void> {
   if (room.known.length === 0) return
-  for (let tried = -1; ;) {
+  for (;;) {
     const lanes = await lanesToMove(room.store.session, room.known, room.moveAfter, LANES)
-    for (const lane of lanes) await room.store.transact((session) => moveLane(room, session, lane))
+    let settled = 0
+    for (const lane of lanes)
+      settled += await room.store
+        .transact((session) => moveLane(room, session, lane))
+        .catch((error: unknown) => {
+          const record = { type: lane.type, id: lane.id }
+          room.report('error', 'Rows that the gem wrote could not be moved; the next sweep tries again.', {
+            record,
+            attachment: lane.name,
+            error,
+          })
+          return 0
+        })
     // Those that a Rails job holds are met again by the next sweep.
-    if (lanes.length < LANES || lanes.length === tried) return
-    tried = lanes.length
+    if (lanes.length < LANES || settled === 0) return
   }
 }
 
-async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<void> {
+/** How many rows it was done with. */
+async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<number> {
   const { recordId } = room.store
   const lane = { ...found, id: canonicalId(found.id, recordId, found.type) }
   await lockLanes(session, [lane])
-  for (const row of await lockGemRows(session, lane, boundId(lane.id, recordId), room.moveAfter)) {
+  const rows = await lockGemRows(session, lane, boundId(lane.id, recordId), room.moveAfter)
+  for (const row of rows) {
     try {
       await moveRow(room, session, row)
     } catch (error) {
@@ -54,6 +67,7 @@ async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<v
       })
     }
   }
+  return rows.length
 }
 
 async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<void> {

@@ -30,6 +30,7 @@ export async function lanesToMove(session: Session, known: readonly Known[], age
       sql<number>`min(id)`.as('first'),
     ])
     .where('token', 'is', null)
+    .where('uploadable_id', 'is not', null)
     .where('created_at', '<=', railsAgo(session.dialect, age))
     .where(
       sql<boolean>`(${sql.join(

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Source, Task } from './source.ts'
 
 export interface WorkOptions {
@@ -20,6 +21,10 @@ export interface Wakes {
 }
 
 const SWEEP_EVERY = 60_000
+/** Every which look begins with the last source. */
+const TURNS = 8
+/** What was told to stop has this long to give itself back. */
+const GRACE = 5_000
 const STOP_TIMEOUT = 25_000
 
 /** The embedded engine: claims from the tables, any number of processes at once. Hints only make it look sooner. */
@@ -61,6 +66,7 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
 
   const loop = async (): Promise<void> => {
     let sweptAt = -Infinity
+    let turn = 0
     let backOff = 0
     while (!stopped) {
       woken = false
@@ -70,7 +76,9 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
           await options.sweep()
         }
         let claimed = 0
-        for (const source of options.sources) {
+        turn += 1
+        // Now and then the other way round: a backlog of the first must not starve the last.
+        for (const source of turn % TURNS === 0 ? options.sources.toReversed() : options.sources) {
           const room = options.concurrency - running.size
           if (room < 1 || stopped) break
           const tasks = await source.claim(room)
@@ -94,8 +102,18 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
     stopped = true
     wake()
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), timeout)
+    const grace = new AbortController()
+    const late = delay(timeout + GRACE, 'late', { signal: grace.signal }).catch(() => 'over')
     await done
-    while (running.size > 0) await Promise.all(running)
+    const ended = async (): Promise<void> => {
+      while (running.size > 0) await Promise.all(running)
+    }
+    if ((await Promise.race([ended(), late])) === 'late')
+      options.onError(
+        'The worker stopped without waiting longer for what does not end.',
+        new Error(`${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`),
+      )
+    grace.abort()
     clearTimeout(timer)
   }
   return { stop, done, [Symbol.asyncDispose]: () => stop() }

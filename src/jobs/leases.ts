@@ -65,25 +65,36 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
   }
 
   const beat = async (): Promise<void> => {
+    let late: NodeJS.Timeout | undefined
+    const tooLate = new Promise<never>((_resolve, reject) => {
+      late = setTimeout(() => reject(new Error('The database did not answer in time.')), lease / 4)
+    })
     try {
-      reserved ??= (await store.database.reserve?.()) ?? null
-      const session = reserved === null ? store.session : store.over(reserved.executor)
-      if (worker !== undefined) await writeWorker(session, worker)
-      const started = performance.now()
-      const tokens = [...held.keys()]
-      if (tokens.length === 0) return
-      const alive = new Set([...(await renew(session, 'uploads', tokens)), ...(await renew(session, 'jobs', tokens))])
-      // A slow answer has used up a part of the lease: the old deadline stays then, until the next beat.
-      const quick = performance.now() - started < margin
-      for (const token of tokens)
-        if (!alive.has(token)) lose(token, 'it was discarded, superseded or taken over')
-        else if (quick) held.get(token)?.deadline.refresh()
+      await Promise.race([renewAll(), tooLate])
     } catch (error) {
       const broken = reserved
       reserved = null
-      await broken?.release(true)
+      // A connection that is half open may never say that it is closed.
+      void broken?.release(true).catch(() => undefined)
       options.onError('The heartbeat failed; the work goes on until its lease is about to end.', error)
+    } finally {
+      clearTimeout(late)
     }
+  }
+
+  const renewAll = async (): Promise<void> => {
+    reserved ??= (await store.database.reserve?.()) ?? null
+    const session = reserved === null ? store.session : store.over(reserved.executor)
+    if (worker !== undefined) await writeWorker(session, worker)
+    const started = performance.now()
+    const tokens = [...held.keys()]
+    if (tokens.length === 0) return
+    const alive = new Set([...(await renew(session, 'uploads', tokens)), ...(await renew(session, 'jobs', tokens))])
+    // A slow answer has used up a part of the lease: the old deadline stays then, until the next beat.
+    const quick = performance.now() - started < margin
+    for (const token of tokens)
+      if (!alive.has(token)) lose(token, 'it was discarded, superseded or taken over')
+      else if (quick) held.get(token)?.deadline.refresh()
   }
 
   const start = (): void => {

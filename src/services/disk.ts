@@ -24,9 +24,12 @@ export function disk({ root }: { readonly root: string }): Service {
     if (!path.startsWith(base + sep)) throw new InvalidInputError(`The key ${JSON.stringify(key)} leaves the folder of the service.`)
     return path
   }
+  let swept: Promise<void> | undefined
   const write = async (key: string, body: AsyncIterable<Uint8Array>): Promise<void> => {
     const target = pathOf(key)
     await mkdir(temporary, { recursive: true }).catch(fail(key))
+    swept ??= sweepPartials(temporary)
+    await swept
     const partial = join(temporary, randomUUID())
     try {
       const file = await open(partial, 'wx').catch(fail(key))
@@ -104,6 +107,17 @@ export function disk({ root }: { readonly root: string }): Service {
 }
 
 /** A rename is only as durable as its folder. */
+const DAY = 86_400_000
+
+/** What processes that were killed left half-written; nothing that lives writes for a day without a pause. */
+async function sweepPartials(folder: string): Promise<void> {
+  for (const name of await readdir(folder).catch(() => [])) {
+    const path = join(folder, name)
+    const found = await stat(path).catch(() => null)
+    if (found !== null && Date.now() - found.mtimeMs > DAY) await rm(path, { force: true }).catch(() => undefined)
+  }
+}
+
 async function flushFolder(path: string): Promise<void> {
   const folder = await open(path, 'r')
   await folder.sync().finally(() => folder.close())
