@@ -1,4 +1,10 @@
-import { deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import {
+  deleteAttachments,
+  findAttachment,
+  insertAttachment,
+  lockAttachmentIds,
+  type AttachmentRow,
+} from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
@@ -121,23 +127,43 @@ async function attachStored(
   if (definition.kind === 'one') await supersede(session, store, scope)
   const before = await lockAttachmentIds(session, store.recordId, lane)
   if (definition.kind === 'many' && definition.maxFiles !== undefined)
-    checkCount((await occupied(session, store.recordId, lane, before)) + blobs.length, definition.maxFiles, detailsOf(lane))
+    checkCount(
+      (await occupied(session, store.recordId, lane, before)) + (await added(session, store, lane, blobs)),
+      definition.maxFiles,
+      detailsOf(lane),
+    )
   const rows: AttachmentRow[] = []
   for (const blob of blobs) {
     const stored = 'id' in blob ? await findBlob(session, { id: blob.id }, true) : await insertBlob(session, blob)
     if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details: detailsOf(lane) })
     if ('id' in blob && parseMetadata(stored.metadata)['identified'] !== true && blob.contentType !== null)
       await updateIdentified(session, blob.id, blob.contentType)
-    const row = await insertAttachment(session, store.recordId, lane, stored.id)
-    if (row !== null) rows.push(row)
+    const there = 'id' in blob ? await findAttachment(session, store.recordId, lane, stored.id) : null
+    rows.push(there ?? (await insertAttachment(session, store.recordId, lane, stored)))
     if (!('id' in blob) && !(await keepObject(session, blob.key)))
       throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
         details: detailsOf(lane),
       })
   }
-  // A blob that is attached here already stays as it is.
-  if (definition.kind === 'one' && rows.length > 0) await deleteAttachments(session, store.recordId, lane, before, true)
+  if (definition.kind === 'one') {
+    // A blob that is attached here already stays as it is.
+    const stay = new Set(rows.map((row) => row.attachmentId))
+    await deleteAttachments(
+      session,
+      store.recordId,
+      lane,
+      before.filter((id) => !stay.has(id)),
+      true,
+    )
+  }
   return rows
+}
+
+/** How many of the blobs are not attached in the lane yet. */
+async function added(session: Session, store: Store, lane: SlotScope['lane'], blobs: readonly (BlobRow | NewBlob)[]): Promise<number> {
+  let count = 0
+  for (const blob of blobs) if (!('id' in blob) || (await findAttachment(session, store.recordId, lane, blob.id)) === null) count += 1
+  return count
 }
 
 /** `attach`: bytes go to the service now; inside a transaction they are staged and follow after the commit. */

@@ -82,30 +82,37 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
   return (await query.execute()).map((row) => row.attachment_id)
 }
 
-/** Attaches a blob; null when it is attached there already. The lane is locked. */
-export async function insertAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
-  const found = () =>
-    joined(session)
-      .where('a.record_type', '=', lane.type)
-      .where('a.record_id', '=', boundId(lane.id, kind))
-      .where('a.name', '=', lane.name)
-      .where('a.blob_id', '=', railsId(blobId))
-  // A plain read could answer from a snapshot that is older than the lane's lock.
-  const there = await (session.dialect === 'sqlite' ? found() : found().forUpdate()).executeTakeFirst()
-  if (there !== undefined) return null
-  await session.db
-    .insertInto('attachments')
-    .values({
-      name: lane.name,
-      record_type: lane.type,
-      record_id: boundId(lane.id, kind),
-      blob_id: railsId(blobId),
-      created_at: railsNow(session.dialect),
-    })
-    .execute()
-  const row = await found().executeTakeFirst()
-  if (row === undefined) throw new Error(`The attachment of blob ${blobId} was inserted and is not there.`)
-  return rowOf(row as Selected)
+/** Where a blob is attached in the lane already, as it is now; the lane is locked. */
+export async function findAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
+  const query = joined(session)
+    .where('a.record_type', '=', lane.type)
+    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.name', '=', lane.name)
+    .where('a.blob_id', '=', railsId(blobId))
+  const row = await (session.dialect === 'sqlite' ? query : query.forUpdate()).executeTakeFirst()
+  return row === undefined ? null : rowOf(row as Selected)
+}
+
+/** Attaches a blob that is not attached there. The lane is locked. */
+export async function insertAttachment(session: Session, kind: RecordIdType, lane: Lane, blob: BlobRow): Promise<AttachmentRow> {
+  const { dialect } = session
+  const insert = session.db.insertInto('attachments').values({
+    name: lane.name,
+    record_type: lane.type,
+    record_id: boundId(lane.id, kind),
+    blob_id: railsId(blob.id),
+    created_at: railsNow(dialect),
+  })
+  if (session.returning) {
+    const { id, created } = await insert
+      .returning([asText(dialect, 'id').as('id'), asText(dialect, 'created_at').as('created')])
+      .executeTakeFirstOrThrow()
+    return { ...lane, attachmentId: id, createdAt: railsTime(created), blob }
+  }
+  await insert.execute()
+  const row = await findAttachment(session, kind, lane, blob.id)
+  if (row === null) throw new Error(`The attachment of blob ${blob.id} was inserted and is not there.`)
+  return row
 }
 
 export interface DeletedAttachment {

@@ -67,14 +67,17 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
   for (const slot of slots) {
     const locked =
       session.dialect === 'postgres'
-        ? await session.db
-            .updateTable('locks')
-            .set({ version: sql`version + 1` })
-            .where('slot', '=', slot)
-            .returning('slot')
-            .execute()
-        : await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()
-    if (locked.length === 0)
+        ? Number(
+            (
+              await session.db
+                .updateTable('locks')
+                .set({ version: sql`version + 1` })
+                .where('slot', '=', slot)
+                .executeTakeFirst()
+            ).numUpdatedRows,
+          )
+        : (await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()).length
+    if (locked === 0)
       throw new ConfigurationError(
         'The table of locks has lost its rows (was it truncated, or restored without data?): nothing can be attached safely. Drop that table, then run storage.migrate().',
       )

@@ -68,19 +68,19 @@ export function blobOf(row: SelectedBlob): BlobRow {
 
 /** Rails' identified flag is set: the type was told from the bytes, so that Rails does not read the object again. */
 export async function insertBlob(session: Session, blob: NewBlob): Promise<BlobRow> {
-  await session.db
-    .insertInto('blobs')
-    .values({
-      key: blob.key,
-      filename: blob.filename,
-      content_type: blob.contentType,
-      metadata: '{"identified":true}',
-      service_name: blob.serviceName,
-      byte_size: blob.byteSize,
-      checksum: blob.checksum,
-      created_at: railsNow(session.dialect),
-    })
-    .execute()
+  const insert = session.db.insertInto('blobs').values({
+    key: blob.key,
+    filename: blob.filename,
+    content_type: blob.contentType,
+    metadata: '{"identified":true}',
+    service_name: blob.serviceName,
+    byte_size: blob.byteSize,
+    checksum: blob.checksum,
+    created_at: railsNow(session.dialect),
+  })
+  if (session.returning)
+    return blobOf((await insert.returning(blobColumns(session.dialect, 'blobs')).executeTakeFirstOrThrow()) as SelectedBlob)
+  await insert.execute()
   const row = await findBlob(session, { key: blob.key })
   if (row === null) throw new Error(`The blob with key ${blob.key} was inserted and is not there.`)
   return row

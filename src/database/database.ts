@@ -43,6 +43,11 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   isTransient(error: unknown): boolean
   /** true: a unique index refused the row. */
   isUniqueViolation(error: unknown): boolean
+  /**
+   * true: INSERT, UPDATE and DELETE with RETURNING give their rows, on connections of the library's own. Left out where
+   * statements pass through an ORM, which may drop them; a user's transaction is never asked for it.
+   */
+  readonly returning?: boolean
   /** Reads the chunks `from` (inclusive) to `to` (exclusive) of a file, in order, by the fastest way the driver has. */
   readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
   /**

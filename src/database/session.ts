@@ -27,6 +27,8 @@ export interface Session {
   readonly executor: Executor
   readonly tables: TableNames
   readonly recordId: RecordIdType
+  /** RETURNING may be relied on: see `Database.returning`. */
+  readonly returning: boolean
 }
 
 /** One base class for each compiler, so that `from('files')` names the table the app configured. */
@@ -76,12 +78,16 @@ function connection(executor: Executor): DatabaseConnection {
 }
 
 /** Makes sessions of one database: over its pool, or over any open transaction. */
-export function sessions(dialect: Dialect, tables: TableNames, recordId: RecordIdType): (executor: Executor) => Session {
+export function sessions(
+  dialect: Dialect,
+  tables: TableNames,
+  recordId: RecordIdType,
+): (executor: Executor, returning: boolean) => Session {
   const family = dialect === 'mariadb' ? 'mysql' : dialect
   const Compiler = compilers(tables)[family]
   const unsupported = (): Promise<never> =>
     Promise.reject(new Error('A session has no transactions of its own: its executor is in one, or is autocommit.'))
-  return (executor) => {
+  return (executor, returning) => {
     const driver: Driver = {
       init: () => Promise.resolve(),
       destroy: () => Promise.resolve(),
@@ -105,6 +111,6 @@ export function sessions(dialect: Dialect, tables: TableNames, recordId: RecordI
               : new SqliteIntrospector(kysely),
       },
     })
-    return { dialect, db, executor, tables, recordId }
+    return { dialect, db, executor, tables, recordId, returning }
   }
 }

@@ -144,6 +144,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     finds: false,
     executor,
     parallel: 1,
+    returning: true,
     open: () => {
       opened()
       return Promise.resolve('sqlite')

@@ -29,7 +29,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
   const dialect = await plain.open()
   if (dialect !== 'postgres' && tables.files.includes('.'))
     throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
-  const session: (executor: Executor) => Session = sessions(dialect, tables, recordId)
+  const session = sessions(dialect, tables, recordId)
   const schema = schemaOf(dialect, tables, recordId)
   let looked = false
   // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.
@@ -46,7 +46,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
       })
     },
   })
-  const over = (executor: Executor): Session => session(checked(executor))
+  const over = (executor: Executor): Session => session(checked(executor), plain.returning === true)
   // A statement that is a transaction by itself is run again like any other of ours.
   const autocommit: Executor = { run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)) }
   return {
@@ -56,7 +56,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     recordId,
     session: over(autocommit),
     over,
-    join: (tx) => over(plain.join(tx)),
+    join: (tx) => session(checked(plain.join(tx)), false),
     transact: (run) => transact(plain, ({ executor, tx }) => run(over(executor), tx)),
   }
 }

@@ -10,7 +10,7 @@ import { detailsOf } from './definition.ts'
 import { discardUploads } from './discard.ts'
 import { LeaseLost } from './lease-lost.ts'
 import type { Prepared } from './prepare.ts'
-import { fence, uploadsOf, type UploadRow } from './upload-rows.ts'
+import { uploadsOf, type UploadRow } from './upload-rows.ts'
 
 /** What the attaching transaction did. */
 export interface AttachResult {
@@ -18,8 +18,8 @@ export interface AttachResult {
   readonly attachment: AttachmentRow | null
   /** Older uploads that this one replaced. */
   readonly superseded: readonly UploadRow[]
-  /** It was the last file: the lane is free. */
-  readonly finished: boolean
+  /** It was the last file: the lane is free. `gone`: no hook is to be told, and the upload's row is gone too. */
+  readonly finished: boolean | 'gone'
 }
 
 /**
@@ -36,9 +36,10 @@ export async function attachFile(
   const { recordId } = delayed.store
   return delayed.store.transact(async (session) => {
     await lockLanes(session, [upload.lane])
-    const current = await fence(session, upload)
-    if (current === null) throw new LeaseLost()
     const lane = await uploadsOf(session, recordId, upload.lane.type, [upload.lane.id], upload.lane.name, true)
+    // The fence: all of the lane is locked, and ours must still be ours.
+    const current = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
+    if (current === undefined) throw new LeaseLost()
     const attached = await lockAttachmentIds(session, recordId, upload.lane)
     if (definition.kind === 'one' && attached.some((id) => !(current.replaces ?? []).includes(id))) {
       await discardUploads(session, [current])
@@ -52,14 +53,13 @@ export async function attachFile(
       byteSize: prepared.byteSize,
       checksum: prepared.checksum,
     })
-    const attachment = await insertAttachment(session, recordId, upload.lane, blob.id)
-    if (attachment === null) throw new LeaseLost()
+    const attachment = await insertAttachment(session, recordId, upload.lane, blob)
     const superseded = await replace(session, delayed, current, lane, attachment)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
         details: detailsOf(upload, prepared.filename),
       })
-    const finished = await finishFile(session, delayed, current, prepared)
+    const finished = await finishFile(session, delayed, definition, current, prepared)
     return { attachment, superseded, finished }
   })
 }
@@ -84,15 +84,22 @@ async function replace(
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
   await discardUploads(session, older)
   // What this upload itself attaches next is added, not replaced.
-  await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
+  if (upload.replaces.length > 0)
+    await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
   return older
 }
 
-async function finishFile(session: Session, delayed: Delayed, upload: UploadRow, prepared: Prepared): Promise<boolean> {
+async function finishFile(
+  session: Session,
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  prepared: Prepared,
+): Promise<AttachResult['finished']> {
   const result = await session.db
     .updateTable('files')
     .set({
-      state: 'attached',
+      state: definition.afterUpload === undefined ? 'told' : 'attached',
       uploaded_bytes: prepared.byteSize,
       last_error: null,
       expires_at: later(session.dialect, delayed.expiresIn),
@@ -102,18 +109,25 @@ async function finishFile(session: Session, delayed: Delayed, upload: UploadRow,
     .where('state', '=', 'staged')
     .executeTakeFirst()
   if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
-  const left = await session.db
+  const unfinished = session.db
     .selectFrom('files')
     .select('id')
     .where('upload_token', '=', upload.token)
-    .where('state', 'in', ['staged', 'failed'])
-    .executeTakeFirst()
-  if (left !== undefined) return false
+    .where('state', 'in', ['staged', 'attached', 'failed'])
+  if (definition.afterUpload === undefined && definition.afterUploadAll === undefined) {
+    const { numDeletedRows } = await session.db
+      .deleteFrom('uploads')
+      .where('id', '=', BigInt(upload.rowId))
+      .where((e) => e.not(e.exists(unfinished)))
+      .executeTakeFirst()
+    if (Number(numDeletedRows) === 1) return 'gone'
+  }
   // Out of the running index: the lane is free, while the lease stays for the hooks.
-  await session.db
+  const { numUpdatedRows } = await session.db
     .updateTable('uploads')
     .set({ state: 'attached', attempts: 0, run_at: now(session.dialect) })
     .where('id', '=', BigInt(upload.rowId))
-    .execute()
-  return true
+    .where((e) => e.not(e.exists(unfinished.where('state', '<>', 'attached'))))
+    .executeTakeFirst()
+  return Number(numUpdatedRows) === 1
 }

@@ -6,7 +6,17 @@ import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, hasFiles, isKnown, selectUploads, SNOOZED, type UploadQuery, type UploadRow } from './upload-rows.ts'
+import {
+  fetchUploads,
+  hasFiles,
+  isKnown,
+  selectUploads,
+  SNOOZED,
+  uploadColumns,
+  uploadOf,
+  type UploadQuery,
+  type UploadRow,
+} from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
@@ -57,7 +67,7 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
     await snooze(session, blocked)
     if (taken.length === 0) return { candidates: rows.length, claimed: [] }
     const leaseToken = uuidv7()
-    await session.db
+    const update = session.db
       .updateTable('uploads')
       .set({
         state: 'running',
@@ -66,7 +76,11 @@ async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = nul
         lease_until: later(session.dialect, LEASE),
       })
       .where('id', 'in', taken)
-      .execute()
+    if (session.returning) {
+      const claimed = (await update.returning(uploadColumns(session.dialect, 'uploads')).execute()).map(uploadOf)
+      return { candidates: rows.length, claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))) }
+    }
+    await update.execute()
     const claimed = await fetchUploads(selectUploads(session).where('u.id', 'in', taken).orderBy('u.id'))
     return { candidates: rows.length, claimed }
   })

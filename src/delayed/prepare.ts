@@ -68,7 +68,8 @@ export async function prepareFile(
       const name = chosen === null ? generateKey() : filename
       const key = prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
       checkKey(key)
-      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service })) return { ...bytes, file, service, key, filename }
+      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service, named: chosen !== null }))
+        return { ...bytes, file, service, key, filename }
     }
     throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, {
       details: detailsOf(upload, file.filename),
@@ -95,11 +96,16 @@ async function commitChoice(
   delayed: Delayed,
   upload: UploadRow,
   file: FileRow,
-  choice: Omit<Bytes, 'open' | 'dispose'> & { readonly key: string; readonly service: string },
+  choice: Omit<Bytes, 'open' | 'dispose'> & {
+    readonly key: string
+    readonly service: string
+    /** The key is a name, which another blob may have; a random one is nobody's. */
+    readonly named: boolean
+  },
 ): Promise<boolean> {
   return delayed.store.transact(async (session) => {
     if ((await fence(session, upload)) === null) throw new LeaseLost()
-    if (await blobKeyExists(session, choice.key)) return false
+    if (choice.named && (await blobKeyExists(session, choice.key))) return false
     if (!(await reserveObject(session, choice.service, choice.key))) return false
     const result = await session.db
       .updateTable('files')

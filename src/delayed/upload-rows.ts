@@ -1,6 +1,7 @@
-import { sql, type RawBuilder, type SelectQueryBuilder } from 'kysely'
+import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { boundId, type Lane } from '../attachments/lane.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
+import type { Dialect } from '../database/database.ts'
 import type { Schema } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
@@ -27,7 +28,7 @@ export interface UploadRow {
   readonly createdAt: Date
 }
 
-interface Selected {
+export interface SelectedUpload {
   readonly row_id: string
   readonly origin_id: string | null
   readonly token: string | null
@@ -45,7 +46,7 @@ interface Selected {
 }
 
 /** Uploads as `u`, to which conditions are added. */
-export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', Selected>
+export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
 /**
  * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
@@ -63,30 +64,29 @@ export function isKnown(
   return sql<boolean>`(${sql.join(each, sql` or `)})`
 }
 
-export function selectUploads(session: Session): UploadQuery {
-  const { dialect } = session
-  return session.db
-    .selectFrom('uploads as u')
-    .where('u.token', 'is not', null)
-    .select([
-      asText(dialect, 'u.id').as('row_id'),
-      asText(dialect, 'u.origin_id').as('origin_id'),
-      'u.token as token',
-      'u.uploadable_type as type',
-      asText(dialect, 'u.uploadable_id').as('record'),
-      'u.attr_name as name',
-      'u.state as state',
-      'u.clean_before as clean_before',
-      'u.replaces as replaces',
-      'u.attempts as attempts',
-      asText(dialect, 'u.run_at').as('run_at'),
-      'u.lease_token as lease_token',
-      'u.last_error as last_error',
-      asText(dialect, 'u.created_at').as('created_at'),
-    ])
+const plain = ['token', 'state', 'clean_before', 'replaces', 'attempts', 'lease_token', 'last_error'] as const
+
+/** Every column of uploads, as a query names the table. */
+export function uploadColumns(dialect: Dialect, table: 'u' | 'uploads'): readonly AliasedRawBuilder<never, keyof SelectedUpload>[] {
+  const column = (name: string): RawBuilder<never> => sql<never>`${sql.ref(`${table}.${name}`)}`
+  const text = (name: string): RawBuilder<never> => asText(dialect, `${table}.${name}`) as RawBuilder<never>
+  return [
+    ...plain.map((name) => column(name).as(name)),
+    column('uploadable_type').as('type'),
+    text('uploadable_id').as('record'),
+    column('attr_name').as('name'),
+    text('id').as('row_id'),
+    text('origin_id').as('origin_id'),
+    text('run_at').as('run_at'),
+    text('created_at').as('created_at'),
+  ]
 }
 
-function rowOf(row: Selected): UploadRow {
+export function selectUploads(session: Session): UploadQuery {
+  return session.db.selectFrom('uploads as u').where('u.token', 'is not', null).select(uploadColumns(session.dialect, 'u'))
+}
+
+export function uploadOf(row: SelectedUpload): UploadRow {
   return {
     rowId: row.row_id,
     order: BigInt(row.origin_id ?? row.row_id),
@@ -104,7 +104,7 @@ function rowOf(row: Selected): UploadRow {
 }
 
 export async function fetchUploads(query: UploadQuery): Promise<UploadRow[]> {
-  return (await query.execute()).map(rowOf)
+  return (await query.execute()).map(uploadOf)
 }
 
 export interface UploadWithFiles {
@@ -124,7 +124,7 @@ export async function fetchUploadsWithFiles(session: Session, query: UploadQuery
     .execute()
   const byToken = new Map<string, { upload: UploadRow; files: FileRow[] }>()
   for (const row of rows) {
-    const found = byToken.get(String(row.token)) ?? { upload: rowOf(row), files: [] }
+    const found = byToken.get(String(row.token)) ?? { upload: uploadOf(row), files: [] }
     // A row of the gem's that could not be read has none.
     if (row.file_id !== null) found.files.push(fileOf(row))
     byToken.set(found.upload.token, found)

@@ -31,12 +31,18 @@ export interface RunResult {
 export async function runUpload(delayed: Delayed, leases: Leases, upload: UploadRow, stopping: AbortSignal): Promise<RunResult> {
   const lease = leases.hold(upload.leaseToken ?? '')
   const signal = AbortSignal.any([lease.signal, stopping])
+  let woken = false
+  const wake = async (): Promise<void> => {
+    if (woken) return
+    await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
+    woken = true
+  }
   try {
     const { lane, token, attempts } = upload
     return await traced(
       'delayed_upload',
       { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token, attempt: attempts },
-      () => attempt(delayed, upload, signal),
+      () => attempt(delayed, upload, wake, signal),
     )
   } catch (error) {
     if (error instanceof LeaseLost || lease.signal.aborted) {
@@ -50,7 +56,7 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
     throw error
   } finally {
     lease.release()
-    await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
+    await wake()
   }
 }
 
@@ -73,42 +79,31 @@ interface Failure {
   readonly error: ActiveStorageError
 }
 
-async function attempt(delayed: Delayed, upload: UploadRow, signal: AbortSignal): Promise<RunResult> {
+async function attempt(delayed: Delayed, upload: UploadRow, wake: () => Promise<void>, signal: AbortSignal): Promise<RunResult> {
   const definition = delayed.definition(upload.lane.type, upload.lane.name)
   const files = (await filesOf(delayed.store.session, [upload.token])).filter((file) => file.state === 'staged')
   if (definition === undefined) {
     const error = new UnknownAttachmentError(`${upload.lane.type}.${upload.lane.name} is not defined here.`, { details: detailsOf(upload) })
-    return settle(
-      delayed,
-      upload,
-      files.map((file) => ({ file, error })),
-      undefined,
-      null,
-    )
+    return settle(delayed, upload, { failures: files.map((file) => ({ file, error })), definition, record: null, wake })
   }
   const record = await findRecord(delayed, upload)
   if (record instanceof ActiveStorageError)
-    return settle(
-      delayed,
-      upload,
-      files.map((file) => ({ file, error: record })),
-      definition,
-      null,
-    )
+    return settle(delayed, upload, { failures: files.map((file) => ({ file, error: record })), definition, record: null, wake })
   const failures: Failure[] = []
   const told: string[] = []
   for (const file of files) {
     signal.throwIfAborted()
     try {
-      const attached = await carry(delayed, definition, upload, file, record, signal)
-      if (!attached) return { outcome: 'superseded' }
+      const carried = await carry(delayed, definition, upload, file, record, wake, signal)
+      if (carried === 'overtaken') return { outcome: 'superseded' }
+      if (carried === 'gone') return { outcome: 'uploaded' }
       told.push(file.id)
     } catch (error) {
       if (error instanceof LeaseLost || signal.aborted) throw error
       failures.push({ file, error: toError(error, upload, file) })
     }
   }
-  return settle(delayed, upload, failures, definition, record, told)
+  return settle(delayed, upload, { failures, definition, record, told, wake })
 }
 
 async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown> {
@@ -128,15 +123,19 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
   }
 }
 
-/** One file: prepare, send, attach, tell. False: the upload was overtaken and dropped itself. */
+/** `overtaken`: the upload dropped itself. `gone`: it was the last file, and there is nobody to tell. */
+type Carried = 'attached' | 'overtaken' | 'gone'
+
+/** One file: prepare, send, attach, tell. */
 async function carry(
   delayed: Delayed,
   definition: DelayedDefinition,
   upload: UploadRow,
   file: FileRow,
   record: unknown,
+  wake: () => Promise<void>,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<Carried> {
   const service = delayed.services[definition.service]
   if (service === undefined)
     throw new ConfigurationError(
@@ -164,11 +163,13 @@ async function carry(
     throw error
   })
   for (const other of superseded) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
-  if (attachment === null) return false
+  if (attachment === null) return 'overtaken'
+  if (finished === 'gone') return 'gone'
   // It is attached: what fails from here on is no failure of the upload, and a later round of hooks makes up for it.
   try {
-    // Before the hooks, which may be slow: the lane is free.
-    if (finished) await wakeLane(delayed.store.session, delayed.store.recordId, upload.lane)
+    // Before the hooks, which may be slow.
+    if (finished) await wake()
+    if (definition.afterUpload === undefined) return 'attached'
     const [now] = await findFiles(delayed.store.session, [file.id])
     if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
   } catch (error) {
@@ -177,7 +178,7 @@ async function carry(
       error,
     })
   }
-  return true
+  return 'attached'
 }
 
 /** Another file has the key, in a case that this database does not tell apart: the next attempt chooses another. */
@@ -191,14 +192,22 @@ export function tellSuperseded(report: Report, { lane, token }: UploadRow, text:
   report('info', text, message)
 }
 
+interface Attempted {
+  readonly failures: readonly Failure[]
+  readonly definition: DelayedDefinition | undefined
+  /** null: it could not be had. */
+  readonly record: unknown
+  /** Files whose hook had its turn. */
+  readonly told?: readonly string[]
+  /** Wakes the lane, once. */
+  wake(): Promise<void>
+}
+
 /** Writes down how the attempt ended, then calls the hooks that belong to it. */
 async function settle(
   delayed: Delayed,
   upload: UploadRow,
-  failures: readonly Failure[],
-  definition: DelayedDefinition | undefined,
-  record: unknown,
-  told: readonly string[] = [],
+  { failures, definition, record, told = [], wake }: Attempted,
 ): Promise<RunResult> {
   const { session } = delayed.store
   if (failures.length === 0) {
@@ -246,7 +255,8 @@ async function settle(
         .where('state', '=', 'staged')
         .execute()
   })
-  await wakeLane(session, delayed.store.recordId, upload.lane)
+  // Before the hooks, which may be slow.
+  await wake()
   for (const { file, error } of failures) {
     const retryAt = final.some((each) => each.file === file) ? null : new Date(Date.now() + delay)
     delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
