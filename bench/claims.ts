@@ -2,7 +2,8 @@
 // ten thousand wait, and beside ten thousand that failed.
 import { openStore } from '../src/database/store.ts'
 import { tableNames } from '../src/database/schema.ts'
-import { claimHooks, claimUploads } from '../src/delayed/claim.ts'
+import { claimHooks } from '../src/delayed/claim-hooks.ts'
+import { claimUploads } from '../src/delayed/claim.ts'
 import { createActiveStorage, hasManyAttached, type Database } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, stopEmbedded, type Kind } from '../test/support/databases.ts'

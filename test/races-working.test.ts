@@ -123,26 +123,45 @@ atEach(databases, 'an upload whose last worker died frees its lane for the next 
 atEach(servers, 'two claims of one lane: the index lets one run, and the refused worker takes the others one by one', async (app) => {
   const lane = app.storage.record('User', 1).certificates
   await lane.attachLater(text('younger'))
-  const [one, two] = [app.another(), app.another()]
-  const claimed = one.holdAfter(/^update uploads set state/)
-  const first = app.begin(() => one.drain())
-  await claimed.reachedBy(first)
+  // Another worker's claim, which is not committed yet.
+  const claim = await app.open()
+  await claim.run("update {uploads} set state = 'running', lease_until = 9000000000000")
   // One that comes before it appears while it is being claimed, as a row of the gem's that is moved.
   await lane.attachLater(text('older'))
   const [row] = await app.query('select max(id) as id from {uploads}')
   await app.query(`update {uploads} set origin_id = 0 where id = ${String(row?.['id'])}`)
   await app.storage.record('User', 2).certificates.attachLater(text('elsewhere'))
-  const uploaded = [app.hold('uploaded'), app.hold('uploaded')]
-  const second = app.begin(() => two.drain())
-  await app.waits(second)
-  claimed.open()
-  for (const hold of uploaded) await hold.reachedBy(Promise.all([first, second]))
+  const uploaded = app.hold('uploaded')
+  const refused = app.begin(() => app.another().drain())
+  await app.waits(refused)
+  await claim.commit()
+  await uploaded.reachedBy(refused)
   const running = (await uploadRows(app)).filter((row) => row['state'] === 'running').map((row) => Number(row['uploadable_id']))
   assert.deepEqual(running, [1, 2])
-  for (const hold of uploaded) hold.open()
-  await Promise.all([first, second])
+  uploaded.open()
+  await refused
+  await endLeases(app)
   await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'certificates'), ['younger.txt', 'older.txt'])
+  assert.deepEqual((await app.attached(1, 'certificates')).toSorted(), ['older.txt', 'younger.txt'])
+})
+
+atEach(servers, 'an upload that was seen waiting is not put off when its lane is free by the time its row is locked', async (app) => {
+  const { certificates } = app.storage.record('User', 1)
+  await certificates.attachLater(text('first'))
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  const claimer = app.another()
+  await certificates.attachLater(text('second'))
+  const seen = claimer.holdBefore(/^update uploads set run_at|^select u.id from uploads u/)
+  const claiming = app.begin(() => claimer.drain())
+  await seen.reachedBy(claiming)
+  uploaded.open()
+  await app.settledOrWaiting(working)
+  seen.open()
+  await Promise.all([working, claiming])
+  await app.storage.drain()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
 })
 
 atEach(

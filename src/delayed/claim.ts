@@ -1,11 +1,10 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
-import { asText, later, lockClause, now } from '../database/expressions.ts'
+import { later, lockClause, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
 import type { Delayed } from './definition.ts'
-import { hookLease } from './rounds.ts'
 import {
   fetchUploads,
   hasFiles,
@@ -14,88 +13,111 @@ import {
   SNOOZED,
   uploadColumns,
   uploadOf,
-  type UploadQuery,
+  type SelectedUpload,
   type UploadRow,
 } from './upload-rows.ts'
 
 const SNOOZE = 30_000
 const WIDEST = 1024
 
-interface Candidate {
-  readonly row_id: string
-  readonly blocked: number
-}
-
 /**
- * Takes due uploads whose turn it is. One lane runs one upload at a time: those that must wait are snoozed in the same
- * transaction, so that a long lane is not walked again by every claim. The unique index on running lanes is the hard
- * guarantee; when it refuses, the others are claimed one by one.
+ * Takes due uploads whose turn it is. One lane runs one upload at a time: those that have to wait are put off, so that a
+ * long lane is not walked again by every claim. The unique index on running lanes is the hard guarantee; when it refuses,
+ * the others are claimed one by one.
  */
 export async function claimUploads(delayed: Delayed, limit: number, only: string | null = null): Promise<UploadRow[]> {
   const { store } = delayed
   if (delayed.known.length === 0 || limit < 1) return []
   for (let width = limit; ; width = Math.min(width * 4, WIDEST)) {
-    const { candidates, claimed } = await claimBatch(delayed, { width, limit, only }).catch(async (error: unknown) => {
+    const { claimed, blocked } = await claimBatch(delayed, { width, limit, skip: 0, only }).catch(async (error: unknown) => {
       if (!store.database.isUniqueViolation(error)) throw error
       // The one that was asked for is in contention: whoever has its lane wakes it.
-      return only === null ? claimSingly(delayed, limit) : { candidates: 0, claimed: [] }
+      return { claimed: only === null ? await claimSingly(delayed, limit) : [], blocked: [] }
     })
-    if (claimed.length > 0 || candidates < width || width === WIDEST) return claimed
+    if (claimed.length > 0 || blocked.length < width || width === WIDEST) return claimed
   }
-}
-
-interface Claim {
-  readonly candidates: number
-  readonly claimed: UploadRow[]
 }
 
 interface Width {
   /** How many due rows to look at. */
   readonly width: number
   readonly limit: number
-  readonly skip?: number
+  readonly skip: number
   /** The token of the one upload to look at. */
-  readonly only?: string | null
+  readonly only: string | null
 }
 
-async function claimBatch(delayed: Delayed, { width, limit, skip = 0, only = null }: Width): Promise<Claim> {
-  return delayed.store.transact(async (session) => {
-    const rows = await candidatesOf(session, delayed, width, skip, only)
-    const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
-    const free = rows.filter((row) => Number(row.blocked) !== 1).map((row) => BigInt(row.row_id))
-    const taken = free.slice(0, limit)
-    await snooze(session, blocked)
-    if (taken.length === 0) return { candidates: rows.length, claimed: [] }
-    const leaseToken = uuidv7()
-    const update = session.db
-      .updateTable('uploads')
-      .set({
-        state: 'running',
-        attempts: sql`attempts + 1`,
-        lease_token: leaseToken,
-        lease_until: later(session.dialect, LEASE),
-      })
-      .where('id', 'in', taken)
-    if (session.returning) {
-      const claimed = (await update.returning(uploadColumns(session.dialect, 'uploads')).execute()).map(uploadOf)
-      return { candidates: rows.length, claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))) }
-    }
-    await update.execute()
-    const claimed = await fetchUploads(selectUploads(session).where('u.id', 'in', taken).orderBy('u.id'))
-    return { candidates: rows.length, claimed }
-  })
+interface Claim {
+  readonly claimed: readonly UploadRow[]
+  /** Ids of those that were looked at and have to wait. */
+  readonly blocked: readonly bigint[]
+}
+
+async function claimBatch(delayed: Delayed, width: Width): Promise<{ claimed: UploadRow[]; blocked: readonly bigint[] }> {
+  const { store } = delayed
+  const { claimed, blocked } = store.session.returning
+    ? await claimAtOnce(store.session, delayed, width)
+    : await store.transact((session) => claimInSteps(session, delayed, width))
+  if (blocked.length > 0) await store.transact((session) => snooze(session, blocked))
+  return { claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))), blocked }
+}
+
+const taking = (dialect: Dialect) => ({
+  state: 'running',
+  attempts: sql<number>`attempts + 1`,
+  lease_token: uuidv7(),
+  lease_until: later(dialect, LEASE),
+})
+
+/** One statement, so that work begins a round trip after it is heard of. Those that have to wait come back as they are. */
+async function claimAtOnce(session: Session, delayed: Delayed, width: Width): Promise<Claim> {
+  const { dialect } = session
+  const { state, attempts, lease_token: token, lease_until: until } = taking(dialect)
+  const { rows } = await sql<SelectedUpload>`
+    with candidates as materialized (${candidates(dialect, delayed, width)}),
+      ranked as (select id, blocked, row_number() over (partition by blocked order by run_at, id) as place from candidates)
+    update ${sql.table('uploads')} set
+      state = case when blocked = 0 then ${state} else state end,
+      attempts = case when blocked = 0 then ${attempts} else attempts end,
+      lease_token = case when blocked = 0 then ${token} else lease_token end,
+      lease_until = case when blocked = 0 then ${until} else lease_until end
+    from ranked where ranked.id = ${sql.ref('uploads.id')} and (blocked = 1 or place <= ${sql.lit(width.limit)})
+    returning ${sql.join(uploadColumns(dialect, 'uploads'))}`.execute(session.db)
+  return {
+    claimed: rows.filter((row) => row.state === 'running').map(uploadOf),
+    blocked: rows.filter((row) => row.state !== 'running').map((row) => BigInt(row.row_id)),
+  }
+}
+
+interface Candidate {
+  readonly id: string | number | bigint
+  readonly blocked: number
+}
+
+/** The same in a transaction, where a database does not say what it changed. */
+async function claimInSteps(session: Session, delayed: Delayed, width: Width): Promise<Claim> {
+  const { rows } = await sql<Candidate>`${candidates(session.dialect, delayed, width)}`.execute(session.db)
+  const ids = (blocked: number): bigint[] => rows.filter((row) => Number(row.blocked) === blocked).map((row) => BigInt(row.id))
+  const taken = ids(0).slice(0, width.limit)
+  if (taken.length === 0) return { claimed: [], blocked: ids(1) }
+  await session.db.updateTable('uploads').set(taking(session.dialect)).where('id', 'in', taken).execute()
+  return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked: ids(1) }
 }
 
 /**
- * Puts off those that still have to wait, now that their rows are locked: whoever frees the lane from here on waits for the
+ * Puts off those that still have to wait when their rows are locked: whoever frees the lane from there on waits for the
  * lock, and wakes them. What was due is kept beside, so that it is told from one that waits for its retry.
  */
 async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
-  if (ids.length === 0) return
   const { dialect } = session
-  const { rows } = await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
-    where u.id in (${sql.join(ids)})`.execute(session.db)
-  const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.row_id))
+  const due = sql`u.state = 'pending' and u.run_at <= ${now(dialect)}`
+  const locked = await sql<{ id: string | number | bigint }>`select u.id from ${sql.table('uploads')} u
+    where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, true)}`.execute(session.db)
+  if (locked.rows.length === 0) return
+  const mine = locked.rows.map((row) => BigInt(row.id))
+  const { rows } = await sql<Candidate>`select u.id, ${isBlocked(dialect)} from ${sql.table('uploads')} u
+    where u.id in (${sql.join(mine)})`.execute(session.db)
+  const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.id))
   if (blocked.length === 0) return
   await session.db
     .updateTable('uploads')
@@ -105,25 +127,20 @@ async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
 }
 
 /** After a refusal by the index: whichever of the first rows is not in contention. */
-async function claimSingly(delayed: Delayed, limit: number): Promise<Claim> {
-  const claimed: UploadRow[] = []
-  let candidates = 0
-  for (let skip = 0; claimed.length < limit;) {
-    const one = await claimBatch(delayed, { width: 1, limit: 1, skip }).catch((error: unknown) => {
+async function claimSingly(delayed: Delayed, limit: number): Promise<UploadRow[]> {
+  const all: UploadRow[] = []
+  for (let skip = 0; all.length < limit;) {
+    const one = await claimBatch(delayed, { width: 1, limit: 1, skip, only: null }).catch((error: unknown) => {
       if (!delayed.store.database.isUniqueViolation(error)) throw error
       skip += 1
       return null
     })
-    if (one !== null && one.candidates === 0) break
-    if (one !== null) {
-      candidates += one.candidates
-      claimed.push(...one.claimed)
-    }
+    if (one === null) continue
+    if (one.claimed.length + one.blocked.length === 0) break
+    all.push(...one.claimed)
   }
-  return { candidates, claimed }
+  return all
 }
-
-const rowId = (dialect: Dialect): RawBuilder<string> => sql`${asText(dialect, 'u.id')} as row_id`
 
 /**
  * Whether another of the lane is in the way: one that runs, or an older one that is due, snoozed or was never tried. An
@@ -138,63 +155,10 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
         and (o.run_at <= ${now(dialect)} or o.attempts = 0 or o.lease_until = ${sql.lit(SNOOZED)})))
   ) then 1 else 0 end as blocked`
 
-/** Due rows, and whether they have to wait. */
-async function candidatesOf(
-  session: Session,
-  delayed: Delayed,
-  width: number,
-  skip: number,
-  only: string | null,
-): Promise<readonly Candidate[]> {
-  const { dialect } = session
-  const { rows } = await sql<Candidate>`
-    select ${rowId(dialect)}, ${isBlocked(dialect)}
+/** Due rows that nobody holds, and whether they have to wait. */
+function candidates(dialect: Dialect, { known }: Pick<Delayed, 'known'>, { width, skip, only }: Width): RawBuilder<Candidate> {
+  return sql<Candidate>`select u.id, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(delayed.known, 'u')} and ${hasFiles}
-    order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`.execute(session.db)
-  return rows
-}
-
-/** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
-export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
-  if (delayed.known.length === 0 || limit < 1) return []
-  return delayed.store.transact(async (session) => {
-    const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known, 'u'))
-    const rows = await hooksDue(session, limit, (query) => mine(query).where('u.state', '=', 'attached'))
-    // From the files, of which few wait to be told: failed uploads may be many.
-    const untold = session.db.selectFrom('files').select('upload_token').where('state', '=', 'attached')
-    if (rows.length < limit)
-      rows.push(
-        ...(await hooksDue(session, limit - rows.length, (query) =>
-          mine(query).where('u.state', '=', 'failed').where('u.token', 'in', untold),
-        )),
-      )
-    for (const row of rows)
-      await session.db
-        .updateTable('uploads')
-        .set({
-          attempts: row.state === 'attached' ? row.attempts + 1 : row.attempts,
-          lease_token: hookLease(row),
-          lease_until: later(session.dialect, LEASE),
-        })
-        .where('id', '=', BigInt(row.rowId))
-        .execute()
-    const ids = rows.map((row) => BigInt(row.rowId))
-    return ids.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.id', 'in', ids))
-  })
-}
-
-async function hooksDue(session: Session, limit: number, which: (query: UploadQuery) => UploadQuery): Promise<UploadRow[]> {
-  let query = which(selectUploads(session))
-    // The condition of the index on leases, to the letter: the planner does not infer it from a parameter.
-    .where(sql<boolean>`u.state <> 'pending'`)
-    .where('u.lease_until', '<=', now(session.dialect))
-    .where('u.run_at', '<=', now(session.dialect))
-    .where(hasFiles)
-    .orderBy('u.id')
-    .limit(limit)
-  // `of`: the files that are looked at on the way stay free.
-  if (session.dialect === 'postgres') query = query.forUpdate('u').skipLocked()
-  else if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
-  return fetchUploads(query)
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(known, 'u')} and ${hasFiles}
+    order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`
 }

@@ -139,6 +139,8 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
         running.add(promise)
       }
     }
+    // What ended while more was claimed has left room already.
+    if (claimed > 0 && running.size < options.concurrency) continue
     if (running.size > 0) await Promise.race(running)
     else if (claimed === 0) break
   }
