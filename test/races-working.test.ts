@@ -153,7 +153,7 @@ atEach(servers, 'an upload that was seen waiting is not put off when its lane is
   await uploaded.reachedBy(working)
   const claimer = app.another()
   await certificates.attachLater(text('second'))
-  const seen = claimer.holdBefore(/^update uploads set run_at|^select u.id from uploads u/)
+  const seen = claimer.holdBefore(/^select .* from uploads u\s+where u.id in .* skip locked$/)
   const claiming = app.begin(() => claimer.drain())
   await seen.reachedBy(claiming)
   uploaded.open()

@@ -40,8 +40,9 @@ export async function attachFile(
     // The fence: all of the lane is locked, and ours must still be ours.
     const current = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
     if (current === undefined) throw new LeaseLost()
-    const attached = await lockAttachmentIds(session, recordId, upload.lane)
-    if (definition.kind === 'one' && attached.some((id) => !(current.replaces ?? []).includes(id))) {
+    const overtaken = async (): Promise<boolean> =>
+      (await lockAttachmentIds(session, recordId, upload.lane)).some((id) => !(current.replaces ?? []).includes(id))
+    if (definition.kind === 'one' && (await overtaken())) {
       await discardUploads(session, [current])
       return { attachment: null, superseded: [current], finished: true }
     }

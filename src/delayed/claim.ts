@@ -1,6 +1,6 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
-import { later, lockClause, now } from '../database/expressions.ts'
+import { asText, later, lockClause, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { LEASE } from '../jobs/leases.ts'
 import { uuidv7 } from '../uuid.ts'
@@ -85,23 +85,27 @@ async function claimAtOnce(session: Session, delayed: Delayed, width: Width): Pr
     returning ${sql.join(uploadColumns(dialect, 'uploads'))}`.execute(session.db)
   return {
     claimed: rows.filter((row) => row.state === 'running').map(uploadOf),
-    blocked: rows.filter((row) => row.state !== 'running').map((row) => BigInt(row.row_id)),
+    blocked: idsOf(rows.filter((row) => row.state !== 'running')),
   }
 }
 
 interface Candidate {
-  readonly id: string | number | bigint
+  readonly row_id: string
   readonly blocked: number
 }
+
+const rowId = (dialect: Dialect): RawBuilder<string> => sql`${asText(dialect, 'u.id')} as row_id`
+const idsOf = (rows: readonly Pick<Candidate, 'row_id'>[]): bigint[] => rows.map((row) => BigInt(row.row_id))
+const isFree = (row: Candidate): boolean => Number(row.blocked) === 0
 
 /** The same in a transaction, where a database does not say what it changed. */
 async function claimInSteps(session: Session, delayed: Delayed, width: Width): Promise<Claim> {
   const { rows } = await sql<Candidate>`${candidates(session.dialect, delayed, width)}`.execute(session.db)
-  const ids = (blocked: number): bigint[] => rows.filter((row) => Number(row.blocked) === blocked).map((row) => BigInt(row.id))
-  const taken = ids(0).slice(0, width.limit)
-  if (taken.length === 0) return { claimed: [], blocked: ids(1) }
+  const taken = idsOf(rows.filter(isFree)).slice(0, width.limit)
+  const blocked = idsOf(rows.filter((row) => !isFree(row)))
+  if (taken.length === 0) return { claimed: [], blocked }
   await session.db.updateTable('uploads').set(taking(session.dialect)).where('id', 'in', taken).execute()
-  return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked: ids(1) }
+  return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked }
 }
 
 /**
@@ -111,13 +115,12 @@ async function claimInSteps(session: Session, delayed: Delayed, width: Width): P
 async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
   const { dialect } = session
   const due = sql`u.state = 'pending' and u.run_at <= ${now(dialect)}`
-  const locked = await sql<{ id: string | number | bigint }>`select u.id from ${sql.table('uploads')} u
+  const locked = await sql<Pick<Candidate, 'row_id'>>`select ${rowId(dialect)} from ${sql.table('uploads')} u
     where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, true)}`.execute(session.db)
   if (locked.rows.length === 0) return
-  const mine = locked.rows.map((row) => BigInt(row.id))
-  const { rows } = await sql<Candidate>`select u.id, ${isBlocked(dialect)} from ${sql.table('uploads')} u
-    where u.id in (${sql.join(mine)})`.execute(session.db)
-  const blocked = rows.filter((row) => Number(row.blocked) === 1).map((row) => BigInt(row.id))
+  const { rows } = await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
+    where u.id in (${sql.join(idsOf(locked.rows))})`.execute(session.db)
+  const blocked = idsOf(rows.filter((row) => !isFree(row)))
   if (blocked.length === 0) return
   await session.db
     .updateTable('uploads')
@@ -157,7 +160,7 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
 
 /** Due rows that nobody holds, and whether they have to wait. */
 function candidates(dialect: Dialect, { known }: Pick<Delayed, 'known'>, { width, skip, only }: Width): RawBuilder<Candidate> {
-  return sql<Candidate>`select u.id, u.run_at, ${isBlocked(dialect)}
+  return sql<Candidate>`select u.id, ${rowId(dialect)}, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
     where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(known, 'u')} and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`

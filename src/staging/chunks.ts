@@ -22,22 +22,44 @@ async function readSlice(store: Store, fileId: string, from: number): Promise<Bu
   return rows.map((row) => row.data)
 }
 
+/**
+ * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
+ * service is slow.
+ */
+async function* slices(store: Store, file: FileRow, signal: AbortSignal | undefined): AsyncGenerator<Buffer[]> {
+  let position = 0
+  let size = 0
+  let next: Promise<Buffer[]> | undefined
+  try {
+    while (size < file.byteSize) {
+      signal?.throwIfAborted()
+      const chunks = await (next ?? readSlice(store, file.id, position))
+      next = undefined
+      if (chunks.length === 0) return
+      position += chunks.length
+      for (const chunk of chunks) size += chunk.length
+      if (size < file.byteSize) {
+        next = readSlice(store, file.id, position)
+        // Awaited in the next round; until then a failure must not count as unhandled.
+        next.catch(() => undefined)
+      }
+      yield chunks
+    }
+  } finally {
+    await next?.catch(() => undefined)
+  }
+}
+
 /** The staged bytes, in order. Throws IntegrityError at the end unless size and MD5 are those that were staged. */
 export async function* readStaged(store: Store, file: FileRow, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const hash = md5()
-  let position = 0
   let size = 0
-  while (size < file.byteSize) {
-    signal?.throwIfAborted()
-    const chunks = await readSlice(store, file.id, position)
-    if (chunks.length === 0) break
+  for await (const chunks of slices(store, file, signal))
     for (const chunk of chunks) {
       hash.update(chunk)
       size += chunk.length
-      position += 1
       yield chunk
     }
-  }
   if (size !== file.byteSize || hash.digest() !== file.checksum)
     throw new IntegrityError(
       `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. The database may have been restored or edited; discard the upload and ask for the file again.`,

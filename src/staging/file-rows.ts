@@ -53,11 +53,14 @@ export type SelectedFile = { readonly [C in (typeof plain)[number] as `file_${C}
   readonly [C in (typeof numbers)[number] as `file_${C}`]: string | null
 }
 
-/** Every column of files as `f` under the name `file_…`, so that a join with uploads can be read too. */
-export function fileColumns(dialect: Dialect): readonly AliasedRawBuilder<string | number | null, keyof SelectedFile>[] {
+/** Every column of files, as a query names the table, under the name `file_…`, so that a join with uploads can be read too. */
+export function fileColumns(
+  dialect: Dialect,
+  table: 'f' | 'files' = 'f',
+): readonly AliasedRawBuilder<string | number | null, keyof SelectedFile>[] {
   return [
-    ...plain.map((name) => sql<string | number | null>`${sql.ref(`f.${name}`)}`.as(`file_${name}` as const)),
-    ...numbers.map((name) => asText(dialect, `f.${name}`).as(`file_${name}` as const)),
+    ...plain.map((name) => sql<string | number | null>`${sql.ref(`${table}.${name}`)}`.as(`file_${name}` as const)),
+    ...numbers.map((name) => asText(dialect, `${table}.${name}`).as(`file_${name}` as const)),
   ]
 }
 
@@ -141,7 +144,7 @@ export async function renewStaging(session: Session, fileId: string): Promise<vo
     .execute()
 }
 
-/** `staged` only if nobody dropped the file meanwhile and every byte is there. False: it is not. */
+/** `staged` only if nobody dropped the file meanwhile and every byte is there. null: it is not. */
 export async function finishStaging(
   session: Session,
   file: {
@@ -153,8 +156,8 @@ export async function finishStaging(
     readonly chunks: number
   },
   expiresIn: number,
-): Promise<boolean> {
-  const result = await session.db
+): Promise<FileRow | null> {
+  const update = session.db
     .updateTable('files')
     .set({
       state: 'staged',
@@ -168,8 +171,12 @@ export async function finishStaging(
     .where('state', '=', 'staging')
     .where(sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`)
     .where(sql<boolean>`(${storedBytes(session, file)}) = ${sql.lit(file.byteSize)}`)
-    .executeTakeFirst()
-  return Number(result.numUpdatedRows) === 1
+  if (session.returning) {
+    const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
+    return row === undefined ? null : fileOf(row)
+  }
+  if (Number((await update.executeTakeFirst()).numUpdatedRows) !== 1) return null
+  return (await findFiles(session, [file.id]))[0] ?? null
 }
 
 /**

@@ -10,7 +10,6 @@ import { uuidv7 } from '../uuid.ts'
 import {
   CHUNK_SIZE,
   dropUnlinked,
-  findFiles,
   finishStaging,
   insertChunk,
   insertStagingFile,
@@ -60,15 +59,13 @@ async function stageTraced(session: Session, file: IncomingFile, options: StageO
     checkType(contentType, options.limits, details)
     const last = options.namedAtEnd === true ? normalizeFilename(file.filename) : filename
     const staged = await finishStaging(session, { id, filename: last, contentType, byteSize, checksum, chunks }, options.expiresIn)
-    if (!staged) throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
+    if (staged === null) throw new InvalidInputError(`${filename} took too long to arrive and was given up. Send it again.`, { details })
+    return staged
   } catch (error) {
     // After an SQL error the user's transaction takes no further statement; the sweep finds what is left.
     if (!sqlFailed) await dropUnlinked(session, id).catch(() => false)
     throw error
   }
-  const [row] = await findFiles(session, [id])
-  if (row === undefined) throw new InvalidInputError(`${filename} was removed while it was staged. Send it again.`, { details })
-  return row
 }
 
 interface Written {
