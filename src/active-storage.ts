@@ -19,7 +19,7 @@ import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
-import { tellSuperseded } from './delayed/uploader.ts'
+import { tellSuperseded } from './delayed/superseded.ts'
 import { moveGemRows } from './gem/move.ts'
 import { UnknownAttachmentError } from './errors.ts'
 
@@ -141,7 +141,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     report,
   })
 
-  const sweepAll = async (): Promise<void> => {
+  const sweepAll = async (stopping?: AbortSignal): Promise<void> => {
     const open = await store()
     await moveGemRows({
       store: open,
@@ -150,8 +150,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       moveAfter: settings.gemMoveAfter,
       expiresIn: settings.expiresIn,
       report,
+      stopping,
     })
-    await sweep(open, settings.retries.attempts, settings.failedKeepFor)
+    await sweep(open, { attempts: settings.retries.attempts, keepFor: settings.failedKeepFor, stopping })
     if (engine !== null)
       await hintDue({ store: open, known }, engine).catch((error: unknown) =>
         report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error }),
@@ -228,7 +229,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     blobs: blobs(context, settings.service, settings.maxSize),
     work,
     drain,
-    sweep: sweepAll,
+    sweep: () => sweepAll(),
     close,
     [Symbol.asyncDispose]: close,
   }

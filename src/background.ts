@@ -4,7 +4,7 @@ import type { Delayed, Report } from './delayed/definition.ts'
 import { deleteObject } from './delayed/delete-object.ts'
 import { uploadWork } from './delayed/sources.ts'
 import { uploadStats } from './delayed/stats.ts'
-import type { RunResult } from './delayed/uploader.ts'
+import type { RunResult } from './delayed/settle.ts'
 import { ConfigurationError, type ActiveStorageError } from './errors.ts'
 import { drainSources, startWorker, type WorkOptions } from './jobs/embedded.ts'
 import type { EngineWorker, JobEngine } from './jobs/engine.ts'
@@ -57,7 +57,7 @@ export interface BackgroundOptions {
   /** In-process wake-ups are called here. */
   readonly wakers: Set<() => void>
   wake(): void
-  sweep(): Promise<void>
+  sweep(stopping?: AbortSignal): Promise<void>
   readonly report: Report
   readonly engine: JobEngine | null
 }

@@ -1,5 +1,6 @@
 import { attachmentsOf } from '../attachments/attachment-rows.ts'
 import { later } from '../database/expressions.ts'
+import { deleteBytes } from '../staging/chunks.ts'
 import { filesOf, type FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { roundOf, ROUNDS } from './rounds.ts'
@@ -109,6 +110,7 @@ export async function markTold(delayed: Delayed, file: FileRow): Promise<void> {
     .where('id', '=', file.id)
     .where('state', '=', 'attached')
     .execute()
+  await deleteBytes(delayed.store.session, file)
 }
 
 async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0): Promise<void> {

@@ -6,7 +6,8 @@ import { claimUploads } from './claim.ts'
 import type { Delayed } from './definition.ts'
 import { hintAgain, hintDue } from './hint.ts'
 import type { UploadRow } from './upload-rows.ts'
-import { runHooks, runUpload, type RunResult } from './uploader.ts'
+import type { RunResult } from './settle.ts'
+import { runHooks, runUpload } from './uploader.ts'
 
 export interface Ready {
   readonly delayed: Delayed

@@ -10,16 +10,25 @@ const BATCH = 500
 /** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
 const GRACE = 60_000
 
+export interface SweepOptions {
+  /** Of an upload. */
+  readonly attempts: number
+  /** Milliseconds that failed uploads are kept; null: for ever. */
+  readonly keepFor: number | null
+  /** Bytes are left to the next sweep when it aborts. */
+  readonly stopping?: AbortSignal | undefined
+}
+
 /**
  * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
  * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
  */
-export async function sweep(store: Store, attempts: number, failedKeepFor: number | null): Promise<void> {
+export async function sweep(store: Store, { attempts, keepFor, stopping }: SweepOptions): Promise<void> {
   await endLeases(store, attempts)
-  if (failedKeepFor !== null) await dropOldFailures(store, failedKeepFor)
+  if (keepFor !== null) await dropOldFailures(store, keepFor)
   await settleOrphans(store)
   await dropExpired(store)
-  while ((await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
+  while (stopping?.aborted !== true && (await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
   await deleteFileRows(store)
 }
 

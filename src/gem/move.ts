@@ -18,6 +18,8 @@ export interface GemRoom {
   /** Milliseconds that the rows of moved files stay to answer. */
   readonly expiresIn: number
   readonly report: Report
+  /** What is left when it aborts is the next sweep's. */
+  readonly stopping?: AbortSignal | undefined
 }
 
 const LANES = 100
@@ -31,7 +33,8 @@ export async function moveGemRows(room: GemRoom): Promise<void> {
   for (;;) {
     const lanes = await lanesToMove(room.store.session, room.known, room.moveAfter, LANES)
     let settled = 0
-    for (const lane of lanes)
+    for (const lane of lanes) {
+      if (room.stopping?.aborted === true) return
       settled += await room.store
         .transact((session) => moveLane(room, session, lane))
         .catch((error: unknown) => {
@@ -43,6 +46,7 @@ export async function moveGemRows(room: GemRoom): Promise<void> {
           })
           return 0
         })
+    }
     // Those that a Rails job holds are met again by the next sweep.
     if (lanes.length < LANES || settled === 0) return
   }

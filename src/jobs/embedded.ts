@@ -4,7 +4,8 @@ import type { Source, Task } from './source.ts'
 export interface WorkOptions {
   readonly sources: readonly Source[]
   readonly concurrency: number
-  sweep(): Promise<void>
+  /** Ends early when the signal aborts: what is left is the next one's. */
+  sweep(stopping?: AbortSignal): Promise<void>
   onError(message: string, error: unknown): void
 }
 
@@ -64,17 +65,30 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
     running.add(promise)
   }
 
+  // Beside the work: it may have gigabytes to delete.
+  const sweepNoMore = new AbortController()
+  let sweptAt = -Infinity
+  let sweeping: Promise<void> | undefined
+  const sweep = (): void => {
+    if (sweeping !== undefined || performance.now() - sweptAt <= SWEEP_EVERY) return
+    sweptAt = performance.now()
+    sweeping = options
+      .sweep(sweepNoMore.signal)
+      .catch((error: unknown) => options.onError('The sweep failed; the next one makes up for it.', error))
+      .finally(() => {
+        sweeping = undefined
+        woken = true
+        wake()
+      })
+  }
+
   const loop = async (): Promise<void> => {
-    let sweptAt = -Infinity
     let turn = 0
     let backOff = 0
     while (!stopped) {
       woken = false
       try {
-        if (performance.now() - sweptAt > SWEEP_EVERY) {
-          sweptAt = performance.now()
-          await options.sweep()
-        }
+        sweep()
         let claimed = 0
         turn += 1
         // Now and then the other way round: a backlog of the first must not starve the last.
@@ -97,9 +111,12 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
     }
   }
 
-  const done = loop().finally(unsubscribe)
+  const done = loop()
+    .then(() => sweeping)
+    .finally(unsubscribe)
   const stop = async ({ timeout = STOP_TIMEOUT }: { readonly timeout?: number } = {}): Promise<void> => {
     stopped = true
+    sweepNoMore.abort()
     wake()
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), timeout)
     const grace = new AbortController()

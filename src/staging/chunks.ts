@@ -3,7 +3,7 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { IntegrityError } from '../errors.ts'
 import { md5 } from '../blobs/checksum.ts'
-import type { FileRow } from './file-rows.ts'
+import { CHUNK_SIZE, type FileRow } from './file-rows.ts'
 
 /** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
 const SLICE = 8
@@ -67,12 +67,30 @@ export async function* readStaged(store: Store, file: FileRow, signal?: AbortSig
     )
 }
 
-/** Deletes the bytes of files that nobody needs any more, in batches of about 32 MiB. Returns how many chunks went. */
+/** Chunks deleted at once: 32 MiB. */
+const BATCH = 64
+
+/** Deletes the bytes of a file that is attached and told of. What a crash, or the database, leaves of them, the sweep deletes. */
+export async function deleteBytes(session: Session, file: Pick<FileRow, 'id' | 'byteSize'>): Promise<void> {
+  try {
+    for (let from = 0; from * CHUNK_SIZE < file.byteSize; from += BATCH)
+      await session.db
+        .deleteFrom('chunks')
+        .where('file_id', '=', file.id)
+        .where('position', '>=', from)
+        .where('position', '<', from + BATCH)
+        .execute()
+  } catch {
+    return
+  }
+}
+
+/** Deletes bytes that nobody needs any more, wherever they were left, in batches. Returns how many chunks went. */
 export async function deleteChunks(session: Session): Promise<number> {
   const { rows } = await sql<{ file_id: string; position: number }>`
     select c.file_id, c.position from ${sql.table('chunks')} c
     join ${sql.table('files')} f on f.id = c.file_id
-    where f.state in ('dropped', 'told') limit 64`.execute(session.db)
+    where f.state in ('dropped', 'told') limit ${sql.lit(BATCH)}`.execute(session.db)
   const byFile = Map.groupBy(rows, (row) => row.file_id)
   for (const [fileId, chunks] of byFile)
     await session.db
