@@ -119,7 +119,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     kindOf: (lane) => definitionOf(lane.type, lane.name)?.kind ?? 'many',
     async announce(session, token) {
       if (engine !== null) return engine.transactional ? hintUpload(session, engine, token) : undefined
-      if (session.dialect === 'postgres') await sql`select pg_notify(${channel}, '')`.execute(session.db)
+      if (config.database.listen !== undefined) await sql`select pg_notify(${channel}, '')`.execute(session.db)
     },
     superseded: (uploads) => {
       for (const upload of uploads) tellSuperseded(report, upload, 'An upload was superseded by a direct change.')

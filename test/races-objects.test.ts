@@ -50,7 +50,7 @@ atEach(databases, 'an upload does not attach an object whose clean-up has begun'
   const [old] = app.service.objects.keys()
   const cleaner = app.another()
   // It has seen that there is no blob, and not yet that there is an upload.
-  const looking = cleaner.holdAfter(/^select id from blobs where key/)
+  const looking = cleaner.holdBefore(/^select f.id from files as f inner join/)
   const cleaning = app.begin(() => cleaner.drain())
   await looking.reachedBy(cleaning)
   uploaded.open()
@@ -70,7 +70,7 @@ atEach(databases, 'a retry whose clean-up has begun takes another key, and the o
   const [old] = app.service.objects.keys()
   await app.makeDue()
   const cleaner = app.another()
-  const looking = cleaner.holdBefore(/^select id from blobs where key/)
+  const looking = cleaner.holdBefore(/^select f.id from files as f inner join/)
   const cleaning = app.begin(() => cleaner.drain())
   await looking.reachedBy(cleaning)
   stored.open()

@@ -1,5 +1,5 @@
 import { uploadStats, type Stats } from '../delayed/stats.ts'
-import { fetchUploadsWithFiles, findUpload, selectUploads } from '../delayed/upload-rows.ts'
+import { fetchUploads, fetchUploadsWithFiles, isOurs, selectUploads } from '../delayed/upload-rows.ts'
 import { InvalidInputError } from '../errors.ts'
 import { filesOf } from '../staging/file-rows.ts'
 import { isUuid } from '../uuid.ts'
@@ -32,7 +32,7 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
   const find = async (id: string): Promise<DelayedUpload | null> => {
     if (!isUuid(id)) return null
     const { session } = await context.store()
-    const row = await findUpload(session, id)
+    const [row = null] = await fetchUploads(selectUploads(session).where('u.token', '=', id).where(isOurs))
     return row === null || row.state === 'attached' ? null : uploadValue(context, row, await filesOf(session, [row.token]), null)
   }
   return {
@@ -44,7 +44,7 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
     async list({ state, model, limit = 100, after } = {}) {
       if (!(Number.isInteger(limit) && limit > 0)) throw new InvalidInputError(`limit is ${String(limit)}: give a whole number above 0.`)
       const { session } = await context.store()
-      let query = selectUploads(session)
+      let query = selectUploads(session).where(isOurs)
       query = state === undefined ? query.where('u.state', '!=', 'attached') : query.where('u.state', '=', state)
       if (model !== undefined) query = query.where('u.uploadable_type', '=', model)
       // Tokens sort by time, and the page before may be done and gone.

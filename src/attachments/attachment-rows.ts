@@ -82,6 +82,17 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
   return (await query.execute()).map((row) => row.attachment_id)
 }
 
+/** Those of the lane's attachments whose blobs have one of these keys, as they are now; the lane is locked. */
+export async function lockAttachmentsOfKeys(session: Session, kind: RecordIdType, lane: Lane, keys: readonly string[]): Promise<string[]> {
+  if (keys.length === 0) return []
+  const query = joined(session)
+    .where('a.record_type', '=', lane.type)
+    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.name', '=', lane.name)
+    .where('b.key', 'in', keys)
+  return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map((row) => row.attachment_id)
+}
+
 /** Where a blob is attached in the lane already, as it is now; the lane is locked. */
 export async function findAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
   const query = joined(session)

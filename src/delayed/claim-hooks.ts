@@ -10,7 +10,7 @@ import { fetchUploads, hasFiles, isKnown, selectUploads, type UploadQuery, type 
 export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
   if (delayed.known.length === 0 || limit < 1) return []
   return delayed.store.transact(async (session) => {
-    const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known, 'u'))
+    const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known))
     const rows = await hooksDue(session, limit, (query) => mine(query).where('u.state', '=', 'attached'))
     // From the files, of which few wait to be told: failed uploads may be many.
     const untold = session.db.selectFrom('files').select('upload_token').where('state', '=', 'attached')

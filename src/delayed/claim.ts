@@ -162,6 +162,6 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
 function candidates(dialect: Dialect, { known }: Pick<Delayed, 'known'>, { width, skip, only }: Width): RawBuilder<Candidate> {
   return sql<Candidate>`select u.id, ${rowId(dialect)}, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(known, 'u')} and ${hasFiles}
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(known)} and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`
 }

@@ -1,7 +1,7 @@
-import { blobKeyExists } from '../blobs/blob-rows.ts'
+import { findBlob } from '../blobs/blob-rows.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors.ts'
-import type { JobRow } from '../jobs/job-rows.ts'
+import { finishJob, type JobRow } from '../jobs/job-rows.ts'
 import type { Service } from '../services/service.ts'
 
 const HOUR = 3_600_000
@@ -17,7 +17,7 @@ export async function deleteObject(
   signal: AbortSignal,
 ): Promise<number | null> {
   const { service = '', key = '' } = job.arguments
-  if (await blobKeyExists(store.session, key)) return null
+  if (await isKept(store, job, key)) return null
   const holder = await store.session.db
     .selectFrom('files as f')
     .innerJoin('uploads as u', 'u.token', 'f.upload_token')
@@ -32,4 +32,16 @@ export async function deleteObject(
     throw new ConfigurationError(`An object waits to be deleted from the service '${service}', which is not configured.`)
   await target.delete(key, { signal })
   return null
+}
+
+/**
+ * A blob has the object: the job ends while the blob's row is locked, so that a purge which begins meanwhile writes a job
+ * of its own instead of relying on this one.
+ */
+async function isKept(store: Store, job: JobRow, key: string): Promise<boolean> {
+  return store.transact(async (session) => {
+    if ((await findBlob(session, { key }, true)) === null) return false
+    await finishJob(session, job)
+    return true
+  })
 }

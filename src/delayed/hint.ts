@@ -3,7 +3,7 @@ import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import type { Delayed } from './definition.ts'
-import { isKnown } from './upload-rows.ts'
+import { hasFiles, isKnown } from './upload-rows.ts'
 
 /** A queue that was told within this time is not told again. */
 const RECENT = 300_000
@@ -26,14 +26,15 @@ export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>
   const { session, dialect } = store
   if (known.length === 0) return
   const due = await session.db
-    .selectFrom('uploads')
-    .select('token')
-    .where('state', '=', 'pending')
-    .where('token', 'is not', null)
-    .where('run_at', '<=', now(dialect))
-    .where('enqueued_at', '<=', later(dialect, -RECENT))
+    .selectFrom('uploads as u')
+    .select('u.token')
+    .where('u.state', '=', 'pending')
+    .where('u.token', 'is not', null)
+    .where('u.run_at', '<=', now(dialect))
+    .where('u.enqueued_at', '<=', later(dialect, -RECENT))
     .where(isKnown(known))
-    .orderBy('id')
+    .where(hasFiles)
+    .orderBy('u.id')
     .limit(1000)
     .execute()
   for (const { token } of due) {

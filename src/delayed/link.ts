@@ -1,15 +1,15 @@
 import { sql } from 'kysely'
-import { deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { deleteAttachments, findAttachment, lockAttachmentIds } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
-import { now, railsId } from '../database/expressions.ts'
+import { now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
-import { findFiles, type FileRow } from '../staging/file-rows.ts'
+import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
 import { uuidv7 } from '../uuid.ts'
-import { findUpload, insertUpload, uploadsOf } from './upload-rows.ts'
+import { insertUpload, uploadsOf } from './upload-rows.ts'
 
 export interface Submission {
   readonly lane: Lane
@@ -31,20 +31,23 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
   const { lane, kind, cleanBefore } = submission
   const details: ErrorDetails = { record: { type: lane.type, id: lane.id }, attachment: lane.name }
   await lockLanes(session, [lane])
-  const attached = await lockAttachmentIds(session, recordId, lane)
   const unique = [...new Set(submission.fileIds)]
+  // Uploads are locked before files, as workers do it: which ones, is looked up without a lock.
+  const isLinked = (file: FileRow): boolean => file.uploadToken !== null
+  const counts = kind === 'many' && submission.maxFiles !== undefined
+  const looksLinked = (await findFiles(session, unique)).some(isLinked)
+  const lockUploads = () => uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+  let uploads = counts || looksLinked ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
-
-  const fresh: FileRow[] = []
-  let existing: string | null = null
-  for (const file of found) {
-    if (file.uploadToken === null) fresh.push(file)
-    else {
-      await checkSameLane(session, recordId, lane, file, details)
-      existing ??= file.uploadToken
-    }
-  }
+  const fresh = found.filter((file) => !isLinked(file))
+  const used = found.filter(isLinked)
+  // A snapshot that is older than the lane's lock did not show it.
+  if (used.length > 0) uploads ??= await lockUploads()
+  for (const file of used)
+    if (!uploads?.some(({ token }) => token === file.uploadToken)) await checkAttached(session, recordId, lane, file, details)
+  const existing = used[0]?.uploadToken ?? null
+  const attached = await lockAttachmentIds(session, recordId, lane)
   const deleted = await deleteAttachments(session, recordId, lane, submission.deletedIds, true)
   const removed = new Set(deleted.map((row) => row.attachmentId))
   const kept = attached.filter((id) => !removed.has(id))
@@ -57,7 +60,7 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
     checkSize(file.byteSize, submission.limits, { ...details, filename: file.filename })
     checkType(file.contentType, submission.limits, { ...details, filename: file.filename })
   }
-  if (kind === 'many' && submission.maxFiles !== undefined) {
+  if (counts) {
     const others = cleanBefore ? 0 : await occupied(session, recordId, lane, kept)
     checkCount(linked.length + others, submission.maxFiles, details)
   }
@@ -124,24 +127,13 @@ async function takeFiles(session: Session, token: string, files: Link['files'], 
   throw expired(files.map((file) => file.filename).join(', '), details)
 }
 
-/** A double click or the Back button sends the same file again: fine for the same slot, an error for another. */
-async function checkSameLane(session: Session, recordId: RecordIdType, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
-  const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken, true)
-  if (upload !== null && upload.lane.type === lane.type && upload.lane.id === lane.id && upload.lane.name === lane.name) return
-  if (upload === null && file.blobKey !== null) {
-    const blob = await findBlob(session, { key: file.blobKey }, true)
-    const same =
-      blob !== null &&
-      (await session.db
-        .selectFrom('attachments')
-        .select('id')
-        .where('blob_id', '=', railsId(blob.id))
-        .where('record_type', '=', lane.type)
-        .where('record_id', '=', recordId === 'bigint' ? BigInt(lane.id) : lane.id)
-        .where('name', '=', lane.name)
-        .executeTakeFirst()) !== undefined
-    if (same) return
-  }
+/**
+ * A double click or the Back button sends the same file again: fine for the slot that it is on its way to, or was attached
+ * to; an error for another.
+ */
+async function checkAttached(session: Session, recordId: RecordIdType, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
+  const blob = file.blobKey === null || !isAttached(file) ? null : await findBlob(session, { key: file.blobKey }, true)
+  if (blob !== null && (await findAttachment(session, recordId, lane, blob.id)) !== null) return
   throw new StagedFileAlreadyUsedError(
     `${file.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
     { details: { ...details, filename: file.filename } },

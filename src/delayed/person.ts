@@ -1,9 +1,9 @@
-import { lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { lockAttachmentIds, lockAttachmentsOfKeys } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { filesOf } from '../staging/file-rows.ts'
-import { deleteUploads, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
+import { filesOf, isAttached } from '../staging/file-rows.ts'
+import { deleteUploads, findUpload, insertUpload, NO_FILES, wakeLane } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
 
 /** What a person does with an upload that failed, or that they no longer want. */
@@ -24,13 +24,22 @@ export async function retryUpload(
     await lockLanes(session, [found.lane])
     const upload = await findUpload(session, token, true)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
-    if ((await filesOf(session, [token])).length === 0) {
-      // A row of the gem's that could not be read: the next sweep reads it again.
-      await session.db.updateTable('uploads').set({ token: null, state: 'pending', last_error: null }).where('token', '=', token).execute()
+    const files = await filesOf(session, [token], true)
+    if (files.length === 0) {
+      // A row of the gem's that could not be read: the next sweep reads it again. Not one whose files another app has.
+      await session.db
+        .updateTable('uploads')
+        .set({ token: null, state: 'pending', last_error: null })
+        .where('token', '=', token)
+        .where('files', '<>', NO_FILES)
+        .execute()
       return
     }
+    // What it attached itself before the rest failed is not what it replaces.
+    const own = files.flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
+    const kept = await lockAttachmentsOfKeys(session, store.recordId, upload.lane, own)
     const attached = await lockAttachmentIds(session, store.recordId, upload.lane)
-    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached : null
+    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached.filter((id) => !kept.includes(id)) : null
     await deleteUploads(session, [upload])
     await session.db
       .updateTable('files')

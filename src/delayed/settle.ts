@@ -52,6 +52,7 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
         .where('id', '=', BigInt(upload.rowId))
         .where('lease_token', '=', upload.leaseToken)
         .execute()
+      await attempted.wake()
       if (definition !== undefined) await tellHooks(delayed, definition, { ...current, state: 'failed' }, record, told)
       return { outcome: 'failed' }
     }
@@ -121,6 +122,7 @@ export async function giveBack(delayed: Delayed, upload: UploadRow): Promise<voi
       lease_token: null,
       lease_until: 0,
       run_at: 0,
+      enqueued_at: 0,
     })
     .where('id', '=', BigInt(upload.rowId))
     .where('lease_token', '=', upload.leaseToken)

@@ -2,6 +2,7 @@ import { sql } from 'kysely'
 import { asText } from '../database/expressions.ts'
 import type { Store } from '../database/store.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
+import { isOurs } from './upload-rows.ts'
 
 /** What an operator asks first. Sizes in bytes. */
 export interface Stats {
@@ -17,18 +18,20 @@ export interface Stats {
 
 export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
   const rows = await session.db
-    .selectFrom('uploads')
-    .select(['state', (e) => e.fn.countAll().as('count')])
-    .where('token', 'is not', null)
-    .groupBy('state')
+    .selectFrom('uploads as u')
+    .select(['u.state as state', (e) => e.fn.countAll().as('count')])
+    .where('u.token', 'is not', null)
+    .where(isOurs)
+    .groupBy('u.state')
     .execute()
   const oldest = async (state: string): Promise<Date | null> => {
     const row = await session.db
-      .selectFrom('uploads')
-      .select(asText(dialect, 'created_at').as('at'))
-      .where('token', 'is not', null)
-      .where('state', '=', state)
-      .orderBy('created_at')
+      .selectFrom('uploads as u')
+      .select(asText(dialect, 'u.created_at').as('at'))
+      .where('u.token', 'is not', null)
+      .where(isOurs)
+      .where('u.state', '=', state)
+      .orderBy('u.created_at')
       .limit(1)
       .executeTakeFirst()
     return row === undefined ? null : railsTime(row.at)

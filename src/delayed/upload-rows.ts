@@ -48,19 +48,21 @@ export interface SelectedUpload {
 /** Uploads as `u`, to which conditions are added. */
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
+/** What ours write where the gem writes its files. No JSON: a Rails job that is handed our id raises, and destroys nothing. */
+export const NO_FILES = 'activestorage-delayed'
+
 /**
  * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
  * app's.
  */
 export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from ${sql.table('files')} mine where mine.upload_token = u.token)`
 
+/** Of this app: with files, or a row of the gem's that could not be read. For what looks at uploads of all records. */
+export const isOurs: RawBuilder<boolean> = sql<boolean>`(${hasFiles} or coalesce(u.files, '') <> ${sql.lit(NO_FILES)})`
+
 /** Rows of these attachments; other apps may share the table. */
-export function isKnown(
-  known: readonly { readonly type: string; readonly name: string }[],
-  table: string = 'uploads',
-): RawBuilder<boolean> {
-  const column = (name: string): RawBuilder<unknown> => sql.ref(`${table}.${name}`)
-  const each = known.map(({ type, name }) => sql`(${column('uploadable_type')} = ${type} and ${column('attr_name')} = ${name})`)
+export function isKnown(known: readonly { readonly type: string; readonly name: string }[]): RawBuilder<boolean> {
+  const each = known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`)
   return sql<boolean>`(${sql.join(each, sql` or `)})`
 }
 
@@ -188,8 +190,7 @@ export async function insertUpload(
       attr_name: lane.name,
       deleted_ids: '',
       clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
-      // No JSON: a Rails job that is handed our id raises, and destroys nothing.
-      files: 'activestorage-delayed',
+      files: NO_FILES,
       created_at: railsNow(session.dialect),
       updated_at: railsNow(session.dialect),
       token: upload.token,
@@ -234,15 +235,16 @@ const isAwake: RawBuilder<boolean> = sql<boolean>`(attempts = 0 or lease_until =
  */
 export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane): Promise<void> {
   const head = await session.db
-    .selectFrom('uploads')
-    .select(asText(session.dialect, 'id').as('row_id'))
-    .where('uploadable_type', '=', lane.type)
-    .where('uploadable_id', '=', boundId(lane.id, kind))
-    .where('attr_name', '=', lane.name)
-    .where('state', '=', 'pending')
+    .selectFrom('uploads as u')
+    .select(asText(session.dialect, 'u.id').as('row_id'))
+    .where('u.uploadable_type', '=', lane.type)
+    .where('u.uploadable_id', '=', boundId(lane.id, kind))
+    .where('u.attr_name', '=', lane.name)
+    .where('u.state', '=', 'pending')
     .where(isAwake)
-    .where('token', 'is not', null)
-    .orderBy(sql`coalesce(origin_id, id)`)
+    .where('u.token', 'is not', null)
+    .where(hasFiles)
+    .orderBy(sql`coalesce(u.origin_id, u.id)`)
     .limit(1)
     .executeTakeFirst()
   if (head === undefined) return

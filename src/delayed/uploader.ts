@@ -8,7 +8,6 @@ import { detailsOf, type Delayed } from './definition.ts'
 import { passHooks, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
 import { giveBack, settle, type Failure, type RunResult } from './settle.ts'
-import { tellSuperseded } from './superseded.ts'
 import { wakeLane, type UploadRow } from './upload-rows.ts'
 
 /**
@@ -33,7 +32,8 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
     )
   } catch (error) {
     if (error instanceof LeaseLost || lease.signal.aborted) {
-      tellSuperseded(delayed.report, upload, 'An upload was superseded, discarded or taken over while it ran.')
+      // Who superseded it told so; here it is only known that it is no longer ours.
+      delayed.report('info', 'An upload was superseded, discarded or taken over while it ran.', { ...detailsOf(upload), upload: token })
       return { outcome: 'superseded' }
     }
     if (stopping.aborted) {
@@ -114,6 +114,6 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
 
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
   if (error instanceof ActiveStorageError)
-    return Object.assign(error, { details: { ...detailsOf(upload, file.filename), ...error.details } })
+    return Object.assign(error, { details: { ...error.details, ...detailsOf(upload, file.filename) } })
   return new ServiceError(messageOf(error), { cause: error, details: detailsOf(upload, file.filename) })
 }

@@ -142,8 +142,10 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
   const running = new Set<Promise<void>>()
   const errors: unknown[] = []
   const failed = (error: unknown): void => void errors.push(error)
+  let ended = 0
   while (errors.length === 0) {
     let claimed = 0
+    const before = ended
     for (const source of options.sources) {
       const room = options.concurrency - running.size
       if (room < 1 || until.aborted) break
@@ -152,12 +154,15 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
         const promise: Promise<void> = task
           .run(until)
           .catch(failed)
-          .finally(() => running.delete(promise))
+          .finally(() => {
+            running.delete(promise)
+            ended += 1
+          })
         running.add(promise)
       }
     }
-    // What ended while more was claimed has left room already.
-    if (claimed > 0 && running.size < options.concurrency) continue
+    // What ended meanwhile has left room, and may have left work.
+    if (!until.aborted && (claimed > 0 || ended > before) && running.size < options.concurrency) continue
     if (running.size > 0) await Promise.race(running)
     else if (claimed === 0) break
   }

@@ -43,6 +43,8 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
   const margin = lease / 12
   const held = new Map<string, Held>()
   let reserved: Reserved | null = null
+  let reserving: Promise<void> | undefined
+  let closed = false
   let timer: NodeJS.Timeout | undefined
   let beating: Promise<void> | undefined
 
@@ -82,8 +84,18 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
     }
   }
 
+  /** One at a time: while all connections are out, each beat would otherwise queue for one more. */
+  const reserve = (): Promise<void> =>
+    (reserving ??= (async () => {
+      const got = (await store.database.reserve?.()) ?? null
+      if (closed) await got?.release(false)
+      else reserved = got
+    })().finally(() => {
+      reserving = undefined
+    }))
+
   const renewAll = async (): Promise<void> => {
-    reserved ??= (await store.database.reserve?.()) ?? null
+    if (reserved === null) await reserve()
     const session = reserved === null ? store.session : store.over(reserved.executor)
     if (worker !== undefined) await writeWorker(session, worker)
     const started = performance.now()
@@ -139,6 +151,7 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
       }
     },
     async close() {
+      closed = true
       clearInterval(timer)
       for (const { deadline } of held.values()) clearTimeout(deadline)
       await beating

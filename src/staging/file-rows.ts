@@ -27,6 +27,9 @@ export interface FileRow {
   readonly createdAt: number
 }
 
+/** Its service has it, and an attachment names it. */
+export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean => state === 'attached' || state === 'told'
+
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
 export const CHUNK_SIZE: number = 512 * 1024
 
