@@ -1,7 +1,7 @@
 // Workers among themselves and against people: claims, snoozes and wake-ups, retry and discard, many at once.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { atEach, closeServers, databases, levels, type App, type Storage } from './support/races.ts'
+import { atEach, closeServers, databases, levels, type App, type Hold, type Storage } from './support/races.ts'
 import { text } from './support/storage.ts'
 
 after(closeServers)
@@ -219,6 +219,59 @@ atEach(databases, 'retry twice at once is one submission', async (app) => {
   await app.finishTidy()
   assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
   assert.equal(app.service.uploads, 1)
+})
+
+atEach(databases, 'while one worker calls hooks no other calls them, in the first round and in a later one', async (app) => {
+  await app.storage.record('User', 1).photo.attachLater(text('x'))
+  const [first, second, third] = [app.hold('afterUpload'), app.hold('afterUpload'), app.hold('afterUpload')]
+  // One thing at a time: a worker that looks for more would hold, for a moment, the row that another is to find.
+  const work = () => app.begin(() => app.another().drain({ concurrency: 1 }))
+  const nobodyCalls = (hold: Hold) => Promise.race([hold.reached.then(() => assert.fail('hooks are called by two at once')), work()])
+  const dying = work()
+  await first.reachedBy(dying)
+  await nobodyCalls(second)
+  await endLeases(app)
+  const working = work()
+  await second.reachedBy(working)
+  await nobodyCalls(third)
+  for (const hold of [first, second, third]) hold.open()
+  await Promise.all([dying, working])
+  await app.finishTidy()
+})
+
+atEach(databases, 'a worker that wakes up after its lease, before it chose a key, sends nothing', async (app) => {
+  await app.storage.record('User', 1).photo.attachLater(text('x'))
+  const sleepy = app.another()
+  const readFiles = sleepy.holdAfter(/^select .* from files as f where f\.upload_token/)
+  // One thing at a time: if it looked for more, it would hold the row for a moment in which the other passes it by.
+  const zombie = app.begin(() => sleepy.drain({ concurrency: 1 }))
+  await readFiles.reachedBy(zombie)
+  await endLeases(app)
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  readFiles.open()
+  assert.equal((await zombie).uploaded, 0)
+  assert.equal(app.service.uploads, 1)
+  uploaded.open()
+  assert.equal((await working).uploaded, 1)
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+})
+
+atEach(databases, 'a retry replaces what is there when it is asked for, not when its upload was submitted', async (app) => {
+  const { certificates } = app.storage.record('User', 1)
+  await certificates.attach(text('old'))
+  app.service.failures = 3
+  await certificates.attachLater({ files: [text('new')], cleanBefore: true })
+  while ((await app.storage.delayedUploads.stats()).failed === 0) {
+    await app.makeDue()
+    await app.storage.drain()
+  }
+  await certificates.attach(text('meanwhile'))
+  for (const upload of await certificates.delayedUploads()) await upload.retry()
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['new.txt'])
 })
 
 /** A worker claims a pending upload in the middle of what a person does with it. */
