@@ -216,3 +216,13 @@ for (const [what, purge] of [
     await app.finishTidy()
     assert.deepEqual(await app.attached(2, 'photo'), [])
   })
+
+atEach(databases, 'what a direct attach sent and could not attach is deleted at once', async (app) => {
+  const { few } = app.storage.record('User', 1)
+  await few.attach([text('a'), text('b')])
+  assert.equal(await refusal(few.attach(text('c'))), 'TOO_MANY_FILES')
+  assert.equal(app.service.objects.size, 3)
+  await app.storage.drain()
+  assert.equal(app.service.objects.size, 2)
+  await app.finishTidy()
+})
