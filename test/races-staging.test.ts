@@ -1,7 +1,7 @@
 // Staged files between the form, the sweep and the user's transaction, and transactions that have one connection.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { atEach, closeServers, databases, levels } from './support/races.ts'
+import { atEach, closeServers, databases, levels, type App } from './support/races.ts'
 import { text } from './support/storage.ts'
 
 after(closeServers)
@@ -114,3 +114,42 @@ atEach(servers, 'the first call of a process, made inside a transaction on the o
   await app.finishTidy()
   assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
 })
+
+const states = async (app: App): Promise<string[]> =>
+  (await app.query('select state from {files} order by id')).map((row) => String(row['state']))
+
+atEach(databases, 'what a refused attachLater staged itself goes with the next sweep; a file that was staged before stays', async (app) => {
+  const { few } = app.storage.record('User', 1)
+  await few.attach([text('a'), text('b')])
+  const before = await app.storage.stage(text('before'))
+  await assert.rejects(few.attachLater([before, text('raw')]), { code: 'TOO_MANY_FILES' })
+  await app.storage.sweep()
+  assert.deepEqual(await states(app), ['staged'])
+  // An app that goes on all the same, and commits.
+  await app.transaction((user) =>
+    assert.rejects(user.record(1).few.attachLater([before.signedId, text('raw')]), { code: 'TOO_MANY_FILES' }),
+  )
+  await app.storage.sweep()
+  assert.deepEqual(await states(app), ['staged'])
+  await app.storage.record('User', 2).few.attachLater(before)
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(2, 'few'), ['before.txt'])
+})
+
+for (const [what, damage] of [
+  ['lacks a piece', 'delete from {chunks} where position = 1'],
+  ['has a piece too many', "insert into {chunks} (file_id, position, data) select id, 9, '' from {files}"],
+  ['is cut short', "update {chunks} set data = 'x' where position = 2"],
+] as const)
+  atEach(databases, `a file that ${what} when its last byte has arrived is not staged`, async (app) => {
+    const storage = app.another()
+    const finishing = storage.holdBefore(/^update files set state/)
+    const staging = app.begin(() => storage.stage({ io: Buffer.alloc(1_100_000), filename: 'x.bin' }))
+    await finishing.reachedBy(staging)
+    await app.query(damage)
+    finishing.open()
+    await assert.rejects(staging, { code: 'INVALID_INPUT' })
+    await app.storage.sweep()
+    assert.deepEqual(await states(app), [])
+    assert.deepEqual(await app.query('select position from {chunks}'), [])
+  })
