@@ -428,8 +428,8 @@ test(
     }
     const worker = storage.work()
     while ((await listeners()) === 0) await delay(5)
-    // Its first looks are over; the next one by itself is half a minute away.
-    await delay(100)
+    // Until its first looks are over: the next one by itself is half a minute away.
+    while (pool.idleCount < pool.totalCount || pool.waitingCount > 0) await delay(5)
     await elsewhere.record('User', 1).photo.attachLater(text('x'))
     await uploaded.promise
     assert.equal(pool.totalCount, 1)
