@@ -226,3 +226,22 @@ atEach(databases, 'what a direct attach sent and could not attach is deleted at 
   assert.equal(app.service.objects.size, 2)
   await app.finishTidy()
 })
+
+atEach(databases, 'a failed upload keeps what it sent, and its key, until it is tried again or given up', async (app) => {
+  app.service.failures = 3
+  const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
+  // The clean-up comes last, when the upload has failed.
+  for (let attempt = 1; attempt <= 4; attempt += 1) {
+    await app.makeDue()
+    await app.storage.drain({ concurrency: 1 })
+  }
+  assert.equal((await app.storage.delayedUploads.stats()).failed, 1)
+  const keys = [...app.service.objects.keys()]
+  assert.equal(keys.length, 1)
+  assert.equal((await app.query("select id from {jobs} where name = 'delete-object'")).length, 1)
+  await upload?.retry()
+  await app.storage.drain()
+  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+  assert.deepEqual([...app.service.objects.keys()], keys)
+  await app.finishTidy()
+})
