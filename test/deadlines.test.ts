@@ -1,5 +1,6 @@
 // What time does: back-off, slow clients and slow transfers, leases, and how long things are kept.
 import assert from 'node:assert/strict'
+import { copyFile } from 'node:fs/promises'
 import { after, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openStore } from '../src/database/store.ts'
@@ -148,6 +149,70 @@ test('a lease whose renewals are answered too late ends in time, though they suc
   assert.equal(await Promise.race([lost, renewed.promise]), 'lost')
   assert.match(String(signal.reason), /in time/)
   assert.ok(renewals > 0)
+})
+
+test('the lease of a job is renewed like that of an upload', async (t) => {
+  const { storage, service, database } = await testStorage(models)
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attach(text('x'))
+  const beats: (() => void)[] = []
+  t.mock.method(globalThis, 'setInterval', (beat: () => void) => void beats.push(beat))
+  const deleting = Promise.withResolvers<AbortSignal | undefined>()
+  const deleted = Promise.withResolvers<void>()
+  service.delete = (_key, options) => {
+    deleting.resolve(options?.signal)
+    return deleted.promise
+  }
+  await storage.record('User', 1).photo.purgeLater()
+  const draining = storage.drain({ concurrency: 1 })
+  const signal = await deleting.promise
+  const leaseOf = (): number =>
+    Number(database.prepare("select lease_until from activestorage_delayed_jobs where state = 'running'").get()?.['lease_until'])
+  database.exec("update activestorage_delayed_jobs set lease_until = 1 where state = 'running'")
+  for (let turns = 0; leaseOf() === 1 && signal?.aborted === false && turns < 100; turns += 1) {
+    for (const beat of beats) beat()
+    await delay(5)
+  }
+  const renewedTo = leaseOf()
+  deleted.resolve()
+  await draining
+  assert.ok(renewedTo > Date.now())
+  assert.equal(signal?.aborted, false)
+})
+
+test('what answers a second submission is kept as long again from when the file was attached', async (t) => {
+  const { storage, clock, database } = await testStorage(models, { staging: { expiresIn: '24h' } })
+  t.after(() => storage.close())
+  const files = (): unknown => database.prepare('select count(*) as n from activestorage_delayed_files').get()?.['n']
+  const staged = await storage.stage(text('x'))
+  const { photo } = storage.record('User', 1)
+  await photo.attachLater(staged)
+  clock.advance('23h')
+  await storage.drain({ throwOnError: true })
+  clock.advance('20h')
+  await storage.sweep()
+  assert.equal(files(), 1)
+  assert.equal(await photo.attachLater(staged), null)
+  await assert.rejects(storage.record('User', 2).photo.attachLater(staged), { code: 'STAGED_FILE_ALREADY_USED' })
+  clock.advance('5h')
+  await storage.sweep()
+  assert.equal(files(), 0)
+})
+
+test('bytes that changed in the database are not transformed and attached', async (t) => {
+  const copying = {
+    async transform(input: string, output: string) {
+      await copyFile(input, output)
+      return { contentType: 'image/png', extension: 'png' }
+    },
+  }
+  const transformed = { User: { photo: hasOneAttached({ variantInfo: { resizeToFit: [1, 1] } }) } }
+  const { storage, service, database } = await testStorage(transformed, { images: copying as never, retries: { attempts: 1 } })
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attachLater(text('good'))
+  database.exec("update activestorage_delayed_chunks set data = cast('evil' as blob)")
+  await assert.rejects(storage.drain({ throwOnError: true }), { code: 'INTEGRITY' })
+  assert.equal(service.objects.size, 0)
 })
 
 /** Two that failed for good: of user 1 eight days ago, of user 2 a moment ago. */
