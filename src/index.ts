@@ -18,7 +18,17 @@ export type {
   RecordOf,
 } from './attached/definitions.ts'
 export { StagedFile } from './attached/staged-file.ts'
-export type { Attachable, Blank, ManyChanges, ManyInput, OneInput, Source } from './attached/attachable.ts'
+export type {
+  Attachable,
+  Blank,
+  FastifyFile,
+  FormidableFile,
+  ManyChanges,
+  ManyInput,
+  MulterFile,
+  OneInput,
+  Source,
+} from './attached/attachable.ts'
 export type { Files, ManyAttached, OneAttached, RecordAttachments, Slots } from './attached/record.ts'
 export type { Attachment, DelayedFile, DelayedUpload, ReadableFile, RecordRef, StoredBlob, StreamOptions } from './attached/values.ts'
 export type { Database, Dialect, OpenTransaction, Reserved } from './database/database.ts'
