@@ -24,12 +24,14 @@ export interface FormidableFile {
   mimetype: string | null
   size: number
 }
-/** What @fastify/multipart hands over. */
+/** What @fastify/multipart hands over: a part that streams in, is in the body already, or was saved to a file. */
 export interface FastifyFile {
   type: 'file'
   filename: string
   mimetype: string
   file: Readable
+  toBuffer?(): Promise<Uint8Array>
+  filepath?: string
 }
 
 /** What can be attached. A string is a signed id, of a staged file or of a blob. */
@@ -115,10 +117,13 @@ function fromObject(input: Record<string, unknown>, details: ErrorDetails): Inpu
   }
   const filepath = text('filepath')
   if (filepath !== undefined)
-    return bytes(text('originalFilename') ?? basename(filepath), text('mimetype'), () => createReadStream(filepath))
+    return bytes(text('originalFilename') ?? text('filename') ?? basename(filepath), text('mimetype'), () => createReadStream(filepath))
   if (input['type'] === 'file' && input['file'] instanceof Readable) {
-    const filename = text('filename') ?? 'file'
-    return bytes(filename, text('mimetype'), source(input['file'], { ...details, filename }))
+    const part = input as unknown as FastifyFile
+    const named = { ...details, filename: text('filename') ?? 'file' }
+    // With attachFieldsToBody the plugin has read the stream itself and keeps the bytes.
+    const kept = part.toBuffer !== undefined && wasRead(part.file) && !consumed.has(part.file)
+    return bytes(named.filename, text('mimetype'), kept ? () => buffered(part, named) : source(part.file, named))
   }
   const path = text('path')
   if (path !== undefined && !('mimetype' in input))
@@ -136,17 +141,26 @@ function source(io: unknown, details: ErrorDetails): () => AsyncIterable<Uint8Ar
       `io is ${typeof io === 'object' ? 'an object without bytes' : `a ${typeof io}`}: pass a Uint8Array, a Node stream or a web ReadableStream.`,
       { details },
     )
-  const used =
-    consumed.has(io) ||
-    (io instanceof Readable && (io.readableDidRead || io.readableEnded || io.destroyed)) ||
-    (io instanceof ReadableStream && io.locked)
-  if (used)
-    throw new InvalidInputError(
-      `${details.filename ?? 'The stream'} was read before: a stream can be handed over once. Stage it and use the staged file, or open it again.`,
-      { details },
-    )
+  if (consumed.has(io) || (io instanceof Readable && wasRead(io)) || (io instanceof ReadableStream && io.locked)) throw readBefore(details)
   consumed.add(io)
   return () => io as AsyncIterable<Uint8Array>
+}
+
+const wasRead = (stream: Readable): boolean => stream.readableDidRead || stream.readableEnded || stream.destroyed
+
+function readBefore(details: ErrorDetails): InvalidInputError {
+  return new InvalidInputError(
+    `${details.filename ?? 'The stream'} was read before: a stream can be handed over once. Stage it and use the staged file, or open it again.`,
+    { details },
+  )
+}
+
+/** A part that somebody else has read gives an empty buffer, though bytes went through its stream. */
+async function* buffered(part: FastifyFile, details: ErrorDetails): AsyncGenerator<Uint8Array> {
+  const data = (await part.toBuffer?.()) ?? new Uint8Array()
+  const { bytesRead } = part.file as { readonly bytesRead?: number }
+  if (data.length < (bytesRead ?? 0)) throw readBefore(details)
+  yield data
 }
 
 async function* whole(data: Uint8Array): AsyncGenerator<Uint8Array> {

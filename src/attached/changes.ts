@@ -48,6 +48,8 @@ function isIndexed(files: unknown): files is Record<string, unknown> {
   return (
     typeof files === 'object' &&
     files !== null &&
+    // A list is the app's own, or its parser's.
+    !Array.isArray(files) &&
     !(files instanceof Blob) &&
     !ArrayBuffer.isView(files) &&
     Object.keys(files).length > 0 &&

@@ -1,16 +1,4 @@
 // Packages of which an example of the docs needs a little, and the project nothing.
-declare module 'multer' {
-  interface MulterFile {
-    readonly originalname: string
-    readonly mimetype: string
-    readonly stream: import('node:stream').Readable
-  }
-  interface Engine {
-    _handleFile(req: object, file: MulterFile, done: (error?: unknown, info?: { path?: string }) => void): void
-    _removeFile(req: object, file: MulterFile, done: (error: Error | null) => void): void
-  }
-  export default function multer(options: { defParamCharset?: string; storage: Engine }): { single(name: string): unknown }
-}
 declare module 'pino' {
   interface Log {
     debug(details: object | undefined, message: string): void
