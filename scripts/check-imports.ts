@@ -15,7 +15,7 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['errors', 'message', 'diagnostics', 'units', 'uuid'],
+  ['errors', 'message', 'diagnostics', 'options', 'units', 'uuid'],
 ]
 const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))

@@ -11,6 +11,7 @@ import type { EngineWorker, JobEngine } from './jobs/engine.ts'
 import { createLeases, type Leases } from './jobs/leases.ts'
 import { jobSource } from './jobs/runners.ts'
 import type { Source } from './jobs/source.ts'
+import { checkOptions } from './options.ts'
 import { parseDuration, type Duration } from './units.ts'
 import { uuidv7 } from './uuid.ts'
 
@@ -77,12 +78,16 @@ export function background(options: BackgroundOptions): Background {
   const running = new Set<Worker>()
   return {
     work(given = {}) {
+      checkOptions(given, ['concurrency', 'signal'], 'work')
       const worker = startBackground(options, given)
       running.add(worker)
       void worker.done.then(() => running.delete(worker))
       return worker
     },
-    drain: (given = {}) => drain(options, given),
+    async drain(given = {}) {
+      checkOptions(given, ['concurrency', 'signal', 'timeout', 'throwOnError'], 'drain')
+      return drain(options, given)
+    },
     async stopAll() {
       await Promise.all([...running].map((worker) => worker.stop()))
     },

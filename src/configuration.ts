@@ -7,6 +7,7 @@ import type { RecordIdType } from './database/store.ts'
 import type { Report, RetryOptions } from './delayed/definition.ts'
 import { ConfigurationError } from './errors.ts'
 import type { JobEngine } from './jobs/engine.ts'
+import { checkOptions } from './options.ts'
 import { messageVerifier, type MessageVerifier } from './rails/message-verifier.ts'
 import type { ImageProcessor } from './representations/image-processor.ts'
 import type { Service } from './services/service.ts'
@@ -111,26 +112,60 @@ const optionNames = [
   'findRecord',
 ]
 
+const nestedNames = {
+  staging: ['expiresIn', 'maxSize', 'maxFiles'],
+  retries: ['attempts', 'minDelay', 'maxDelay'],
+  failed: ['keepFor'],
+  gem: ['moveAfter'],
+  tables: ['prefix', 'schema'],
+  rails: ['keyDigest', 'envelope'],
+} as const
+
+const serviceMethods: readonly (keyof Service)[] = [
+  'upload',
+  'download',
+  'delete',
+  'deletePrefixed',
+  'exists',
+  'compose',
+  'copy',
+  'url',
+  'urlForDirectUpload',
+]
+
 const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
 
 /** Throws ConfigurationError on whatever could only fail later. */
 export function readConfiguration(
   config: ActiveStorageConfig<Models, string, never, boolean> & { readonly findRecord?: object },
 ): Settings {
-  for (const name of Object.keys(config)) if (!optionNames.includes(name)) throw wrong(`unknown option '${name}'.`)
+  checkOptions(config, optionNames, 'createActiveStorage')
+  for (const [name, known] of Object.entries(nestedNames)) {
+    const given = config[name as keyof typeof nestedNames]
+    if (given !== undefined) checkOptions(given, known, `createActiveStorage: ${name}`)
+  }
   if (typeof config.database?.open !== 'function') throw wrong('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
   const service = readService(config)
   const models = readModels(config, service)
-  const finders = (config.findRecord ?? {}) as Readonly<Record<string, (id: string) => unknown>>
-  for (const name of Object.keys(finders)) if (!models.has(name)) throw wrong(`findRecord names the model '${name}', which is not defined.`)
+  const finders = readFinders(config.findRecord, models)
   const recordId = config.recordId ?? 'bigint'
   if (!['bigint', 'uuid', 'text'].includes(recordId)) throw wrong(`recordId is '${String(recordId)}': bigint, uuid or text.`)
   for (const name of [config.tables?.prefix, config.tables?.schema])
     if (name !== undefined && !/^[A-Za-z_]\w{0,40}$/.test(name))
       throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
-  const { jobs } = config
+  if (config.tables?.schema !== undefined && (config.database.dialect ?? 'postgres') !== 'postgres')
+    throw wrong('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
+  const { jobs, images, rails } = config
   if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function'))
     throw wrong('jobs is no engine: it needs enqueue and work.')
+  if (images !== undefined && typeof images.transform !== 'function')
+    throw wrong('images is no image processor, for it has no transform: pass sharp().')
+  if (rails?.keyDigest !== undefined && !['SHA1', 'SHA256'].includes(rails.keyDigest))
+    throw wrong(`rails.keyDigest is '${String(rails.keyDigest)}': SHA1 or SHA256.`)
+  if (rails?.envelope !== undefined && !['marshal', 'json'].includes(rails.envelope))
+    throw wrong(`rails.envelope is '${String(rails.envelope)}': marshal or json.`)
+  if (config.secretKeyBase !== undefined && !isSecret(config.secretKeyBase))
+    throw wrong('secretKeyBase must be text or a list of texts, none of them empty. Leave it out to read SECRET_KEY_BASE on first use.')
   return {
     services: Object.fromEntries(Object.entries(config.services).map(([name, each]) => [name, tracedService(name, each)])),
     service,
@@ -148,17 +183,37 @@ export function readConfiguration(
     gemMoveAfter: parseDuration(config.gem?.moveAfter ?? '10m', 'gem.moveAfter'),
     verifier: messageVerifier({
       secrets: () => readSecrets(config.secretKeyBase),
-      ...(config.rails?.keyDigest === undefined ? {} : { keyDigest: config.rails.keyDigest }),
-      ...(config.rails?.envelope === undefined ? {} : { envelope: config.rails.envelope }),
+      ...(rails?.keyDigest === undefined ? {} : { keyDigest: rails.keyDigest }),
+      ...(rails?.envelope === undefined ? {} : { envelope: rails.envelope }),
     }),
     report: reporter(config.logger),
   }
 }
 
-function readService({ services, service }: { readonly services: object; readonly service?: string }): string {
+type Finder = (id: string) => unknown
+
+function readFinders(given: object | undefined, models: ReadonlyMap<string, unknown>): Readonly<Record<string, Finder | undefined>> {
+  if (given !== undefined && (typeof given !== 'object' || given === null))
+    throw wrong('findRecord must be an object such as { User: (id) => users.find(id) }.')
+  for (const [name, finder] of Object.entries(given ?? {})) {
+    if (!models.has(name)) throw wrong(`findRecord names the model '${name}', which is not defined.`)
+    if (finder !== undefined && typeof finder !== 'function')
+      throw wrong(`findRecord.${name} is no function: give one that takes an id and returns the record.`)
+  }
+  return (given ?? {}) as Readonly<Record<string, Finder | undefined>>
+}
+
+function readService({ services, service }: { readonly services: Readonly<Record<string, Service>>; readonly service?: string }): string {
   const names = Object.keys(services ?? {})
   const only = service ?? (names.length === 1 ? names[0] : undefined)
   if (names.length === 0) throw wrong('services is empty: configure at least one, such as { local: disk({ root }) }.')
+  for (const name of names) {
+    const missing = serviceMethods.filter((method) => typeof services[name]?.[method] !== 'function')
+    if (missing.length > 0)
+      throw wrong(
+        `services.${name} is no service, for it lacks ${missing.join(', ')}: pass one such as disk({ root }), or what has them all.`,
+      )
+  }
   if (only === undefined) throw wrong(`there are several services (${names.join(', ')}): say with service which one new files go to.`)
   if (!names.includes(only)) throw wrong(`service is '${only}', which is not among ${names.join(', ')}.`)
   return only
@@ -167,23 +222,31 @@ function readService({ services, service }: { readonly services: object; readonl
 function readRetries(given: ActiveStorageConfig<Models, string, never, false>['retries']): RetryOptions {
   const attempts = given?.attempts ?? 10
   if (!(Number.isInteger(attempts) && attempts > 0)) throw wrong('retries.attempts must be a whole number above 0.')
-  return {
-    attempts,
-    minDelay: parseDuration(given?.minDelay ?? '5s', 'retries.minDelay'),
-    maxDelay: parseDuration(given?.maxDelay ?? '1h', 'retries.maxDelay'),
-  }
+  const { minDelay = '5s', maxDelay = '1h' } = given ?? {}
+  const delays = { minDelay: parseDuration(minDelay, 'retries.minDelay'), maxDelay: parseDuration(maxDelay, 'retries.maxDelay') }
+  if (delays.minDelay > delays.maxDelay)
+    throw wrong(`retries.minDelay (${minDelay}) is longer than retries.maxDelay (${maxDelay}): set both, the shorter one first.`)
+  return { attempts, ...delays }
+}
+
+function isSecret(given: unknown): boolean {
+  const all: readonly unknown[] = Array.isArray(given) ? given : [given]
+  return all.length > 0 && all.every((secret) => typeof secret === 'string' && secret !== '')
 }
 
 function readSecrets(given: string | readonly string[] | undefined): readonly string[] {
   const list = given ?? process.env['SECRET_KEY_BASE']
   const all = typeof list === 'string' ? [list] : (list ?? [])
-  if (all.length === 0 || all.some((secret) => secret === ''))
+  if (!isSecret(all))
     throw new ConfigurationError('No secret to sign ids with: set SECRET_KEY_BASE in the environment, or pass secretKeyBase.')
   return all
 }
 
 function reporter(logger: Logger | false | undefined): Report {
   if (logger === false) return () => undefined
+  for (const level of ['debug', 'info', 'warn', 'error'] as const)
+    if (logger !== undefined && typeof logger?.[level] !== 'function')
+      throw wrong(`logger has no ${level}(): pass one with debug, info, warn and error, such as console, or false for silence.`)
   if (logger !== undefined) return (level, message, details) => logger[level](message, details)
   return (level, message, details) => {
     if (level === 'warn' || level === 'error') console[level](`activestorage-delayed: ${message}`, details)
@@ -196,6 +259,9 @@ function readModels(
   { models: given, services, staging, images }: ModelSettings,
   service: string,
 ): Map<string, Map<string, SlotDefinition>> {
+  const { maxFiles } = staging ?? {}
+  if (maxFiles !== undefined && !(Number.isInteger(maxFiles) && maxFiles > 0))
+    throw wrong(`staging.maxFiles is ${String(maxFiles)}: give a whole number above 0.`)
   const models = new Map<string, Map<string, SlotDefinition>>()
   for (const [type, attachments] of Object.entries(given ?? {})) {
     const slots = new Map<string, SlotDefinition>()
@@ -214,7 +280,7 @@ function readModels(
         keyPrefix: options.keyPrefix as SlotDefinition['keyPrefix'],
         useFilename: (options.useFilename ?? false) as SlotDefinition['useFilename'],
         variantInfo: options.variantInfo,
-        maxFiles: options.maxFiles ?? staging?.maxFiles,
+        maxFiles: options.maxFiles ?? maxFiles,
         required: options.required ?? false,
         limits: { maxSize: maxSize === undefined ? undefined : parseSize(maxSize, `maxSize of ${where}`), accept: options.accept },
         hooks: options,

@@ -5,6 +5,7 @@ import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/ind
 import { mysql } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
+import { sharp } from '../src/representations/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 
 const refused = (run: () => unknown, text: RegExp): void =>
@@ -20,6 +21,12 @@ test('definitions', () => {
   refused(() => hasOneAttached({ variantInfo: { resizeToFitt: [1, 2] } as never }), /resizeToFitt/)
   refused(() => hasOneAttached({ variantInfo: { resizeToFit: [1, 2], resizeToFill: [1, 2] } }), /exclude each other/)
   refused(() => hasOneAttached({ variantInfo: { resizeToFill: [0, 2] } }), /whole pixels/)
+  refused(() => hasOneAttached({ variantInfo: {} }), /variantInfo of hasOneAttached: it is empty/)
+  refused(() => hasOneAttached({ accept: [] }), /accept is an empty list/)
+  refused(() => hasOneAttached({ required: 'yes' } as never), /required must be true or false/)
+  refused(() => hasOneAttached({ useFilename: 'photo.png' } as never), /useFilename must be/)
+  refused(() => hasOneAttached({ keyPrefix: 7 } as never), /keyPrefix must be text/)
+  refused(() => hasOneAttached(null as never), /hasOneAttached: give an object/)
   for (const keyPrefix of ['../other', '/etc', 'a//b', 'a/./b']) refused(() => hasOneAttached({ keyPrefix }), /keyPrefix/)
   for (const keyPrefix of ['', 'users', 'users/', 'tenant/1']) hasOneAttached({ keyPrefix })
 })
@@ -39,13 +46,51 @@ test('the storage', () => {
   wrong({ models: { User: { photo: hasOneAttached({ service: 'nowhere' }) } } }, /'nowhere'/)
   wrong({ models: { User: { photo: hasOneAttached({ variantInfo: { convert: 'jpg' } }) } } }, /images: sharp/)
   wrong({ findRecord: { Usr: () => null } }, /'Usr'/)
+  wrong({ findRecord: { User: 'find' } }, /findRecord\.User is no function/)
+  wrong({ findRecord: () => null }, /findRecord must be an object/)
+  wrong({ services: { local: { upload: memory().upload } } }, /services\.local is no service, for it lacks download, delete,/)
+  wrong({ services: { local: undefined } }, /services\.local is no service/)
+  wrong({ images: sharp }, /pass sharp\(\)/)
+  for (const secretKeyBase of ['', [], ['new', ''], 7]) wrong({ secretKeyBase }, /secretKeyBase must be text/)
+  createActiveStorage({ ...base, secretKeyBase: ['new', 'old'], logger: console, images: sharp() })
   wrong({ recordId: 'int' }, /bigint, uuid or text/)
   wrong({ tables: { prefix: 'a"; drop table users; --' } }, /letters, digits/)
+  wrong({ tables: { schema: 'files' } }, /tables\.schema is for PostgreSQL/)
+  wrong({ tables: { schema: 'files' }, database: mysql('mysql://root@localhost/app') }, /tables\.schema is for PostgreSQL/)
+  createActiveStorage({ ...base, tables: { schema: 'files' }, database: postgres('postgres://localhost/app') })
+  for (const [name, value] of Object.entries({
+    staging: 'expires',
+    retries: 'attempt',
+    failed: 'keep',
+    gem: 'after',
+    tables: 'name',
+    rails: 'digest',
+  })) {
+    wrong({ [name]: { [value]: 1 } }, new RegExp(`${name}: unknown option '${value}'\\. It knows`))
+    wrong({ [name]: 7 }, new RegExp(`${name}: give an object`))
+  }
+  wrong({ rails: { keyDigest: 'MD5' } }, /rails\.keyDigest is 'MD5': SHA1 or SHA256/)
+  wrong({ rails: { envelope: 'yaml' } }, /rails\.envelope is 'yaml': marshal or json/)
+  for (const logger of [null, true, { warn: () => undefined, error: () => undefined }]) wrong({ logger }, /logger has no debug\(\)/)
+  wrong({ retries: { minDelay: '2h' } }, /minDelay \(2h\) is longer than retries\.maxDelay \(1h\)/)
+  wrong({ staging: { maxFiles: 0 } }, /staging\.maxFiles is 0/)
   wrong({ retries: { attempts: 0 } }, /above 0/)
   wrong({ staging: { expiresIn: '1 day' } }, /with its unit/)
   wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
   wrong({ jobs: {} }, /enqueue and work/)
   refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
+  refused(() => createActiveStorage(base).work({ concurency: 3 } as never), /work: unknown option 'concurency'/)
+  refused(() => createActiveStorage(undefined as never), /give an object/)
+})
+
+test('a drain', async () => {
+  const storage = createActiveStorage({
+    database: sqlite(':memory:'),
+    services: { local: memory() },
+    models: { User: { photo: hasOneAttached() } },
+  })
+  await assert.rejects(storage.drain({ time: '5s' } as never), { code: 'CONFIGURATION', message: /drain: unknown option 'time'/ })
+  await storage.close()
 })
 
 test('databases', () => {

@@ -1,4 +1,5 @@
 import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
 import type { Transformation } from '../representations/image-processor.ts'
 import { checkTransformation } from '../representations/image-processor.ts'
 import { isSafeKey } from '../services/object-key.ts'
@@ -131,11 +132,14 @@ export function optionsOf(definition: object): AnyOptions | null {
 
 function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed: readonly string[]): object {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`${maker}: ${text}`)
-  if (typeof given !== 'object' || given === null) throw wrong('its options must be an object.')
-  for (const name of Object.keys(given))
-    if (!allowed.includes(name)) throw wrong(`unknown option '${name}'. It knows ${allowed.join(', ')}.`)
+  checkOptions(given, allowed, maker)
   for (const hook of ['afterUpload', 'afterUploadAll', 'errorUpload'] as const)
     if (given[hook] !== undefined && typeof given[hook] !== 'function') throw wrong(`${hook} must be a function.`)
+  if (given.required !== undefined && typeof given.required !== 'boolean') throw wrong('required must be true or false.')
+  if (given.useFilename !== undefined && !['boolean', 'function'].includes(typeof given.useFilename))
+    throw wrong('useFilename must be true, false, or a function that returns the name.')
+  if (given.keyPrefix !== undefined && !['string', 'function'].includes(typeof given.keyPrefix))
+    throw wrong('keyPrefix must be text, or a function that returns it.')
   if (given.maxSize !== undefined) parseSize(given.maxSize, `maxSize of ${maker}`)
   if (given.maxFiles !== undefined && !(Number.isInteger(given.maxFiles) && given.maxFiles > 0))
     throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
@@ -144,6 +148,7 @@ function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed:
     !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type))))
   )
     throw wrong(`accept must be a list of content types such as 'image/png' or 'image/*'.`)
+  if (given.accept?.length === 0) throw wrong('accept is an empty list, which no file fits. Leave it out to accept all.')
   if (typeof given.keyPrefix === 'string' && given.keyPrefix !== '' && !isSafeKey(given.keyPrefix.replace(/\/+$/, '')))
     throw wrong(`keyPrefix is ${JSON.stringify(given.keyPrefix)}: it must be relative, without empty, '.' or '..' segments.`)
   if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)

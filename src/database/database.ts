@@ -23,6 +23,8 @@ export interface Reserved {
 export interface Database<in out Tx, Finds extends boolean = false> {
   /** true: `findRecord` may be left out. */
   readonly finds: Finds
+  /** Where it is known before `open`: what does not fit it is told at start-up, not with the first statement. */
+  readonly dialect?: Dialect
   /**
    * Tells which of the dialects this is. Called before any other member, also from inside a transaction on the pool's only
    * connection: it must not wait for another.

@@ -61,6 +61,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
   }
   return {
     finds: false,
+    dialect: 'mysql',
     parallel: 3,
     executor: { run: (sql, parameters) => withConnection((connection) => execute(connection, sql, parameters)) },
     // No statement differs between the two. Asking would wait for ever where all connections are in transactions that wait for us.

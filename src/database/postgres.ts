@@ -84,6 +84,7 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
   }
   return {
     finds: false,
+    dialect: 'postgres',
     returning: true,
     parallel: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
     executor: { run: (sql, parameters) => over(opened()).run(sql, parameters) },

@@ -142,6 +142,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 
   return {
     finds: false,
+    dialect: 'sqlite',
     executor,
     parallel: 1,
     returning: true,

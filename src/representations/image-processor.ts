@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../errors.ts'
+import { checkOptions } from '../options.ts'
 
 type Box = readonly [width: number | null, height: number | null]
 
@@ -34,10 +35,10 @@ const formats = ['jpg', 'png', 'webp', 'avif', 'gif']
 
 export function checkTransformation(value: unknown, where: string): void {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`${where}: ${text}`)
-  if (typeof value !== 'object' || value === null) throw wrong('give an object such as { resizeToFit: [400, 400] }.')
+  checkOptions(value, [...resizes, 'convert', 'quality'], where)
   const given = value as Record<string, unknown>
-  for (const key of Object.keys(given))
-    if (![...resizes, 'convert', 'quality'].includes(key)) throw wrong(`unknown transformation '${key}'.`)
+  if (Object.values(given).every((each) => each === undefined))
+    throw wrong('it is empty, which changes nothing. Give such as { resizeToFit: [400, 400] }, or leave it out.')
   const asked = resizes.filter((key) => given[key] !== undefined)
   if (asked.length > 1) throw wrong(`${asked.join(' and ')} exclude each other.`)
   for (const key of asked) {

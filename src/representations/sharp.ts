@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import createSharp from 'sharp'
 import { InvariableError } from '../errors.ts'
 import { messageOf } from '../message.ts'
+import { checkOptions } from '../options.ts'
 import type { ImageProcessor, Transformation } from './image-processor.ts'
 
 const formats = new Map([
@@ -15,9 +16,11 @@ const readable = new Set([...formats.keys(), 'heif', 'tiff'])
 
 /**
  * Images by sharp (libvips). Reads JPEG, PNG, WebP, GIF, AVIF, HEIF and TIFF only: SVG and whatever else libvips may load
- * is refused. `limitInputPixels`: default 100 million.
+ * is refused. `limitInputPixels`: default 100 million. Throws ConfigurationError on an unknown option.
  */
-export function sharp({ limitInputPixels = 100_000_000 }: { readonly limitInputPixels?: number } = {}): ImageProcessor {
+export function sharp(given: { readonly limitInputPixels?: number } = {}): ImageProcessor {
+  checkOptions(given, ['limitInputPixels'], 'sharp')
+  const { limitInputPixels = 100_000_000 } = given
   return {
     name: 'sharp',
     async transform(input, output, transformation, { signal } = {}) {
