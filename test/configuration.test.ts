@@ -6,7 +6,9 @@ import { mysql } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { sharp } from '../src/representations/sharp.ts'
+import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
+import { s3 } from '../src/services/s3.ts'
 
 const refused = (run: () => unknown, text: RegExp): void =>
   assert.throws(run, (error: unknown) => (error as { code?: string }).code === 'CONFIGURATION' && text.test(String(error)))
@@ -91,6 +93,20 @@ test('a drain', async () => {
   })
   await assert.rejects(storage.drain({ time: '5s' } as never), { code: 'CONFIGURATION', message: /drain: unknown option 'time'/ })
   await storage.close()
+})
+
+test('services and images', () => {
+  refused(() => disk({} as never), /disk: root is missing/)
+  refused(() => disk({ root: '' }), /disk: root is missing/)
+  refused(() => disk({ root: 'x', folder: 'y' } as never), /disk: unknown option 'folder'/)
+  refused(() => disk(undefined as never), /disk: give an object with root/)
+  refused(() => s3({} as never), /s3: bucket is missing/)
+  refused(() => s3({ bucket: 'b', accessKeyId: 'x' } as never), /s3: unknown option 'accessKeyId'/)
+  refused(() => s3({ bucket: 'b', serverSideEncryption: 'aes256' } as never), /is 'aes256', which is none of AES256/)
+  refused(() => s3({ bucket: 'b', kmsKeyId: 'k' }), /kmsKeyId is for/)
+  refused(() => s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'AES256' }), /kmsKeyId is for/)
+  s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'aws:kms' })
+  refused(() => sharp({ limit: 5 } as never), /sharp: unknown option 'limit'/)
 })
 
 test('databases', () => {

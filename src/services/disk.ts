@@ -4,17 +4,22 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { checkKey } from './object-key.ts'
-import { ActiveStorageError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
+import { ActiveStorageError, ConfigurationError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
 import { messageOf } from '../message.ts'
+import { checkOptions } from '../options.ts'
 import type { Service } from './service.ts'
 import { verified } from './verify.ts'
 
 /**
  * Files in a folder, laid out as Rails' Disk service does: `ab/cd/abcd…`. An object is written to a temporary file beside
  * them, verified, flushed to the disk and renamed, so that no reader ever sees half of it. It has no URLs of its own:
- * the app serves its files.
+ * the app serves its files. Throws ConfigurationError without a `root`.
  */
-export function disk({ root }: { readonly root: string }): Service {
+export function disk(options: { readonly root: string }): Service {
+  checkOptions(options, ['root'], 'disk')
+  const { root } = options
+  if (typeof root !== 'string' || root === '')
+    throw new ConfigurationError("disk: root is missing: give the folder of the files, such as disk({ root: 'storage' }).")
   const base = resolve(root)
   const temporary = join(base, '.tmp')
   const pathOf = (key: string): string => {

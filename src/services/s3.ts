@@ -1,45 +1,16 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
-import type { PutObjectCommandInput, S3Client, S3ClientConfig } from '@aws-sdk/client-s3'
+import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
 import { ConfigurationError, FileNotFoundError, InvalidInputError } from '../errors.ts'
-import { parseSize, type Size } from '../units.ts'
+import { parseSize } from '../units.ts'
 import { checkKey } from './object-key.ts'
 import { parts as partsOf } from './parts.ts'
 import { told } from './s3-errors.ts'
+import { checkS3Options, type S3Options } from './s3-options.ts'
 import type { Service, UploadOptions } from './service.ts'
 import { verified } from './verify.ts'
 
-/** Of `s3`. */
-export interface S3Options {
-  /** It must exist. */
-  readonly bucket: string
-  /** Default: the usual chain (AWS_REGION, profile); 'us-east-1' where an endpoint is given. */
-  readonly region?: string
-  /** Of an S3-compatible server (MinIO, Ceph, R2, Spaces …). Default: AWS. */
-  readonly endpoint?: string
-  /** `https://endpoint/bucket/key` instead of `https://bucket.endpoint/key`. Default: true where an endpoint is given. */
-  readonly forcePathStyle?: boolean
-  /** Default: the usual chain (environment, profile, container, instance). */
-  readonly credentials?: S3ClientConfig['credentials']
-  /** Comes before every key, with `/`. */
-  readonly prefix?: string
-  /** true: `url` gives plain URLs that never expire. The bucket's policy must allow reading. Default false. */
-  readonly public?: boolean
-  /** Above it, objects are sent in parts. Default '100 MB'; at most 5 GB. */
-  readonly multipartThreshold?: Size
-  /** Of one part; two are in memory at once. Default '16 MB', at least '5 MB'; larger for objects above 144 GB. */
-  readonly partSize?: Size
-  /** Such as 'STANDARD_IA'. Default: the bucket's. */
-  readonly storageClass?: PutObjectCommandInput['StorageClass']
-  /** 'AES256' or 'aws:kms'. Default: the bucket's. */
-  readonly serverSideEncryption?: PutObjectCommandInput['ServerSideEncryption']
-  /** With `serverSideEncryption: 'aws:kms'`. */
-  readonly kmsKeyId?: string
-  /** A canned ACL such as 'public-read', where the bucket allows ACLs. */
-  readonly acl?: PutObjectCommandInput['ACL']
-  /** Stored with each object. */
-  readonly cacheControl?: string
-}
+export type { S3Options } from './s3-options.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
 interface Connected {
@@ -54,9 +25,10 @@ const MAX_PARTS = 9_000
  * Amazon S3 and what speaks its protocol, by `@aws-sdk/client-s3` (and `@aws-sdk/s3-request-presigner` for URLs), which
  * are loaded on first use. An object is one PUT with Content-MD5, or parts with one each; a transfer that fails leaves
  * nothing. Rails' S3 service with the same bucket and prefix finds the same objects.
+ * Throws ConfigurationError on wrong options.
  */
 export function s3(options: S3Options): Service {
-  if (options.bucket === '' || typeof options.bucket !== 'string') throw new ConfigurationError('s3: bucket is missing.')
+  checkS3Options(options)
   const threshold = parseSize(options.multipartThreshold ?? '100 MB', 's3: multipartThreshold')
   const partSize = parseSize(options.partSize ?? '16 MB', 's3: partSize')
   if (partSize < MIN_PART) throw new ConfigurationError('s3: partSize is at least 5 MB.')
