@@ -8,6 +8,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { internalsOf } from '../src/active-storage.ts'
+import { run } from '../src/cli/run.ts'
 import { oldTransaction } from '../src/cli/old-transaction.ts'
 import type { Status } from '../src/cli/status.ts'
 import { hasOneAttached } from '../src/index.ts'
@@ -69,9 +70,11 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   )
   assert.deepEqual(status.workers, [])
   const [first, second] = status.failed
-  assert.deepEqual(call('discard', second!.id).json(), { done: [second!.id], missing: [] })
+  assert.deepEqual(call('discard', second!.id).json(), { done: [second!.id], missing: [], unchanged: [] })
   await rm(join(folder, 'down'))
-  assert.deepEqual(call('retry', first!.id, 'missing').json(), { done: [first!.id], missing: ['missing'] })
+  assert.deepEqual(call('retry', first!.id, 'missing').json(), { done: [first!.id], missing: ['missing'], unchanged: [] })
+  const again = call('retry', first!.id)
+  assert.deepEqual([again.status, again.json()], [0, { done: [], missing: [], unchanged: [first!.id] }])
   assert.deepEqual(call('drain', '--timeout', '30s').json(), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
   assert.equal(call('sweep').status, 0)
   assert.equal(call('retry', '--failed').status, 0)
@@ -87,13 +90,58 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
       call('status', '--fast').status,
       call('retry').status,
       call('generate').status,
+      call('work', '--concurrency', 'x').status,
+      call('work', '--concurrency', '0').status,
+      call('drain', '--timeout', '10').status,
+      call('status', '--config', 'nope.ts').status,
+      call('status', 'all').status,
     ],
-    [2, 0, 2, 2, 2, 2],
+    [2, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2],
   )
+  assert.match(call('work', '--concurrency', '0').stderr, /--concurrency is '0': give a whole number above 0/)
+  assert.match(call('drain', '--timeout', '10').stderr, /--timeout is "10": give a duration with its unit/)
+  assert.match(call('sweep', 'now', 'please').stderr, /sweep takes no 'now please'/)
+  assert.match(call('--help').stdout, /--timeout <time> +of work: [^]*of drain: /)
   assert.match(call('fly').stderr, /There is no command 'fly'[^]*drain/)
   assert.match(call('status', '--config', 'missing.ts').stderr, /There is no file .*missing\.ts/)
   await writeFile(join(folder, 'broken.ts'), 'enum Colour { Red }')
   assert.match(call('status', '--config', 'broken.ts').stderr, /could not be loaded[^]*run\(storage\)/)
+})
+
+test('a configuration in a package of CommonJS is told how it can be loaded', async (t) => {
+  const { call, folder } = await app(t)
+  await writeFile(join(folder, 'package.json'), '{ "type": "commonjs" }')
+  for (const text of ["import 'node:fs'", 'export const storage = 1']) {
+    await writeFile(join(folder, 'common.ts'), text)
+    const { status, stderr } = call('status', '--config', 'common.ts')
+    assert.equal(status, 1)
+    assert.match(stderr, /common\.ts could not be loaded[^]*activestorage\.config\.mts, or set "type": "module"/)
+  }
+})
+
+test('on a terminal, retry and discard say in words what they did', async (t) => {
+  const app = await fresh(
+    t,
+    kinds.find((kind) => kind.name.startsWith('SQLite'))!,
+    { User: { photo: hasOneAttached() } },
+  )
+  if (app === null) return
+  const upload = await app.storage.record('User', 1).photo.attachLater(new File(['x'], 'x.txt'))
+  const said: string[] = []
+  t.mock.method(console, 'log', (line: string) => said.push(line))
+  const before = process.stdout.isTTY
+  process.stdout.isTTY = true
+  t.after(() => (process.stdout.isTTY = before))
+  // run() closes the storage that it is handed.
+  const storage = Object.assign(Object.create(app.storage) as typeof app.storage, { close: () => Promise.resolve() })
+  assert.equal(await run(storage, ['retry', upload!.id]), 0)
+  assert.equal(await run(storage, ['discard', upload!.id]), 0)
+  assert.equal(await run(storage, ['discard', upload!.id]), 1)
+  assert.deepEqual(said, [
+    `0 uploads are tried again.\nThe upload ${upload!.id} has not failed, it is pending: nothing to do.`,
+    '1 upload is given up.',
+    `0 uploads are given up.\nThere is no upload ${upload!.id}.`,
+  ])
 })
 
 test('generate --sql makes the same tables as migrate', async (t) => {

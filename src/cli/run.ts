@@ -5,9 +5,10 @@ import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
 import { ActiveStorageError } from '../errors.ts'
 import { messageOf } from '../message.ts'
-import type { Duration } from '../units.ts'
+import { parseDuration, type Duration } from '../units.ts'
 import { loadStorage, type AnyStorage } from './config.ts'
 import { readStatus, statusText } from './status.ts'
+import { UsageError } from './usage-error.ts'
 
 const usage = `activestorage-delayed <command>
 
@@ -21,7 +22,10 @@ const usage = `activestorage-delayed <command>
   sweep                puts right what crashes left behind
 
   --config <file>      exports the storage; default activestorage.config.ts (or .js)
-  --json               JSON also on a terminal`
+  --json               JSON also on a terminal
+  --concurrency <n>    pieces of work at once; default 5
+  --timeout <time>     of work: how long what runs at SIGTERM may go on, default 25s;
+                       of drain: when it ends whatever is left, default never. What is not done is given back.`
 
 const options = {
   config: { type: 'string' },
@@ -49,9 +53,6 @@ interface Call {
   print(text: string, value: unknown): void
 }
 
-/** Whoever typed it is told how it is typed. */
-class UsageError extends Error {}
-
 const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
   async migrate({ storage, print }) {
     await storage.migrate()
@@ -75,14 +76,13 @@ const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
     const stopped = Promise.withResolvers<void>()
     for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve())
     await stopped.promise
-    await worker.stop(values.timeout === undefined ? {} : { timeout: values.timeout as Duration })
+    await worker.stop(timeoutOf(values))
     print('Stopped; what was not done is given back.', { stopped: true })
     return 0
   },
   async drain({ storage, values, print }) {
     const progress = process.stderr.isTTY ? setInterval(() => void showProgress(storage), 1000) : undefined
-    const timeout = values.timeout === undefined ? {} : { timeout: values.timeout as Duration }
-    const result = await storage.drain({ ...concurrencyOf(values), ...timeout }).finally(() => clearInterval(progress))
+    const result = await storage.drain({ ...concurrencyOf(values), ...timeoutOf(values) }).finally(() => clearInterval(progress))
     const { uploaded, retried, failed, remaining } = result
     print(`${uploaded} uploaded, ${retried} to be tried again, ${failed} failed, ${remaining} remaining.`, result)
     return failed > 0 ? 1 : 0
@@ -105,10 +105,20 @@ async function forEach({ storage, ids, values, print }: Call, verb: 'retry' | 'd
   if (ids.length === 0 && values.failed !== true) throw new UsageError(`${verb} takes the ids of uploads (see status), or --failed.`)
   const done: string[] = []
   const missing: string[] = []
+  const unchanged: string[] = []
+  const told: string[] = []
   for (const id of ids) {
     const upload = await storage.delayedUploads.find(id)
-    await upload?.[verb]()
-    ;(upload === null ? missing : done).push(id)
+    if (upload === null) {
+      missing.push(id)
+      told.push(`There is no upload ${id}.`)
+    } else if (verb === 'retry' && upload.state !== 'failed') {
+      unchanged.push(id)
+      told.push(`The upload ${id} has not failed, it is ${upload.state}: nothing to do.`)
+    } else {
+      await upload[verb]()
+      done.push(id)
+    }
   }
   for (let after: string | undefined; values.failed === true;) {
     const page = await storage.delayedUploads.list({ state: 'failed', limit: 100, ...(after === undefined ? {} : { after }) })
@@ -119,8 +129,8 @@ async function forEach({ storage, ids, values, print }: Call, verb: 'retry' | 'd
     after = page.at(-1)?.id
     if (after === undefined) break
   }
-  const what = verb === 'retry' ? 'are tried again' : 'are given up'
-  print([`${done.length} uploads ${what}.`, ...missing.map((id) => `There is no upload ${id}.`)].join('\n'), { done, missing })
+  const count = done.length === 1 ? '1 upload is' : `${done.length} uploads are`
+  print([`${count} ${verb === 'retry' ? 'tried again' : 'given up'}.`, ...told].join('\n'), { done, missing, unchanged })
   return missing.length > 0 ? 1 : 0
 }
 
@@ -131,6 +141,22 @@ async function showProgress(storage: AnyStorage): Promise<void> {
 
 function concurrencyOf({ concurrency }: Call['values']): { concurrency?: number } {
   return concurrency === undefined ? {} : { concurrency: Number(concurrency) }
+}
+
+function timeoutOf({ timeout }: Call['values']): { timeout?: Duration } {
+  return timeout === undefined ? {} : { timeout: timeout as Duration }
+}
+
+/** What can be told before the storage is opened. */
+function check(name: string, words: readonly string[], { concurrency, timeout }: Call['values']): void {
+  if (words.length > 0 && name !== 'retry' && name !== 'discard') throw new UsageError(`${name} takes no '${words.join(' ')}'.`)
+  if (concurrency !== undefined && !/^[1-9]\d*$/.test(concurrency))
+    throw new UsageError(`--concurrency is '${concurrency}': give a whole number above 0.`)
+  try {
+    if (timeout !== undefined) parseDuration(timeout as Duration, '--timeout')
+  } catch (error) {
+    throw new UsageError(messageOf(error))
+  }
 }
 
 /**
@@ -157,6 +183,7 @@ export async function run<M extends Models, Tx>(
     }
     const command = commands[name]
     if (command === undefined) throw new UsageError(`There is no command '${name}'.`)
+    check(name, ids, values)
     opened = (storage as AnyStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
     const json = values.json === true || !process.stdout.isTTY
     return await command({ storage: opened, ids, values, print: (text, value) => console.log(json ? JSON.stringify(value) : text) })
