@@ -1,8 +1,8 @@
 import { createReadStream } from 'node:fs'
 import { basename } from 'node:path'
 import { Readable } from 'node:stream'
+import type { IncomingFile } from '../blobs/incoming.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
-import type { IncomingFile } from '../staging/stage.ts'
 import { StagedFile } from './staged-file.ts'
 import type { StoredBlob } from './values.ts'
 

@@ -15,7 +15,7 @@ export interface Blobs {
   /** null: not signed by this storage, expired, or gone. */
   findSigned(signedId: string): Promise<StoredBlob | null>
   /** Uploads now; the blob is attached to nothing yet. Throws like `attach`. */
-  createAndUpload(file: Attachable, options?: { readonly service?: string }): Promise<StoredBlob>
+  createAndUpload(file: Attachable, options?: { readonly service?: string; readonly signal?: AbortSignal }): Promise<StoredBlob>
   /** Blobs that nothing uses, oldest first: what abandoned forms leave behind. Rails' `unattached`. */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
@@ -46,6 +46,8 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
         serviceName,
         service,
         keyPrefix: undefined,
+        details,
+        signal: options.signal,
         checkType: () => undefined,
         checkSize: (size) => checkSize(size, { maxSize }, details),
       })

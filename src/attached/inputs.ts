@@ -1,10 +1,11 @@
 import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
 import { findBlob, parseMetadata } from '../blobs/blob-rows.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
+import type { IncomingFile } from '../blobs/incoming.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { FileNotFoundError, InvalidSignatureError, StagedFileExpiredError } from '../errors.ts'
 import { checkCount, checkSize, checkType } from '../staging/limits.ts'
-import { stageFile, type IncomingFile } from '../staging/stage.ts'
+import { stageFile } from '../staging/stage.ts'
 import { readAttachable } from './attachable.ts'
 import type { Changes } from './changes.ts'
 import { PURPOSE } from './context.ts'
@@ -84,7 +85,7 @@ export async function stageAll(scope: SlotScope, inputs: readonly Ready[], stage
 }
 
 /** Sends bytes to the service now, for a blob whose row comes next. */
-export async function upload(scope: SlotScope, file: IncomingFile): Promise<NewBlob> {
+export async function upload(scope: SlotScope, file: IncomingFile, signal?: AbortSignal): Promise<NewBlob> {
   const { lane, definition, context } = scope
   const store = await context.store()
   const details = { ...detailsOf(lane), filename: file.filename }
@@ -94,6 +95,8 @@ export async function upload(scope: SlotScope, file: IncomingFile): Promise<NewB
     serviceName: definition.service,
     service: serviceNamed(scope, definition.service),
     keyPrefix: typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix,
+    details,
+    signal,
     checkSize: (size) => checkSize(size, definition.limits, details),
     checkType: (type) => checkType(type, definition.limits, details),
   })

@@ -3,27 +3,26 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { types } from 'node:util'
 import type { Session } from '../database/session.ts'
-import { ServiceError } from '../errors.ts'
+import { ActiveStorageError, ServiceError, type ErrorDetails } from '../errors.ts'
 import { renewing, reserveObject } from '../jobs/job-rows.ts'
+import { messageOf } from '../message.ts'
 import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
 import { md5 } from './checksum.ts'
 import { identifyContentType } from './content-type.ts'
 import { normalizeFilename } from './filename.ts'
+import { bytesOf, type IncomingFile } from './incoming.ts'
 import { generateKey } from './key.ts'
-
-export interface Incoming {
-  readonly filename: string
-  readonly declaredType?: string | undefined
-  open(): AsyncIterable<Uint8Array>
-}
 
 export interface StoreObjectOptions {
   readonly serviceName: string
   readonly service: Service
   readonly keyPrefix: string | undefined
+  readonly details: ErrorDetails
+  readonly signal?: AbortSignal | undefined
   /** Throws when the bytes so far are too many. */
   checkSize(size: number): void
   checkType(contentType: string): void
@@ -33,16 +32,17 @@ export interface StoreObjectOptions {
  * Stores an object for a blob whose row comes next: through a temporary file, because a service wants size and MD5 first.
  * Its intent is committed before the first byte leaves; whoever inserts the blob removes it.
  */
-export async function storeObject(session: Session, file: Incoming, options: StoreObjectOptions): Promise<NewBlob> {
+export async function storeObject(session: Session, file: IncomingFile, options: StoreObjectOptions): Promise<NewBlob> {
   const filename = normalizeFilename(file.filename)
-  const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
+  const { service, serviceName, details, signal } = options
+  const folder = await mkdtemp(join(tmpdir(), 'activestorage-')).catch(failed(filename, details))
   try {
     const path = join(folder, 'bytes')
     const hash = md5()
     let byteSize = 0
     let head = Buffer.alloc(0)
     const measured = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const chunk of file.open()) {
+      for await (const chunk of bytesOf(file, { ...details, filename }, signal)) {
         byteSize += chunk.length
         options.checkSize(byteSize)
         hash.update(chunk)
@@ -50,7 +50,7 @@ export async function storeObject(session: Session, file: Incoming, options: Sto
         yield chunk
       }
     }
-    await pipeline(measured(), createWriteStream(path))
+    await pipeline(measured(), createWriteStream(path)).catch(failed(filename, details))
     const contentType = await identifyContentType(head, filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
@@ -59,11 +59,27 @@ export async function storeObject(session: Session, file: Incoming, options: Sto
     const key = prefix === undefined || prefix === '' ? name : `${prefix}/${name}`
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
-    if (!(await reserveObject(session, options.serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
+    if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
     const lost = (): ServiceError => new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`)
-    await options.service.upload(key, renewing(session, key, createReadStream(path), lost), { byteSize, checksum, contentType })
-    return { key, filename, contentType, serviceName: options.serviceName, byteSize, checksum }
+    const bytes = renewing(session, key, createReadStream(path), lost)
+    await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
+    return { key, filename, contentType, serviceName, byteSize, checksum }
   } finally {
     await rm(folder, { recursive: true, force: true })
+  }
+}
+
+/** The temporary file is our own: its disk is nobody's input. */
+function failed(filename: string, details: ErrorDetails): (error: unknown) => never {
+  return (error) => {
+    if (error instanceof ActiveStorageError || !types.isNativeError(error) || !('syscall' in error)) throw error
+    const advice =
+      'code' in error && error.code === 'ENOSPC'
+        ? 'Its disk is full: free some of it, or set TMPDIR to a folder with more room.'
+        : 'Set TMPDIR to a folder where the process may write.'
+    throw new ServiceError(`${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. ${advice}`, {
+      cause: error,
+      details: { ...details, filename },
+    })
   }
 }

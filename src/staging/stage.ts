@@ -1,11 +1,10 @@
-import { Readable } from 'node:stream'
 import { md5 } from '../blobs/checksum.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
+import { bytesOf, type IncomingFile } from '../blobs/incoming.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
-import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { uuidv7 } from '../uuid.ts'
 import {
   CHUNK_SIZE,
@@ -18,13 +17,6 @@ import {
   type FileRow,
 } from './file-rows.ts'
 import { checkSize, checkType, type Limits } from './limits.ts'
-
-/** Bytes with a name, as they come in. */
-export interface IncomingFile {
-  readonly filename: string
-  readonly declaredType?: string | undefined
-  open(): AsyncIterable<Uint8Array>
-}
 
 export interface StageOptions {
   /** Milliseconds that the staged file waits to be linked. */
@@ -127,7 +119,7 @@ async function writeChunks(
   }
 
   try {
-    for await (const piece of untilAborted(opened(file, details, options.signal), options.signal)) {
+    for await (const piece of bytesOf(file, details, options.signal)) {
       byteSize += piece.length
       checkSize(byteSize, options.limits, details)
       for (let offset = 0; offset < piece.length;) {
@@ -146,49 +138,4 @@ async function writeChunks(
   }
   if (failure !== undefined) throw failure
   return { chunks, byteSize, checksum: hash.digest(), contentType: contentType ?? 'application/octet-stream' }
-}
-
-/** A source that breaks off is the input's fault, and is told with the file's name. */
-async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  const source = file.open()
-  const destroy = (): void => void (source instanceof Readable && source.destroy())
-  signal?.addEventListener('abort', destroy, { once: true })
-  try {
-    for await (const piece of source) {
-      if (!(piece instanceof Uint8Array))
-        throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {
-          details,
-        })
-      yield piece
-    }
-  } catch (error) {
-    if (error instanceof ActiveStorageError) throw error
-    throw new InvalidInputError(`${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`, {
-      details,
-      cause: error,
-    })
-  } finally {
-    signal?.removeEventListener('abort', destroy)
-  }
-}
-
-/** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
-async function* untilAborted(source: AsyncGenerator<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  if (signal === undefined) return yield* source
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => undefined)
-  const abort = (): void => aborted.reject(signal.reason)
-  signal.addEventListener('abort', abort, { once: true })
-  try {
-    signal.throwIfAborted()
-    for (;;) {
-      const next = await Promise.race([source.next(), aborted.promise])
-      if (next.done === true) return
-      yield next.value
-    }
-  } finally {
-    signal.removeEventListener('abort', abort)
-    // Not awaited: it would wait for the piece that does not come.
-    source.return(undefined).catch(() => undefined)
-  }
 }

@@ -1,0 +1,60 @@
+import { Readable } from 'node:stream'
+import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { messageOf } from '../message.ts'
+
+/** Bytes with a name, as they come in. */
+export interface IncomingFile {
+  readonly filename: string
+  readonly declaredType?: string | undefined
+  open(): AsyncIterable<Uint8Array>
+}
+
+/** The bytes of a file, until the signal. What goes wrong with them is told with the file's name. */
+export function bytesOf(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  return untilAborted(opened(file, details, signal), signal)
+}
+
+/** A source that breaks off is the input's fault, and is told with the file's name. */
+async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  const source = file.open()
+  const destroy = (): void => void (source instanceof Readable && source.destroy())
+  signal?.addEventListener('abort', destroy, { once: true })
+  try {
+    for await (const piece of source) {
+      if (!(piece instanceof Uint8Array))
+        throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {
+          details,
+        })
+      yield piece
+    }
+  } catch (error) {
+    if (error instanceof ActiveStorageError) throw error
+    throw new InvalidInputError(`${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`, {
+      details,
+      cause: error,
+    })
+  } finally {
+    signal?.removeEventListener('abort', destroy)
+  }
+}
+
+/** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
+async function* untilAborted(source: AsyncGenerator<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  if (signal === undefined) return yield* source
+  const aborted = Promise.withResolvers<never>()
+  aborted.promise.catch(() => undefined)
+  const abort = (): void => aborted.reject(signal.reason)
+  signal.addEventListener('abort', abort, { once: true })
+  try {
+    signal.throwIfAborted()
+    for (;;) {
+      const next = await Promise.race([source.next(), aborted.promise])
+      if (next.done === true) return
+      yield next.value
+    }
+  } finally {
+    signal.removeEventListener('abort', abort)
+    // Not awaited: it would wait for the piece that does not come.
+    source.return(undefined).catch(() => undefined)
+  }
+}
