@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { checkKey } from './object-key.ts'
+import { checkRange } from './range.ts'
 import { ActiveStorageError, ConfigurationError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { checkOptions } from '../options.ts'
@@ -53,19 +54,19 @@ export function disk(options: { readonly root: string }): Service {
       return fail(key)(error)
     }
   }
+  const missing = (key: string) => (error: unknown) => {
+    if (isSystemError(error) && error.code === 'ENOENT')
+      throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
+    return fail(key)(error)
+  }
   const service: Service = {
     upload: (key, body, options) => write(key, verified(key, body, options)),
     async download(key, { range, signal } = {}) {
+      checkRange(key, range)
       const path = pathOf(key)
-      await stat(path).catch((error: unknown) => {
-        if (isSystemError(error) && error.code === 'ENOENT')
-          throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
-        return fail(key)(error)
-      })
-      return createReadStream(path, {
-        ...(range === undefined ? {} : { start: range[0], end: range[1] }),
-        ...(signal === undefined ? {} : { signal }),
-      })
+      await stat(path).catch(missing(key))
+      const part = { ...(range === undefined ? {} : { start: range[0], end: range[1] }), ...(signal === undefined ? {} : { signal }) }
+      return reading(() => createReadStream(path, part), missing(key))
     },
     async delete(key) {
       await rm(pathOf(key), { force: true }).catch(fail(key))
@@ -88,7 +89,7 @@ export function disk(options: { readonly root: string }): Service {
             .join('/')
             .startsWith(prefix)
         )
-          await rm(path, { force: true })
+          await rm(path, { force: true }).catch(fail(prefix))
       }
     },
     exists: async (key) =>
@@ -109,6 +110,16 @@ export function disk(options: { readonly root: string }): Service {
     urlForDirectUpload: () => Promise.resolve(null),
   }
   return service
+}
+
+/** A file may go between the look at it and its first byte. */
+async function* reading(open: () => AsyncIterable<Uint8Array>, tell: (error: unknown) => never): AsyncGenerator<Uint8Array> {
+  try {
+    yield* open()
+  } catch (error) {
+    if (isSystemError(error)) tell(error)
+    throw error
+  }
 }
 
 /** A rename is only as durable as its folder. */

@@ -1,4 +1,5 @@
 import { checkKey } from './object-key.ts'
+import { checkRange } from './range.ts'
 import { FileNotFoundError, InvalidInputError } from '../errors.ts'
 import type { Service } from './service.ts'
 import { verified } from './verify.ts'
@@ -29,6 +30,7 @@ export function memory(): MemoryService {
     },
     async download(key, { range } = {}) {
       checkKey(key)
+      checkRange(key, range)
       const data = find(key)
       return (async function* (): AsyncGenerator<Uint8Array> {
         yield range === undefined ? data : data.subarray(range[0], range[1] + 1)

@@ -5,6 +5,7 @@ import { ConfigurationError, FileNotFoundError, InvalidInputError } from '../err
 import { parseSize } from '../units.ts'
 import { checkKey } from './object-key.ts'
 import { parts as partsOf } from './parts.ts'
+import { checkRange } from './range.ts'
 import { told } from './s3-errors.ts'
 import { checkS3Options, type S3Options } from './s3-options.ts'
 import type { Service, UploadOptions } from './service.ts'
@@ -128,6 +129,7 @@ export function s3(options: S3Options): Service {
       call(
         key,
         async ({ sdk, client }) => {
+          checkRange(key, range)
           const Range = range === undefined ? undefined : `bytes=${range[0]}-${range[1]}`
           const { Body } = await client.send(
             new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })),

@@ -42,7 +42,10 @@ interface Abortable {
 export interface Service {
   /** Stores the bytes and publishes them under `key` only after size and MD5 were verified; replaces what was there. */
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
-  /** The bytes, or the inclusive byte range `[start, end]` of them. Throws FileNotFoundError before the first byte. */
+  /**
+   * The bytes, or the inclusive byte range `[start, end]` of them. Throws FileNotFoundError before the first byte, and
+   * InvalidInputError for a range that is none.
+   */
   download(
     key: string,
     options?: Abortable & { readonly range?: readonly [start: number, end: number] },
