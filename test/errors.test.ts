@@ -94,3 +94,17 @@ test('a signal stops a transfer while its bytes come in, and reaches the service
   await assert.rejects(transfer, /too late/)
   assert.equal(app.service.objects.size, 0)
 })
+
+for (const kind of kinds)
+  test(`${kind.name}: blobs.find knows no blob by an id that its column cannot hold`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const { blobs } = app.storage
+    const { id } = await blobs.createAndUpload(new File(['x'], 'x'))
+    // To MySQL, a text is the number that it begins with.
+    const alike = `${`${id}a`.padEnd(8, '0')}-0000-7000-8000-000000000000`
+    for (const unknown of ['9223372036854775807', '9999999999999999999', 9999999999999999999n, alike])
+      assert.equal(await blobs.find(unknown), null)
+    for (const known of [id, BigInt(id), Number(id), `000${id}`]) assert.equal((await blobs.find(known))?.id, id)
+    await assert.rejects(blobs.find('1 or 1=1'), { code: 'INVALID_INPUT' })
+  })

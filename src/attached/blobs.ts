@@ -11,6 +11,7 @@ import type { StoredBlob } from './values.ts'
 
 /** `storage.blobs`: blobs by themselves, attached or not. */
 export interface Blobs {
+  /** null: there is none. Throws InvalidInputError on what is neither a number nor a uuid. */
   find(id: bigint | number | string): Promise<StoredBlob | null>
   /** null: not signed by this storage, expired, or gone. */
   findSigned(signedId: string): Promise<StoredBlob | null>
@@ -24,8 +25,11 @@ const PAGE = 200
 
 export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
   const find = async (id: string): Promise<StoredBlob | null> => {
-    if (!/^\d{1,19}$/.test(id) && !isUuid(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
-    const row = await findBlob((await context.store()).session, { id })
+    const isNumber = /^\d{1,19}$/.test(id)
+    if (!isNumber && !isUuid(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
+    if (isNumber && BigInt(id) >= 2n ** 63n) return null
+    const { session } = await context.store()
+    const row = await findBlob(session, { id: isNumber ? String(BigInt(id)) : id }).catch(noneOfItsType)
     return row === null ? null : blobValue(context, row)
   }
   return {
@@ -75,4 +79,10 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
       }
     },
   }
+}
+
+/** PostgreSQL compares no uuid with a number, and no number with a smaller one's type: by its codes, which are the standard's. */
+function noneOfItsType(error: unknown): null {
+  if (['22P02', '22003'].includes(String((error as { code?: unknown }).code))) return null
+  throw error
 }

@@ -94,8 +94,9 @@ export async function findBlob(
   let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
   query = 'id' in by ? query.where('b.id', '=', railsId(by.id)) : query.where('b.key', '=', by.key)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
-  const row = await query.executeTakeFirst()
-  return row === undefined ? null : blobOf(row as SelectedBlob)
+  const row = (await query.executeTakeFirst()) as SelectedBlob | undefined
+  // MySQL compares by casting: to it, a uuid is the number that it begins with.
+  return row === undefined || ('id' in by && row.blob_row_id !== by.id) ? null : blobOf(row)
 }
 
 /** A page of blobs that no attachment uses, by id. */
