@@ -1,5 +1,6 @@
 import { blobColumns, blobOf, railsTime, type BlobRow, type SelectedBlob } from '../blobs/blob-rows.ts'
 import { asText, railsId, railsNow } from '../database/expressions.ts'
+import { notRead } from '../database/not-read.ts'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { insertJob } from '../jobs/job-rows.ts'
@@ -122,7 +123,7 @@ export async function insertAttachment(session: Session, kind: RecordIdType, lan
   }
   await insert.execute()
   const row = await findAttachment(session, kind, lane, blob.id)
-  if (row === null) throw new Error(`The attachment of blob ${blob.id} was inserted and is not there.`)
+  if (row === null) throw notRead(`The attachment of the blob ${blob.id}`)
   return row
 }
 

@@ -1,5 +1,6 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
 import { asText, railsAgo, railsId, railsNow } from '../database/expressions.ts'
+import { notRead } from '../database/not-read.ts'
 import type { Session } from '../database/session.ts'
 
 /** A row of active_storage_blobs, ids as text. */
@@ -82,7 +83,7 @@ export async function insertBlob(session: Session, blob: NewBlob): Promise<BlobR
     return blobOf((await insert.returning(blobColumns(session.dialect, 'blobs')).executeTakeFirstOrThrow()) as SelectedBlob)
   await insert.execute()
   const row = await findBlob(session, { key: blob.key })
-  if (row === null) throw new Error(`The blob with key ${blob.key} was inserted and is not there.`)
+  if (row === null) throw notRead(`The blob with key ${blob.key}`)
   return row
 }
 

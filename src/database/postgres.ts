@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, IntegrityError, ServiceError } from '../errors.ts'
 import { isUuid } from '../uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
@@ -122,7 +122,7 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
             `copy (select data from ${name} where file_id = '${fileId}' and position >= ${Math.trunc(from)} and position < ${Math.trunc(to)} order by position) to stdout (format binary)`,
           ),
         )
-        return readCopy(stream as AsyncIterable<Buffer>)
+        return readCopy(stream as AsyncIterable<Buffer>, fileId)
       }),
     ...(options?.notify === false
       ? {}
@@ -172,7 +172,7 @@ const COPY_HEADER = 19
  * The binary COPY format: a header of 19 bytes and its extension, then tuples of one field, then -1. Each field is copied
  * out as it arrives, so that its bytes are not held twice.
  */
-async function readCopy(stream: AsyncIterable<Buffer>): Promise<Buffer[]> {
+async function readCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<Buffer[]> {
   const chunks: Buffer[] = []
   let rest: Buffer = Buffer.alloc(0)
   let skip = -1
@@ -196,10 +196,12 @@ async function readCopy(stream: AsyncIterable<Buffer>): Promise<Buffer[]> {
         data = data.subarray(skipped)
       } else if (skip === 0 && data.length >= 2 && data.readInt16BE() === -1) break
       else if (skip === 0 && data.length >= 6) {
-        field = Buffer.allocUnsafe(data.readInt32BE(2))
+        const length = data.readInt32BE(2)
+        if (length < 1)
+          throw new IntegrityError(`The staged file ${fileId} has a chunk without bytes: something else wrote it. Send the file again.`)
+        field = Buffer.allocUnsafe(length)
         filled = 0
         data = data.subarray(6)
-        if (field.length === 0) throw new Error('An empty chunk was read.')
       } else {
         rest = data
         break
@@ -238,7 +240,7 @@ function listen(config: pg.ClientConfig, channel: string, wake: () => void, chan
         changed(null)
         wake()
         await ended
-        lost(new Error('The connection that listened has ended.'))
+        lost(new ServiceError('The connection that listened for notifications has ended. It is opened again by itself.'))
       } catch (error) {
         lost(error)
       }
