@@ -17,6 +17,7 @@ import type { Dialect } from './database/database.ts'
 import { ddl, migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
+import { deleteObjectsNow } from './delayed/delete-object.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
@@ -124,6 +125,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     superseded: (uploads) => {
       for (const upload of uploads) tellSuperseded(report, upload, 'An upload was superseded by a direct change.')
     },
+    deleteNow: async (keys) => deleteObjectsNow(await store(), services, keys, report),
   }
   const delayedRoom = async (): Promise<Delayed> => ({
     store: await store(),
@@ -152,7 +154,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       report,
       stopping,
     })
-    await sweep(open, { attempts: settings.retries.attempts, keepFor: settings.failedKeepFor, stopping })
+    await sweep(open, { attempts: settings.retries.attempts, keepFor: settings.failedKeepFor, report, stopping })
     if (engine !== null)
       await hintDue({ store: open, known }, engine).catch((error: unknown) =>
         report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error }),
@@ -233,13 +235,19 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     close,
     [Symbol.asyncDispose]: close,
   }
-  internals.set(storage, { store, ddl: (dialect) => ddl(schemaOf(dialect, tables, recordId)) })
+  internals.set(storage, {
+    store,
+    knows: (slot) => known.some(({ type, name }) => `${type}.${name}` === slot),
+    ddl: (dialect) => ddl(schemaOf(dialect, tables, recordId)),
+  })
   return storage as unknown as ActiveStorage<M, Tx>
 }
 
 /** What the command line needs beyond the public surface. */
 export interface Internals {
   store(): Promise<Store>
+  /** Whether there is a `Model.attachment`. */
+  knows(slot: string): boolean
   /** The statements that make what the storage needs on an empty database. */
   ddl(dialect: Dialect): string
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { purgeBlob } from './attachments/purge.ts'
 import type { Database } from './database/database.ts'
 import type { Delayed, Report } from './delayed/definition.ts'
@@ -96,9 +97,9 @@ export function background(options: BackgroundOptions): Background {
 
 function startBackground(options: BackgroundOptions, { concurrency, signal }: WorkerOptions): Worker {
   const slots = checkConcurrency(concurrency)
-  const work = lazily(options, ({ retryAt }) => wakeAt(options, retryAt), true)
   const stopping = new AbortController()
-  const queue = subscribeToQueue(options, work, slots, stopping.signal)
+  const queue: Subscription = subscribeToQueue(options, (token, signal) => work.handle(token, signal), slots, stopping.signal)
+  const work = lazily(options, ({ retryAt }) => wakeAt(options, retryAt), queue)
   let unlisten: Promise<() => Promise<void>> | undefined
   let listening = false
   const embedded = startWorker({
@@ -120,13 +121,7 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
     // Whatever does not end well must not end the process.
     const quietly = (what: string, run: Promise<unknown> | undefined): Promise<unknown> =>
       Promise.resolve(run).catch((error: unknown) => options.report('warn', `${what} did not end well.`, { error }))
-    await Promise.all([
-      quietly('The worker', embedded.stop({ timeout: milliseconds })),
-      quietly(
-        'The queue',
-        queue.then((subscribed) => subscribed?.stop(milliseconds)),
-      ),
-    ])
+    await Promise.all([quietly('The worker', embedded.stop({ timeout: milliseconds })), quietly('The queue', queue.stop(milliseconds))])
     clearTimeout(timer)
     await quietly(
       'Listening',
@@ -150,24 +145,51 @@ function wakeAt({ wake }: BackgroundOptions, retryAt: Date | undefined): void {
   if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
 }
 
-/** The app's own queue delivers uploads; null where there is none. */
-async function subscribeToQueue(
+const SUBSCRIBE_AGAIN = { first: 1_000, last: 60_000 }
+
+/** The app's own queue, which delivers uploads. Where it cannot be reached, it is tried again, and the tables are looked at. */
+interface Subscription {
+  /** Hints come; else workers have to look by themselves. */
+  delivers(): boolean
+  stop(milliseconds: number): Promise<void>
+}
+
+function subscribeToQueue(
   { engine, report }: BackgroundOptions,
-  work: Work,
+  handle: (token: string, stopping: AbortSignal) => Promise<void>,
   concurrency: number,
   stopping: AbortSignal,
-): Promise<EngineWorker | null> {
-  if (engine === null) return null
-  const handle = (id: string): Promise<void> =>
-    work
-      .handle(id, stopping)
-      .catch((error: unknown) => report('error', 'A hint could not be followed; the next sweep gives it again.', { error }))
-  return engine
-    .work((hint) => handle(hint.id), { concurrency })
-    .catch((error: unknown) => {
-      report('error', `${engine.name} does not deliver; uploads wait for a drain.`, { error })
-      return null
-    })
+): Subscription {
+  if (engine === null) return { delivers: () => false, stop: () => Promise.resolve() }
+  const over = new AbortController()
+  let worker: EngineWorker | null = null
+  let isDown = false
+  const follow = (id: string): Promise<void> =>
+    handle(id, stopping).catch((error: unknown) =>
+      report('error', 'A hint could not be followed; the next sweep gives it again.', { error }),
+    )
+  const subscribe = async (): Promise<void> => {
+    for (let wait = SUBSCRIBE_AGAIN.first; !over.signal.aborted; wait = Math.min(wait * 2, SUBSCRIBE_AGAIN.last)) {
+      try {
+        worker = await engine.work((hint) => follow(hint.id), { concurrency })
+        isDown = false
+        return
+      } catch (error) {
+        isDown = true
+        report('error', `${engine.name} does not deliver; it is tried again, and uploads are looked for meanwhile.`, { error })
+        await delay(wait, undefined, { signal: over.signal }).catch(() => undefined)
+      }
+    }
+  }
+  const subscribed = subscribe()
+  return {
+    delivers: () => !isDown,
+    async stop(milliseconds) {
+      over.abort()
+      await subscribed
+      await worker?.stop(milliseconds)
+    },
+  }
 }
 
 async function drain(
@@ -183,7 +205,7 @@ async function drain(
       if (outcome in count) count[outcome as keyof typeof count] += 1
       first ??= error
     },
-    false,
+    null,
   )
   const ends = [signal, timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, 'timeout'))]
   try {
@@ -202,8 +224,8 @@ interface Work {
   end(): Promise<void>
 }
 
-/** What one worker or one drain does. It has its own leases, and reaches for the database at its first claim. */
-function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, isWorker: boolean): Work {
+/** What one worker does, or one drain, which has no queue. It has its own leases, and reaches for the database at its first claim. */
+function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, queue: Subscription | null): Work {
   let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases }> | undefined
   const ready = () =>
     (room ??= options
@@ -212,7 +234,7 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
         const knows = delayed.known.map(({ type, name }) => `${type}.${name}`)
         const leases = createLeases(delayed.store, {
           onError: (message, error) => options.report('warn', message, { error }),
-          ...(isWorker ? { worker: { id: uuidv7(), knows } } : {}),
+          ...(queue === null ? {} : { worker: { id: uuidv7(), knows } }),
         })
         return { delayed, store: delayed.store, leases }
       })
@@ -241,7 +263,7 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
   return {
     // Where the app has a queue, it brings uploads to workers; a drain looks for all that is due by itself.
     sources: [
-      { name: 'uploads', claim: async (limit) => (isWorker && options.engine !== null ? [] : uploads.uploads.claim(limit)) },
+      { name: 'uploads', claim: async (limit) => (queue?.delivers() === true ? [] : uploads.uploads.claim(limit)) },
       uploads.hooks,
       jobs,
     ],

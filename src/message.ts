@@ -4,3 +4,10 @@ import { types } from 'node:util'
 export function messageOf(error: unknown): string {
   return types.isNativeError(error) ? error.message : String(error)
 }
+
+const LONGEST = 10_000
+
+/** As a database can store it: PostgreSQL takes no NUL, MySQL no more than 64 KB. */
+export function storedMessage(message: string): string {
+  return message.toWellFormed().replaceAll('\0', '').slice(0, LONGEST)
+}

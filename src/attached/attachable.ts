@@ -141,7 +141,12 @@ function source(io: unknown, details: ErrorDetails): () => AsyncIterable<Uint8Ar
       `io is ${typeof io === 'object' ? 'an object without bytes' : `a ${typeof io}`}: pass a Uint8Array, a Node stream or a web ReadableStream.`,
       { details },
     )
-  if (consumed.has(io) || (io instanceof Readable && wasRead(io)) || (io instanceof ReadableStream && io.locked)) throw readBefore(details)
+  if (
+    consumed.has(io) ||
+    (io instanceof Readable && wasRead(io)) ||
+    (io instanceof ReadableStream && (io.locked || Readable.isDisturbed(io as never)))
+  )
+    throw readBefore(details)
   consumed.add(io)
   return () => io as AsyncIterable<Uint8Array>
 }

@@ -71,17 +71,22 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
   }
 }
 
+/** Objects of a JSON body have texts of their own making, or none. */
+function textOf(value: unknown): string {
+  return ['string', 'number', 'bigint', 'boolean'].includes(typeof value) ? String(value).trim() : `a ${typeof value}`
+}
+
 /** Blanks of a form are skipped; anything that is no id is an error, never a cast. */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
-  const list: readonly unknown[] = Array.isArray(input) ? input : String(input).split(',')
+  const list: readonly unknown[] = Array.isArray(input) ? input : textOf(input).split(',')
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
-    const text = String(id).trim()
-    const isId = isUuid(text.toLowerCase()) || (/^\d{1,19}$/.test(text) && BigInt(text) < 2n ** 63n)
-    if ((typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') || !isId)
-      throw new InvalidInputError(`deletedIds holds ${JSON.stringify(String(id).slice(0, 50))}, which is no attachment id.`, { details })
-    return [/^\d+$/.test(text) ? String(BigInt(text)) : text.toLowerCase()]
+    const text = textOf(id)
+    const isNumber = /^\d{1,19}$/.test(text)
+    if (!isUuid(text.toLowerCase()) && !(isNumber && BigInt(text) < 2n ** 63n))
+      throw new InvalidInputError(`deletedIds holds ${JSON.stringify(text.slice(0, 50))}, which is no attachment id.`, { details })
+    return [isNumber ? String(BigInt(text)) : text.toLowerCase()]
   })
 }
 
@@ -89,7 +94,7 @@ function readBoolean(input: unknown, details: ErrorDetails): boolean {
   const value = Array.isArray(input) ? (input as unknown[]).at(-1) : input
   if (value === undefined || value === null || value === '' || value === false) return false
   if (value === true) return true
-  const text = String(value).toLowerCase()
+  const text = textOf(value).toLowerCase()
   if (['1', 'true', 'on', 't', 'yes'].includes(text)) return true
   if (['0', 'false', 'off', 'f', 'no'].includes(text)) return false
   throw new InvalidInputError(`cleanBefore is ${JSON.stringify(text.slice(0, 50))}: give true or false.`, { details })

@@ -1,9 +1,6 @@
-import type { StoredBlob } from './values.ts'
-import type { Lane } from '../attachments/lane.ts'
-import type { AttachmentRow } from '../attachments/attachment-rows.ts'
+import { deleteAttachments, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
-import { deleteAttachments } from '../attachments/attachment-rows.ts'
-import { lockLanes } from '../attachments/lane.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
@@ -15,7 +12,8 @@ import type { MessageVerifier } from '../rails/message-verifier.ts'
 import type { Service } from '../services/service.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
-import { readable, type Attachment, type DelayedFile, type DelayedUpload } from './values.ts'
+import { supersede } from './supersede.ts'
+import { readable, type Attachment, type DelayedFile, type DelayedUpload, type StoredBlob } from './values.ts'
 
 /** What the handles of a record need; one for each storage. */
 export interface AttachedContext {
@@ -27,6 +25,10 @@ export interface AttachedContext {
   announce(session: Session, token: string): Promise<void>
   /** Jobs may be due: an in-process worker looks at once. */
   wake(): void
+  /** Uploads that ended because of something newer. */
+  superseded(uploads: readonly UploadRow[]): void
+  /** Deletes the objects of blobs that were purged; what fails is left to workers. */
+  deleteNow(keys: readonly string[]): Promise<void>
 }
 
 export const PURPOSE = { blob: 'blob_id', staged: 'activestorage_delayed_file', upload: 'activestorage_delayed_upload' } as const
@@ -65,8 +67,7 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
     },
     async purge() {
       const store = await context.store()
-      await store.transact((session) => purgeBlob(session, row.id))
-      context.wake()
+      await context.deleteNow(await store.transact((session) => purgeBlob(session, row.id)))
     },
     async purgeLater() {
       await insertJob((await context.store()).session, 'purge', { blob: row.id })
@@ -91,13 +92,17 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
   }
   const remove = async (purge: 'now' | 'later' | 'no'): Promise<void> => {
     const store = await context.store()
-    const run = async (tx: Session): Promise<void> => {
+    const run = async (tx: Session): Promise<string[]> => {
       await lockLanes(tx, [row])
+      const isThere = (await lockAttachmentIds(tx, store.recordId, row)).includes(row.attachmentId)
+      // Of a has-one this was all that there was.
+      if (isThere && context.kindOf(row) === 'one') await supersede(tx, context, row)
       const byJob = purge === 'later' || (purge === 'now' && session !== null)
       const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], byJob)
-      if (purge === 'now' && !byJob && gone.length > 0) await purgeBlob(tx, row.blob.id)
+      return purge === 'now' && !byJob && gone.length > 0 ? purgeBlob(tx, row.blob.id) : []
     }
-    await (session === null ? store.transact(run) : run(session))
+    const keys = await (session === null ? store.transact(run) : run(session))
+    await context.deleteNow(keys)
     context.wake()
   }
   return {

@@ -2,6 +2,7 @@ import { attachmentsOf, type AttachmentRow } from '../attachments/attachment-row
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { fetchUploadsWithFiles, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
+import type { LinkPlan } from '../delayed/link.ts'
 import { AttachmentRequiredError } from '../errors.ts'
 import { attachmentValue, uploadValue } from './context.ts'
 import { detailsOf, ownSession, reader, type Loaded, type SlotScope } from './scope.ts'
@@ -57,9 +58,11 @@ export async function latest(scope: SlotScope): Promise<(Attachment | DelayedFil
   return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
 }
 
-export async function validate(scope: SlotScope): Promise<void> {
+/** `plan`: what is about to be brought, or taken away. */
+export async function validate(scope: SlotScope, plan?: LinkPlan): Promise<void> {
   if (!scope.definition.required) return
-  if ((await attachmentRows(scope)).length > 0 || (await unfinished(scope)).length > 0) return
+  if (plan?.brings ?? (await attachmentRows(scope)).length > 0) return
+  if ((await unfinished(scope)).length > 0) return
   const { type, id, name } = scope.lane
   throw new AttachmentRequiredError(`${type} ${id} needs ${name}: attach a file, or queue one with attachLater.`, {
     details: detailsOf(scope.lane),

@@ -2,8 +2,10 @@ import { attachedNames, deleteAttachments, lockAttachmentIds } from '../attachme
 import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
+import type { LinkPlan } from '../delayed/link.ts'
 import { uploadsOf } from '../delayed/upload-rows.ts'
 import { UnknownAttachmentError } from '../errors.ts'
+import { dropGemRows } from '../gem/rows.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
 import type { Loaded, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
@@ -15,7 +17,6 @@ interface Slot {
   attached(): Promise<boolean>
   /** Pending, running and failed ones, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>
-  /** Throws AttachmentRequiredError: neither attached, pending nor failed-and-kept although required. */
   /** Throws AttachmentRequiredError for a `required` name with nothing attached, pending or failed. */
   validate(): Promise<void>
   /** Removes the attachments, keeps the blobs; gives up what is on its way. */
@@ -92,8 +93,9 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       })
     return { context: scope.context, lane: { type, id, name }, definition, session: scope.session, loaded }
   }
-  const validate = async (session = scope.session): Promise<void> => {
-    for (const name of definitions.keys()) await validateSlot({ ...scopeOf(name), session })
+  /** With what a form is about to bring. */
+  const validate = async (session = scope.session, plans: ReadonlyMap<string, LinkPlan> = new Map()): Promise<void> => {
+    for (const name of definitions.keys()) await validateSlot({ ...scopeOf(name), session }, plans.get(name))
   }
   const handle: Record<string, unknown> = {
     type,
@@ -104,7 +106,7 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
     async attachLater(files: Record<string, unknown>) {
       const submitted = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
       if (submitted.length === 0) return validate().then(() => [])
-      const uploads = await attachLater(submitted, (session) => validate(() => Promise.resolve(session)))
+      const uploads = await attachLater(submitted, (session, plans) => validate(() => Promise.resolve(session), plans))
       return uploads.filter((upload) => upload !== null)
     },
     validate: () => validate(),
@@ -156,6 +158,7 @@ async function purgeAllLater({ context, type, id, definitions, session }: Record
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
     await discardUploads(tx, await uploadsOf(tx, store.recordId, type, [id], undefined, true))
+    await dropGemRows(tx, { type, id })
     for (const name of await attachedNames(tx, store.recordId, type, id)) {
       const lane = { type, id, name }
       await deleteAttachments(tx, store.recordId, lane, await lockAttachmentIds(tx, store.recordId, lane), true)

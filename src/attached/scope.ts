@@ -3,7 +3,7 @@ import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { DelayedDefinition } from '../delayed/definition.ts'
-import type { UploadRow, UploadWithFiles } from '../delayed/upload-rows.ts'
+import type { UploadWithFiles } from '../delayed/upload-rows.ts'
 import { ConfigurationError, type ErrorDetails } from '../errors.ts'
 import type { Service } from '../services/service.ts'
 import type { Limits } from '../staging/limits.ts'
@@ -22,8 +22,6 @@ export interface SlotContext extends AttachedContext {
   /** Milliseconds. */
   readonly expiresIn: number
   findRecord(type: string, id: string): Promise<unknown>
-  /** Uploads that ended because of something newer. */
-  superseded(uploads: readonly UploadRow[]): void
 }
 
 /** What `storage.records()` read for many records at once. */

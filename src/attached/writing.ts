@@ -10,17 +10,17 @@ import { purgeBlob } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { discardUploads } from '../delayed/discard.ts'
-import { linkUpload, occupied } from '../delayed/link.ts'
-import { findUpload, uploadsOf } from '../delayed/upload-rows.ts'
+import { link, planLink, takeAttached, type LinkPlan } from '../delayed/link.ts'
+import { findUpload } from '../delayed/upload-rows.ts'
 import { ActiveStorageError, FileNotFoundError, ServiceError } from '../errors.ts'
 import { abandonObject, keepObject } from '../jobs/job-rows.ts'
-import { dropUnlinked, filesOf } from '../staging/file-rows.ts'
-import { checkCount } from '../staging/limits.ts'
+import { deleteBytes, readStaged } from '../staging/chunks.ts'
+import { dropUnlinked, filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
 import { readChanges, type Changes } from './changes.ts'
 import { attachmentValue, uploadValue } from './context.ts'
 import { ready, stageAll, upload, type Ready } from './inputs.ts'
 import { detailsOf, ownSession, reader, within, type SlotScope } from './scope.ts'
+import { supersede } from './supersede.ts'
 import type { Attachment, DelayedUpload } from './values.ts'
 
 /** What one form brings for one slot. */
@@ -33,16 +33,26 @@ interface Arrived {
   readonly scope: SlotScope
   readonly changes: Changes
   readonly fileIds: readonly string[]
-  readonly blobs: readonly BlobRow[]
+  readonly stored: readonly Stored[]
 }
 
+/** An object that is at its service: of a blob that has its row, or of one whose row comes now. */
+interface Stored {
+  readonly blob: BlobRow | NewBlob
+  /** The staged file whose bytes they are. */
+  readonly staged?: FileRow
+}
+
+/** What a form is about to change, slot by slot, before any of it is changed. `check` may still refuse. */
+export type Check = (session: Session, plans: ReadonlyMap<string, LinkPlan>) => Promise<void>
+
 /**
- * `attachLater`, of one slot or of a whole form of a record: bytes are staged first, then everything is linked in one
- * transaction, which `check` may still refuse. An upload for each, null where there was nothing to queue.
+ * `attachLater`, of one slot or of a whole form of a record: bytes are staged first, then everything is looked at, and
+ * then linked, in one transaction. An upload for each, null where there was nothing to queue.
  */
 export async function attachLater(
   submitted: readonly Submitted[],
-  check: (session: Session) => Promise<void> = () => Promise.resolve(),
+  check: Check = () => Promise.resolve(),
 ): Promise<(DelayedUpload | null)[]> {
   const [first] = submitted
   if (first === undefined) return []
@@ -52,16 +62,15 @@ export async function attachLater(
     const arrived: Arrived[] = []
     for (const each of submitted) arrived.push(await arrive(each, staged))
     return await within(scope, async (session, store) => {
-      const changed = arrived.filter(
-        ({ changes, fileIds, blobs }) => fileIds.length + blobs.length + changes.deletedIds.length > 0 || changes.cleanBefore,
-      )
       await lockLanes(
         session,
-        changed.map((each) => each.scope.lane),
+        arrived.filter(isChange).map((each) => each.scope.lane),
       )
+      const plans = new Map<string, LinkPlan>()
+      for (const each of arrived) if (isChange(each)) plans.set(each.scope.lane.name, await plan(session, store, each))
+      await check(session, plans)
       const uploads: (DelayedUpload | null)[] = []
-      for (const each of arrived) uploads.push(changed.includes(each) ? await link(session, store, each) : null)
-      await check(session)
+      for (const each of arrived) uploads.push(await submit(session, store, each, plans.get(each.scope.lane.name)))
       return uploads
     })
   } catch (error) {
@@ -75,12 +84,31 @@ async function arrive({ scope, input }: Submitted, staged: string[]): Promise<Ar
   const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
   const inputs = await ready(scope, changes)
   const fileIds = await stageAll(scope, inputs, staged)
-  return { scope, changes, fileIds, blobs: inputs.flatMap((each) => (each.kind === 'blob' ? [each.blob] : [])) }
+  return { scope, changes, fileIds, stored: inputs.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])) }
 }
 
-async function link(session: Session, store: Store, { scope, changes, fileIds, blobs }: Arrived): Promise<DelayedUpload | null> {
-  const token = await submit(session, store, scope, fileIds, changes)
-  await attachStored(session, store, scope, blobs)
+const isChange = ({ changes, fileIds, stored }: Arrived): boolean =>
+  fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
+
+function plan(session: Session, store: Store, { scope, changes, fileIds, stored }: Arrived): Promise<LinkPlan> {
+  const { lane, definition } = scope
+  return planLink(session, store.recordId, {
+    lane,
+    kind: definition.kind,
+    fileIds,
+    cleanBefore: changes.cleanBefore,
+    deletedIds: changes.deletedIds,
+    blobs: stored.map(({ blob }) => ('id' in blob ? blob.id : null)),
+    maxFiles: definition.maxFiles,
+    limits: definition.limits,
+  })
+}
+
+async function submit(session: Session, store: Store, arrived: Arrived, planned: LinkPlan | undefined): Promise<DelayedUpload | null> {
+  if (planned === undefined) return null
+  const { scope, stored } = arrived
+  const token = await link(session, store.recordId, planned)
+  await attachStored(session, store, scope, stored)
   if (token === null) return null
   await scope.context.announce(session, token)
   // Locked reads: of a double click the other transaction's rows are seen.
@@ -94,121 +122,100 @@ async function dropStaged(scope: SlotScope, ids: readonly string[]): Promise<voi
   for (const id of ids) await dropUnlinked(session, id).catch(() => false)
 }
 
-function submit(session: Session, store: Store, scope: SlotScope, fileIds: readonly string[], changes: Changes): Promise<string | null> {
-  if (fileIds.length === 0 && changes.deletedIds.length === 0 && !changes.cleanBefore) return Promise.resolve(null)
-  return linkUpload(session, store.recordId, {
-    lane: scope.lane,
-    kind: scope.definition.kind,
-    fileIds,
-    cleanBefore: changes.cleanBefore,
-    deletedIds: changes.deletedIds,
-    maxFiles: scope.definition.maxFiles,
-    limits: scope.definition.limits,
-  })
-}
-
-/** Ends all that is on its way to the slot. The lane is locked. */
-async function supersede(session: Session, store: Store, { context, lane }: SlotScope): Promise<void> {
-  const uploads = await uploadsOf(session, store.recordId, lane.type, [lane.id], lane.name, true)
-  await discardUploads(session, uploads)
-  context.superseded(uploads.filter((upload) => upload.state !== 'attached'))
-}
-
-/** Attaches blobs whose bytes are stored. On a has-one they replace what is there, and all that was on its way. */
-async function attachStored(
-  session: Session,
-  store: Store,
-  scope: SlotScope,
-  blobs: readonly (BlobRow | NewBlob)[],
-): Promise<AttachmentRow[]> {
-  if (blobs.length === 0) return []
-  const { lane, definition } = scope
-  await lockLanes(session, [lane])
-  if (definition.kind === 'one') await supersede(session, store, scope)
-  const before = await lockAttachmentIds(session, store.recordId, lane)
-  if (definition.kind === 'many' && definition.maxFiles !== undefined)
-    checkCount(
-      (await occupied(session, store.recordId, lane, before)) + (await added(session, store, lane, blobs)),
-      definition.maxFiles,
-      detailsOf(lane),
-    )
+/** Attaches what is stored. On a has-one it replaces what is there, and all that was on its way. The lane is locked. */
+async function attachStored(session: Session, store: Store, scope: SlotScope, all: readonly Stored[]): Promise<AttachmentRow[]> {
+  if (all.length === 0) return []
+  const { lane, definition, context } = scope
+  const { recordId } = store
+  if (definition.kind === 'one') await supersede(session, context, lane)
+  const taken = all.flatMap(({ blob, staged }) => (staged === undefined ? [] : [{ file: staged, key: blob.key }]))
+  for (const { file, key } of taken) await takeAttached(session, file, key, { ...detailsOf(lane), filename: file.filename })
+  const before = await lockAttachmentIds(session, recordId, lane)
   const rows: AttachmentRow[] = []
-  for (const blob of blobs) {
-    const stored = 'id' in blob ? await findBlob(session, { id: blob.id }, true) : await insertBlob(session, blob)
-    if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details: detailsOf(lane) })
-    if ('id' in blob && parseMetadata(stored.metadata)['identified'] !== true && blob.contentType !== null)
-      await updateIdentified(session, blob.id, blob.contentType)
-    const there = 'id' in blob ? await findAttachment(session, store.recordId, lane, stored.id) : null
-    rows.push(there ?? (await insertAttachment(session, store.recordId, lane, stored)))
+  for (const { blob } of all) {
+    const stored = 'id' in blob ? await foundBlob(session, scope, blob) : await insertBlob(session, blob)
+    const there = 'id' in blob ? await findAttachment(session, recordId, lane, stored.id) : null
+    rows.push(there ?? (await insertAttachment(session, recordId, lane, stored)))
     if (!('id' in blob) && !(await keepObject(session, blob.key)))
       throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
-        details: detailsOf(lane),
+        details: { ...detailsOf(lane), filename: blob.filename },
       })
   }
   if (definition.kind === 'one') {
     // A blob that is attached here already stays as it is.
     const stay = new Set(rows.map((row) => row.attachmentId))
-    await deleteAttachments(
-      session,
-      store.recordId,
-      lane,
-      before.filter((id) => !stay.has(id)),
-      true,
-    )
+    const replaced = before.filter((id) => !stay.has(id))
+    await deleteAttachments(session, recordId, lane, replaced, true)
   }
   return rows
 }
 
-/** How many of the blobs are not attached in the lane yet. */
-async function added(session: Session, store: Store, lane: SlotScope['lane'], blobs: readonly (BlobRow | NewBlob)[]): Promise<number> {
-  let count = 0
-  for (const blob of blobs) if (!('id' in blob) || (await findAttachment(session, store.recordId, lane, blob.id)) === null) count += 1
-  return count
+/** A blob that was stored before, as it is now; its content type is told from its bytes, if nobody did that. */
+async function foundBlob(session: Session, { lane }: SlotScope, blob: BlobRow): Promise<BlobRow> {
+  const details = { ...detailsOf(lane), filename: blob.filename }
+  const stored = await findBlob(session, { id: blob.id }, true)
+  if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
+  const isTold = parseMetadata(stored.metadata)['identified'] === true || blob.contentType === null
+  return isTold ? stored : updateIdentified(session, stored, blob.contentType)
 }
 
 /** `attach`: bytes go to the service now; inside a transaction they are staged and follow after the commit. */
 export async function attach(scope: SlotScope, input: unknown): Promise<Attachment[]> {
   const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
   const inputs = await ready(scope, changes)
-  const inTransaction = scope.session !== null
-  const stored: (BlobRow | NewBlob)[] = []
-  const staged: Ready[] = []
-  for (const each of inputs) {
-    if (each.kind === 'blob') stored.push(each.blob)
-    else if (each.kind === 'bytes' && !inTransaction) stored.push(await upload(scope, each.file))
-    else staged.push(each)
-  }
-  const fileIds = await stageAll(scope, staged, [])
-  const direct = fileIds.length === 0
-  const rows = await within(scope, async (session, store) => {
-    if (!direct) {
-      const token = await submit(session, store, scope, fileIds, changes)
-      if (token !== null) await scope.context.announce(session, token)
-    } else if (changes.deletedIds.length > 0 || changes.cleanBefore) {
-      await lockLanes(session, [scope.lane])
-      const gone = changes.cleanBefore ? await lockAttachmentIds(session, store.recordId, scope.lane) : changes.deletedIds
-      await deleteAttachments(session, store.recordId, scope.lane, gone, true)
+  const stored: Stored[] = []
+  const later: Ready[] = []
+  const staged: string[] = []
+  try {
+    for (const each of inputs) {
+      const now = each.kind === 'blob' ? { blob: each.blob } : scope.session === null ? await store(scope, each) : null
+      if (now === null) later.push(each)
+      else stored.push(now)
     }
-    return attachStored(session, store, scope, stored)
-  }).catch(async (error: unknown) => {
+    const fileIds = await stageAll(scope, later, staged)
+    const arrived = { scope, changes, fileIds, stored }
+    if (!isChange(arrived)) return []
+    const rows = await within(scope, async (session, opened) => {
+      const planned = await plan(session, opened, arrived)
+      const token = await link(session, opened.recordId, planned)
+      if (token !== null) await scope.context.announce(session, token)
+      return attachStored(session, opened, scope, stored)
+    })
     const { session } = await scope.context.store()
-    for (const blob of stored) if (!('id' in blob)) await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
+    for (const { staged: file } of stored) if (file !== undefined) await deleteBytes(session, file)
+    const own = await ownSession(scope)
+    return rows.map((row) => attachmentValue(scope.context, row, own))
+  } catch (error) {
+    const { session } = await scope.context.store()
+    for (const { blob } of stored) if (!('id' in blob)) await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
+    if (scope.session === null || error instanceof ActiveStorageError) await dropStaged(scope, staged)
     throw error
-  })
-  const session = scope.session === null ? null : await scope.session()
-  return rows.map((row) => attachmentValue(scope.context, row, session))
+  }
+}
+
+/** Sends it to its service. null: a staged file that was submitted before. */
+async function store(scope: SlotScope, input: Exclude<Ready, { kind: 'blob' }>): Promise<Stored | null> {
+  if (input.kind === 'bytes') return { blob: await upload(scope, input.file) }
+  const opened = await scope.context.store()
+  const [staged] = await findFiles(opened.session, [input.id])
+  if (staged === undefined || staged.state !== 'staged' || staged.uploadToken !== null) return null
+  const open = () => readStaged(opened, staged)
+  return { blob: await upload(scope, { filename: staged.filename, declaredType: staged.contentType, open }), staged }
 }
 
 /** Removes all attachments of the slot and gives up what was on its way. */
 export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeLater'): Promise<void> {
-  await within(scope, async (session, store) => {
-    const { lane } = scope
+  const { lane, context } = scope
+  const objects = await within(scope, async (session, { recordId }) => {
     await lockLanes(session, [lane])
-    await supersede(session, store, scope)
-    const ids = await lockAttachmentIds(session, store.recordId, lane)
+    await supersede(session, context, lane)
+    const ids = await lockAttachmentIds(session, recordId, lane)
     // Whether a blob is still used elsewhere cannot be told from a snapshot: in the user's transaction a job looks later.
     const byJob = how === 'purgeLater' || (how === 'purge' && scope.session !== null)
-    const gone = await deleteAttachments(session, store.recordId, lane, ids, byJob)
-    if (how === 'purge' && !byJob) for (const { blobId } of gone) await purgeBlob(session, blobId)
+    const gone = await deleteAttachments(session, recordId, lane, ids, byJob)
+    const keys: string[] = []
+    if (how === 'purge' && !byJob) for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
+    return keys
   })
+  await context.deleteNow(objects)
 }

@@ -8,38 +8,40 @@ import { isUuid } from '../uuid.ts'
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
  * transaction: object before row would take the bytes from under a concurrent attach, row before object without a job
- * would leave an orphan. Runs inside a transaction.
+ * would leave an orphan. Runs inside a transaction. Returns the keys of the objects that are to go.
  */
-export async function purgeBlob(session: Session, blobId: string): Promise<boolean> {
+export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
   const blob = await findBlob(session, { id: blobId }, true)
-  if (blob === null) return false
+  if (blob === null) return []
   const used = await session.db.selectFrom('attachments').select('id').where('blob_id', '=', railsId(blobId)).executeTakeFirst()
-  if (used !== undefined) return false
+  if (used !== undefined) return []
   const variants = await session.db
     .selectFrom('variant_records')
     .select(asText(session.dialect, 'id').as('variant_id'))
     .where('blob_id', '=', railsId(blobId))
     .execute()
-  for (const variant of variants) await purgeVariant(session, variant.variant_id)
-  await purgeImages(session, 'ActiveStorage::Blob', blobId)
+  const keys: string[] = []
+  for (const variant of variants) keys.push(...(await purgeVariant(session, variant.variant_id)))
+  keys.push(...(await purgeImages(session, 'ActiveStorage::Blob', blobId)))
   await session.db.deleteFrom('blobs').where('id', '=', railsId(blobId)).execute()
   await deleteObjectLater(session, blob.serviceName, blob.key)
-  return true
+  return [...keys, blob.key]
 }
 
 /** A variant is a record of Rails' own whose image is an attachment. */
-async function purgeVariant(session: Session, variantId: string): Promise<void> {
-  await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
+async function purgeVariant(session: Session, variantId: string): Promise<string[]> {
+  const keys = await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
   await session.db.deleteFrom('variant_records').where('id', '=', railsId(variantId)).execute()
+  return keys
 }
 
 /**
  * What Rails attached to a record of its own: a variant's image, a blob's preview. The ids of those may be of another
  * type than the app's: text holds an integer in decimal, a column of uuids or integers cannot hold the other at all.
  */
-async function purgeImages(session: Session, type: string, id: string): Promise<void> {
+async function purgeImages(session: Session, type: string, id: string): Promise<string[]> {
   const { dialect, recordId } = session
-  if (recordId === 'bigint' && isUuid(id)) return
+  if (recordId === 'bigint' && isUuid(id)) return []
   const asUuids = dialect === 'postgres' && recordId === 'uuid' && !isUuid(id)
   const images = await session.db
     .selectFrom('attachments')
@@ -48,8 +50,10 @@ async function purgeImages(session: Session, type: string, id: string): Promise<
     // PostgreSQL refuses to compare a uuid with an integer's text: as text it is merely different.
     .where(asUuids ? sql<string>`record_id::text` : 'record_id', '=', recordId === 'bigint' ? BigInt(id) : id)
     .execute()
+  const keys: string[] = []
   for (const image of images) {
     await session.db.deleteFrom('attachments').where('id', '=', railsId(image.attachment_id)).execute()
-    await purgeBlob(session, image.blob)
+    keys.push(...(await purgeBlob(session, image.blob)))
   }
+  return keys
 }

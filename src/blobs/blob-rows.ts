@@ -120,16 +120,12 @@ export async function unattachedBlobs(
 
 /**
  * Identifies the content type of a blob that a browser uploaded by itself, from its bytes. Metadata is text that Rails
- * and the app write too: it is merged under the row's lock.
+ * and the app write too: it is merged under the row's lock, which the caller holds.
  */
-export async function updateIdentified(session: Session, id: string, contentType: string): Promise<void> {
-  const blob = await findBlob(session, { id }, true)
-  if (blob === null) return
-  await session.db
-    .updateTable('blobs')
-    .set({ content_type: contentType, metadata: JSON.stringify({ ...parseMetadata(blob.metadata), identified: true }) })
-    .where('id', '=', railsId(id))
-    .execute()
+export async function updateIdentified(session: Session, blob: BlobRow, contentType: string | null): Promise<BlobRow> {
+  const metadata = JSON.stringify({ ...parseMetadata(blob.metadata), identified: true })
+  await session.db.updateTable('blobs').set({ content_type: contentType, metadata }).where('id', '=', railsId(blob.id)).execute()
+  return { ...blob, contentType, metadata }
 }
 
 /** `{}` for what is no JSON object: Rails before 5.2 wrote none. */

@@ -6,3 +6,8 @@ const alphabet = '0123456789abcdefghijklmnopqrstuvwxyz'
 export function generateKey(): string {
   return Array.from({ length: 28 }, () => alphabet[randomInt(36)]).join('')
 }
+
+/** Below the attachment's `keyPrefix`. */
+export function prefixed(prefix: string | undefined, name: string): string {
+  return prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
+}

@@ -15,7 +15,7 @@ import { md5 } from './checksum.ts'
 import { identifyContentType } from './content-type.ts'
 import { normalizeFilename } from './filename.ts'
 import { bytesOf, type IncomingFile } from './incoming.ts'
-import { generateKey } from './key.ts'
+import { generateKey, prefixed } from './key.ts'
 
 export interface StoreObjectOptions {
   readonly serviceName: string
@@ -54,9 +54,7 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const contentType = await identifyContentType(head, filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
-    const name = generateKey()
-    const prefix = options.keyPrefix?.replace(/\/+$/, '')
-    const key = prefix === undefined || prefix === '' ? name : `${prefix}/${name}`
+    const key = prefixed(options.keyPrefix, generateKey())
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
     if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)

@@ -1,4 +1,5 @@
 #!/usr/bin/env node
 import { run } from './run.ts'
 
-process.exitCode = await run()
+// An app's own pool, which nobody ends, would keep the process.
+process.exit(await run())

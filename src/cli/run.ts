@@ -167,7 +167,7 @@ function check(name: string, words: readonly string[], { concurrency, timeout }:
  * import { run } from 'activestorage-delayed/cli'
  * import { storage } from './storage.ts'
  *
- * process.exitCode = await run(storage)
+ * process.exit(await run(storage)) // an app's own pool would keep the process
  */
 export async function run<M extends Models, Tx>(
   storage?: ActiveStorage<M, Tx>,

@@ -1,5 +1,5 @@
 import type { Stats } from '../delayed/stats.ts'
-import { countGemRows } from '../gem/rows.ts'
+import { countGemRows, type GemRowCount } from '../gem/rows.ts'
 import { internalsOf } from '../active-storage.ts'
 import { ConfigurationError } from '../errors.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
@@ -12,16 +12,14 @@ export interface Status {
   readonly uploads: Stats
   /** The oldest of the failed ones, at most 20. */
   readonly failed: readonly { id: string; record: string; attempts: number; since: Date; error: string | null; files: readonly string[] }[]
-  readonly workers: readonly (WorkerSeen & { readonly alive: boolean })[]
+  readonly workers: readonly WorkerSeen[]
   readonly jobs: readonly JobCount[]
-  /** Written by the Ruby gem, not moved yet. */
-  readonly gemRows: number
+  /** Written by the Ruby gem, not moved yet. Those of attachments that this storage does not know stay. */
+  readonly gemRows: readonly (GemRowCount & { readonly known: boolean })[]
   /** The oldest open transaction of a PostgreSQL database, when it is old enough to let tables grow: vacuum waits for it. */
   readonly oldTransaction: OldTransaction | null
 }
 
-/** A worker writes its row every 15 s. */
-const ALIVE = 45_000
 /** Milliseconds from which an open transaction is worth a word. */
 const OLD = 600_000
 
@@ -41,9 +39,9 @@ export async function readStatus(storage: AnyStorage): Promise<Status> {
       error: lastError,
       files: files.filter((file) => file.state === 'failed').map((file) => file.filename),
     })),
-    workers: (await workersSeen(session)).map((worker) => ({ ...worker, alive: worker.seenAgo < ALIVE })),
+    workers: await workersSeen(session),
     jobs: await countJobs(session),
-    gemRows: await countGemRows(session),
+    gemRows: (await countGemRows(session)).map((each) => ({ ...each, known: internals.knows(each.attachment) })),
     oldTransaction: session.dialect === 'postgres' ? await oldTransaction(session, OLD) : null,
   }
 }
@@ -86,7 +84,13 @@ export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransac
         jobs.map((job) => [job.name, String(job.waiting), String(job.failing)]),
       ),
     )
-  if (gemRows > 0) parts.push(`${gemRows} rows that the Ruby gem wrote wait to be moved.`)
+  if (gemRows.length > 0)
+    parts.push(
+      table(
+        ["rows of the Ruby gem's", 'waiting', 'known'],
+        gemRows.map((each) => [each.attachment, String(each.waiting), each.known ? 'yes' : 'NO: define it to move them']),
+      ),
+    )
   if (old !== null)
     parts.push(
       `The transaction of process ${old.pid} (${old.application || 'no application name'}) is open for ${age(old.openFor)}: until it ends, vacuum frees nothing and tables grow.`,

@@ -2,6 +2,7 @@ import { ConfigurationError } from '../errors.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 import { requiredPool, requiredUrl } from './required-url.ts'
+import { endedEarly } from './ended-early.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
 /** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
@@ -13,6 +14,7 @@ export interface MysqlConnection {
 /** A connection of a pool. */
 export interface MysqlPoolConnection extends MysqlConnection {
   release(): unknown
+  destroy?(): unknown
 }
 /** What the library uses of a pool of `mariadb` or `mysql2/promise`. */
 export interface MysqlPool {
@@ -51,12 +53,14 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
     return pool
   }
   const over = (connection: MysqlConnection): Executor => ({ run: (sql, parameters) => execute(connection, sql, parameters) })
-  const withConnection = async <T>(run: (connection: MysqlPoolConnection) => Promise<T>): Promise<T> => {
+  /** `spoil`: the connection is closed instead of going back to the pool. */
+  const withConnection = async <T>(run: (connection: MysqlPoolConnection, spoil: () => void) => Promise<T>): Promise<T> => {
     const connection = await (await opened()).getConnection()
+    let spoilt = false
     try {
-      return await run(connection)
+      return await run(connection, () => (spoilt = true))
     } finally {
-      await connection.release()
+      await (spoilt && connection.destroy !== undefined ? connection.destroy() : connection.release())
     }
   }
   return {
@@ -67,21 +71,34 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
     // No statement differs between the two. Asking would wait for ever where all connections are in transactions that wait for us.
     open: (): Promise<Dialect> => Promise.resolve('mysql'),
     transaction: <T>(run: (open: OpenTransaction<MysqlConnection>) => Promise<T>) =>
-      withConnection(async (connection) => {
+      withConnection(async (connection, spoil) => {
         await connection.query('set transaction isolation level read committed')
         await connection.query('start transaction')
+        let migrates = false
+        const executor: Executor = {
+          run: (sql, parameters) => {
+            migrates ||= /^(create|alter) /.test(sql)
+            return execute(connection, sql, parameters)
+          },
+        }
         try {
-          const result = await run({ tx: connection, executor: over(connection) })
+          const result = await run({ tx: connection, executor })
+          // Migrations commit at each step by themselves.
+          if (!migrates && !(await isOpen(connection))) throw endedEarly()
           await connection.query('commit')
           return result
         } catch (error) {
-          await connection.query('rollback').catch(() => undefined)
+          await connection.query('rollback').catch(spoil)
           throw error
         }
       }),
     join(tx) {
       if (typeof (tx as MysqlConnection | undefined)?.execute !== 'function' || 'getConnection' in tx)
         throw new ConfigurationError('{ transaction } must be the connection that START TRANSACTION was sent on, not the pool.')
+      if (statusOf(tx) === 'closed')
+        throw new ConfigurationError(
+          'No transaction is open on the connection: send START TRANSACTION first, or leave { transaction } out.',
+        )
       return over(tx)
     },
     isTransient: (error) => [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
@@ -92,7 +109,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       return {
         executor: over(connection),
         async release(broken) {
-          await (broken ? (connection as { destroy?(): unknown }).destroy?.() : connection.release())
+          await (broken ? connection.destroy?.() : connection.release())
         },
       }
     },
@@ -103,6 +120,22 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       }
     },
   }
+}
+
+const IN_TRANSACTION = 1
+
+/** What `mariadb` knows of its connection by itself; `mysql2` does not. */
+function statusOf(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
+  const status = (connection as { info?: { status?: unknown } }).info?.status
+  if (typeof status !== 'number') return 'unknown'
+  return (status & IN_TRANSACTION) === 0 ? 'closed' : 'open'
+}
+
+async function isOpen(connection: MysqlConnection): Promise<boolean> {
+  const status = statusOf(connection)
+  if (status !== 'unknown') return status === 'open'
+  const [answer] = (await connection.query('do 0')) as readonly [{ readonly serverStatus?: number }]
+  return answer.serverStatus === undefined || (answer.serverStatus & IN_TRANSACTION) !== 0
 }
 
 /** Prepared statements only: `query` would send bytes as hex text. The two drivers differ in how they answer. */

@@ -7,11 +7,14 @@ import { isUuid } from '../uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
 import { requiredPool, requiredUrl } from './required-url.ts'
+import { endedEarly } from './ended-early.ts'
 
 /** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {
   // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` itself types rows: the app knows what it selects
   query(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
+  /** 'I': none is open. Newer versions of `pg` tell it. */
+  getTransactionStatus?(): string | null
 }
 /** A client of a pool. */
 export interface PgPoolClient extends PgClient {
@@ -63,7 +66,8 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
       return { rows, affected: result.command === 'SELECT' ? 0 : (result.rowCount ?? 0) }
     },
   })
-  const withClient = async <T>(run: (client: PgPoolClient) => Promise<T>): Promise<T> => {
+  /** `spoil`: the client is closed instead of going back to the pool. */
+  const withClient = async <T>(run: (client: PgPoolClient, spoil: (error: Error) => void) => Promise<T>): Promise<T> => {
     const client = await opened().connect()
     const ignore = (): void => undefined
     const emitter = client as unknown as {
@@ -73,9 +77,9 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     emitter.on?.('error', ignore)
     let broken: Error | undefined
     try {
-      return await run(client)
+      return await run(client, (error) => (broken = error))
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) broken = types.isNativeError(error) && isConnectionError(error) ? error : undefined
+      if (!(error instanceof pg.DatabaseError)) broken ??= types.isNativeError(error) && isConnectionError(error) ? error : undefined
       throw error
     } finally {
       emitter.off?.('error', ignore)
@@ -91,20 +95,23 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     // Connects with the first statement: the pool's last connection may be in the transaction that this call is made in.
     open: () => Promise.resolve('postgres'),
     transaction: <T>(run: (open: OpenTransaction<PgClient>) => Promise<T>) =>
-      withClient(async (client) => {
+      withClient(async (client, spoil) => {
         await client.query('begin isolation level read committed')
         try {
           const result = await run({ tx: client, executor: over(client) })
-          await client.query('commit')
+          // A transaction in which a statement failed is rolled back by COMMIT, without an error.
+          if ((await client.query('commit')).command === 'ROLLBACK') throw endedEarly()
           return result
         } catch (error) {
-          await client.query('rollback').catch(() => undefined)
+          await client.query('rollback').catch(spoil)
           throw error
         }
       }),
     join(tx) {
       if (typeof (tx as PgClient | undefined)?.query !== 'function' || 'totalCount' in tx)
         throw new ConfigurationError('{ transaction } must be the client that BEGIN was sent on, not the pool.')
+      if (tx.getTransactionStatus?.() === 'I')
+        throw new ConfigurationError('No transaction is open on the client: send BEGIN first, or leave { transaction } out.')
       return over(tx)
     },
     isTransient: (error) => ['40001', '40P01', '55P03'].includes(String((error as { code?: unknown }).code)),

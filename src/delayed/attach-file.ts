@@ -38,11 +38,12 @@ export async function attachFile(
     await lockLanes(session, [upload.lane])
     const lane = await uploadsOf(session, recordId, upload.lane.type, [upload.lane.id], upload.lane.name, true)
     // The fence: all of the lane is locked, and ours must still be ours.
-    const current = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
-    if (current === undefined) throw new LeaseLost()
-    const overtaken = async (): Promise<boolean> =>
-      (await lockAttachmentIds(session, recordId, upload.lane)).some((id) => !(current.replaces ?? []).includes(id))
-    if (definition.kind === 'one' && (await overtaken())) {
+    const held = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
+    if (held === undefined) throw new LeaseLost()
+    const attached = definition.kind === 'one' ? await lockAttachmentIds(session, recordId, upload.lane) : []
+    // Submitted when the attachment still was a has-many: it replaces what is there.
+    const current = held.replaces === null && definition.kind === 'one' ? { ...held, replaces: attached } : held
+    if (attached.some((id) => !current.replaces?.includes(id))) {
       await discardUploads(session, [current])
       return { attachment: null, superseded: [current], finished: true }
     }

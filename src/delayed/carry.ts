@@ -7,11 +7,10 @@ import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile, type AttachResult } from './attach-file.ts'
 import { detailsOf, type Delayed, type DelayedDefinition } from './definition.ts'
 import { markTold, tellFile } from './hooks.ts'
-import { LeaseLost } from './lease-lost.ts'
 import { prepareFile, type Prepared } from './prepare.ts'
 import { watched } from './progress.ts'
 import { tellSuperseded } from './superseded.ts'
-import type { UploadRow } from './upload-rows.ts'
+import { isHeld, type UploadRow } from './upload-rows.ts'
 
 /** One attempt at an upload whose record was found. */
 export interface Attempt {
@@ -72,17 +71,23 @@ async function attached({ delayed, definition, upload }: Attempt, file: FileRow,
       attachFile(delayed, definition, upload, prepared),
     )
   } catch (error) {
-    if (error instanceof LeaseLost) throw error
-    // Whatever became of its intent: an object that is not attached must not stay.
+    // Whatever became of its intent, an object that is not attached must not stay; what another worker attached, or is
+    // sending, the clean-up leaves alone.
     await abandonObject(store.session, prepared.service, prepared.key)
-    if (store.database.isUniqueViolation(error)) await forgetKey(store.session, file.id)
+    if (store.database.isUniqueViolation(error)) await forgetKey(store.session, upload, file)
     throw error
   }
 }
 
 /** Another file has the key, in a case that this database does not tell apart: the next attempt chooses another. */
-async function forgetKey(session: Session, fileId: string): Promise<void> {
-  await session.db.updateTable('files').set({ blob_key: null }).where('id', '=', fileId).where('state', '=', 'staged').execute()
+async function forgetKey(session: Session, upload: UploadRow, file: FileRow): Promise<void> {
+  await session.db
+    .updateTable('files')
+    .set({ blob_key: null })
+    .where('id', '=', file.id)
+    .where('state', '=', 'staged')
+    .where(isHeld(upload))
+    .execute()
 }
 
 async function tell({ delayed, definition, upload, record }: Attempt, file: FileRow): Promise<void> {

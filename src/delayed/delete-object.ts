@@ -1,10 +1,14 @@
 import { findBlob } from '../blobs/blob-rows.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors.ts'
-import { finishJob, type JobRow } from '../jobs/job-rows.ts'
+import { claimJobs, finishJob, postponeJob, type JobRow } from '../jobs/job-rows.ts'
+import { LEASE } from '../jobs/leases.ts'
+import { messageOf } from '../message.ts'
+import type { Report } from './definition.ts'
 import type { Service } from '../services/service.ts'
 
 const HOUR = 3_600_000
+const AGAIN = 5_000
 
 /**
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
@@ -32,6 +36,31 @@ export async function deleteObject(
     throw new ConfigurationError(`An object waits to be deleted from the service '${service}', which is not configured.`)
   await target.delete(key, { signal })
   return null
+}
+
+/**
+ * Deletes objects whose blobs were just purged, without waiting for a worker. What fails is a worker's to try again: the
+ * rows are gone, and the job stays.
+ */
+export async function deleteObjectsNow(
+  store: Store,
+  services: Readonly<Record<string, Service>>,
+  keys: readonly string[],
+  report: Report,
+): Promise<void> {
+  for (const object of keys) {
+    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, object }
+    const [job] = await store.transact((session) => claimJobs(session, claim))
+    if (job === undefined) continue
+    try {
+      const delay = await deleteObject(store, services, job, AbortSignal.timeout(LEASE / 2))
+      if (delay === null) await finishJob(store.session, job)
+      else await postponeJob(store.session, job, delay, null)
+    } catch (error) {
+      report('warn', `The object ${object} could not be deleted; a worker tries again.`, { job: job.id, error })
+      await postponeJob(store.session, job, AGAIN, messageOf(error))
+    }
+  }
 }
 
 /**

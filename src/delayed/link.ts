@@ -17,17 +17,32 @@ export interface Submission {
   readonly fileIds: readonly string[]
   readonly cleanBefore: boolean
   readonly deletedIds: readonly string[]
+  /** Ids of blobs that are attached in the same transaction; null for one whose row comes with it. */
+  readonly blobs: readonly (string | null)[]
   readonly maxFiles: number | undefined
   /** A file may have been staged without them, or for another attachment. */
   readonly limits: Limits
 }
 
+/** A submission that nothing speaks against: the lane and what it concerns are locked, and nothing is written yet. */
+export interface LinkPlan {
+  readonly submission: Submission
+  readonly linked: readonly FileRow[]
+  readonly surplus: readonly FileRow[]
+  /** The upload that has files of this submission from before: a double click. */
+  readonly existing: string | null
+  /** Ids of what is attached and stays for now. */
+  readonly kept: readonly string[]
+  /** With it, something is attached or on its way. */
+  readonly brings: boolean
+}
+
 /**
- * Linking: what happens in the user's transaction. Short, whatever the files' size. Returns the upload's token; null
- * when no file came (then deletions took effect at once). Takes the lane lock just before the insert, so that the order
- * of ids is the order of commits within a lane.
+ * The first half of linking: locks, looks, and refuses what cannot be. All slots of a form are planned before one of them
+ * is changed, so that a refusal leaves nothing behind even if the app commits all the same. Takes the lane lock before
+ * the insert, so that the order of ids is the order of commits within a lane.
  */
-export async function linkUpload(session: Session, recordId: RecordIdType, submission: Submission): Promise<string | null> {
+export async function planLink(session: Session, recordId: RecordIdType, submission: Submission): Promise<LinkPlan> {
   const { lane, kind, cleanBefore } = submission
   const details: ErrorDetails = { record: { type: lane.type, id: lane.id }, attachment: lane.name }
   await lockLanes(session, [lane])
@@ -46,31 +61,49 @@ export async function linkUpload(session: Session, recordId: RecordIdType, submi
   if (used.length > 0) uploads ??= await lockUploads()
   for (const file of used)
     if (!uploads?.some(({ token }) => token === file.uploadToken)) await checkAttached(session, recordId, lane, file, details)
-  const existing = used[0]?.uploadToken ?? null
-  const attached = await lockAttachmentIds(session, recordId, lane)
-  const deleted = await deleteAttachments(session, recordId, lane, submission.deletedIds, true)
-  const removed = new Set(deleted.map((row) => row.attachmentId))
-  const kept = attached.filter((id) => !removed.has(id))
-  if (fresh.length === 0) {
-    if (existing === null && cleanBefore && kind === 'many') await deleteAttachments(session, recordId, lane, kept, true)
-    return existing
-  }
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   for (const file of linked) {
-    checkSize(file.byteSize, submission.limits, { ...details, filename: file.filename })
-    checkType(file.contentType, submission.limits, { ...details, filename: file.filename })
+    const named = { ...details, filename: file.filename }
+    if (file.state !== 'staged' || file.expired) throw expired(file.filename, named)
+    checkSize(file.byteSize, submission.limits, named)
+    checkType(file.contentType, submission.limits, named)
   }
-  if (counts) {
+  const removed = new Set(submission.deletedIds)
+  const kept = (await lockAttachmentIds(session, recordId, lane)).filter((id) => !removed.has(id))
+  const added = linked.length + (counts ? await countNew(session, recordId, lane, submission.blobs) : 0)
+  if (counts && added > 0) {
     const others = cleanBefore ? 0 : await occupied(session, recordId, lane, kept)
-    checkCount(linked.length + others, submission.maxFiles, details)
+    checkCount(added + others, submission.maxFiles, details)
   }
-  return linkFiles(session, recordId, {
-    lane,
-    files: linked,
-    surplus: fresh.slice(0, -linked.length),
-    cleanBefore: cleanBefore && kind === 'many',
-    replaces: kind === 'one' || cleanBefore ? kept : null,
-  })
+  return {
+    submission,
+    linked,
+    surplus: fresh.slice(0, fresh.length - linked.length),
+    existing: used[0]?.uploadToken ?? null,
+    kept,
+    brings: found.length + submission.blobs.length > 0 || (kept.length > 0 && !(cleanBefore && kind === 'many')),
+  }
+}
+
+/**
+ * The second half: short, whatever the files' size. Returns the upload's token; null when no file came (then deletions
+ * took effect at once).
+ */
+export async function link(session: Session, recordId: RecordIdType, plan: LinkPlan): Promise<string | null> {
+  const { submission, linked, surplus, existing, kept } = plan
+  const { lane, kind, deletedIds } = submission
+  const cleanBefore = submission.cleanBefore && kind === 'many'
+  await deleteAttachments(session, recordId, lane, deletedIds, true)
+  if (linked.length > 0)
+    return linkFiles(session, recordId, {
+      lane,
+      files: linked,
+      surplus,
+      cleanBefore,
+      replaces: kind === 'one' || cleanBefore ? kept : null,
+    })
+  if (existing === null && cleanBefore) await deleteAttachments(session, recordId, lane, kept, true)
+  return existing
 }
 
 export interface Link {
@@ -127,6 +160,19 @@ async function takeFiles(session: Session, token: string, files: Link['files'], 
   throw expired(files.map((file) => file.filename).join(', '), details)
 }
 
+/** A staged file that is attached now: its row answers a second submission, as that of one that a worker attached. */
+export async function takeAttached(session: Session, file: FileRow, key: string, details: ErrorDetails): Promise<void> {
+  const result = await session.db
+    .updateTable('files')
+    .set({ upload_token: uuidv7(), state: 'told', blob_key: key, uploaded_bytes: file.byteSize })
+    .where('id', '=', file.id)
+    .where('upload_token', 'is', null)
+    .where('state', '=', 'staged')
+    .where('expires_at', '>', now(session.dialect))
+    .executeTakeFirst()
+  if (Number(result.numUpdatedRows) !== 1) throw expired(file.filename, details)
+}
+
 /**
  * A double click or the Back button sends the same file again: fine for the slot that it is on its way to, or was attached
  * to; an error for another.
@@ -138,6 +184,13 @@ async function checkAttached(session: Session, recordId: RecordIdType, lane: Lan
     `${file.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
     { details: { ...details, filename: file.filename } },
   )
+}
+
+/** How many of these blobs are not attached in the lane yet. */
+async function countNew(session: Session, recordId: RecordIdType, lane: Lane, blobs: Submission['blobs']): Promise<number> {
+  let count = blobs.filter((id) => id === null).length
+  for (const id of new Set(blobs)) if (id !== null && (await findAttachment(session, recordId, lane, id)) === null) count += 1
+  return count
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */

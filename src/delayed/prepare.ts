@@ -6,12 +6,12 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-filename.ts'
 import { blobKeyExists } from '../blobs/blob-rows.ts'
-import { extension } from '../blobs/filename.ts'
-import { generateKey } from '../blobs/key.ts'
+import { cut, extension } from '../blobs/filename.ts'
+import { generateKey, prefixed } from '../blobs/key.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError, ServiceError } from '../errors.ts'
 import { renewObject, reserveObject } from '../jobs/job-rows.ts'
-import { checkKey } from '../services/object-key.ts'
+import { checkKey, MAX_KEY } from '../services/object-key.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
@@ -63,10 +63,8 @@ export async function prepareFile(
     const chosen = await chooseName(definition, upload, bytes.filename, record)
     const prefix = typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix
     for (let attempt = 0; attempt < 10; attempt += 1) {
-      const suffix = randomBytes(4).toString('hex')
-      const filename = chosen === null ? bytes.filename : attempt === 0 ? chosen : withSuffix(chosen, suffix)
-      const name = chosen === null ? generateKey() : filename
-      const key = prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
+      const filename = chosen === null ? bytes.filename : objectName(chosen, prefix, attempt)
+      const key = prefixed(prefix, chosen === null ? generateKey() : filename)
       checkKey(key)
       if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service, named: chosen !== null }))
         return { ...bytes, file, service, key, filename }
@@ -78,6 +76,18 @@ export async function prepareFile(
     await bytes.dispose()
     throw error
   }
+}
+
+const SUFFIX = 9
+/** Shorter ones would lie on the disk service where it makes folders. */
+const SHORTEST = 5
+
+/** As short as the prefix needs it, and with a random suffix where the name alone is not free. */
+function objectName(chosen: string, prefix: string | undefined, attempt: number): string {
+  const room = MAX_KEY - Buffer.byteLength(prefixed(prefix, '')) - SUFFIX
+  const name = room > SUFFIX ? cut(chosen, room) : chosen
+  const isPlain = attempt === 0 && [...prefixed(prefix, name)].length >= SHORTEST
+  return isPlain ? name : withSuffix(name, randomBytes(4).toString('hex'))
 }
 
 async function chooseName(definition: DelayedDefinition, upload: UploadRow, filename: string, record: unknown): Promise<string | null> {

@@ -3,7 +3,7 @@ import { renewing } from '../jobs/job-rows.ts'
 import type { Delayed } from './definition.ts'
 import { detailsOf } from './definition.ts'
 import type { Prepared } from './prepare.ts'
-import type { UploadRow } from './upload-rows.ts'
+import { isHeld, type UploadRow } from './upload-rows.ts'
 
 const EVERY = 500
 
@@ -27,7 +27,11 @@ export async function* watched(delayed: Delayed, upload: UploadRow, prepared: Pr
       .updateTable('files')
       .set({ uploaded_bytes: sent })
       .where('id', '=', file.id)
-      .where('upload_token', '=', upload.token)
+      .where(isHeld(upload))
       .execute()
+      // It is only shown: no reason to end the transfer.
+      .catch((error: unknown) =>
+        delayed.report('debug', `The progress of ${filename} could not be written.`, { ...detailsOf(upload, filename), error }),
+      )
   }
 }

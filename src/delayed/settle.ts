@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
-import { later } from '../database/expressions.ts'
+import { later, now } from '../database/expressions.ts'
 import type { ActiveStorageError } from '../errors.ts'
+import { storedMessage } from '../message.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { reportHook, tellHooks } from './hooks.ts'
@@ -48,7 +49,7 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
       // The rest had failed for good in an earlier attempt, and waits for a person.
       await session.db
         .updateTable('uploads')
-        .set({ state: 'failed' })
+        .set({ state: 'failed', run_at: now(session.dialect) })
         .where('id', '=', BigInt(upload.rowId))
         .where('lease_token', '=', upload.leaseToken)
         .execute()
@@ -72,7 +73,7 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
         run_at: later(tx.dialect, delay),
         lease_token: null,
         lease_until: 0,
-        last_error: last === undefined ? null : last.error.message,
+        last_error: last === undefined ? null : storedMessage(last.error.message),
       })
       .where('id', '=', BigInt(upload.rowId))
       .where('lease_token', '=', upload.leaseToken)
@@ -82,7 +83,7 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
     for (const { file, error } of failures)
       await tx.db
         .updateTable('files')
-        .set({ state: final.some((each) => each.file === file) ? 'failed' : 'staged', last_error: error.message })
+        .set({ state: final.some((each) => each.file === file) ? 'failed' : 'staged', last_error: storedMessage(error.message) })
         .where('id', '=', file.id)
         .where('state', '=', 'staged')
         .execute()

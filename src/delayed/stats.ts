@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { asText } from '../database/expressions.ts'
 import type { Store } from '../database/store.ts'
+import { workersSeen } from '../jobs/worker-rows.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
 import { isOurs } from './upload-rows.ts'
 
@@ -14,6 +15,8 @@ export interface Stats {
   readonly failedBytes: number
   readonly oldestPendingAt: Date | null
   readonly oldestFailedAt: Date | null
+  /** Workers that were heard of within 45 s. 0 is the alarm: nothing is lost, but nothing moves. */
+  readonly workersAlive: number
 }
 
 export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
@@ -52,5 +55,6 @@ export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
     failedBytes: size('failed'),
     oldestPendingAt: await oldest('pending'),
     oldestFailedAt: await oldest('failed'),
+    workersAlive: (await workersSeen(session)).filter((worker) => worker.alive).length,
   }
 }

@@ -3,6 +3,7 @@ import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteChunks } from '../staging/chunks.ts'
+import { detailsOf, type Report } from './definition.ts'
 import { fetchUploads, hasFiles, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 
 const DAY = 86_400_000
@@ -15,6 +16,7 @@ export interface SweepOptions {
   readonly attempts: number
   /** Milliseconds that failed uploads are kept; null: for ever. */
   readonly keepFor: number | null
+  readonly report: Report
   /** Bytes are left to the next sweep when it aborts. */
   readonly stopping?: AbortSignal | undefined
 }
@@ -23,9 +25,9 @@ export interface SweepOptions {
  * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
  * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
  */
-export async function sweep(store: Store, { attempts, keepFor, stopping }: SweepOptions): Promise<void> {
+export async function sweep(store: Store, { attempts, keepFor, report, stopping }: SweepOptions): Promise<void> {
   await endLeases(store, attempts)
-  if (keepFor !== null) await dropOldFailures(store, keepFor)
+  if (keepFor !== null) await dropOldFailures(store, keepFor, report)
   await settleOrphans(store)
   await dropExpired(store)
   while (stopping?.aborted !== true && (await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
@@ -37,9 +39,9 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
   const { dialect } = store
   const freed: UploadRow[] = []
   await batches(store, async (session) => {
-    const rows = await fetchUploads(
-      selectUploads(session).where('u.token', 'in', await freeUploads(session, 'running', sql<boolean>`lease_until <= ${now(dialect)}`)),
-    )
+    const ended = await freeUploads(session, 'running', sql<boolean>`u.lease_until <= ${now(dialect)}`)
+    if (ended.length === 0) return 0
+    const rows = await fetchUploads(selectUploads(session).where('u.token', 'in', ended))
     const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
     const [dead, alive] = [tokens(true), tokens(false)]
     if (alive.length > 0)
@@ -68,15 +70,24 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
   for (const { lane } of freed) await wakeLane(store.session, store.recordId, lane)
 }
 
-async function dropOldFailures(store: Store, keepFor: number): Promise<void> {
+async function dropOldFailures(store: Store, keepFor: number, report: Report): Promise<void> {
+  const old = sql<boolean>`u.run_at <= ${later(store.dialect, -keepFor)}`
+  // Those whose hooks are still to be told of what was attached are not over.
+  const untold = sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`
+  const over = sql<boolean>`(${old} and u.lease_until <= ${now(store.dialect)} and not ${untold})`
+  const gone: UploadRow[] = []
   await batches(store, async (session) => {
-    const tokens = await freeUploads(session, 'failed', sql<boolean>`run_at <= ${later(store.dialect, -keepFor)}`)
-    if (tokens[0] !== '') await session.db.deleteFrom('uploads').where('token', 'in', tokens).execute()
-    return tokens[0] === '' ? 0 : tokens.length
+    const tokens = await freeUploads(session, 'failed', over)
+    if (tokens.length === 0) return 0
+    gone.push(...(await fetchUploads(selectUploads(session).where('u.token', 'in', tokens))))
+    await session.db.deleteFrom('uploads').where('token', 'in', tokens).execute()
+    return tokens.length
   })
+  for (const upload of gone)
+    report('warn', 'A failed upload was given up with its bytes: failed.keepFor is over.', { ...detailsOf(upload), upload: upload.token })
 }
 
-/** Tokens of uploads that are so and that nobody holds; `['']` for none, so that it fits an IN. */
+/** Tokens of uploads that are so and that nobody holds. */
 async function freeUploads(session: Session, state: string, condition: ReturnType<typeof sql<boolean>>): Promise<string[]> {
   let query = session.db
     .selectFrom('uploads as u')
@@ -87,8 +98,7 @@ async function freeUploads(session: Session, state: string, condition: ReturnTyp
     .where(hasFiles)
     .limit(BATCH)
   if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
-  const tokens = (await query.execute()).map((row) => String(row.token))
-  return tokens.length === 0 ? [''] : tokens
+  return (await query.execute()).map((row) => String(row.token))
 }
 
 /** Files whose upload row is gone: Rails destroyed the record, or a failure was kept long enough. */

@@ -212,6 +212,10 @@ export async function fence(session: Session, upload: UploadRow): Promise<Upload
   return row ?? null
 }
 
+/** The same as a condition of a statement that changes nothing but what is shown. */
+export const isHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
+  sql<boolean>`exists (select 1 from ${sql.table('uploads')} held where held.token = ${token} and held.lease_token = ${leaseToken})`
+
 export async function deleteUploads(session: Session, uploads: readonly UploadRow[]): Promise<void> {
   if (uploads.length === 0) return
   await session.db

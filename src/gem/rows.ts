@@ -1,7 +1,7 @@
 import { sql } from 'kysely'
 import { asText, lockClause, railsAgo } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import type { Lane } from '../attachments/lane.ts'
+import { boundId, type Lane } from '../attachments/lane.ts'
 import { uuidv7 } from '../uuid.ts'
 
 /** A row that the Ruby gem wrote, and that was not moved yet: it has no token. */
@@ -80,6 +80,20 @@ export async function deleteGemRow(session: Session, row: GemRow): Promise<void>
   await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
 }
 
+/** Gives up what waits for a record, or for one of its attachments: something newer came. A row that a Rails job holds is its own. */
+export async function dropGemRows(
+  session: Session,
+  { type, id, name }: Pick<Lane, 'type' | 'id'> & { readonly name?: string },
+): Promise<void> {
+  const { dialect } = session
+  const { rows } = await sql<{ id: string }>`
+    select ${asText(dialect, 'id')} as id from ${sql.table('uploads')}
+    where token is null and uploadable_type = ${type} and uploadable_id = ${boundId(id, session.recordId)}
+      ${name === undefined ? sql`` : sql`and attr_name = ${name}`}
+    order by id ${lockClause(dialect, true)}`.execute(session.db)
+  for (const row of rows) await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
+}
+
 /** What cannot be read stays as it is, for a person to look at: `retry` reads it again. */
 export async function failGemRow(session: Session, row: GemRow, message: string): Promise<void> {
   await session.db
@@ -89,12 +103,21 @@ export async function failGemRow(session: Session, row: GemRow, message: string)
     .execute()
 }
 
-/** Rows of the gem's that wait to be moved, of all models. */
-export async function countGemRows(session: Session): Promise<number> {
-  const row = await session.db
+export interface GemRowCount {
+  /** `Model.attachment`, as the rows name them. */
+  readonly attachment: string
+  readonly waiting: number
+}
+
+/** Rows of the gem's that wait to be moved, of all models, also of unknown ones. */
+export async function countGemRows(session: Session): Promise<GemRowCount[]> {
+  const rows = await session.db
     .selectFrom('uploads')
-    .select((e) => e.fn.countAll().as('count'))
+    .select(['uploadable_type as type', 'attr_name as name', (e) => e.fn.countAll().as('count')])
     .where('token', 'is', null)
-    .executeTakeFirst()
-  return Number(row?.count ?? 0)
+    .groupBy(['uploadable_type', 'attr_name'])
+    .orderBy('uploadable_type')
+    .orderBy('attr_name')
+    .execute()
+  return rows.map(({ type, name, count }) => ({ attachment: `${type}.${name}`, waiting: Number(count) }))
 }

@@ -119,41 +119,71 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
     sweepNoMore.abort()
     wake()
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), timeout)
-    const grace = new AbortController()
-    const late = delay(timeout + GRACE, 'late', { signal: grace.signal }).catch(() => 'over')
-    await done
     const ended = async (): Promise<void> => {
+      await done
       while (running.size > 0) await Promise.all(running)
     }
-    if ((await Promise.race([ended(), late])) === 'late')
-      options.onError(
-        'The worker stopped without waiting longer for what does not end.',
-        new Error(`${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`),
-      )
-    grace.abort()
+    await withGrace(ended(), timeout, running, options.onError)
     clearTimeout(timer)
   }
   return { stop, done, [Symbol.asyncDispose]: () => stop() }
 }
 
+/** What was told to give itself back `in` so many milliseconds, and does not, is not waited for for ever. */
+async function withGrace(
+  ended: Promise<unknown>,
+  milliseconds: number,
+  running: ReadonlySet<unknown>,
+  onError: WorkOptions['onError'],
+): Promise<void> {
+  const over = new AbortController()
+  const late = delay(milliseconds + GRACE, 'late', { signal: over.signal }).catch(() => 'over')
+  const how = await Promise.race([ended, late]).finally(() => over.abort())
+  if (how === 'late')
+    onError(
+      'What does not end is not waited for any longer.',
+      new Error(`${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`),
+    )
+}
+
 /** Does what is due, then returns; `until` ends it early. Throws the first error that no task wrote down, after the rest. */
 export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
-  await options.sweep()
   const running = new Set<Promise<void>>()
   const errors: unknown[] = []
-  const failed = (error: unknown): void => void errors.push(error)
+  const draining = drainAll(options, until, running, (error) => void errors.push(error))
+  // Settled long before, if all goes well.
+  const aborted = new Promise<void>((resolve) => {
+    if (until.aborted) resolve()
+    else until.addEventListener('abort', () => resolve(), { once: true })
+  })
+  await Promise.race([draining, aborted.then(() => withGrace(draining, 0, running, options.onError))])
+  if (errors.length > 0) throw errors[0]
+}
+
+async function drainAll(
+  options: WorkOptions,
+  until: AbortSignal,
+  running: Set<Promise<void>>,
+  failed: (error: unknown) => void,
+): Promise<void> {
+  await options.sweep(until)
   let ended = 0
-  while (errors.length === 0) {
+  let broken = false
+  const fail = (error: unknown): void => {
+    broken = true
+    failed(error)
+  }
+  while (!broken) {
     let claimed = 0
     const before = ended
     for (const source of options.sources) {
       const room = options.concurrency - running.size
       if (room < 1 || until.aborted) break
-      for (const task of await source.claim(room).catch((error: unknown) => (failed(error), []))) {
+      for (const task of await source.claim(room).catch((error: unknown) => (fail(error), []))) {
         claimed += 1
         const promise: Promise<void> = task
           .run(until)
-          .catch(failed)
+          .catch(fail)
           .finally(() => {
             running.delete(promise)
             ended += 1
@@ -167,6 +197,5 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
     else if (claimed === 0) break
   }
   await Promise.all(running)
-  if (errors.length > 0) throw errors[0]
-  await options.sweep()
+  if (!broken) await options.sweep(until)
 }

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
+import { storedMessage } from '../message.ts'
 import { uuidv7 } from '../uuid.ts'
 
 export type JobName = 'purge' | 'delete-object'
@@ -101,12 +102,22 @@ export interface JobRow {
   readonly leaseToken: string
 }
 
-/** Takes due jobs for `leaseFor` milliseconds; also those whose worker died. Runs inside a transaction. */
-export async function claimJobs(session: Session, names: readonly string[], limit: number, leaseFor: number): Promise<JobRow[]> {
+export interface JobClaim {
+  readonly names: readonly string[]
+  readonly limit: number
+  /** Milliseconds. */
+  readonly leaseFor: number
+  /** The one `delete-object` of this object. */
+  readonly object?: string
+}
+
+/** Takes due jobs; also those whose worker died. Runs inside a transaction. */
+export async function claimJobs(session: Session, { names, limit, leaseFor, object }: JobClaim): Promise<JobRow[]> {
   const { dialect } = session
+  const which = object === undefined ? sql`` : sql`and ${sql.ref('jobs.key')} = ${objectKey(object)}`
   const found = await sql<{ id: string; name: string; arguments: string; attempts: number }>`
     select id, name, arguments, attempts from ${sql.table('jobs')}
-    where name in (${sql.join(names)})
+    where name in (${sql.join(names)}) ${which}
       and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
     order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(session.db)
   const jobs: JobRow[] = []
@@ -153,7 +164,13 @@ export async function finishJob(session: Session, job: JobRow): Promise<void> {
 export async function postponeJob(session: Session, job: JobRow, delay: number, error: string | null): Promise<void> {
   await session.db
     .updateTable('jobs')
-    .set({ state: 'pending', lease_token: null, lease_until: 0, run_at: later(session.dialect, delay), last_error: error })
+    .set({
+      state: 'pending',
+      lease_token: null,
+      lease_until: 0,
+      run_at: later(session.dialect, delay),
+      last_error: error === null ? null : storedMessage(error),
+    })
     .where('id', '=', job.id)
     .where('lease_token', '=', job.leaseToken)
     .execute()

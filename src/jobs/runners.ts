@@ -19,7 +19,7 @@ export function jobSource(
     name: 'jobs',
     async claim(limit) {
       const { store, leases } = await ready()
-      const jobs = await store.transact((session) => claimJobs(session, Object.keys(handlers), limit, LEASE))
+      const jobs = await store.transact((session) => claimJobs(session, { names: Object.keys(handlers), limit, leaseFor: LEASE }))
       return jobs.map((job) => ({
         async run(stopping) {
           const lease = leases.hold(job.leaseToken)

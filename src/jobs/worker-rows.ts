@@ -6,9 +6,13 @@ export interface WorkerSeen {
   readonly id: string
   readonly runsFor: number
   readonly seenAgo: number
+  readonly alive: boolean
   /** `Model.attachment`s that it can upload. */
   readonly knows: readonly string[]
 }
+
+/** It writes its row every 15 s. */
+const ALIVE = 45_000
 
 export async function writeWorker(
   session: Session,
@@ -38,10 +42,12 @@ export async function workersSeen(session: Session): Promise<WorkerSeen[]> {
     .select(['id', 'knows', asText(dialect, 'started_at').as('started'), asText(dialect, 'seen_at').as('seen'), now(dialect).as('clock')])
     .orderBy('started_at')
     .execute()
+  const ago = (clock: unknown, time: string): number => Number(clock) - Number(time)
   return rows.map((row) => ({
     id: row.id,
-    runsFor: Number(row.clock) - Number(row.started),
-    seenAgo: Number(row.clock) - Number(row.seen),
+    runsFor: ago(row.clock, row.started),
+    seenAgo: ago(row.clock, row.seen),
+    alive: ago(row.clock, row.seen) < ALIVE,
     knows: JSON.parse(row.knows) as string[],
   }))
 }

@@ -1,12 +1,15 @@
 import { InvalidInputError } from '../errors.ts'
 
+/** Bytes. */
+export const MAX_KEY = 255
+
 /** Safe on every service: relative, no `.` or `..`, no NUL. */
 export function isSafeKey(key: string): boolean {
   const parts = key.split('/')
   return (
     key.trim() !== '' &&
     !/[\0\\]/.test(key) &&
-    Buffer.byteLength(key) <= 255 &&
+    Buffer.byteLength(key) <= MAX_KEY &&
     !parts.some((part) => part === '' || part === '.' || part === '..')
   )
 }

@@ -24,6 +24,8 @@ export interface FileRow {
   readonly uploadedBytes: number
   readonly lastError: string | null
   readonly expiresAt: number
+  /** By the database's clock, when it was read. */
+  readonly expired: boolean
   readonly createdAt: number
 }
 
@@ -52,7 +54,9 @@ const plain = [
 ] as const
 const numbers = ['byte_size', 'sent_size', 'uploaded_bytes', 'expires_at', 'created_at'] as const
 
-export type SelectedFile = { readonly [C in (typeof plain)[number] as `file_${C}`]: string | number | null } & {
+export type SelectedFile = { readonly file_expired: number } & {
+  readonly [C in (typeof plain)[number] as `file_${C}`]: string | number | null
+} & {
   readonly [C in (typeof numbers)[number] as `file_${C}`]: string | null
 }
 
@@ -64,6 +68,7 @@ export function fileColumns(
   return [
     ...plain.map((name) => sql<string | number | null>`${sql.ref(`${table}.${name}`)}`.as(`file_${name}` as const)),
     ...numbers.map((name) => asText(dialect, `${table}.${name}`).as(`file_${name}` as const)),
+    sql<number>`case when ${sql.ref(`${table}.expires_at`)} > ${now(dialect)} then 0 else 1 end`.as('file_expired'),
   ]
 }
 
@@ -88,6 +93,7 @@ export function fileOf(row: Readonly<Record<string, unknown>>): FileRow {
     uploadedBytes: Number(row['file_uploaded_bytes']),
     lastError: text(row['file_last_error']),
     expiresAt: Number(row['file_expires_at']),
+    expired: Number(row['file_expired']) === 1,
     createdAt: Number(row['file_created_at']),
   }
 }

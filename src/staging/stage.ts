@@ -112,10 +112,6 @@ async function writeChunks(
     buffer = free.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
     filled = 0
     if (failure !== undefined) throw failure
-    if (performance.now() - renewedAt > STAGING_EXPIRES / 3) {
-      renewedAt = performance.now()
-      await renewStaging(session, id)
-    }
   }
 
   try {
@@ -129,6 +125,9 @@ async function writeChunks(
         offset += length
         if (filled === CHUNK_SIZE) await flush()
       }
+      if (performance.now() - renewedAt <= STAGING_EXPIRES / 3) continue
+      renewedAt = performance.now()
+      await renewStaging(session, id)
     }
     options.signal?.throwIfAborted()
     await flush()

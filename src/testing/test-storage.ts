@@ -7,7 +7,7 @@ import { memory, type MemoryService } from '../services/memory.ts'
 import { clockOf, type TestClock } from './clock.ts'
 import { faulty, type FaultyService } from './faulty.ts'
 
-type Passed = Pick<Config<Models, string, DatabaseSync, false>, 'images' | 'recordId' | 'staging' | 'failed' | 'jobs'>
+type Passed = Pick<Config<Models, string, DatabaseSync, false>, 'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'>
 
 /** Of `testStorage`. */
 export interface TestStorageOptions extends Passed {
@@ -15,7 +15,7 @@ export interface TestStorageOptions extends Passed {
   readonly services?: readonly string[]
   /** Default: what hooks get is `{ type, id }`. */
   readonly findRecord?: Readonly<Record<string, (id: string) => unknown>>
-  /** Default: due again after a millisecond. Set it to test the waiting itself, with `clock`. */
+  /** Default: due again after a millisecond, that is, often in the same drain. Set `minDelay` to test one attempt, or the waiting itself with `clock`. */
   readonly retries?: Config<Models, string, DatabaseSync, false>['retries']
 }
 
@@ -40,20 +40,20 @@ export interface TestStorage<M extends Models> {
  * assert.equal(service.objects.size, 1)
  */
 export async function testStorage<const M extends Models>(models: M, options: TestStorageOptions = {}): Promise<TestStorage<M>> {
-  const { services = [], ...passed } = options
+  const { services = [], retries, ...passed } = options
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
   const database = new DatabaseSync(':memory:')
   database.exec('pragma foreign_keys = on')
   const config = {
-    retries: { minDelay: '1ms', maxDelay: '1ms' },
+    logger: false,
     ...passed,
+    retries: { minDelay: '1ms', maxDelay: retries?.minDelay ?? '1ms', ...retries },
     database: sqlite(database),
     services: Object.fromEntries(['test', ...services].map((name) => [name, service])),
     service: 'test',
     models,
     secretKeyBase: 'a secret of the tests',
-    logger: false,
   }
   const storage = createActiveStorage(config as never) as unknown as ActiveStorage<M, DatabaseSync>
   const clock = clockOf(database)

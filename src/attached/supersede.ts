@@ -1,0 +1,19 @@
+import type { Lane } from '../attachments/lane.ts'
+import type { Session } from '../database/session.ts'
+import { discardUploads } from '../delayed/discard.ts'
+import { uploadsOf } from '../delayed/upload-rows.ts'
+import { dropGemRows } from '../gem/rows.ts'
+import type { AttachedContext } from './context.ts'
+
+/**
+ * A direct change of a slot ends all that is on its way to it, also what the Ruby gem wrote and nobody moved yet. What is
+ * attached, and has only its hooks left, is told of as ever. The lane is locked.
+ */
+export async function supersede(session: Session, context: Pick<AttachedContext, 'superseded'>, lane: Lane): Promise<void> {
+  const { recordId } = session
+  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+  const unfinished = uploads.filter((upload) => upload.state !== 'attached')
+  await discardUploads(session, unfinished)
+  await dropGemRows(session, lane)
+  context.superseded(unfinished)
+}
