@@ -3,7 +3,9 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { parseMetadata } from '../src/blobs/blob-rows.ts'
+import { contentDisposition } from '../src/blobs/content-disposition.ts'
 import { extension, parameterize, sanitize } from '../src/blobs/filename.ts'
+import { served } from '../src/blobs/serving.ts'
 import { deriveKey, messageVerifier } from '../src/rails/message-verifier.ts'
 
 interface Vector {
@@ -129,4 +131,22 @@ describe('names', () => {
         assert.deepEqual(parseMetadata(vector.input['stored'] as string | null), expected.metadata, named(vector))
     }
   })
+})
+
+test('names and types are served as Rails 8.1 serves them', () => {
+  assert.ok(of('content_disposition').length > 20)
+  for (const vector of of('content_disposition')) {
+    const { filename, disposition } = vector.input as { filename: string; disposition: string }
+    // NUL is never stored, and Rails' versions differ in it.
+    if (filename.includes('\0')) continue
+    const type = disposition === 'attachment' ? 'attachment' : 'inline'
+    assert.equal(contentDisposition(type, filename), vector.expect, named(vector))
+  }
+  assert.ok(of('serving').length > 10)
+  for (const vector of of('serving')) {
+    const { contentType, mayBeInline } = served(String(vector.input['content_type']))
+    const expected = vector.expect as { content_type_for_serving: string; forced_disposition: string | null }
+    assert.equal(contentType, expected.content_type_for_serving, named(vector))
+    assert.equal(mayBeInline ? null : 'attachment', expected.forced_disposition, named(vector))
+  }
 })

@@ -2,6 +2,8 @@ import { deleteAttachments, lockAttachmentIds, type AttachmentRow } from '../att
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
+import { contentDisposition } from '../blobs/content-disposition.ts'
+import { served } from '../blobs/serving.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { discardUpload, retryUpload } from '../delayed/person.ts'
@@ -13,7 +15,8 @@ import type { Service } from '../services/service.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { supersede } from './supersede.ts'
-import { readable, type Attachment, type DelayedFile, type DelayedUpload, type StoredBlob } from './values.ts'
+import { parseDuration } from '../units.ts'
+import { readable, type Attachment, type DelayedFile, type DelayedUpload, type StoredBlob, type UrlOptions } from './values.ts'
 
 /** What the handles of a record need; one for each storage. */
 export interface AttachedContext {
@@ -44,6 +47,21 @@ function signBlob(context: AttachedContext, id: string): string {
   return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob })
 }
 
+async function urlOf(context: AttachedContext, row: BlobRow, options: UrlOptions = {}): Promise<string> {
+  const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
+  const { contentType, mayBeInline } = served(row.contentType)
+  const url = await serviceOf(context, row.serviceName).url(row.key, {
+    expiresIn: Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000)),
+    disposition: contentDisposition(mayBeInline ? disposition : 'attachment', filename),
+    contentType,
+  })
+  if (url !== null) return url
+  throw new ConfigurationError(
+    `The service '${row.serviceName}' has no URLs of its own, so ${row.filename} has none: send its stream() from a route of the app.`,
+    { details: { filename: row.filename } },
+  )
+}
+
 export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
   const read = async function* (options: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
     yield* await serviceOf(context, row.serviceName).download(row.key, options)
@@ -62,6 +80,7 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
   return {
     ...base,
     ...readable(row.filename, read),
+    url: (options) => urlOf(context, row, options),
     get signedId() {
       return signBlob(context, row.id)
     },
@@ -111,6 +130,7 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     download: blob.download,
     stream: blob.stream,
     open: blob.open,
+    url: blob.url,
     get signedId() {
       return blob.signedId
     },

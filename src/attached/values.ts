@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import type { Duration } from '../units.ts'
 
 /** Names a record. */
 export interface RecordRef {
@@ -29,6 +30,25 @@ export interface StreamOptions {
   readonly signal?: AbortSignal
 }
 
+/** Of a service's own URL. */
+export interface UrlOptions {
+  /** Default '5m'. Public services' URLs do not expire. */
+  readonly expiresIn?: Duration
+  /** Default 'inline'. What a browser must not show, such as HTML, SVG and text, is an attachment all the same. */
+  readonly disposition?: 'inline' | 'attachment'
+  /** The name to save it under. Default: its own. */
+  readonly filename?: string
+}
+
+/** Stored files have URLs where their service has them. */
+export interface Addressed {
+  /**
+   * The service's own expiring URL (Rails' `blob.url`). Throws ConfigurationError where the service has none, as `disk`:
+   * stream the file from a route of the app.
+   */
+  url(options?: UrlOptions): Promise<string>
+}
+
 /** The ways to read a file. */
 export interface ReadableFile {
   /** All bytes in memory. Throws FileNotFoundError. */
@@ -40,7 +60,7 @@ export interface ReadableFile {
 }
 
 /** Rails' ActiveStorage::Blob; not called `Blob`, which every TypeScript file already has. */
-export interface StoredBlob extends Stored, ReadableFile {
+export interface StoredBlob extends Stored, ReadableFile, Addressed {
   readonly key: string
   readonly serviceName: string
   readonly metadata: Readonly<Record<string, unknown>>
@@ -53,7 +73,7 @@ export interface StoredBlob extends Stored, ReadableFile {
 }
 
 /** Rails' ActiveStorage::Attachment, with what its blob says of the file. */
-export interface Attachment extends Stored, ReadableFile {
+export interface Attachment extends Stored, ReadableFile, Addressed {
   readonly state: 'attached'
   /** The attachment's name, such as 'photo'. */
   readonly name: string

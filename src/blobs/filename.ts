@@ -65,19 +65,22 @@ const special: Readonly<Record<string, string>> = {
   ŉ: "'n",
 }
 
+/** ASCII for each character that has a likeness there, as I18n has it; a question mark for the others. */
+export function transliterate(text: string): string {
+  return text.replaceAll(
+    /[^\0-\x7f]/gu,
+    (character) =>
+      special[character] ??
+      character
+        .normalize('NFD')
+        .replaceAll(/\p{M}/gu, '')
+        .replace(/^$|[^\0-\x7f]/u, '?'),
+  )
+}
+
 /** ActiveSupport's `parameterize`, on which the gem's name rule rests. Non-Latin letters vanish. */
 export function parameterize(text: string): string {
-  return text
-    .normalize('NFC')
-    .replaceAll(
-      /[^\0-\x7f]/gu,
-      (character) =>
-        special[character] ??
-        character
-          .normalize('NFD')
-          .replaceAll(/\p{M}/gu, '')
-          .replace(/[^\0-\x7f]/u, '?'),
-    )
+  return transliterate(text.normalize('NFC'))
     .replaceAll(/[^a-zA-Z0-9_-]+/g, '-')
     .replaceAll(/-{2,}/g, '-')
     .replaceAll(/^-|-$/g, '')

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import { CreateBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import { sqlite } from '../database/sqlite.ts'
+import { createActiveStorage, hasOneAttached } from '../index.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
 import { serviceContract } from '../testing/contracts/service.ts'
 import { s3, type S3Options } from './s3.ts'
@@ -120,4 +122,24 @@ test('errors say which bucket, what failed and what to do', async () => {
   const stranger = s3({ bucket: 'tests-1', ...options, credentials: { ...server.credentials, secretAccessKey: 'wrong' } })
   if (server.strict) await assert.rejects(put(stranger), /Look at the credentials/)
   await assert.rejects(put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })), code('SERVICE'))
+})
+
+test('an attachment has a URL of its service, with its name; markup is never shown in the page', strict, async (t) => {
+  const { service } = await bucketed()
+  const storage = createActiveStorage({
+    database: sqlite(':memory:'),
+    services: { s3: service },
+    models: { User: { photo: hasOneAttached() } },
+    secretKeyBase: 'a secret of the tests',
+  })
+  t.after(() => storage.close())
+  await storage.migrate()
+  const { photo } = storage.record('User', 1)
+  const urlOf = async (file: File) => (await photo.attach(file))?.url({ expiresIn: '1m' }) ?? ''
+  const text = await fetch(await urlOf(new File(['hello'], 'naïve.txt')))
+  assert.equal(await text.text(), 'hello')
+  assert.equal(text.headers.get('content-disposition'), `attachment; filename="naive.txt"; filename*=UTF-8''na%C3%AFve.txt`)
+  const markup = await fetch(await urlOf(new File(['<svg xmlns="http://www.w3.org/2000/svg"/>'], 'a.png')))
+  assert.equal(markup.headers.get('content-type'), 'application/octet-stream')
+  assert.match(markup.headers.get('content-disposition') ?? '', /^attachment;/)
 })

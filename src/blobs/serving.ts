@@ -1,0 +1,31 @@
+/** What a browser would run: it is served as bytes, whatever it is asked for. Rails' list. */
+const binary = new Set([
+  'text/html',
+  'image/svg+xml',
+  'application/postscript',
+  'application/x-shockwave-flash',
+  'text/xml',
+  'application/xml',
+  'application/xhtml+xml',
+  'application/mathml+xml',
+  'text/cache-manifest',
+])
+/** What may be shown in the page. Rails' list. */
+const inline = new Set([
+  'image/webp',
+  'image/avif',
+  'image/png',
+  'image/gif',
+  'image/jpeg',
+  'image/tiff',
+  'image/bmp',
+  'image/vnd.adobe.photoshop',
+  'image/vnd.microsoft.icon',
+  'application/pdf',
+])
+
+/** How a file may be served: its type, and whether a browser may show it. */
+export function served(contentType: string | null): { readonly contentType: string; readonly mayBeInline: boolean } {
+  const type = contentType ?? 'application/octet-stream'
+  return { contentType: binary.has(type) ? 'application/octet-stream' : type, mayBeInline: inline.has(type) }
+}
