@@ -22,7 +22,7 @@ import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
 import { moveGemRows } from './gem/move.ts'
-import { UnknownAttachmentError } from './errors.ts'
+import { ConfigurationError, UnknownAttachmentError } from './errors.ts'
 
 /** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string
@@ -64,7 +64,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   drain(options?: DrainOptions): Promise<DrainResult>
   /** What workers do every minute: puts right what crashes left behind. */
   sweep(): Promise<void>
-  /** Stops this storage's workers and ends the connections that it opened itself. */
+  /** Stops this storage's workers and ends the connections that it opened itself. Whatever is asked of it then is refused. */
   close(): Promise<void>
 }
 
@@ -87,7 +87,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const engine = config.jobs ?? null
 
   let opened: Promise<Store<Tx>> | undefined
+  let closed = false
   const typedStore = (): Promise<Store<Tx>> => {
+    if (closed) return Promise.reject(new ConfigurationError('This storage was closed: nothing can be done with it any more.'))
     opened ??= openStore<Tx>(config.database, tables, recordId).catch((error: unknown) => {
       opened = undefined
       throw error
@@ -102,7 +104,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const hinting = new Set<Promise<void>>()
   const wake = (): void => {
     for (const each of wakers) each()
-    if (engine === null || engine.transactional) return
+    if (closed || engine === null || engine.transactional) return
     const hinted = store()
       .then((open) => hintDue({ store: open, known }, engine))
       .catch((error: unknown) => report('warn', `${engine.name} was not told of new work; the next sweep tells it.`, { error }))
@@ -190,8 +192,8 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     await stopAll()
     await Promise.all(hinting)
     if (opened !== undefined) await opened.catch(() => undefined)
+    closed = true
     await config.database.close()
-    opened = undefined
   }
 
   const storage: ActiveStorage<Models, Tx> = {

@@ -275,3 +275,29 @@ test('what a killed process left half-written in a folder goes after a day', asy
   assert.deepEqual(await readdir(join(root, '.tmp')), ['new'])
   await storage.close()
 })
+
+test('a pending file that is attached while it is read is read to its end', async (t) => {
+  const { storage, database } = await testStorage(models)
+  t.after(() => storage.close())
+  const bytes = Buffer.from(Array.from({ length: 3 * 1024 ** 2 }, (_, index) => index % 251))
+  const upload = await storage.record('User', 1).photo.attachLater({ io: bytes, filename: 'a.bin' })
+  const read = async (range?: readonly [number, number]): Promise<Buffer> => {
+    const pieces: Uint8Array[] = []
+    for await (const piece of upload?.files[0]?.stream(range === undefined ? {} : { range }) ?? []) {
+      if (pieces.push(piece) === 1) {
+        await storage.drain({ throwOnError: true })
+        assert.equal(database.prepare('select count(*) as n from activestorage_delayed_chunks').get()?.['n'], 0)
+      }
+    }
+    return Buffer.concat(pieces)
+  }
+  assert.ok(bytes.equals(await read()))
+  assert.ok(bytes.subarray(700_000, 2_500_001).equals(await read([700_000, 2_500_000])))
+})
+
+test('a storage that was closed refuses whatever is asked of it', async () => {
+  const { storage } = await testStorage(models)
+  await storage.close()
+  await assert.rejects(storage.record('User', 1).photo.attachLater(text('a')), { code: 'CONFIGURATION', message: /closed/ })
+  await assert.rejects(storage.drain(), { code: 'CONFIGURATION' })
+})

@@ -6,7 +6,8 @@ import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { isUuid } from '../uuid.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
-import { blobValue, PURPOSE, type AttachedContext } from './context.ts'
+import { PURPOSE, type AttachedContext } from './context.ts'
+import { blobValue } from './stored-values.ts'
 import type { StoredBlob } from './values.ts'
 
 /** `storage.blobs`: blobs by themselves, attached or not. */

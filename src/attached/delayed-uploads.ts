@@ -3,7 +3,8 @@ import { fetchUploads, fetchUploadsWithFiles, isOurs, selectUploads } from '../d
 import { InvalidInputError } from '../errors.ts'
 import { filesOf } from '../staging/file-rows.ts'
 import { isUuid } from '../uuid.ts'
-import { PURPOSE, uploadValue, type AttachedContext } from './context.ts'
+import { PURPOSE, type AttachedContext } from './context.ts'
+import { uploadValue } from './delayed-values.ts'
 import type { DelayedUpload } from './values.ts'
 
 /** Which uploads to list. */

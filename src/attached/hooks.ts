@@ -1,8 +1,10 @@
 import type { DelayedDefinition, Told } from '../delayed/definition.ts'
 import { filesOf, findFiles } from '../staging/file-rows.ts'
-import { attachmentValue, uploadValue, type AttachedContext } from './context.ts'
+import type { AttachedContext } from './context.ts'
+import { uploadValue } from './delayed-values.ts'
 import type { HookContext, HookFile } from './definitions.ts'
 import type { SlotDefinition } from './scope.ts'
+import { attachmentValue } from './stored-values.ts'
 
 /** The room below tells hooks in rows; here they become the values that an app sees. */
 export function withHooks(definition: SlotDefinition, context: AttachedContext): DelayedDefinition {

@@ -8,8 +8,8 @@ import { checkCount, checkSize, checkType } from '../staging/limits.ts'
 import { stageFile } from '../staging/stage.ts'
 import { readAttachable } from './attachable.ts'
 import type { Changes } from './changes.ts'
-import { PURPOSE } from './context.ts'
-import { detailsOf, reader, serviceNamed, type SlotScope } from './scope.ts'
+import { PURPOSE, serviceOf } from './context.ts'
+import { detailsOf, reader, type SlotScope } from './scope.ts'
 
 /** Bytes that are read to tell a content type. */
 const HEAD = 4096
@@ -48,7 +48,7 @@ async function resolveSigned(scope: SlotScope, signedId: string): Promise<Ready>
   if (blob === null) throw new FileNotFoundError('The blob of this signed id is gone.', { details })
   const named = { ...details, filename: blob.filename }
   checkSize(blob.byteSize, scope.definition.limits, named)
-  if (!(await serviceNamed(scope, blob.serviceName).exists(blob.key)))
+  if (!(await serviceOf(scope.context, blob.serviceName).exists(blob.key)))
     throw new FileNotFoundError(`The bytes of ${blob.filename} were never uploaded, or are gone.`, { details: named })
   const contentType = await identified(scope, blob)
   checkType(contentType, scope.definition.limits, named)
@@ -59,7 +59,7 @@ async function resolveSigned(scope: SlotScope, signedId: string): Promise<Ready>
 async function identified(scope: SlotScope, blob: BlobRow): Promise<string> {
   const declared = blob.contentType ?? 'application/octet-stream'
   if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
-  const service = serviceNamed(scope, blob.serviceName)
+  const service = serviceOf(scope.context, blob.serviceName)
   const head: Uint8Array[] = []
   for await (const chunk of await service.download(blob.key, { range: [0, Math.min(blob.byteSize, HEAD) - 1] })) head.push(chunk)
   return identifyContentType(Buffer.concat(head), blob.filename, declared)
@@ -93,7 +93,7 @@ export async function upload(scope: SlotScope, file: IncomingFile, signal?: Abor
     typeof definition.keyPrefix === 'function' ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id }) : null
   return storeObject(store.session, file, {
     serviceName: definition.service,
-    service: serviceNamed(scope, definition.service),
+    service: serviceOf(scope.context, definition.service),
     keyPrefix: typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix,
     details,
     signal,

@@ -4,8 +4,9 @@ import type { Store } from '../database/store.ts'
 import { fetchUploadsWithFiles, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { LinkPlan } from '../delayed/link.ts'
 import { AttachmentRequiredError } from '../errors.ts'
-import { attachmentValue, uploadValue } from './context.ts'
+import { uploadValue } from './delayed-values.ts'
 import { detailsOf, ownSession, reader, type Loaded, type SlotScope } from './scope.ts'
+import { attachmentValue } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
 /** What is attached and what is on its way to records of one model, in two statements for any number of them. */

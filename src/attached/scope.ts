@@ -4,8 +4,7 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { DelayedDefinition } from '../delayed/definition.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
-import { ConfigurationError, type ErrorDetails } from '../errors.ts'
-import type { Service } from '../services/service.ts'
+import type { ErrorDetails } from '../errors.ts'
 import type { Limits } from '../staging/limits.ts'
 import type { AttachedContext } from './context.ts'
 import type { AnyOptions } from './definitions.ts'
@@ -59,9 +58,3 @@ export async function reader(scope: SlotScope): Promise<{ session: Session; stor
 
 /** What values of this handle act on: the user's transaction; null: the pool. */
 export const ownSession = async (scope: SlotScope): Promise<Session | null> => (scope.session === null ? null : scope.session())
-
-export function serviceNamed(scope: SlotScope, name: string): Service {
-  const service = scope.context.services[name]
-  if (service === undefined) throw new ConfigurationError(`The service '${name}' is not among the configured ones.`)
-  return service
-}

@@ -43,6 +43,16 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       }
     })
 
+  on('where it says so, what is changed comes back with the statement', async ({ database: { executor, returning }, say }) => {
+    if (returning !== true) return
+    const inserted = await executor.run(say('insert into contract values (?, ?, ?) returning id, words'), [1, 'a', null])
+    assert.deepEqual([inserted.rows.length, inserted.rows[0]?.['words']], [1, 'a'])
+    const changed = await executor.run("update contract set words = 'b' returning words", [])
+    assert.deepEqual(
+      changed.rows.map((row) => row['words']),
+      ['b'],
+    )
+  })
   on('parameters arrive as they are, rows come back as they were', async ({ database: { executor }, dialect, say }) => {
     const id = 2n ** 53n + 1n
     const words = "a 'quote', \\ a backslash, ? and $1, 写真 📷"

@@ -1,0 +1,98 @@
+import type { Session } from '../database/session.ts'
+import { discardUpload, retryUpload } from '../delayed/person.ts'
+import type { UploadRow } from '../delayed/upload-rows.ts'
+import { IntegrityError } from '../errors.ts'
+import { readStaged } from '../staging/chunks.ts'
+import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
+import { PURPOSE, serviceOf, type AttachedContext } from './context.ts'
+import { readable, type DelayedFile, type DelayedUpload, type StreamOptions } from './values.ts'
+
+function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
+  const state =
+    row.state === 'staged' ? (upload.state === 'running' ? 'uploading' : 'staged') : row.state === 'failed' ? 'failed' : 'attached'
+  const base = {
+    id: row.id,
+    filename: row.filename,
+    contentType: row.contentType,
+    byteSize: row.byteSize,
+    checksum: row.checksum,
+    state,
+    uploadedBytes: row.state === 'attached' || row.state === 'told' ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
+    lastError: row.lastError,
+  } as const
+  const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
+  return { ...base, ...readable(row.filename, read), toJSON: () => base }
+}
+
+/** From the database; from the service where it is attached, also when that happens in the middle of it. */
+async function* readDelayed(context: AttachedContext, row: FileRow, { range, signal }: StreamOptions): AsyncGenerator<Uint8Array> {
+  const [start, end] = range ?? [0, row.byteSize - 1]
+  let at = start
+  const stored = async function* (file: FileRow): AsyncGenerator<Uint8Array> {
+    if (file.serviceName === null || file.blobKey === null || at > end) return
+    yield* await serviceOf(context, file.serviceName).download(file.blobKey, {
+      range: [at, end],
+      ...(signal === undefined ? {} : { signal }),
+    })
+  }
+  if (isAttached(row)) return yield* range === undefined ? storedWhole(context, row, signal) : stored(row)
+  const store = await context.store()
+  try {
+    let position = 0
+    for await (const chunk of readStaged(store, row, signal)) {
+      const from = Math.max(0, at - position)
+      const to = Math.min(chunk.length, end + 1 - position)
+      if (from < to) {
+        yield chunk.subarray(from, to)
+        at = position + to
+      }
+      position += chunk.length
+      if (position > end) return
+    }
+  } catch (error) {
+    const [now] = error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
+    // Its bytes went because the service has them: the same ones, if nothing was transformed.
+    if (now === undefined || !isAttached(now) || now.sentChecksum !== row.checksum) throw error
+    yield* stored(now)
+  }
+}
+
+/** What was sent, which may be longer or shorter than what was staged. */
+async function* storedWhole(context: AttachedContext, file: FileRow, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+  if (file.serviceName === null || file.blobKey === null) return
+  yield* await serviceOf(context, file.serviceName).download(file.blobKey, signal === undefined ? {} : { signal })
+}
+
+export function uploadValue(context: AttachedContext, row: UploadRow, files: readonly FileRow[], session: Session | null): DelayedUpload {
+  const shown = files.filter((file) => file.state !== 'dropped').map((file) => fileValue(context, row, file))
+  const { type, id, name } = row.lane
+  const base = {
+    id: row.token,
+    record: { type, id },
+    name,
+    state: row.state === 'attached' ? ('running' as const) : row.state,
+    attempts: row.attempts,
+    runAt: new Date(row.runAt),
+    lastError: row.lastError,
+    cleanBefore: row.cleanBefore,
+    createdAt: row.createdAt,
+  }
+  return {
+    ...base,
+    files: shown,
+    get signedId() {
+      return context.verifier.generate(row.token, { purpose: PURPOSE.upload })
+    },
+    async retry() {
+      const store = await context.store()
+      await retryUpload(store, session, context.kindOf, row.token)
+      await context.announce(session ?? store.session, row.token)
+      context.wake()
+    },
+    async discard() {
+      await discardUpload(await context.store(), session, row.token)
+      context.wake()
+    },
+    toJSON: () => ({ ...base, files: shown.map((file) => file.toJSON()) }),
+  }
+}

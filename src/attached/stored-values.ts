@@ -1,0 +1,112 @@
+import { deleteAttachments, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import { purgeBlob } from '../attachments/purge.ts'
+import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
+import { contentDisposition } from '../blobs/content-disposition.ts'
+import { served } from '../blobs/serving.ts'
+import type { Session } from '../database/session.ts'
+import { ConfigurationError } from '../errors.ts'
+import { insertJob } from '../jobs/job-rows.ts'
+import { parseDuration } from '../units.ts'
+import { PURPOSE, serviceOf, type AttachedContext } from './context.ts'
+import { supersede } from './supersede.ts'
+import { readable, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
+
+/** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
+function signBlob(context: AttachedContext, id: string): string {
+  return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob })
+}
+
+async function urlOf(context: AttachedContext, row: BlobRow, options: UrlOptions = {}): Promise<string> {
+  const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
+  const { contentType, mayBeInline } = served(row.contentType)
+  const url = await serviceOf(context, row.serviceName).url(row.key, {
+    expiresIn: Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000)),
+    disposition: contentDisposition(mayBeInline ? disposition : 'attachment', filename),
+    contentType,
+  })
+  if (url !== null) return url
+  throw new ConfigurationError(
+    `The service '${row.serviceName}' has no URLs of its own, so ${row.filename} has none: send its stream() from a route of the app.`,
+    { details: { filename: row.filename } },
+  )
+}
+
+export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
+  const read = async function* (options: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
+    yield* await serviceOf(context, row.serviceName).download(row.key, options)
+  }
+  const base = {
+    id: row.id,
+    key: row.key,
+    filename: row.filename,
+    contentType: row.contentType ?? 'application/octet-stream',
+    byteSize: row.byteSize,
+    checksum: row.checksum ?? '',
+    serviceName: row.serviceName,
+    metadata: parseMetadata(row.metadata),
+    createdAt: row.createdAt,
+  }
+  return {
+    ...base,
+    ...readable(row.filename, read),
+    url: (options) => urlOf(context, row, options),
+    get signedId() {
+      return signBlob(context, row.id)
+    },
+    async purge() {
+      const store = await context.store()
+      await context.deleteNow(await store.transact((session) => purgeBlob(session, row.id)))
+    },
+    async purgeLater() {
+      await insertJob((await context.store()).session, 'purge', { blob: row.id })
+      context.wake()
+    },
+    toJSON: () => ({ ...base }),
+  }
+}
+
+export function attachmentValue(context: AttachedContext, row: AttachmentRow, session: Session | null): Attachment {
+  const blob = blobValue(context, row.blob)
+  const base = {
+    id: row.attachmentId,
+    state: 'attached' as const,
+    name: row.name,
+    record: { type: row.type, id: row.id },
+    filename: blob.filename,
+    contentType: blob.contentType,
+    byteSize: blob.byteSize,
+    checksum: blob.checksum,
+    createdAt: row.createdAt,
+  }
+  const remove = async (purge: 'now' | 'later' | 'no'): Promise<void> => {
+    const store = await context.store()
+    const run = async (tx: Session): Promise<string[]> => {
+      await lockLanes(tx, [row])
+      const isThere = (await lockAttachmentIds(tx, store.recordId, row)).includes(row.attachmentId)
+      // Of a has-one this was all that there was.
+      if (isThere && context.kindOf(row) === 'one') await supersede(tx, context, row)
+      const byJob = purge === 'later' || (purge === 'now' && session !== null)
+      const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], byJob)
+      return purge === 'now' && !byJob && gone.length > 0 ? purgeBlob(tx, row.blob.id) : []
+    }
+    const keys = await (session === null ? store.transact(run) : run(session))
+    await context.deleteNow(keys)
+    context.wake()
+  }
+  return {
+    ...base,
+    blob,
+    download: blob.download,
+    stream: blob.stream,
+    open: blob.open,
+    url: blob.url,
+    get signedId() {
+      return blob.signedId
+    },
+    detach: () => remove('no'),
+    purge: () => remove('now'),
+    purgeLater: () => remove('later'),
+    toJSON: () => base,
+  }
+}
