@@ -221,7 +221,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       const { transaction } = inTransaction
       const opened = await typedStore()
       const session = transaction === undefined ? opened.session : opened.join(transaction)
-      const { attachments, uploads } = await load(session, opened as unknown as Store, name, [...new Set(ids)])
+      const { attachments, uploads } = await load(session, name, [...new Set(ids)])
       const attachmentsById = Map.groupBy(attachments, (row) => row.id)
       const uploadsById = Map.groupBy(uploads, ({ upload }) => upload.lane.id)
       return ids.map((id) =>

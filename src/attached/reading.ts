@@ -1,6 +1,5 @@
 import { attachmentsOf, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Session } from '../database/session.ts'
-import type { Store } from '../database/store.ts'
 import { fetchUploadsWithFiles, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { LinkPlan } from '../delayed/link.ts'
 import { AttachmentRequiredError } from '../errors.ts'
@@ -10,11 +9,11 @@ import { attachmentValue } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
 /** What is attached and what is on its way to records of one model, in two statements for any number of them. */
-export async function load(session: Session, store: Store, type: string, ids: readonly string[]): Promise<Loaded> {
+export async function load(session: Session, type: string, ids: readonly string[]): Promise<Loaded> {
   if (ids.length === 0) return { attachments: [], uploads: [] }
   return {
-    attachments: await attachmentsOf(session, store.recordId, type, ids),
-    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, store.recordId, type, ids)),
+    attachments: await attachmentsOf(session, type, ids),
+    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, type, ids)),
   }
 }
 
@@ -22,8 +21,8 @@ async function attachmentRows(scope: SlotScope): Promise<readonly AttachmentRow[
   const { type, id, name } = scope.lane
   const loaded = scope.loaded.current
   if (loaded !== null) return loaded.attachments.filter((row) => row.name === name)
-  const { session, store } = await reader(scope)
-  return attachmentsOf(session, store.recordId, type, [id], name)
+  const { session } = await reader(scope)
+  return attachmentsOf(session, type, [id], name)
 }
 
 async function unfinished(scope: SlotScope): Promise<readonly UploadWithFiles[]> {
@@ -31,8 +30,8 @@ async function unfinished(scope: SlotScope): Promise<readonly UploadWithFiles[]>
   const loaded = scope.loaded.current
   let found = loaded?.uploads.filter(({ upload }) => upload.lane.name === name)
   if (found === undefined) {
-    const { session, store } = await reader(scope)
-    found = await fetchUploadsWithFiles(session, selectUploadsOf(session, store.recordId, type, [id], name))
+    const { session } = await reader(scope)
+    found = await fetchUploadsWithFiles(session, selectUploadsOf(session, type, [id], name))
   }
   return found.filter(({ upload }) => upload.state !== 'attached')
 }

@@ -157,11 +157,11 @@ async function purgeAllLater({ context, type, id, definitions, session }: Record
   const run = async (tx: Session): Promise<void> => {
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
-    await discardUploads(tx, await uploadsOf(tx, store.recordId, type, [id], undefined, true))
+    await discardUploads(tx, await uploadsOf(tx, type, [id], undefined, true))
     await dropGemRows(tx, { type, id })
-    for (const name of await attachedNames(tx, store.recordId, type, id)) {
+    for (const name of await attachedNames(tx, type, id)) {
       const lane = { type, id, name }
-      await deleteAttachments(tx, store.recordId, lane, await lockAttachmentIds(tx, store.recordId, lane), true)
+      await deleteAttachments(tx, lane, await lockAttachmentIds(tx, lane), true)
     }
   }
   await (session === null ? store.transact(run) : run(await session()))

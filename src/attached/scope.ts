@@ -42,11 +42,11 @@ export interface SlotScope {
 export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({ record: { type, id }, attachment: name })
 
 /** Runs in the user's transaction if there is one, else in one of our own. */
-export async function within<T>(scope: SlotScope, run: (session: Session, store: Store) => Promise<T>): Promise<T> {
+export async function within<T>(scope: SlotScope, run: (session: Session) => Promise<T>): Promise<T> {
   const store = await scope.context.store()
   scope.loaded.current = null
-  if (scope.session !== null) return run(await scope.session(), store)
-  const result = await store.transact((session) => run(session, store))
+  if (scope.session !== null) return run(await scope.session())
+  const result = await store.transact((session) => run(session))
   scope.context.wake()
   return result
 }

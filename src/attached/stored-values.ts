@@ -83,11 +83,11 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     const store = await context.store()
     const run = async (tx: Session): Promise<string[]> => {
       await lockLanes(tx, [row])
-      const isThere = (await lockAttachmentIds(tx, store.recordId, row)).includes(row.attachmentId)
+      const isThere = (await lockAttachmentIds(tx, row)).includes(row.attachmentId)
       // Of a has-one this was all that there was.
       if (isThere && context.kindOf(row) === 'one') await supersede(tx, context, row)
       const byJob = purge === 'later' || (purge === 'now' && session !== null)
-      const gone = await deleteAttachments(tx, store.recordId, row, [row.attachmentId], byJob)
+      const gone = await deleteAttachments(tx, row, [row.attachmentId], byJob)
       return purge === 'now' && !byJob && gone.length > 0 ? purgeBlob(tx, row.blob.id) : []
     }
     const keys = await (session === null ? store.transact(run) : run(session))

@@ -10,8 +10,7 @@ import type { AttachedContext } from './context.ts'
  * attached, and has only its hooks left, is told of as ever. The lane is locked.
  */
 export async function supersede(session: Session, context: Pick<AttachedContext, 'superseded'>, lane: Lane): Promise<void> {
-  const { recordId } = session
-  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+  const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished)
   await dropGemRows(session, lane)

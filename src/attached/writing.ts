@@ -9,11 +9,10 @@ import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
-import type { Store } from '../database/store.ts'
 import { link, planLink, takeAttached, type LinkPlan } from '../delayed/link.ts'
 import { findUpload } from '../delayed/upload-rows.ts'
 import { ActiveStorageError, FileNotFoundError, ServiceError } from '../errors.ts'
-import { abandonObject, keepObject } from '../jobs/job-rows.ts'
+import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { deleteBytes, readStaged } from '../staging/chunks.ts'
 import { dropUnlinked, filesOf, findFiles, type FileRow } from '../staging/file-rows.ts'
 import { readChanges, type Changes } from './changes.ts'
@@ -62,16 +61,16 @@ export async function attachLater(
   try {
     const arrived: Arrived[] = []
     for (const each of submitted) arrived.push(await arrive(each, staged))
-    return await within(scope, async (session, store) => {
+    return await within(scope, async (session) => {
       await lockLanes(
         session,
         arrived.filter(isChange).map((each) => each.scope.lane),
       )
       const plans = new Map<string, LinkPlan>()
-      for (const each of arrived) if (isChange(each)) plans.set(each.scope.lane.name, await plan(session, store, each))
+      for (const each of arrived) if (isChange(each)) plans.set(each.scope.lane.name, await plan(session, each))
       await check(session, plans)
       const uploads: (DelayedUpload | null)[] = []
-      for (const each of arrived) uploads.push(await submit(session, store, each, plans.get(each.scope.lane.name)))
+      for (const each of arrived) uploads.push(await submit(session, each, plans.get(each.scope.lane.name)))
       return uploads
     })
   } catch (error) {
@@ -91,9 +90,9 @@ async function arrive({ scope, input }: Submitted, staged: string[]): Promise<Ar
 const isChange = ({ changes, fileIds, stored }: Arrived): boolean =>
   fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
 
-function plan(session: Session, store: Store, { scope, changes, fileIds, stored }: Arrived): Promise<LinkPlan> {
+function plan(session: Session, { scope, changes, fileIds, stored }: Arrived): Promise<LinkPlan> {
   const { lane, definition } = scope
-  return planLink(session, store.recordId, {
+  return planLink(session, {
     lane,
     kind: definition.kind,
     fileIds,
@@ -105,11 +104,11 @@ function plan(session: Session, store: Store, { scope, changes, fileIds, stored 
   })
 }
 
-async function submit(session: Session, store: Store, arrived: Arrived, planned: LinkPlan | undefined): Promise<DelayedUpload | null> {
+async function submit(session: Session, arrived: Arrived, planned: LinkPlan | undefined): Promise<DelayedUpload | null> {
   if (planned === undefined) return null
   const { scope, stored } = arrived
-  const token = await link(session, store.recordId, planned)
-  await attachStored(session, store, scope, stored)
+  const token = await link(session, planned)
+  await attachStored(session, scope, stored)
   if (token === null) return null
   await scope.context.announce(session, token)
   // Locked reads: of a double click the other transaction's rows are seen.
@@ -124,19 +123,18 @@ async function dropStaged(scope: SlotScope, ids: readonly string[]): Promise<voi
 }
 
 /** Attaches what is stored. On a has-one it replaces what is there, and all that was on its way. The lane is locked. */
-async function attachStored(session: Session, store: Store, scope: SlotScope, all: readonly Stored[]): Promise<AttachmentRow[]> {
+async function attachStored(session: Session, scope: SlotScope, all: readonly Stored[]): Promise<AttachmentRow[]> {
   if (all.length === 0) return []
   const { lane, definition, context } = scope
-  const { recordId } = store
   if (definition.kind === 'one') await supersede(session, context, lane)
   const taken = all.flatMap(({ blob, staged }) => (staged === undefined ? [] : [{ file: staged, key: blob.key }]))
   for (const { file, key } of taken) await takeAttached(session, file, key, { ...detailsOf(lane), filename: file.filename })
-  const before = await lockAttachmentIds(session, recordId, lane)
+  const before = await lockAttachmentIds(session, lane)
   const rows: AttachmentRow[] = []
   for (const { blob } of all) {
     const stored = 'id' in blob ? await foundBlob(session, scope, blob) : await insertBlob(session, blob)
-    const there = 'id' in blob ? await findAttachment(session, recordId, lane, stored.id) : null
-    rows.push(there ?? (await insertAttachment(session, recordId, lane, stored)))
+    const there = 'id' in blob ? await findAttachment(session, lane, stored.id) : null
+    rows.push(there ?? (await insertAttachment(session, lane, stored)))
     if (!('id' in blob) && !(await keepObject(session, blob.key)))
       throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
         details: { ...detailsOf(lane), filename: blob.filename },
@@ -146,7 +144,7 @@ async function attachStored(session: Session, store: Store, scope: SlotScope, al
     // A blob that is attached here already stays as it is.
     const stay = new Set(rows.map((row) => row.attachmentId))
     const replaced = before.filter((id) => !stay.has(id))
-    await deleteAttachments(session, recordId, lane, replaced, true)
+    await deleteAttachments(session, lane, replaced, true)
   }
   return rows
 }
@@ -176,11 +174,11 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
     const fileIds = await stageAll(scope, later, staged)
     const arrived = { scope, changes, fileIds, stored }
     if (!isChange(arrived)) return []
-    const rows = await within(scope, async (session, opened) => {
-      const planned = await plan(session, opened, arrived)
-      const token = await link(session, opened.recordId, planned)
+    const rows = await within(scope, async (session) => {
+      const planned = await plan(session, arrived)
+      const token = await link(session, planned)
       if (token !== null) await scope.context.announce(session, token)
-      return attachStored(session, opened, scope, stored)
+      return attachStored(session, scope, stored)
     })
     const { session } = await scope.context.store()
     for (const { staged: file } of stored) if (file !== undefined) await deleteBytes(session, file)
@@ -207,13 +205,13 @@ async function store(scope: SlotScope, input: Exclude<Ready, { kind: 'blob' }>):
 /** Removes all attachments of the slot and gives up what was on its way. */
 export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeLater'): Promise<void> {
   const { lane, context } = scope
-  const objects = await within(scope, async (session, { recordId }) => {
+  const objects = await within(scope, async (session) => {
     await lockLanes(session, [lane])
     await supersede(session, context, lane)
-    const ids = await lockAttachmentIds(session, recordId, lane)
+    const ids = await lockAttachmentIds(session, lane)
     // Whether a blob is still used elsewhere cannot be told from a snapshot: in the user's transaction a job looks later.
     const byJob = how === 'purgeLater' || (how === 'purge' && scope.session !== null)
-    const gone = await deleteAttachments(session, recordId, lane, ids, byJob)
+    const gone = await deleteAttachments(session, lane, ids, byJob)
     const keys: string[] = []
     if (how === 'purge' && !byJob) for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
     return keys

@@ -2,7 +2,6 @@ import { blobColumns, blobOf, railsTime, type BlobRow, type SelectedBlob } from 
 import { asText, railsId, railsNow } from '../database/expressions.ts'
 import { notRead } from '../database/not-read.ts'
 import type { Session } from '../database/session.ts'
-import type { RecordIdType } from '../database/store.ts'
 import { insertJob } from '../jobs/job-rows.ts'
 import { boundId, type Lane } from './lane.ts'
 
@@ -45,20 +44,14 @@ const rowOf = (row: Selected): AttachmentRow => ({
 })
 
 /** The attachments of many records of one model, oldest first. One statement for any number of them. */
-export async function attachmentsOf(
-  session: Session,
-  kind: RecordIdType,
-  type: string,
-  ids: readonly string[],
-  name?: string,
-): Promise<AttachmentRow[]> {
+export async function attachmentsOf(session: Session, type: string, ids: readonly string[], name?: string): Promise<AttachmentRow[]> {
   if (ids.length === 0) return []
   let query = joined(session)
     .where('a.record_type', '=', type)
     .where(
       'a.record_id',
       'in',
-      ids.map((id) => boundId(id, kind)),
+      ids.map((id) => boundId(id, session.recordId)),
     )
   if (name !== undefined) query = query.where('a.name', '=', name)
   // By time first: ids are in no order where they are uuids.
@@ -70,12 +63,12 @@ export async function attachmentsOf(
  * Ids of what is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a
  * plain one would answer from a snapshot older than the lock.
  */
-export async function lockAttachmentIds(session: Session, kind: RecordIdType, lane: Lane): Promise<string[]> {
+export async function lockAttachmentIds(session: Session, lane: Lane): Promise<string[]> {
   let query = session.db
     .selectFrom('attachments as a')
     .select(asText(session.dialect, 'a.id').as('attachment_id'))
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .orderBy('a.created_at')
     .orderBy('a.id')
@@ -84,21 +77,21 @@ export async function lockAttachmentIds(session: Session, kind: RecordIdType, la
 }
 
 /** Those of the lane's attachments whose blobs have one of these keys, as they are now; the lane is locked. */
-export async function lockAttachmentsOfKeys(session: Session, kind: RecordIdType, lane: Lane, keys: readonly string[]): Promise<string[]> {
+export async function lockAttachmentsOfKeys(session: Session, lane: Lane, keys: readonly string[]): Promise<string[]> {
   if (keys.length === 0) return []
   const query = joined(session)
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('b.key', 'in', keys)
   return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map((row) => row.attachment_id)
 }
 
 /** Where a blob is attached in the lane already, as it is now; the lane is locked. */
-export async function findAttachment(session: Session, kind: RecordIdType, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
+export async function findAttachment(session: Session, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
   const query = joined(session)
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('a.blob_id', '=', railsId(blobId))
   const row = await (session.dialect === 'sqlite' ? query : query.forUpdate()).executeTakeFirst()
@@ -106,12 +99,12 @@ export async function findAttachment(session: Session, kind: RecordIdType, lane:
 }
 
 /** Attaches a blob that is not attached there. The lane is locked. */
-export async function insertAttachment(session: Session, kind: RecordIdType, lane: Lane, blob: BlobRow): Promise<AttachmentRow> {
+export async function insertAttachment(session: Session, lane: Lane, blob: BlobRow): Promise<AttachmentRow> {
   const { dialect } = session
   const insert = session.db.insertInto('attachments').values({
     name: lane.name,
     record_type: lane.type,
-    record_id: boundId(lane.id, kind),
+    record_id: boundId(lane.id, session.recordId),
     blob_id: railsId(blob.id),
     created_at: railsNow(dialect),
   })
@@ -122,7 +115,7 @@ export async function insertAttachment(session: Session, kind: RecordIdType, lan
     return { ...lane, attachmentId: id, createdAt: railsTime(created), blob }
   }
   await insert.execute()
-  const row = await findAttachment(session, kind, lane, blob.id)
+  const row = await findAttachment(session, lane, blob.id)
   if (row === null) throw notRead(`The attachment of the blob ${blob.id}`)
   return row
 }
@@ -138,7 +131,6 @@ export interface DeletedAttachment {
  */
 export async function deleteAttachments(
   session: Session,
-  kind: RecordIdType,
   lane: Lane,
   ids: readonly string[],
   purge: boolean,
@@ -148,7 +140,7 @@ export async function deleteAttachments(
     .selectFrom('attachments as a')
     .select([asText(session.dialect, 'a.id').as('attachment_id'), asText(session.dialect, 'a.blob_id').as('blob')])
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, kind))
+    .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
@@ -168,8 +160,12 @@ export async function deleteAttachments(
 }
 
 /** Lanes of a record that have attachments, also those of names that are no longer defined. */
-export async function attachedNames(session: Session, kind: RecordIdType, type: string, id: string): Promise<string[]> {
-  let query = session.db.selectFrom('attachments').select('name').where('record_type', '=', type).where('record_id', '=', boundId(id, kind))
+export async function attachedNames(session: Session, type: string, id: string): Promise<string[]> {
+  let query = session.db
+    .selectFrom('attachments')
+    .select('name')
+    .where('record_type', '=', type)
+    .where('record_id', '=', boundId(id, session.recordId))
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   return [...new Set((await query.execute()).map((row) => row.name))]
 }

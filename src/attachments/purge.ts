@@ -2,7 +2,7 @@ import { sql } from 'kysely'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { asText, railsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { deleteObjectLater } from '../jobs/job-rows.ts'
+import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { isUuid } from '../uuid.ts'
 
 /**

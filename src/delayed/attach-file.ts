@@ -4,7 +4,7 @@ import { insertBlob } from '../blobs/blob-rows.ts'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { ServiceError } from '../errors.ts'
-import { keepObject } from '../jobs/job-rows.ts'
+import { keepObject } from '../blobs/object-intents.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { detailsOf } from './definition.ts'
 import { discardUploads } from './discard.ts'
@@ -33,14 +33,13 @@ export async function attachFile(
   upload: UploadRow,
   prepared: Prepared,
 ): Promise<AttachResult> {
-  const { recordId } = delayed.store
   return delayed.store.transact(async (session) => {
     await lockLanes(session, [upload.lane])
-    const lane = await uploadsOf(session, recordId, upload.lane.type, [upload.lane.id], upload.lane.name, true)
+    const lane = await uploadsOf(session, upload.lane.type, [upload.lane.id], upload.lane.name, true)
     // The fence: all of the lane is locked, and ours must still be ours.
     const held = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
     if (held === undefined) throw new LeaseLost()
-    const attached = definition.kind === 'one' ? await lockAttachmentIds(session, recordId, upload.lane) : []
+    const attached = definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
     // Submitted when the attachment still was a has-many: it replaces what is there.
     const current = held.replaces === null && definition.kind === 'one' ? { ...held, replaces: attached } : held
     if (attached.some((id) => !current.replaces?.includes(id))) {
@@ -55,8 +54,8 @@ export async function attachFile(
       byteSize: prepared.byteSize,
       checksum: prepared.checksum,
     })
-    const attachment = await insertAttachment(session, recordId, upload.lane, blob)
-    const superseded = await replace(session, delayed, current, lane, attachment)
+    const attachment = await insertAttachment(session, upload.lane, blob)
+    const superseded = await replace(session, current, lane, attachment)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
         details: detailsOf(upload, prepared.filename),
@@ -66,14 +65,7 @@ export async function attachFile(
   })
 }
 
-async function replace(
-  session: Session,
-  delayed: Delayed,
-  upload: UploadRow,
-  lane: readonly UploadRow[],
-  attachment: AttachmentRow,
-): Promise<UploadRow[]> {
-  const { recordId } = delayed.store
+async function replace(session: Session, upload: UploadRow, lane: readonly UploadRow[], attachment: AttachmentRow): Promise<UploadRow[]> {
   for (const younger of lane)
     if (younger.order > upload.order && younger.replaces !== null)
       await session.db
@@ -82,7 +74,7 @@ async function replace(
         .where('id', '=', BigInt(younger.rowId))
         .execute()
   if (upload.replaces === null) return []
-  await deleteAttachments(session, recordId, upload.lane, upload.replaces, true)
+  await deleteAttachments(session, upload.lane, upload.replaces, true)
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
   await discardUploads(session, older)
   // What this upload itself attaches next is added, not replaced.

@@ -1,4 +1,5 @@
 import { findBlob } from '../blobs/blob-rows.ts'
+import { intentKey } from '../blobs/object-intents.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors.ts'
 import { claimJobs, finishJob, postponeJob, type JobRow } from '../jobs/job-rows.ts'
@@ -49,7 +50,7 @@ export async function deleteObjectsNow(
   report: Report,
 ): Promise<void> {
   for (const object of keys) {
-    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, object }
+    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key: intentKey(object) }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
     try {

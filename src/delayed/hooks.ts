@@ -76,7 +76,7 @@ export async function tellFile(
 ): Promise<boolean> {
   if (definition.afterUpload === undefined) return true
   const { lane } = upload
-  const rows = await attachmentsOf(delayed.store.session, delayed.store.recordId, lane.type, [lane.id], lane.name)
+  const rows = await attachmentsOf(delayed.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
   try {
     await definition.afterUpload(record, { upload, file, attachment, attempt, retryAt: null })

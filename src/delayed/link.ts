@@ -4,7 +4,6 @@ import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import type { RecordIdType } from '../database/store.ts'
 import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
@@ -42,7 +41,7 @@ export interface LinkPlan {
  * is changed, so that a refusal leaves nothing behind even if the app commits all the same. Takes the lane lock before
  * the insert, so that the order of ids is the order of commits within a lane.
  */
-export async function planLink(session: Session, recordId: RecordIdType, submission: Submission): Promise<LinkPlan> {
+export async function planLink(session: Session, submission: Submission): Promise<LinkPlan> {
   const { lane, kind, cleanBefore } = submission
   const details: ErrorDetails = { record: { type: lane.type, id: lane.id }, attachment: lane.name }
   await lockLanes(session, [lane])
@@ -51,7 +50,7 @@ export async function planLink(session: Session, recordId: RecordIdType, submiss
   const isLinked = (file: FileRow): boolean => file.uploadToken !== null
   const counts = kind === 'many' && submission.maxFiles !== undefined
   const looksLinked = (await findFiles(session, unique)).some(isLinked)
-  const lockUploads = () => uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+  const lockUploads = () => uploadsOf(session, lane.type, [lane.id], lane.name, true)
   let uploads = counts || looksLinked ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
@@ -59,8 +58,7 @@ export async function planLink(session: Session, recordId: RecordIdType, submiss
   const used = found.filter(isLinked)
   // A snapshot that is older than the lane's lock did not show it.
   if (used.length > 0) uploads ??= await lockUploads()
-  for (const file of used)
-    if (!uploads?.some(({ token }) => token === file.uploadToken)) await checkAttached(session, recordId, lane, file, details)
+  for (const file of used) if (!uploads?.some(({ token }) => token === file.uploadToken)) await checkAttached(session, lane, file, details)
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   for (const file of linked) {
     const named = { ...details, filename: file.filename }
@@ -69,10 +67,10 @@ export async function planLink(session: Session, recordId: RecordIdType, submiss
     checkType(file.contentType, submission.limits, named)
   }
   const removed = new Set(submission.deletedIds)
-  const kept = (await lockAttachmentIds(session, recordId, lane)).filter((id) => !removed.has(id))
-  const added = linked.length + (counts ? await countNew(session, recordId, lane, submission.blobs) : 0)
+  const kept = (await lockAttachmentIds(session, lane)).filter((id) => !removed.has(id))
+  const added = linked.length + (counts ? await countNew(session, lane, submission.blobs) : 0)
   if (counts && added > 0) {
-    const others = cleanBefore ? 0 : await occupied(session, recordId, lane, kept)
+    const others = cleanBefore ? 0 : await occupied(session, lane, kept)
     checkCount(added + others, submission.maxFiles, details)
   }
   return {
@@ -89,20 +87,20 @@ export async function planLink(session: Session, recordId: RecordIdType, submiss
  * The second half: short, whatever the files' size. Returns the upload's token; null when no file came (then deletions
  * took effect at once).
  */
-export async function link(session: Session, recordId: RecordIdType, plan: LinkPlan): Promise<string | null> {
+export async function link(session: Session, plan: LinkPlan): Promise<string | null> {
   const { submission, linked, surplus, existing, kept } = plan
   const { lane, kind, deletedIds } = submission
   const cleanBefore = submission.cleanBefore && kind === 'many'
-  await deleteAttachments(session, recordId, lane, deletedIds, true)
+  await deleteAttachments(session, lane, deletedIds, true)
   if (linked.length > 0)
-    return linkFiles(session, recordId, {
+    return linkFiles(session, {
       lane,
       files: linked,
       surplus,
       cleanBefore,
       replaces: kind === 'one' || cleanBefore ? kept : null,
     })
-  if (existing === null && cleanBefore) await deleteAttachments(session, recordId, lane, kept, true)
+  if (existing === null && cleanBefore) await deleteAttachments(session, lane, kept, true)
   return existing
 }
 
@@ -118,7 +116,7 @@ export interface Link {
 }
 
 /** Takes the files and writes the upload's row. The lane is locked. Returns the upload's token. */
-export async function linkFiles(session: Session, recordId: RecordIdType, link: Link): Promise<string> {
+export async function linkFiles(session: Session, link: Link): Promise<string> {
   const { lane, surplus, cleanBefore, replaces, originId } = link
   const token = uuidv7()
   await takeFiles(session, token, link.files, { record: { type: lane.type, id: lane.id }, attachment: lane.name })
@@ -133,7 +131,7 @@ export async function linkFiles(session: Session, recordId: RecordIdType, link: 
       )
       .where('upload_token', 'is', null)
       .execute()
-  await insertUpload(session, recordId, { token, lane, cleanBefore, replaces, ...(originId === undefined ? {} : { originId }) })
+  await insertUpload(session, { token, lane, cleanBefore, replaces, ...(originId === undefined ? {} : { originId }) })
   return token
 }
 
@@ -177,9 +175,9 @@ export async function takeAttached(session: Session, file: FileRow, key: string,
  * A double click or the Back button sends the same file again: fine for the slot that it is on its way to, or was attached
  * to; an error for another.
  */
-async function checkAttached(session: Session, recordId: RecordIdType, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
+async function checkAttached(session: Session, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
   const blob = file.blobKey === null || !isAttached(file) ? null : await findBlob(session, { key: file.blobKey }, true)
-  if (blob !== null && (await findAttachment(session, recordId, lane, blob.id)) !== null) return
+  if (blob !== null && (await findAttachment(session, lane, blob.id)) !== null) return
   throw new StagedFileAlreadyUsedError(
     `${file.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
     { details: { ...details, filename: file.filename } },
@@ -187,15 +185,15 @@ async function checkAttached(session: Session, recordId: RecordIdType, lane: Lan
 }
 
 /** How many of these blobs are not attached in the lane yet. */
-async function countNew(session: Session, recordId: RecordIdType, lane: Lane, blobs: Submission['blobs']): Promise<number> {
+async function countNew(session: Session, lane: Lane, blobs: Submission['blobs']): Promise<number> {
   let count = blobs.filter((id) => id === null).length
-  for (const id of new Set(blobs)) if (id !== null && (await findAttachment(session, recordId, lane, id)) === null) count += 1
+  for (const id of new Set(blobs)) if (id !== null && (await findAttachment(session, lane, id)) === null) count += 1
   return count
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */
-export async function occupied(session: Session, recordId: RecordIdType, lane: Lane, attached: readonly string[]): Promise<number> {
-  const uploads = await uploadsOf(session, recordId, lane.type, [lane.id], lane.name, true)
+async function occupied(session: Session, lane: Lane, attached: readonly string[]): Promise<number> {
+  const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const replaced = new Set(uploads.flatMap((upload) => upload.replaces ?? []))
   const kept = attached.filter((id) => !replaced.has(id)).length
   if (uploads.length === 0) return kept

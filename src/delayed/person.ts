@@ -37,8 +37,8 @@ export async function retryUpload(
     }
     // What it attached itself before the rest failed is not what it replaces.
     const own = files.flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
-    const kept = await lockAttachmentsOfKeys(session, store.recordId, upload.lane, own)
-    const attached = await lockAttachmentIds(session, store.recordId, upload.lane)
+    const kept = await lockAttachmentsOfKeys(session, upload.lane, own)
+    const attached = await lockAttachmentIds(session, upload.lane)
     const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached.filter((id) => !kept.includes(id)) : null
     await deleteUploads(session, [upload])
     await session.db
@@ -47,12 +47,12 @@ export async function retryUpload(
       .where('upload_token', '=', token)
       .where('state', '=', 'failed')
       .execute()
-    await insertUpload(session, store.recordId, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
+    await insertUpload(session, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
   }
   if (session !== null) return run(session)
   const found = await findUpload(store.session, token)
   await store.transact(run)
-  if (found !== null) await wakeLane(store.session, store.recordId, found.lane)
+  if (found !== null) await wakeLane(store.session, found.lane)
 }
 
 /** Gives an upload up: its bytes are deleted, what it attached already stays. */
@@ -67,5 +67,5 @@ export async function discardUpload(store: Store, session: Session | null, token
   if (session !== null) return run(session)
   const found = await findUpload(store.session, token)
   await store.transact(run)
-  if (found !== null) await wakeLane(store.session, store.recordId, found.lane)
+  if (found !== null) await wakeLane(store.session, found.lane)
 }

@@ -67,7 +67,7 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
     freed.push(...rows.filter((row) => dead.includes(row.token)))
     return rows.length
   })
-  for (const { lane } of freed) await wakeLane(store.session, store.recordId, lane)
+  for (const { lane } of freed) await wakeLane(store.session, lane)
 }
 
 async function dropOldFailures(store: Store, keepFor: number, report: Report): Promise<void> {

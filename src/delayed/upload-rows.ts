@@ -4,7 +4,6 @@ import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-import type { RecordIdType } from '../database/store.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
 import { fileColumns, fileOf, type FileRow } from '../staging/file-rows.ts'
 
@@ -143,13 +142,13 @@ export async function findUpload(session: Session, token: string, lock: boolean 
   return row ?? null
 }
 
-export function selectUploadsOf(session: Session, kind: RecordIdType, type: string, ids: readonly string[], name?: string): UploadQuery {
+export function selectUploadsOf(session: Session, type: string, ids: readonly string[], name?: string): UploadQuery {
   const query = selectUploads(session)
     .where('u.uploadable_type', '=', type)
     .where(
       'u.uploadable_id',
       'in',
-      ids.map((id) => boundId(id, kind)),
+      ids.map((id) => boundId(id, session.recordId)),
     )
   return name === undefined ? query : query.where('u.attr_name', '=', name)
 }
@@ -157,14 +156,13 @@ export function selectUploadsOf(session: Session, kind: RecordIdType, type: stri
 /** Those of many records of one model, oldest first. */
 export async function uploadsOf(
   session: Session,
-  kind: RecordIdType,
   type: string,
   ids: readonly string[],
   name?: string,
   lock: boolean = false,
 ): Promise<UploadRow[]> {
   if (ids.length === 0) return []
-  let query = selectUploadsOf(session, kind, type, ids, name)
+  let query = selectUploadsOf(session, type, ids, name)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const rows = await fetchUploads(query.orderBy('u.id'))
   return rows.toSorted((a, b) => compare(a.order, b.order))
@@ -172,7 +170,6 @@ export async function uploadsOf(
 
 export async function insertUpload(
   session: Session,
-  kind: RecordIdType,
   upload: {
     readonly token: string
     readonly lane: Lane
@@ -186,7 +183,7 @@ export async function insertUpload(
     .insertInto('uploads')
     .values({
       uploadable_type: lane.type,
-      uploadable_id: boundId(lane.id, kind),
+      uploadable_id: boundId(lane.id, session.recordId),
       attr_name: lane.name,
       deleted_ids: '',
       clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
@@ -237,12 +234,12 @@ const isAwake: RawBuilder<boolean> = sql<boolean>`(attempts = 0 or lease_until =
  * What frees a lane wakes its oldest upload that is not waiting for its retry. A statement of its own after the commit: inside the
  * finishing transaction it would miss those that a claim snoozes at that moment.
  */
-export async function wakeLane(session: Session, kind: RecordIdType, lane: Lane): Promise<void> {
+export async function wakeLane(session: Session, lane: Lane): Promise<void> {
   const head = await session.db
     .selectFrom('uploads as u')
     .select(asText(session.dialect, 'u.id').as('row_id'))
     .where('u.uploadable_type', '=', lane.type)
-    .where('u.uploadable_id', '=', boundId(lane.id, kind))
+    .where('u.uploadable_id', '=', boundId(lane.id, session.recordId))
     .where('u.attr_name', '=', lane.name)
     .where('u.state', '=', 'pending')
     .where(isAwake)

@@ -21,7 +21,7 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
   let woken = false
   const wake = async (): Promise<void> => {
     if (woken) return
-    await wakeLane(delayed.store.session, delayed.store.recordId, lane)
+    await wakeLane(delayed.store.session, lane)
     woken = true
   }
   try {

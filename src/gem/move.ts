@@ -75,7 +75,6 @@ async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<n
 }
 
 async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<void> {
-  const { store } = room
   const kind = room.kindOf(row.lane)
   // Read to the end first: what is malformed must not have had half of its effect.
   if (row.length !== null) for await (const piece of readFilesText(filesText(session, row))) void piece
@@ -87,11 +86,11 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
         .filter((id) => /^\d{1,19}$/.test(id))
         .map((id) => String(BigInt(id)))
     : []
-  await deleteAttachments(session, store.recordId, row.lane, deletedIds, true)
-  const attached = await lockAttachmentIds(session, store.recordId, row.lane)
+  await deleteAttachments(session, row.lane, deletedIds, true)
+  const attached = await lockAttachmentIds(session, row.lane)
   const cleanBefore = many && row.cleanBefore
   if (files.length > 0)
-    await linkFiles(session, store.recordId, {
+    await linkFiles(session, {
       lane: row.lane,
       files: many ? files : files.slice(-1),
       surplus: many ? [] : files.slice(0, -1),
@@ -99,7 +98,7 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
       replaces: many && !cleanBefore ? null : attached,
       originId: row.id,
     })
-  else if (cleanBefore) await deleteAttachments(session, store.recordId, row.lane, attached, true)
+  else if (cleanBefore) await deleteAttachments(session, row.lane, attached, true)
   await deleteGemRow(session, row)
 }
 

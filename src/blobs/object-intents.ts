@@ -1,0 +1,90 @@
+import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { uuidv7 } from '../uuid.ts'
+
+/*
+ * Whoever writes an object commits to its clean-up first, so that no crash leaves one that nobody knows of; whoever gives
+ * it a blob takes the clean-up back.
+ */
+
+const INTENT_DELAY = 3_600_000
+
+/** By which the clean-up of an object is found; nobody else's job has it. */
+export const intentKey = (key: string): string => `object:${key}`
+
+/**
+ * Commits to clean up an object before its first byte is sent: due an hour after the transfer's last progress. While it
+ * is there the key is nobody else's. False: the key is taken by another intent.
+ */
+export async function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
+  const insert = session.db.insertInto('jobs').values({
+    id: uuidv7(),
+    name: 'delete-object',
+    arguments: JSON.stringify({ service, key }),
+    key: intentKey(key),
+    run_at: later(session.dialect, INTENT_DELAY),
+  })
+  const result = await (
+    session.dialect === 'mysql' || session.dialect === 'mariadb' ? insert.ignore() : insert.onConflict((c) => c.doNothing())
+  ).executeTakeFirst()
+  return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
+}
+
+/** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
+export async function renewObject(session: Session, key: string): Promise<boolean> {
+  const result = await session.db
+    .updateTable('jobs')
+    .set({ run_at: later(session.dialect, INTENT_DELAY) })
+    .where('key', '=', intentKey(key))
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return Number(result.numUpdatedRows) === 1
+}
+
+const RENEW_EVERY = 300_000
+
+/** Passes the bytes on and puts the clean-up of their object off meanwhile. `lost` makes the error when it has begun. */
+export async function* renewing(
+  session: Session,
+  key: string,
+  bytes: AsyncIterable<Uint8Array>,
+  lost: () => Error,
+): AsyncGenerator<Uint8Array> {
+  let renewed = performance.now()
+  for await (const chunk of bytes) {
+    yield chunk
+    if (performance.now() - renewed <= RENEW_EVERY) continue
+    renewed = performance.now()
+    if (!(await renewObject(session, key))) throw lost()
+  }
+}
+
+/** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
+export async function keepObject(session: Session, key: string): Promise<boolean> {
+  const result = await session.db.deleteFrom('jobs').where('key', '=', intentKey(key)).where('state', '=', 'pending').executeTakeFirst()
+  return Number(result.numDeletedRows) === 1
+}
+
+/** The object is to go now: its blob's row goes in the same transaction. */
+export async function deleteObjectLater(session: Session, service: string, key: string): Promise<void> {
+  const insert = session.db.insertInto('jobs').values({
+    id: uuidv7(),
+    name: 'delete-object',
+    arguments: JSON.stringify({ service, key }),
+    key: intentKey(key),
+    run_at: now(session.dialect),
+  })
+  if (session.dialect === 'mysql' || session.dialect === 'mariadb') await insert.ignore().execute()
+  else await insert.onConflict((c) => c.doNothing()).execute()
+}
+
+/** An object that will not be attached is to go at once, not when its intent is due; also where the intent is gone. */
+export async function abandonObject(session: Session, service: string, key: string): Promise<void> {
+  await deleteObjectLater(session, service, key)
+  await session.db
+    .updateTable('jobs')
+    .set({ run_at: now(session.dialect) })
+    .where('key', '=', intentKey(key))
+    .where('state', '=', 'pending')
+    .execute()
+}
