@@ -35,7 +35,7 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
   /** By the names that are stored in record_type: Rails' class names. */
   readonly models: M
   /** Default: process.env.SECRET_KEY_BASE, read on first use. [current, ...previous] rotates. */
-  readonly secretKeyBase?: string | readonly [current: string, ...previous: string[]]
+  readonly secretKeyBase?: string | readonly [current: string, ...previous: string[]] | undefined
   /** A queue of the app's own. Default: the embedded engine, which needs nothing. */
   readonly jobs?: JobEngine
   /** Needed for variantInfo. */

@@ -30,8 +30,10 @@ declare global {
   const id: number
   const file: File
   const pdf: File
-  const rows: readonly { id: number; photo_path: string }[]
+  const objects: readonly { id: number; key: string; filename: string; byte_size: number; md5: string }[]
   const url: string
+
+  type JobEngine = core.JobEngine
 
   function myService(): core.Service
   function myDatabase(url: string): core.Database<never>
@@ -45,7 +47,7 @@ declare global {
   // oxlint-disable typescript/no-explicit-any -- as their examples take it
   const app: {
     post(path: string, parser: unknown, handler: (req: any, res: any) => unknown): void
-    get(path: string, handler: (c: { text(text: string): Response }) => unknown): void
+    get(path: string, handler: (c: any) => unknown): void
   }
   // oxlint-enable typescript/no-explicit-any
 }

@@ -13,6 +13,22 @@ declare module '@opentelemetry/api' {
   export interface Span {
     end(): void
     recordException(error: Error): void
+    setStatus(status: { code: number; message: string }): void
+    setAttribute(name: string, value: string): void
   }
-  export const trace: { getTracer(name: string): { startSpan(name: string): Span } }
+  export const SpanStatusCode: { ERROR: number }
+  export const trace: { getTracer(name: string): { startSpan(name: string, options: { attributes: object }): Span } }
+}
+declare module 'bullmq' {
+  import type { Hint } from 'activestorage-delayed'
+
+  export class Queue {
+    constructor(name: string, options: object)
+    add(name: string, data: object, options: object): Promise<unknown>
+  }
+  export class Worker {
+    constructor(name: string, run: (job: { data: Hint }) => Promise<void>, options: object)
+    waitUntilReady(): Promise<unknown>
+    close(): Promise<void>
+  }
 }
