@@ -29,8 +29,17 @@ export type {
   OneInput,
   Source,
 } from './attached/attachable.ts'
-export type { Files, ManyAttached, OneAttached, RecordAttachments, Slots } from './attached/record.ts'
-export type { Attachment, DelayedFile, DelayedUpload, ReadableFile, RecordRef, StoredBlob, StreamOptions } from './attached/values.ts'
+export type { Files, ManyAttached, OneAttached, RecordAttachments, Slot, Slots } from './attached/record.ts'
+export type {
+  Attachment,
+  DelayedFile,
+  DelayedUpload,
+  ReadableFile,
+  RecordRef,
+  Stored,
+  StoredBlob,
+  StreamOptions,
+} from './attached/values.ts'
 export type { Database, Dialect, OpenTransaction, Reserved } from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'

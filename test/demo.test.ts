@@ -28,10 +28,15 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   await page.goto(/http:\S+/.exec(output)?.[0] ?? '')
   await page.getByRole('button', { name: 'slow' }).click()
   await page.getByLabel('Name').fill('Ada Lovelace')
+  const photoInput = page.locator('form.new input[name="user[photo_tmp]"]')
+  await photoInput.setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('<!doctype html>') })
+  await page.locator('form.new button').click()
+  await page.getByText('no.png is text/html').waitFor()
+  assert.equal(await page.getByLabel('Name').inputValue(), 'Ada Lovelace')
   const photo = await createSharp({ create: { width: 300, height: 300, channels: 3, background: 'teal' } })
     .png()
     .toBuffer()
-  await page.locator('input[name="user[photo_tmp]"]').setInputFiles({ name: 'ada.png', mimeType: 'image/png', buffer: photo })
+  await photoInput.setInputFiles({ name: 'ada.png', mimeType: 'image/png', buffer: photo })
   await page.locator('form.new input[name^="user[certificates_tmp]"]').setInputFiles([
     { name: 'diploma.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4') },
     { name: 'notes.txt', mimeType: 'text/plain', buffer: Buffer.from('notes') },

@@ -10,6 +10,16 @@ export interface UserForm {
   readonly certificates: readonly StagedFile[]
 }
 
+/** A file of the form was refused. */
+export class FormError extends Error {
+  /** The name that was typed, so that nobody types it again. */
+  readonly typed: string
+  constructor(typed: string, cause: unknown) {
+    super('A file was refused.', { cause })
+    this.typed = typed
+  }
+}
+
 /** Stages each file as it streams in, so that a request of any size costs a few chunks of memory. */
 export async function readForm(request: Request): Promise<UserForm> {
   const fields = new Map<string, string[]>()
@@ -32,7 +42,7 @@ export async function readForm(request: Request): Promise<UserForm> {
   const failed = settled.find((each) => each.status === 'rejected')
   if (failed !== undefined) {
     for (const each of settled) if (each.status === 'fulfilled') await each.value?.discard()
-    throw failed.reason
+    throw new FormError(fields.get('user[name]')?.at(-1) ?? '', failed.reason)
   }
   const of = (slot: string): StagedFile[] =>
     settled.flatMap((each, index) =>

@@ -67,7 +67,7 @@ function userCard(user: UserView): Html {
       ${failed.map(
         (upload) =>
           html`<div class="error" role="alert">
-            <p>${upload.lastError}</p>
+            <p><b>${upload.files.map((file) => file.filename).join(', ')}</b>: ${upload.lastError}</p>
             <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
             <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
           </div>`,
@@ -77,7 +77,8 @@ function userCard(user: UserView): Html {
         <label>New photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
         <label>Add certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label>
         <label class="inline"
-          ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Replace all certificates with these</label
+          ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Remove all certificates that are there (once the
+          first new one is stored)</label
         >
         <p class="muted">Tick certificates above to delete them.</p>
         <button>Save</button>
@@ -94,13 +95,20 @@ export function usersPart(users: readonly UserView[]): Html {
   </section>`
 }
 
-export function page(users: readonly UserView[], error: string | null): Html {
+/** A form that was refused: why, and what was typed. */
+export interface Refused {
+  readonly error: string
+  readonly name: string
+}
+
+export function page(users: readonly UserView[], refused: Refused | null): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>activestorage-delayed</title>
+        <link rel="icon" href="data:," />
         <style>
           ${raw(style)}
         </style>
@@ -116,10 +124,10 @@ export function page(users: readonly UserView[], error: string | null): Html {
               failing
             </button>
           </form>
-          ${error === null ? '' : html`<div class="error" role="alert"><p>${error}</p></div>`}
+          ${refused === null ? '' : html`<div class="error" role="alert"><p>${refused.error}</p></div>`}
           <form method="post" action="/users" enctype="multipart/form-data" class="card new">
             <h2>New user</h2>
-            <label>Name <input name="user[name]" required maxlength="80" /></label>
+            <label>Name <input name="user[name]" required maxlength="80" value="${refused?.name ?? ''}" /></label>
             <label>Photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
             <label>Certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label><button>Save</button>
           </form>
@@ -135,7 +143,9 @@ export function page(users: readonly UserView[], error: string | null): Html {
 const script = `
 const refresh = async () => {
   const users = document.getElementById('users')
-  if (users.dataset.busy === 'true' && !users.querySelector('details[open]')) {
+  // What somebody ticked or chose is not taken from them.
+  const inUse = users.querySelector('details[open], input:checked') !== null
+  if (users.dataset.busy === 'true' && !inUse) {
     const answer = await fetch('/users').catch(() => null)
     if (answer?.ok) users.outerHTML = await answer.text()
   }

@@ -2,7 +2,7 @@ import type { DatabaseSync } from 'node:sqlite'
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { ActiveStorageError, type Attachment, type DelayedFile } from '../../src/index.ts'
-import { readForm } from './form.ts'
+import { FormError, readForm } from './form.ts'
 import { page, usersPart, type UserView } from './page.ts'
 import { storage, weather } from './storage.ts'
 
@@ -33,7 +33,10 @@ async function users(): Promise<UserView[]> {
   )
 }
 
-app.get('/', async (c) => c.html(page(await users(), c.req.query('error') ?? null)))
+app.get('/', async (c) => {
+  const { error, name = '' } = c.req.query()
+  return c.html(page(await users(), error === undefined ? null : { error, name }))
+})
 app.get('/users', async (c) => c.html(usersPart(await users())))
 
 app.post('/users', async (c) => {
@@ -98,9 +101,11 @@ app.get('/pending/:id', async (c) => {
 })
 
 app.onError((error, c) => {
-  if (!(error instanceof ActiveStorageError)) console.error(error)
-  const text = error instanceof ActiveStorageError ? error.message : 'Something went wrong; the log says what.'
-  return c.redirect(`/?error=${encodeURIComponent(text)}`, 303)
+  const cause = error instanceof FormError ? error.cause : error
+  if (!(cause instanceof ActiveStorageError)) console.error(cause)
+  const text = cause instanceof ActiveStorageError ? cause.message : 'Something went wrong; the log says what.'
+  const name = error instanceof FormError ? `&name=${encodeURIComponent(error.typed)}` : ''
+  return c.redirect(`/?error=${encodeURIComponent(text)}${name}`, 303)
 })
 
 const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) =>

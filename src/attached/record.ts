@@ -12,8 +12,11 @@ import type { Loaded, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { attach, attachLater, remove } from './writing.ts'
 
-interface Slot {
+/** What a record's has-one and has-many have in common. */
+export interface Slot {
+  /** The attachment's name, such as 'photo'. */
   readonly name: string
+  /** Whether something is attached. */
   attached(): Promise<boolean>
   /** Pending, running and failed ones, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>

@@ -12,7 +12,8 @@ export interface RecordRef {
   readonly id: string
 }
 
-interface Stored {
+/** What is known of each file, on its way or stored. */
+export interface Stored {
   readonly id: string
   readonly filename: string
   readonly contentType: string

@@ -19,6 +19,11 @@ declare module '@opentelemetry/api' {
   export const SpanStatusCode: { ERROR: number }
   export const trace: { getTracer(name: string): { startSpan(name: string, options: { attributes: object }): Span } }
 }
+declare module 'ioredis' {
+  export class Redis {
+    constructor(options: object)
+  }
+}
 declare module 'bullmq' {
   import type { Hint } from 'activestorage-delayed'
 
