@@ -11,7 +11,7 @@ import pg from 'pg'
 import { mysql, type MysqlPool } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
-import { hasManyAttached, hasOneAttached, type Database, type RecordAttachments, type Service } from '../../src/index.ts'
+import { hasManyAttached, hasOneAttached, type Database, type Models, type RecordAttachments, type Service } from '../../src/index.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
 import { postgresDatabase, stopEmbedded } from './databases.ts'
 import { storageOn } from './storage.ts'
@@ -369,19 +369,27 @@ async function start(t: TestContext, level: Level, server: Server) {
   const { control } = server
   const shared = server.shared ?? server.open()
   if (server.shared === null) ends.push(shared.end)
-  /** Another process, as far as the database can tell. */
-  const another = (options?: Parameters<Server['open']>[0]): Storage & Held & { readonly database: Database<never> } => {
+  /** What `make` makes of a database that can be held, closed with the test. */
+  const opened = <S extends { close(): Promise<void> }>(
+    make: (database: Database<never>) => S,
+    options?: Parameters<Server['open']>[0],
+  ): S & Held & { readonly database: Database<never> } => {
     const { database: plain, end } =
       options === undefined && server.shared !== null ? { ...server.shared, end: () => Promise.resolve() } : server.open(options)
     const points = newPoints()
     const database = holding(plain, points)
-    const storage = storageWith(database, holds, service)
+    const made = make(database)
     ends.push(async () => {
-      await storage.close()
+      await made.close()
       await end()
     })
-    return Object.assign(storage, held(points), { database })
+    return Object.assign(made, held(points), { database })
   }
+  /** Another process, as far as the database can tell. */
+  const another = (options?: Parameters<Server['open']>[0]) => opened((database) => storageWith(database, holds, service), options)
+  /** A process of an app with attachments, options or a service of its own. */
+  const anotherWith = <const M extends Models>(models: M, options: object = {}, own: Service = service) =>
+    opened((database) => storageOn(database, models, own, options))
   const storage = another()
   if (!migrated.has(server)) await storage.migrate()
   migrated.add(server)
@@ -465,6 +473,7 @@ async function start(t: TestContext, level: Level, server: Server) {
     storage,
     service,
     another,
+    anotherWith,
     begin,
     /** The oldest point that is armed is used up by the next call that gets there. */
     hold: (point: Point): Hold => holds.arm((each) => each === point),

@@ -39,14 +39,14 @@ export function switchable(): Switchable {
 export const retries = { attempts: 3, minDelay: '1ms', maxDelay: '2ms' } as const
 
 /** A migrated storage on a fresh database of the kind; closed with the test. Null: skipped. */
-export async function fresh<const M extends Models>(context: TestContext, kind: Kind, models: M) {
+export async function fresh<const M extends Models>(context: TestContext, kind: Kind, models: M, options: object = {}) {
   const made = await kind.create()
   if (made === null) {
     context.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
     return null
   }
   const service = switchable()
-  const storage = storageOn(made.database, models, service)
+  const storage = storageOn(made.database, models, service, options)
   await storage.migrate()
   const others: { close(): Promise<void> }[] = []
   context.after(async () => {
@@ -60,14 +60,15 @@ export async function fresh<const M extends Models>(context: TestContext, kind: 
     made,
     /** Another process, as far as the database can tell. */
     another() {
-      const other = storageOn(made.another(), models, service)
+      const other = storageOn(made.another(), models, service, options)
       others.push(other)
       return other
     },
   }
 }
 
-export function storageOn<const M extends Models>(database: Database<never>, models: M, service: Service) {
+/** `options`: of the configuration, beside what all tests have, or in its place. */
+export function storageOn<const M extends Models>(database: Database<never>, models: M, service: Service, options: object = {}) {
   return createActiveStorage({
     database,
     services: { test: service },
@@ -75,10 +76,11 @@ export function storageOn<const M extends Models>(database: Database<never>, mod
     secretKeyBase: 'a secret of the tests',
     retries,
     logger: false,
+    ...options,
   } as never) as unknown as Storage<M>
 }
 
-type Storage<M extends Models> = import('../../src/index.ts').ActiveStorage<M, never>
+export type Storage<M extends Models> = import('../../src/index.ts').ActiveStorage<M, never>
 export type { TestDatabase }
 
 export const text = (content: string, name: string = `${content}.txt`): File => new File([content], name)
