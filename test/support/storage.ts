@@ -59,8 +59,8 @@ export async function fresh<const M extends Models>(context: TestContext, kind: 
     service,
     made,
     /** Another process, as far as the database can tell. */
-    another() {
-      const other = storageOn(made.another(), models, service, options)
+    another(more: object = {}) {
+      const other = storageOn(made.another(), models, service, { ...options, ...more })
       others.push(other)
       return other
     },

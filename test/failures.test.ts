@@ -1,0 +1,322 @@
+// What fails, or is given back: it is written down, kept as long as it should be, and tried again without losing anything.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { hasManyAttached, hasOneAttached, ServiceError, type Database, type Hint, type JobEngine, type Service } from '../src/index.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { atEach, closeServers, databases, type App } from './support/races.ts'
+import { fresh, storageOn, switchable, text } from './support/storage.ts'
+
+after(async () => {
+  await closeServers()
+  await stopEmbedded()
+})
+
+const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
+const DAY = 24 * 3_600_000
+
+/** A service that refuses what is as long as `bad`, for good or for now. */
+function picky(app: App, retryable: boolean) {
+  const service = {
+    ...app.service,
+    down: true,
+    async upload(...[key, body, options]: Parameters<Service['upload']>) {
+      if (service.down && options.byteSize === 'bad'.length) throw Object.assign(new ServiceError('it is refused'), { retryable })
+      await app.service.upload(key, body, options)
+    },
+  }
+  return service
+}
+
+for (const state of ['failed', 'pending'] as const)
+  atEach(databases, `a retry of a ${state} cleanBefore upload keeps what the upload attached itself`, async (app) => {
+    const service = picky(app, state === 'pending')
+    const storage = app.anotherWith(models, { retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } }, service)
+    const { certificates } = storage.record('User', 1)
+    await certificates.attach(text('older'))
+    await certificates.attachLater({ files: [text('good one'), text('bad')], cleanBefore: true })
+    await storage.drain()
+    assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt'])
+    await certificates.attach(text('meanwhile'))
+    service.down = false
+    const [upload] = await certificates.delayedUploads()
+    assert.equal(upload?.state, state)
+    await upload.retry()
+    await storage.drain({ throwOnError: true })
+    await app.finishTidy()
+    // What came in between is what a retry replaces.
+    assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt', 'bad.txt'])
+  })
+
+atEach(databases, 'a retry of a failed upload to a has-one replaces what is there', async (app) => {
+  const service = picky(app, false)
+  const storage = app.anotherWith(models, {}, service)
+  const { photo } = storage.record('User', 1)
+  await photo.attachLater(text('bad'))
+  await storage.drain()
+  service.down = false
+  const [upload] = await photo.delayedUploads()
+  await upload?.retry()
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(await app.attached(1, 'photo'), ['bad.txt'])
+})
+
+interface Said {
+  readonly text: string
+  readonly details: Record<string, unknown>
+}
+
+atEach(
+  databases,
+  'a failed upload is given up when it was kept long enough, counted from its failure, and each is reported',
+  async (app) => {
+    const said: Said[] = []
+    const say = (text: string, details: Record<string, unknown>): void => void said.push({ text, details })
+    const quiet = (): void => undefined
+    const logger = { debug: quiet, info: quiet, warn: say, error: quiet }
+    const service = picky(app, false)
+    const keeping = app.anotherWith(
+      { User: { photo: hasOneAttached({ afterUpload: () => Promise.reject(new Error('later')) }), certificates: hasManyAttached() } },
+      { failed: { keepFor: '7d' }, logger },
+      service,
+    )
+    const states = async () =>
+      (await app.query('select uploadable_id, state from {uploads} order by uploadable_id')).map(
+        (row) => `${String(row['uploadable_id'])} ${String(row['state'])}`,
+      )
+    const failedAgo = (days: number, which = '') => app.query(`update {uploads} set run_at = ${Date.now() - days * DAY} ${which}`)
+    for (const id of [1, 2, 3]) await keeping.record('User', id).certificates.attachLater([text('bad'), text('good one')])
+    await keeping.drain()
+    await failedAgo(8)
+    const [, second, third] = await keeping.delayedUploads.list()
+    // One whose hook is still to be told of what was attached, one that a worker holds, and one that nobody wants.
+    await app.query(
+      "update {files} set state = 'attached' where state = 'told' and upload_token = (select token from {uploads} where uploadable_id = 1)",
+    )
+    await app.query(`update {uploads} set lease_until = ${Date.now() + 60_000} where uploadable_id = 2`)
+    said.length = 0
+    await keeping.sweep()
+    assert.deepEqual(await states(), ['1 failed', '2 failed'])
+    const told = () => said.map(({ text, details }) => [/keepFor/.test(text), (details['record'] as { id: string }).id, details['upload']])
+    assert.deepEqual(told(), [[true, '3', third?.id]])
+
+    await app.query('update {uploads} set lease_until = 0')
+    await failedAgo(6, 'where uploadable_id = 2')
+    await keeping.sweep()
+    assert.deepEqual(await states(), ['1 failed', '2 failed'])
+    await failedAgo(8, 'where uploadable_id = 2')
+    await keeping.sweep()
+    assert.deepEqual(await states(), ['1 failed'])
+    assert.deepEqual(told().at(-1), [true, '2', second?.id])
+    await app.query("update {files} set state = 'told' where state = 'attached'")
+    await keeping.sweep()
+    assert.deepEqual(await states(), [])
+    assert.equal(said.length, 3)
+  },
+)
+
+atEach(databases, 'an upload whose rest succeeds long after a file of it failed is kept from then on', async (app) => {
+  let hold = true
+  const refusing = picky(app, false)
+  const service: Service = {
+    ...refusing,
+    upload: (key, body, options) =>
+      hold && options.byteSize !== 'bad'.length ? Promise.reject(new ServiceError('for now')) : refusing.upload(key, body, options),
+  }
+  const storage = app.anotherWith(models, { failed: { keepFor: '7d' }, retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } }, service)
+  const { certificates } = storage.record('User', 1)
+  await certificates.attachLater([text('bad'), text('good one')])
+  await storage.drain()
+  hold = false
+  await app.query(`update {uploads} set run_at = ${Date.now() - 8 * DAY}`)
+  const written = storage.holdAfter(/^update uploads set state = \S+, run_at = .* where id/)
+  const working = app.begin(() => storage.drain())
+  await written.reachedBy(working)
+  // Its worker dies right there.
+  await app.query('update {uploads} set lease_until = 0')
+  await app.anotherWith(models, { failed: { keepFor: '7d' } }).sweep()
+  written.open()
+  await working
+  assert.deepEqual(
+    (await certificates.delayedUploads()).map(({ state, files }) => [state, files.map((file) => file.state)]),
+    [['failed', ['failed', 'attached']]],
+  )
+})
+
+const odd = `bad \0 answer \ud800 of ${'x'.repeat(100_000)}`
+atEach(
+  databases,
+  'an answer of the service that no database stores as it is, is written down, and the upload fails as others do',
+  async (app) => {
+    const told: string[] = []
+    const photo = hasOneAttached({ errorUpload: (_record, error) => void told.push(error.message) })
+    const service: Service = {
+      ...app.service,
+      upload: () => Promise.reject(new Error(odd)),
+      delete: () => Promise.reject(new Error(odd)),
+    }
+    const storage = app.anotherWith({ User: { photo } }, { retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' } }, service)
+    const slot = storage.record('User', 1).photo
+    await slot.attachLater(text('x'))
+    assert.equal((await storage.drain()).retried, 1)
+    await app.makeDue()
+    assert.equal((await storage.drain()).failed, 1)
+    const [upload] = await slot.delayedUploads()
+    for (const message of [upload?.lastError, upload?.files[0]?.lastError]) {
+      assert.match(message ?? '', /^bad .*answer .* of x{1000}/)
+      assert.ok((message ?? '').length <= odd.length)
+    }
+    assert.equal(told.length, 2)
+
+    // The same of jobs.
+    await app.storage.record('User', 2).photo.attach(text('y'))
+    await app.storage.record('User', 2).photo.purge()
+    const blob = await app.storage.blobs.createAndUpload(text('z'))
+    await storage.blobs.find(blob.id).then((found) => found?.purge())
+    await app.makeDue()
+    await storage.drain()
+    const [job] = await app.query('select state, last_error from {jobs} where last_error is not null')
+    assert.equal(job?.['state'], 'pending')
+    assert.match(String(job['last_error']), /^bad .*answer/)
+  },
+)
+
+for (const kind of kinds)
+  test(`${kind.name}: of two storages with files of their own, neither shows nor touches what failed in the other`, async (t) => {
+    const app = await fresh(t, kind, models, { tables: { prefix: 'a_' }, failed: { keepFor: '1d' } })
+    if (app === null) return
+    const a = app.storage
+    const b = app.another({ tables: { prefix: 'b_' } })
+    await b.migrate()
+    Object.assign(app.service, { failures: 2, final: true })
+    const precious = await b.record('User', 1).certificates.attachLater(text('precious'))
+    await b.drain()
+    const own = await a.record('User', 2).certificates.attachLater(text('own'))
+    await a.drain()
+    const shown = async (storage: typeof a) => ({
+      list: (await storage.delayedUploads.list({ state: 'failed' })).map(({ id, files }) => [
+        id,
+        files.map(({ state, filename }) => `${state} ${filename}`),
+      ]),
+      failed: (await storage.delayedUploads.stats()).failed,
+      oldest: (await storage.delayedUploads.stats()).oldestFailedAt !== null,
+    })
+    const ofB = { list: [[precious?.id, ['failed precious.txt']]], failed: 1, oldest: true }
+    assert.deepEqual(await shown(a), { list: [[own?.id, ['failed own.txt']]], failed: 1, oldest: true })
+    assert.deepEqual(await shown(b), ofB)
+    assert.equal(await a.delayedUploads.find(precious?.id ?? ''), null)
+    assert.equal(await a.delayedUploads.findSigned(precious?.signedId ?? ''), null)
+
+    // As the command line does it: all that failed.
+    for (const upload of await a.delayedUploads.list({ state: 'failed' })) await upload.retry()
+    for (const upload of await a.record('User', 1).certificates.delayedUploads()) await upload.retry()
+    await a.drain({ throwOnError: true })
+    await app.made.database.executor.run('update activestorage_delayed_uploads set run_at = 1', [])
+    await a.sweep()
+    for (const upload of await a.delayedUploads.list({ state: 'failed' })) await upload.discard()
+    assert.deepEqual(await shown(b), ofB)
+    assert.deepEqual(await shown(a), { list: [], failed: 0, oldest: false })
+
+    for (const upload of await b.delayedUploads.list({ state: 'failed' })) await upload.retry()
+    await b.drain({ throwOnError: true })
+    assert.deepEqual(
+      (await b.record('User', 1).certificates.attachments()).map(({ filename }) => filename),
+      ['precious.txt'],
+    )
+  })
+
+test('a transfer goes on though its progress cannot be written', async (t) => {
+  const made = (await kinds[0]?.create()) ?? assert.fail()
+  let failures = 0
+  const database: Database<never> = {
+    ...made.database,
+    executor: {
+      run(sql, parameters) {
+        if (!/set "uploaded_bytes" = \? where/.test(sql)) return made.database.executor.run(sql, parameters)
+        failures += 1
+        return Promise.reject(new Error('The connection is gone.'))
+      },
+    },
+  }
+  const service = switchable()
+  const storage = storageOn(database, models, {
+    ...service,
+    // Each piece takes a second, by this process's clock.
+    upload: (key, body, options) =>
+      service.upload(
+        key,
+        (async function* () {
+          for await (const piece of body) {
+            ahead += 1000
+            yield piece
+          }
+        })(),
+        options,
+      ),
+  })
+  let ahead = 0
+  const real = performance.now.bind(performance)
+  t.mock.method(performance, 'now', () => real() + ahead)
+  t.after(async () => {
+    await storage.close()
+    await made.close()
+  })
+  await storage.migrate()
+  await storage.record('User', 1).photo.attachLater({ io: new Uint8Array(3 * 1024 ** 2), filename: 'large.bin' } as never)
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+  assert.ok(failures > 2)
+  assert.equal(service.uploads, 1)
+})
+
+/** A queue elsewhere, whose hints the test brings by hand. */
+function byHand() {
+  const hints: Hint[] = []
+  const running = new Set<Promise<void>>()
+  let handler: (hint: Hint) => Promise<void> = () => assert.fail('nobody subscribed')
+  const engine: JobEngine = {
+    name: 'a queue of the test',
+    transactional: false,
+    enqueue: (hint) => Promise.resolve(void hints.push(hint)),
+    work(handle) {
+      handler = handle
+      return Promise.resolve({ stop: async () => void (await Promise.all(running)) })
+    },
+  }
+  const bring = (hint: Hint): Promise<void> => {
+    const promise = handler(hint)
+    running.add(promise)
+    return promise
+  }
+  return { engine, hints, bring }
+}
+
+atEach(databases, 'an upload that is given back is told to the queue again, and once', async (app) => {
+  const queue = byHand()
+  const begun = Promise.withResolvers<void>()
+  let attempts = 0
+  const service: Service = {
+    ...app.service,
+    upload(_key, _body, { signal }) {
+      attempts += 1
+      if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
+      begun.resolve()
+      return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)))
+    },
+  }
+  const storage = app.anotherWith(models, { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } }, service)
+  const worker = storage.work()
+  await storage.record('User', 1).photo.attachLater(text('x'))
+  await storage.sweep()
+  const [hint] = queue.hints
+  assert.ok(hint !== undefined)
+  await queue.bring(hint)
+  await app.makeDue()
+  await storage.sweep()
+  const before = queue.hints.length
+  const carrying = queue.bring(hint)
+  await begun.promise
+  await worker.stop({ timeout: '1ms' })
+  await carrying
+  await storage.sweep()
+  assert.equal(queue.hints.length, before + 1)
+  assert.equal(queue.hints.at(-1)?.id, hint.id)
+})
