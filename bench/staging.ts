@@ -105,8 +105,8 @@ for (const kind of kinds) {
       [],
     )
   const floor = copy ?? driverFloor(database)
-  for (const [label, size] of Object.entries(sizes)) {
-    const times = size > 10_000_000 ? 3 : 9
+  for (const [label, size] of Object.entries({ ...sizes, '1 GB': 1024 ** 3 })) {
+    const times = size > 200_000_000 ? 1 : size > 10_000_000 ? 3 : 9
     const delay = monitorEventLoopDelay({ resolution: 1 })
     let id = ''
     await floor.write(size)
