@@ -5,7 +5,7 @@ import { after } from 'node:test'
 import { openStore } from '../src/database/store.ts'
 import { tableNames } from '../src/database/schema.ts'
 import { hasOneAttached, type Service } from '../src/index.ts'
-import { abandonObject } from '../src/jobs/job-rows.ts'
+import { abandonObject } from '../src/blobs/object-intents.ts'
 import { atEach, closeServers, databases, levels, type App } from './support/races.ts'
 import { text } from './support/storage.ts'
 
