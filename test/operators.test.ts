@@ -1,0 +1,124 @@
+// What operators ask, and that the command line ends whatever the app has open.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
+import { after, test } from 'node:test'
+import { pathToFileURL } from 'node:url'
+import { readStatus, statusText } from '../src/cli/status.ts'
+import { hasOneAttached } from '../src/index.ts'
+import { kinds, postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { atEach, closeServers, databases } from './support/races.ts'
+
+after(async () => {
+  await closeServers()
+  await stopEmbedded()
+})
+
+const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)
+
+async function mariadbUrl(): Promise<{ url: string; close(): Promise<void> } | null> {
+  const made = await kinds.find(({ name }) => name === 'MariaDB')?.create()
+  if (made == null) return null
+  const { rows } = await made.database.executor.run('select database() as name', [])
+  await made.database.close()
+  const base = process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
+  return { url: base.replace(/\/[^/]*$/, `/${String(rows[0]?.['name'])}`), close: () => made.close() }
+}
+
+const fromUrl = `const { hostname: host, port, username: user, password, pathname } = new URL(process.env.APP_URL)
+const account = { host, port: Number(port || 3306), user, password, database: pathname.slice(1) }`
+const pools = {
+  pg: {
+    create: postgresDatabase,
+    database: `import pg from 'pg'
+import { postgres } from ${from('src/database/postgres.ts')}
+const database = postgres(new pg.Pool({ connectionString: process.env.APP_URL }))`,
+  },
+  mariadb: {
+    create: mariadbUrl,
+    database: `import mariadb from 'mariadb'
+import { mysql } from ${from('src/database/mysql.ts')}
+${fromUrl}
+const database = mysql(mariadb.createPool(account))`,
+  },
+  mysql2: {
+    create: mariadbUrl,
+    database: `import mysql2 from 'mysql2/promise'
+import { mysql } from ${from('src/database/mysql.ts')}
+${fromUrl}
+const database = mysql(mysql2.createPool(account))`,
+  },
+}
+
+for (const [driver, { create, database }] of Object.entries(pools))
+  test(`the command line ends by itself though the app's own pool of ${driver} stays open`, { timeout: 20_000 }, async (t) => {
+    const made = await create()
+    if (made === null) return t.skip('no server answered')
+    t.after(() => made.close())
+    // Where the drivers are found.
+    const folder = await mkdtemp(join(resolve('test'), '.operators-'))
+    t.after(() => rm(folder, { recursive: true }))
+    await writeFile(
+      join(folder, 'activestorage.config.ts'),
+      `${database}
+import { createActiveStorage, hasOneAttached } from ${from('src/index.ts')}
+import { memory } from ${from('src/services/memory.ts')}
+export const storage = createActiveStorage({
+  database,
+  services: { local: memory() },
+  models: { User: { photo: hasOneAttached() } },
+  secretKeyBase: 'a secret of the tests',
+  logger: false,
+})
+`,
+    )
+    const call = async (command: string) => {
+      const child = spawn(process.execPath, [resolve('src/cli/bin.ts'), command], {
+        cwd: folder,
+        env: { ...process.env, APP_URL: made.url },
+      })
+      const late = setTimeout(() => child.kill('SIGKILL'), 6_000)
+      let said = ''
+      for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: unknown) => (said += String(data)))
+      const ended = await new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)))
+      clearTimeout(late)
+      return { ended, said }
+    }
+    const { ended, said } = await call('migrate')
+    assert.deepEqual([ended, /"migrated":true/.test(said)], [0, true], said)
+  })
+
+atEach(databases, "status names rows of the gem's by their attachment, also those that nobody here knows", async (app) => {
+  const at = '2020-01-01 00:00:00'
+  for (const [type, name] of [
+    ['User', 'photo'],
+    ['User', 'photo'],
+    ['User', 'portrait'],
+    ['Account', 'logo'],
+  ])
+    await app.query(
+      `insert into {uploads} (uploadable_type, uploadable_id, attr_name, created_at, updated_at) values ('${type}', 1, '${name}', '${at}', '${at}')`,
+    )
+  const storage = app.anotherWith({ User: { photo: hasOneAttached() } })
+  const status = await readStatus(storage)
+  assert.deepEqual(status.gemRows, [
+    { attachment: 'Account.logo', waiting: 1, known: false },
+    { attachment: 'User.photo', waiting: 2, known: true },
+    { attachment: 'User.portrait', waiting: 1, known: false },
+  ])
+  assert.match(statusText(status), /Account\.logo +1 +NO: define it/)
+})
+
+atEach(databases, 'stats count the workers that were heard of lately', async (app) => {
+  const alive = async (): Promise<number> => (await app.storage.delayedUploads.stats()).workersAlive
+  assert.equal(await alive(), 0)
+  const workers = [app.another().work(), app.another().work()]
+  while ((await alive()) < 2) await new Promise(setImmediate)
+  // One of them was not heard of for a minute.
+  const [row] = await app.query('select id from {workers}')
+  await app.query(`update {workers} set seen_at = seen_at - 60000 where id = '${String(row?.['id'])}'`)
+  assert.equal(await alive(), 1)
+  for (const worker of workers) await worker.stop()
+  assert.equal(await alive(), 0)
+})
