@@ -200,9 +200,9 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
         assert.equal(most, 1)
         if (closed === 'while') await leases.close()
         await release()
-        while (asking > 0) await timers.setTimeout(5)
-        await leases.close()
-        while (given > 0) await timers.setTimeout(5)
+        for (let looks = 0; asking > 0; looks += 1) await timers.setTimeout(looks < 400 ? 5 : assert.fail('nobody gets a connection'))
+        if (closed === 'after') await leases.close()
+        for (let looks = 0; given > 0; looks += 1) await timers.setTimeout(looks < 400 ? 5 : assert.fail('a connection was kept'))
         // All are to be had again.
         await (
           await exhaust()
