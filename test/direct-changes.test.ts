@@ -260,3 +260,11 @@ atEach(
     assert.deepEqual([app.service.objects.size, await count(app, '{jobs}')], [0, 0])
   },
 )
+
+atEach(databases, 'of several files that were submitted to a has-many the last one stays on the has-one that became of it', async (app) => {
+  const { photo } = app.anotherWith({ User: { photo: hasManyAttached() } }).record('User', 1)
+  await photo.attach([text('oldest'), text('old')])
+  await photo.attachLater([text('newer'), text('newest')])
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['newest.txt'])
+})

@@ -208,7 +208,10 @@ for (const kind of kinds)
 
     // As the command line does it: all that failed.
     for (const upload of await a.delayedUploads.list({ state: 'failed' })) await upload.retry()
-    for (const upload of await a.record('User', 1).certificates.delayedUploads()) await upload.retry()
+    for (const upload of await a.record('User', 1).certificates.delayedUploads()) {
+      await upload.retry()
+      await upload.discard()
+    }
     await a.drain({ throwOnError: true })
     await app.made.database.executor.run('update activestorage_delayed_uploads set run_at = 1', [])
     await a.sweep()

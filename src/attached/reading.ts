@@ -1,6 +1,6 @@
 import { attachmentsOf, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Session } from '../database/session.ts'
-import { fetchUploadsWithFiles, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
+import { fetchUploadsWithFiles, isOurs, selectUploadsOf, type UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { LinkPlan } from '../delayed/link.ts'
 import { AttachmentRequiredError } from '../errors.ts'
 import { uploadValue } from './delayed-values.ts'
@@ -13,7 +13,7 @@ export async function load(session: Session, type: string, ids: readonly string[
   if (ids.length === 0) return { attachments: [], uploads: [] }
   return {
     attachments: await attachmentsOf(session, type, ids),
-    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, type, ids)),
+    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, type, ids).where(isOurs)),
   }
 }
 
@@ -31,7 +31,7 @@ async function unfinished(scope: SlotScope): Promise<readonly UploadWithFiles[]>
   let found = loaded?.uploads.filter(({ upload }) => upload.lane.name === name)
   if (found === undefined) {
     const { session } = await reader(scope)
-    found = await fetchUploadsWithFiles(session, selectUploadsOf(session, type, [id], name))
+    found = await fetchUploadsWithFiles(session, selectUploadsOf(session, type, [id], name).where(isOurs))
   }
   return found.filter(({ upload }) => upload.state !== 'attached')
 }

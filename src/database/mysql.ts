@@ -131,11 +131,13 @@ function statusOf(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
   return (status & IN_TRANSACTION) === 0 ? 'closed' : 'open'
 }
 
+/** After a statement of its own: what the driver knows is of the last one that was answered without an error. */
 async function isOpen(connection: MysqlConnection): Promise<boolean> {
+  const answer = (await connection.query('do 0')) as unknown
   const status = statusOf(connection)
   if (status !== 'unknown') return status === 'open'
-  const [answer] = (await connection.query('do 0')) as readonly [{ readonly serverStatus?: number }]
-  return answer.serverStatus === undefined || (answer.serverStatus & IN_TRANSACTION) !== 0
+  const { serverStatus } = (answer as readonly [{ readonly serverStatus?: number }])[0]
+  return serverStatus === undefined || (serverStatus & IN_TRANSACTION) !== 0
 }
 
 /** Prepared statements only: `query` would send bytes as hex text. The two drivers differ in how they answer. */

@@ -77,8 +77,9 @@ async function replace(session: Session, upload: UploadRow, lane: readonly Uploa
   await deleteAttachments(session, upload.lane, upload.replaces, true)
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
   await discardUploads(session, older)
-  // What this upload itself attaches next is added, not replaced.
-  if (upload.replaces.length > 0)
+  // What this upload itself attaches next is added, not replaced. One that was submitted to a has-many goes on replacing.
+  const submitted = lane.find(({ rowId }) => rowId === upload.rowId)
+  if (upload.replaces.length > 0 && submitted?.replaces !== null)
     await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
   return older
 }

@@ -3,8 +3,14 @@ import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { filesOf, isAttached } from '../staging/file-rows.ts'
-import { deleteUploads, findUpload, insertUpload, NO_FILES, wakeLane } from './upload-rows.ts'
+import { deleteUploads, fetchUploads, findUpload, insertUpload, isOurs, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
+
+/** Not one whose files are in another app's tables. */
+async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
+  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token).where(isOurs))
+  return row ?? null
+}
 
 /** What a person does with an upload that failed, or that they no longer want. */
 
@@ -19,20 +25,15 @@ export async function retryUpload(
   token: string,
 ): Promise<void> {
   const run = async (session: Session): Promise<void> => {
-    const found = await findUpload(session, token)
+    const found = await findOurs(session, token)
     if (found === null) return
     await lockLanes(session, [found.lane])
     const upload = await findUpload(session, token, true)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
     const files = await filesOf(session, [token], true)
     if (files.length === 0) {
-      // A row of the gem's that could not be read: the next sweep reads it again. Not one whose files another app has.
-      await session.db
-        .updateTable('uploads')
-        .set({ token: null, state: 'pending', last_error: null })
-        .where('token', '=', token)
-        .where('files', '<>', NO_FILES)
-        .execute()
+      // A row of the gem's that could not be read: the next sweep reads it again.
+      await session.db.updateTable('uploads').set({ token: null, state: 'pending', last_error: null }).where('token', '=', token).execute()
       return
     }
     // What it attached itself before the rest failed is not what it replaces.
@@ -50,7 +51,7 @@ export async function retryUpload(
     await insertUpload(session, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
   }
   if (session !== null) return run(session)
-  const found = await findUpload(store.session, token)
+  const found = await findOurs(store.session, token)
   await store.transact(run)
   if (found !== null) await wakeLane(store.session, found.lane)
 }
@@ -58,14 +59,14 @@ export async function retryUpload(
 /** Gives an upload up: its bytes are deleted, what it attached already stays. */
 export async function discardUpload(store: Store, session: Session | null, token: string): Promise<void> {
   const run = async (tx: Session): Promise<void> => {
-    const found = await findUpload(tx, token)
+    const found = await findOurs(tx, token)
     if (found === null) return
     await lockLanes(tx, [found.lane])
     const upload = await findUpload(tx, token, true)
     if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload])
   }
   if (session !== null) return run(session)
-  const found = await findUpload(store.session, token)
+  const found = await findOurs(store.session, token)
   await store.transact(run)
   if (found !== null) await wakeLane(store.session, found.lane)
 }
