@@ -46,13 +46,16 @@ for (const how of ['purge', 'replaced'] as const)
       const frozen = deaf(app)
       const { photo } = app.storage.record('User', 1)
       await photo.attachLater(text('x'))
-      const zombie = app.begin(() => app.anotherWith(models, {}, frozen.service).drain())
-      await frozen.read
-      await endLeases(app)
-      assert.equal((await app.another().drain()).uploaded, 1)
-      await (how === 'replaced' ? photo.attach(text('newer')) : photo[how]())
-      await app.storage.drain()
-      frozen.thaw()
+      const zombie = app.begin(() => app.anotherWith(models, {}, frozen.service).drain({ concurrency: 1 }))
+      try {
+        await frozen.read
+        await endLeases(app)
+        assert.equal((await app.another().drain()).uploaded, 1)
+        await (how === 'replaced' ? photo.attach(text('newer')) : photo[how]())
+        await app.storage.drain()
+      } finally {
+        frozen.thaw()
+      }
       assert.equal((await zombie).uploaded, 0)
       await app.finishTidy()
       assert.equal(app.service.objects.size, how === 'purge' ? 0 : 1)
@@ -144,7 +147,7 @@ atEach(databases, 'a lease that was lost is no superseded upload: nothing is pub
     const { photo } = app.storage.record('User', 1)
     const upload = await photo.attachLater(text('x'))
     const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
-    const zombie = app.begin(() => app.another().drain())
+    const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
     await first.reachedBy(zombie)
     await endLeases(app)
     const working = app.begin(() => app.another().drain())

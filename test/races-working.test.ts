@@ -108,7 +108,7 @@ atEach(databases, 'an upload whose last worker died frees its lane for the next 
   const { photo } = app.storage.record('User', 1)
   await photo.attachLater(text('first'))
   const uploaded = app.hold('uploaded')
-  const working = app.begin(() => app.another().drain())
+  const working = app.begin(() => app.another().drain({ concurrency: 1 }))
   await uploaded.reachedBy(working)
   await photo.attachLater(text('second'))
   await app.storage.drain()
@@ -187,7 +187,7 @@ atEach(
 atEach(databases, 'a worker that wakes up after its lease while another sends the same object takes nothing away', async (app) => {
   await app.storage.record('User', 1).photo.attachLater(text('x'))
   const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
-  const zombie = app.begin(() => app.another().drain())
+  const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
   await first.reachedBy(zombie)
   await endLeases(app)
   const working = app.begin(() => app.another().drain())
