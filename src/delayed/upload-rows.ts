@@ -48,7 +48,7 @@ export interface SelectedUpload {
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
 /** What ours write where the gem writes its files. No JSON: a Rails job that is handed our id raises, and destroys nothing. */
-export const NO_FILES = 'activestorage-delayed'
+const NO_FILES = 'activestorage-delayed'
 
 /**
  * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
