@@ -9,6 +9,7 @@ interface Item {
   readonly kind: string
   readonly name?: string
   readonly docComment?: string
+  readonly canonicalReference?: string
   readonly excerptTokens?: readonly { readonly text: string }[]
   readonly members?: readonly Item[]
 }
@@ -22,6 +23,8 @@ const { name: packageName, exports } = JSON.parse(readFileSync('package.json', '
 const temporary = mkdtempSync(join(tmpdir(), 'reference-'))
 const undocumented: string[] = []
 const pages = new Map<string, string>()
+/** Names that a page has. The first page is that of the main entry point. */
+const told = new Set<string>()
 try {
   const list: string[] = []
   for (const [subpath, { types }] of Object.entries(exports)) {
@@ -29,8 +32,13 @@ try {
     const specifier = join(packageName, subpath)
     const file = subpath === '.' ? 'index.md' : `${subpath.slice(2).replaceAll('/', '-')}.md`
     const items = itemsOf(types).toSorted((a, b) => titleOf(a).localeCompare(titleOf(b)))
-    pages.set(file, `# ${specifier}\n\n${items.map((item) => section(item, specifier)).join('\n\n')}\n`)
-    list.push(`- [${specifier}](${file}): ${items.map((item) => `\`${titleOf(item)}\``).join(', ')}`)
+    const exported = items.filter(isExported)
+    const parts = partsOf(exported, items)
+    const sections = exported.map((item) => section(item, specifier))
+    if (parts.length > 0) sections.push('# Their parts', 'Not exported by themselves.', ...parts.map((item) => section(item)))
+    pages.set(file, `# ${specifier}\n\n${sections.join('\n\n')}\n`)
+    list.push(`- [${specifier}](${file}): ${exported.map((item) => `\`${titleOf(item)}\``).join(', ')}`)
+    for (const item of [...exported, ...parts]) told.add(titleOf(item))
   }
   pages.set('README.md', `# Reference\n\nWritten by \`npm run docs\` from the comments in the code.\n\n${list.join('\n')}\n`)
 } finally {
@@ -78,7 +86,7 @@ function itemsOf(types: string): readonly Item[] {
           files: [resolve(types)],
         },
       },
-      docModel: { enabled: true, apiJsonFilePath },
+      docModel: { enabled: true, apiJsonFilePath, includeForgottenExports: true },
       apiReport: { enabled: false },
       dtsRollup: { enabled: false },
       tsdocMetadata: { enabled: false },
@@ -95,14 +103,45 @@ function itemsOf(types: string): readonly Item[] {
   return members[0].members
 }
 
+/** What the exported ones name, and is neither exported nor on an earlier page; and what these name. */
+function partsOf(exported: readonly Item[], items: readonly Item[]): readonly Item[] {
+  const parts = new Map<string, Item>()
+  const others = items.filter((item) => !isExported(item) && isType(item) && !told.has(titleOf(item)))
+  const namesOf = (item: Item): Set<string> =>
+    new Set(
+      declarationOf(item)
+        .replaceAll(/\/\*\*.*?\*\/|'[^'\n]*'/gs, '')
+        .match(/\w+/g),
+    )
+  const follow = (item: Item): void => {
+    const names = namesOf(item)
+    for (const other of others)
+      if (!parts.has(titleOf(other)) && names.has(titleOf(other))) {
+        parts.set(titleOf(other), other)
+        follow(other)
+      }
+  }
+  for (const item of exported) follow(item)
+  return others.filter((item) => parts.get(titleOf(item)) === item)
+}
+
+function isExported({ canonicalReference = '' }: Item): boolean {
+  return !canonicalReference.includes('!~')
+}
+
+function isType({ kind }: Item): boolean {
+  return kind === 'Interface' || kind === 'TypeAlias'
+}
+
 /** Names that the global scope has too come with a number. */
 function titleOf({ name = '' }: Item): string {
   return name.replace(/_\d$/, '')
 }
 
-function section(item: Item, specifier: string): string {
+/** `specifier`: of an entry point that exports it, and so must say what it is. */
+function section(item: Item, specifier?: string): string {
   const { text, examples } = commentOf(item)
-  if (text === '') undocumented.push(`${titleOf(item)} of ${specifier}`)
+  if (text === '' && specifier !== undefined) undocumented.push(`${titleOf(item)} of ${specifier}`)
   return [`## ${titleOf(item)}`, text, code(declarationOf(item)), ...examples.map((example) => `For example:\n\n${code(example)}`)]
     .filter((part) => part !== '')
     .join('\n\n')
