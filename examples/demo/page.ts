@@ -67,7 +67,14 @@ function userCard(user: UserView): Html {
       ${failed.map(
         (upload) =>
           html`<div class="error" role="alert">
-            <p><b>${upload.files.map((file) => file.filename).join(', ')}</b>: ${upload.lastError}</p>
+            <p>
+              <b
+                >${upload.files
+                  .filter((file) => file.state === 'failed')
+                  .map((file) => file.filename)
+                  .join(', ')}</b
+              >: ${upload.lastError}
+            </p>
             <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
             <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
           </div>`,
@@ -78,7 +85,7 @@ function userCard(user: UserView): Html {
         <label>Add certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label>
         <label class="inline"
           ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Remove all certificates that are there (once the
-          first new one is stored)</label
+          first new one is stored; at once if none is added)</label
         >
         <p class="muted">Tick certificates above to delete them.</p>
         <button>Save</button>
@@ -143,11 +150,13 @@ export function page(users: readonly UserView[], refused: Refused | null): Html 
 const script = `
 const refresh = async () => {
   const users = document.getElementById('users')
-  // What somebody ticked or chose is not taken from them.
-  const inUse = users.querySelector('details[open], input:checked') !== null
-  if (users.dataset.busy === 'true' && !inUse) {
-    const answer = await fetch('/users').catch(() => null)
-    if (answer?.ok) users.outerHTML = await answer.text()
+  // What somebody ticked or chose is not taken from them, nor what they do while the answer travels.
+  const inUse = () =>
+    users.querySelector('details[open], input:checked') !== null ||
+    [...users.querySelectorAll('input[type=file]')].some((input) => input.files.length > 0)
+  if (users.dataset.busy === 'true' && !inUse()) {
+    const text = await fetch('/users').then((answer) => (answer.ok ? answer.text() : null)).catch(() => null)
+    if (text !== null && !inUse()) users.outerHTML = text
   }
   setTimeout(refresh, 500)
 }
@@ -168,6 +177,6 @@ input[name='user[name]'] { padding: .5rem .6rem; border: 1px solid var(--line); 
 button { font: inherit; padding: .5rem 1.1rem; min-height: 44px; border: 0; border-radius: 8px; background: var(--accent); color: light-dark(#fff, #08130e); cursor: pointer } button.small { padding: .25rem .8rem } button.plain { background: none; color: inherit; border: 1px solid var(--line) }
 button:focus-visible, input:focus-visible, summary:focus-visible { outline: 3px solid color-mix(in srgb, var(--accent) 50%, transparent); outline-offset: 2px }
 .weather { display: flex; gap: .5rem; align-items: center; flex-wrap: wrap } .switch { background: none; color: inherit; border: 1px solid var(--line) } .switch[aria-pressed=true] { background: light-dark(#ffe9b8, #5a4410); border-color: transparent }
-ul { list-style: none; margin: 0; padding: 0 } li { border-top: 1px solid var(--line); padding: .5rem 0 } .row { display: flex; gap: .6rem; align-items: center } .row a { flex: 1; min-width: 0; overflow-wrap: anywhere; color: inherit } .tick { width: 13px }
+ul { list-style: none; margin: 0; padding: 0 } li { border-top: 1px solid var(--line); padding: .5rem 0 } .row { display: flex; gap: .6rem; align-items: center } .row a { flex: 1; min-width: 0; overflow-wrap: anywhere; color: inherit } .tick { width: 20px }
 .badge { font-size: .75rem; padding: .1rem .55rem; border-radius: 99px; white-space: nowrap; background: light-dark(#e7ebf0, #2c333b) } .badge.attached { background: light-dark(#d9f2e6, #163d2e) } .badge.uploading { background: light-dark(#dbe8ff, #1b3357) } .badge.failed { background: light-dark(#ffdeda, #5b1f1a) }
 progress { width: 100%; height: 6px; accent-color: var(--accent) } summary { cursor: pointer; padding: .5rem 0; color: var(--accent) } .error { border-left: 4px solid var(--bad); padding: .4rem .8rem; margin: .6rem 0; background: color-mix(in srgb, var(--bad) 8%, transparent) } .empty { text-align: center; color: var(--muted); padding: 2rem 0 }`
