@@ -31,6 +31,7 @@ export type {
 } from './attached/attachable.ts'
 export type { Files, ManyAttached, OneAttached, RecordAttachments, Slot, Slots } from './attached/record.ts'
 export type {
+  Addressed,
   Attachment,
   DelayedFile,
   DelayedUpload,
@@ -39,6 +40,7 @@ export type {
   Stored,
   StoredBlob,
   StreamOptions,
+  UrlOptions,
 } from './attached/values.ts'
 export type { Database, Dialect, OpenTransaction, Reserved } from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
