@@ -17,7 +17,14 @@ declare module '@opentelemetry/api' {
     setAttribute(name: string, value: string): void
   }
   export const SpanStatusCode: { ERROR: number }
-  export const trace: { getTracer(name: string): { startSpan(name: string, options: { attributes: object }): Span } }
+  export interface Context {
+    getValue(key: symbol): unknown
+  }
+  export const context: { active(): Context }
+  export const trace: {
+    getTracer(name: string): { startSpan(name: string, options: { attributes: object }, parent?: Context): Span }
+    setSpan(context: Context, span: Span): Context
+  }
 }
 declare module 'ioredis' {
   export class Redis {
