@@ -8,7 +8,7 @@ import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails }
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
 import { uuidv7 } from '../uuid.ts'
-import { insertUpload, uploadsOf } from './upload-rows.ts'
+import { insertUpload, uploadsOf, type UploadRow } from './upload-rows.ts'
 
 export interface Submission {
   readonly lane: Lane
@@ -70,7 +70,7 @@ export async function planLink(session: Session, submission: Submission): Promis
   const kept = (await lockAttachmentIds(session, lane)).filter((id) => !removed.has(id))
   const added = linked.length + (counts ? await countNew(session, lane, submission.blobs) : 0)
   if (counts && added > 0) {
-    const others = cleanBefore ? 0 : await occupied(session, lane, kept)
+    const others = cleanBefore ? 0 : await occupied(session, uploads ?? [], kept)
     checkCount(added + others, submission.maxFiles, details)
   }
   return {
@@ -135,24 +135,24 @@ export async function linkFiles(session: Session, link: Link): Promise<string> {
   return token
 }
 
+/** An update of files that nobody has taken, and that have not expired. */
+function stillStaged(session: Session, ids: readonly string[]) {
+  return session.db
+    .updateTable('files')
+    .where('id', 'in', ids)
+    .where('upload_token', 'is', null)
+    .where('state', '=', 'staged')
+    .where('expires_at', '>', now(session.dialect))
+}
+
 /** Before the upload's row is written, so that a refusal leaves nothing behind even if the app commits all the same. */
 async function takeFiles(session: Session, token: string, files: Link['files'], details: ErrorDetails): Promise<void> {
   const position = sql<number>`case id ${sql.join(
     files.map((file, index) => sql`when ${file.id} then ${sql.lit(index)}`),
     sql` `,
   )} end`
-  const result = await session.db
-    .updateTable('files')
-    .set({ upload_token: token, position })
-    .where(
-      'id',
-      'in',
-      files.map((file) => file.id),
-    )
-    .where('upload_token', 'is', null)
-    .where('state', '=', 'staged')
-    .where('expires_at', '>', now(session.dialect))
-    .executeTakeFirst()
+  const ids = files.map((file) => file.id)
+  const result = await stillStaged(session, ids).set({ upload_token: token, position }).executeTakeFirst()
   if (Number(result.numUpdatedRows) === files.length) return
   await session.db.updateTable('files').set({ upload_token: null }).where('upload_token', '=', token).execute()
   throw expired(files.map((file) => file.filename).join(', '), details)
@@ -160,13 +160,8 @@ async function takeFiles(session: Session, token: string, files: Link['files'], 
 
 /** A staged file that is attached now: its row answers a second submission, as that of one that a worker attached. */
 export async function takeAttached(session: Session, file: FileRow, key: string, details: ErrorDetails): Promise<void> {
-  const result = await session.db
-    .updateTable('files')
+  const result = await stillStaged(session, [file.id])
     .set({ upload_token: uuidv7(), state: 'told', blob_key: key, uploaded_bytes: file.byteSize })
-    .where('id', '=', file.id)
-    .where('upload_token', 'is', null)
-    .where('state', '=', 'staged')
-    .where('expires_at', '>', now(session.dialect))
     .executeTakeFirst()
   if (Number(result.numUpdatedRows) !== 1) throw expired(file.filename, details)
 }
@@ -192,8 +187,7 @@ async function countNew(session: Session, lane: Lane, blobs: Submission['blobs']
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */
-async function occupied(session: Session, lane: Lane, attached: readonly string[]): Promise<number> {
-  const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
+async function occupied(session: Session, uploads: readonly UploadRow[], attached: readonly string[]): Promise<number> {
   const replaced = new Set(uploads.flatMap((upload) => upload.replaces ?? []))
   const kept = attached.filter((id) => !replaced.has(id)).length
   if (uploads.length === 0) return kept
