@@ -14,6 +14,7 @@ import { canonicalId } from './attachments/lane.ts'
 import { background, type DrainOptions, type DrainResult, type Worker, type WorkerOptions } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
 import type { Dialect } from './database/database.ts'
+import { endedEarly } from './database/ended-early.ts'
 import { ddl, migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
@@ -210,7 +211,11 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     },
     async transaction(run) {
       const { database } = await typedStore()
-      const result = await database.transaction(({ tx }) => run(tx))
+      const result = await database.transaction(async ({ tx }) => {
+        const done = await run(tx)
+        if ((await database.hasEnded?.(tx)) === true) throw endedEarly()
+        return done
+      })
       wake()
       return result
     },

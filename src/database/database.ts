@@ -39,6 +39,11 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    * Does not retry: see `transact`.
    */
   transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
+  /**
+   * true: the transaction ended before its commit, as by a deadlock on MySQL, whose error the app may have caught. Asked
+   * before the app's own work is committed; left out where COMMIT itself tells.
+   */
+  hasEnded?(tx: Tx): Promise<boolean>
   /** Executor on the user's open transaction. Throws ConfigurationError where it can tell that none is open. */
   join(tx: Tx): Executor
   /** true: the same transaction run again may succeed (serialization failure, deadlock, lock time-out, busy). */

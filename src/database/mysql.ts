@@ -2,7 +2,6 @@ import { ConfigurationError } from '../errors.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 import { requiredPool, requiredUrl } from './required-url.ts'
-import { endedEarly } from './ended-early.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
 /** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
@@ -74,17 +73,8 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       withConnection(async (connection, spoil) => {
         await connection.query('set transaction isolation level read committed')
         await connection.query('start transaction')
-        let migrates = false
-        const executor: Executor = {
-          run: (sql, parameters) => {
-            migrates ||= /^(create|alter) /.test(sql)
-            return execute(connection, sql, parameters)
-          },
-        }
         try {
-          const result = await run({ tx: connection, executor })
-          // Migrations commit at each step by themselves.
-          if (!migrates && !(await isOpen(connection))) throw endedEarly()
+          const result = await run({ tx: connection, executor: over(connection) })
           await connection.query('commit')
           return result
         } catch (error) {
@@ -101,6 +91,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
         )
       return over(tx)
     },
+    hasEnded: async (tx) => !(await isOpen(tx)),
     isTransient: (error) => [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
     isUniqueViolation: (error) => Number((error as { errno?: unknown }).errno) === 1062,
     async reserve() {

@@ -21,7 +21,7 @@ export interface Store<Tx = unknown> {
   /** A session on the user's open transaction. */
   join(tx: Tx): Session
   /** Our own transaction at read committed, run again as a whole when the database asks for it. */
-  transact<T>(run: (session: Session, tx: Tx) => Promise<T>): Promise<T>
+  transact<T>(run: (session: Session) => Promise<T>): Promise<T>
 }
 
 export async function openStore<Tx>(database: Database<Tx, boolean>, tables: TableNames, recordId: RecordIdType): Promise<Store<Tx>> {
@@ -57,7 +57,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     session: over(autocommit),
     over,
     join: (tx) => session(checked(plain.join(tx)), false),
-    transact: (run) => transact(plain, ({ executor, tx }) => run(over(executor), tx)),
+    transact: (run) => transact(plain, ({ executor }) => run(over(executor))),
   }
 }
 
