@@ -1,3 +1,4 @@
+import type { RawBuilder } from 'kysely'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { uuidv7 } from '../uuid.ts'
@@ -12,22 +13,22 @@ const INTENT_DELAY = 3_600_000
 /** By which the clean-up of an object is found; nobody else's job has it. */
 export const intentKey = (key: string): string => `object:${key}`
 
+/** False: there is one. */
+async function insertIntent(session: Session, service: string, key: string, runAt: RawBuilder<number>): Promise<boolean> {
+  const insert = session.db
+    .insertInto('jobs')
+    .values({ id: uuidv7(), name: 'delete-object', arguments: JSON.stringify({ service, key }), key: intentKey(key), run_at: runAt })
+  const isMysql = session.dialect === 'mysql' || session.dialect === 'mariadb'
+  const result = await (isMysql ? insert.ignore() : insert.onConflict((c) => c.doNothing())).executeTakeFirst()
+  return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
+}
+
 /**
  * Commits to clean up an object before its first byte is sent: due an hour after the transfer's last progress. While it
  * is there the key is nobody else's. False: the key is taken by another intent.
  */
-export async function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
-  const insert = session.db.insertInto('jobs').values({
-    id: uuidv7(),
-    name: 'delete-object',
-    arguments: JSON.stringify({ service, key }),
-    key: intentKey(key),
-    run_at: later(session.dialect, INTENT_DELAY),
-  })
-  const result = await (
-    session.dialect === 'mysql' || session.dialect === 'mariadb' ? insert.ignore() : insert.onConflict((c) => c.doNothing())
-  ).executeTakeFirst()
-  return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
+export function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
+  return insertIntent(session, service, key, later(session.dialect, INTENT_DELAY))
 }
 
 /** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
@@ -67,15 +68,7 @@ export async function keepObject(session: Session, key: string): Promise<boolean
 
 /** The object is to go now: its blob's row goes in the same transaction. */
 export async function deleteObjectLater(session: Session, service: string, key: string): Promise<void> {
-  const insert = session.db.insertInto('jobs').values({
-    id: uuidv7(),
-    name: 'delete-object',
-    arguments: JSON.stringify({ service, key }),
-    key: intentKey(key),
-    run_at: now(session.dialect),
-  })
-  if (session.dialect === 'mysql' || session.dialect === 'mariadb') await insert.ignore().execute()
-  else await insert.onConflict((c) => c.doNothing()).execute()
+  await insertIntent(session, service, key, now(session.dialect))
 }
 
 /** An object that will not be attached is to go at once, not when its intent is due; also where the intent is gone. */

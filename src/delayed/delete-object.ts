@@ -2,14 +2,13 @@ import { findBlob } from '../blobs/blob-rows.ts'
 import { intentKey } from '../blobs/object-intents.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors.ts'
-import { claimJobs, finishJob, postponeJob, type JobRow } from '../jobs/job-rows.ts'
+import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
 import { LEASE } from '../jobs/leases.ts'
-import { messageOf } from '../message.ts'
+import { runJob } from '../jobs/runners.ts'
 import type { Report } from './definition.ts'
 import type { Service } from '../services/service.ts'
 
 const HOUR = 3_600_000
-const AGAIN = 5_000
 
 /**
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
@@ -53,14 +52,10 @@ export async function deleteObjectsNow(
     const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key: intentKey(object) }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
-    try {
-      const delay = await deleteObject(store, services, job, AbortSignal.timeout(LEASE / 2))
-      if (delay === null) await finishJob(store.session, job)
-      else await postponeJob(store.session, job, delay, null)
-    } catch (error) {
-      report('warn', `The object ${object} could not be deleted; a worker tries again.`, { job: job.id, error })
-      await postponeJob(store.session, job, AGAIN, messageOf(error))
-    }
+    const handle = () => deleteObject(store, services, job, AbortSignal.timeout(LEASE / 2))
+    await runJob(store, job, handle, (_job, error) =>
+      report('warn', `The object ${object} could not be deleted; a worker tries again.`, { job: job.id, error }),
+    )
   }
 }
 

@@ -9,6 +9,26 @@ export interface JobHandlers {
   readonly [name: string]: (job: JobRow, signal: AbortSignal) => Promise<number | null>
 }
 
+/** Does a claimed job and writes down what came of it. One that was stopped is due again at once. */
+export async function runJob(
+  { session }: Store,
+  job: JobRow,
+  handle: () => Promise<number | null>,
+  onError: (job: JobRow, error: unknown) => void,
+  stopping?: AbortSignal,
+): Promise<void> {
+  try {
+    const delay = await handle()
+    if (delay === null) await finishJob(session, job)
+    else await postponeJob(session, job, delay, null)
+  } catch (error) {
+    const isStopped = stopping?.aborted === true
+    if (!isStopped) onError(job, error)
+    const delay = isStopped ? 0 : Math.min(5_000 * 2 ** Math.min(job.attempts - 1, 10), 3_600_000)
+    await postponeJob(session, job, delay, messageOf(error))
+  }
+}
+
 /** Work that is not an upload. Its failures are retried for ever, ever more rarely: an object must go in the end. */
 export function jobSource(
   ready: () => Promise<{ readonly store: Store; readonly leases: Leases }>,
@@ -23,18 +43,9 @@ export function jobSource(
       return jobs.map((job) => ({
         async run(stopping) {
           const lease = leases.hold(job.leaseToken)
-          try {
-            const signal = AbortSignal.any([stopping, lease.signal])
-            const delay = (await handlers[job.name]?.(job, signal)) ?? null
-            if (delay === null) await finishJob(store.session, job)
-            else await postponeJob(store.session, job, delay, null)
-          } catch (error) {
-            if (!stopping.aborted) onError(job, error)
-            const delay = stopping.aborted ? 0 : Math.min(5_000 * 2 ** Math.min(job.attempts - 1, 10), 3_600_000)
-            await postponeJob(store.session, job, delay, messageOf(error))
-          } finally {
-            lease.release()
-          }
+          const signal = AbortSignal.any([stopping, lease.signal])
+          const handle = async (): Promise<number | null> => (await handlers[job.name]?.(job, signal)) ?? null
+          await runJob(store, job, handle, onError, stopping).finally(() => lease.release())
         },
       }))
     },
