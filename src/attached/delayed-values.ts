@@ -17,7 +17,7 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     byteSize: row.byteSize,
     checksum: row.checksum,
     state,
-    uploadedBytes: row.state === 'attached' || row.state === 'told' ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
+    uploadedBytes: isAttached(row) ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
     lastError: row.lastError,
   } as const
   const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
@@ -25,18 +25,12 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
 }
 
 /** From the database; from the service where it is attached, also when that happens in the middle of it. */
-async function* readDelayed(context: AttachedContext, row: FileRow, { range, signal }: StreamOptions): AsyncGenerator<Uint8Array> {
-  const [start, end] = range ?? [0, row.byteSize - 1]
-  let at = start
-  const stored = async function* (file: FileRow): AsyncGenerator<Uint8Array> {
-    if (file.serviceName === null || file.blobKey === null || at > end) return
-    yield* await serviceOf(context, file.serviceName).download(file.blobKey, {
-      range: [at, end],
-      ...(signal === undefined ? {} : { signal }),
-    })
-  }
-  if (isAttached(row)) return yield* range === undefined ? storedWhole(context, row, signal) : stored(row)
+async function* readDelayed(context: AttachedContext, row: FileRow, options: StreamOptions): AsyncGenerator<Uint8Array> {
+  // What was sent may be longer or shorter than what was staged.
+  if (isAttached(row)) return yield* readStored(context, row, options)
+  const { range: [start, end] = [0, row.byteSize - 1], signal } = options
   const store = await context.store()
+  let at = start
   try {
     let position = 0
     for await (const chunk of readStaged(store, row, signal)) {
@@ -53,14 +47,16 @@ async function* readDelayed(context: AttachedContext, row: FileRow, { range, sig
     const [now] = error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
     // Its bytes went because the service has them: the same ones, if nothing was transformed.
     if (now === undefined || !isAttached(now) || now.sentChecksum !== row.checksum) throw error
-    yield* stored(now)
+    if (at <= end) yield* readStored(context, now, { ...options, range: [at, end] })
   }
 }
 
-/** What was sent, which may be longer or shorter than what was staged. */
-async function* storedWhole(context: AttachedContext, file: FileRow, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  if (file.serviceName === null || file.blobKey === null) return
-  yield* await serviceOf(context, file.serviceName).download(file.blobKey, signal === undefined ? {} : { signal })
+async function* readStored(
+  context: AttachedContext,
+  { serviceName, blobKey }: FileRow,
+  options: StreamOptions,
+): AsyncGenerator<Uint8Array> {
+  if (serviceName !== null && blobKey !== null) yield* await serviceOf(context, serviceName).download(blobKey, options)
 }
 
 export function uploadValue(context: AttachedContext, row: UploadRow, files: readonly FileRow[], session: Session | null): DelayedUpload {

@@ -1,6 +1,6 @@
-import { deleteAttachments, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
-import { purgeBlob } from '../attachments/purge.ts'
+import { purgeBlob, removeAttachments, type Removal } from '../attachments/purge.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import { contentDisposition } from '../blobs/content-disposition.ts'
 import { served } from '../blobs/serving.ts'
@@ -79,16 +79,14 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     checksum: blob.checksum,
     createdAt: row.createdAt,
   }
-  const remove = async (purge: 'now' | 'later' | 'no'): Promise<void> => {
+  const remove = async (how: Removal): Promise<void> => {
     const store = await context.store()
     const run = async (tx: Session): Promise<string[]> => {
       await lockLanes(tx, [row])
       const isThere = (await lockAttachmentIds(tx, row)).includes(row.attachmentId)
       // Of a has-one this was all that there was.
       if (isThere && context.kindOf(row) === 'one') await supersede(tx, context, row)
-      const byJob = purge === 'later' || (purge === 'now' && session !== null)
-      const gone = await deleteAttachments(tx, row, [row.attachmentId], byJob)
-      return purge === 'now' && !byJob && gone.length > 0 ? purgeBlob(tx, row.blob.id) : []
+      return removeAttachments(tx, row, [row.attachmentId], how, session !== null)
     }
     const keys = await (session === null ? store.transact(run) : run(session))
     await context.deleteNow(keys)
@@ -104,9 +102,9 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     get signedId() {
       return blob.signedId
     },
-    detach: () => remove('no'),
-    purge: () => remove('now'),
-    purgeLater: () => remove('later'),
+    detach: () => remove('detach'),
+    purge: () => remove('purge'),
+    purgeLater: () => remove('purgeLater'),
     toJSON: () => base,
   }
 }

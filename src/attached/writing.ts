@@ -6,7 +6,7 @@ import {
   type AttachmentRow,
 } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
-import { purgeBlob } from '../attachments/purge.ts'
+import { removeAttachments, type Removal } from '../attachments/purge.ts'
 import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import { link, planLink, takeAttached, type LinkPlan } from '../delayed/link.ts'
@@ -131,15 +131,7 @@ async function attachStored(session: Session, scope: SlotScope, all: readonly St
   for (const { file, key } of taken) await takeAttached(session, file, key, { ...detailsOf(lane), filename: file.filename })
   const before = await lockAttachmentIds(session, lane)
   const rows: AttachmentRow[] = []
-  for (const { blob } of all) {
-    const stored = 'id' in blob ? await foundBlob(session, scope, blob) : await insertBlob(session, blob)
-    const there = 'id' in blob ? await findAttachment(session, lane, stored.id) : null
-    rows.push(there ?? (await insertAttachment(session, lane, stored)))
-    if (!('id' in blob) && !(await keepObject(session, blob.key)))
-      throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
-        details: { ...detailsOf(lane), filename: blob.filename },
-      })
-  }
+  for (const { blob } of all) rows.push(await ('id' in blob ? attachAgain(session, scope, blob) : attachNew(session, scope, blob)))
   if (definition.kind === 'one') {
     // A blob that is attached here already stays as it is.
     const stay = new Set(rows.map((row) => row.attachmentId))
@@ -149,13 +141,22 @@ async function attachStored(session: Session, scope: SlotScope, all: readonly St
   return rows
 }
 
+async function attachNew(session: Session, { lane }: SlotScope, blob: NewBlob): Promise<AttachmentRow> {
+  const row = await insertAttachment(session, lane, await insertBlob(session, blob))
+  if (await keepObject(session, blob.key)) return row
+  throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
+    details: { ...detailsOf(lane), filename: blob.filename },
+  })
+}
+
 /** A blob that was stored before, as it is now; its content type is told from its bytes, if nobody did that. */
-async function foundBlob(session: Session, { lane }: SlotScope, blob: BlobRow): Promise<BlobRow> {
+async function attachAgain(session: Session, { lane }: SlotScope, blob: BlobRow): Promise<AttachmentRow> {
   const details = { ...detailsOf(lane), filename: blob.filename }
   const stored = await findBlob(session, { id: blob.id }, true)
   if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
   const isTold = parseMetadata(stored.metadata)['identified'] === true || blob.contentType === null
-  return isTold ? stored : updateIdentified(session, stored, blob.contentType)
+  const now = isTold ? stored : await updateIdentified(session, stored, blob.contentType)
+  return (await findAttachment(session, lane, blob.id)) ?? insertAttachment(session, lane, now)
 }
 
 /** `attach`: bytes go to the service now; inside a transaction they are staged and follow after the commit. */
@@ -203,18 +204,12 @@ async function store(scope: SlotScope, input: Exclude<Ready, { kind: 'blob' }>):
 }
 
 /** Removes all attachments of the slot and gives up what was on its way. */
-export async function remove(scope: SlotScope, how: 'detach' | 'purge' | 'purgeLater'): Promise<void> {
+export async function remove(scope: SlotScope, how: Removal): Promise<void> {
   const { lane, context } = scope
   const objects = await within(scope, async (session) => {
     await lockLanes(session, [lane])
     await supersede(session, context, lane)
-    const ids = await lockAttachmentIds(session, lane)
-    // Whether a blob is still used elsewhere cannot be told from a snapshot: in the user's transaction a job looks later.
-    const byJob = how === 'purgeLater' || (how === 'purge' && scope.session !== null)
-    const gone = await deleteAttachments(session, lane, ids, byJob)
-    const keys: string[] = []
-    if (how === 'purge' && !byJob) for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
-    return keys
+    return removeAttachments(session, lane, await lockAttachmentIds(session, lane), how, scope.session !== null)
   })
   await context.deleteNow(objects)
 }

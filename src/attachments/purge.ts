@@ -1,4 +1,6 @@
 import { sql } from 'kysely'
+import { deleteAttachments } from './attachment-rows.ts'
+import type { Lane } from './lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { asText, railsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -26,6 +28,27 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
   await session.db.deleteFrom('blobs').where('id', '=', railsId(blobId)).execute()
   await deleteObjectLater(session, blob.serviceName, blob.key)
   return [...keys, blob.key]
+}
+
+/** `detach` keeps the blobs; `purge` removes them too, `purgeLater` by a job. */
+export type Removal = 'detach' | 'purge' | 'purgeLater'
+
+/**
+ * Takes attachments of a lane away. Whether a blob is still used elsewhere cannot be told from a snapshot: in an app's own
+ * transaction (`theirs`) a purge is a job's. The lane is locked. Returns the keys of the objects that are to go.
+ */
+export async function removeAttachments(
+  session: Session,
+  lane: Lane,
+  ids: readonly string[],
+  how: Removal,
+  theirs: boolean,
+): Promise<string[]> {
+  const byJob = how === 'purgeLater' || (how === 'purge' && theirs)
+  const gone = await deleteAttachments(session, lane, ids, byJob)
+  const keys: string[] = []
+  if (how === 'purge' && !byJob) for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
+  return keys
 }
 
 /** A variant is a record of Rails' own whose image is an attachment. */

@@ -40,11 +40,11 @@ export async function attachFile(
     const held = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
     if (held === undefined) throw new LeaseLost()
     const attached = definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
-    // Submitted when the attachment still was a has-many: it replaces what is there.
-    const current = held.replaces === null && definition.kind === 'one' ? { ...held, replaces: attached } : held
-    if (attached.some((id) => !current.replaces?.includes(id))) {
-      await discardUploads(session, [current])
-      return { attachment: null, superseded: [current], finished: true }
+    // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
+    const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
+    if (attached.some((id) => !replaces?.includes(id))) {
+      await discardUploads(session, [held])
+      return { attachment: null, superseded: [held], finished: true }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
@@ -55,17 +55,23 @@ export async function attachFile(
       checksum: prepared.checksum,
     })
     const attachment = await insertAttachment(session, upload.lane, blob)
-    const superseded = await replace(session, current, lane, attachment)
+    const superseded = await replace(session, held, replaces, lane, attachment)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
         details: detailsOf(upload, prepared.filename),
       })
-    const finished = await finishFile(session, delayed, definition, current, prepared)
+    const finished = await finishFile(session, delayed, definition, held, prepared)
     return { attachment, superseded, finished }
   })
 }
 
-async function replace(session: Session, upload: UploadRow, lane: readonly UploadRow[], attachment: AttachmentRow): Promise<UploadRow[]> {
+async function replace(
+  session: Session,
+  upload: UploadRow,
+  replaces: readonly string[] | null,
+  lane: readonly UploadRow[],
+  attachment: AttachmentRow,
+): Promise<UploadRow[]> {
   for (const younger of lane)
     if (younger.order > upload.order && younger.replaces !== null)
       await session.db
@@ -73,13 +79,12 @@ async function replace(session: Session, upload: UploadRow, lane: readonly Uploa
         .set({ replaces: JSON.stringify([...younger.replaces, attachment.attachmentId]) })
         .where('id', '=', BigInt(younger.rowId))
         .execute()
-  if (upload.replaces === null) return []
-  await deleteAttachments(session, upload.lane, upload.replaces, true)
+  if (replaces === null) return []
+  await deleteAttachments(session, upload.lane, replaces, true)
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
   await discardUploads(session, older)
-  // What this upload itself attaches next is added, not replaced. One that was submitted to a has-many goes on replacing.
-  const submitted = lane.find(({ rowId }) => rowId === upload.rowId)
-  if (upload.replaces.length > 0 && submitted?.replaces !== null)
+  // What this upload itself attaches next is added, not replaced.
+  if (upload.replaces !== null && upload.replaces.length > 0)
     await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
   return older
 }

@@ -19,11 +19,8 @@ import { detailsOf } from './definition.ts'
 import { fence, type UploadRow } from './upload-rows.ts'
 import { LeaseLost } from './lease-lost.ts'
 
-/** Bytes that are ready to be sent, under a key that is theirs. */
-export interface Prepared {
-  readonly file: FileRow
-  readonly service: string
-  readonly key: string
+/** What is to be sent: the staged bytes, or what was made of them. */
+interface Bytes {
   readonly filename: string
   readonly byteSize: number
   readonly checksum: string
@@ -33,13 +30,11 @@ export interface Prepared {
   dispose(): Promise<void>
 }
 
-interface Bytes {
-  readonly filename: string
-  readonly byteSize: number
-  readonly checksum: string
-  readonly contentType: string
-  open(): AsyncIterable<Uint8Array>
-  dispose(): Promise<void>
+/** Bytes that are ready to be sent, under a key that is theirs. */
+export interface Prepared extends Bytes {
+  readonly file: FileRow
+  readonly service: string
+  readonly key: string
 }
 
 /**
