@@ -1,4 +1,3 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { purgeBlob } from './attachments/purge.ts'
 import type { Database } from './database/database.ts'
 import type { Delayed, Report } from './delayed/definition.ts'
@@ -8,10 +7,11 @@ import { uploadStats } from './delayed/stats.ts'
 import type { RunResult } from './delayed/settle.ts'
 import { ConfigurationError, type ActiveStorageError } from './errors.ts'
 import { drainSources, startWorker, type WorkOptions } from './jobs/embedded.ts'
-import type { EngineWorker, JobEngine } from './jobs/engine.ts'
+import type { JobEngine } from './jobs/engine.ts'
 import { createLeases, type Leases } from './jobs/leases.ts'
 import { jobSource } from './jobs/runners.ts'
 import type { Source } from './jobs/source.ts'
+import { subscribeToQueue, type Subscription } from './jobs/subscription.ts'
 import { checkOptions } from './options.ts'
 import { parseDuration, type Duration } from './units.ts'
 import { uuidv7 } from './uuid.ts'
@@ -98,7 +98,7 @@ export function background(options: BackgroundOptions): Background {
 function startBackground(options: BackgroundOptions, { concurrency, signal }: WorkerOptions): Worker {
   const slots = checkConcurrency(concurrency)
   const stopping = new AbortController()
-  const queue: Subscription = subscribeToQueue(options, (token, signal) => work.handle(token, signal), slots, stopping.signal)
+  const queue: Subscription = subscribeToQueue(options.engine, (hint) => work.handle(hint.id, stopping.signal), slots, options.report)
   const work = lazily(options, ({ retryAt }) => wakeAt(options, retryAt), queue)
   let unlisten: Promise<() => Promise<void>> | undefined
   let listening = false
@@ -143,53 +143,6 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
 function wakeAt({ wake }: BackgroundOptions, retryAt: Date | undefined): void {
   const wait = (retryAt?.getTime() ?? Infinity) - Date.now()
   if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
-}
-
-const SUBSCRIBE_AGAIN = { first: 1_000, last: 60_000 }
-
-/** The app's own queue, which delivers uploads. Where it cannot be reached, it is tried again, and the tables are looked at. */
-interface Subscription {
-  /** Hints come; else workers have to look by themselves. */
-  delivers(): boolean
-  stop(milliseconds: number): Promise<void>
-}
-
-function subscribeToQueue(
-  { engine, report }: BackgroundOptions,
-  handle: (token: string, stopping: AbortSignal) => Promise<void>,
-  concurrency: number,
-  stopping: AbortSignal,
-): Subscription {
-  if (engine === null) return { delivers: () => false, stop: () => Promise.resolve() }
-  const over = new AbortController()
-  let worker: EngineWorker | null = null
-  let isDown = false
-  const follow = (id: string): Promise<void> =>
-    handle(id, stopping).catch((error: unknown) =>
-      report('error', 'A hint could not be followed; the next sweep gives it again.', { error }),
-    )
-  const subscribe = async (): Promise<void> => {
-    for (let wait = SUBSCRIBE_AGAIN.first; !over.signal.aborted; wait = Math.min(wait * 2, SUBSCRIBE_AGAIN.last)) {
-      try {
-        worker = await engine.work((hint) => follow(hint.id), { concurrency })
-        isDown = false
-        return
-      } catch (error) {
-        isDown = true
-        report('error', `${engine.name} does not deliver; it is tried again, and uploads are looked for meanwhile.`, { error })
-        await delay(wait, undefined, { signal: over.signal }).catch(() => undefined)
-      }
-    }
-  }
-  const subscribed = subscribe()
-  return {
-    delivers: () => !isDown,
-    async stop(milliseconds) {
-      over.abort()
-      await subscribed
-      await worker?.stop(milliseconds)
-    },
-  }
 }
 
 async function drain(

@@ -1,7 +1,7 @@
 import { findBlob, insertBlob, unattachedBlobs } from '../blobs/blob-rows.ts'
+import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.ts'
-import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { isUuid } from '../uuid.ts'

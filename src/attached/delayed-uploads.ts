@@ -1,5 +1,5 @@
 import { uploadStats, type Stats } from '../delayed/stats.ts'
-import { fetchUploads, fetchUploadsWithFiles, isOurs, selectUploads } from '../delayed/upload-rows.ts'
+import { fetchUploadsWithFiles, findOurs, isOurs, selectUploads } from '../delayed/upload-rows.ts'
 import { InvalidInputError } from '../errors.ts'
 import { filesOf } from '../staging/file-rows.ts'
 import { isUuid } from '../uuid.ts'
@@ -33,7 +33,7 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
   const find = async (id: string): Promise<DelayedUpload | null> => {
     if (!isUuid(id)) return null
     const { session } = await context.store()
-    const [row = null] = await fetchUploads(selectUploads(session).where('u.token', '=', id).where(isOurs))
+    const row = await findOurs(session, id)
     return row === null || row.state === 'attached' ? null : uploadValue(context, row, await filesOf(session, [row.token]), null)
   }
   return {

@@ -2,9 +2,9 @@ import { sql } from 'kysely'
 import { deleteAttachments } from './attachment-rows.ts'
 import type { Lane } from './lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
+import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { asText, railsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { isUuid } from '../uuid.ts'
 
 /**

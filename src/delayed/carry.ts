@@ -1,7 +1,7 @@
+import { abandonObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError } from '../errors.ts'
-import { abandonObject } from '../blobs/object-intents.ts'
 import { deleteBytes } from '../staging/chunks.ts'
 import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile, type AttachResult } from './attach-file.ts'

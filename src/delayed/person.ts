@@ -3,16 +3,10 @@ import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { filesOf, isAttached } from '../staging/file-rows.ts'
-import { deleteUploads, fetchUploads, findUpload, insertUpload, isOurs, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
+import { deleteUploads, findOurs, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
 
-/** Not one whose files are in another app's tables. */
-async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
-  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token).where(isOurs))
-  return row ?? null
-}
-
-/** What a person does with an upload that failed, or that they no longer want. */
+// What a person does with an upload that failed, or that they no longer want.
 
 /**
  * A new submission of what is left: the row is written again with the same token, a new place and new `replaces`. Does

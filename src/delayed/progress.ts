@@ -1,5 +1,5 @@
-import { ServiceError } from '../errors.ts'
 import { renewing } from '../blobs/object-intents.ts'
+import { ServiceError } from '../errors.ts'
 import type { Delayed } from './definition.ts'
 import { detailsOf } from './definition.ts'
 import type { Prepared } from './prepare.ts'

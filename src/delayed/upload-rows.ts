@@ -142,6 +142,12 @@ export async function findUpload(session: Session, token: string, lock: boolean 
   return row ?? null
 }
 
+/** As a person names it: not one whose files are in another app's tables. */
+export async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
+  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token).where(isOurs))
+  return row ?? null
+}
+
 export function selectUploadsOf(session: Session, type: string, ids: readonly string[], name?: string): UploadQuery {
   const query = selectUploads(session)
     .where('u.uploadable_type', '=', type)

@@ -129,7 +129,7 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
   return { stop, done, [Symbol.asyncDispose]: () => stop() }
 }
 
-/** What was told to give itself back `in` so many milliseconds, and does not, is not waited for for ever. */
+/** What is told to give itself back in so many milliseconds, and does not, is not waited for for ever. */
 async function withGrace(
   ended: Promise<unknown>,
   milliseconds: number,
@@ -150,8 +150,7 @@ async function withGrace(
 export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
   const running = new Set<Promise<void>>()
   const errors: unknown[] = []
-  const draining = drainAll(options, until, running, (error) => void errors.push(error))
-  // Settled long before, if all goes well.
+  const draining = drainAll(options, until, running, errors)
   const aborted = new Promise<void>((resolve) => {
     if (until.aborted) resolve()
     else until.addEventListener('abort', () => resolve(), { once: true })
@@ -160,20 +159,11 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
   if (errors.length > 0) throw errors[0]
 }
 
-async function drainAll(
-  options: WorkOptions,
-  until: AbortSignal,
-  running: Set<Promise<void>>,
-  failed: (error: unknown) => void,
-): Promise<void> {
+async function drainAll(options: WorkOptions, until: AbortSignal, running: Set<Promise<void>>, errors: unknown[]): Promise<void> {
   await options.sweep(until)
+  const fail = (error: unknown): void => void errors.push(error)
   let ended = 0
-  let broken = false
-  const fail = (error: unknown): void => {
-    broken = true
-    failed(error)
-  }
-  while (!broken) {
+  while (errors.length === 0) {
     let claimed = 0
     const before = ended
     for (const source of options.sources) {
@@ -194,8 +184,8 @@ async function drainAll(
     // What ended meanwhile has left room, and may have left work.
     if (!until.aborted && (claimed > 0 || ended > before) && running.size < options.concurrency) continue
     if (running.size > 0) await Promise.race(running)
-    else if (claimed === 0) break
+    else break
   }
   await Promise.all(running)
-  if (!broken) await options.sweep(until)
+  if (errors.length === 0) await options.sweep(until)
 }

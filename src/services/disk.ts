@@ -122,7 +122,6 @@ async function* reading(open: () => AsyncIterable<Uint8Array>, tell: (error: unk
   }
 }
 
-/** A rename is only as durable as its folder. */
 const DAY = 86_400_000
 
 /** What processes that were killed left half-written; nothing that lives writes for a day without a pause. */
@@ -134,6 +133,7 @@ async function sweepPartials(folder: string): Promise<void> {
   }
 }
 
+/** A rename is only as durable as its folder. */
 async function flushFolder(path: string): Promise<void> {
   const folder = await open(path, 'r')
   await folder.sync().finally(() => folder.close())
