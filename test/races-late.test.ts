@@ -38,6 +38,17 @@ function deaf(app: App) {
   return { service, read: read.promise, thaw: gate.resolve }
 }
 
+/** A staged file whose worker is in the middle of attaching it. */
+async function beingAttached(app: App) {
+  const staged = await app.storage.stage(text('x'))
+  await app.storage.record('User', 1).photo.attachLater(staged)
+  const worker = app.another()
+  const attaching = worker.holdBefore(/^update files set state/)
+  const working = app.begin(() => worker.drain())
+  await attaching.reachedBy(working)
+  return { staged, attaching, working }
+}
+
 for (const how of ['purge', 'replaced'] as const)
   atEach(
     databases,
@@ -85,12 +96,7 @@ for (const what of ['an attachment', 'a slot', 'a blob'] as const)
   })
 
 atEach(servers, 'a staged file that its worker is attaching is refused to another record at once, and the worker goes on', async (app) => {
-  const staged = await app.storage.stage(text('x'))
-  await app.storage.record('User', 1).photo.attachLater(staged)
-  const worker = app.another()
-  const attaching = worker.holdBefore(/^update files set state/)
-  const working = app.begin(() => worker.drain())
-  await attaching.reachedBy(working)
+  const { staged, attaching, working } = await beingAttached(app)
   const user = await app.open()
   const submitting = app.begin(() => user.record(2).photo.attachLater(staged))
   // Whoever waits for the other's rows while the other waits for theirs is in a deadlock.
@@ -105,12 +111,7 @@ atEach(servers, 'a staged file that its worker is attaching is refused to anothe
 })
 
 atEach(levels, 'a staged file that is linked again while its worker attaches it is attached once', async (app) => {
-  const staged = await app.storage.stage(text('x'))
-  await app.storage.record('User', 1).photo.attachLater(staged)
-  const worker = app.another()
-  const attaching = worker.holdBefore(/^update files set state/)
-  const working = app.begin(() => worker.drain())
-  await attaching.reachedBy(working)
+  const { staged, attaching, working } = await beingAttached(app)
   const again = await app.meanwhile(() => app.transaction((user) => user.record(1).photo.attachLater(staged)))
   attaching.open()
   assert.equal((await working).uploaded, 1)
