@@ -438,3 +438,25 @@ test(
     assert.equal(await storage.record('User', 1).photo.attached(), true)
   },
 )
+
+test('pg: who hears that a statement failed finds no lock of it any more', async (t) => {
+  const made = await postgresDatabase()
+  if (made === null) {
+    t.skip(noServer('PostgreSQL'))
+    return
+  }
+  const database = postgres(made.url)
+  t.after(async () => {
+    await database.close()
+    await made.close()
+  })
+  const run = (sql: string) => database.executor.run(sql, [])
+  await run('create table fenced (id int primary key, other int unique)')
+  await run('insert into fenced select n, n from generate_series(1, 200) n')
+  for (let round = 0; round < 100; round += 1) {
+    // Two connections, so that what follows need not wait for the one that failed.
+    await Promise.all([run('select pg_sleep(0.002)'), run('select pg_sleep(0.002)')])
+    await assert.rejects(run('update fenced set other = case when id = 200 then 199 else other end'))
+    assert.equal((await run('select id from fenced for update skip locked')).rows.length, 200)
+  }
+})

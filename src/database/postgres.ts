@@ -91,7 +91,18 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     dialect: 'postgres',
     returning: true,
     parallel: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
-    executor: { run: (sql, parameters) => over(opened()).run(sql, parameters) },
+    executor: {
+      run: (sql, parameters) =>
+        withClient(async (client, spoil) => {
+          try {
+            return await over(client).run(sql, parameters)
+          } catch (error) {
+            // An error is sent before what failed lets go of its locks: the answer to a second statement tells that it has.
+            if (error instanceof pg.DatabaseError) await client.query('select 1').catch(spoil)
+            throw error
+          }
+        }),
+    },
     // Connects with the first statement: the pool's last connection may be in the transaction that this call is made in.
     open: () => Promise.resolve('postgres'),
     transaction: <T>(run: (open: OpenTransaction<PgClient>) => Promise<T>) =>
