@@ -6,12 +6,24 @@ import { parseMetadata } from '../src/blobs/blob-rows.ts'
 import { contentDisposition } from '../src/blobs/content-disposition.ts'
 import { extension, parameterize, sanitize } from '../src/blobs/filename.ts'
 import { served } from '../src/blobs/serving.ts'
+import { dump, load, type RailsValue } from '../src/rails/marshal.ts'
 import { deriveKey, messageVerifier } from '../src/rails/message-verifier.ts'
 
+/** Ruby's values, as JSON cannot tell them apart. */
+type Typed =
+  | null
+  | boolean
+  | number
+  | string
+  | readonly Typed[]
+  | { sym: string }
+  | { int: string }
+  | { float: string | number }
+  | { hash: [Typed, Typed][] }
 interface Vector {
   readonly group: string
   readonly rails: readonly string[]
-  readonly input: Readonly<Record<string, string | number | null>>
+  readonly input: Readonly<Record<string, string | number | null | Typed>>
   readonly expect: unknown
 }
 const { secrets, vectors } = JSON.parse(await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8')) as {
@@ -32,6 +44,23 @@ const verifierOf = (vector: Vector) => {
 }
 const idOf = ({ input }: Vector): string | bigint =>
   input['id_type'] === 'string' || !/^-?\d+$/.test(String(input['id'])) ? String(input['id']) : BigInt(String(input['id']))
+
+/** What JS has no values for: a float without a fraction, a key that is no symbol. */
+function isPlain(typed: Typed): boolean {
+  if (typed === null || typeof typed !== 'object') return true
+  if (Array.isArray(typed)) return typed.every(isPlain)
+  if ('float' in typed) return !Number.isInteger(Number(typed.float)) && Number.isFinite(Number(typed.float))
+  if ('hash' in typed) return typed.hash.every(([key, value]) => typeof key === 'object' && key !== null && 'sym' in key && isPlain(value))
+  return true
+}
+function valueOf(typed: Typed): RailsValue {
+  if (typed === null || typeof typed !== 'object') return typed
+  if (Array.isArray(typed)) return typed.map(valueOf)
+  if ('sym' in typed) return Symbol.for(typed.sym)
+  if ('int' in typed) return BigInt(typed.int)
+  if ('float' in typed) return Number(typed.float)
+  return Object.fromEntries((typed as { hash: [{ sym: string }, Typed][] }).hash.map(([key, value]) => [key.sym, valueOf(value)]))
+}
 
 describe('messages', () => {
   test('signed ids are the same to the byte, and are read by whichever secret and digest', () => {
@@ -76,6 +105,57 @@ describe('messages', () => {
         vector.expect,
         named(vector),
       )
+  })
+  test('tokens of disk urls, of direct uploads and of variations are the same to the byte', () => {
+    for (const vector of of('disk_url')) {
+      const { key, content_type, service_name, now, expires_in } = vector.input
+      const expected = vector.expect as { url: string; token: string }
+      const found = verifierOf(vector).verify(expected.token, { purpose: 'blob_key', now: new Date(String(now)) })
+      const { disposition } = found?.value as { disposition: string }
+      const value = {
+        key: String(key),
+        disposition,
+        content_type: served(String(content_type)).contentType,
+        service_name: Symbol.for(String(service_name)),
+      }
+      const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
+      assert.equal(verifierOf(vector).generate(value, { purpose: 'blob_key', expiresAt }), expected.token, named(vector))
+      assert.equal(found?.expiresAt?.getTime(), expiresAt.getTime())
+    }
+    for (const vector of of('disk_upload_url')) {
+      const { key, content_type, content_length, checksum, service_name, now, expires_in } = vector.input
+      const value = {
+        key: String(key),
+        content_type: String(content_type),
+        content_length: Number(content_length),
+        checksum: String(checksum),
+        service_name: Symbol.for(String(service_name)),
+      }
+      const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
+      const { token } = vector.expect as { token: string }
+      assert.equal(verifierOf(vector).generate(value, { purpose: 'blob_token', expiresAt }), token, named(vector))
+    }
+    assert.ok(of('variation_key').length > 50)
+    for (const vector of of('variation_key'))
+      if (isPlain(vector.input['transformations'] as Typed))
+        assert.equal(
+          verifierOf(vector).generate(valueOf(vector.input['transformations'] as Typed), { purpose: 'variation' }),
+          vector.expect,
+          named(vector),
+        )
+  })
+  test("Ruby's values are written byte for byte, and read back", () => {
+    assert.ok(of('variation_digest').length > 10)
+    for (const vector of of('variation_digest')) {
+      const typed = vector.input['transformations'] as Typed
+      if (!isPlain(typed)) continue
+      const { marshal_hex: hex } = vector.expect as { marshal_hex: string }
+      assert.equal(dump(valueOf(typed)).toString('hex'), hex, named(vector))
+      assert.doesNotThrow(() => load(Buffer.from(hex, 'hex')), named(vector))
+    }
+    assert.throws(() => load(Buffer.from('\x04\bo:\vObject\0', 'latin1')), /not read/)
+    for (const cut of ['', '\x04', '\x04\b', '\x04\b{', '\x04\bI"\n', '\x04\b@\x06', '\x04\b;\0', '\x04\bl+\x7f'])
+      assert.throws(() => load(Buffer.from(cut, 'latin1')), TypeError)
   })
   test('whatever is written is read; one changed character is refused', () => {
     for (const envelope of ['json', 'marshal'] as const)

@@ -1,12 +1,19 @@
 import { createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto'
+import { dump, load, nameOf, type RailsValue } from './marshal.ts'
 
-/** Signs and reads ids in Rails' message format (ActiveSupport::MessageVerifier of Active Storage). */
+/** Signs and reads values in Rails' message format (ActiveSupport::MessageVerifier of Active Storage). */
 export interface MessageVerifier {
-  generate(value: string | number | bigint, options: { readonly purpose: string; readonly expiresAt?: Date }): string
+  generate(value: RailsValue, options: { readonly purpose: string; readonly expiresAt?: Date | undefined }): string
   /** null: not signed with these secrets, or for another purpose. */
   verify(token: string, options: { readonly purpose: string; readonly now?: Date }): Verified | null
 }
-export type Verified = { readonly value: unknown; readonly expired?: never } | { readonly value: unknown; readonly expired: true }
+/** Symbols come as their names, integers above 2^53 as text or bigints. */
+export interface Verified {
+  readonly value: unknown
+  readonly expired?: true
+  /** When it expires, if it does. */
+  readonly expiresAt?: Date
+}
 
 export interface MessageVerifierOptions {
   /** Read at each use; the first one signs. */
@@ -25,6 +32,7 @@ export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): Buffer {
   return key
 }
 
+/** Both digests and both envelopes are read, whichever is written. */
 export function messageVerifier(options: MessageVerifierOptions): MessageVerifier {
   const { keyDigest = 'SHA256', envelope = 'json' } = options
   const sign = (key: Buffer, body: string): string => createHmac('sha1', key).update(body).digest('hex')
@@ -54,16 +62,26 @@ export function messageVerifier(options: MessageVerifierOptions): MessageVerifie
 const escaped = (json: string): string =>
   json.replaceAll(/[<>&\u2028\u2029]/g, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-function jsonEnvelope(value: string | number | bigint, purpose: string, expiresAt: Date | undefined): string {
-  const data = typeof value === 'bigint' ? String(value) : JSON.stringify(value)
+function jsonEnvelope(value: RailsValue, purpose: string, expiresAt: Date | undefined): string {
   const exp = expiresAt === undefined ? '' : `,"exp":"${expiresAt.toISOString()}"`
-  return escaped(`{"_rails":{"data":${data}${exp},"pur":${JSON.stringify(purpose)}}}`)
+  return escaped(`{"_rails":{"data":${jsonOf(value)}${exp},"pur":${JSON.stringify(purpose)}}}`)
 }
 
-function legacyEnvelope(value: string | number | bigint, purpose: string, expiresAt: Date | undefined): string {
-  const message = dump(value).toString('base64')
+/** As ActiveSupport writes it: symbols as their names, integers of any size as digits. */
+function jsonOf(value: RailsValue): string {
+  if (typeof value === 'bigint') return String(value)
+  if (typeof value === 'symbol') return JSON.stringify(nameOf(value))
+  if (Array.isArray(value)) return `[${value.map(jsonOf).join(',')}]`
+  if (typeof value === 'object' && value !== null)
+    return `{${Object.entries(value)
+      .map(([key, each]) => `${JSON.stringify(key)}:${jsonOf(each)}`)
+      .join(',')}}`
+  return JSON.stringify(value)
+}
+
+function legacyEnvelope(value: RailsValue, purpose: string, expiresAt: Date | undefined): string {
   const exp = expiresAt === undefined ? 'null' : `"${expiresAt.toISOString()}"`
-  return escaped(`{"_rails":{"message":"${message}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`)
+  return escaped(`{"_rails":{"message":"${dump(value).toString('base64')}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`)
 }
 
 function open(json: string, purpose: string, now: Date): Verified | null {
@@ -73,8 +91,10 @@ function open(json: string, purpose: string, now: Date): Verified | null {
     const { _rails: rails } = JSON.parse(exact) as { _rails: { data?: unknown; message?: string; exp?: string | null; pur?: string } }
     if ((rails.pur ?? '') !== purpose) return null
     const value = rails.message === undefined ? rails.data : loadMessage(Buffer.from(rails.message, 'base64'))
-    if (rails.exp != null && now.getTime() >= new Date(rails.exp).getTime()) return { value, expired: true }
-    return { value }
+    if (rails.exp == null) return { value }
+    const expiresAt = new Date(rails.exp)
+    // A time that is none counts as past.
+    return now.getTime() < expiresAt.getTime() ? { value, expiresAt } : { value, expiresAt, expired: true }
   } catch {
     return null
   }
@@ -83,57 +103,4 @@ function open(json: string, purpose: string, now: Date): Verified | null {
 /** Rails 7.1 and newer write JSON; the legacy envelope may hold either. */
 function loadMessage(data: Buffer): unknown {
   return data[0] === 4 && data[1] === 8 ? load(data) : JSON.parse(data.toString())
-}
-
-/** The part of Marshal 4.8 that signed ids need: integers and strings. */
-function dump(value: string | number | bigint): Buffer {
-  if (typeof value === 'string') {
-    const text = Buffer.from(value)
-    return Buffer.concat([Buffer.from('\x04\x08I"', 'latin1'), long(text.length), text, Buffer.from('\x06:\x06ET', 'latin1')])
-  }
-  const number = BigInt(value)
-  if (number >= -(2n ** 30n) && number < 2n ** 30n) return Buffer.concat([Buffer.from([4, 8, 0x69]), long(Number(number))])
-  const bytes: number[] = []
-  for (let rest = number < 0n ? -number : number; rest > 0n; rest >>= 8n) bytes.push(Number(rest & 255n))
-  if (bytes.length % 2 === 1) bytes.push(0)
-  return Buffer.concat([Buffer.from([4, 8, 0x6c, number < 0n ? 0x2d : 0x2b]), long(bytes.length / 2), Buffer.from(bytes)])
-}
-
-function long(value: number): Buffer {
-  if (value === 0) return Buffer.from([0])
-  if (value > 0 && value < 123) return Buffer.from([value + 5])
-  if (value < 0 && value > -124) return Buffer.from([(value - 5) & 255])
-  const bytes: number[] = []
-  for (let rest = value; rest !== 0 && rest !== -1; rest >>= 8) bytes.push(rest & 255)
-  return Buffer.from([value > 0 ? bytes.length : 256 - bytes.length, ...bytes])
-}
-
-function load(data: Buffer): unknown {
-  let at = 2
-  const readLong = (): number => {
-    const first = data.readInt8(at++)
-    if (first === 0) return 0
-    if (first > 4) return first - 5
-    if (first < -4) return first + 5
-    let value = first > 0 ? 0 : -1
-    for (let index = 0; index < Math.abs(first); index += 1) {
-      const byte = data[at++] ?? 0
-      value = first > 0 ? value | (byte << (8 * index)) : (value & ~(255 << (8 * index))) | (byte << (8 * index))
-    }
-    return value
-  }
-  const type = String.fromCharCode(data[at++] ?? 0)
-  if (type === 'i') return readLong()
-  if (type === 'l') {
-    const negative = data[at++] === 0x2d
-    const length = readLong() * 2
-    let value = 0n
-    for (let index = length - 1; index >= 0; index -= 1) value = (value << 8n) | BigInt(data[at + index] ?? 0)
-    return String(negative ? -value : value)
-  }
-  if (type === 'I' && data[at++] === 0x22) {
-    const length = readLong()
-    return data.subarray(at, at + length).toString()
-  }
-  throw new TypeError('Only integers and strings are read.')
 }
