@@ -5,7 +5,8 @@ import { dirname, join, normalize } from 'node:path'
 const rooms = [
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
-  ['background', 'configuration'],
+  ['storage'],
+  ['background', 'configuration', 'models'],
   ['orm', 'http'],
   ['attached'],
   ['gem'],

@@ -1,17 +1,16 @@
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
-import type { Attachable } from './attached/attachable.ts'
-import { blobs, type Blobs } from './attached/blobs.ts'
-import { delayedUploads, type DelayedUploads } from './attached/delayed-uploads.ts'
+import { blobs } from './attached/blobs.ts'
+import { delayedUploads } from './attached/delayed-uploads.ts'
 import type { Models } from './attached/definitions.ts'
 import { withHooks } from './attached/hooks.ts'
 import { load } from './attached/reading.ts'
-import { recordHandle, type RecordAttachments } from './attached/record.ts'
+import { recordHandle } from './attached/record.ts'
 import type { Loaded, SlotContext, SlotDefinition } from './attached/scope.ts'
+import { slotPath } from './attached/paths.ts'
 import { stage } from './attached/stage.ts'
-import type { StagedFile } from './attached/staged-file.ts'
 import { canonicalId } from './attachments/lane.ts'
-import { background, type DrainOptions, type DrainResult, type Worker, type WorkerOptions } from './background.ts'
+import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
 import type { Dialect } from './database/database.ts'
 import { endedEarly } from './database/ended-early.ts'
@@ -23,51 +22,11 @@ import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
 import { moveGemRows } from './gem/move.ts'
+import { handler } from './http/handler.ts'
+import { parseForm, type ParsedForm } from './http/forms/parse-form.ts'
+import { progressHub } from './http/progress/hub.ts'
 import { ConfigurationError, UnknownAttachmentError } from './errors.ts'
-
-/** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
-export type Id = bigint | number | string
-
-interface InTransaction<Tx> {
-  readonly transaction?: Tx
-}
-
-type SlotName<M extends Models> = { [N in keyof M & string]: `${N}.${keyof M[N] & string}` }[keyof M & string]
-
-/** What `createActiveStorage` returns. `Tx` is the transaction object of its database. */
-export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
-  /** Makes or completes the tables. Safe to call from many processes, and beside Rails' own migrations. */
-  migrate(): Promise<void>
-  /**
-   * The library's own transaction, for apps without an ORM. Commits when `run` returns, rolls back and rejects with what it
-   * threw. Never runs `run` twice.
-   */
-  transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none. */
-  record<N extends keyof M & string>(model: N, id: Id, options?: InTransaction<Tx>): RecordAttachments<M[N]>
-  /** In the order of `ids`; what is attached and on its way to all of them is read at once, in two statements. */
-  records<N extends keyof M & string>(model: N, ids: readonly Id[], options?: InTransaction<Tx>): Promise<RecordAttachments<M[N]>[]>
-  /**
-   * Keeps the bytes in the database until they are submitted; `for` applies that attachment's limits.
-   *
-   * @example
-   * const staged = await storage.stage(file, { for: 'User.photo' })
-   * await storage.record('User', 1).photo.attachLater(staged)
-   */
-  stage(file: Attachable, options?: { readonly signal?: AbortSignal; readonly for?: SlotName<M> }): Promise<StagedFile>
-  /** What is on its way, and what failed. */
-  readonly delayedUploads: DelayedUploads<keyof M & string>
-  /** Stored files, attached or not. */
-  readonly blobs: Blobs
-  /** Works until stopped. Throws ConfigurationError on wrong options. Nothing ever runs in the background unless this is called. */
-  work(options?: WorkerOptions): Worker
-  /** Does what is due, then resolves: cron, serverless, tests. Failed uploads are counted, and thrown only on request. */
-  drain(options?: DrainOptions): Promise<DrainResult>
-  /** What workers do every minute: puts right what crashes left behind. */
-  sweep(): Promise<void>
-  /** Stops this storage's workers and ends the connections that it opened itself. Whatever is asked of it then is refused. */
-  close(): Promise<void>
-}
+import type { ActiveStorage, InTransaction } from './storage.ts'
 
 /**
  * Wires a database, services and models into a storage. Opens nothing and starts nothing.
@@ -117,6 +76,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     store,
     services,
     verifier: settings.verifier,
+    basePath: settings.basePath,
     expiresIn: settings.expiresIn,
     findRecord: settings.findRecord,
     wake,
@@ -189,7 +149,16 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       loaded,
     })
 
+  const web = { ...context, models, report, authorize: settings.authorize, defaultService: settings.service, maxSize: settings.maxSize }
+  const hub = progressHub(web)
+  wakers.add(() => hub.look())
+  const pathTo = (route: 'direct_uploads' | 'staged_files', slot: string): string => {
+    if (!known.some(({ type, name }) => `${type}.${name}` === slot)) throw new UnknownAttachmentError(`There is no attachment '${slot}'.`)
+    return slotPath(context, route, slot)
+  }
+
   const close = async (): Promise<void> => {
+    hub.close()
     await stopAll()
     await Promise.all(hinting)
     if (opened !== undefined) await opened.catch(() => undefined)
@@ -234,6 +203,11 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       )
     },
     stage: (file, given = {}) => stage(context, models, settings.maxSize, file, given),
+    parseForm: (request, options) => parseForm(web, request, options) as Promise<ParsedForm<never>>,
+    handler: handler(web, hub),
+    basePath: settings.basePath,
+    directUploadPath: (slot) => pathTo('direct_uploads', slot),
+    stagedUploadPath: (slot) => pathTo('staged_files', slot),
     delayedUploads: delayedUploads(context),
     blobs: blobs(context, settings.service, settings.maxSize),
     work,

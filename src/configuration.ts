@@ -1,12 +1,13 @@
-import { optionsOf, type Models, type NeedsRecord, type RecordOf } from './attached/definitions.ts'
-import { RESERVED } from './attached/record.ts'
+import type { Models, NeedsRecord, RecordOf } from './attached/definitions.ts'
 import type { SlotDefinition } from './attached/scope.ts'
 import type { Database } from './database/database.ts'
 import { tableNames, type TableNames, type TableOptions } from './database/schema.ts'
 import type { RecordIdType } from './database/store.ts'
 import type { Report, RetryOptions } from './delayed/definition.ts'
 import { ConfigurationError } from './errors.ts'
+import type { Authorize } from './http/authorize.ts'
 import type { JobEngine } from './jobs/engine.ts'
+import { readModels, wrong } from './models.ts'
 import { checkOptions } from './options.ts'
 import { messageVerifier, type MessageVerifier } from './rails/message-verifier.ts'
 import type { ImageProcessor } from './representations/image-processor.ts'
@@ -59,6 +60,13 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
   /** Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop Rails' job first. */
   readonly gem?: { readonly moveAfter?: Duration }
   readonly tables?: TableOptions
+  /** Where the app mounts `handler`. Default '/rails/active_storage', as Rails. */
+  readonly basePath?: `/${string}`
+  /**
+   * Asked before each request to `handler` is answered; false is 403. Default: whoever has a signed id may use it, as in
+   * Rails. A blob that is attached in several places is asked for at each, until one says yes.
+   */
+  readonly authorize?: Authorize
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
   readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
 }
@@ -90,6 +98,8 @@ export interface Settings {
   readonly failedKeepFor: number | null
   readonly gemMoveAfter: number
   readonly verifier: MessageVerifier
+  readonly basePath: string
+  readonly authorize: Authorize | undefined
   readonly report: Report
 }
 
@@ -109,6 +119,8 @@ const optionNames = [
   'gem',
   'tables',
   'rails',
+  'basePath',
+  'authorize',
   'findRecord',
 ]
 
@@ -133,8 +145,6 @@ const serviceMethods: readonly (keyof Service)[] = [
   'urlForDirectUpload',
 ]
 
-const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
-
 /** Throws ConfigurationError on whatever could only fail later. */
 export function readConfiguration(
   config: ActiveStorageConfig<Models, string, never, boolean> & { readonly findRecord?: object },
@@ -155,7 +165,11 @@ export function readConfiguration(
       throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
   if (config.tables?.schema !== undefined && (config.database.dialect ?? 'postgres') !== 'postgres')
     throw wrong('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
-  const { jobs, images, rails } = config
+  const { jobs, images, rails, authorize, basePath = '/rails/active_storage' } = config
+  if (!/^(\/[\w.~-]+)+$/.test(basePath) || /(^|\/)\.{1,2}(\/|$)/.test(basePath))
+    throw wrong(`basePath is ${JSON.stringify(basePath)}: give a path such as '/rails/active_storage', without a slash at its end.`)
+  if (authorize !== undefined && typeof authorize !== 'function')
+    throw wrong('authorize is no function: give (request, subject) => true or false.')
   if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function'))
     throw wrong('jobs is no engine: it needs enqueue and work.')
   if (images !== undefined && typeof images.transform !== 'function')
@@ -186,6 +200,8 @@ export function readConfiguration(
       ...(rails?.keyDigest === undefined ? {} : { keyDigest: rails.keyDigest }),
       ...(rails?.envelope === undefined ? {} : { envelope: rails.envelope }),
     }),
+    basePath,
+    authorize,
     report: reporter(config.logger),
   }
 }
@@ -251,43 +267,4 @@ function reporter(logger: Logger | false | undefined): Report {
   return (level, message, details) => {
     if (level === 'warn' || level === 'error') console[level](`activestorage-delayed: ${message}`, details)
   }
-}
-
-type ModelSettings = Pick<ActiveStorageConfig<Models, string, never, boolean>, 'models' | 'services' | 'staging' | 'images'>
-
-function readModels(
-  { models: given, services, staging, images }: ModelSettings,
-  service: string,
-): Map<string, Map<string, SlotDefinition>> {
-  const { maxFiles } = staging ?? {}
-  if (maxFiles !== undefined && !(Number.isInteger(maxFiles) && maxFiles > 0))
-    throw wrong(`staging.maxFiles is ${String(maxFiles)}: give a whole number above 0.`)
-  const models = new Map<string, Map<string, SlotDefinition>>()
-  for (const [type, attachments] of Object.entries(given ?? {})) {
-    const slots = new Map<string, SlotDefinition>()
-    for (const [name, definition] of Object.entries(attachments)) {
-      const options = optionsOf(definition)
-      const where = `${type}.${name}`
-      if (options === null) throw wrong(`${where} is not made by hasOneAttached or hasManyAttached.`)
-      if (RESERVED.includes(name) || name.includes('.')) throw wrong(`${where}: '${name}' is a reserved name; choose another.`)
-      if (options.service !== undefined && services[options.service] === undefined)
-        throw wrong(`${where} goes to the service '${options.service}', which is not among ${Object.keys(services).join(', ')}.`)
-      if (options.variantInfo !== undefined && images === undefined) throw wrong(`${where} has variantInfo: pass images: sharp().`)
-      const maxSize = options.maxSize ?? staging?.maxSize
-      slots.set(name, {
-        kind: definition.kind,
-        service: options.service ?? service,
-        keyPrefix: options.keyPrefix as SlotDefinition['keyPrefix'],
-        useFilename: (options.useFilename ?? false) as SlotDefinition['useFilename'],
-        variantInfo: options.variantInfo,
-        maxFiles: options.maxFiles ?? maxFiles,
-        required: options.required ?? false,
-        limits: { maxSize: maxSize === undefined ? undefined : parseSize(maxSize, `maxSize of ${where}`), accept: options.accept },
-        hooks: options,
-      })
-    }
-    models.set(type, slots)
-  }
-  if (models.size === 0) throw wrong('models is empty: define at least one, such as { User: { photo: hasOneAttached() } }.')
-  return models
 }

@@ -20,6 +20,7 @@ export type ErrorCode =
   | 'UNKNOWN_ATTACHMENT'
   | 'RECORD_NOT_FOUND'
   | 'INVALID_INPUT'
+  | 'FORM_LIMIT'
   | 'CONFIGURATION'
   | 'SERVICE'
 
@@ -117,6 +118,11 @@ export class RecordNotFoundError extends ActiveStorageError {
 export class InvalidInputError extends ActiveStorageError {
   override readonly code = 'INVALID_INPUT' as const
   override readonly statusCode = 422
+}
+/** A form with more fields, files or bytes of fields than it may have. */
+export class FormLimitError extends ActiveStorageError {
+  override readonly code = 'FORM_LIMIT' as const
+  override readonly statusCode = 413
 }
 /** Wrong options, or options that do not fit the database. */
 export class ConfigurationError extends ActiveStorageError {

@@ -1,5 +1,5 @@
 export { createActiveStorage } from './active-storage.ts'
-export type { ActiveStorage, Id } from './active-storage.ts'
+export type { ActiveStorage, Id } from './storage.ts'
 export type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
 export type { ActiveStorageConfig, Logger } from './configuration.ts'
 export type { Blobs } from './attached/blobs.ts'
@@ -17,6 +17,7 @@ export type {
   Models,
   RecordOf,
 } from './attached/definitions.ts'
+export type { PathOptions } from './attached/paths.ts'
 export { StagedFile } from './attached/staged-file.ts'
 export type {
   Attachable,
@@ -42,6 +43,11 @@ export type {
   StreamOptions,
   UrlOptions,
 } from './attached/values.ts'
+export type { Authorize, Subject } from './http/authorize.ts'
+export type { HiddenField } from './http/forms/collected.ts'
+export type { FormLimits, FormRequest, NodeRequest } from './http/forms/multipart.ts'
+export type { ParsedForm, ParseFormOptions } from './http/forms/parse-form.ts'
+export type { FileSnapshot, UploadSnapshot } from './http/progress/snapshot.ts'
 export type { Database, Dialect, OpenTransaction, Reserved } from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'

@@ -111,7 +111,8 @@ describe('messages', () => {
       const { key, content_type, service_name, now, expires_in } = vector.input
       const expected = vector.expect as { url: string; token: string }
       const found = verifierOf(vector).verify(expected.token, { purpose: 'blob_key', now: new Date(String(now)) })
-      const { disposition } = found?.value as { disposition: string }
+      assert.ok(found)
+      const { disposition } = found.value as { disposition: string }
       const value = {
         key: String(key),
         disposition,
@@ -120,7 +121,7 @@ describe('messages', () => {
       }
       const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
       assert.equal(verifierOf(vector).generate(value, { purpose: 'blob_key', expiresAt }), expected.token, named(vector))
-      assert.equal(found?.expiresAt?.getTime(), expiresAt.getTime())
+      assert.equal(found.expiresAt?.getTime(), expiresAt.getTime())
     }
     for (const vector of of('disk_upload_url')) {
       const { key, content_type, content_length, checksum, service_name, now, expires_in } = vector.input

@@ -7,6 +7,7 @@ import { parseDuration, type Duration } from '../units.ts'
 import { isUuid } from '../uuid.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
 import { PURPOSE, type AttachedContext } from './context.ts'
+import { announce } from './direct-upload.ts'
 import { blobValue } from './stored-values.ts'
 import type { StoredBlob } from './values.ts'
 
@@ -18,6 +19,20 @@ export interface Blobs {
   findSigned(signedId: string): Promise<StoredBlob | null>
   /** Uploads now; the blob is attached to nothing yet. Throws like `attach`. */
   createAndUpload(file: Attachable, options?: { readonly service?: string; readonly signal?: AbortSignal }): Promise<StoredBlob>
+  /**
+   * Rails' `create_before_direct_upload!`: makes the blob of a file that a browser then sends to the service itself, with
+   * the headers given. Attach it by its signed id; its bytes are looked at then. The URL works for five minutes.
+   * Throws InvalidInputError, or FileTooLargeError above `staging.maxSize`.
+   */
+  createBeforeDirectUpload(options: {
+    readonly filename: string
+    /** Bytes. */
+    readonly byteSize: number
+    /** Base64 MD5. */
+    readonly checksum: string
+    readonly contentType?: string
+    readonly service?: string
+  }): Promise<{ readonly blob: StoredBlob; readonly url: string; readonly headers: Readonly<Record<string, string>> }>
   /** Blobs that nothing uses, oldest first: what abandoned forms leave behind. Rails' `unattached`. */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
@@ -68,6 +83,14 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
           throw error
         })
       return blobValue(context, row)
+    },
+    async createBeforeDirectUpload({ service = defaultService, ...announced }) {
+      const { blob, url, headers } = await announce(context, service, announced, {
+        limits: { maxSize },
+        keyPrefix: undefined,
+        name: undefined,
+      })
+      return { blob: blobValue(context, blob), url, headers }
     },
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')

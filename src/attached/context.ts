@@ -11,6 +11,8 @@ export interface AttachedContext {
   store(): Promise<Store>
   readonly services: Readonly<Record<string, Service>>
   readonly verifier: MessageVerifier
+  /** Where the app mounts the handler, without a slash at its end. */
+  readonly basePath: string
   kindOf(lane: Lane): 'one' | 'many'
   /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
   announce(session: Session, token: string): Promise<void>
@@ -22,7 +24,16 @@ export interface AttachedContext {
   deleteNow(keys: readonly string[]): Promise<void>
 }
 
-export const PURPOSE = { blob: 'blob_id', staged: 'activestorage_delayed_file', upload: 'activestorage_delayed_upload' } as const
+/** What a signed message is for; no one is taken for another. */
+export const PURPOSE = {
+  blob: 'blob_id',
+  disk: 'blob_key',
+  diskUpload: 'blob_token',
+  staged: 'activestorage_delayed_file',
+  pending: 'activestorage_delayed_pending',
+  slot: 'activestorage_delayed_slot',
+  upload: 'activestorage_delayed_upload',
+} as const
 
 /** Of a blob, or of a staged file that was sent. */
 export function serviceOf(context: Pick<AttachedContext, 'services'>, name: string): Service {

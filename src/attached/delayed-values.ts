@@ -2,9 +2,10 @@ import type { Session } from '../database/session.ts'
 import { discardUpload, retryUpload } from '../delayed/person.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { IntegrityError } from '../errors.ts'
-import { readStaged } from '../staging/chunks.ts'
+import { readStaged, readStagedRange } from '../staging/chunks.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { PURPOSE, serviceOf, type AttachedContext } from './context.ts'
+import { pendingPath, uploadPath } from './paths.ts'
 import { readable, type DelayedFile, type DelayedUpload, type StreamOptions } from './values.ts'
 
 function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
@@ -21,27 +22,22 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     lastError: row.lastError,
   } as const
   const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
-  return { ...base, ...readable(row.filename, read), toJSON: () => base }
+  return { ...base, ...readable(row.filename, read), path: (options) => pendingPath(context, row, options), toJSON: () => base }
 }
 
 /** From the database; from the service where it is attached, also when that happens in the middle of it. */
-async function* readDelayed(context: AttachedContext, row: FileRow, options: StreamOptions): AsyncGenerator<Uint8Array> {
+export async function* readDelayed(context: AttachedContext, row: FileRow, options: StreamOptions): AsyncGenerator<Uint8Array> {
   // What was sent may be longer or shorter than what was staged.
   if (isAttached(row)) return yield* readStored(context, row, options)
   const { range: [start, end] = [0, row.byteSize - 1], signal } = options
   const store = await context.store()
+  const isWhole = start === 0 && end >= row.byteSize - 1
   let at = start
   try {
-    let position = 0
-    for await (const chunk of readStaged(store, row, signal)) {
-      const from = Math.max(0, at - position)
-      const to = Math.min(chunk.length, end + 1 - position)
-      if (from < to) {
-        yield chunk.subarray(from, to)
-        at = position + to
-      }
-      position += chunk.length
-      if (position > end) return
+    const chunks = isWhole ? readStaged(store, row, signal) : readStagedRange(store, row, start, Math.min(end, row.byteSize - 1), signal)
+    for await (const chunk of chunks) {
+      yield chunk
+      at += chunk.length
     }
   } catch (error) {
     const [now] = error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
@@ -79,6 +75,7 @@ export function uploadValue(context: AttachedContext, row: UploadRow, files: rea
     get signedId() {
       return context.verifier.generate(row.token, { purpose: PURPOSE.upload })
     },
+    path: () => uploadPath(context, row.token),
     async retry() {
       const store = await context.store()
       await retryUpload(store, session, context.kindOf, row.token)

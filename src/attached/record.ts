@@ -160,7 +160,7 @@ async function purgeAllLater({ context, type, id, definitions, session }: Record
   const run = async (tx: Session): Promise<void> => {
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
-    await discardUploads(tx, await uploadsOf(tx, type, [id], undefined, true))
+    await discardUploads(tx, await uploadsOf(tx, type, [id], undefined, true), 'discarded')
     await dropGemRows(tx, { type, id })
     for (const name of await attachedNames(tx, type, id)) {
       const lane = { type, id, name }

@@ -1,9 +1,10 @@
 import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
-import { dropUnlinked } from '../staging/file-rows.ts'
+import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
 import { stageFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
 import { PURPOSE } from './context.ts'
 import type { SlotContext, SlotDefinition } from './scope.ts'
+import { pendingPath } from './paths.ts'
 import { StagedFile } from './staged-file.ts'
 
 export interface StageOptions {
@@ -35,8 +36,11 @@ export async function stage(
     limits: definition?.limits ?? { maxSize },
     signal: options.signal,
   })
+  return stagedValue(context, row)
+}
+
+function stagedValue(context: SlotContext, row: FileRow): StagedFile {
   const signedId = context.verifier.generate(row.id, { purpose: PURPOSE.staged, expiresAt: new Date(row.expiresAt) })
-  return new StagedFile(row, signedId, async () => {
-    await dropUnlinked((await context.store()).session, row.id)
-  })
+  const discard = async (): Promise<void> => void (await dropUnlinked((await context.store()).session, row.id))
+  return new StagedFile(row, signedId, (options) => pendingPath(context, row, options), discard)
 }

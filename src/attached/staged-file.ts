@@ -1,4 +1,5 @@
 import type { FileRow } from '../staging/file-rows.ts'
+import type { PathOptions } from './paths.ts'
 
 /** A file that waits in the database to be linked. A class with a public constructor, so that schema libraries can name it. */
 export class StagedFile {
@@ -11,17 +12,24 @@ export class StagedFile {
   /** Base64 MD5. */
   readonly checksum: string
   readonly expiresAt: Date
+  readonly #path: (options?: PathOptions) => string
   readonly #discard: () => Promise<void>
 
   /** @internal */
-  constructor(row: FileRow, signedId: string, discard: () => Promise<void>) {
+  constructor(row: FileRow, signedId: string, path: (options?: PathOptions) => string, discard: () => Promise<void>) {
     this.signedId = signedId
     this.filename = row.filename
     this.contentType = row.contentType
     this.byteSize = row.byteSize
     this.checksum = row.checksum
     this.expiresAt = new Date(row.expiresAt)
+    this.#path = path
     this.#discard = discard
+  }
+
+  /** Where its bytes can be seen, and the file once it is attached (`handler`). Synchronous, for templates. */
+  path(options?: PathOptions): string {
+    return this.#path(options)
   }
 
   /** Gives the file up, unless it was submitted meanwhile. */

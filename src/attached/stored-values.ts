@@ -5,31 +5,26 @@ import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import { contentDisposition } from '../blobs/content-disposition.ts'
 import { served } from '../blobs/serving.ts'
 import type { Session } from '../database/session.ts'
-import { ConfigurationError } from '../errors.ts'
 import { insertJob } from '../jobs/job-rows.ts'
 import { parseDuration } from '../units.ts'
-import { PURPOSE, serviceOf, type AttachedContext } from './context.ts'
+import { serviceOf, type AttachedContext } from './context.ts'
+import { blobPath, diskPath, signBlob } from './paths.ts'
 import { supersede } from './supersede.ts'
 import { readable, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
-/** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
-function signBlob(context: AttachedContext, id: string): string {
-  return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob })
-}
-
-async function urlOf(context: AttachedContext, row: BlobRow, options: UrlOptions = {}): Promise<string> {
+/** The service's own URL, else the path of ours that serves as long. */
+export async function urlOf(context: AttachedContext, row: BlobRow, options: UrlOptions = {}): Promise<string> {
   const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
   const { contentType, mayBeInline } = served(row.contentType)
-  const url = await serviceOf(context, row.serviceName).url(row.key, {
-    expiresIn: Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000)),
+  const service = serviceOf(context, row.serviceName)
+  const seconds = Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000))
+  const url = await service.url(row.key, {
+    expiresIn: seconds,
     disposition: contentDisposition(mayBeInline ? disposition : 'attachment', filename),
     contentType,
   })
-  if (url !== null) return url
-  throw new ConfigurationError(
-    `The service '${row.serviceName}' has no URLs of its own, so ${row.filename} has none: send its stream() from a route of the app.`,
-    { details: { filename: row.filename } },
-  )
+  const expiresAt = service.public === true ? undefined : new Date(Date.now() + seconds * 1000)
+  return url ?? diskPath(context, row, { disposition, filename, expiresAt })
 }
 
 export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
@@ -51,6 +46,7 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
     ...base,
     ...readable(row.filename, read),
     url: (options) => urlOf(context, row, options),
+    path: (options) => blobPath(context, row, options),
     get signedId() {
       return signBlob(context, row.id)
     },
@@ -99,6 +95,7 @@ export function attachmentValue(context: AttachedContext, row: AttachmentRow, se
     stream: blob.stream,
     open: blob.open,
     url: blob.url,
+    path: blob.path,
     get signedId() {
       return blob.signedId
     },

@@ -12,7 +12,7 @@ import type { AttachedContext } from './context.ts'
 export async function supersede(session: Session, context: Pick<AttachedContext, 'superseded'>, lane: Lane): Promise<void> {
   const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
-  await discardUploads(session, unfinished)
+  await discardUploads(session, unfinished, 'superseded')
   await dropGemRows(session, lane)
   context.superseded(unfinished)
 }

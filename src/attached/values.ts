@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Duration } from '../units.ts'
+import type { PathOptions } from './paths.ts'
 
 /** Names a record. */
 export interface RecordRef {
@@ -21,6 +22,11 @@ export interface Stored {
   readonly byteSize: number
   /** Base64 MD5. */
   readonly checksum: string
+  /**
+   * The app's own permanent route to the file, where `handler` is mounted: synchronous, for templates. Of a file that is on
+   * its way, it serves the staged bytes, and redirects once they are attached.
+   */
+  path(options?: PathOptions): string
   toJSON(): Record<string, unknown>
 }
 
@@ -44,8 +50,8 @@ export interface UrlOptions {
 /** Stored files have URLs where their service has them. */
 export interface Addressed {
   /**
-   * The service's own expiring URL (Rails' `blob.url`). Throws ConfigurationError where the service has none, as `disk`:
-   * stream the file from a route of the app.
+   * The service's own expiring URL (Rails' `blob.url`). Where the service has none, as `disk`, a path that `handler` serves
+   * as long.
    */
   url(options?: UrlOptions): Promise<string>
 }
@@ -119,6 +125,8 @@ export interface DelayedUpload {
   readonly createdAt: Date
   /** A new submission of the files that failed. */
   retry(): Promise<void>
+  /** Where it is followed: JSON, or a stream of events (`handler`). */
+  path(): string
   /** Gives it up and deletes its bytes. */
   discard(): Promise<void>
   toJSON(): Record<string, unknown>

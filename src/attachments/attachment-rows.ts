@@ -59,6 +59,12 @@ export async function attachmentsOf(session: Session, type: string, ids: readonl
   return (rows as Selected[]).map(rowOf)
 }
 
+/** Wherever a blob is attached. */
+export async function attachmentsOfBlob(session: Session, blobId: string): Promise<AttachmentRow[]> {
+  const rows = await joined(session).where('a.blob_id', '=', railsId(blobId)).orderBy('a.id').execute()
+  return (rows as Selected[]).map(rowOf)
+}
+
 /**
  * Ids of what is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a
  * plain one would answer from a snapshot older than the lock.

@@ -67,13 +67,19 @@ export function blobOf(row: SelectedBlob): BlobRow {
   }
 }
 
-/** Rails' identified flag is set: the type was told from the bytes, so that Rails does not read the object again. */
-export async function insertBlob(session: Session, blob: NewBlob): Promise<BlobRow> {
+/** Rails' flag of a type that was told from the bytes: without it Rails reads the object again. */
+const IDENTIFIED = { identified: true }
+
+export async function insertBlob(
+  session: Session,
+  blob: NewBlob,
+  metadata: Readonly<Record<string, unknown>> = IDENTIFIED,
+): Promise<BlobRow> {
   const insert = session.db.insertInto('blobs').values({
     key: blob.key,
     filename: blob.filename,
     content_type: blob.contentType,
-    metadata: '{"identified":true}',
+    metadata: Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata),
     service_name: blob.serviceName,
     byte_size: blob.byteSize,
     checksum: blob.checksum,
@@ -98,6 +104,13 @@ export async function findBlob(
   const row = (await query.executeTakeFirst()) as SelectedBlob | undefined
   // MySQL compares by casting: to it, a uuid is the number that it begins with.
   return row === undefined || ('id' in by && row.blob_row_id !== by.id) ? null : blobOf(row)
+}
+
+/** By their keys; those that are gone are left out. */
+export async function findBlobs(session: Session, keys: readonly string[]): Promise<BlobRow[]> {
+  if (keys.length === 0) return []
+  const rows = await session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b')).where('b.key', 'in', keys).execute()
+  return rows.map((row) => blobOf(row as SelectedBlob))
 }
 
 /** A page of blobs that no attachment uses, by id. */

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { internalsOf } from '../active-storage.ts'
-import type { ActiveStorage } from '../active-storage.ts'
+import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
 import { ActiveStorageError } from '../errors.ts'

@@ -43,7 +43,7 @@ export async function attachFile(
     // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
     const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
     if (attached.some((id) => !replaces?.includes(id))) {
-      await discardUploads(session, [held])
+      await discardUploads(session, [held], 'superseded')
       return { attachment: null, superseded: [held], finished: true }
     }
     const blob = await insertBlob(session, {
@@ -82,7 +82,7 @@ async function replace(
   if (replaces === null) return []
   await deleteAttachments(session, upload.lane, replaces, true)
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
-  await discardUploads(session, older)
+  await discardUploads(session, older, 'superseded')
   // What this upload itself attaches next is added, not replaced.
   if (upload.replaces !== null && upload.replaces.length > 0)
     await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()

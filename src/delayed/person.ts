@@ -57,7 +57,7 @@ export async function discardUpload(store: Store, session: Session | null, token
     if (found === null) return
     await lockLanes(tx, [found.lane])
     const upload = await findUpload(tx, token, true)
-    if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload])
+    if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload], 'discarded')
   }
   if (session !== null) return run(session)
   const found = await findOurs(store.session, token)

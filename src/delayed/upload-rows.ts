@@ -142,6 +142,11 @@ export async function findUpload(session: Session, token: string, lock: boolean 
   return row ?? null
 }
 
+/** Those that are there, in no order. */
+export async function uploadsByToken(session: Session, tokens: readonly string[]): Promise<UploadRow[]> {
+  return tokens.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
+}
+
 /** As a person names it: not one whose files are in another app's tables. */
 export async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
   const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token).where(isOurs))

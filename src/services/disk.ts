@@ -14,10 +14,10 @@ import { verified } from './verify.ts'
 /**
  * Files in a folder, laid out as Rails' Disk service does: `ab/cd/abcd…`. An object is written to a temporary file beside
  * them, verified, flushed to the disk and renamed, so that no reader ever sees half of it. It has no URLs of its own:
- * the app serves its files. Throws ConfigurationError without a `root`.
+ * the app serves its files. `public`: their URLs do not expire. Throws ConfigurationError without a `root`.
  */
-export function disk(options: { readonly root: string }): Service {
-  checkOptions(options, ['root'], 'disk')
+export function disk(options: { readonly root: string; readonly public?: boolean }): Service {
+  checkOptions(options, ['root', 'public'], 'disk')
   const { root } = options
   if (typeof root !== 'string' || root === '')
     throw new ConfigurationError("disk: root is missing: give the folder of the files, such as disk({ root: 'storage' }).")
@@ -60,6 +60,7 @@ export function disk(options: { readonly root: string }): Service {
     return fail(key)(error)
   }
   const service: Service = {
+    public: options.public === true,
     upload: (key, body, options) => write(key, verified(key, body, options)),
     async download(key, { range, signal } = {}) {
       checkRange(key, range)

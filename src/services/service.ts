@@ -60,6 +60,8 @@ export interface Service {
   compose(sources: readonly string[], key: string, options?: Abortable & { readonly contentType?: string }): Promise<void>
   /** Copies an object within the service. */
   copy(source: string, key: string, options?: Abortable): Promise<void>
+  /** true: its URLs do not expire, for whoever has one may see the file. */
+  readonly public?: boolean
   /** An expiring URL of the service's own; null where the service has none (then the app serves the bytes itself). */
   url(key: string, options: ServiceUrlOptions): Promise<string | null>
   /** Where and with which headers a browser may PUT the bytes itself; null where the service cannot. */

@@ -4,6 +4,7 @@ import type { Service } from './service.ts'
 /** A service whose calls are told on the diagnostics channels, with the name it is configured under. */
 export function tracedService(name: string, service: Service): Service {
   return {
+    public: service.public === true,
     upload: (key, body, options) =>
       traced('service_upload', { service: name, key, byteSize: options.byteSize, checksum: options.checksum }, () =>
         service.upload(key, body, options),

@@ -8,15 +8,16 @@ import { CHUNK_SIZE, type FileRow } from './file-rows.ts'
 /** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
 const SLICE = 8
 
-async function readSlice(store: Store, fileId: string, from: number): Promise<Buffer[]> {
+/** Chunks from a position on, up to `to` (exclusive), but no more than a slice. */
+async function readSlice(store: Store, fileId: string, from: number, to: number): Promise<Buffer[]> {
   const { database, session, tables } = store
-  if (database.readChunks !== undefined) return database.readChunks(tables.chunks, fileId, from, from + SLICE)
+  if (database.readChunks !== undefined) return database.readChunks(tables.chunks, fileId, from, Math.min(to, from + SLICE))
   const rows = await session.db
     .selectFrom('chunks')
     .select('data')
     .where('file_id', '=', fileId)
     .where('position', '>=', from)
-    .where('position', '<', from + 2)
+    .where('position', '<', Math.min(to, from + 2))
     .orderBy('position')
     .execute()
   return rows.map((row) => row.data)
@@ -26,20 +27,18 @@ async function readSlice(store: Store, fileId: string, from: number): Promise<Bu
  * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
  * service is slow.
  */
-async function* slices(store: Store, file: FileRow, signal: AbortSignal | undefined): AsyncGenerator<Buffer[]> {
-  let position = 0
-  let size = 0
+async function* slices(store: Store, fileId: string, from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<Buffer[]> {
+  let position = from
   let next: Promise<Buffer[]> | undefined
   try {
-    while (size < file.byteSize) {
+    while (position < to) {
       signal?.throwIfAborted()
-      const chunks = await (next ?? readSlice(store, file.id, position))
+      const chunks = await (next ?? readSlice(store, fileId, position, to))
       next = undefined
       if (chunks.length === 0) return
       position += chunks.length
-      for (const chunk of chunks) size += chunk.length
-      if (size < file.byteSize) {
-        next = readSlice(store, file.id, position)
+      if (position < to) {
+        next = readSlice(store, fileId, position, to)
         // Awaited in the next round; until then a failure must not count as unhandled.
         next.catch(() => undefined)
       }
@@ -54,17 +53,41 @@ async function* slices(store: Store, file: FileRow, signal: AbortSignal | undefi
 export async function* readStaged(store: Store, file: FileRow, signal?: AbortSignal): AsyncGenerator<Buffer> {
   const hash = md5()
   let size = 0
-  for await (const chunks of slices(store, file, signal))
+  for await (const chunks of slices(store, file.id, 0, chunkCount(file), signal))
     for (const chunk of chunks) {
       hash.update(chunk)
       size += chunk.length
       yield chunk
     }
-  if (size !== file.byteSize || hash.digest() !== file.checksum)
-    throw new IntegrityError(
-      `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. The database may have been restored or edited; discard the upload and ask for the file again.`,
-      { details: { filename: file.filename } },
-    )
+  if (size !== file.byteSize || hash.digest() !== file.checksum) throw notWhole(file, size)
+}
+
+/** The bytes from `start` to `end` (inclusive), without those before them being read; no checksum tells of a part. */
+export async function* readStagedRange(
+  store: Store,
+  file: FileRow,
+  start: number,
+  end: number,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  const first = Math.floor(start / CHUNK_SIZE)
+  let at = first * CHUNK_SIZE
+  for await (const chunks of slices(store, file.id, first, Math.floor(end / CHUNK_SIZE) + 1, signal))
+    for (const chunk of chunks) {
+      yield chunk.subarray(Math.max(0, start - at), end + 1 - at)
+      at += chunk.length
+    }
+  if (at <= end) throw notWhole(file, at)
+}
+
+/** All chunks but the last are of one size. */
+const chunkCount = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_SIZE)
+
+function notWhole(file: FileRow, size: number): IntegrityError {
+  return new IntegrityError(
+    `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. The database may have been restored or edited; discard the upload and ask for the file again.`,
+    { details: { filename: file.filename } },
+  )
 }
 
 /** Chunks deleted at once: 32 MiB. */

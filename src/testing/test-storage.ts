@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite'
-import { createActiveStorage, type ActiveStorage } from '../active-storage.ts'
+import { createActiveStorage } from '../active-storage.ts'
+import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Config } from '../configuration.ts'
 import { sqlite } from '../database/sqlite.ts'

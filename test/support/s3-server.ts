@@ -29,5 +29,7 @@ async function startGateway(): Promise<Omit<S3Server, 'lenient'> | string> {
   // Once more on other ports: what was free when they were chosen may be taken when its daemons get there.
   const started = await startRadosgw().catch(() => startRadosgw().catch((error: unknown) => error))
   if (started instanceof Error) return `radosgw is installed and did not start: ${started.message}`
-  return (started as Awaited<ReturnType<typeof startRadosgw>>) ?? 'no radosgw is installed (Debian: apt-get install radosgw ceph-mon ceph-osd)'
+  return (
+    (started as Awaited<ReturnType<typeof startRadosgw>>) ?? 'no radosgw is installed (Debian: apt-get install radosgw ceph-mon ceph-osd)'
+  )
 }

@@ -1,0 +1,77 @@
+import { insertBlob, type BlobRow } from '../blobs/blob-rows.ts'
+import { contentDisposition } from '../blobs/content-disposition.ts'
+import { normalizeFilename } from '../blobs/filename.ts'
+import { generateKey, prefixed } from '../blobs/key.ts'
+import { served } from '../blobs/serving.ts'
+import { InvalidInputError } from '../errors.ts'
+import { checkSize, checkType, type Limits } from '../staging/limits.ts'
+import { serviceOf, type AttachedContext } from './context.ts'
+import { diskUploadPath } from './paths.ts'
+
+/** A file that a browser will send to the service by itself. */
+export interface Announced {
+  readonly filename: string
+  /** Bytes. */
+  readonly byteSize: number
+  /** Base64 MD5. */
+  readonly checksum: string
+  readonly contentType?: string | undefined
+  /** Of the app's own; Rails' keys are left out. */
+  readonly metadata?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** Where a browser sends it. */
+export interface DirectUpload {
+  readonly blob: BlobRow
+  readonly url: string
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** Seconds, as Rails' `service_urls_expire_in`. */
+const EXPIRES = 300
+/** Rails trusts these: a browser that sets them would have its file never looked at. */
+const RESERVED = ['identified', 'analyzed', 'composed']
+
+/**
+ * Rails' `create_before_direct_upload!`: the blob's row comes first, the bytes come from the browser; that they are there,
+ * and what they are, is looked at when the blob is attached.
+ */
+export async function announce(
+  context: AttachedContext,
+  serviceName: string,
+  file: Announced,
+  { limits, keyPrefix, name }: { readonly limits: Limits; readonly keyPrefix: string | undefined; readonly name: string | undefined },
+): Promise<DirectUpload> {
+  const { byteSize, checksum } = file
+  const filename = normalizeFilename(file.filename)
+  const details = { filename, ...(name === undefined ? {} : { attachment: name }) }
+  if (filename.trim() === '') throw new InvalidInputError('A file to be uploaded directly needs a filename.')
+  if (!Number.isSafeInteger(byteSize) || byteSize < 0)
+    throw new InvalidInputError(`byte_size of ${filename} is no number of bytes.`, { details })
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
+    throw new InvalidInputError(`checksum of ${filename} is no base64 MD5 of 24 characters.`, { details })
+  const contentType = bareType(file.contentType)
+  checkSize(byteSize, limits, details)
+  checkType(contentType, limits, details)
+  const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
+  const { session } = await context.store()
+  const key = prefixed(keyPrefix, generateKey())
+  const blob = await insertBlob(session, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
+  const { contentType: shown, mayBeInline } = served(contentType)
+  const target = await serviceOf(context, serviceName).urlForDirectUpload(key, {
+    expiresIn: EXPIRES,
+    byteSize,
+    checksum,
+    contentType: shown,
+    disposition: contentDisposition(mayBeInline ? 'inline' : 'attachment', filename),
+  })
+  if (target !== null) return { blob, ...target }
+  const url = diskUploadPath(context, blob, new Date(Date.now() + EXPIRES * 1000))
+  return { blob, url, headers: { 'Content-Type': contentType } }
+}
+
+/** Lists of types are compared with bare ones. */
+function bareType(declared: string | undefined): string {
+  const bare = declared?.split(';')[0]?.trim().toLowerCase() ?? ''
+  return /^[\w.+-]+\/[\w.+-]+$/.test(bare) && bare.length <= 255 ? bare : 'application/octet-stream'
+}

@@ -1,0 +1,119 @@
+import { answer, Answered } from './answer.ts'
+import { parseRange, type ByteRange } from './range.ts'
+
+/** Bytes that can be served whole, in part, or not at all, because the client has them. */
+export interface Content {
+  /** Bytes; null: not known, and then no ranges are. */
+  readonly size: number | null
+  readonly contentType: string
+  /** Whole Content-Disposition header. */
+  readonly disposition: string
+  readonly cacheControl: string
+  /** A strong one, with its quotes: it names the bytes. */
+  readonly etag: string | null
+  readonly lastModified: Date | null
+  /** Throws before the first byte when they are not there. */
+  open(range: ByteRange | null): AsyncIterable<Uint8Array>
+}
+
+/** Bytes that are read into one piece: cheaper than a stream, and what is missing of them is known before the answer begins. */
+const WHOLE = 256 * 1024
+
+/** What is shown in the page must not act in it: no script, no form, no request of its own. */
+const SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
+
+/** Answers GET and HEAD with conditions and ranges (RFC 9110). */
+export async function serve(request: Request, content: Content): Promise<Response> {
+  const headers = new Headers({
+    'Content-Type': content.contentType,
+    'Content-Disposition': content.disposition,
+    'Cache-Control': content.cacheControl,
+  })
+  if (content.etag !== null) headers.set('ETag', content.etag)
+  if (content.lastModified !== null) headers.set('Last-Modified', content.lastModified.toUTCString())
+  // Chromium shows no PDF in a sandbox; its viewer is one by itself.
+  if (content.contentType !== 'application/pdf') headers.set('Content-Security-Policy', SANDBOX)
+  const { size } = content
+  if (size !== null) headers.set('Accept-Ranges', 'bytes')
+  const given = Object.fromEntries(headers)
+  if (isFresh(request, content)) return answer(304, given)
+  const range = size === null || !mayBePart(request, content) ? null : parseRange(request.headers.get('range'), size)
+  if (range === 'unsatisfiable')
+    return answer(416, { 'Content-Range': `bytes */${size}`, 'Cache-Control': 'no-store', 'Content-Type': content.contentType })
+  if (range !== null) given['Content-Range'] = `bytes ${range[0]}-${range[1]}/${size}`
+  const length = range === null ? size : range[1] - range[0] + 1
+  if (length !== null) given['Content-Length'] = String(length)
+  return answer(range === null ? 200 : 206, given, length === 0 ? null : await bodyOf(request, content, range, length))
+}
+
+/** The client has it: by its tag, or else by its time, to the second. */
+function isFresh({ headers }: Request, { etag, lastModified }: Content): boolean {
+  const tags = headers.get('if-none-match')
+  if (tags !== null)
+    return (
+      etag !== null &&
+      tags
+        .slice(0, 8000)
+        .split(',')
+        .some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
+    )
+  const since = Date.parse(headers.get('if-modified-since') ?? '')
+  return lastModified !== null && Math.floor(lastModified.getTime() / 1000) * 1000 <= since
+}
+
+/** A part is only of use to a client whose other parts are of the same bytes. */
+function mayBePart({ method, headers }: Request, { etag, lastModified }: Content): boolean {
+  if (method !== 'GET') return false
+  const condition = headers.get('if-range')?.trim()
+  return condition === undefined || condition === etag || condition === lastModified?.toUTCString()
+}
+
+/** Nothing is answered before the first bytes are there: what is missing is a 404, and not a file that breaks off. */
+async function bodyOf(
+  request: Request,
+  content: Content,
+  range: ByteRange | null,
+  length: number | null,
+): Promise<Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null> {
+  const source = content.open(range)[Symbol.asyncIterator]()
+  if (request.method === 'HEAD') {
+    // One byte tells whether there are any.
+    await source.next()
+    await source.return?.()
+    return null
+  }
+  const first = await source.next()
+  if (length !== null && length <= WHOLE) {
+    const chunks: Uint8Array[] = []
+    for (let next = first; next.done !== true; next = await source.next()) chunks.push(next.value)
+    const whole = Buffer.concat(chunks)
+    if (whole.length !== length) throw new Answered(answer(404, { 'Cache-Control': 'no-store' }))
+    return whole
+  }
+  return streamOf(source, first)
+}
+
+/** Pulls as the client reads. `cancel` is the one sign of a client that left: a request's signal may never fire. */
+function streamOf(source: AsyncIterator<Uint8Array>, first: IteratorResult<Uint8Array>): ReadableStream<Uint8Array> {
+  let next: Promise<IteratorResult<Uint8Array>> = Promise.resolve(first)
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { done, value } = await next
+        if (done === true) {
+          controller.close()
+          return
+        }
+        controller.enqueue(value)
+        // Read while the piece before travels.
+        next = source.next()
+        next.catch(() => undefined)
+      },
+      async cancel() {
+        await next.catch(() => undefined)
+        await source.return?.()
+      },
+    },
+    { highWaterMark: 0 },
+  )
+}

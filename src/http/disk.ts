@@ -1,0 +1,77 @@
+import { findBlob, type BlobRow } from '../blobs/blob-rows.ts'
+import { PURPOSE, serviceOf } from '../attached/context.ts'
+import { ActiveStorageError } from '../errors.ts'
+import { answer, Answered, failure, notFound } from './answer.ts'
+import { allowBlob } from './authorize.ts'
+import { contentOf } from './blobs.ts'
+import { bytesIn } from './body.ts'
+import { serve } from './content.ts'
+import type { HttpContext } from './context.ts'
+import type { Params } from './route.ts'
+
+// Rails' routes of the disk service: a token says what is served or stored, and for how long.
+
+async function blobOf(context: HttpContext, key: string): Promise<BlobRow | null> {
+  return findBlob((await context.store()).session, { key })
+}
+
+export async function showDisk(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+  const signed = context.verifier.verify(token, { purpose: PURPOSE.disk })
+  if (signed === null || signed.expired === true) throw notFound()
+  const { key, disposition, content_type: contentType, service_name: serviceName } = signed.value as Record<string, string>
+  if (key === undefined || serviceName === undefined || context.services[serviceName] === undefined) throw notFound()
+  const row = await blobOf(context, key)
+  if (row !== null) await allowBlob(context, request, 'read', row)
+  const service = serviceOf(context, serviceName)
+  return serve(request, {
+    // An untracked variant of Rails' has no row that tells its size.
+    ...(row === null
+      ? {
+          size: null,
+          etag: null,
+          lastModified: null,
+          open: async function* () {
+            yield* await service.download(key)
+          },
+        }
+      : contentOf(context, row)),
+    contentType: contentType ?? 'application/octet-stream',
+    disposition: disposition ?? 'attachment',
+    cacheControl: 'max-age=0, private, must-revalidate',
+  })
+}
+
+/**
+ * Stores what a browser announced, and nothing else. A token works once: not when the object is there already, and not when
+ * its blob is gone.
+ */
+export async function updateDisk(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+  const signed = context.verifier.verify(token, { purpose: PURPOSE.diskUpload })
+  if (signed === null || signed.expired === true) throw notFound()
+  const value = signed.value as Record<string, unknown>
+  const { key, content_type: contentType, content_length: byteSize, checksum, service_name: serviceName } = value
+  const service = context.services[String(serviceName)]
+  const row = typeof key === 'string' ? await blobOf(context, key) : null
+  if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
+  await allowBlob(context, request, 'upload', row)
+  if (bareType(request.headers.get('content-type')) !== bareType(String(contentType ?? 'application/octet-stream')))
+    throw refused(`The Content-Type is not ${String(contentType)}, which was announced.`)
+  const length = request.headers.get('content-length')
+  if (length !== null && Number(length) !== byteSize) throw refused(`${length} bytes are not the ${String(byteSize)} that were announced.`)
+  if (await service.exists(row.key)) throw new Answered(failure(409, 'This was uploaded already.', 'ALREADY_UPLOADED'))
+  try {
+    await service.upload(row.key, bytesIn(request, { filename: row.filename }), {
+      byteSize: Number(byteSize),
+      checksum: String(checksum),
+      contentType: String(contentType),
+    })
+  } catch (error) {
+    if (error instanceof ActiveStorageError && error.code === 'INTEGRITY') throw refused('The bytes are not those that were announced.')
+    throw error
+  }
+  return answer(204, { 'Cache-Control': 'no-store' })
+}
+
+/** Browsers add a charset to what they were told to send. */
+const bareType = (header: string | null): string => (header ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+const refused = (why: string): Answered => new Answered(failure(422, why, 'INVALID_INPUT'))

@@ -1,0 +1,66 @@
+import type { Files } from '../../attached/record.ts'
+import type { SlotDefinition } from '../../attached/scope.ts'
+import { StagedFile } from '../../attached/staged-file.ts'
+import { checkCount } from '../../staging/limits.ts'
+
+/** `<input type="hidden" name="…" value="…">`. */
+export interface HiddenField {
+  readonly name: string
+  /** A signed id. */
+  readonly value: string
+  /** null: it was staged by an earlier request. */
+  readonly filename: string | null
+  /** Where the file is seen meanwhile. */
+  readonly path: string | null
+}
+
+/** What a form brings for one attachment, in the form's order, though files are staged side by side. */
+export interface Collected {
+  readonly entries: { readonly name: string; file: StagedFile | string }[]
+  readonly deletedIds: string[]
+  cleanBefore: string | null
+}
+
+export const nothingCollected = (): Collected => ({ entries: [], deletedIds: [], cleanBefore: null })
+
+/** Takes the next place. Throws TooManyFilesError, before a byte of the file is staged. */
+export function addEntry(
+  collected: Collected,
+  definition: SlotDefinition,
+  slot: string,
+  name: string,
+  file: string,
+): Collected['entries'][0] {
+  const entry = { name, file }
+  collected.entries.push(entry)
+  checkCount(collected.entries.length, definition.kind === 'many' ? definition.maxFiles : undefined, { attachment: slot })
+  return entry
+}
+
+/** What was staged, for a form that is refused. */
+export async function discardStaged(all: Iterable<Collected>): Promise<void> {
+  for (const { entries } of all) for (const { file } of entries) if (file instanceof StagedFile) await file.discard()
+}
+
+/** Of several files for a has-one the last one counts: the others are given up now. */
+export async function dropSurplus(collected: Collected, definition: SlotDefinition): Promise<void> {
+  if (definition.kind === 'many') return
+  const surplus = collected.entries.splice(0, Math.max(0, collected.entries.length - 1))
+  await discardStaged([{ ...collected, entries: surplus }])
+}
+
+/** As attachLater takes it; undefined: the form says nothing of the attachment. */
+export function inputOf({ entries, deletedIds, cleanBefore }: Collected, { kind }: SlotDefinition): Files<never>[never] | undefined {
+  const files = entries.map(({ file }) => file)
+  if (kind === 'one') return files.at(-1) as never
+  const isAsked = files.length > 0 || deletedIds.length > 0 || cleanBefore !== null
+  return (isAsked ? { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) } : undefined) as never
+}
+
+export function hiddenOf({ entries }: Collected): HiddenField[] {
+  return entries.map(({ name, file }) =>
+    file instanceof StagedFile
+      ? { name, value: file.signedId, filename: file.filename, path: file.path() }
+      : { name, value: file, filename: null, path: null },
+  )
+}

@@ -1,0 +1,113 @@
+import type { Files } from '../../attached/record.ts'
+import type { SlotDefinition } from '../../attached/scope.ts'
+import { stage } from '../../attached/stage.ts'
+import { InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
+import { checkOptions } from '../../options.ts'
+import type { HttpContext } from '../context.ts'
+import { addEntry, discardStaged, dropSurplus, hiddenOf, inputOf, nothingCollected, type Collected, type HiddenField } from './collected.ts'
+import { readMultipart, type FormLimits, type FormRequest } from './multipart.ts'
+import { aliasesOf, scopesOf, targetOf } from './names.ts'
+import { formValues } from './values.ts'
+
+/** Of `storage.parseForm`. */
+export interface ParseFormOptions<N extends string = string> {
+  /** Whose attachments the form's files are for. */
+  readonly model: N
+  /** `user[photo]`; null for flat names. Default: the model's name, lower camel or snake. */
+  readonly scope?: string | null
+  readonly limits?: FormLimits
+}
+
+/** A form that was read. */
+export interface ParsedForm<D> {
+  /**
+   * Everything that is not a file of the model, without the model's name: `user[name]` is `name`. `user[tags][]` is a list;
+   * of a name that comes twice the last one counts, as in Rails.
+   */
+  readonly values: Readonly<Record<string, string | readonly string[] | undefined>>
+  /** Staged, limits of each attachment already applied; hand it to attachLater. */
+  readonly files: Files<D>
+  /** The files as hidden fields, for a form that is shown again: nobody has to choose them twice. */
+  readonly hidden: readonly HiddenField[]
+  /** Gives up what was staged, when the form is refused and not shown again. */
+  discard(): Promise<void>
+}
+
+/** `storage.parseForm`. */
+export async function parseForm(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
+  checkOptions(options, ['model', 'scope', 'limits'], 'parseForm')
+  checkOptions(options.limits ?? {}, ['fields', 'files', 'fieldSize', 'fieldsSize', 'depth'], 'parseForm: limits')
+  const { model, scope } = options
+  const slots = context.models.get(model)
+  if (slots === undefined)
+    throw new UnknownAttachmentError(`There is no model '${model}'; there are ${[...context.models.keys()].join(', ')}.`)
+  const scopes = scope === null ? null : scope === undefined ? scopesOf(model) : [scope]
+  const aliases = aliasesOf(slots.keys())
+  const values = formValues()
+  const bySlot = new Map<string, Collected>()
+  const collectedOf = (slot: string): { collected: Collected; definition: SlotDefinition } => {
+    const collected = bySlot.get(slot) ?? nothingCollected()
+    bySlot.set(slot, collected)
+    return { collected, definition: slots.get(slot) as SlotDefinition }
+  }
+  try {
+    await readMultipart(request, options.limits ?? {}, {
+      field(name, value) {
+        const target = targetOf(name, scopes, aliases)
+        if (target.kind === 'value') return values.add(target, value)
+        const { slot, part } = target
+        const { collected, definition } = collectedOf(slot)
+        if (part === 'cleanBefore') collected.cleanBefore = value
+        else if (part === 'deletedIds') collected.deletedIds.push(value)
+        else if (value !== '') addEntry(collected, definition, slot, name, value)
+      },
+      async file({ name, filename, contentType, io }) {
+        const target = targetOf(name, scopes, aliases)
+        if (target.kind !== 'attachment' || target.part !== 'files') throw unknownFile(name, filename, model, scopes, slots)
+        const { collected, definition } = collectedOf(target.slot)
+        const entry = addEntry(collected, definition, target.slot, name, '')
+        entry.file = await stage(
+          context,
+          context.models,
+          context.maxSize,
+          { io, filename, contentType },
+          { for: `${model}.${target.slot}` },
+        )
+      },
+    })
+  } catch (error) {
+    await discardStaged(bySlot.values())
+    throw error
+  }
+  const files: Record<string, unknown> = {}
+  for (const slot of bySlot.keys()) {
+    const { collected, definition } = collectedOf(slot)
+    await dropSurplus(collected, definition)
+    const input = inputOf(collected, definition)
+    if (input !== undefined) files[slot] = input
+  }
+  return {
+    values: values.all(),
+    files: files as Files<unknown>,
+    hidden: [...bySlot.values()].flatMap(hiddenOf),
+    discard: () => discardStaged(bySlot.values()),
+  }
+}
+
+/** Leaving it out would lose a file that somebody sent. */
+function unknownFile(
+  name: string,
+  filename: string,
+  model: string,
+  scopes: readonly string[] | null,
+  slots: ReadonlyMap<string, SlotDefinition>,
+): InvalidInputError {
+  const known = [...slots].map(([slot, { kind }]) => {
+    const full = scopes === null ? slot : `${scopes[0] ?? ''}[${slot}]`
+    return kind === 'one' ? full : `${full}[]`
+  })
+  return new InvalidInputError(
+    `The form has a file ${JSON.stringify(name.slice(0, 100))}, which is no attachment of ${model}: its inputs are called ${known.join(', ')}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
+    { details: { filename } },
+  )
+}

@@ -1,0 +1,65 @@
+import { answer, Answered, failureOf, notFound } from './answer.ts'
+import { proxyBlob, redirectToBlob } from './blobs.ts'
+import type { HttpContext } from './context.ts'
+import { createDirectUpload } from './direct-uploads.ts'
+import { showDisk, updateDisk } from './disk.ts'
+import { showPending } from './pending.ts'
+import type { ProgressHub } from './progress/hub.ts'
+import { showUpload } from './progress/routes.ts'
+import { matchPath, segmentsBelow, type Route } from './route.ts'
+import { createStagedFile, deleteStagedFile } from './staged-files.ts'
+
+/** Rails' routes first, then ours. */
+const routesWith = (hub: ProgressHub): readonly Route<HttpContext>[] => [
+  { method: 'GET', path: 'blobs/redirect/:signedId/*', handle: redirectToBlob },
+  { method: 'GET', path: 'blobs/proxy/:signedId/*', handle: proxyBlob },
+  { method: 'GET', path: 'blobs/:signedId/*', handle: redirectToBlob },
+  { method: 'GET', path: 'disk/:token/*', handle: showDisk },
+  { method: 'PUT', path: 'disk/:token', handle: updateDisk },
+  { method: 'POST', path: 'direct_uploads', handle: createDirectUpload },
+  { method: 'POST', path: 'direct_uploads/:token', handle: createDirectUpload },
+  { method: 'POST', path: 'staged_files/:token', handle: createStagedFile },
+  { method: 'DELETE', path: 'staged_files/:token', handle: deleteStagedFile },
+  { method: 'GET', path: 'pending/:token/*', handle: showPending },
+  { method: 'GET', path: 'delayed_uploads/:token', handle: (context, request, params) => showUpload(context, hub, request, params) },
+]
+
+/** `storage.handler`. Never rejects: what goes wrong is an answer, and is reported where it is not the request's own fault. */
+export function handler(context: HttpContext, hub: ProgressHub): (request: Request) => Promise<Response> {
+  const routes = routesWith(hub)
+  return async (request) => {
+    try {
+      return await route(context, routes, request)
+    } catch (error) {
+      if (error instanceof Answered) return error.response
+      const told = failureOf(error)
+      if (told !== null) return told
+      context.report('error', `${request.method} ${new URL(request.url).pathname.slice(0, 100)} failed.`, { error })
+      return answer(500, { 'Cache-Control': 'no-store' })
+    }
+  }
+}
+
+async function route(context: HttpContext, routes: readonly Route<HttpContext>[], request: Request): Promise<Response> {
+  const segments = segmentsBelow(context.basePath, request.url)
+  const method = request.method === 'HEAD' ? 'GET' : request.method
+  const allowed: string[] = []
+  for (const each of segments === null ? [] : routes) {
+    const params = matchPath(each.path, segments ?? [])
+    if (params === null) continue
+    if (each.method === method) return withoutBody(request, await each.handle(context, request, params))
+    allowed.push(each.method)
+  }
+  if (allowed.length === 0) throw notFound()
+  return answer(405, {
+    Allow: [...new Set(allowed)].flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])).join(', '),
+    'Cache-Control': 'no-store',
+  })
+}
+
+/** HEAD is GET without the body. */
+async function withoutBody(request: Request, response: Response): Promise<Response> {
+  if (request.method !== 'HEAD' || response.body === null) return response
+  await response.body.cancel()
+  return new Response(null, response)
+}

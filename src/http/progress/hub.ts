@@ -1,0 +1,113 @@
+import type { HttpContext } from '../context.ts'
+import { snapshots, type UploadSnapshot } from './snapshot.ts'
+
+/** One look at the database feeds any number of browsers that follow uploads. */
+export interface ProgressHub {
+  /** Tells `tell` at once, and again when something changed; null: there is no such upload. Returns how to stop. */
+  follow(token: string, tell: (snapshot: UploadSnapshot | null) => void): () => void
+  /** Something may have changed in this process. */
+  look(): void
+  /** Calls every now and then, as long as somebody follows. */
+  readonly beats: Set<() => void>
+  /** Ends: nobody is told of anything any more. */
+  close(): void
+}
+
+/** Milliseconds. Bytes move while an upload runs; else somebody waits for its turn, or for a person. */
+const RUNNING = 500
+const WAITING = 2_000
+const BEAT = 15_000
+/** Uploads asked for in one statement. */
+const PAGE = 500
+/** What changes in quick succession is looked at once. */
+const SOON = 50
+
+interface Followed {
+  readonly listeners: Set<(snapshot: UploadSnapshot | null) => void>
+  told: string | undefined
+  last: UploadSnapshot | null | undefined
+  dueAt: number
+}
+
+export function progressHub(context: HttpContext): ProgressHub {
+  const followed = new Map<string, Followed>()
+  const beats = new Set<() => void>()
+  let timer: NodeJS.Timeout | undefined
+  let beat: NodeJS.Timeout | undefined
+  let looking = false
+  let closed = false
+
+  const schedule = (): void => {
+    clearTimeout(timer)
+    if (looking || closed || followed.size === 0) return
+    let due = Infinity
+    for (const { dueAt } of followed.values()) due = Math.min(due, dueAt)
+    timer = setTimeout(() => void look(), Math.max(0, due - performance.now()))
+  }
+  const tell = (each: Followed, snapshot: UploadSnapshot | null): void => {
+    const text = JSON.stringify(snapshot)
+    each.dueAt = performance.now() + (snapshot?.state === 'running' ? RUNNING : WAITING)
+    if (each.told === text) return
+    each.told = text
+    each.last = snapshot
+    for (const listener of each.listeners) listener(snapshot)
+  }
+  const look = async (): Promise<void> => {
+    looking = true
+    const now = performance.now()
+    const due = [...followed].flatMap(([token, { dueAt }]) => (dueAt <= now + SOON ? [token] : []))
+    try {
+      for (let at = 0; at < due.length && !closed; at += PAGE) {
+        const tokens = due.slice(at, at + PAGE)
+        const found = await snapshots(context, tokens)
+        for (const token of tokens) {
+          const each = followed.get(token)
+          if (each !== undefined && !closed) tell(each, found.get(token) ?? null)
+        }
+      }
+    } catch (error) {
+      context.report('debug', 'Uploads that are followed could not be looked at; they are again in a moment.', { error })
+      for (const token of due) {
+        const each = followed.get(token)
+        if (each !== undefined) each.dueAt = performance.now() + WAITING
+      }
+    } finally {
+      looking = false
+      schedule()
+    }
+  }
+  return {
+    beats,
+    follow(token, listener) {
+      const each = followed.get(token) ?? { listeners: new Set(), told: undefined, last: undefined, dueAt: 0 }
+      followed.set(token, each)
+      each.listeners.add(listener)
+      if (each.last === undefined) each.dueAt = 0
+      else listener(each.last)
+      beat ??= setInterval(() => {
+        for (const call of beats) call()
+      }, BEAT).unref()
+      schedule()
+      return () => {
+        each.listeners.delete(listener)
+        if (each.listeners.size === 0) followed.delete(token)
+        if (followed.size > 0) return
+        clearInterval(beat)
+        beat = undefined
+        clearTimeout(timer)
+      }
+    },
+    look() {
+      const soon = performance.now() + SOON
+      for (const each of followed.values()) each.dueAt = Math.min(each.dueAt, soon)
+      schedule()
+    },
+    close() {
+      closed = true
+      clearTimeout(timer)
+      clearInterval(beat)
+      for (const { listeners } of followed.values()) for (const listener of listeners) listener(null)
+      followed.clear()
+    },
+  }
+}

@@ -1,0 +1,87 @@
+import { createHash } from 'node:crypto'
+import { PURPOSE } from '../../attached/context.ts'
+import { findUpload } from '../../delayed/upload-rows.ts'
+import { answer, json, notFound } from '../answer.ts'
+import { allow } from '../authorize.ts'
+import type { HttpContext } from '../context.ts'
+import type { Params } from '../route.ts'
+import type { ProgressHub } from './hub.ts'
+import { isOver, snapshots, type UploadSnapshot } from './snapshot.ts'
+
+/** An upload's state: JSON, or a stream of events for who asks for one. */
+export async function showUpload(context: HttpContext, hub: ProgressHub, request: Request, { token = '' }: Params): Promise<Response> {
+  const signed = context.verifier.verify(token, { purpose: PURPOSE.upload })
+  if (signed === null || signed.expired === true) throw notFound()
+  const id = String(signed.value)
+  const wantsEvents = request.headers.get('accept')?.includes('text/event-stream') === true
+  const lastId = request.headers.get('last-event-id')
+  // It was told of its end, and asks again because its connection ended: this is how it is told not to.
+  if (wantsEvents && lastId?.startsWith(END) === true) return answer(204, { 'Cache-Control': 'no-store' })
+  const snapshot = (await snapshots(context, [id])).get(id)
+  if (snapshot === undefined) throw notFound()
+  const lane = context.authorize === undefined ? undefined : (await findUpload((await context.store()).session, id))?.lane
+  await allow(context, request, {
+    action: 'read',
+    ...(lane === undefined ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }),
+  })
+  if (!wantsEvents) return json(200, snapshot, { Vary: 'Accept' })
+  return answer(
+    200,
+    { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store', Vary: 'Accept', 'X-Accel-Buffering': 'no' },
+    request.method === 'HEAD' ? null : events(hub, id, lastId),
+  )
+}
+
+const END = 'end-'
+const idOf = (snapshot: UploadSnapshot, data: string): string =>
+  `${isOver(snapshot) ? END : ''}${createHash('sha256').update(data).digest('base64url').slice(0, 16)}`
+
+/**
+ * Each event is the whole state, so that a client which missed some has missed nothing, and one that reads slowly gets the
+ * newest only. The stream ends with the upload.
+ */
+function events(hub: ProgressHub, token: string, lastId: string | null): ReadableStream<Uint8Array> {
+  let stop = (): void => undefined
+  let flush = (): void => undefined
+  return new ReadableStream<Uint8Array>(
+    {
+      start(controller) {
+        const encoder = new TextEncoder()
+        let waiting: UploadSnapshot | null | undefined
+        let toldId = lastId
+        const send = (text: string): void => controller.enqueue(encoder.encode(text))
+        const isFree = (): boolean => (controller.desiredSize ?? 0) > 0
+        flush = () => {
+          if (waiting === undefined || !isFree()) return
+          const snapshot = waiting
+          waiting = undefined
+          if (snapshot !== null) {
+            const data = JSON.stringify(snapshot)
+            const id = idOf(snapshot, data)
+            if (id !== toldId) send(`id: ${id}\ndata: ${data}\n\n`)
+            toldId = id
+          }
+          if (snapshot !== null && !isOver(snapshot)) return
+          stop()
+          controller.close()
+        }
+        const beat = (): void => {
+          flush()
+          if (isFree()) send(': \n\n')
+        }
+        const unfollow = hub.follow(token, (snapshot) => {
+          waiting = snapshot
+          flush()
+        })
+        hub.beats.add(beat)
+        stop = () => {
+          unfollow()
+          hub.beats.delete(beat)
+        }
+      },
+      pull: () => flush(),
+      cancel: () => stop(),
+    },
+    { highWaterMark: 4 },
+  )
+}

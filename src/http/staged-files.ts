@@ -1,0 +1,80 @@
+import { PURPOSE } from '../attached/context.ts'
+import { stagedPath } from '../attached/paths.ts'
+import { stage } from '../attached/stage.ts'
+import type { StagedFile } from '../attached/staged-file.ts'
+import { InvalidInputError } from '../errors.ts'
+import { dropUnlinked } from '../staging/file-rows.ts'
+import { isUuid } from '../uuid.ts'
+import { answer, json, notFound } from './answer.ts'
+import { allow } from './authorize.ts'
+import { bytesIn } from './body.ts'
+import type { HttpContext } from './context.ts'
+import { readMultipart } from './forms/multipart.ts'
+import type { Params } from './route.ts'
+import { slotIn } from './slot.ts'
+
+/** Stages one file before its form is submitted: the body is the file, or a form with it. */
+export async function createStagedFile(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+  const { slot, name } = slotIn(context, token)
+  await allow(context, request, { action: 'upload', name })
+  const isForm = /^multipart\/form-data\b/i.test(request.headers.get('content-type') ?? '')
+  const staged = await (isForm ? fromForm(context, request, slot) : fromBody(context, request, slot))
+  const paths = { path: staged.path(), discardPath: stagedPath(context, staged.signedId) }
+  return json(201, { ...staged.toJSON(), ...paths })
+}
+
+function fromBody(context: HttpContext, request: Request, slot: string): Promise<StagedFile> {
+  const filename = nameIn(request)
+  const declared = request.headers.get('content-type')
+  const io = bytesIn(request, { filename })
+  return stage(
+    context,
+    context.models,
+    context.maxSize,
+    { io, filename, ...(declared === null ? {} : { contentType: declared }) },
+    { for: slot },
+  )
+}
+
+/** Headers hold ASCII: the name comes as in a URL. */
+function nameIn(request: Request): string {
+  const given = request.headers.get('x-filename') ?? new URL(request.url).searchParams.get('filename') ?? ''
+  try {
+    const name = decodeURIComponent(given)
+    if (name !== '') return name
+  } catch {
+    // Told below.
+  }
+  throw new InvalidInputError('Say what the file is called in the header X-Filename, as encodeURIComponent writes it.')
+}
+
+async function fromForm(context: HttpContext, request: Request, slot: string): Promise<StagedFile> {
+  const all: StagedFile[] = []
+  try {
+    await readMultipart(
+      request,
+      { files: 1 },
+      {
+        field: () => undefined,
+        file: async ({ filename, contentType, io }) => {
+          all.push(await stage(context, context.models, context.maxSize, { io, filename, contentType }, { for: slot }))
+        },
+      },
+    )
+  } catch (error) {
+    for (const staged of all) await staged.discard()
+    throw error
+  }
+  const [staged] = all
+  if (staged === undefined) throw new InvalidInputError('The form holds no file.')
+  return staged
+}
+
+/** Gives a staged file up that was not submitted. */
+export async function deleteStagedFile(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+  const signed = context.verifier.verify(token, { purpose: PURPOSE.staged })
+  if (signed === null || !isUuid(String(signed.value))) throw notFound()
+  await allow(context, request, { action: 'upload' })
+  await dropUnlinked((await context.store()).session, String(signed.value))
+  return answer(204, { 'Cache-Control': 'no-store' })
+}
