@@ -6,7 +6,7 @@ import type { RecordAttachments } from './attached/record.ts'
 import type { StagedFile } from './attached/staged-file.ts'
 import type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
 import type { ParsedForm, ParseFormOptions } from './http/forms/parse-form.ts'
-import type { FormRequest } from './http/forms/multipart.ts'
+import type { FormRequest } from './http/body.ts'
 
 /** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string

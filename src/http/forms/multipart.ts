@@ -1,14 +1,8 @@
-import { Readable } from 'node:stream'
+import type { Readable } from 'node:stream'
 import busboy from 'busboy'
 import { ActiveStorageError, FormLimitError, InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
-
-/** A request of the web, or Node's own. */
-export type FormRequest = Request | NodeRequest
-/** What is read of Node's IncomingMessage. */
-export interface NodeRequest extends Readable {
-  headers: Record<string, string | string[] | undefined>
-}
+import { bodyOf, type FormRequest } from '../body.ts'
 
 /** What a form may hold. Sizes of files are their attachments' own limits. */
 export interface FormLimits {
@@ -49,7 +43,7 @@ export interface FormHandlers {
  * swallowed, so that a browser which is still sending gets the answer.
  */
 export async function readMultipart(request: FormRequest, given: FormLimits, handlers: FormHandlers): Promise<void> {
-  const source = sourceOf(request)
+  const source = bodyOf(request)
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => undefined)
   const limits = { ...defaults, ...given }
@@ -79,19 +73,6 @@ const headerOf = ({ headers }: FormRequest, name: string): string => {
   const value = headers instanceof Headers ? headers.get(name) : headers[name]
   return String(value ?? '')
 }
-
-function sourceOf(request: FormRequest): Readable {
-  const isRead = request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
-  if (isRead)
-    throw new InvalidInputError(
-      'The body of this request was read before: by another parser of forms, which must not come first, or by request.formData().',
-    )
-  const source =
-    request instanceof Readable ? request : request.body === null ? Readable.from([]) : Readable.fromWeb(request.body as NodeStream)
-  // Also when the form was given up: what breaks off then concerns nobody.
-  return source.on('error', () => undefined)
-}
-type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 
 function parserOf(request: FormRequest, limits: Required<FormLimits>): busboy.Busboy {
   try {
