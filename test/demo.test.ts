@@ -1,23 +1,20 @@
 // The page of `npm start`, used as a visitor uses it, in a real browser where one is installed.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { existsSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
-import { chromium, type Route } from 'playwright-core'
+import type { Route } from 'playwright-core'
 import createSharp from 'sharp'
-
-const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path))
+import { openBrowser } from './support/chromium.ts'
 
 test('a user is saved at once, the photo is seen while it travels; what failed is shown and can be tried again', async (t) => {
-  if (executablePath === undefined) return t.skip('no Chromium is installed: the page is not looked at')
+  const browser = await openBrowser(t)
+  if (browser === null) return
   const data = await mkdtemp(join(tmpdir(), 'demo-'))
   const server = spawn(process.execPath, ['examples/demo/server.ts'], { env: { ...process.env, DEMO_DATA: data, PORT: '0' } })
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] })
   t.after(async () => {
-    await browser.close()
     server.kill('SIGTERM')
     await new Promise((resolve) => server.once('exit', resolve))
     await rm(data, { recursive: true, force: true })
