@@ -16,7 +16,7 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['errors', 'message', 'diagnostics', 'options', 'units', 'uuid'],
+  ['client', 'errors', 'message', 'diagnostics', 'options', 'units', 'uuid'],
 ]
 const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
@@ -25,8 +25,12 @@ const faults: string[] = []
 for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
   if (file.endsWith('.test.ts')) continue
   if (rankOf(file) < 0) faults.push(`${file}: no room of this name is known`)
+  // What runs in a browser takes nothing from what runs on a server, nor the other way round.
+  const isClient = file.startsWith('src/client/')
+  if (isClient && /from '[^.]/.test(readFileSync(file, 'utf8'))) faults.push(`${file} imports a package`)
   for (const [, target = ''] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)'/g)) {
     const path = normalize(join(dirname(file), target))
+    if (path.startsWith('src/client/') !== isClient) faults.push(`${file} imports ${path}: one of them runs in a browser`)
     if (rankOf(path) < rankOf(file)) faults.push(`${file} imports ${path}, which is to its left`)
     if (adapters.test(path) && !file.startsWith('src/testing')) faults.push(`${file} imports the adapter ${path}`)
   }

@@ -1,0 +1,8 @@
+export { directUpload, type DirectlyUploaded } from './direct-upload.ts'
+export { defineDelayedUpload, type DelayedUploadElement } from './element.ts'
+export type { Labels } from './labels.ts'
+export { followUpload, type FollowOptions } from './follow-upload.ts'
+export { stageFile, type Staged } from './stage-file.ts'
+export { stageInputs } from './stage-inputs.ts'
+export type { FollowedFile, FollowedUpload } from './snapshot.ts'
+export { UploadError, type TransferOptions } from './transfer.ts'

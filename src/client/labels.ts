@@ -1,0 +1,21 @@
+/** What the element says. */
+export interface Labels {
+  readonly pending: string
+  readonly running: string
+  readonly attached: string
+  readonly failed: string
+  readonly superseded: string
+  readonly discarded: string
+  readonly progress: string
+  readonly gone: string
+}
+export const english: Labels = {
+  pending: 'Waiting',
+  running: 'Uploading',
+  attached: 'Stored',
+  failed: 'Failed',
+  superseded: 'Replaced',
+  discarded: 'Discarded',
+  progress: 'Progress of',
+  gone: 'Gone',
+}

@@ -1,0 +1,78 @@
+import { stagedList } from './staged-list.ts'
+import { discardStaged, stageFile, type Staged } from './stage-file.ts'
+
+const SELECTOR = 'input[type="file"][data-staged-upload-url]'
+const taken = new WeakSet<Element>()
+
+/**
+ * Sends what is chosen in `<input type="file" data-staged-upload-url="…">` at once, while the rest of the form is filled in:
+ * each file is listed with its preview and progress, and hidden fields take its place. A form that is submitted meanwhile
+ * waits. The URL is what `storage.stagedUploadPath('User.photo')` gave the page. Without scripts the same form sends the files
+ * with itself.
+ *
+ * Events that bubble, with `{ file, … }` in `detail`: `staged-upload:progress`, `staged-upload:done`, `staged-upload:error`.
+ * Call it again after inputs were added.
+ *
+ * @example
+ * stageInputs()
+ */
+export function stageInputs(root: ParentNode = document): void {
+  for (const input of root.querySelectorAll<HTMLInputElement>(SELECTOR))
+    if (!taken.has(input)) {
+      taken.add(input)
+      takeOver(input)
+    }
+}
+
+function takeOver(input: HTMLInputElement): void {
+  const list = stagedList(input)
+  const running = new Set<Promise<void>>()
+  const tell = (name: string, detail: object): void =>
+    void input.dispatchEvent(new CustomEvent(`staged-upload:${name}`, { bubbles: true, detail }))
+
+  const stage = async (file: File): Promise<void> => {
+    const abort = new AbortController()
+    let staged: Staged | undefined
+    const entry = list.add(file, () => {
+      abort.abort()
+      if (staged !== undefined) void discardStaged(staged)
+    })
+    try {
+      staged = await stageFile(file, input.dataset['stagedUploadUrl'] ?? '', {
+        signal: abort.signal,
+        onProgress(sent, total) {
+          entry.progress(sent, total)
+          tell('progress', { file, sent, total })
+        },
+      })
+      entry.done(staged)
+      tell('done', { file, staged })
+    } catch (error) {
+      if (abort.signal.aborted) return
+      entry.failed(error instanceof Error ? error.message : String(error))
+      tell('error', { file, error })
+    }
+  }
+  input.addEventListener('change', () => {
+    const files = [...(input.files ?? [])]
+    // The bytes travel once: what is listed is no longer chosen.
+    input.value = ''
+    if (files.length > 0 && !input.multiple) list.clear()
+    for (const file of files) {
+      const one: Promise<void> = stage(file).finally(() => running.delete(one))
+      running.add(one)
+    }
+  })
+  input.form?.addEventListener('submit', (event) => {
+    if (event.defaultPrevented) return
+    // Going on without a file that was chosen is for whoever chose it to say, by taking it out.
+    if (list.showFailed()) {
+      event.preventDefault()
+      return
+    }
+    if (running.size === 0) return
+    event.preventDefault()
+    const { submitter } = event
+    void Promise.all(running).then(() => input.form?.requestSubmit(submitter))
+  })
+}
