@@ -39,6 +39,8 @@ export class ActiveStorageError extends Error {
   readonly retryable: boolean = false
   readonly statusCode: number = 500
   readonly details: ErrorDetails
+  /** Of a form that was refused: what was typed in it until then, to show it again. */
+  values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })

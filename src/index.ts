@@ -44,7 +44,7 @@ export type {
   UrlOptions,
 } from './attached/values.ts'
 export type { Authorize, Subject } from './http/authorize.ts'
-export type { HiddenField } from './http/forms/collected.ts'
+export type { HiddenField } from './http/forms/hidden.ts'
 export type { FormRequest, NodeRequest } from './http/body.ts'
 export type { FormLimits } from './http/forms/multipart.ts'
 export type { ParsedForm, ParseFormOptions } from './http/forms/parse-form.ts'

@@ -1,88 +1,61 @@
 import { html, raw } from 'hono/html'
-import type { Attachment, DelayedFile, DelayedUpload } from '../../src/index.ts'
-import { weather } from './storage.ts'
+import type { Attachment, DelayedFile, DelayedUpload, HiddenField } from '../../src/index.ts'
+import { storage, weather } from './storage.ts'
 
 export interface UserView {
   readonly id: number
   readonly name: string
   readonly photo: Attachment | DelayedFile | null
-  readonly certificates: readonly (Attachment | DelayedFile)[]
+  readonly certificates: readonly Attachment[]
   readonly uploads: readonly DelayedUpload[]
 }
 
 type Html = ReturnType<typeof html>
 const size = (bytes: number): string =>
   bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} KB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`
-const address = (file: Attachment | DelayedFile): string => (file.state === 'attached' ? `/attachments/${file.id}` : `/pending/${file.id}`)
-const labels = { staged: 'waiting', uploading: 'uploading', attached: 'stored', failed: 'failed' } as const
 
-function badge(file: Attachment | DelayedFile): Html {
-  const waiting = file.state === 'staged' && 'lastError' in file && file.lastError !== null
-  return html`<span class="badge ${file.state}" ${waiting ? html`title="${file.lastError}"` : ''}
-    >${waiting ? 'will be retried' : labels[file.state]}</span
-  >`
-}
-
-function progress(file: Attachment | DelayedFile): Html | string {
-  if (file.state !== 'uploading' || !('uploadedBytes' in file)) return ''
-  return html`<progress
-    max="${Math.max(file.byteSize, 1)}"
-    value="${file.uploadedBytes}"
-    aria-label="Progress of ${file.filename}"
-  ></progress>`
+/** An upload on its way: the element follows it by itself. What failed waits for somebody to decide. */
+function uploadPart(upload: DelayedUpload): Html {
+  return html`<delayed-upload src="${upload.path()}">${upload.files.map((file) => file.filename).join(', ')}</delayed-upload>
+    <p class="decide" ${upload.state === 'failed' ? '' : 'hidden'}>
+      <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
+      <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
+    </p>`
 }
 
 function userCard(user: UserView): Html {
-  const failed = user.uploads.filter((upload) => upload.state === 'failed')
   return html`<article class="card">
     <header>
-      ${user.photo === null ? html`<div class="photo none" aria-hidden="true">${user.name.slice(0, 1).toUpperCase()}</div>` : html`<img class="photo" src="${address(user.photo)}" alt="Photo of ${user.name}" />`}
+      ${user.photo === null ? html`<div class="photo none" aria-hidden="true">${user.name.slice(0, 1).toUpperCase()}</div>` : html`<img class="photo" src="${user.photo.path()}" alt="Photo of ${user.name}" />`}
       <div class="who">
         <h2>${user.name}</h2>
-        ${
-          user.photo === null
-            ? html`<p class="muted">no photo</p>`
-            : html`<p>${badge(user.photo)} <span class="muted">${user.photo.filename} · ${size(user.photo.byteSize)}</span></p>
-                ${progress(user.photo)}`
-        }
+        <p class="muted">${user.photo === null ? 'no photo' : `${user.photo.filename} · ${size(user.photo.byteSize)}`}</p>
       </div>
     </header>
     <form method="post" action="/users/${user.id}" enctype="multipart/form-data">
       ${
         user.certificates.length === 0
-          ? html`<p class="muted">No certificates yet.</p>`
+          ? html`<p class="muted">No certificates stored yet.</p>`
           : html`<ul>
               ${user.certificates.map(
                 (file) =>
-                  html`<li>
-                    <div class="row">
-                      ${file.state === 'attached' ? html`<input type="checkbox" name="user[certificates_tmp][deleted_ids][]" value="${file.id}" aria-label="Delete ${file.filename}" />` : html`<span class="tick"></span>`}
-                      <a href="${address(file)}">${file.filename}</a><span class="muted">${size(file.byteSize)}</span>${badge(file)}
-                    </div>
-                    ${progress(file)}
+                  html`<li class="row">
+                    <input
+                      type="checkbox"
+                      name="user[certificates_tmp][deleted_ids][]"
+                      value="${file.id}"
+                      aria-label="Delete ${file.filename}"
+                    />
+                    <a href="${file.path()}">${file.filename}</a><span class="muted">${size(file.byteSize)}</span>
                   </li>`,
               )}
             </ul>`
       }
-      ${failed.map(
-        (upload) =>
-          html`<div class="error" role="alert">
-            <p>
-              <b
-                >${upload.files
-                  .filter((file) => file.state === 'failed')
-                  .map((file) => file.filename)
-                  .join(', ')}</b
-              >: ${upload.lastError}
-            </p>
-            <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
-            <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
-          </div>`,
-      )}
+      ${user.uploads.map(uploadPart)}
       <details>
         <summary>Change</summary>
-        <label>New photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
-        <label>Add certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label>
+        <label>New photo ${photoInput()}</label>
+        <label>Add certificates ${certificatesInput()}</label>
         <label class="inline"
           ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Remove all certificates that are there (once the
           first new one is stored; at once if none is added)</label
@@ -94,21 +67,39 @@ function userCard(user: UserView): Html {
   </article>`
 }
 
-/** The part that is refreshed while files travel. */
+/** Sent as soon as they are chosen, where scripts run; with the form, where not. */
+const photoInput = (): Html =>
+  html`<input type="file" name="user[photo_tmp]" accept="image/*" data-staged-upload-url="${storage.stagedUploadPath('User.photo')}" />`
+const certificatesInput = (): Html =>
+  html`<input
+    type="file"
+    name="user[certificates_tmp][files][]"
+    multiple
+    data-staged-upload-url="${storage.stagedUploadPath('User.certificates')}"
+  />`
+
+/** The part that is shown anew when a file has arrived. */
 export function usersPart(users: readonly UserView[]): Html {
-  const busy = users.some((user) => user.uploads.some((upload) => upload.state !== 'failed'))
-  return html`<section id="users" data-busy="${String(busy)}">
+  return html`<section id="users">
     ${users.length === 0 ? html`<p class="empty">Nobody here yet. Add the first user: the page answers at once, the files follow.</p>` : users.map(userCard)}
   </section>`
 }
 
-/** A form that was refused: why, and what was typed. */
+/** A form that is shown again: why, what was typed, and the files that came with it. */
 export interface Refused {
-  readonly error: string
+  readonly error: string | null
   readonly name: string
+  readonly hidden: readonly HiddenField[]
 }
 
-export function page(users: readonly UserView[], refused: Refused | null): Html {
+function keptFile({ name, value, filename, path }: HiddenField): Html {
+  return html`<li class="row">
+    ${path === null ? '' : html`<img src="${path}" alt="" class="kept" />`}<span>${filename ?? 'A file that was sent before'}</span>
+    <input type="hidden" name="${name}" value="${value}" />
+  </li>`
+}
+
+export function page(users: readonly UserView[], refused: Refused): Html {
   return html`<!doctype html>
     <html lang="en">
       <head>
@@ -131,16 +122,23 @@ export function page(users: readonly UserView[], refused: Refused | null): Html 
               failing
             </button>
           </form>
-          ${refused === null ? '' : html`<div class="error" role="alert"><p>${refused.error}</p></div>`}
+          ${refused.error === null ? '' : html`<div class="error" role="alert"><p>${refused.error}</p></div>`}
           <form method="post" action="/users" enctype="multipart/form-data" class="card new">
             <h2>New user</h2>
-            <label>Name <input name="user[name]" required maxlength="80" value="${refused?.name ?? ''}" /></label>
-            <label>Photo <input type="file" name="user[photo_tmp]" accept="image/*" /></label>
-            <label>Certificates <input type="file" name="user[certificates_tmp][files][]" multiple /></label><button>Save</button>
+            <label>Name <input name="user[name]" required maxlength="80" value="${refused.name}" /></label>
+            ${
+              refused.hidden.length === 0
+                ? ''
+                : html`<ul class="kept-files" aria-label="Files that are kept">
+                    ${refused.hidden.map(keptFile)}
+                  </ul>`
+            }
+            <label>Photo ${photoInput()}</label>
+            <label>Certificates ${certificatesInput()}</label><button>Save</button>
           </form>
           ${usersPart(users)}
         </main>
-        <script>
+        <script type="module">
           ${raw(script)}
         </script>
       </body>
@@ -148,19 +146,29 @@ export function page(users: readonly UserView[], refused: Refused | null): Html 
 }
 
 const script = `
+import { defineDelayedUpload, stageInputs } from '/client/index.ts'
+defineDelayedUpload()
+stageInputs()
+
+let isStale = false
 const refresh = async () => {
   const users = document.getElementById('users')
   // What somebody ticked or chose is not taken from them, nor what they do while the answer travels.
-  const inUse = () =>
-    users.querySelector('details[open], input:checked') !== null ||
-    [...users.querySelectorAll('input[type=file]')].some((input) => input.files.length > 0)
-  if (users.dataset.busy === 'true' && !inUse()) {
-    const text = await fetch('/users').then((answer) => (answer.ok ? answer.text() : null)).catch(() => null)
-    if (text !== null && !inUse()) users.outerHTML = text
-  }
-  setTimeout(refresh, 500)
+  const inUse = () => users.querySelector('details[open], input:checked, .staged-files li') !== null
+  if (!isStale || inUse()) return
+  const text = await fetch('/users').then((answer) => (answer.ok ? answer.text() : null)).catch(() => null)
+  if (text === null || inUse()) return
+  isStale = false
+  users.outerHTML = text
+  stageInputs()
 }
-refresh()`
+document.addEventListener('delayed-upload:change', ({ target, detail }) => {
+  target.nextElementSibling.hidden = detail.state !== 'failed'
+  isStale ||= ['attached', 'superseded', 'discarded'].includes(detail.state)
+  refresh()
+})
+document.addEventListener('toggle', refresh, true)
+document.addEventListener('change', refresh)`
 
 const style = `
 :root { color-scheme: light dark; --line: light-dark(#dfe3e8, #363c44); --card: light-dark(#fff, #1d2126); --muted: light-dark(#5d6772, #9aa5b1); --accent: light-dark(#0b6e4f, #4cc497); --bad: light-dark(#b3261e, #ff8a80) }
@@ -177,6 +185,7 @@ input[name='user[name]'] { padding: .5rem .6rem; border: 1px solid var(--line); 
 button { font: inherit; padding: .5rem 1.1rem; min-height: 44px; border: 0; border-radius: 8px; background: var(--accent); color: light-dark(#fff, #08130e); cursor: pointer } button.small { padding: .25rem .8rem } button.plain { background: none; color: inherit; border: 1px solid var(--line) }
 button:focus-visible, input:focus-visible, summary:focus-visible { outline: 3px solid color-mix(in srgb, var(--accent) 50%, transparent); outline-offset: 2px }
 .weather { display: flex; gap: .5rem; align-items: center; flex-wrap: wrap } .switch { background: none; color: inherit; border: 1px solid var(--line) } .switch[aria-pressed=true] { background: light-dark(#ffe9b8, #5a4410); border-color: transparent }
-ul { list-style: none; margin: 0; padding: 0 } li { border-top: 1px solid var(--line); padding: .5rem 0 } .row { display: flex; gap: .6rem; align-items: center } .row a { flex: 1; min-width: 0; overflow-wrap: anywhere; color: inherit } .tick { width: 20px }
-.badge { font-size: .75rem; padding: .1rem .55rem; border-radius: 99px; white-space: nowrap; background: light-dark(#e7ebf0, #2c333b) } .badge.attached { background: light-dark(#d9f2e6, #163d2e) } .badge.uploading { background: light-dark(#dbe8ff, #1b3357) } .badge.failed { background: light-dark(#ffdeda, #5b1f1a) }
+ul { list-style: none; margin: 0; padding: 0 } li { border-top: 1px solid var(--line); padding: .5rem 0 } .row { display: flex; gap: .6rem; align-items: center } .row a { flex: 1; min-width: 0; overflow-wrap: anywhere; color: inherit }
+.staged-files li, .kept-files li { display: flex; gap: .6rem; align-items: center } .staged-name { min-width: 0; flex: 1; overflow-wrap: anywhere } .staged-size { color: var(--muted); font-size: .875rem } .staged-files progress { width: 6rem } .staged-remove { padding: .25rem .8rem; background: none; color: inherit; border: 1px solid var(--line) } .staged-error { color: var(--bad); font-size: .875rem } .staged-preview, .kept { width: 40px; height: 40px; object-fit: cover; border-radius: 6px }
+delayed-upload { border-top: 1px solid var(--line); --delayed-upload-accent: var(--accent); --delayed-upload-error: var(--bad) } .decide { padding-bottom: .5rem } [hidden] { display: none !important }
 progress { width: 100%; height: 6px; accent-color: var(--accent) } summary { cursor: pointer; padding: .5rem 0; color: var(--accent) } .error { border-left: 4px solid var(--bad); padding: .4rem .8rem; margin: .6rem 0; background: color-mix(in srgb, var(--bad) 8%, transparent) } .empty { text-align: center; color: var(--muted); padding: 2rem 0 }`

@@ -1,18 +1,27 @@
+import { readFile } from 'node:fs/promises'
+import { stripTypeScriptTypes } from 'node:module'
 import type { DatabaseSync } from 'node:sqlite'
 import { serve } from '@hono/node-server'
-import { Hono } from 'hono'
-import { ActiveStorageError, type Attachment, type DelayedFile } from '../../src/index.ts'
-import { FormError, readForm } from './form.ts'
-import { page, usersPart, type UserView } from './page.ts'
-import { storage, weather } from './storage.ts'
+import { Hono, type Context } from 'hono'
+import { ActiveStorageError, type ParsedForm } from '../../src/index.ts'
+import { page, usersPart, type Refused, type UserView } from './page.ts'
+import { storage, weather, type userAttachments } from './storage.ts'
 
 await storage.migrate()
 await storage.transaction(async (tx: DatabaseSync) =>
-  tx.exec('create table if not exists users (id integer primary key, name text not null)'),
+  tx.exec('create table if not exists users (id integer primary key, name text not null unique)'),
 )
 const worker = storage.work()
 
 const app = new Hono()
+
+// Files, uploads from the page, and their progress.
+app.all(`${storage.basePath}/*`, (c) => storage.handler(c.req.raw))
+// The library's browser module, as a bundler or `dist/client` would give it.
+app.get('/client/:name{[a-z0-9-]+\\.ts}', async (c) => {
+  const source = await readFile(new URL(`../../src/client/${c.req.param('name')}`, import.meta.url), 'utf8')
+  return c.body(stripTypeScriptTypes(source), 200, { 'content-type': 'text/javascript' })
+})
 
 async function users(): Promise<UserView[]> {
   const rows = await storage.transaction(
@@ -27,36 +36,40 @@ async function users(): Promise<UserView[]> {
       id: Number(user.id),
       name: rows[index]?.name ?? '',
       photo: await user.photo.latest(),
-      certificates: await user.certificates.latest(),
+      certificates: await user.certificates.attachments(),
       uploads: [...(await user.photo.delayedUploads()), ...(await user.certificates.delayedUploads())],
     })),
   )
 }
 
-app.get('/', async (c) => {
-  const { error, name = '' } = c.req.query()
-  return c.html(page(await users(), error === undefined ? null : { error, name }))
-})
+const nothing: Refused = { error: null, name: '', hidden: [] }
+app.get('/', async (c) => c.html(page(await users(), nothing)))
 app.get('/users', async (c) => c.html(usersPart(await users())))
 
+type UserForm = ParsedForm<typeof userAttachments>
+const nameOf = (values: UserForm['values']): string => String(values['name'] ?? '').trim()
+
+/** The form once more, with what was typed and the files that came with it: nobody chooses them twice. */
+async function again(c: Context, error: string, values: UserForm['values'], hidden: UserForm['hidden']): Promise<Response> {
+  return c.html(page(await users(), { error, name: nameOf(values), hidden }), 422)
+}
+
 app.post('/users', async (c) => {
-  const { fields, photo, certificates } = await readForm(c.req.raw)
-  await storage.transaction(async (tx) => {
-    const { lastInsertRowid: id } = tx.prepare('insert into users (name) values (?)').run(fields.get('user[name]')?.at(-1) ?? '')
-    await storage.record('User', id, { transaction: tx }).attachLater({ photo, certificates })
+  const { values, files, hidden } = await storage.parseForm(c.req.raw, { model: 'User' })
+  const name = nameOf(values)
+  if (name === '') return again(c, 'A user needs a name.', values, hidden)
+  const taken = await storage.transaction(async (tx) => {
+    if (tx.prepare('select 1 from users where name = ?').get(name) !== undefined) return true
+    const { lastInsertRowid: id } = tx.prepare('insert into users (name) values (?)').run(name)
+    await storage.record('User', id, { transaction: tx }).attachLater(files)
+    return false
   })
-  return c.redirect('/', 303)
+  return taken ? again(c, `${name} is here already: choose another name. The files are kept.`, values, hidden) : c.redirect('/', 303)
 })
 
 app.post('/users/:id{[0-9]+}', async (c) => {
-  const { fields, photo, certificates } = await readForm(c.req.raw)
-  const name = 'user[certificates_tmp]'
-  const changes = {
-    files: certificates,
-    deletedIds: fields.get(`${name}[deleted_ids][]`) ?? [],
-    cleanBefore: fields.has(`${name}[clean_before]`),
-  }
-  await storage.record('User', c.req.param('id')).attachLater({ photo, certificates: changes })
+  const { files } = await storage.parseForm(c.req.raw, { model: 'User' })
+  await storage.record('User', c.req.param('id')).attachLater(files)
   return c.redirect('/', 303)
 })
 
@@ -73,39 +86,10 @@ app.post('/weather', async (c) => {
   return c.redirect('/', 303)
 })
 
-/** Only images are shown in the page; everything else is a download, whatever it says it is. */
-function answer(file: Attachment | DelayedFile): Response {
-  const inline = /^image\/(png|jpeg|gif|webp|avif)$/.test(file.contentType)
-  return new Response(file.stream(), {
-    headers: {
-      'content-type': inline ? file.contentType : 'application/octet-stream',
-      'content-length': String(file.byteSize),
-      'content-disposition': `${inline ? 'inline' : 'attachment'}; filename*=UTF-8''${encodeURIComponent(file.filename)}`,
-      'x-content-type-options': 'nosniff',
-      'cache-control': 'no-store',
-    },
-  })
-}
-
-app.get('/attachments/:id', async (c) => {
-  for (const user of await users())
-    for (const file of [user.photo, ...user.certificates])
-      if (file?.state === 'attached' && file.id === c.req.param('id')) return answer(file)
-  return c.notFound()
-})
-app.get('/pending/:id', async (c) => {
-  for (const user of await users())
-    for (const file of [user.photo, ...user.certificates])
-      if (file !== null && file.state !== 'attached' && file.id === c.req.param('id')) return answer(file)
-  return c.notFound()
-})
-
 app.onError((error, c) => {
-  const cause = error instanceof FormError ? error.cause : error
-  if (!(cause instanceof ActiveStorageError)) console.error(cause)
-  const text = cause instanceof ActiveStorageError ? cause.message : 'Something went wrong; the log says what.'
-  const name = error instanceof FormError ? `&name=${encodeURIComponent(error.typed)}` : ''
-  return c.redirect(`/?error=${encodeURIComponent(text)}${name}`, 303)
+  if (error instanceof ActiveStorageError && error.statusCode < 500) return again(c, error.message, error.values ?? {}, [])
+  console.error(error)
+  return again(c, 'Something went wrong; the log says what.', {}, [])
 })
 
 const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) =>

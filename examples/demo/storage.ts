@@ -33,15 +33,15 @@ const moody: Service = {
   },
 }
 
+export const userAttachments = {
+  photo: hasOneAttached({ accept: ['image/*'], maxSize: '20 MB' }),
+  certificates: hasManyAttached({ maxFiles: 30, maxSize: '2 GB' }),
+}
+
 export const storage = createActiveStorage({
   database: sqlite(`${folder}/app.db`),
   services: { local: moody },
   secretKeyBase: process.env['SECRET_KEY_BASE'] ?? 'only for this demo',
   retries: { attempts: 3, minDelay: '2s', maxDelay: '5s' },
-  models: {
-    User: {
-      photo: hasOneAttached({ accept: ['image/*'], maxSize: '20 MB' }),
-      certificates: hasManyAttached({ maxFiles: 30, maxSize: '2 GB' }),
-    },
-  },
+  models: { User: userAttachments },
 })

@@ -20,7 +20,8 @@ export interface StagedEntry {
 export function stagedList(input: HTMLInputElement): StagedList {
   const list = document.createElement('ul')
   list.className = 'staged-files'
-  input.after(list)
+  // Inside a label, a click on a name would ask for files again.
+  ;(input.closest('label') ?? input).after(list)
   const removers = new Set<() => void>()
   const failed = new Set<HTMLButtonElement>()
   return {

@@ -3,17 +3,6 @@ import type { SlotDefinition } from '../../attached/scope.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import { checkCount } from '../../staging/limits.ts'
 
-/** `<input type="hidden" name="…" value="…">`. */
-export interface HiddenField {
-  readonly name: string
-  /** A signed id. */
-  readonly value: string
-  /** null: it was staged by an earlier request. */
-  readonly filename: string | null
-  /** Where the file is seen meanwhile. */
-  readonly path: string | null
-}
-
 /** What a form brings for one attachment, in the form's order, though files are staged side by side. */
 export interface Collected {
   readonly entries: { readonly name: string; file: StagedFile | string }[]
@@ -55,12 +44,4 @@ export function inputOf({ entries, deletedIds, cleanBefore }: Collected, { kind 
   if (kind === 'one') return files.at(-1) as never
   const isAsked = files.length > 0 || deletedIds.length > 0 || cleanBefore !== null
   return (isAsked ? { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) } : undefined) as never
-}
-
-export function hiddenOf({ entries }: Collected): HiddenField[] {
-  return entries.map(({ name, file }) =>
-    file instanceof StagedFile
-      ? { name, value: file.signedId, filename: file.filename, path: file.path() }
-      : { name, value: file, filename: null, path: null },
-  )
 }

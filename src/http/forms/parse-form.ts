@@ -1,10 +1,11 @@
 import type { Files } from '../../attached/record.ts'
 import type { SlotDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
-import { InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
+import { ActiveStorageError, InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
 import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
-import { addEntry, discardStaged, dropSurplus, hiddenOf, inputOf, nothingCollected, type Collected, type HiddenField } from './collected.ts'
+import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
+import { hiddenOf, type HiddenField } from './hidden.ts'
 import type { FormRequest } from '../body.ts'
 import { readMultipart, type FormLimits } from './multipart.ts'
 import { aliasesOf, scopesOf, targetOf } from './names.ts'
@@ -78,19 +79,22 @@ export async function parseForm(context: HttpContext, request: FormRequest, opti
     })
   } catch (error) {
     await discardStaged(bySlot.values())
+    if (error instanceof ActiveStorageError) error.values = values.all()
     throw error
   }
   const files: Record<string, unknown> = {}
+  const hidden: HiddenField[] = []
   for (const slot of bySlot.keys()) {
     const { collected, definition } = collectedOf(slot)
     await dropSurplus(collected, definition)
     const input = inputOf(collected, definition)
     if (input !== undefined) files[slot] = input
+    hidden.push(...(await hiddenOf(context, collected)))
   }
   return {
     values: values.all(),
     files: files as Files<unknown>,
-    hidden: [...bySlot.values()].flatMap(hiddenOf),
+    hidden,
     discard: () => discardStaged(bySlot.values()),
   }
 }

@@ -1,0 +1,40 @@
+import { PURPOSE } from '../../attached/context.ts'
+import { blobPath, pendingPath } from '../../attached/paths.ts'
+import { StagedFile } from '../../attached/staged-file.ts'
+import { findBlob } from '../../blobs/blob-rows.ts'
+import { findFiles } from '../../staging/file-rows.ts'
+import type { HttpContext } from '../context.ts'
+import type { Collected } from './collected.ts'
+
+/** `<input type="hidden" name="…" value="…">`. */
+export interface HiddenField {
+  readonly name: string
+  /** A signed id. */
+  readonly value: string
+  /** null: the file is gone. */
+  readonly filename: string | null
+  /** Where it is seen meanwhile. */
+  readonly path: string | null
+}
+
+/** Files that came with this request, and those that an earlier one staged or uploaded. */
+export async function hiddenOf(context: HttpContext, { entries }: Collected): Promise<HiddenField[]> {
+  const fields: HiddenField[] = []
+  for (const { name, file } of entries)
+    fields.push(
+      file instanceof StagedFile
+        ? { name, value: file.signedId, filename: file.filename, path: file.path() }
+        : { name, value: file, ...(await known(context, file)) },
+    )
+  return fields
+}
+
+async function known(context: HttpContext, signedId: string): Promise<Pick<HiddenField, 'filename' | 'path'>> {
+  const { session } = await context.store()
+  const staged = context.verifier.verify(signedId, { purpose: PURPOSE.staged })
+  const [file] = staged === null ? [] : await findFiles(session, [String(staged.value)])
+  if (file !== undefined) return { filename: file.filename, path: pendingPath(context, file) }
+  const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
+  const blob = signed === null || signed.expired === true ? null : await findBlob(session, { id: String(signed.value) })
+  return blob === null ? { filename: null, path: null } : { filename: blob.filename, path: blobPath(context, blob) }
+}
