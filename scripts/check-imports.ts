@@ -18,7 +18,7 @@ const rooms = [
   ['services', 'database', 'rails'],
   ['client', 'errors', 'message', 'diagnostics', 'options', 'units', 'uuid'],
 ]
-const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp)\.ts$/
+const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
 const faults: string[] = []

@@ -5,8 +5,7 @@ import type { Models } from './attached/definitions.ts'
 import type { RecordAttachments } from './attached/record.ts'
 import type { StagedFile } from './attached/staged-file.ts'
 import type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
-import type { ParsedForm, ParseFormOptions } from './http/forms/parse-form.ts'
-import type { FormRequest } from './http/body.ts'
+import type { ParseForm } from './http/forms/parse-form.ts'
 
 /** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string
@@ -49,7 +48,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    *   await storage.record('User', String(values['id'])).attachLater(files)
    * }
    */
-  parseForm<N extends keyof M & string>(request: FormRequest, options: ParseFormOptions<N>): Promise<ParsedForm<M[N]>>
+  readonly parseForm: ParseForm<M>
   /**
    * Answers what is below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify and Hono
    * are subpaths; a framework of the web's own Request takes it as it is. Never rejects.

@@ -1,3 +1,4 @@
+import type { Models } from '../../attached/definitions.ts'
 import type { Files } from '../../attached/record.ts'
 import type { SlotDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
@@ -33,6 +34,11 @@ export interface ParsedForm<D> {
   readonly hidden: readonly HiddenField[]
   /** Gives up what was staged, when the form is refused and not shown again. */
   discard(): Promise<void>
+}
+
+/** A type of its own, so that what takes a storage knows its models. */
+export interface ParseForm<M extends Models> {
+  <N extends keyof M & string>(request: FormRequest, options: ParseFormOptions<N>): Promise<ParsedForm<M[N]>>
 }
 
 /** `storage.parseForm`. */

@@ -13,9 +13,10 @@ export interface ProgressHub {
   close(): void
 }
 
-/** Milliseconds. Bytes move while an upload runs; else somebody waits for its turn, or for a person. */
-const RUNNING = 500
-const WAITING = 2_000
+/** Milliseconds. Bytes move while an upload runs, and most run soon after they changed; else they wait for their turn, or for a person. */
+const OFTEN = 500
+const SELDOM = 2_000
+const LIVELY = 10_000
 const BEAT = 15_000
 /** Uploads asked for in one statement. */
 const PAGE = 500
@@ -26,6 +27,7 @@ interface Followed {
   readonly listeners: Set<(snapshot: UploadSnapshot | null) => void>
   told: string | undefined
   last: UploadSnapshot | null | undefined
+  changedAt: number
   dueAt: number
 }
 
@@ -46,7 +48,9 @@ export function progressHub(context: HttpContext): ProgressHub {
   }
   const tell = (each: Followed, snapshot: UploadSnapshot | null): void => {
     const text = JSON.stringify(snapshot)
-    each.dueAt = performance.now() + (snapshot?.state === 'running' ? RUNNING : WAITING)
+    const now = performance.now()
+    if (each.told !== text) each.changedAt = now
+    each.dueAt = now + (snapshot?.state === 'running' || now - each.changedAt < LIVELY ? OFTEN : SELDOM)
     if (each.told === text) return
     each.told = text
     each.last = snapshot
@@ -69,7 +73,7 @@ export function progressHub(context: HttpContext): ProgressHub {
       context.report('debug', 'Uploads that are followed could not be looked at; they are again in a moment.', { error })
       for (const token of due) {
         const each = followed.get(token)
-        if (each !== undefined) each.dueAt = performance.now() + WAITING
+        if (each !== undefined) each.dueAt = performance.now() + SELDOM
       }
     } finally {
       looking = false
@@ -79,7 +83,7 @@ export function progressHub(context: HttpContext): ProgressHub {
   return {
     beats,
     follow(token, listener) {
-      const each = followed.get(token) ?? { listeners: new Set(), told: undefined, last: undefined, dueAt: 0 }
+      const each = followed.get(token) ?? { listeners: new Set(), told: undefined, last: undefined, changedAt: 0, dueAt: 0 }
       followed.set(token, each)
       each.listeners.add(listener)
       if (each.last === undefined) each.dueAt = 0

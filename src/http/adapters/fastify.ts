@@ -1,0 +1,60 @@
+import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { Models } from '../../attached/definitions.ts'
+import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
+import type { FormParser, Mountable } from '../mountable.ts'
+import { nodeHandler } from '../node-handler.ts'
+
+const METHODS = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
+const FORM = 'multipart/form-data'
+
+/**
+ * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app.
+ *
+ * @example
+ * await app.register(activeStorage(storage))
+ */
+export function activeStorage(storage: Mountable): FastifyPluginAsync {
+  const handle = nodeHandler(storage)
+  const plugin: FastifyPluginAsync = async (app) => {
+    // @fastify/multipart leaves the body alone too, until it is asked for files.
+    if (!app.hasContentTypeParser(FORM)) leaveAlone(app, FORM)
+    await app.register(async (own) => {
+      own.removeAllContentTypeParsers()
+      leaveAlone(own, '*')
+      own.route({
+        method: [...METHODS],
+        url: `${storage.basePath}/*`,
+        exposeHeadRoute: false,
+        handler(request, reply) {
+          reply.hijack()
+          handle(request.raw, reply.raw)
+        },
+      })
+    })
+  }
+  // Fastify's own sign that a plugin is not for its children only.
+  return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
+}
+
+function leaveAlone(app: FastifyInstance, type: string): void {
+  app.addContentTypeParser(type, (_request, _payload, done) => done(null))
+}
+
+/**
+ * Reads a form as it streams in, in a route's handler; the plugin must be registered. Throws like `storage.parseForm`; its
+ * errors have a `statusCode`, which Fastify answers with.
+ *
+ * @example
+ * app.post('/users', async (request) => {
+ *   const { values, files } = await form(storage, request, { model: 'User' })
+ *   await storage.record('User', String(values['id'])).attachLater(files)
+ *   return 'saved'
+ * })
+ */
+export function form<M extends Models, N extends keyof M & string>(
+  storage: FormParser<M>,
+  request: Pick<FastifyRequest, 'raw'>,
+  options: ParseFormOptions<N>,
+): Promise<ParsedForm<M[N]>> {
+  return storage.parseForm(request.raw, options)
+}

@@ -1,0 +1,37 @@
+import type { MiddlewareHandler } from 'hono'
+import type { Models } from '../../attached/definitions.ts'
+import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
+import type { FormParser, Mountable } from '../mountable.ts'
+
+/**
+ * Middleware: answers what is below `basePath`.
+ *
+ * @example
+ * app.use(activeStorage(storage))
+ */
+export function activeStorage(storage: Mountable): MiddlewareHandler {
+  return async (c, next) => {
+    if (new URL(c.req.url).pathname.startsWith(`${storage.basePath}/`)) return storage.handler(c.req.raw)
+    return next()
+  }
+}
+
+/**
+ * Middleware that stages the files of a form as they stream in: `c.var.form` is what `storage.parseForm` gives. It throws
+ * like it; the errors' `statusCode` is for the app's `onError`.
+ *
+ * @example
+ * app.post('/users/:id', form(storage, { model: 'User' }), async (c) => {
+ *   await storage.record('User', c.req.param('id')).attachLater(c.var.form.files)
+ *   return c.redirect('/')
+ * })
+ */
+export function form<M extends Models, N extends keyof M & string>(
+  storage: FormParser<M>,
+  options: ParseFormOptions<N>,
+): MiddlewareHandler<{ Variables: { form: ParsedForm<M[N]> } }> {
+  return async (c, next) => {
+    c.set('form', await storage.parseForm(c.req.raw, options))
+    await next()
+  }
+}

@@ -1,0 +1,2 @@
+export type { Mountable } from '../mountable.ts'
+export { nodeHandler } from '../node-handler.ts'
