@@ -17,6 +17,8 @@ export interface DelayedUploadElement extends HTMLElement {
  * with the upload in `detail`; its attribute `state` follows. What is between its tags is shown until it knows better.
  *
  * @example
+ * import { defineDelayedUpload } from 'activestorage-delayed/client'
+ *
  * defineDelayedUpload()
  */
 export function defineDelayedUpload(name: string = 'delayed-upload'): void {

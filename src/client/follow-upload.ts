@@ -15,6 +15,8 @@ const AGAIN = { first: 1_000, last: 30_000 }
  * `upload.path()`. Survives lost connections. Returns how to stop.
  *
  * @example
+ * import { followUpload } from 'activestorage-delayed/client'
+ *
  * const stop = followUpload(path, ({ state, files }) => console.log(state, files[0]?.uploadedBytes))
  */
 export function followUpload(path: string, onChange: (upload: FollowedUpload) => void, options: FollowOptions = {}): () => void {

@@ -22,6 +22,8 @@ export interface Staged {
  * UploadError.
  *
  * @example
+ * import { stageFile } from 'activestorage-delayed/client'
+ *
  * const staged = await stageFile(file, path, { onProgress: (sent, total) => console.log(sent / total) })
  */
 export async function stageFile(file: File, path: string, options: TransferOptions = {}): Promise<Staged> {

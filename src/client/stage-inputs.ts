@@ -14,6 +14,8 @@ const taken = new WeakSet<Element>()
  * Call it again after inputs were added.
  *
  * @example
+ * import { stageInputs } from 'activestorage-delayed/client'
+ *
  * stageInputs()
  */
 export function stageInputs(root: ParentNode = document): void {

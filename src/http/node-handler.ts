@@ -15,6 +15,9 @@ interface Incoming extends IncomingMessage {
  * `next` for the rest (without one, 404).
  *
  * @example
+ * import { createServer } from 'node:http'
+ * import { nodeHandler } from 'activestorage-delayed/node'
+ *
  * createServer(nodeHandler(storage)).listen(3000)
  */
 export function nodeHandler(storage: Mountable): (req: IncomingMessage, res: ServerResponse, next?: () => void) => void {

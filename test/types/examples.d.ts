@@ -32,6 +32,7 @@ declare global {
   const pdf: File
   const objects: readonly { id: number; key: string; filename: string; byte_size: number; md5: string }[]
   const url: string
+  const path: string
 
   type JobEngine = core.JobEngine
 

@@ -20,6 +20,10 @@ type Next = (error?: unknown) => void
  * Middleware: answers what is below `basePath`, wherever it is mounted. It may come before or after a JSON parser.
  *
  * @example
+ * import express from 'express'
+ * import { activeStorage } from 'activestorage-delayed/express'
+ *
+ * const app = express()
  * app.use(activeStorage(storage))
  */
 export function activeStorage(storage: Mountable): (req: IncomingMessage, res: ServerResponse, next: Next) => void {
@@ -31,6 +35,10 @@ export function activeStorage(storage: Mountable): (req: IncomingMessage, res: S
  * `storage.parseForm` gives, `req.body` its values. Errors go to `next`, with what was typed in `req.body`.
  *
  * @example
+ * import express from 'express'
+ * import { form } from 'activestorage-delayed/express'
+ *
+ * const app = express()
  * app.post('/users/:id', form(storage, { model: 'User' }), async (req, res) => {
  *   await storage.record('User', req.params.id).attachLater(req.form!.files)
  *   res.redirect('/')

@@ -11,6 +11,10 @@ const FORM = 'multipart/form-data'
  * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app.
  *
  * @example
+ * import fastify from 'fastify'
+ * import { activeStorage } from 'activestorage-delayed/fastify'
+ *
+ * const app = fastify()
  * await app.register(activeStorage(storage))
  */
 export function activeStorage(storage: Mountable): FastifyPluginAsync {
@@ -45,6 +49,10 @@ function leaveAlone(app: FastifyInstance, type: string): void {
  * errors have a `statusCode`, which Fastify answers with.
  *
  * @example
+ * import fastify from 'fastify'
+ * import { form } from 'activestorage-delayed/fastify'
+ *
+ * const app = fastify()
  * app.post('/users', async (request) => {
  *   const { values, files } = await form(storage, request, { model: 'User' })
  *   await storage.record('User', String(values['id'])).attachLater(files)

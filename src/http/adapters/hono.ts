@@ -7,6 +7,10 @@ import type { FormParser, Mountable } from '../mountable.ts'
  * Middleware: answers what is below `basePath`.
  *
  * @example
+ * import { Hono } from 'hono'
+ * import { activeStorage } from 'activestorage-delayed/hono'
+ *
+ * const app = new Hono()
  * app.use(activeStorage(storage))
  */
 export function activeStorage(storage: Mountable): MiddlewareHandler {
@@ -21,6 +25,10 @@ export function activeStorage(storage: Mountable): MiddlewareHandler {
  * like it; the errors' `statusCode` is for the app's `onError`.
  *
  * @example
+ * import { Hono } from 'hono'
+ * import { form } from 'activestorage-delayed/hono'
+ *
+ * const app = new Hono()
  * app.post('/users/:id', form(storage, { model: 'User' }), async (c) => {
  *   await storage.record('User', c.req.param('id')).attachLater(c.var.form.files)
  *   return c.redirect('/')
