@@ -27,7 +27,7 @@ for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
   if (rankOf(file) < 0) faults.push(`${file}: no room of this name is known`)
   // What runs in a browser takes nothing from what runs on a server, nor the other way round.
   const isClient = file.startsWith('src/client/')
-  if (isClient && /from '[^.]/.test(readFileSync(file, 'utf8'))) faults.push(`${file} imports a package`)
+  if (isClient && /^(?:import|export) .* from '[^.]/m.test(readFileSync(file, 'utf8'))) faults.push(`${file} imports a package`)
   for (const [, target = ''] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)'/g)) {
     const path = normalize(join(dirname(file), target))
     if (path.startsWith('src/client/') !== isClient) faults.push(`${file} imports ${path}: one of them runs in a browser`)
