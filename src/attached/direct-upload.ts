@@ -54,11 +54,12 @@ export async function announce(
   checkSize(byteSize, limits, details)
   checkType(contentType, limits, details)
   const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
+  const service = serviceOf(context, serviceName)
   const { session } = await context.store()
   const key = prefixed(keyPrefix, generateKey())
   const blob = await insertBlob(session, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
   const { contentType: shown, mayBeInline } = served(contentType)
-  const target = await serviceOf(context, serviceName).urlForDirectUpload(key, {
+  const target = await service.urlForDirectUpload(key, {
     expiresIn: EXPIRES,
     byteSize,
     checksum,
