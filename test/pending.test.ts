@@ -1,0 +1,201 @@
+// A file that is on its way: seen by whoever has its path, followed by whoever has its upload's.
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { after, test } from 'node:test'
+import { hasManyAttached, hasOneAttached, type UploadSnapshot } from '../src/index.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { fresh, text } from './support/storage.ts'
+import { asking, web } from './support/web.ts'
+
+after(() => stopEmbedded())
+const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
+const CHUNK = 512 * 1024
+
+for (const kind of kinds) {
+  test(`${kind.name}: a pending file is served by any process, in parts too, until it is attached; then it is found where it went`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const data = randomBytes(2 * CHUNK + 1000)
+    const { photo } = app.storage.record('User', 1)
+    const staged = await app.storage.stage({ io: data, filename: 'né a.bin' })
+    const ask = asking(app.another())
+    const bytes = async (path: string, range?: string): Promise<readonly [number, Buffer, string | null]> => {
+      const response = await app.storage.handler(new Request(`http://x${path}`, { headers: range === undefined ? {} : { range } }))
+      return [response.status, Buffer.from(await response.arrayBuffer()), response.headers.get('content-range')]
+    }
+    assert.deepEqual(await bytes(staged.path()), [200, data, null])
+    await photo.attachLater(staged)
+    const [upload] = await photo.delayedUploads()
+    const path = upload?.files[0]?.path() ?? assert.fail()
+    for (const [start, end] of [
+      [0, 0],
+      [CHUNK - 1, CHUNK],
+      [CHUNK, CHUNK * 2 - 1],
+      [10, CHUNK * 2 + 5],
+      [CHUNK * 2, data.length - 1],
+      [0, data.length - 1],
+    ] as const)
+      assert.deepEqual(
+        await bytes(path, `bytes=${start}-${end}`),
+        [206, data.subarray(start, end + 1), `bytes ${start}-${end}/${data.length}`],
+        `${start}-${end}`,
+      )
+    assert.deepEqual(await bytes(path, 'bytes=-7'), [206, data.subarray(-7), `bytes ${data.length - 7}-${data.length - 1}/${data.length}`])
+    const head = await ask(path, { method: 'HEAD' })
+    assert.deepEqual([head.status, head.headers.get('content-length')], [200, String(data.length)])
+    assert.match(head.headers.get('content-disposition') ?? '', /^attachment; filename="ne a\.bin"/)
+    assert.equal((await ask(path, { headers: { 'if-none-match': head.headers.get('etag') ?? '' } })).status, 304)
+    await app.storage.drain()
+    for (const each of [path, staged.path()]) {
+      const moved = await ask(each)
+      assert.deepEqual([moved.status, moved.headers.get('cache-control')], [302, 'no-store'])
+      const to = moved.headers.get('location') ?? ''
+      assert.match(to, /\/blobs\/redirect\//)
+      assert.deepEqual(await bytes((await ask(to)).headers.get('location') ?? ''), [200, data, null])
+    }
+    await photo.purge()
+    assert.equal((await ask(path)).status, 404)
+  })
+
+  test(`${kind.name}: what was given up, or never submitted, is seen no more`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const ask = asking(app.storage)
+    const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
+    const path = upload?.files[0]?.path() ?? assert.fail()
+    await upload?.discard()
+    const staged = await app.storage.stage(text('y'))
+    const forgotten = await app.storage.stage(text('z'))
+    await staged.discard()
+    await app.made.database.executor.run("update activestorage_delayed_files set expires_at = 1 where state = 'staged'", [])
+    for (const each of [path, staged.path(), forgotten.path()]) {
+      const answer = await ask(each)
+      assert.deepEqual([answer.status, answer.headers.get('cache-control')], [404, 'no-store'])
+    }
+  })
+
+  test(`${kind.name}: an upload is followed through all that happens to it, and its stream ends with it`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const { photo, certificates } = app.storage.record('User', 1)
+    const upload = (await photo.attachLater(text('first', 'né.txt'))) ?? assert.fail()
+    const stream = follow(app.another(), upload.path())
+    const first = await stream.until('pending')
+    assert.deepEqual([first.attempts, first.files[0]?.filename, first.files[0]?.state], [0, 'né.txt', 'staged'])
+    app.service.failures = 1
+    app.service.final = true
+    await app.storage.drain()
+    const failed = await stream.until('failed')
+    assert.deepEqual([failed.lastError, failed.files[0]?.state, failed.runAt], ['refused for good', 'failed', null])
+    const gate = Promise.withResolvers<void>()
+    app.service.gate = gate.promise
+    await (await app.storage.delayedUploads.find(upload.id))?.retry()
+    await stream.until('pending')
+    const draining = app.storage.drain()
+    const running = await stream.until('running')
+    assert.deepEqual([running.attempts, running.files[0]?.state], [1, 'uploading'])
+    gate.resolve()
+    await draining
+    const attached = await stream.until('attached')
+    assert.match(attached.files[0]?.path ?? '', /\/blobs\/redirect\//)
+    assert.equal((await asking(app.storage)(attached.files[0]?.path ?? '')).status, 302)
+    await stream.ended
+    // Whoever asks again is told the same, and a browser that reconnects is told to stop.
+    const ask = asking(app.storage)
+    assert.equal((await ask(upload.path())).json()['state'], 'attached')
+    const over = await ask(upload.path(), { headers: { accept: 'text/event-stream', 'last-event-id': stream.lastId() } })
+    assert.deepEqual([over.status, over.text], [204, ''])
+
+    const older = (await photo.attachLater(text('older'))) ?? assert.fail()
+    const superseded = follow(app.storage, older.path())
+    await superseded.until('pending')
+    await photo.attach(text('newer'))
+    assert.equal((await superseded.until('superseded')).files[0]?.path, null)
+    await superseded.ended
+    const unwanted = (await certificates.attachLater(text('unwanted'))) ?? assert.fail()
+    const discarded = follow(app.storage, unwanted.path())
+    await discarded.until('pending')
+    await unwanted.discard()
+    await discarded.until('discarded')
+    await discarded.ended
+  })
+}
+
+/** Reads a stream of events as a browser does. */
+function follow(storage: { handler(request: Request): Promise<Response> }, path: string, lastEventId?: string) {
+  const seen: UploadSnapshot[] = []
+  let lastId = ''
+  let more = Promise.withResolvers<void>()
+  const ended = (async () => {
+    const headers = { accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) }
+    const response = await storage.handler(new Request(`http://x${path}`, { headers }))
+    assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
+    let rest = ''
+    for await (const chunk of response.body?.pipeThrough(new TextDecoderStream() as never) ?? []) {
+      rest += String(chunk)
+      for (let end = rest.indexOf('\n\n'); end >= 0; end = rest.indexOf('\n\n')) {
+        const [, id, data] = /^id: (.+)\ndata: (.+)$/.exec(rest.slice(0, end)) ?? []
+        rest = rest.slice(end + 2)
+        if (id === undefined || data === undefined) continue
+        lastId = id
+        seen.push(JSON.parse(data) as UploadSnapshot)
+        more.resolve()
+      }
+    }
+    more.resolve()
+  })()
+  return {
+    ended,
+    lastId: () => lastId,
+    /** The next snapshot in this state. */
+    async until(state: UploadSnapshot['state']): Promise<UploadSnapshot> {
+      for (;;) {
+        const next = seen.shift()
+        if (next?.state === state) return next
+        if (next !== undefined) continue
+        more = Promise.withResolvers<void>()
+        const isOver = await Promise.race([more.promise.then(() => false), ended.then(() => true)])
+        if (isOver && seen.length === 0) assert.fail(`the stream ended before '${state}'`)
+      }
+    },
+  }
+}
+
+test('one look at the database feeds every stream; a client that has seen the state is not told again', async (t) => {
+  const { storage, user, database } = await web(t)
+  const upload = (await user.photo.attachLater(text('x'))) ?? assert.fail()
+  let statements = 0
+  const run = database.executor.run.bind(database.executor)
+  const streams = [follow(storage, upload.path()), follow(storage, upload.path()), follow(storage, upload.path())]
+  await Promise.all(streams.map((stream) => stream.until('pending')))
+  Object.assign(database.executor, {
+    run: (...given: Parameters<typeof run>) => {
+      statements += 1
+      return run(...given)
+    },
+  })
+  const id = streams[0]?.lastId() ?? ''
+  const reconnected = follow(storage, upload.path(), id)
+  await upload.discard()
+  const before = statements
+  await Promise.all(streams.map((stream) => stream.until('discarded')))
+  // Uploads, files, blobs.
+  assert.ok(statements - before <= 6, `${statements - before} statements`)
+  assert.equal((await reconnected.until('discarded')).state, 'discarded')
+})
+
+test('a stream that is cancelled is forgotten; a closed storage ends the others; what is not there is a 404', async (t) => {
+  const { storage, user, ask } = await web(t)
+  const upload = (await user.photo.attachLater(text('x'))) ?? assert.fail()
+  const events = { headers: { accept: 'text/event-stream' } }
+  const left = await storage.handler(new Request(`http://x${upload.path()}`, events))
+  await left.body?.cancel()
+  // One that never reads holds one event, whatever happens.
+  const idle = await storage.handler(new Request(`http://x${upload.path()}`, events))
+  const open = follow(storage, upload.path())
+  await open.until('pending')
+  assert.equal((await ask(`${storage.basePath}/delayed_uploads/forged`, events)).status, 404)
+  await storage.close()
+  await open.ended
+  await idle.body?.cancel()
+})
