@@ -22,7 +22,8 @@ function segment(text: string): string {
   return encodeURIComponent(text).replaceAll(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent)
 }
 
-const named = (filename: string): string => segment(sanitize(filename) || 'file')
+/** The name is for people and what they save: dots alone would be taken for another folder. */
+const named = (filename: string): string => segment(sanitize(filename).replace(/^\.{0,2}$/, 'file'))
 
 function expiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date } {
   return expiresIn === undefined ? {} : { expiresAt: new Date(Date.now() + parseDuration(expiresIn, 'expiresIn')) }

@@ -132,8 +132,7 @@ function listen(
   const tooMany = (what: string, option: keyof FormLimits) => () =>
     fail(new FormLimitError(`The form has more ${what} than the ${limits[option]} allowed (limits.${option}).`))
   let fieldsSize = 0
-  const checkName = (name: string | undefined): string => {
-    if (name === undefined) throw new InvalidInputError('A field of the form has no name.')
+  const checkName = (name: string): string => {
     if (name.length >= LONGEST_NAME || name.split('[').length - 1 > limits.depth)
       throw new FormLimitError(`The name ${JSON.stringify(name.slice(0, 50))}… is too long, or nested deeper than ${limits.depth}.`)
     return name
@@ -151,16 +150,19 @@ function listen(
   parser.on('filesLimit', tooMany('files', 'files'))
   parser.on(
     'field',
-    guarded((name, value, { valueTruncated }) => {
+    guarded((given: string | undefined, value, { valueTruncated }) => {
+      // An input without a name is for the page alone.
+      if (given === undefined || given === '') return
+      const name = checkName(given)
       fieldsSize += Buffer.byteLength(value)
-      if (valueTruncated)
-        throw new FormLimitError(`${checkName(name)} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`)
+      if (valueTruncated) throw new FormLimitError(`${name} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`)
       if (fieldsSize > limits.fieldsSize)
         throw new FormLimitError(`The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`)
-      handlers.field(checkName(name), value)
+      handlers.field(name, value)
     }),
   )
   const handle = async (name: string | undefined, io: Readable, info: { filename?: string; mimeType: string }): Promise<void> => {
+    if (name === undefined || name === '') throw new InvalidInputError('A file of the form has no name: its input needs one.')
     const checked = checkName(name)
     await take()
     try {
