@@ -81,7 +81,6 @@ test('what is no file is a value: the model without its name, lists as lists, of
   assert.deepEqual(
     Object.entries(values).toSorted(([a], [b]) => (a < b ? -1 : 1)),
     [
-      ['', 'nameless'],
       ['__proto__', 'y'],
       ['address[city]', 'Paris'],
       ['commit', 'Save'],
