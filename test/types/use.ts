@@ -1,6 +1,10 @@
 // Never run: what must compile, and what must not. `npm run typecheck` reads it.
 import { createReadStream } from 'node:fs'
+import { createServer, type IncomingMessage } from 'node:http'
 import { DatabaseSync } from 'node:sqlite'
+import express from 'express'
+import fastify from 'fastify'
+import { Hono } from 'hono'
 import type * as mariadb from 'mariadb'
 import type BetterSqlite3 from 'better-sqlite3'
 import type mysql2 from 'mysql2/promise'
@@ -19,6 +23,10 @@ import {
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres, type PgClient } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
+import * as forExpress from '../../src/http/adapters/express.ts'
+import * as forFastify from '../../src/http/adapters/fastify.ts'
+import * as forHono from '../../src/http/adapters/hono.ts'
+import { nodeHandler } from '../../src/http/adapters/node.ts'
 import { sharp } from '../../src/representations/sharp.ts'
 import { disk } from '../../src/services/disk.ts'
 import { memory } from '../../src/services/memory.ts'
@@ -29,6 +37,7 @@ declare const file: File
 declare const buffer: Buffer
 declare const formData: FormData
 declare const web: Request
+declare const node: IncomingMessage
 declare const multerFile: {
   fieldname: string
   originalname: string
@@ -213,6 +222,60 @@ await storage.stage(file, { for: 'User.photo' })
 // @ts-expect-error unknown slot
 await storage.stage(file, { for: 'User.foto' })
 export const GET = async (): Promise<Response> => Response.json(await storage.drain({ timeout: '50s' }))
+
+// The web side: forms, paths, progress.
+const parsed = await storage.parseForm(web, { model: 'User' })
+await storage.record('User', 7).attachLater(parsed.files)
+expectType<string | readonly string[] | undefined>(parsed.values['name'])
+expectType<string>(parsed.hidden[0]?.value ?? '')
+await storage.parseForm(node, { model: 'Post', scope: null })
+// @ts-expect-error unknown model
+await storage.parseForm(web, { model: 'Usr' })
+// @ts-expect-error misspelt
+await storage.parseForm(web, { model: 'User', limits: { file: 3 } })
+// @ts-expect-error files of another model
+await storage.record('Post', 1).attachLater({ ...parsed.files, photo: file })
+storage.stagedUploadPath('User.photo')
+storage.directUploadPath('Post.cover')
+// @ts-expect-error unknown slot
+storage.directUploadPath('User.foto')
+export const { handler } = storage
+expectType<(request: Request) => Promise<Response>>(handler)
+expectType<string>((await user.photo.latest())?.path({ disposition: 'attachment' }) ?? '')
+expectType<string>((await user.photo.attachLater(file))?.path() ?? '')
+expectType<string>((await storage.stage(file)).path())
+// @ts-expect-error a bare duration
+one?.path({ expiresIn: 300 })
+createActiveStorage({
+  ...base,
+  service: 'local',
+  models,
+  basePath: '/files',
+  authorize: (request, { action, record }) => action === 'read' || record?.id === request.url,
+})
+// @ts-expect-error not absolute
+createActiveStorage({ ...base, service: 'local', models, basePath: 'files' })
+
+// Adapters over the real frameworks.
+const onExpress = express()
+onExpress.use(forExpress.activeStorage(storage))
+onExpress.post('/', forExpress.form(storage, { model: 'User' }), (req, res) => void res.send(String(req.form?.values['name'])))
+// @ts-expect-error unknown model
+forExpress.form(storage, { model: 'Usr' })
+const onHono = new Hono()
+onHono.use(forHono.activeStorage(storage))
+onHono.post('/', forHono.form(storage, { model: 'User' }), async (c) => {
+  await storage.record('User', 1).attachLater(c.var.form.files)
+  // @ts-expect-error unknown attachment of the form
+  c.var.form.files.foto
+  return c.text('saved')
+})
+const onFastify = fastify()
+await onFastify.register(forFastify.activeStorage(storage))
+onFastify.post('/', async (request) =>
+  storage.record('User', 1).attachLater((await forFastify.form(storage, request, { model: 'User' })).files),
+)
+createServer(nodeHandler(storage))
 
 // Errors.
 try {
