@@ -205,6 +205,8 @@ test('the app is asked at each request, with what it is for', async (t) => {
   const upload = await user.certificates.attachLater({ io: Buffer.from('y'), filename: 'y.txt' })
   assert.deepEqual(await told(upload?.path() ?? ''), [200, ['read undefined User 1 certificates']])
   assert.deepEqual(await told(upload?.files[0]?.path() ?? ''), [200, ['read undefined User 1 certificates']])
+  await storage.drain()
+  assert.deepEqual(await told(upload?.path() ?? ''), [200, ['read undefined User 1 certificates']])
   allowed = () => false
   for (const path of [photo.path(), photo.path({ proxy: true }), await photo.url(), upload?.path() ?? '', upload?.files[0]?.path() ?? '']) {
     const answer = await ask(path)

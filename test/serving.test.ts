@@ -1,6 +1,6 @@
 // How stored files are served: as Rails does where it is asked the same, and as HTTP has it.
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -208,6 +208,25 @@ test('what is not there is a 404 that no cache keeps, however large it was, also
   for (const path of paths.flat()) for (const method of ['GET', 'HEAD']) gone(await ask(path, { method }))
   await user.certificates.purge()
   for (const path of [...paths.flat(), ...files.map((file) => file.path())]) gone(await ask(path))
+})
+
+test('an object that is shorter than it should be breaks off: nobody takes it for all', async (t) => {
+  const { storage, user, service } = await web(t)
+  await user.certificates.attach([
+    { io: randomBytes(600_000), filename: 'large' },
+    { io: Buffer.from('small'), filename: 'small' },
+  ])
+  const [large, small] = await user.certificates.attachments()
+  for (const file of [large, small]) {
+    await service.delete(file?.blob.key ?? '')
+    await service.upload(file?.blob.key ?? '', [Buffer.from('s')] as never, {
+      byteSize: 1,
+      checksum: createHash('md5').update('s').digest('base64'),
+    })
+  }
+  const answer = await storage.handler(new Request(`http://x${large?.path({ proxy: true })}`))
+  await assert.rejects(answer.arrayBuffer(), /1 of 600000 bytes/)
+  assert.equal((await storage.handler(new Request(`http://x${small?.path({ proxy: true })}`))).status, 404)
 })
 
 test('a token is good for what it was made for, and for nothing else', async (t) => {

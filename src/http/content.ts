@@ -90,20 +90,24 @@ async function bodyOf(
     if (whole.length !== length) throw new Answered(answer(404, { 'Cache-Control': 'no-store' }))
     return whole
   }
-  return streamOf(source, first)
+  return streamOf(source, first, length)
 }
 
 /** Pulls as the client reads. `cancel` is the one sign of a client that left: a request's signal may never fire. */
-function streamOf(source: AsyncIterator<Uint8Array>, first: IteratorResult<Uint8Array>): ReadableStream<Uint8Array> {
+function streamOf(source: AsyncIterator<Uint8Array>, first: IteratorResult<Uint8Array>, length: number | null): ReadableStream<Uint8Array> {
+  let sent = 0
   let next: Promise<IteratorResult<Uint8Array>> = Promise.resolve(first)
   return new ReadableStream<Uint8Array>(
     {
       async pull(controller) {
         const { done, value } = await next
         if (done === true) {
+          // A client that was promised more must not take it for all, nor wait for the rest.
+          if (length !== null && sent !== length) throw new Error(`${sent} of ${length} bytes were there.`)
           controller.close()
           return
         }
+        sent += value.length
         controller.enqueue(value)
         // Read while the piece before travels.
         next = source.next()

@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto'
 import { PURPOSE } from '../../attached/context.ts'
+import { attachmentsOfBlob } from '../../attachments/attachment-rows.ts'
+import type { Lane } from '../../attachments/lane.ts'
+import { findBlobs } from '../../blobs/blob-rows.ts'
 import { findUpload } from '../../delayed/upload-rows.ts'
+import { filesOf } from '../../staging/file-rows.ts'
 import { answer, json, notFound } from '../answer.ts'
 import { allow } from '../authorize.ts'
 import type { HttpContext } from '../context.ts'
@@ -19,17 +23,24 @@ export async function showUpload(context: HttpContext, hub: ProgressHub, request
   if (wantsEvents && lastId?.startsWith(END) === true) return answer(204, { 'Cache-Control': 'no-store' })
   const snapshot = (await snapshots(context, [id])).get(id)
   if (snapshot === undefined) throw notFound()
-  const lane = context.authorize === undefined ? undefined : (await findUpload((await context.store()).session, id))?.lane
-  await allow(context, request, {
-    action: 'read',
-    ...(lane === undefined ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }),
-  })
+  const lane = context.authorize === undefined ? null : await laneOf(context, id)
+  await allow(context, request, { action: 'read', ...(lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }) })
   if (!wantsEvents) return json(200, snapshot, { Vary: 'Accept' })
   return answer(
     200,
     { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store', Vary: 'Accept', 'X-Accel-Buffering': 'no' },
     request.method === 'HEAD' ? null : events(hub, id, lastId),
   )
+}
+
+/** Where the upload was to; of one that is attached, where it is. null: nothing tells any more. */
+async function laneOf(context: HttpContext, id: string): Promise<Lane | null> {
+  const { session } = await context.store()
+  const upload = await findUpload(session, id)
+  if (upload !== null) return upload.lane
+  const keys = (await filesOf(session, [id])).flatMap(({ blobKey }) => blobKey ?? [])
+  for (const blob of await findBlobs(session, keys)) for (const attachment of await attachmentsOfBlob(session, blob.id)) return attachment
+  return null
 }
 
 const END = 'end-'
