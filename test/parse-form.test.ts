@@ -267,6 +267,16 @@ test('a hundred small files are staged in their order, a few at a time; those of
   await storage.close()
 })
 
+test("a database that fails is not the form's fault", async (t) => {
+  const { storage, database } = await web(t)
+  const run = database.executor.run.bind(database.executor)
+  Object.assign(database.executor, {
+    run: (...given: Parameters<typeof run>) =>
+      /insert into .*chunks/.test(given[0]) ? Promise.reject(new Error('the disk is full')) : run(...given),
+  })
+  await assert.rejects(storage.parseForm(request([['user[photo]', file('a')]]), { model: 'User' }), { message: 'the disk is full' })
+})
+
 /** A server that reads forms, and what it made of each. */
 async function server(t: TestContext) {
   const app = await web(t)

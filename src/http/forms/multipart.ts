@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import busboy from 'busboy'
-import { ActiveStorageError, FormLimitError, InvalidInputError } from '../../errors.ts'
+import { FormLimitError, InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
 import { bodyOf, type FormRequest } from '../body.ts'
 
@@ -61,7 +61,7 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
     fail(error)
     source.removeAllListeners('data').resume()
     await Promise.allSettled(work)
-    throw error instanceof ActiveStorageError ? error : broken(error)
+    throw error
   }
 }
 
@@ -89,11 +89,12 @@ function parserOf(request: FormRequest, limits: Required<FormLimits>): busboy.Bu
 /** Feeds the parser no faster than it takes. Resolves at the end of the form. */
 function parsed(source: Readable, parser: busboy.Busboy): Promise<void> {
   return new Promise((resolve, reject) => {
+    const breakOff = (error: Error): void => reject(broken(error))
     parser.on('close', resolve)
-    parser.on('error', reject)
-    source.on('error', reject)
+    parser.on('error', breakOff)
+    source.on('error', breakOff)
     source.on('close', () => {
-      if (!source.readableEnded) reject(new Error('the connection ended'))
+      if (!source.readableEnded) breakOff(new Error('the connection ended'))
     })
     source.on('end', () => parser.end())
     source.on('data', (chunk: Uint8Array) => {
