@@ -19,7 +19,9 @@ import {
   type Attachments,
   type DelayedFile,
   type StagedFile,
+  type UploadSnapshot,
 } from '../../src/index.ts'
+import type { FollowedUpload } from '../../src/client/index.ts'
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres, type PgClient } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
@@ -284,3 +286,9 @@ try {
   if (error instanceof AttachmentRequiredError) expectType<'ATTACHMENT_REQUIRED'>(error.code)
   else if (error instanceof ActiveStorageError) console.log(error.statusCode, error.details.record?.id, error.retryable)
 }
+
+// What the server tells is what the browser module reads.
+declare const told: UploadSnapshot
+declare const heard: FollowedUpload
+expectType<FollowedUpload>(told)
+expectType<UploadSnapshot>(heard)
