@@ -25,7 +25,11 @@ export async function median(times: number, run: () => Promise<unknown>): Promis
     await run()
     taken.push(performance.now() - started)
   }
-  return taken.toSorted((a, b) => a - b)[Math.floor(times / 2)] ?? 0
+  return middle(taken)
+}
+
+export function middle(values: readonly number[]): number {
+  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }
 
 export const sizes = { '1 KB': 1024, '100 KB': 102_400, '1 MB': 1024 ** 2, '10 MB': 10 * 1024 ** 2, '100 MB': 100 * 1024 ** 2 } as const
