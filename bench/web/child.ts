@@ -18,9 +18,10 @@ export async function start(file: string, args: readonly string[]): Promise<Chil
   return { process: child, pid: child.pid, url: `http://127.0.0.1:${port}` }
 }
 
-/** In the child: listens, and says where. */
+/** In the child: listens, says where, and ends with its parent. */
 export async function serve(listen: RequestListener): Promise<void> {
   const server = createServer({ requestTimeout: 0 }, listen).listen(0, '127.0.0.1')
   await once(server, 'listening')
+  process.once('disconnect', () => process.exit())
   process.send?.((server.address() as AddressInfo).port)
 }

@@ -17,7 +17,15 @@ export async function wrk(
 ): Promise<Load> {
   const given = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
   const { stdout } = await promisify(execFile)('wrk', [
-    ...['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '60s', '-s', join(import.meta.dirname, 'wrk.lua'), ...given, url],
+    '-t1',
+    `-c${connections}`,
+    `-d${seconds}s`,
+    '--timeout',
+    '60s',
+    '-s',
+    join(import.meta.dirname, 'wrk.lua'),
+    ...given,
+    url,
   ])
   const counted = JSON.parse(stdout.trim().split('\n').at(-1) ?? '') as Record<
     'requests' | 'bytes' | 'microseconds' | 'refused' | 'broken',
