@@ -1,6 +1,5 @@
 import { types } from 'node:util'
 import { randomUUID } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
 import { checkKey } from './object-key.ts'
@@ -65,9 +64,9 @@ export function disk(options: { readonly root: string; readonly public?: boolean
     async download(key, { range, signal } = {}) {
       checkRange(key, range)
       const path = pathOf(key)
-      await stat(path).catch(missing(key))
-      const part = { ...(range === undefined ? {} : { start: range[0], end: range[1] }), ...(signal === undefined ? {} : { signal }) }
-      return reading(() => createReadStream(path, part), missing(key))
+      const { size } = await stat(path).catch(missing(key))
+      const [start, end] = range ?? [0, size - 1]
+      return reading(path, { start, end: Math.min(end, size - 1), signal }, missing(key))
     },
     async delete(key) {
       await rm(pathOf(key), { force: true }).catch(fail(key))
@@ -113,13 +112,27 @@ export function disk(options: { readonly root: string; readonly public?: boolean
   return service
 }
 
-/** A file may go between the look at it and its first byte. */
-async function* reading(open: () => AsyncIterable<Uint8Array>, tell: (error: unknown) => never): AsyncGenerator<Uint8Array> {
+/** Bytes read at once: a quarter of what Node's streams need for the same bytes, and a small file takes one turn. */
+const PIECE = 256 * 1024
+
+/** Opens with the first byte: a file may go between the look at it and then. */
+async function* reading(
+  path: string,
+  { start, end, signal }: { readonly start: number; readonly end: number; readonly signal: AbortSignal | undefined },
+  tell: (error: unknown) => never,
+): AsyncGenerator<Uint8Array> {
+  const file = await open(path).catch(tell)
   try {
-    yield* open()
-  } catch (error) {
-    if (isSystemError(error)) tell(error)
-    throw error
+    for (let at = start; at <= end;) {
+      signal?.throwIfAborted()
+      const piece = Buffer.allocUnsafe(Math.min(PIECE, end + 1 - at))
+      const { bytesRead } = await file.read(piece, 0, piece.length, at).catch(tell)
+      if (bytesRead === 0) return
+      at += bytesRead
+      yield piece.subarray(0, bytesRead)
+    }
+  } finally {
+    await file.close()
   }
 }
 
