@@ -1,4 +1,4 @@
-import { createHmac, pbkdf2Sync, timingSafeEqual } from 'node:crypto'
+import { createHmac, createSecretKey, pbkdf2Sync, timingSafeEqual, type KeyObject } from 'node:crypto'
 import { dump, load, nameOf, type RailsValue } from './marshal.ts'
 
 /** Signs and reads values in Rails' message format (ActiveSupport::MessageVerifier of Active Storage). */
@@ -22,12 +22,13 @@ export interface MessageVerifierOptions {
   readonly envelope?: 'json' | 'marshal'
 }
 
-const keys = new Map<string, Buffer>()
+/** As objects: a buffer would be made one at each use, which takes longer than signing. */
+const keys = new Map<string, KeyObject>()
 
 /** Rails derives the key of Active Storage's verifier with 1000 iterations, not KeyGenerator's own default. */
-export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): Buffer {
+export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): KeyObject {
   const id = `${digest}:${secret}`
-  const key = keys.get(id) ?? pbkdf2Sync(secret, 'ActiveStorage', 1000, 64, digest.toLowerCase())
+  const key = keys.get(id) ?? createSecretKey(pbkdf2Sync(secret, 'ActiveStorage', 1000, 64, digest.toLowerCase()))
   keys.set(id, key)
   return key
 }
@@ -35,7 +36,7 @@ export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): Buffer {
 /** Both digests and both envelopes are read, whichever is written. */
 export function messageVerifier(options: MessageVerifierOptions): MessageVerifier {
   const { keyDigest = 'SHA256', envelope = 'json' } = options
-  const sign = (key: Buffer, body: string): string => createHmac('sha1', key).update(body).digest('hex')
+  const sign = (key: KeyObject, body: string): string => createHmac('sha1', key).update(body).digest('hex')
   return {
     generate(value, { purpose, expiresAt }) {
       const [secret = ''] = options.secrets()
