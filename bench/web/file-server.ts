@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import send from 'send'
 import { serve } from './child.ts'
-import { listener } from './node.ts'
+import { nodeHandler } from '../../src/http/adapters/node.ts'
 import { openStorage } from './storage.ts'
 
 const [kind = '', folder = '', url = ''] = process.argv.slice(2)
@@ -19,4 +19,4 @@ else if (kind === 'stream')
     res.writeHead(from === undefined ? 200 : 206, { 'Content-Length': end - start + 1 })
     await pipeline(createReadStream(path, { start, end }), res).catch(() => res.destroy())
   })
-else await serve(listener(openStorage(url, folder).handler))
+else await serve(nodeHandler(openStorage(url, folder)))
