@@ -149,7 +149,7 @@ await sample(`${Math.round(took)} s, forms are in`)
 over = true
 await stream
 await Promise.all(steady)
-const patience = delay(120_000, 'not told within two minutes', { ref: false })
+const patience = delay(600_000, 'not told within ten minutes', { ref: false })
 for (const each of followed) {
   const told = await Promise.race([each.stream.ended, patience])
   if (told !== 'attached') faults.push(`record ${each.id}: its follower ended with ${told}`)
