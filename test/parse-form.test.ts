@@ -52,6 +52,8 @@ test('names are read as Rails reads them, in either spelling', async (t) => {
   assert.deepEqual({ ...changes.files }, { certificates: { files: [], deletedIds: ['1', ''], cleanBefore: '1' } })
   await storage.record('User', 1).attachLater(changes.files)
   assert.deepEqual(Object.keys((await storage.parseForm(request([['user[name]', 'x']]), { model: 'User' })).files), [])
+  const quoted = await storage.parseForm(request([['user[photo]', file('x', 'né "q" 100%25.txt')]]), { model: 'User' })
+  assert.equal((quoted.files.photo as StagedFile).filename, 'né "q" 100%25.txt')
   // A file input that was left empty is no file.
   const empty = await storage.parseForm(request([['user[photo]', new File([], '')]]), { model: 'User' })
   assert.deepEqual({ ...empty.files }, {})

@@ -188,7 +188,8 @@ function listen(
 
 /** null: an input for a file that was left empty. */
 async function named(io: Readable, filename: string | undefined): Promise<Pick<FormFile, 'filename' | 'io'> | null> {
-  if (filename !== undefined && filename !== '') return { filename, io }
+  // Browsers escape what would end the header's quotes, and nothing else.
+  if (filename !== undefined && filename !== '') return { filename: filename.replaceAll(/%(?:22|0D|0A)/g, decodeURIComponent), io }
   const pieces = io[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
   const first = await pieces.next()
   if (first.done === true) return null
