@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequest, sendResponse } from '@remix-run/node-fetch-server'
+import { failure } from './answer.ts'
 import type { Mountable } from './mountable.ts'
 
 /** Node's own request, and what frameworks add to it. */
@@ -8,6 +9,8 @@ interface Incoming extends IncomingMessage {
   originalUrl?: string
   /** What another parser made of the body. */
   body?: unknown
+  /** The bytes themselves, where a framework keeps them beside (NestJS). */
+  rawBody?: unknown
 }
 
 /**
@@ -22,33 +25,50 @@ interface Incoming extends IncomingMessage {
  */
 export function nodeHandler(storage: Mountable): (req: IncomingMessage, res: ServerResponse, next?: () => void) => void {
   return (req, res, next) => {
-    const path = (req as Incoming).originalUrl ?? req.url ?? '/'
+    const path = pathOf(req)
     if (path.startsWith(`${storage.basePath}/`)) void respond(storage, req, res, path)
     else if (next !== undefined) next()
     else res.writeHead(404).end()
   }
 }
 
+/** Without the origin that a client may name, as it does for a proxy (RFC 9112, 3.2.2). */
+const pathOf = (req: Incoming): string => (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
+
 async function respond(storage: Mountable, req: Incoming, res: ServerResponse, path: string): Promise<void> {
   try {
-    const request = requestOf(req, res, path)
-    if (request === null) res.writeHead(400).end()
-    else await sendResponse(res, await storage.handler(request))
+    const body = bodyOf(req, path.startsWith(`${storage.basePath}/direct_uploads`))
+    const request = body === 'lost' ? null : requestOf(req, res, path, body)
+    const response = request === null ? refusal(body) : await storage.handler(request)
+    // Of a response that has been closed, nobody is told so again.
+    if (!res.destroyed) await sendResponse(res, response)
+    // Nothing where it was sent whole. Where the client has left, before or meanwhile, its source learns of it.
+    await response.body?.cancel()
+    // A client that is still sending what nobody reads would not see the answer, nor any other on its connection.
+    if (request?.bodyUsed === false) await request.body?.cancel()
+    req.resume()
   } catch {
     // The bytes broke off, and the client must not take what it has for all of them; or it left by itself.
     res.destroy()
   }
 }
 
+function refusal(body: Body): Response {
+  if (body !== 'lost') return failure(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
+  return failure(
+    500,
+    'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.',
+    'CONFIGURATION',
+  )
+}
+
 /** null: its host or its path is no valid one. */
-function requestOf(req: Incoming, res: ServerResponse, path: string): Request | null {
+function requestOf(req: Incoming, res: ServerResponse, path: string, body: Body): Request | null {
   const { url } = req
   try {
     req.url = path
     const request = createRequest(req, res)
-    const read = bodyRead(req)
-    if (read === undefined) return request
-    return new Request(request.url, { method: request.method, headers: request.headers, body: read })
+    return body === 'unread' ? request : new Request(request.url, { method: request.method, headers: request.headers, body })
   } catch {
     return null
   } finally {
@@ -56,10 +76,18 @@ function requestOf(req: Incoming, res: ServerResponse, path: string): Request | 
   }
 }
 
-/** The body once more, where a parser that comes first has read it: a JSON parser for the whole app, as it often is. */
-function bodyRead(req: Incoming): string | Uint8Array<ArrayBuffer> | undefined {
-  const { body, readableEnded } = req
-  if (!readableEnded || body === undefined || ['GET', 'HEAD'].includes(req.method ?? 'GET')) return undefined
-  if (typeof body === 'string') return body
-  return body instanceof Uint8Array ? new Uint8Array(body) : JSON.stringify(body)
+/** 'lost': somebody has read it, and kept nothing from which the bytes can be had again. */
+type Body = 'unread' | 'lost' | Uint8Array<ArrayBuffer> | null
+
+/**
+ * The body, where a parser that comes first has read it: a JSON parser for the whole app, as it often is. A file that was
+ * parsed is not the file any more; what announces a direct upload is JSON itself.
+ */
+function bodyOf({ method = 'GET', body, rawBody, readableDidRead, readableEnded }: Incoming, isJson: boolean): Body {
+  if (method === 'GET' || method === 'HEAD') return 'unread'
+  if (!readableDidRead) return readableEnded ? null : 'unread'
+  const bytes = rawBody ?? body
+  if (bytes instanceof Uint8Array) return new Uint8Array(bytes)
+  if (!isJson || body === undefined) return 'lost'
+  return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
 }

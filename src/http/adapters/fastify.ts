@@ -30,6 +30,8 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
         url: `${storage.basePath}/*`,
         exposeHeadRoute: false,
         handler(request, reply) {
+          // What hooks have set: CORS, for one.
+          for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
           reply.hijack()
           handle(request.raw, reply.raw)
         },
