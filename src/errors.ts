@@ -32,7 +32,8 @@ export interface ActiveStorageErrorOptions {
 
 /**
  * The base of every error that the library throws on purpose. `code` names the kind, `retryable` says whether the
- * same call may succeed later, `statusCode` is read by the error handlers of Express, Fastify, Hono and Nest.
+ * same call may succeed later, `statusCode` is read by the error handlers of Express, Fastify, Koa and Nest; a Hono app's
+ * `onError` reads it itself.
  */
 export class ActiveStorageError extends Error {
   readonly code: ErrorCode = 'SERVICE'
@@ -46,6 +47,14 @@ export class ActiveStorageError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.details = options.details ?? {}
+  }
+
+  /** `statusCode` once more, and whether the message may be shown: Nest and Koa take an error for one of HTTP by these. */
+  get status(): number {
+    return this.statusCode
+  }
+  get expose(): boolean {
+    return this.statusCode < 500
   }
 }
 

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import { ConfigurationError, FormLimitError, hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, storageOn } from './support/storage.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
@@ -147,4 +147,10 @@ test('PostgreSQL: a staged chunk without bytes is told with its file', async (t)
   await app.storage.transaction((tx) => app.made.execute(tx, "update activestorage_delayed_chunks set data = ''"))
   const [file] = upload!.files
   await assert.rejects(file!.download(), { code: 'INTEGRITY', message: new RegExp(`staged file ${file!.id} has a chunk without bytes`) })
+})
+
+test('an error has the shape by which frameworks know one of HTTP', () => {
+  const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({ status, statusCode, expose })
+  assert.deepEqual(shape(new FormLimitError('too many')), { status: 413, statusCode: 413, expose: true })
+  assert.deepEqual(shape(new ConfigurationError('wrong')), { status: 500, statusCode: 500, expose: false })
 })
