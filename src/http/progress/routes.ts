@@ -28,7 +28,13 @@ export async function showUpload(context: HttpContext, hub: ProgressHub, request
   if (!wantsEvents) return json(200, snapshot, { Vary: 'Accept' })
   return answer(
     200,
-    { 'Content-Type': 'text/event-stream; charset=utf-8', 'Cache-Control': 'no-store', Vary: 'Accept', 'X-Accel-Buffering': 'no' },
+    // A compressor in front, as Express apps and Next have it, would hold the events back.
+    {
+      'Content-Type': 'text/event-stream; charset=utf-8',
+      'Cache-Control': 'no-store, no-transform',
+      Vary: 'Accept',
+      'X-Accel-Buffering': 'no',
+    },
     request.method === 'HEAD' ? null : events(hub, id, lastId),
   )
 }
