@@ -75,7 +75,7 @@ async function signUp(url: string): Promise<void> {
 
 for (const framework of ['express', 'fastify', 'hono', 'nest'])
   test(`the example of ${framework} saves a form with files, shows and stores them`, async (t) => {
-      await signUp(await started(t, [`examples/${framework}/app.ts`]))
+    await signUp(await started(t, [`examples/${framework}/app.ts`]))
   })
 
 test('the example of Next.js, built, saves a form with files, shows and stores them', async (t) => {
