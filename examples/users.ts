@@ -35,13 +35,13 @@ export async function createUser({ values, files }: ParsedForm<typeof attachment
   })
 }
 
-export interface User {
+interface User {
   readonly name: string
   readonly photo: string | null
   readonly certificates: readonly { readonly filename: string; readonly path: string }[]
 }
 
-export async function listUsers(): Promise<User[]> {
+async function listUsers(): Promise<User[]> {
   const rows = await storage.transaction(async (tx) => tx.prepare('select id, name from users order by id').all())
   return Promise.all(
     rows.map(async (row) => {
