@@ -44,3 +44,9 @@ declare module 'bullmq' {
     close(): Promise<void>
   }
 }
+
+declare module 'next' {
+  export interface NextConfig {
+    serverExternalPackages?: readonly string[]
+  }
+}
