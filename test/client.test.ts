@@ -154,17 +154,18 @@ test('inputs send what is chosen at once; the form waits, goes without bytes, an
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app
-  await page.evaluate(() => {
-    window.client.stageInputs()
-    window.client.stageInputs()
-    for (const name of ['progress', 'done', 'error']) addEventListener(`staged-upload:${name}`, () => window.seen.push(name))
-  })
   const photo = page.locator('input[name="user[photo]"][type=file]')
   const certificates = page.locator('input[name="user[certificates][]"][type=file]')
   const image = await createSharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })
     .png()
     .toBuffer()
+  // Chosen before the script is there.
   await photo.setInputFiles({ name: 'first.png', mimeType: 'image/png', buffer: image })
+  await page.evaluate(() => {
+    window.client.stageInputs()
+    window.client.stageInputs()
+    for (const name of ['progress', 'done', 'error']) addEventListener(`staged-upload:${name}`, () => window.seen.push(name))
+  })
   await page.locator('input[type=hidden][name="user[photo]"]').waitFor({ state: 'attached' })
   // A has-one: a new choice takes the place of the old one, which is given up.
   await photo.setInputFiles({ name: 'second.png', mimeType: 'image/png', buffer: image })

@@ -55,7 +55,7 @@ function takeOver(input: HTMLInputElement): void {
       tell('error', { file, error })
     }
   }
-  input.addEventListener('change', () => {
+  const take = (): void => {
     const files = [...(input.files ?? [])]
     // The bytes travel once: what is listed is no longer chosen.
     input.value = ''
@@ -64,7 +64,10 @@ function takeOver(input: HTMLInputElement): void {
       const one: Promise<void> = stage(file).finally(() => running.delete(one))
       running.add(one)
     }
-  })
+  }
+  input.addEventListener('change', take)
+  // Chosen before the script was there.
+  take()
   input.form?.addEventListener('submit', (event) => {
     if (event.defaultPrevented) return
     // Going on without a file that was chosen is for whoever chose it to say, by taking it out.

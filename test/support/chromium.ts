@@ -1,17 +1,31 @@
-// A real browser, where one is installed.
+// A real browser, where one is installed: one for all tests of a file.
 import { existsSync } from 'node:fs'
-import type { TestContext } from 'node:test'
-import { chromium, type Browser } from 'playwright-core'
+import { after, type TestContext } from 'node:test'
+import { chromium, type Browser, type BrowserContext } from 'playwright-core'
 
 const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) => existsSync(path))
+let launched: Promise<Browser> | undefined
+after(async () => (await launched)?.close())
 
-/** Closed with the test; null: skipped, for none is installed. */
-export async function openBrowser(t: TestContext): Promise<Browser | null> {
+/** A profile of the test's own, closed with it; null: skipped, for no browser is installed. */
+export async function openBrowser(t: TestContext): Promise<(Pick<Browser, 'newPage'> & { close(): Promise<void> }) | null> {
   if (executablePath === undefined) {
     t.skip('no Chromium is installed: the pages are not looked at')
     return null
   }
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] })
-  t.after(() => browser.close())
-  return browser
+  launched ??= chromium.launch({ executablePath, args: ['--no-sandbox', '--disable-gpu', '--disable-quic'] })
+  const browser = await launched
+  const contexts: BrowserContext[] = []
+  const close = async (): Promise<void> => {
+    for (const context of contexts.splice(0)) await context.close()
+  }
+  t.after(close)
+  return {
+    close,
+    async newPage(options) {
+      const context = await browser.newContext(options)
+      contexts.push(context)
+      return context.newPage()
+    },
+  }
 }
