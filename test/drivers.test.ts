@@ -366,7 +366,7 @@ for (const driver of sqliteDrivers)
   )
 
 for (const driver of sqliteDrivers)
-  test(`${driver.name}: what the app does on it while we work is never part of a transaction of ours`, { timeout: 30_000 }, async (t) => {
+  test(`${driver.name}: what the app does on it while we work is never part of a transaction of ours`, async (t) => {
     const app = await opened(t, driver)
     if (app === null) return
     const { storage, handle } = app
