@@ -8,6 +8,7 @@ import { ActiveStorageError, hasManyAttached, hasOneAttached, StagedFile } from 
 import { nodeHandler } from '../src/http/adapters/node.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { memory } from '../src/services/memory.ts'
+import { onEachStatement } from './support/statements.ts'
 import { storageOn } from './support/storage.ts'
 import { web } from './support/web.ts'
 
@@ -240,17 +241,14 @@ test('a hundred small files are staged in their order, a few at a time; those of
   const { storage, database, query } = await web(t)
   let running = 0
   let most = 0
-  const run = database.executor.run.bind(database.executor)
   const names = Array.from({ length: 99 }, (_, index) => `${index}`)
   const many = storageOn(database, { Album: { photos: hasManyAttached(), cover: hasOneAttached() } }, memory())
-  Object.assign(database.executor, {
-    async run(...given: Parameters<typeof run>) {
-      const isStaging = /insert into .*chunks/.test(given[0])
-      running += isStaging ? 1 : 0
-      most = Math.max(most, running)
-      await new Promise((resolve) => setImmediate(resolve))
-      return run(...given).finally(() => (running -= isStaging ? 1 : 0))
-    },
+  onEachStatement(database, async (sql, run) => {
+    const isStaging = /insert into .*chunks/.test(sql)
+    running += isStaging ? 1 : 0
+    most = Math.max(most, running)
+    await new Promise((resolve) => setImmediate(resolve))
+    return run().finally(() => (running -= isStaging ? 1 : 0))
   })
   const { files, discard } = await many.parseForm(
     request([...names.map((name) => ['album[photos][]', file(name, name)] as const), ['album[cover]', file('z')]]),
@@ -271,11 +269,7 @@ test('a hundred small files are staged in their order, a few at a time; those of
 
 test("a database that fails is not the form's fault", async (t) => {
   const { storage, database } = await web(t)
-  const run = database.executor.run.bind(database.executor)
-  Object.assign(database.executor, {
-    run: (...given: Parameters<typeof run>) =>
-      /insert into .*chunks/.test(given[0]) ? Promise.reject(new Error('the disk is full')) : run(...given),
-  })
+  onEachStatement(database, (sql, run) => (/insert into .*chunks/.test(sql) ? Promise.reject(new Error('the disk is full')) : run()))
   await assert.rejects(storage.parseForm(request([['user[photo]', file('a')]]), { model: 'User' }), { message: 'the disk is full' })
 })
 

@@ -5,7 +5,7 @@ import type { IncomingFile } from '../blobs/incoming.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { FileNotFoundError, InvalidSignatureError } from '../errors.ts'
 import { checkCount, checkSize, checkType } from '../staging/limits.ts'
-import { stageFile } from '../staging/stage.ts'
+import { insideTransaction, stageFile } from '../staging/stage.ts'
 import { readAttachable } from './attachable.ts'
 import type { Changes } from './changes.ts'
 import { PURPOSE, serviceOf } from './context.ts'
@@ -72,11 +72,10 @@ export async function stageAll(scope: SlotScope, inputs: readonly Ready[], stage
   for (const input of inputs) {
     if (input.kind === 'staged') ids.push(input.id)
     if (input.kind !== 'bytes') continue
-    const row = await stageFile(session, input.file, {
+    const row = await stageFile(scope.session === null ? store : insideTransaction(session), input.file, {
       expiresIn: scope.context.expiresIn,
       limits: scope.definition.limits,
       details: detailsOf(scope.lane),
-      parallel: scope.session === null ? store.database.parallel : 1,
     })
     staged.push(row.id)
     ids.push(row.id)

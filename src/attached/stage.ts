@@ -28,11 +28,9 @@ export async function stage(
   const input = readAttachable(file, details)
   if (input === null || input.kind === 'signed')
     throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
-  const { session, database } = await context.store()
-  const row = await stageFile(session, input.file, {
+  const row = await stageFile(await context.store(), input.file, {
     expiresIn: context.expiresIn,
     details,
-    parallel: database.parallel,
     limits: definition?.limits ?? { maxSize },
     signal: options.signal,
   })

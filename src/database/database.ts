@@ -32,7 +32,7 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   open(): Promise<Dialect>
   /** Autocommit, each statement on any connection. On SQLite it waits while a transaction is open on the handle. */
   readonly executor: Executor
-  /** How many autocommit statements may usefully run at once (inserting chunks). */
+  /** How many statements that carry bytes may usefully run at once (inserting chunks), of all files together. */
   readonly parallel: number
   /**
    * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back when it throws.

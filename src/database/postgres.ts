@@ -40,6 +40,7 @@ export interface PostgresOptions {
 }
 
 const CALLER = 'postgres()'
+const ignore = (): void => undefined
 
 /**
  * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open.
@@ -54,8 +55,9 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
   const opened = (): PgPool => {
     if (pool !== undefined) return pool
     const made = new pg.Pool({ connectionString: options?.url, max: options?.max ?? 10 })
-    // An idle connection that the server ends must not end the process.
-    made.on('error', () => undefined)
+    // A connection that the server ends must not end the process: an idle one, or one that nobody listens to yet.
+    made.on('error', ignore)
+    made.on('connect', (client) => client.on('error', ignore))
     pool = made as unknown as PgPool
     return pool
   }
@@ -69,7 +71,6 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
   /** `spoil`: the client is closed instead of going back to the pool. */
   const withClient = async <T>(run: (client: PgPoolClient, spoil: (error: Error) => void) => Promise<T>): Promise<T> => {
     const client = await opened().connect()
-    const ignore = (): void => undefined
     const emitter = client as unknown as {
       on?(event: 'error', listener: () => void): void
       off?(event: 'error', listener: () => void): void
@@ -82,7 +83,8 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
       if (!(error instanceof pg.DatabaseError)) broken ??= types.isNativeError(error) && isConnectionError(error) ? error : undefined
       throw error
     } finally {
-      emitter.off?.('error', ignore)
+      // Of one that is thrown away, more may come.
+      if (broken === undefined) emitter.off?.('error', ignore)
       client.release(broken)
     }
   }
@@ -162,13 +164,12 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
       if ((size ?? 10) < 3) return null
       const client = await opened().connect()
       // Without a listener, a connection that the server ends would end the process.
-      const ignore = (): void => undefined
       const emitter = client as unknown as NodeJS.EventEmitter
       emitter.on?.('error', ignore)
       return {
         executor: over(client),
         async release(broken) {
-          emitter.off?.('error', ignore)
+          if (!broken) emitter.off?.('error', ignore)
           client.release(broken)
         },
       }

@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../errors.ts'
+import { turns, type Turns } from '../turns.ts'
 import type { Database, Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
 import { checkIds, schemaOf } from './migrate.ts'
@@ -16,6 +17,8 @@ export interface Store<Tx = unknown> {
   readonly recordId: RecordIdType
   /** Autocommit. */
   readonly session: Session
+  /** Of statements that carry bytes, whatever file they are of: the rest of the pool is for those that do not. */
+  readonly turns: Turns
   /** A session on a connection at hand. */
   over(executor: Executor): Session
   /** A session on the user's open transaction. */
@@ -55,6 +58,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     tables,
     recordId,
     session: over(autocommit),
+    turns: turns(plain.parallel),
     over,
     join: (tx) => session(checked(plain.join(tx)), false),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),

@@ -5,7 +5,7 @@ import type { Store } from '../database/store.ts'
 import type { Report } from '../delayed/definition.ts'
 import { linkFiles } from '../delayed/link.ts'
 import type { FileRow } from '../staging/file-rows.ts'
-import { stageFile } from '../staging/stage.ts'
+import { insideTransaction, stageFile } from '../staging/stage.ts'
 import { MalformedFiles, readFilesText, type Piece } from './files-text.ts'
 import { deleteGemRow, failGemRow, filesText, lanesToMove, lockGemRows, type GemRow, type Known } from './rows.ts'
 
@@ -122,7 +122,7 @@ async function stageAll(room: GemRoom, session: Session, row: GemRow): Promise<F
       }
     }
     const file = await stageFile(
-      session,
+      insideTransaction(session),
       {
         get filename() {
           return named.filename
@@ -136,7 +136,6 @@ async function stageAll(room: GemRoom, session: Session, row: GemRow): Promise<F
         expiresIn: room.expiresIn,
         limits: {},
         details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name },
-        parallel: 1,
         namedAtEnd: true,
       },
     )

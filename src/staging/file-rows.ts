@@ -143,6 +143,26 @@ export async function insertChunk(session: Session, fileId: string, position: nu
   await session.db.insertInto('chunks').values({ file_id: fileId, position, data }).execute()
 }
 
+/** A file that came as one piece, with its only chunk: both or neither, in the transaction that the session is in. */
+export async function insertStagedFile(session: Session, file: StagedBytes, data: Buffer, expiresIn: number): Promise<FileRow> {
+  const insert = session.db.insertInto('files').values({
+    id: file.id,
+    position: 0,
+    filename: file.filename,
+    content_type: file.contentType,
+    byte_size: file.byteSize,
+    checksum: file.checksum,
+    state: 'staged',
+    expires_at: later(session.dialect, expiresIn),
+    created_at: now(session.dialect),
+  })
+  const row = session.returning
+    ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
+    : void (await insert.execute())
+  if (data.length > 0) await insertChunk(session, file.id, 0, data)
+  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileOf(row)
+}
+
 /** A slow client keeps its file as long as bytes arrive. */
 export async function renewStaging(session: Session, fileId: string): Promise<void> {
   await session.db
@@ -153,17 +173,19 @@ export async function renewStaging(session: Session, fileId: string): Promise<vo
     .execute()
 }
 
+/** What is known of a file when all of it is here. */
+export interface StagedBytes {
+  readonly id: string
+  readonly filename: string
+  readonly contentType: string
+  readonly byteSize: number
+  readonly checksum: string
+}
+
 /** `staged` only if nobody dropped the file meanwhile and every byte is there. null: it is not. */
 export async function finishStaging(
   session: Session,
-  file: {
-    readonly id: string
-    readonly filename: string
-    readonly contentType: string
-    readonly byteSize: number
-    readonly checksum: string
-    readonly chunks: number
-  },
+  file: StagedBytes & { readonly chunks: number },
   expiresIn: number,
 ): Promise<FileRow | null> {
   const update = session.db

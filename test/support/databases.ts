@@ -101,10 +101,17 @@ export async function postgresDatabase(): Promise<{ url: string; close(): Promis
   return {
     url: base.replace(/\/[^/]*$/, `/${name}`),
     async close() {
+      await emptied(admin, name)
       await admin.query(`drop database ${name} with (force)`)
       await admin.end()
     },
   }
+}
+
+/** Waits for clients that are on their way out: one that is thrown out instead throws in the process that it is of. */
+async function emptied(admin: pg.Client, name: string): Promise<void> {
+  for (const until = performance.now() + 2_000; performance.now() < until; await admin.query('select pg_sleep(0.01)'))
+    if ((await admin.query('select from pg_stat_activity where datname = $1', [name])).rowCount === 0) return
 }
 
 export const kinds: readonly Kind[] = [

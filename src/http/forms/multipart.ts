@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import busboy from 'busboy'
 import { FormLimitError, InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
+import { turns } from '../../turns.ts'
 import { bodyOf, type FormRequest } from '../body.ts'
 
 /** What a form may hold. Sizes of files are their attachments' own limits. */
@@ -103,22 +104,6 @@ function parsed(source: Readable, parser: busboy.Busboy): Promise<void> {
       parser.once('drain', () => source.resume())
     })
   })
-}
-
-/** Lets so many at a time, in the order they came. */
-function turns(free: number): { take(): Promise<void>; give(): void } {
-  const waiting: (() => void)[] = []
-  let left = free
-  return {
-    take() {
-      left -= 1
-      return left >= 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
-    },
-    give() {
-      left += 1
-      waiting.shift()?.()
-    },
-  }
 }
 
 /** What happens in the parser goes to the handlers; files that are being handled are in `work`. */

@@ -1,0 +1,75 @@
+// What staging asks of the database: turns that all files share, and nothing of a small file before it is whole.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { hasManyAttached } from '../src/index.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { onEachStatement } from './support/statements.ts'
+import { fresh } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+const models = { User: { docs: hasManyAttached() } }
+const KB = 1024
+
+async function* pieces(count: number, size: number, at?: (index: number) => void): AsyncGenerator<Uint8Array> {
+  for (let index = 0; index < count; index += 1) {
+    at?.(index)
+    yield Buffer.alloc(size, `${index}`)
+  }
+}
+
+for (const kind of kinds) {
+  test(`${kind.name}: however many files are staged, their bytes take turns, and all of them come to an end`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const { storage, made } = app
+    let running = 0
+    let most = 0
+    onEachStatement(made.database, async (sql, run) => {
+      const isBytes = /insert into \S*chunks/.test(sql)
+      running += isBytes ? 1 : 0
+      most = Math.max(most, running)
+      try {
+        return await run()
+      } finally {
+        running -= isBytes ? 1 : 0
+      }
+    })
+    const staged = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => storage.stage({ io: pieces(5, 300 * KB), filename: `${index}.txt` })),
+    )
+    assert.ok(most >= 1 && most <= made.database.parallel, `${most} inserts of bytes at once`)
+    const upload = await storage.record('User', 1).docs.attachLater(staged)
+    for (const file of upload?.files ?? []) assert.equal((await file.download()).length, 1500 * KB)
+    assert.equal(upload?.files.length, 20)
+  })
+
+  test(`${kind.name}: a file of one chunk is written when it is whole, one of several as it comes`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const { storage, made } = app
+    const rows = async () =>
+      Number((await made.database.executor.run('select count(*) as n from activestorage_delayed_files', [])).rows[0]?.['n'])
+    for (const count of [0, 1, 2, 3]) {
+      const staged = await storage.stage({ io: pieces(count, 256 * KB), filename: 'small.txt' })
+      assert.equal(staged.byteSize, count * 256 * KB)
+      const upload = await storage.record('User', count + 1).docs.attachLater(staged)
+      assert.equal((await upload?.files[0]?.download())?.length, staged.byteSize)
+      await upload?.discard()
+    }
+    const here = await rows()
+    const broken = async function* (count: number, seen: () => Promise<void>): AsyncGenerator<Uint8Array> {
+      yield* pieces(count, 256 * KB)
+      await seen()
+      throw new Error('the client went away')
+    }
+    await assert.rejects(storage.stage({ io: broken(2, async () => assert.equal(await rows(), here)), filename: 'small.txt' }), {
+      code: 'INVALID_INPUT',
+    })
+    await assert.rejects(storage.stage({ io: broken(3, async () => assert.equal(await rows(), here + 1)), filename: 'large.txt' }), {
+      code: 'INVALID_INPUT',
+    })
+    await storage.sweep()
+    assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
+  })
+}
