@@ -280,30 +280,6 @@ for (const kind of kinds)
       assert.equal(service.objects.size, 20)
     })
 
-    test('racing has-one uploads end with one attachment, the last one submitted, and one object', async (t) => {
-      const app = await fresh(t, kind, simple)
-      if (app === null) return
-      const { storage, service } = app
-      const { photo } = storage.record('User', 1)
-      const submitted: string[] = []
-      const workers = Array.from({ length: 4 }, () => app.another())
-      let submitting = true
-      const working = workers.map(async (worker) => {
-        while (submitting) await worker.drain()
-      })
-      for (let index = 0; index < 30; index += 1) {
-        await photo.attachLater(text(`${index}`))
-        submitted.push(`${index}.txt`)
-      }
-      submitting = false
-      await Promise.all(working)
-      await drainAll(storage)
-      await storage.drain()
-      assert.equal((await photo.attachment())?.filename, submitted.at(-1))
-      assert.equal((await storage.record('User', 1).photo.delayedUploads()).length, 0)
-      assert.equal(service.objects.size, 1)
-    })
-
     test('a worker tells its wake-up at commit and stops gracefully', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const app = await fresh(t, kind, { User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) } })

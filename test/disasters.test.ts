@@ -464,7 +464,8 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
       assert.equal((await filesIn(root)).length, 1)
     })
 
-    for (const mode of kind === sqliteServer ? (['hook', 'part fails'] as const) : (['hook'] as const))
+    // Three processes each: the rounds are counted by statements that all databases share.
+    for (const mode of kind === sqliteServer ? (['hook', 'part fails'] as const) : [])
       test(`${kind.name}: a hook that kills its process has 3 rounds${mode === 'hook' ? '' : ', also where another file has failed'}`, async (t) => {
         const app = await openApp(t, kind)
         if (app === null) return

@@ -354,13 +354,13 @@ atEach(databases, 'a discard in a transaction lets the next upload of the lane r
   assert.deepEqual(await app.attached(1, 'certificates'), ['third.txt'])
 })
 
-atEach(databases, 'a hundred racing uploads of a has-one end with the last one, and nothing else', async (app) => {
+atEach(databases, 'racing uploads of a has-one end with the last one, and nothing else', async (app) => {
   const workers = Array.from({ length: 4 }, () => app.another().work({ concurrency: 3 }))
   const submit = (index: number) => app.storage.record('User', 1).photo.attachLater(text(`${index}`))
-  for (let start = 0; start < 99; start += 9) await Promise.all(Array.from({ length: 9 }, (_, index) => submit(start + index)))
-  await submit(99)
+  for (let start = 0; start < 36; start += 9) await Promise.all(Array.from({ length: 9 }, (_, index) => submit(start + index)))
+  await submit(36)
   await Promise.all(workers.map((worker) => worker.stop()))
   await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), ['99.txt'])
+  assert.deepEqual(await app.attached(1, 'photo'), ['36.txt'])
   assert.equal(app.service.objects.size, 1)
 })
