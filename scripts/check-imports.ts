@@ -16,7 +16,7 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['client', 'errors', 'message', 'diagnostics', 'options', 'units', 'uuid'],
+  ['client', 'errors', 'message', 'diagnostics', 'options', 'turns', 'units', 'uuid'],
 ]
 const adapters = /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+)\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
