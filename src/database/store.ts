@@ -19,6 +19,8 @@ export interface Store<Tx = unknown> {
   readonly session: Session
   /** Of statements that carry bytes, whatever file they are of: the rest of the pool is for those that do not. */
   readonly turns: Turns
+  /** Buffers of chunks that were written. */
+  readonly spare: Buffer[]
   /** A session on a connection at hand. */
   over(executor: Executor): Session
   /** A session on the user's open transaction. */
@@ -59,6 +61,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     recordId,
     session: over(autocommit),
     turns: turns(plain.parallel),
+    spare: [],
     over,
     join: (tx) => session(checked(plain.join(tx)), false),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),

@@ -7,10 +7,10 @@ export interface Chunk {
 }
 
 /**
- * Pieces of any size as chunks of one size; no bytes at all are one empty chunk. Whoever is done with a chunk's data pushes it
- * to `free`, to be filled again: while a client is slow, no more is held than the chunk that it fills.
+ * Pieces of any size as chunks of one size; no bytes at all are one empty chunk. They are copied into buffers of `spare`, or
+ * new ones: while a client is slow, no more is held than the chunk that it fills.
  */
-export async function* inChunks(pieces: AsyncIterable<Uint8Array>, free: Buffer[]): AsyncGenerator<Chunk> {
+export async function* inChunks(pieces: AsyncIterable<Uint8Array>, spare: Buffer[]): AsyncGenerator<Chunk> {
   let buffer: Buffer | undefined
   let filled = 0
   for await (const piece of pieces)
@@ -21,7 +21,7 @@ export async function* inChunks(pieces: AsyncIterable<Uint8Array>, free: Buffer[
         filled = 0
         yield { data, last: false }
       }
-      buffer ??= free.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
+      buffer ??= spare.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
       const length = Math.min(piece.length - offset, CHUNK_SIZE - filled)
       buffer.set(piece.subarray(offset, offset + length), filled)
       filled += length

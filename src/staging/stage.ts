@@ -23,7 +23,7 @@ import { checkSize, checkType, type Limits } from './limits.ts'
 import { statements, type Statements } from './statements.ts'
 
 /** Where bytes are staged: a store, or a transaction that is open. */
-export type StagingTarget = Pick<Store, 'session' | 'turns' | 'transact'> & {
+export type StagingTarget = Pick<Store, 'session' | 'turns' | 'spare' | 'transact'> & {
   /** A user's transaction, which takes no further statement after an SQL error. */
   readonly joined?: true
 }
@@ -32,6 +32,7 @@ export type StagingTarget = Pick<Store, 'session' | 'turns' | 'transact'> & {
 export const insideTransaction = (session: Session): StagingTarget => ({
   session,
   turns: turns(1),
+  spare: [],
   transact: (run) => run(session),
   joined: true,
 })
@@ -75,7 +76,7 @@ async function stageTraced(target: StagingTarget, file: IncomingFile, options: S
 
 /** null: the file took so long that it was given up. */
 async function write(
-  { session, transact }: StagingTarget,
+  { session, turns: { atOnce }, spare, transact }: StagingTarget,
   sent: Statements,
   id: string,
   file: IncomingFile,
@@ -84,7 +85,6 @@ async function write(
   const { details, limits, signal, expiresIn, namedAtEnd = false } = options
   const nameNow = (): string => normalizeFilename(file.filename)
   const hash = md5()
-  const free: Buffer[] = []
   let byteSize = 0
   let chunks = 0
   let contentType = ''
@@ -109,7 +109,7 @@ async function write(
   }
   const finished = () => ({ id, filename: nameNow(), contentType, byteSize, checksum: hash.digest(), chunks })
 
-  for await (const { data, last } of inChunks(pieces(), free)) {
+  for await (const { data, last } of inChunks(pieces(), spare)) {
     hash.update(data)
     head ??= namedAtEnd ? Buffer.from(data) : data
     if (last || !namedAtEnd) contentType ||= await identify(head)
@@ -124,7 +124,8 @@ async function write(
     chunks += 1
     await sent.begin(async () => {
       await insertChunk(session, id, position, data)
-      free.push(data)
+      // For the next chunk, whoever's it is.
+      if (!last && spare.length < atOnce) spare.push(data)
     })
   }
   await sent.end()
