@@ -28,7 +28,11 @@ for (const place of ['', '/src']) {
   writeFileSync(`${folder}${place}/storage.ts`, 'const theirs = storage\nexport { theirs as storage }\n')
 }
 const places = new Map<string, string>()
-for (const file of ['README.md', ...globSync(['docs/*.md', 'docs/frameworks/*.md']).toSorted(), ...globSync('src/**/*.ts').toSorted()])
+for (const file of [
+  'README.md',
+  ...globSync(['docs/*.md', 'docs/frameworks/*.md', 'docs/orms/*.md']).toSorted(),
+  ...globSync('src/**/*.ts').toSorted(),
+])
   for (const { place, code } of examplesOf(file)) {
     const name = `${places.size + 1}.ts`
     places.set(name, place)

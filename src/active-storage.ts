@@ -8,11 +8,11 @@ import { load } from './attached/reading.ts'
 import { recordHandle } from './attached/record.ts'
 import type { Loaded, SlotContext, SlotDefinition } from './attached/scope.ts'
 import { slotPath } from './attached/paths.ts'
-import { stage } from './attached/stage.ts'
+import { stage, stageInput } from './attached/stage.ts'
 import { canonicalId } from './attachments/lane.ts'
 import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
-import type { Dialect } from './database/database.ts'
+import type { Dialect, RecordSource } from './database/database.ts'
 import { endedEarly } from './database/ended-early.ts'
 import { ddl, migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
@@ -25,6 +25,8 @@ import { moveGemRows } from './gem/move.ts'
 import { handler } from './http/handler.ts'
 import { parseForm, type ParsedForm } from './http/forms/parse-form.ts'
 import { progressHub } from './http/progress/hub.ts'
+import { bindModel } from './orm/bound.ts'
+import { withHookMethods } from './orm/hook-methods.ts'
 import { ConfigurationError, UnknownAttachmentError } from './errors.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
 
@@ -72,13 +74,28 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     hinting.add(hinted)
   }
   const definitionOf = (type: string, name: string): SlotDefinition | undefined => models.get(type)?.get(name)
+  /** The ORM's, where it has a class with the model's attachments. */
+  const sourceOf = (type: string): RecordSource | null => {
+    const attachments = (config.models as Models)[type]
+    return (attachments && config.database.records?.(attachments)) ?? null
+  }
+  const findRecord = async (type: string, id: string): Promise<unknown> =>
+    settings.finds(type) ? settings.findRecord(type, id) : (sourceOf(type)?.find(id) ?? { type, id })
+  const touch = async (type: string, id: string): Promise<void> => {
+    try {
+      await sourceOf(type)?.touch?.(id)
+    } catch (error) {
+      report('warn', `${type} ${id} could not be touched.`, { record: { type, id }, error })
+    }
+  }
   const context: SlotContext = {
     store,
     services,
     verifier: settings.verifier,
     basePath: settings.basePath,
     expiresIn: settings.expiresIn,
-    findRecord: settings.findRecord,
+    findRecord,
+    touch,
     wake,
     kindOf: (lane) => definitionOf(lane.type, lane.name)?.kind ?? 'many',
     async announce(session, token) {
@@ -100,9 +117,10 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     known,
     definition: (type, name) => {
       const definition = definitionOf(type, name)
-      return definition === undefined ? undefined : withHooks(definition, context)
+      return definition === undefined ? undefined : withHooks(withHookMethods(definition, name, sourceOf(type)), context)
     },
-    findRecord: settings.findRecord,
+    findRecord,
+    touch,
     report,
   })
 
@@ -146,8 +164,21 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       id,
       definitions: model(name),
       session: transaction === undefined ? null : async () => (await typedStore()).join(transaction),
+      wakeAtCommit: () => {
+        if (transaction !== undefined) config.database.afterCommit?.(transaction, wake)
+      },
       loaded,
     })
+
+  const unbind = Object.entries(config.models as Models).map(([name, attachments]) =>
+    bindModel(attachments, {
+      type: name,
+      definitions: model(name),
+      record: (id, transaction) =>
+        handleOf(name, canonicalId(id, recordId, name), transaction === undefined ? {} : { transaction: transaction as Tx }, null),
+      stage: (slot, input) => stageInput(context, models, settings.maxSize, `${name}.${slot}`, input),
+    }),
+  )
 
   const web = { ...context, models, report, authorize: settings.authorize, defaultService: settings.service, maxSize: settings.maxSize }
   const hub = progressHub(web)
@@ -158,6 +189,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   }
 
   const close = async (): Promise<void> => {
+    for (const end of unbind) end()
     hub.close()
     await stopAll()
     await Promise.all(hinting)
@@ -180,11 +212,12 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     },
     async transaction(run) {
       const { database } = await typedStore()
-      const result = await database.transaction(async ({ tx }) => {
+      const checked = async (tx: Tx) => {
         const done = await run(tx)
         if ((await database.hasEnded?.(tx)) === true) throw endedEarly()
         return done
-      })
+      }
+      const result = await (database.appTransaction?.(checked) ?? database.transaction(({ tx }) => checked(tx)))
       wake()
       return result
     },

@@ -90,6 +90,8 @@ export interface Settings {
   readonly service: string
   readonly models: Map<string, Map<string, SlotDefinition>>
   readonly findRecord: (type: string, id: string) => Promise<unknown>
+  /** Whether the app itself finds records of the type. */
+  readonly finds: (type: string) => boolean
   readonly recordId: RecordIdType
   readonly tables: TableNames
   readonly expiresIn: number
@@ -188,6 +190,7 @@ export function readConfiguration(
       const finder = finders[type]
       return finder === undefined ? { type, id } : ((await finder(id)) ?? null)
     },
+    finds: (type) => finders[type] !== undefined,
     recordId,
     tables: tableNames(config.tables),
     expiresIn: parseDuration(config.staging?.expiresIn ?? '24h', 'staging.expiresIn'),

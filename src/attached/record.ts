@@ -82,6 +82,7 @@ export interface RecordScope {
   readonly id: string
   readonly definitions: ReadonlyMap<string, SlotDefinition>
   readonly session: (() => Promise<Session>) | null
+  readonly wakeAtCommit: () => void
   readonly loaded: Loaded | null
 }
 
@@ -94,7 +95,14 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${[...definitions.keys()].join(', ')}.`, {
         details: { record: { type, id }, attachment: name },
       })
-    return { context: scope.context, lane: { type, id, name }, definition, session: scope.session, loaded }
+    return {
+      context: scope.context,
+      lane: { type, id, name },
+      definition,
+      session: scope.session,
+      wakeAtCommit: scope.wakeAtCommit,
+      loaded,
+    }
   }
   /** With what a form is about to bring. */
   const validate = async (session = scope.session, plans: ReadonlyMap<string, LinkPlan> = new Map()): Promise<void> => {
@@ -155,7 +163,7 @@ function many(scope: SlotScope): ManyAttached {
 }
 
 /** Every attachment of the record, also those of names that are no longer defined. */
-async function purgeAllLater({ context, type, id, definitions, session }: RecordScope): Promise<void> {
+async function purgeAllLater({ context, type, id, definitions, session, wakeAtCommit }: RecordScope): Promise<void> {
   const store = await context.store()
   const run = async (tx: Session): Promise<void> => {
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
@@ -168,5 +176,6 @@ async function purgeAllLater({ context, type, id, definitions, session }: Record
     }
   }
   await (session === null ? store.transact(run) : run(await session()))
-  context.wake()
+  if (session === null) context.wake()
+  else wakeAtCommit()
 }

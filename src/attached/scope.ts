@@ -21,6 +21,8 @@ export interface SlotContext extends AttachedContext {
   /** Milliseconds. */
   readonly expiresIn: number
   findRecord(type: string, id: string): Promise<unknown>
+  /** Where an ORM has the record, and a column for it: says that it was changed. */
+  touch(type: string, id: string): Promise<void>
 }
 
 /** What `storage.records()` read for many records at once. */
@@ -35,6 +37,8 @@ export interface SlotScope {
   readonly definition: SlotDefinition
   /** The user's transaction, if the record was asked for with one. */
   readonly session: (() => Promise<Session>) | null
+  /** Has workers told when the user's transaction has been committed, where somebody tells of that. */
+  readonly wakeAtCommit: () => void
   /** Of the record; forgotten at the first change through its handle. */
   readonly loaded: { current: Loaded | null }
 }
@@ -45,7 +49,11 @@ export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({ record: 
 export async function within<T>(scope: SlotScope, run: (session: Session) => Promise<T>): Promise<T> {
   const store = await scope.context.store()
   scope.loaded.current = null
-  if (scope.session !== null) return run(await scope.session())
+  if (scope.session !== null) {
+    const result = await run(await scope.session())
+    scope.wakeAtCommit()
+    return result
+  }
   const result = await store.transact((session) => run(session))
   scope.context.wake()
   return result

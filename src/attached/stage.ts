@@ -1,7 +1,9 @@
 import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
 import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
+import { checkCount } from '../staging/limits.ts'
 import { stageFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
+import { readChanges } from './changes.ts'
 import { PURPOSE } from './context.ts'
 import type { SlotContext, SlotDefinition } from './scope.ts'
 import { pendingPath } from './paths.ts'
@@ -35,6 +37,36 @@ export async function stage(
     signal: options.signal,
   })
   return stagedValue(context, row)
+}
+
+/** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
+export async function stageInput(
+  context: SlotContext,
+  models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>,
+  maxSize: number | undefined,
+  slot: string,
+  input: unknown,
+): Promise<unknown> {
+  const [type = '', name = ''] = slot.split('.')
+  const definition = models.get(type)?.get(name)
+  const kind = definition?.kind ?? 'many'
+  const details = { attachment: name }
+  const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
+  // Of several files for a has-one the last one is taken, as at its submission.
+  const given = (kind === 'one' ? files.slice(-1) : files).filter((file) => readAttachable(file, details) !== null)
+  checkCount(given.length, definition?.maxFiles, details)
+  const all: unknown[] = []
+  const own: StagedFile[] = []
+  try {
+    for (const file of given) {
+      if (readAttachable(file, details)?.kind !== 'bytes') all.push(file)
+      else all.push(own[own.push(await stage(context, models, maxSize, file as Attachable, { for: slot })) - 1])
+    }
+  } catch (error) {
+    for (const staged of own) await staged.discard()
+    throw error
+  }
+  return kind === 'one' ? (all[0] ?? null) : { files: all, deletedIds, cleanBefore }
 }
 
 function stagedValue(context: SlotContext, row: FileRow): StagedFile {

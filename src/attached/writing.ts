@@ -183,6 +183,7 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
     })
     const { session } = await scope.context.store()
     for (const { staged: file } of stored) if (file !== undefined) await deleteBytes(session, file)
+    if (scope.session === null) await scope.context.touch(scope.lane.type, scope.lane.id)
     const own = await ownSession(scope)
     return rows.map((row) => attachmentValue(scope.context, row, own))
   } catch (error) {

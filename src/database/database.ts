@@ -16,6 +16,16 @@ export interface Reserved {
   release(broken: boolean): Promise<void>
 }
 
+/** The records of one model, as an ORM has them. */
+export interface RecordSource {
+  /** Freshly loaded, outside of any transaction. null: there is no such record. */
+  find(id: string): Promise<object | null>
+  /** Whether its class, or one that extends it, has such a method: hooks may be methods. */
+  has(method: string): boolean
+  /** Sets when the record was last changed, if it has such a column. */
+  touch?(id: string): Promise<void>
+}
+
 /**
  * A database as the library needs it. `Tx` is the transaction object that its users hold; `Finds` says that it can
  * load records by itself (an ORM's binding).
@@ -25,6 +35,8 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   readonly finds: Finds
   /** Where it is known before `open`: what does not fit it is told at start-up, not with the first statement. */
   readonly dialect?: Dialect
+  /** An ORM's records of a model, by the model's attachments. null: it has no class with these. */
+  records?(attachments: object): RecordSource | null
   /**
    * Tells which of the dialects this is. Called before any other member, also from inside a transaction on the pool's only
    * connection: it must not wait for another.
@@ -32,6 +44,11 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   open(): Promise<Dialect>
   /** Autocommit, each statement on any connection. On SQLite it waits while a transaction is open on the handle. */
   readonly executor: Executor
+  /**
+   * How statements name their parameters: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001, for
+   * what takes the text in pieces. Default: as the dialect does, `$1` on PostgreSQL and `?` elsewhere.
+   */
+  readonly placeholders?: 'numbered' | 'question' | 'marked'
   /** How many statements that carry bytes may usefully run at once (inserting chunks), of all files together. */
   readonly parallel: number
   /**
@@ -39,6 +56,8 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    * Does not retry: see `transact`.
    */
   transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
+  /** What `storage.transaction` runs, where the app's transactions are others than the library's own. */
+  appTransaction?<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /**
    * true: the transaction ended before its commit, as by a deadlock on MySQL, whose error the app may have caught. Asked
    * before the app's own work is committed; left out where COMMIT itself tells.
@@ -46,6 +65,8 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   hasEnded?(tx: Tx): Promise<boolean>
   /** Executor on the user's open transaction. Throws ConfigurationError where it can tell that none is open. */
   join(tx: Tx): Executor
+  /** Calls `done` when the outermost transaction of the user's has been committed. Left out where nobody tells. */
+  afterCommit?(tx: Tx, done: () => void): void
   /** true: the same transaction run again may succeed (serialization failure, deadlock, lock time-out, busy). */
   isTransient(error: unknown): boolean
   /** true: a unique index refused the row. */

@@ -13,6 +13,6 @@ export interface Result {
 
 /** Sends one statement over whatever connection is at hand: a pool's, or the user's open transaction. */
 export interface Executor {
-  /** `$1` on PostgreSQL, `?` elsewhere. Rejects with the driver's own error. */
+  /** Parameters are named as `Database.placeholders` has it. Rejects with the driver's own error. */
   run(sql: string, parameters: readonly Parameter[]): Promise<Result>
 }

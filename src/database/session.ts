@@ -15,7 +15,7 @@ import {
   type QueryResult,
   type TableNode,
 } from 'kysely'
-import type { Dialect } from './database.ts'
+import type { Database, Dialect } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
 import type { Schema, TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
@@ -31,8 +31,19 @@ export interface Session {
   readonly returning: boolean
 }
 
+type Placeholders = Database<never>['placeholders']
+
+/** Of the `count`th parameter; null: as the dialect does. */
+function placeholder(style: Placeholders, count: number): string | null {
+  if (style === undefined) return null
+  return style === 'numbered' ? `$${count}` : style === 'question' ? '?' : MARK
+}
+
+/** Stands for a parameter in the text of `placeholders: 'marked'`. */
+export const MARK = '\u0001'
+
 /** One base class for each compiler, so that `from('files')` names the table the app configured. */
-function compilers(tables: TableNames) {
+function compilers(tables: TableNames, style: Placeholders) {
   const real = (node: TableNode): string | undefined => tables[node.table.identifier.name as keyof TableNames]
   const quoted = (name: string, quote: string): string =>
     name
@@ -46,6 +57,9 @@ function compilers(tables: TableNames) {
         if (name === undefined) super.visitTable(node)
         else this.append(quoted(name, '"'))
       }
+      protected override getCurrentParameterPlaceholder(): string {
+        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+      }
     },
     mysql: class extends MysqlQueryCompiler {
       protected override visitTable(node: TableNode): void {
@@ -53,12 +67,18 @@ function compilers(tables: TableNames) {
         if (name === undefined) super.visitTable(node)
         else this.append(quoted(name, '`'))
       }
+      protected override getCurrentParameterPlaceholder(): string {
+        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+      }
     },
     sqlite: class extends SqliteQueryCompiler {
       protected override visitTable(node: TableNode): void {
         const name = real(node)
         if (name === undefined) super.visitTable(node)
         else this.append(quoted(name, '"'))
+      }
+      protected override getCurrentParameterPlaceholder(): string {
+        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
       }
     },
   }
@@ -82,9 +102,10 @@ export function sessions(
   dialect: Dialect,
   tables: TableNames,
   recordId: RecordIdType,
+  style?: Placeholders,
 ): (executor: Executor, returning: boolean) => Session {
   const family = dialect === 'mariadb' ? 'mysql' : dialect
-  const Compiler = compilers(tables)[family]
+  const Compiler = compilers(tables, style)[family]
   const unsupported = (): Promise<never> =>
     Promise.reject(new Error('A session has no transactions of its own: its executor is in one, or is autocommit.'))
   return (executor, returning) => {

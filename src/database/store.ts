@@ -34,7 +34,7 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
   const dialect = await plain.open()
   if (dialect !== 'postgres' && tables.files.includes('.'))
     throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
-  const session = sessions(dialect, tables, recordId)
+  const session = sessions(dialect, tables, recordId, plain.placeholders)
   const schema = schemaOf(dialect, tables, recordId)
   let looked = false
   // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.

@@ -53,6 +53,8 @@ export interface Delayed {
   readonly known: readonly { readonly type: string; readonly name: string }[]
   /** null: no such record. Without `findRecord`, `{ type, id }`. */
   findRecord(type: string, id: string): Promise<unknown>
+  /** Where an ORM has the record, and a column for it: says that it was changed. */
+  touch(type: string, id: string): Promise<void>
   readonly report: Report
 }
 

@@ -74,8 +74,9 @@ export async function tellFile(
   record: unknown,
   attempt: number,
 ): Promise<boolean> {
-  if (definition.afterUpload === undefined) return true
   const { lane } = upload
+  await delayed.touch(lane.type, lane.id)
+  if (definition.afterUpload === undefined) return true
   const rows = await attachmentsOf(delayed.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
   try {

@@ -1,6 +1,7 @@
 export { memory, type MemoryService } from '../services/memory.ts'
 export type { TestClock } from './clock.ts'
 export { databaseContract, type DatabaseContractOptions } from './contracts/database.ts'
+export { ormContract, ormModels, type OrmApp, type OrmContractOptions, type OrmFiles } from './contracts/orm.ts'
 export { jobEngineContract, type JobEngineContractOptions } from './contracts/job-engine.ts'
 export { serviceContract, type ServiceContractOptions } from './contracts/service.ts'
 export { faulty, type FaultyService } from './faulty.ts'

@@ -12,6 +12,8 @@ import { sqlite } from '../../src/database/sqlite.ts'
 import type { Database } from '../../src/index.ts'
 
 export interface TestDatabase {
+  /** A path, for SQLite. */
+  readonly url: string
   readonly database: Database<never>
   /** A second, independent connection to the same data. */
   another(): Database<never>
@@ -121,6 +123,7 @@ export const kinds: readonly Kind[] = [
       const folder = await mkdtemp(join(tmpdir(), 'asd-'))
       const path = join(folder, 'test.db')
       return {
+        url: path,
         database: sqlite(path) as unknown as Database<never>,
         another: () => sqlite(path) as unknown as Database<never>,
         execute: (tx, sql) => Promise.resolve((tx as DatabaseSync).exec(sql)),
@@ -136,6 +139,7 @@ export const kinds: readonly Kind[] = [
       if (made === null) return null
       const { url, close } = made
       return {
+        url,
         database: postgres(url) as unknown as Database<never>,
         another: () => postgres(url) as unknown as Database<never>,
         execute: async (tx, sql) => void (await (tx as pg.Client).query(sql)),
@@ -156,6 +160,7 @@ export const kinds: readonly Kind[] = [
       await admin.query(`create database ${name}`)
       const url = MY.replace(/\/[^/]*$/, `/${name}`)
       return {
+        url,
         database: mysql(url) as unknown as Database<never>,
         another: () => mysql(url) as unknown as Database<never>,
         execute: async (tx, sql) => void (await (tx as { query(sql: string): Promise<unknown> }).query(sql)),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict'
 import { createActiveStorage } from '../../active-storage.ts'
 import { hasManyAttached, hasOneAttached } from '../../attached/definitions.ts'
 import type { Database, Dialect } from '../../database/database.ts'
+import { MARK } from '../../database/session.ts'
 import { memory } from '../../services/memory.ts'
 
 /** Of `databaseContract`. */
@@ -33,7 +34,9 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       try {
         const dialect = await database.open()
         let count = 0
-        const say = (text: string): string => (dialect === 'postgres' ? text.replaceAll('?', () => `$${(count += 1)}`) : text)
+        const style = database.placeholders ?? (dialect === 'postgres' ? 'numbered' : 'question')
+        const placeholder = { numbered: () => `$${(count += 1)}`, question: () => '?', marked: () => MARK }[style]
+        const say = (text: string): string => text.replaceAll('?', placeholder)
         const fresh = (text: string): string => ((count = 0), say(text))
         await database.executor.run(`create table contract (id bigint primary key, words text, data ${bytes[dialect]})`, [])
         await run({ database, dialect, say: fresh })
@@ -72,15 +75,24 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
   })
 
   on('a transaction commits when its function returns, and is undone when it throws', async ({ database, say }) => {
-    const result = await database.transaction(async ({ tx, executor }) => {
-      await executor.run(say("insert into contract values (1, 'kept', null)"), [])
+    const inApp = <T>(run: (tx: never) => Promise<T>): Promise<T> =>
+      database.appTransaction?.(run) ?? database.transaction(({ tx }) => run(tx))
+    await database.transaction(({ executor }) => executor.run(say("insert into contract values (1, 'kept', null)"), []))
+    const result = await inApp(async (tx) => {
       await database.join(tx).run(say("insert into contract values (2, 'joined', null)"), [])
       return 'returned'
     })
     assert.equal(result, 'returned')
     await assert.rejects(
-      database.transaction(async ({ tx }) => {
+      inApp(async (tx) => {
         await database.join(tx).run("insert into contract values (3, 'undone', null)", [])
+        throw new Error('of the test')
+      }),
+      /of the test/,
+    )
+    await assert.rejects(
+      database.transaction(async ({ executor }) => {
+        await executor.run("insert into contract values (4, 'undone', null)", [])
         throw new Error('of the test')
       }),
       /of the test/,

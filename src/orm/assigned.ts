@@ -1,0 +1,91 @@
+import type { BoundModel } from './bound.ts'
+
+/** What was assigned to a record and is not committed yet. */
+interface Assigned {
+  /** 'attach': as `photo = file`; 'attachLater': as `photoTmp = file`. */
+  readonly how: 'attach' | 'attachLater'
+  input: unknown
+  /** The transaction that it was submitted in. */
+  submittedIn: object | null
+}
+
+const assigned = new WeakMap<object, Map<string, Assigned>>()
+
+const entriesOf = (record: object): Map<string, Assigned> => {
+  const found = assigned.get(record) ?? new Map<string, Assigned>()
+  assigned.set(record, found)
+  return found
+}
+
+export function assign(record: object, name: string, how: Assigned['how'], input: unknown): void {
+  entriesOf(record).set(name, { how, input, submittedIn: null })
+}
+
+export function assignedTo(record: object, name: string, how: Assigned['how']): unknown {
+  const entry = assigned.get(record)?.get(name)
+  return entry?.how === how ? entry.input : undefined
+}
+
+/**
+ * Takes over what an object literal, or a class with fields of these names, holds as properties of its own: `photoTmp`, and
+ * `photo` where it is no attachment's handle. Returns whether anything is assigned.
+ */
+export function takeAssigned(names: Iterable<string>, from: object, record: object = from): boolean {
+  for (const name of names)
+    for (const [key, how] of [
+      [`${name}Tmp`, 'attachLater'],
+      [name, 'attach'],
+    ] as const) {
+      const value: unknown = Object.getOwnPropertyDescriptor(from, key)?.value
+      if (value === undefined) continue
+      if (assignedTo(record, name, how) !== value) assign(record, name, how, value)
+      // A property would hide the accessor; of a literal it would be taken for a column.
+      delete (from as Record<string, unknown>)[key]
+    }
+  return (assigned.get(record)?.size ?? 0) > 0
+}
+
+export const hasAssigned = (record: object): boolean => (assigned.get(record)?.size ?? 0) > 0
+
+/** Before the transaction begins: bytes are staged on a connection of the pool, so that it is short. */
+export async function stageAssigned(model: BoundModel, record: object): Promise<void> {
+  for (const [name, entry] of assigned.get(record) ?? []) entry.input = await model.stage(name, entry.input)
+}
+
+/** A transaction as an ORM hands it over. */
+export interface RecordTransaction {
+  /** As `Database.join` takes it. */
+  readonly tx: unknown
+  /** The transaction, and those that it is nested in: what was submitted in one of them is not submitted again. */
+  readonly chain: readonly object[]
+  /** Calls `done` when the outermost has been committed. */
+  afterCommit(done: () => void): void
+}
+
+/**
+ * Submits what was assigned to a record, in its transaction. It stays assigned until that is committed: a record that is saved
+ * again after a rollback brings its files again.
+ */
+export async function submitAssigned(
+  model: BoundModel,
+  record: object,
+  id: bigint | number | string,
+  transaction: RecordTransaction,
+  isNew: boolean,
+): Promise<void> {
+  const entries = [...(assigned.get(record) ?? [])].filter(
+    ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
+  )
+  if (entries.length === 0 && !isNew) return
+  const inputs = (how: Assigned['how']): Record<string, unknown> =>
+    Object.fromEntries(entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]))
+  const handle = model.record(id, transaction.tx)
+  const [direct, later] = [inputs('attach'), inputs('attachLater')]
+  if (Object.keys(direct).length > 0) await handle.attach(direct as never)
+  if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)
+  for (const [, entry] of entries) entry.submittedIn = transaction.chain[0] ?? null
+  transaction.afterCommit(() => {
+    const now = assigned.get(record)
+    for (const [name, entry] of entries) if (now?.get(name) === entry) now.delete(name)
+  })
+}

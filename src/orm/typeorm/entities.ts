@@ -1,0 +1,81 @@
+import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
+import type { RecordSource } from '../../database/database.ts'
+import { takeAssigned } from '../assigned.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+
+const metadataOfClass = new WeakMap<object, EntityMetadata>()
+
+/** Of an initialized data source: what tells the id of an entity. */
+export function learnEntities({ entityMetadatas }: DataSource): void {
+  for (const metadata of entityMetadatas) if (typeof metadata.target === 'function') metadataOfClass.set(metadata.target, metadata)
+}
+
+/** null: it has none yet. */
+export function idOf(
+  entity: object,
+  metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor),
+): bigint | number | string | null {
+  const column = metadata?.primaryColumns[0]
+  const id: unknown = column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity)
+  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+}
+
+/** An entity, or a literal that is saved as one, with attachments. */
+export interface Found {
+  readonly entity: object
+  readonly metadata: EntityMetadata
+  readonly attachments: object
+}
+
+/** Those that a save of `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
+export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[]): Found[] {
+  const found: Found[] = []
+  const seen = new Set<unknown>()
+  const visit = (entity: unknown, given: unknown): void => {
+    if (typeof entity !== 'object' || entity === null || seen.has(entity)) return
+    seen.add(entity)
+    const own = entity.constructor === Object ? given : entity.constructor
+    if (!dataSource.hasMetadata(own as never)) return
+    const metadata = dataSource.getMetadata(own as never)
+    const attachments = typeof metadata.target === 'function' ? attachmentsOf(metadata.target) : null
+    if (attachments !== null) {
+      takeAssigned(Object.keys(attachments), entity)
+      found.push({ entity, metadata, attachments })
+    }
+    for (const relation of metadata.relations) {
+      if (!relation.isCascadeInsert && !relation.isCascadeUpdate) continue
+      const value: unknown = relation.getEntityValue(entity as ObjectLiteral)
+      for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) visit(each, relation.inverseEntityMetadata.target)
+    }
+  }
+  for (const root of roots) visit(root, target)
+  return found
+}
+
+/** What TypeORM does not copy from a literal into the entity that it makes of it, also further down. */
+export function copyAssigned(from: unknown, to: unknown, seen: Set<unknown> = new Set()): void {
+  if (typeof from !== 'object' || from === null || typeof to !== 'object' || to === null || seen.has(from)) return
+  seen.add(from)
+  const attachments = attachmentsOf(to)
+  const names = Object.keys(attachments ?? {})
+  const ours = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
+  // The literal is the app's: it keeps what it holds.
+  takeAssigned(names, Object.fromEntries(Object.entries(from).filter(([key]) => ours.has(key))), to)
+  for (const [key, value] of Object.entries(from)) if (!ours.has(key)) copyAssigned(value, (to as Record<string, unknown>)[key], seen)
+}
+
+/** The records of the class that has these attachments, and of those that extend it in one table. */
+export function recordSource(dataSource: DataSource, attachments: object): RecordSource | null {
+  const all = dataSource.entityMetadatas.filter(({ target }) => typeof target === 'function' && attachmentsOf(target) === attachments)
+  const base = all.find(({ parentEntityMetadata: parent }) => parent === undefined || !all.includes(parent))
+  const key = base?.primaryColumns[0]?.propertyName
+  if (base === undefined || key === undefined) return null
+  const changed = base.updateDateColumn?.propertyName
+  return {
+    find: (id) => dataSource.manager.findOneBy<ObjectLiteral>(base.target, { [key]: id }),
+    has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
+    async touch(id) {
+      if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })
+    },
+  }
+}

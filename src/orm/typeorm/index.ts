@@ -1,0 +1,2 @@
+export { typeorm } from './database.ts'
+export { withAttachments } from './with-attachments.ts'

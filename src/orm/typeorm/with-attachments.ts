@@ -1,0 +1,24 @@
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { idOf } from './entities.ts'
+
+/**
+ * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is saved, `user.photo` is
+ * what is attached. Pass the same object to createActiveStorage. Do not declare fields of these names.
+ *
+ * @example
+ * const { withAttachments } = await import('activestorage-delayed/typeorm')
+ * class User extends withAttachments(userAttachments) {
+ *   id!: string
+ *   name!: string
+ * }
+ */
+export function withAttachments<D extends AnyAttachments>(attachments: D): Constructor<WithAttachments<D>>
+/** Over a base of the app's own, such as BaseEntity. */
+export function withAttachments<D extends AnyAttachments, B extends Constructor>(
+  attachments: D,
+  base: B,
+): B & Constructor<WithAttachments<D>>
+export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
+  return mixin(attachments, base, { idOf })
+}

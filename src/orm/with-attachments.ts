@@ -1,0 +1,111 @@
+import type { ManyInput, OneInput } from '../attached/attachable.ts'
+import type { AnyAttachments, HookContext, HookFile } from '../attached/definitions.ts'
+import type { Slots } from '../attached/record.ts'
+import type { DelayedUpload } from '../attached/values.ts'
+import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
+import { assign, assignedTo } from './assigned.ts'
+import { boundModel } from './bound.ts'
+
+type Awaitable<T> = T | PromiseLike<T>
+interface One {
+  readonly kind: 'one'
+}
+
+/** `photoTmp = file`: attached in the background, when the record is saved. */
+type Tmp<D> = { [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput }
+type Uploads<D> = { [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]> }
+
+/** What `withAttachments` gives the records of a class. */
+export type WithAttachments<D> = Slots<D> & Tmp<D> & Uploads<D>
+
+/**
+ * Hooks as methods of the class; all optional. They are called on a freshly loaded record.
+ *
+ * @example
+ * const { withAttachments } = await import('activestorage-delayed/typeorm')
+ * class User extends withAttachments(userAttachments) implements AttachmentHooks<typeof userAttachments> {
+ *   photoErrorUpload(error: Error) {
+ *     console.warn(error.message)
+ *   }
+ * }
+ * type AttachmentHooks<D> = import('activestorage-delayed').AttachmentHooks<D>
+ */
+export type AttachmentHooks<D> = { [K in keyof D & string as `${K}Filename`]?: (filename: string) => Awaitable<string> } & {
+  [K in keyof D & string as `${K}AfterUpload`]?: (file: HookFile, context: HookContext) => Awaitable<void>
+} & { [K in keyof D & string as `${K}AfterUploadAll`]?: (context: HookContext) => Awaitable<void> } & {
+  [K in keyof D & string as `${K}ErrorUpload`]?: (error: ActiveStorageError, file: HookFile, context: HookContext) => Awaitable<void>
+}
+
+/** A class; what mixins take. */
+// oxlint-disable-next-line typescript/no-explicit-any -- TypeScript's own rule for a mixin's constructor (TS2545)
+export type Constructor<T = object> = new (...args: any[]) => T
+
+const definitionsByClass = new WeakMap<object, AnyAttachments>()
+
+/** The attachments of a record or of a class, from whichever of its classes has them. null: it has none. */
+export function attachmentsOf(given: object): AnyAttachments | null {
+  for (
+    let at: unknown = typeof given === 'function' ? given : given.constructor;
+    typeof at === 'function';
+    at = Object.getPrototypeOf(at)
+  ) {
+    const found = definitionsByClass.get(at)
+    if (found !== undefined) return found
+  }
+  return null
+}
+
+/** How an ORM's record is met. */
+export interface Identity<R extends object> {
+  /** null: it has none yet. */
+  idOf(record: R): bigint | number | string | null
+  /** The open transaction that the record itself knows it is in. */
+  transactionOf?(record: R): unknown
+}
+
+/** Accessors on the prototype, so that records hold no property of ours: ORMs, JSON and Object.keys see columns alone. */
+export function mixin<D extends AnyAttachments, B extends Constructor>(
+  definitions: D,
+  base: B,
+  { idOf, transactionOf }: Identity<InstanceType<B>>,
+): B & Constructor<WithAttachments<D>> {
+  const Mixed = class extends base {}
+  definitionsByClass.set(Mixed, definitions)
+  const handleOf = (record: InstanceType<B>) => {
+    const model = boundModel(definitions)
+    const id = idOf(record)
+    if (id === null)
+      throw new ConfigurationError(
+        `This ${model.type} is not saved yet, so that nothing is attached to it: assign to photoTmp or photo, and save it.`,
+      )
+    return model.record(id, transactionOf?.(record)) as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>
+  }
+  const hidden = { configurable: true, enumerable: false }
+  for (const name of Object.keys(definitions)) {
+    Object.defineProperty(Mixed.prototype, name, {
+      ...hidden,
+      get(this: InstanceType<B>) {
+        return handleOf(this)[name]
+      },
+      set(this: InstanceType<B>, input: unknown) {
+        assign(this, name, 'attach', input)
+      },
+    })
+    Object.defineProperty(Mixed.prototype, `${name}Tmp`, {
+      ...hidden,
+      get(this: InstanceType<B>) {
+        return assignedTo(this, name, 'attachLater')
+      },
+      set(this: InstanceType<B>, input: unknown) {
+        assign(this, name, 'attachLater', input)
+      },
+    })
+    Object.defineProperty(Mixed.prototype, `${name}DelayedUploads`, {
+      ...hidden,
+      value(this: InstanceType<B>) {
+        return handleOf(this)[name]?.delayedUploads()
+      },
+    })
+  }
+  return Mixed as unknown as B & Constructor<WithAttachments<D>>
+}

@@ -1,0 +1,232 @@
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { createActiveStorage } from '../../active-storage.ts'
+import { hasManyAttached, hasOneAttached, type HasManyAttached, type HasOneAttached } from '../../attached/definitions.ts'
+import type { Database } from '../../database/database.ts'
+import { memory, type MemoryService } from '../../services/memory.ts'
+import type { ActiveStorage } from '../../storage.ts'
+
+/** The attachments of the suite's records. */
+export const ormModels: {
+  readonly User: { readonly photo: HasOneAttached<unknown>; readonly certificates: HasManyAttached<unknown> }
+  readonly Member: { readonly badge: HasOneAttached<unknown> }
+} = {
+  /** A table `users`: `id`, `name`. */
+  User: { photo: hasOneAttached({ maxSize: '1 MB' }), certificates: hasManyAttached({ maxFiles: 5 }) },
+  /** A table `members`: `id`, `name`. */
+  Member: { badge: hasOneAttached({ required: true }) },
+}
+type OrmModels = typeof ormModels
+type Name = keyof OrmModels & string
+
+/** What the suite hands over for a record's attachments. */
+export type OrmFiles = Readonly<Record<string, unknown>>
+
+/** An app with an ORM, as the suite drives it: each verb in the way that the ORM's users write it. */
+export interface OrmApp<Tx> {
+  readonly database: Database<Tx, boolean>
+  /** The storage is made: bindings that need it may take it. */
+  bind?(storage: ActiveStorage<OrmModels, Tx>): void
+  /** A new record with its files, and its id. Without `tx`, in a transaction of its own. */
+  create(model: Name, name: string, files: OrmFiles, tx?: Tx): Promise<string>
+  /** Nothing of the record changes but its files. */
+  save(model: Name, id: string, files: OrmFiles, tx?: Tx): Promise<void>
+  destroy(model: Name, id: string, tx?: Tx): Promise<void>
+  /** The ORM's own transaction; rolled back with what `run` throws. */
+  transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
+  /** A transaction in a transaction. Left out where there are none. */
+  nested?<T>(tx: Tx, run: (tx: Tx) => Promise<T>): Promise<T>
+  /** The names of the records that were committed. */
+  names(model: Name): Promise<string[]>
+  /** Ends what `open` began. The suite closes the storage before. */
+  close(): Promise<void>
+}
+
+/** Of `ormContract`. */
+export interface OrmContractOptions<Tx> {
+  /** `test` of node:test, vitest or Jest. */
+  readonly test: (name: string, run: () => Promise<void>) => unknown
+  /** An app on an empty database with the tables `users` and `members`. */
+  open(): Promise<OrmApp<Tx>>
+}
+
+const boom = new Error('the app gave up')
+const text = (content: string, filename: string = `${content}.txt`): { io: Buffer; filename: string } => ({
+  io: Buffer.from(content),
+  filename,
+})
+
+/** What every binding to an ORM must do: run it on a binding of your own. */
+export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
+  interface Opened {
+    readonly app: OrmApp<Tx>
+    readonly storage: ActiveStorage<OrmModels, Tx>
+    readonly service: MemoryService
+    /** Nothing is staged, on its way or attached. */
+    assertNothing(): Promise<void>
+  }
+  const on = (name: string, run: (opened: Opened) => Promise<void>): unknown =>
+    test(name, async () => {
+      const app = await open()
+      const service = memory()
+      const storage = createActiveStorage({
+        database: app.database,
+        services: { memory: service },
+        models: ormModels,
+        secretKeyBase: 'a secret of the tests',
+        retries: { attempts: 1 },
+        logger: false,
+      }) as unknown as ActiveStorage<OrmModels, Tx>
+      app.bind?.(storage)
+      try {
+        await storage.migrate()
+        await run({
+          app,
+          storage,
+          service,
+          async assertNothing() {
+            await storage.sweep()
+            const { pending, running, failed, stagedBytes } = await storage.delayedUploads.stats()
+            assert.deepEqual({ pending, running, failed, stagedBytes }, { pending: 0, running: 0, failed: 0, stagedBytes: 0 })
+          },
+        })
+      } finally {
+        await storage.close()
+        await app.close()
+      }
+    })
+
+  on('a record and its files are committed together, and the files are attached later, byte by byte', async ({ app, storage, service }) => {
+    const bytes = randomBytes(700 * 1024)
+    const id = await app.create('User', 'Ada', { photo: { io: bytes, filename: 'ada.bin' }, certificates: [text('one'), text('two')] })
+    assert.deepEqual(await app.names('User'), ['Ada'])
+    const user = storage.record('User', id)
+    assert.equal((await user.photo.delayedUploads()).length, 1)
+    assert.equal((await user.certificates.delayedUploads())[0]?.files.length, 2)
+    await storage.drain({ throwOnError: true })
+    assert.ok((await (await user.photo.attachment())?.download())?.equals(bytes))
+    assert.deepEqual(
+      (await user.certificates.attachments()).map(({ filename }) => filename),
+      ['one.txt', 'two.txt'],
+    )
+    assert.equal(service.objects.size, 3)
+  })
+
+  on(
+    'a transaction of the app that is rolled back takes the files with it; one that is committed brings them',
+    async ({ app, storage, assertNothing }) => {
+      await assert.rejects(
+        app.transaction(async (tx) => {
+          await app.create('User', 'Bob', { photo: text('b') }, tx)
+          throw boom
+        }),
+        boom,
+      )
+      assert.deepEqual(await app.names('User'), [])
+      await assertNothing()
+      const id = await app.transaction((tx) => app.create('User', 'Cleo', { photo: text('c') }, tx))
+      await storage.drain({ throwOnError: true })
+      assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'c.txt')
+    },
+  )
+
+  on('a transaction in a transaction: what is undone there is undone, the rest stays', async ({ app, storage }) => {
+    const { nested } = app
+    if (nested === undefined) return
+    const id = await app.transaction(async (tx) => {
+      const kept = await app.create('User', 'kept', { photo: text('kept') }, tx)
+      await assert.rejects(
+        nested.call(app, tx, async (inner: Tx) => {
+          await app.create('User', 'undone', { photo: text('undone') }, inner)
+          throw boom
+        }),
+        boom,
+      )
+      return kept
+    })
+    assert.deepEqual(await app.names('User'), ['kept'])
+    assert.equal((await storage.delayedUploads.stats()).pending, 1)
+    await storage.drain({ throwOnError: true })
+    assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'kept.txt')
+  })
+
+  on('a save that changes nothing but files works, alone and in a transaction', async ({ app, storage }) => {
+    const id = await app.create('User', 'Ada', {})
+    await app.save('User', id, { photo: text('alone') })
+    await storage.drain({ throwOnError: true })
+    await app.transaction((tx) => app.save('User', id, { certificates: [text('within')] }, tx))
+    await storage.drain({ throwOnError: true })
+    const user = storage.record('User', id)
+    assert.equal((await user.photo.attachment())?.filename, 'alone.txt')
+    assert.equal((await user.certificates.attachments())[0]?.filename, 'within.txt')
+    const [first] = await user.certificates.attachments()
+    await app.save('User', id, { certificates: { deletedIds: [first?.id ?? '0'], files: [text('instead')] } })
+    await storage.drain({ throwOnError: true })
+    assert.deepEqual(
+      (await user.certificates.attachments()).map(({ filename }) => filename),
+      ['instead.txt'],
+    )
+  })
+
+  on('a required file that is not there refuses the record; a blank one is no file', async ({ app, storage, assertNothing }) => {
+    for (const files of [{}, { badge: null }, { badge: '' }]) await assert.rejects(app.create('Member', 'refused', files))
+    assert.deepEqual(await app.names('Member'), [])
+    await assertNothing()
+    const id = await app.create('Member', 'Ada', { badge: text('badge') })
+    await storage.drain({ throwOnError: true })
+    assert.equal((await storage.record('Member', id).badge.attachment())?.filename, 'badge.txt')
+    await app.save('Member', id, {})
+  })
+
+  on('what is over its limits refuses the record, and leaves nothing', async ({ app, assertNothing }) => {
+    await assert.rejects(app.create('User', 'big', { photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' } }))
+    await assert.rejects(app.create('User', 'many', { certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)) }))
+    await assert.rejects(app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }))
+    assert.deepEqual(await app.names('User'), [])
+    await assertNothing()
+  })
+
+  on(
+    'a record that is destroyed takes its attachments and what is on its way with it, in its transaction',
+    async ({ app, storage, service, assertNothing }) => {
+      const id = await app.create('User', 'Ada', { photo: text('photo') })
+      await storage.drain({ throwOnError: true })
+      await app.save('User', id, { certificates: [text('on its way')] })
+      await assert.rejects(
+        app.transaction(async (tx) => {
+          await app.destroy('User', id, tx)
+          throw boom
+        }),
+        boom,
+      )
+      assert.deepEqual(await app.names('User'), ['Ada'])
+      assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'photo.txt')
+      await app.destroy('User', id)
+      assert.deepEqual(await app.names('User'), [])
+      assert.equal(await storage.record('User', id).photo.attachment(), null)
+      await storage.drain({ throwOnError: true })
+      assert.equal(service.objects.size, 0)
+      await assertNothing()
+    },
+  )
+
+  on('a file that was staged before is submitted by its signed id, once', async ({ app, storage }) => {
+    const staged = await storage.stage(text('staged'), { for: 'User.photo' })
+    const id = await app.create('User', 'Ada', { photo: staged.signedId })
+    await assert.rejects(app.create('User', 'Bob', { photo: staged.signedId }), { code: 'STAGED_FILE_ALREADY_USED' })
+    assert.deepEqual(await app.names('User'), ['Ada'])
+    await storage.drain({ throwOnError: true })
+    assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'staged.txt')
+  })
+
+  on("a worker in the process hears of a commit of the app's own", async ({ app, storage }) => {
+    const id = await app.create('User', 'Ada', {})
+    const worker = storage.work({ concurrency: 1 })
+    try {
+      await app.transaction((tx) => app.save('User', id, { photo: text('heard') }, tx))
+      while ((await storage.record('User', id).photo.attachment()) === null) await new Promise((resolve) => setTimeout(resolve, 5))
+    } finally {
+      await worker.stop()
+    }
+  })
+}

@@ -1,0 +1,166 @@
+// Query builders, whose users say what is attached in a transaction of their own: Kysely, Knex, Drizzle.
+import { after, describe, test } from 'node:test'
+import BetterSqlite3 from 'better-sqlite3'
+import { drizzle as drizzleMysql } from 'drizzle-orm/mysql2'
+import { drizzle as drizzlePg } from 'drizzle-orm/node-postgres'
+import { drizzle as drizzleSqlite } from 'drizzle-orm/better-sqlite3'
+import { sql as drizzleSql } from 'drizzle-orm'
+import knexInit, { type Knex } from 'knex'
+import { CompiledQuery, Kysely, MysqlDialect, PostgresDialect, SqliteDialect, type Transaction } from 'kysely'
+import mysql2 from 'mysql2'
+import mysql2Promise from 'mysql2/promise'
+import pg from 'pg'
+import type { ActiveStorage, Database } from '../src/index.ts'
+import { drizzle } from '../src/orm/drizzle.ts'
+import { knex } from '../src/orm/knex.ts'
+import { kysely } from '../src/orm/kysely.ts'
+import { databaseContract, ormContract, type OrmApp, type ormModels } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+
+after(() => stopEmbedded())
+type Storage = ActiveStorage<typeof ormModels, never>
+
+/** What each builder is at least: text that runs, in a transaction or not. */
+interface Builder {
+  readonly database: Database<never, boolean>
+  /** Rows of a statement without parameters. */
+  run(sql: string, tx?: never): Promise<readonly Record<string, unknown>[]>
+  transaction<T>(run: (tx: never) => Promise<T>): Promise<T>
+  nested?<T>(tx: never, run: (tx: never) => Promise<T>): Promise<T>
+  end(): Promise<unknown>
+}
+
+const builders: Readonly<Record<string, (kind: string, url: string) => Builder>> = {
+  Kysely(kind, url) {
+    const db = new Kysely<Record<string, never>>({
+      dialect:
+        kind === 'SQLite'
+          ? new SqliteDialect({ database: new BetterSqlite3(url) })
+          : kind === 'PostgreSQL'
+            ? new PostgresDialect({ pool: new pg.Pool({ connectionString: url }) })
+            : new MysqlDialect({ pool: mysql2.createPool(url) }),
+    })
+    return {
+      database: kysely(db) as unknown as Database<never>,
+      run: async (sql, tx) =>
+        (await ((tx as Transaction<never> | undefined) ?? db).executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql))).rows,
+      transaction: (run) => db.transaction().execute((tx) => run(tx as never)),
+      end: () => db.destroy(),
+    }
+  },
+  Knex(kind, url) {
+    const db = knexInit(
+      kind === 'SQLite'
+        ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
+        : { client: kind === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url },
+    )
+    return {
+      database: knex(db) as unknown as Database<never>,
+      async run(sql, tx) {
+        const answer = (await ((tx as Knex.Transaction | undefined) ?? db).raw(sql)) as never
+        return kind === 'PostgreSQL' ? (answer as { rows: [] }).rows : kind === 'SQLite' ? answer : answer[0]
+      },
+      transaction: (run) => db.transaction((tx) => run(tx as never)),
+      nested: (tx, run) => (tx as Knex.Transaction).transaction((inner) => run(inner as never)),
+      end: () => db.destroy(),
+    }
+  },
+  Drizzle(kind, url) {
+    if (kind === 'SQLite') {
+      const handle = new BetterSqlite3(url)
+      const database = drizzle(drizzleSqlite(handle)) as unknown as Database<never>
+      return {
+        database,
+        run: (sql) => Promise.resolve(/^select|returning/.test(sql) ? (handle.prepare(sql).all() as []) : (handle.exec(sql), [])),
+        transaction: (run) => database.transaction(({ tx }) => run(tx)),
+        end: () => Promise.resolve(handle.close()),
+      }
+    }
+    const pool = kind === 'PostgreSQL' ? new pg.Pool({ connectionString: url }) : mysql2Promise.createPool(url)
+    const db = (kind === 'PostgreSQL' ? drizzlePg(pool as pg.Pool) : drizzleMysql(pool as mysql2Promise.Pool)) as ReturnType<
+      typeof drizzlePg
+    >
+    return {
+      database: drizzle(db) as unknown as Database<never>,
+      async run(sql, tx) {
+        const answer = (await ((tx as typeof db | undefined) ?? db).execute(drizzleSql.raw(sql))) as never
+        return kind === 'PostgreSQL' ? (answer as { rows: [] }).rows : answer[0]
+      },
+      transaction: (run) => db.transaction((tx) => run(tx as never)),
+      nested: (tx, run) => (tx as typeof db).transaction((inner) => run(inner as never)),
+      end: () => pool.end(),
+    }
+  },
+}
+
+const tableOf = { User: 'users', Member: 'members' } as const
+
+async function explicit(kind: Kind, make: (kind: string, url: string) => Builder): Promise<OrmApp<never> | null> {
+  const made = await kind.create()
+  if (made === null) return null
+  await made.database.close()
+  const builder = make(kind.name, made.url)
+  const id = { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
+  for (const table of Object.values(tableOf)) await builder.run(`create table ${table} (id ${id}, name text not null)`)
+  let storage: Storage | undefined
+  const record = (model: 'User', recordId: string, tx: never) => storage!.record(model, recordId, { transaction: tx })
+  const within = <T>(tx: never | undefined, run: (tx: never) => Promise<T>): Promise<T> =>
+    tx === undefined ? storage!.transaction(run) : run(tx)
+  return {
+    database: builder.database,
+    bind: (given) => void (storage = given),
+    create: (model, name, files, given) =>
+      within(given, async (tx) => {
+        const insert = `insert into ${tableOf[model]} (name) values ('${name}')`
+        const [row] =
+          kind.name === 'MariaDB'
+            ? (await builder.run(insert, tx), await builder.run('select last_insert_id() as id', tx))
+            : await builder.run(`${insert} returning id`, tx)
+        await record(model as 'User', String(row?.['id']), tx).attachLater(files as never)
+        return String(row?.['id'])
+      }),
+    save: (model, recordId, files, given) =>
+      within(given, async (tx) => void (await record(model as 'User', recordId, tx).attachLater(files as never))),
+    destroy: (model, recordId, given) =>
+      within(given, async (tx) => {
+        await builder.run(`delete from ${tableOf[model]} where id = ${recordId}`, tx)
+        await record(model as 'User', recordId, tx).purgeAllLater()
+      }),
+    transaction: builder.transaction,
+    ...(builder.nested === undefined ? {} : { nested: builder.nested }),
+    names: async (model) => (await builder.run(`select name from ${tableOf[model]} order by id`)).map((row) => String(row['name'])),
+    async close() {
+      await builder.end()
+      await made.close()
+    },
+  }
+}
+
+for (const [name, make] of Object.entries(builders))
+  for (const kind of kinds)
+    describe(`${name} on ${kind.name}`, () => {
+      const skipping = (title: string, run: () => Promise<void>) =>
+        test(title, async (t) => {
+          await run().catch((error: unknown) => {
+            if (error === notThere) t.skip(`${kind.name}: ${kind.why}`)
+            else throw error
+          })
+        })
+      ormContract<never>({
+        test: skipping,
+        async open() {
+          const app = await explicit(kind, make)
+          if (app === null) throw notThere
+          return app
+        },
+      })
+      databaseContract({
+        test: skipping,
+        async create() {
+          const app = await explicit(kind, make)
+          if (app === null) throw notThere
+          return { database: app.database, close: app.close }
+        },
+      })
+    })
+const notThere = new Error('not there')

@@ -1,0 +1,260 @@
+// TypeORM: entities that are saved with their files.
+import assert from 'node:assert/strict'
+import { after, describe, test, type TestContext } from 'node:test'
+import { BaseEntity, DataSource, EntitySchema, type DataSourceOptions, type EntityManager } from 'typeorm'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type ActiveStorageError,
+  type AttachmentHooks,
+} from '../src/index.ts'
+import { typeorm, withAttachments } from '../src/orm/typeorm/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+class User extends withAttachments(ormModels.User) {
+  id!: string
+  name!: string
+}
+class Member extends withAttachments(ormModels.Member) {
+  id!: string
+  name!: string
+}
+const classes = { User, Member }
+
+const optionsOf = ({ name }: Kind, url: string): DataSourceOptions =>
+  name === 'SQLite'
+    ? { type: 'better-sqlite3', database: url }
+    : name === 'PostgreSQL'
+      ? { type: 'postgres', url }
+      : { type: 'mariadb', url }
+
+const idOf = ({ name }: Kind) => ({
+  type: name === 'SQLite' ? ('integer' as const) : ('bigint' as const),
+  primary: true,
+  generated: 'increment' as const,
+})
+
+function schemasOf(kind: Kind): EntitySchema<User | Member>[] {
+  return [
+    new EntitySchema<User>({ name: 'User', target: User, tableName: 'users', columns: { id: idOf(kind), name: { type: 'text' } } }),
+    new EntitySchema<Member>({ name: 'Member', target: Member, tableName: 'members', columns: { id: idOf(kind), name: { type: 'text' } } }),
+  ] as EntitySchema<User | Member>[]
+}
+
+const notThere = new Error('not there')
+
+async function open(kind: Kind): Promise<OrmApp<EntityManager>> {
+  const made = await kind.create()
+  if (made === null) throw notThere
+  await made.database.close()
+  const dataSource = new DataSource({ ...optionsOf(kind, made.url), entities: schemasOf(kind), synchronize: true })
+  const database = typeorm(dataSource)
+  await dataSource.initialize()
+  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  return {
+    database,
+    async create(model, name, files, tx = dataSource.manager) {
+      const saved = await tx.save(tx.create(classes[model] as typeof User, { name, ...tmp(files) }))
+      return String(saved.id)
+    },
+    async save(model, id, files, tx = dataSource.manager) {
+      const record = await tx.findOneByOrFail(classes[model] as typeof User, { id })
+      await tx.save(Object.assign(record, tmp(files)))
+    },
+    async destroy(model, id, tx = dataSource.manager) {
+      await tx.remove(await tx.findOneByOrFail(classes[model] as typeof User, { id }))
+    },
+    transaction: (run) => dataSource.transaction(run),
+    nested: (tx, run) => tx.transaction(run),
+    names: async (model) =>
+      (await dataSource.manager.find(classes[model] as typeof User, { order: { id: 'asc' } })).map(({ name }) => name),
+    async close() {
+      await dataSource.destroy()
+      await made.close()
+    },
+  }
+}
+
+for (const kind of kinds)
+  describe(`TypeORM on ${kind.name}`, () => {
+    const skipping = (title: string, run: () => Promise<void>) =>
+      test(title, (t) =>
+        run().catch((error: unknown) => {
+          if (error !== notThere) throw error
+          t.skip(`${kind.name}: ${kind.why}`)
+        }),
+      )
+    ormContract({ test: skipping, open: () => open(kind) })
+    databaseContract({
+      test: skipping,
+      async create() {
+        const app = await open(kind)
+        return { database: app.database as never, close: app.close }
+      },
+    })
+  })
+
+const told: string[] = []
+const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
+class Book extends withAttachments(bookAttachments, BaseEntity) implements AttachmentHooks<typeof bookAttachments> {
+  id!: number
+  title!: string
+  updatedAt!: Date
+  author?: Author
+  coverFilename(filename: string): string {
+    return `${this.title}-${filename}`
+  }
+  coverAfterUpload(file: { filename: string }): void {
+    told.push(`${this.title}: ${file.filename}`)
+  }
+  coverErrorUpload(error: ActiveStorageError): void {
+    told.push(`${this.title}: ${error.message}`)
+  }
+}
+class Comic extends Book {
+  coverAfterUploadAll(): void {
+    told.push(`${this.title}: all`)
+  }
+}
+class Author {
+  id!: number
+  books!: Book[]
+}
+
+async function library(t: TestContext) {
+  const made = await kinds[0]!.create()
+  await made!.database.close()
+  const id = { type: 'integer', primary: true, generated: 'increment' } as const
+  const book = { id, title: { type: 'text' }, updatedAt: { type: 'datetime', updateDate: true } } as const
+  const relations = { author: { type: 'many-to-one', target: 'Author', inverseSide: 'books', nullable: true } } as const
+  const dataSource = new DataSource({
+    type: 'better-sqlite3',
+    database: made!.url,
+    synchronize: true,
+    entities: [
+      new EntitySchema<Book>({
+        name: 'Book',
+        target: Book,
+        columns: { ...book, kind: { type: 'text', nullable: true } } as never,
+        relations: relations as never,
+        inheritance: { pattern: 'STI', column: 'kind' },
+        discriminatorValue: 'Book',
+      }),
+      new EntitySchema<Comic>({ name: 'Comic', target: Comic, type: 'entity-child', discriminatorValue: 'Comic', columns: {} }),
+      new EntitySchema<Author>({
+        name: 'Author',
+        target: Author,
+        columns: { id },
+        relations: { books: { type: 'one-to-many', target: 'Book', inverseSide: 'author', cascade: true } },
+      }),
+    ],
+  })
+  const service = memory()
+  const storage = createActiveStorage({
+    database: typeorm(dataSource),
+    services: { memory: service },
+    models: { Book: bookAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await dataSource.initialize()
+  Book.useDataSource(dataSource)
+  await storage.migrate()
+  told.length = 0
+  t.after(async () => {
+    await storage.close()
+    await dataSource.destroy()
+    await made!.close()
+  })
+  return { dataSource, storage: storage as ActiveStorage<{ Book: typeof bookAttachments }, EntityManager>, service }
+}
+
+test('active records, hooks as methods, classes that extend: record_type is of the base class', async (t) => {
+  const { storage, service } = await library(t)
+  const comic = Comic.create({ title: 'Maus', coverTmp: text('a') })
+  assert.ok(!Object.keys(comic).some((key) => /cover|pages/.test(key)), 'entities hold nothing of ours')
+  await comic.save()
+  assert.equal((await comic.coverDelayedUploads()).length, 1)
+  const before = comic.updatedAt
+  await storage.drain({ throwOnError: true })
+  assert.equal((await storage.record('Book', comic.id).cover.attachment())?.filename, 'Maus-a.txt')
+  assert.equal((await (await Comic.findOneByOrFail({ id: comic.id })).cover.attachment())?.filename, 'Maus-a.txt')
+  assert.deepEqual(told, ['Maus: Maus-a.txt', 'Maus: all'])
+  assert.notEqual((await Comic.findOneByOrFail({ id: comic.id })).updatedAt.getTime(), before.getTime() - 1)
+  assert.equal(comic.coverTmp, undefined)
+  await comic.cover.attach(text('b'))
+  assert.equal((await comic.cover.attachment())?.filename, 'b.txt')
+  await comic.remove()
+  await storage.drain()
+  assert.equal(service.objects.size, 0)
+})
+
+test('what a save cascades to brings its files, new or unchanged; literals do too', async (t) => {
+  const { dataSource, storage } = await library(t)
+  const author = dataSource.manager.create(Author, { books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }] })
+  await dataSource.manager.save(author)
+  const [first, second] = author.books as [Book, Book]
+  second.pagesTmp = [text('b')]
+  await dataSource.manager.save(author)
+  await dataSource.manager.save(Book, { title: 'C', pagesTmp: [text('c')] })
+  const merged = dataSource.manager.merge(Book, first, { pagesTmp: [text('d')] })
+  await merged.save()
+  await storage.drain({ throwOnError: true })
+  const files = async (id: number) => (await storage.record('Book', id).pages.attachments()).map(({ filename }) => filename)
+  assert.equal((await first.cover.attachment())?.filename, 'A-a.txt')
+  assert.deepEqual([await files(first.id), await files(second.id), await files(second.id + 1)], [['d.txt'], ['b.txt'], ['c.txt']])
+})
+
+test('what would drop a file is refused before anything is written', async (t) => {
+  const { dataSource, storage } = await library(t)
+  const { manager } = dataSource
+  const book = (): Book => manager.create(Book, { title: 'A', coverTmp: text('a') })
+  const calls = [
+    () => manager.insert(Book, { title: 'A', coverTmp: text('a') } as never),
+    () => manager.upsert(Book, book() as never, ['id']),
+    () => manager.update(Book, { id: 1 }, { coverTmp: text('a') } as never),
+    () => manager.save(book(), { transaction: false }),
+    () =>
+      manager
+        .createQueryBuilder()
+        .insert()
+        .into(Book)
+        .values(book() as never)
+        .execute(),
+  ]
+  for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
+  assert.equal(await manager.count(Book), 0)
+  assert.throws(() => book().cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
+test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+  const { dataSource, storage } = await library(t)
+  const book = Book.create({ title: 'A', pagesTmp: [text('a')] })
+  for (let round = 0; round < 2; round += 1)
+    await assert.rejects(
+      dataSource.transaction(async (manager) => {
+        await manager.save(book)
+        await manager.save(book)
+        throw new Error('deadlock')
+      }),
+    )
+  await dataSource.transaction(async (manager) => {
+    await manager.save(Object.assign(book, { id: undefined }))
+    await manager.transaction((inner) => inner.save(book))
+    await manager.save(book)
+  })
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(
+    (await book.pages.attachments()).map(({ filename }) => filename),
+    ['a.txt'],
+  )
+})
