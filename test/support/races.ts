@@ -30,15 +30,12 @@ const everyLevel: readonly Level[] = [
   ...at('MariaDB', 'read uncommitted', 'read committed', 'repeatable read', 'serializable'),
   ...at('SQLite', 'immediate', 'deferred'),
 ]
-/** What apps run at, and the strictest; `npm run proof:races` takes every one. */
+/** The levels that databases have by default, and the strictest; `npm run proof:races` takes every one. */
 export const levels: readonly Level[] =
   process.env['TEST_LEVELS'] === 'all'
     ? everyLevel
-    : [
-        ...at('PostgreSQL', 'read committed', 'serializable'),
-        ...at('MariaDB', 'read committed', 'repeatable read'),
-        ...at('SQLite', 'immediate'),
-      ]
+    : [...at('PostgreSQL', 'read committed', 'serializable'), ...at('MariaDB', 'repeatable read'), ...at('SQLite', 'immediate')]
+
 /** For what involves no transaction of the app's. */
 export const databases: readonly Level[] = [
   ...at('PostgreSQL', 'read committed'),

@@ -29,10 +29,14 @@ export function watch(dataSource: DataSource): void {
 }
 
 async function submit({ entity, metadata, attachments }: Found, runner: QueryRunner, isNew: boolean): Promise<void> {
+  const model = boundModel(attachments)
   const id = idOf(entity, metadata)
-  if (id === null) return
+  if (id === null)
+    throw new ConfigurationError(
+      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+    )
   const transaction = { tx: runner.manager, chain: chainOf(runner), afterCommit: (done: () => void) => afterCommit(runner, done) }
-  await submitAssigned(boundModel(attachments), entity, id, transaction, isNew)
+  await submitAssigned(model, entity, id, transaction, isNew)
 }
 
 const noTransaction = (type: string, verb: string): ConfigurationError =>
