@@ -196,6 +196,15 @@ test('active records, hooks as methods, classes that extend: record_type is of t
   assert.equal(service.objects.size, 0)
 })
 
+test("TypeORM's own migrations see nothing to change, and leave the library's tables", async (t) => {
+  const { dataSource, storage } = await library(t)
+  const { upQueries } = await dataSource.driver.createSchemaBuilder().log()
+  assert.deepEqual(upQueries, [])
+  await dataSource.synchronize()
+  await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+})
+
 test('what a save cascades to brings its files, new or unchanged; literals do too', async (t) => {
   const { dataSource, storage } = await library(t)
   const author = dataSource.manager.create(Author, { books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }] })
