@@ -78,6 +78,6 @@ test('the suites find what is wrong', async () => {
 
   const queue = (engine: () => JobEngine, timeout: number) =>
     faults((run) => jobEngineContract({ test: run, create: queueOf(engine), timeout }))
-  assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 5000), ['a worker that stops lets its handlers return'])
+  assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 30_000), ['a worker that stops lets its handlers return'])
   assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
 })

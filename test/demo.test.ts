@@ -83,11 +83,14 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   await ada.getByRole('link', { name: 'late.bin' }).waitFor()
 
   await page.getByRole('button', { name: 'failing' }).click()
+  await page.getByRole('button', { name: 'failing', pressed: true }).waitFor()
   await ada.getByText('Change').click()
   await ada.locator('input[name="user[photo_tmp]"][type=file]').setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: photo })
   await submit.click()
   await ada.locator('delayed-upload[state=failed]').getByText('The storage service answered 503').waitFor()
   await page.getByRole('button', { name: 'failing' }).click()
+  // The page is another one then: a click before it would be lost with the old one.
+  await page.getByRole('button', { name: 'failing', pressed: false }).waitFor()
   await ada.getByRole('button', { name: 'Retry' }).click()
   await ada.getByText('other.png ·').waitFor()
   await ada.locator('delayed-upload').waitFor({ state: 'detached' })
