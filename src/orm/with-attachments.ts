@@ -12,8 +12,8 @@ interface One {
 }
 
 /** `photoTmp = file`: attached in the background, when the record is saved. */
-type Tmp<D> = { [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput }
-type Uploads<D> = { [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]> }
+export type Tmp<D> = { [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput }
+export type Uploads<D> = { [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]> }
 
 /** What `withAttachments` gives the records of a class. */
 export type WithAttachments<D> = Slots<D> & Tmp<D> & Uploads<D>

@@ -1,0 +1,57 @@
+import { QueryTypes, Transaction, type QueryOptions, type Sequelize } from 'sequelize'
+import type { Database, Dialect } from '../../database/database.ts'
+import type { Result, Row } from '../../database/executor.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { bridged } from '../bridged.ts'
+import { recordSource } from './models.ts'
+import { afterCommit, begin, isOver } from './transactions.ts'
+
+const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysql: 'mysql', mariadb: 'mysql', sqlite: 'sqlite' }
+
+/**
+ * An app's Sequelize: its connections carry the library's statements, its transactions are the app's own, and records that
+ * hooks need are loaded by it. Throws ConfigurationError for a dialect that the library does not speak, and for SQLite in
+ * memory, where all requests share one connection and one transaction.
+ *
+ * @example
+ * declare const sequelize: import('sequelize').Sequelize
+ * const { sequelize: sequelizeDatabase } = await import('activestorage-delayed/sequelize')
+ * const storage = createActiveStorage({ database: sequelizeDatabase(sequelize), services, models: { User: userAttachments } })
+ */
+export function sequelize(app: Sequelize): Database<Transaction, true> {
+  const dialect = dialectOf(app)
+  const base = bridged<Transaction>({
+    dialect,
+    placeholders: 'numbered',
+    async run(transaction, sql, parameters): Promise<Result> {
+      const options: QueryOptions = { bind: [...parameters], transaction, raw: true, logging: false }
+      // Of a statement that has no type, each dialect answers something else.
+      return /^\s*(select|with)\b/i.test(sql)
+        ? { rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }), affected: 0 }
+        : { rows: [], affected: await app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const }) }
+    },
+    transaction: (run) => begin(app, dialect === 'sqlite' ? {} : { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }, run),
+    check(transaction) {
+      if (typeof (transaction as Partial<Transaction> | undefined)?.afterCommit !== 'function')
+        throw new ConfigurationError('{ transaction } must be the Transaction that Sequelize hands over in sequelize.transaction(…).')
+      if (isOver(transaction)) throw new ConfigurationError('The transaction of Sequelize is over: nothing more can be written in it.')
+    },
+    afterCommit,
+  })
+  return { ...base, finds: true, records: (attachments) => recordSource(app, attachments) }
+}
+
+function dialectOf(app: Sequelize | undefined): Dialect {
+  if (typeof (app as Partial<Sequelize> | undefined)?.getDialect !== 'function')
+    throw new ConfigurationError('sequelize(): pass the Sequelize of the app, such as new Sequelize(url).')
+  const name = app!.getDialect()
+  const dialect = dialects[name]
+  if (dialect === undefined)
+    throw new ConfigurationError(`sequelize(): the library does not speak ${name}: postgres, mysql, mariadb and sqlite it does.`)
+  const { storage, host } = (app as unknown as { options: { storage?: string; host?: string } }).options
+  if (dialect === 'sqlite' && (storage ?? host ?? ':memory:') === ':memory:')
+    throw new ConfigurationError(
+      "sequelize(): SQLite in memory has one connection for all, so that one request's rollback undoes another's files: pass { storage: 'app.sqlite' }, a file, which may be a temporary one.",
+    )
+  return dialect
+}

@@ -1,0 +1,2 @@
+export { sequelize } from './database.ts'
+export { withAttachments, type ModelWithAttachments } from './with-attachments.ts'

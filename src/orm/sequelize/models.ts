@@ -1,0 +1,37 @@
+import type { Model, ModelStatic, Sequelize } from 'sequelize'
+import type { RecordSource } from '../../database/database.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+
+/** What Sequelize keeps of a model, and does not type. */
+interface Inside {
+  readonly _timestampAttributes?: { readonly updatedAt?: string; readonly deletedAt?: string }
+}
+
+export const isParanoid = (model: ModelStatic<Model>): boolean => (model as unknown as Inside)._timestampAttributes?.deletedAt !== undefined
+
+/** null: it has none yet. */
+export function idOf(record: Model): bigint | number | string | null {
+  const [key, another] = (record.constructor as ModelStatic<Model>).primaryKeyAttributes
+  if (key === undefined || another !== undefined || record.isNewRecord) return null
+  const id: unknown = record.get(key)
+  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+}
+
+/** The records of the class that has these attachments. */
+export function recordSource(app: Sequelize, attachments: object): RecordSource | null {
+  const all = Object.values(app.models).filter((model) => attachmentsOf(model) === attachments)
+  const base = all.find((model) => !all.includes(Object.getPrototypeOf(model) as never))
+  const key = base?.primaryKeyAttributes[0]
+  if (base === undefined || key === undefined) return null
+  const changed = (base as unknown as Inside)._timestampAttributes?.updatedAt
+  const found = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
+  return {
+    // Whatever the app's scopes hide has its hooks, too.
+    find: (id) => base.unscoped().findOne(found(id)),
+    has: (method) => all.some((model) => typeof (model.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    async touch(id) {
+      if (changed !== undefined)
+        await base.unscoped().update({ [changed]: new Date() }, { ...found(id), hooks: false, validate: false, silent: true })
+    },
+  }
+}

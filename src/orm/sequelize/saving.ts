@@ -1,0 +1,136 @@
+import type { CreateOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel } from '../bound.ts'
+import type { Constructor } from '../with-attachments.ts'
+import { idOf, isParanoid } from './models.ts'
+import { afterCommit, begin, chainOf, current } from './transactions.ts'
+import { asValidationError } from './validation.ts'
+
+type Given = Readonly<Record<string, unknown>>
+interface InTransaction {
+  readonly transaction?: Transaction | null | undefined
+}
+
+const openOf = (model: ModelStatic<Model>, options: InTransaction | undefined): Transaction | undefined =>
+  options?.transaction === undefined ? current(model.sequelize!) : (options.transaction ?? undefined)
+
+/** Sequelize opens no transaction by itself: without one, a record and its files would not be committed together. */
+const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined, run: (tx: Transaction) => Promise<T>): Promise<T> => {
+  const open = openOf(model, options)
+  return open === undefined ? begin(model.sequelize!, {}, run) : run(open)
+}
+
+/** A class whose records bring their files along. */
+export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
+  const names = Object.keys(attachments)
+  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
+  const isAnyRequired = (): boolean => [...boundModel(attachments).definitions.values()].some(({ required }) => required)
+  const refuse = (verb: string, values: Given): void => {
+    const key = Object.keys(values).find((each) => keys.has(each))
+    if (key !== undefined)
+      throw new ConfigurationError(
+        `${verb}() of ${boundModel(attachments).type} does not take ${key}: it would be dropped. Use create() or save(), which bring files along.`,
+      )
+  }
+
+  async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
+    const isNew = record.isNewRecord
+    await record.plainSave({ ...options, transaction })
+    const model = boundModel(attachments)
+    const id = idOf(record)
+    if (id === null)
+      throw new ConfigurationError(
+        `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+      )
+    const open = { tx: transaction, chain: chainOf(transaction), afterCommit: (done: () => void) => afterCommit(transaction, done) }
+    await submitAssigned(model, record, id, open, isNew)
+    return record
+  }
+
+  async function purge(record: Model, options: InTransaction & InstanceDestroyOptions): Promise<void> {
+    const id = idOf(record)
+    // What is only marked as deleted can be restored, with its files.
+    if (id === null || (isParanoid(record.constructor as ModelStatic<Model>) && options.force !== true)) return
+    const { type, record: recordOf } = boundModel(attachments)
+    if (options.transaction == null)
+      throw new ConfigurationError(
+        `${type}: it is destroyed without a transaction here, and its files could be left behind. Call it inside sequelize.transaction(…).`,
+      )
+    await recordOf(id, options.transaction).purgeAllLater()
+  }
+
+  class Bringing extends (base as Constructor<Model> & { prototype: Model }) {
+    static init(this: ModelStatic<Model>, ...given: unknown[]): unknown {
+      const model = (base.init as unknown as (...given: unknown[]) => ModelStatic<Model>).apply(this, given)
+      model.addHook('beforeDestroy', 'activestorage-delayed', purge as never)
+      return model
+    }
+
+    static async bulkCreate(this: ModelStatic<Model>, records: readonly Given[], options?: InTransaction & Given): Promise<unknown> {
+      const plain = base.bulkCreate as unknown as (records: readonly Given[], options?: unknown) => Promise<unknown>
+      if (!isAnyRequired() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
+        return plain.call(this, records, options)
+      if (options?.['updateOnDuplicate'] !== undefined || options?.['ignoreDuplicates'] === true)
+        for (const record of records) refuse('bulkCreate with updateOnDuplicate or ignoreDuplicates', record)
+      return within(this, options, (transaction) => plain.call(this, records, { ...options, transaction, individualHooks: true }))
+    }
+
+    static update(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
+      refuse('Model.update', values)
+      return (base.update as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
+    }
+
+    static upsert(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
+      refuse('upsert', values)
+      return (base.upsert as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
+    }
+
+    /** One by one, so that each takes its files with it, unless `individualHooks: false` says otherwise. */
+    static destroy(this: ModelStatic<Model>, options: InTransaction & Given): Promise<unknown> {
+      const plain = base.destroy as unknown as (options: unknown) => Promise<unknown>
+      if (options['individualHooks'] === false || options['truncate'] === true || options['hooks'] === false)
+        return plain.call(this, options)
+      return within(this, options, (transaction) => plain.call(this, { ...options, transaction, individualHooks: true }))
+    }
+
+    plainSave(options?: SaveOptions): Promise<unknown> {
+      return super.save(options)
+    }
+
+    override set(...given: readonly unknown[]): this {
+      const [key, value] = given
+      const plain = super.set.bind(this) as unknown as (...given: readonly unknown[]) => unknown
+      if (typeof key === 'string' && keys.has(key)) takeAssigned(names, { [key]: value }, this)
+      else if (typeof key !== 'object' || key === null || !Object.keys(key).some((each) => keys.has(each))) plain(...given)
+      else {
+        const entries = Object.entries(key)
+        takeAssigned(names, Object.fromEntries(entries.filter(([each]) => keys.has(each))), this)
+        plain(Object.fromEntries(entries.filter(([each]) => !keys.has(each))), ...given.slice(1))
+      }
+      return this
+    }
+
+    override async save(options?: SaveOptions & CreateOptions): Promise<this> {
+      const model = this.constructor as ModelStatic<Model>
+      // Fields of these names, where a class declares them, hide the accessors.
+      const brings = takeAssigned(names, this)
+      if (!brings && !(this.isNewRecord && isAnyRequired())) return super.save(options)
+      try {
+        if (openOf(model, options) === undefined && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
+        await within(model, options, (transaction) => saveIn(this, transaction, options))
+        return this
+      } catch (error) {
+        throw asValidationError(error, this)
+      }
+    }
+
+    override async destroy(options?: InstanceDestroyOptions): Promise<void> {
+      const model = this.constructor as ModelStatic<Model>
+      await within(model, options, (transaction) => super.destroy({ ...options, transaction }))
+    }
+  }
+  Object.defineProperty(Bringing.prototype, 'plainSave', { enumerable: false })
+  return Bringing
+}

@@ -1,0 +1,61 @@
+import type { BuildOptions, InstanceUpdateOptions, Model, ModelStatic, NonAttribute, SetOptions } from 'sequelize'
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import type { Files, Slots } from '../../attached/record.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { mixin, type Constructor, type Tmp, type Uploads } from '../with-attachments.ts'
+import { idOf } from './models.ts'
+import { bringing } from './saving.ts'
+import { current } from './transactions.ts'
+
+/** None of them is a column: `InferAttributes` leaves them out. */
+type Outside<T> = { [K in keyof T]: NonAttribute<T[K]> }
+/** What records have. */
+type Attached<D> = Outside<Slots<D>> & Outside<Tmp<D>> & Uploads<D>
+/** What `create`, `build` and `update` take besides the columns. */
+type Inputs<D> = Files<D> & Tmp<D>
+/** Beside Sequelize's own, which take columns alone. */
+interface Updates<A, D> {
+  update(values: Partial<A> & Inputs<D>, options?: InstanceUpdateOptions<A>): Promise<this>
+  set(values: Partial<A> & Inputs<D>, options?: SetOptions): this
+}
+
+/** The class that `withAttachments` makes: `Model`, with attachments. */
+export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model)[K] } & (new <
+  // oxlint-disable-next-line typescript/no-explicit-any -- as Sequelize declares its Model
+  A extends {} = any,
+  C extends {} = A,
+>(
+  values?: Partial<C> & Inputs<D>,
+  options?: BuildOptions,
+) => Model<A, C & Inputs<D>> & Attached<D> & Updates<A, D>)
+
+/**
+ * A base class for models: `user.photoTmp = file` is attached in the background when the record is saved, `user.photo` is what
+ * is attached. Pass the same object to createActiveStorage, and `Model`, or a base of the app's own, as the second argument.
+ * Throws ConfigurationError for a base that was given its columns already (`init`).
+ *
+ * @example
+ * const { Model } = await import('sequelize')
+ * const { withAttachments } = await import('activestorage-delayed/sequelize')
+ * class User extends withAttachments(userAttachments, Model)<InferAttributes<User>, InferCreationAttributes<User>> {
+ *   declare id: CreationOptional<string>
+ *   declare name: string
+ * }
+ * type InferAttributes<M extends import('sequelize').Model> = import('sequelize').InferAttributes<M>
+ * type InferCreationAttributes<M extends import('sequelize').Model> = import('sequelize').InferCreationAttributes<M>
+ * type CreationOptional<T> = import('sequelize').CreationOptional<T>
+ */
+export function withAttachments<D extends AnyAttachments>(attachments: D, base: typeof Model): ModelWithAttachments<D> {
+  if (Object.hasOwn(base, 'rawAttributes'))
+    throw new ConfigurationError(
+      `withAttachments(): ${base.name} has its columns already. Extend it first, and call init on the class that does.`,
+    )
+  const transactionOf = (record: Model): unknown => {
+    const { sequelize } = record.constructor as ModelStatic<Model>
+    return sequelize === undefined ? undefined : current(sequelize)
+  }
+  return mixin(attachments, bringing(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>, {
+    idOf,
+    transactionOf,
+  }) as unknown as ModelWithAttachments<D>
+}

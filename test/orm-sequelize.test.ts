@@ -1,0 +1,261 @@
+// Sequelize: records that are saved with their files.
+import assert from 'node:assert/strict'
+import { after, describe, test, type TestContext } from 'node:test'
+import {
+  DataTypes,
+  Model,
+  Sequelize,
+  Transaction,
+  ValidationError,
+  type CreationOptional,
+  type InferAttributes,
+  type InferCreationAttributes,
+  type Options,
+} from 'sequelize'
+import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import * as sqlite3 from './support/sqlite3.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+const notThere = new Error('not there')
+const idOf = ({ name }: Kind) => ({
+  type: name === 'SQLite' ? DataTypes.INTEGER : DataTypes.BIGINT,
+  primaryKey: true,
+  autoIncrement: true,
+})
+
+function connect({ name }: Kind, url: string): Sequelize {
+  const options: Options = { logging: false, pool: { max: 3 } }
+  if (name !== 'SQLite') return new Sequelize(url.replace(/^mysql:/, 'mariadb:'), options)
+  return new Sequelize({
+    ...options,
+    dialect: 'sqlite',
+    storage: url,
+    dialectModule: sqlite3,
+    transactionType: Transaction.TYPES.IMMEDIATE,
+  })
+}
+
+async function open(kind: Kind): Promise<OrmApp<Transaction>> {
+  const made = await kind.create()
+  if (made === null) throw notThere
+  await made.database.close()
+  const app = connect(kind, made.url)
+  class User extends withAttachments(ormModels.User, Model) {}
+  class Member extends withAttachments(ormModels.Member, Model) {}
+  for (const [model, tableName] of [
+    [User, 'users'],
+    [Member, 'members'],
+  ] as const)
+    model.init({ id: idOf(kind), name: DataTypes.TEXT }, { sequelize: app, tableName, timestamps: false })
+  await app.sync()
+  const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
+  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  return {
+    database: sequelize(app),
+    async create(model, name, files, transaction) {
+      const saved = await classes[model].create({ name, ...tmp(files) }, transaction && { transaction })
+      return String(saved.get('id'))
+    },
+    async save(model, key, files, transaction) {
+      const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
+      await Object.assign(record, tmp(files)).save(transaction && { transaction })
+    },
+    async destroy(model, key, transaction) {
+      const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
+      await record.destroy(transaction && { transaction })
+    },
+    transaction: (run) => app.transaction(run),
+    nested: (transaction, run) => app.transaction({ transaction }, run),
+    names: async (model) => (await classes[model].findAll({ order: ['id'] })).map((record) => String(record.get('name'))),
+    async close() {
+      await app.close()
+      await made.close()
+    },
+  }
+}
+
+for (const kind of kinds)
+  describe(`Sequelize on ${kind.name}`, () => {
+    const skipping = (title: string, run: () => Promise<void>) =>
+      test(title, (t) =>
+        run().catch((error: unknown) => {
+          if (error !== notThere) throw error
+          t.skip(`${kind.name}: ${kind.why}`)
+        }),
+      )
+    ormContract({ test: skipping, open: () => open(kind) })
+    databaseContract({
+      test: skipping,
+      async create() {
+        const app = await open(kind)
+        return { database: app.database as never, close: app.close }
+      },
+    })
+  })
+
+const told: string[] = []
+const bookAttachments = { cover: hasOneAttached({ maxSize: '1 KB' }), pages: hasManyAttached({ maxFiles: 3 }) }
+class Book
+  extends withAttachments(bookAttachments, Model)<InferAttributes<Book>, InferCreationAttributes<Book>>
+  implements AttachmentHooks<typeof bookAttachments>
+{
+  declare id: CreationOptional<number>
+  declare title: string
+  declare updatedAt: CreationOptional<Date>
+  declare deletedAt: CreationOptional<Date | null>
+  coverFilename(filename: string): string {
+    return `${this.title}-${filename}`
+  }
+  coverAfterUpload(file: { filename: string }): void {
+    told.push(`${this.title}: ${file.filename}`)
+  }
+}
+class Author extends Model<InferAttributes<Author>, InferCreationAttributes<Author>> {
+  declare id: CreationOptional<number>
+}
+
+async function library(t: TestContext, { paranoid = false } = {}) {
+  const made = await kinds[0]!.create()
+  await made!.database.close()
+  const app = connect(kinds[0]!, made!.url)
+  const key = { type: DataTypes.INTEGER, primaryKey: true, autoIncrement: true }
+  Book.init(
+    {
+      id: key,
+      title: { type: DataTypes.TEXT, unique: true },
+      updatedAt: DataTypes.DATE,
+      ...(paranoid && { deletedAt: DataTypes.DATE }),
+    } as never,
+    { sequelize: app, tableName: 'books', createdAt: false, paranoid },
+  )
+  Author.init({ id: key }, { sequelize: app, tableName: 'authors', timestamps: false })
+  Author.hasMany(Book, { as: 'books', foreignKey: 'authorId' })
+  const service = memory()
+  const storage: ActiveStorage<{ Book: typeof bookAttachments }, Transaction> = createActiveStorage({
+    database: sequelize(app),
+    services: { memory: service },
+    models: { Book: bookAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await app.sync()
+  await storage.migrate()
+  told.length = 0
+  t.after(async () => {
+    await storage.close()
+    await app.close()
+    await made!.close()
+  })
+  return { app, storage, service }
+}
+
+test('records with hooks as methods, in create and update, and nothing of ours among their values', async (t) => {
+  const { storage, service } = await library(t)
+  const book = await Book.create({ title: 'Maus', coverTmp: text('a') })
+  assert.deepEqual(Object.keys(book.toJSON()).toSorted(), ['id', 'title', 'updatedAt'])
+  assert.equal((await book.coverDelayedUploads()).length, 1)
+  const before = (await book.reload()).updatedAt
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'Maus-a.txt')
+  assert.deepEqual(told, ['Maus: Maus-a.txt'])
+  assert.ok((await book.reload()).updatedAt >= before)
+  await book.update({ title: 'Maus II', pagesTmp: [text('b')] })
+  await book.update({ pages: [text('c')] })
+  book.set({ coverTmp: text('d') })
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'Maus II-d.txt')
+  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), ['b.txt', 'c.txt'])
+  await Book.destroy({ where: { title: 'Maus II' } })
+  await storage.drain()
+  assert.equal(service.objects.size, 0)
+})
+
+test('many at once, found or created, and what belongs to another', async (t) => {
+  const { storage } = await library(t)
+  const books = await Book.bulkCreate([
+    { title: 'A', coverTmp: text('a') },
+    { title: 'B', pages: [text('b')] },
+  ])
+  const [found, created] = await Book.findOrCreate({ where: { title: 'C' }, defaults: { title: 'C', coverTmp: text('c') } })
+  assert.ok(created)
+  const author = await Author.create({ books: [{ title: 'D', coverTmp: text('d') }] } as never, { include: 'books' })
+  const [last] = (author as unknown as { books: Book[] }).books
+  await storage.drain({ throwOnError: true })
+  const names = await Promise.all([...books, found, last!].map(async (book) => (await book.cover.attachment())?.filename))
+  assert.deepEqual(names, ['A-a.txt', undefined, 'C-c.txt', 'D-d.txt'])
+  assert.equal((await books[1]!.pages.attachments())[0]?.filename, 'b.txt')
+  await assert.rejects(Book.bulkCreate([{ title: 'E', coverTmp: text('e') }, { title: 'A' }]), { name: 'SequelizeUniqueConstraintError' })
+  assert.equal(await Book.count(), 4)
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
+test('what would drop a file is refused before anything is written', async (t) => {
+  const { storage } = await library(t)
+  const calls = [
+    () => Book.update({ coverTmp: text('a') } as never, { where: {} }),
+    () => Book.upsert({ title: 'A', coverTmp: text('a') }),
+    () => Book.bulkCreate([{ title: 'A', coverTmp: text('a') }], { updateOnDuplicate: ['title'] }),
+    () => Book.bulkCreate([{ title: 'A', coverTmp: text('a') }], { ignoreDuplicates: true }),
+  ]
+  for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
+  assert.throws(() => Book.build({ title: 'A' }).cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.equal(await Book.count(), 0)
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
+test("an attachment's own limits are a validation error of Sequelize", async (t) => {
+  const { storage } = await library(t)
+  const error = await Book.create({ title: 'A', coverTmp: { io: Buffer.alloc(1025), filename: 'big.txt' } }).catch(
+    (thrown: unknown) => thrown,
+  )
+  assert.ok(error instanceof ValidationError)
+  assert.equal(error.errors[0]?.path, 'cover')
+  assert.equal((error.cause as { code?: string }).code, 'FILE_TOO_LARGE')
+  assert.equal(await Book.count(), 0)
+  assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
+})
+
+test('what is marked as deleted keeps its files', async (t) => {
+  const { storage, service } = await library(t, { paranoid: true })
+  const book = await Book.create({ title: 'A', coverTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  await book.destroy()
+  await storage.drain()
+  assert.equal(service.objects.size, 1)
+  await book.restore()
+  await book.destroy({ force: true })
+  await storage.drain()
+  assert.equal(service.objects.size, 0)
+})
+
+test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+  const { app, storage } = await library(t)
+  const book = Book.build({ title: 'A', pagesTmp: [text('a')] })
+  for (let round = 0; round < 2; round += 1) {
+    await assert.rejects(
+      app.transaction(async (transaction) => {
+        await book.save({ transaction })
+        await book.save({ transaction })
+        throw new Error('deadlock')
+      }),
+    )
+    book.isNewRecord = true
+  }
+  await app.transaction(async (transaction) => {
+    await app.transaction({ transaction }, (inner) => book.save({ transaction: inner }))
+    await book.save({ transaction })
+  })
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(
+    (await book.pages.attachments()).map(({ filename }) => filename),
+    ['a.txt'],
+  )
+})
