@@ -3,6 +3,7 @@ import type { Database, Dialect } from '../database/database.ts'
 import type { Result, Row } from '../database/executor.ts'
 import { ConfigurationError } from '../errors.ts'
 import { bridged } from './bridged.ts'
+import { afterCommit } from './knex-transactions.ts'
 
 /**
  * An app's Knex, also below Objection: its connections carry the library's statements, and its transactions are the app's
@@ -31,17 +32,9 @@ export function knex(db: Knex): Database<Knex.Transaction> {
       if (given.isCompleted?.() === true)
         throw new ConfigurationError('The transaction of Knex is over: nothing more can be written in it.')
     },
-    afterCommit(tx, done) {
-      let root = tx
-      for (let parent = parentOf(root); parent !== undefined; parent = parentOf(root)) root = parent
-      root.executionPromise.then(done, () => undefined)
-    },
+    afterCommit,
   })
 }
-
-/** A savepoint is a transaction in another. */
-const parentOf = (tx: Knex.Transaction): Knex.Transaction | undefined =>
-  (tx as unknown as { parentTransaction?: Knex.Transaction }).parentTransaction
 
 /** Each client of Knex answers as its driver does. */
 function resultOf(answer: unknown): Result {

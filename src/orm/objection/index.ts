@@ -1,0 +1,2 @@
+export { objection } from './database.ts'
+export { withAttachments } from './with-attachments.ts'

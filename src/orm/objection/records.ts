@@ -1,0 +1,51 @@
+import type { Knex } from 'knex'
+import type { Model } from 'objection'
+import { ConfigurationError } from '../../errors.ts'
+import { submitAssigned } from '../assigned.ts'
+import { boundModel, type BoundModel } from '../bound.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+import { afterCommit, chainOf } from '../knex-transactions.ts'
+
+/** null: it has none yet. */
+export function idOf(record: Model): bigint | number | string | null {
+  const id: unknown = record.$id()
+  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+}
+
+/** The transaction that a query runs in; there is none without. */
+export function transactionOf(given: unknown, type: string, verb: string): Knex.Transaction {
+  if ((given as Partial<Knex.Transaction> | undefined)?.isTransaction !== true)
+    throw new ConfigurationError(
+      `${type}: ${verb} runs without a transaction here, and its files could be lost or left behind. Pass the trx of knex.transaction(…) to query(…).`,
+    )
+  return given as Knex.Transaction
+}
+
+export async function submit(
+  model: BoundModel,
+  record: Model,
+  id: bigint | number | string,
+  trx: Knex.Transaction,
+  isNew: boolean,
+): Promise<void> {
+  const transaction = { tx: trx, chain: chainOf(trx), afterCommit: (done: () => void) => afterCommit(trx, done) }
+  await submitAssigned(model, record, id, transaction, isNew)
+}
+
+/** Records of a graph, roots first. */
+export function graph(roots: readonly Model[], seen: Set<Model> = new Set()): Model[] {
+  for (const root of roots) {
+    if (seen.has(root)) continue
+    seen.add(root)
+    for (const name of Object.keys((root.constructor as typeof Model).getRelations())) {
+      const related = (root as unknown as Record<string, Model | readonly Model[] | null | undefined>)[name]
+      if (related != null) graph(Array.isArray(related) ? (related as Model[]) : [related as Model], seen)
+    }
+  }
+  return [...seen]
+}
+
+export const modelOf = (record: Model): BoundModel | null => {
+  const attachments = attachmentsOf(record)
+  return attachments === null ? null : boundModel(attachments)
+}

@@ -1,0 +1,91 @@
+import type { Knex } from 'knex'
+import type { Model, QueryBuilder, StaticHookArguments } from 'objection'
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { hasAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel } from '../bound.ts'
+import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { inTransaction } from './queries.ts'
+import { idOf, submit, transactionOf } from './records.ts'
+
+type Id = bigint | number | string
+
+/**
+ * A base class for models: `photoTmp` of what is inserted or patched is attached in the background, `user.photo` is what is
+ * attached. Pass the same object to createActiveStorage, and `Model`, or a base of the app's own, as the second argument.
+ *
+ * @example
+ * const { Model } = await import('objection')
+ * const { withAttachments } = await import('activestorage-delayed/objection')
+ * class User extends withAttachments(userAttachments, Model) {
+ *   static override tableName = 'users'
+ *   declare id: string
+ *   declare name: string
+ * }
+ * const user = await User.query().insert({ name: 'Ada', photoTmp: file })
+ */
+export function withAttachments<D extends AnyAttachments, B extends typeof Model>(
+  attachments: D,
+  base: B,
+): B & Constructor<WithAttachments<D>> {
+  const names = Object.keys(attachments)
+  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
+  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<Id[]> => {
+    // Through a relation, the items are those that it is of.
+    const found = items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as Model[])
+    return found.map(idOf).filter((id) => id !== null)
+  }
+
+  class Bringing extends (base as unknown as Constructor<Model> & typeof Model) {
+    static override query(...given: never[]): never {
+      const builder = (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given)
+      inTransaction(builder)
+      return builder as never
+    }
+
+    override $setJson(json: object, options?: object): this {
+      const entries = Object.entries(json)
+      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
+      return super.$setJson(Object.fromEntries(entries.filter(([key]) => !keys.has(key))), options)
+    }
+
+    override async $afterInsert(context: { transaction: Knex }): Promise<void> {
+      await super.$afterInsert(context as never)
+      const model = boundModel(attachments)
+      if (!hasAssigned(this) && ![...model.definitions.values()].some(({ required }) => required)) return
+      const trx = transactionOf(context.transaction, model.type, 'insert')
+      const id = idOf(this)
+      if (id === null)
+        throw new ConfigurationError(
+          `${model.type} was inserted and has no id that can be told: it must be one column, a number or text. Its files cannot be attached.`,
+        )
+      await submit(model, this, id, trx, true)
+    }
+
+    static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {
+      const result: unknown = await base.beforeUpdate(given)
+      for (const patch of given.inputItems as Model[]) {
+        if (!hasAssigned(patch)) continue
+        const model = boundModel(attachments)
+        const trx = transactionOf(given.transaction, model.type, 'update')
+        const [id, another] = await ids(given)
+        if (another !== undefined)
+          throw new ConfigurationError(`${model.type}: this update is of many records, and a file is for one. Patch them one by one.`)
+        if (id === undefined) continue
+        await submit(model, patch, id, trx, false)
+        // Objection sends no UPDATE of nothing, and answers that there was nothing to update.
+        if (Object.keys(patch).length === 0) patch.$id(id)
+      }
+      return result
+    }
+
+    static override async beforeDelete(given: StaticHookArguments<Model>): Promise<unknown> {
+      const result: unknown = await base.beforeDelete(given)
+      const model = boundModel(attachments)
+      const trx = transactionOf(given.transaction, model.type, 'delete')
+      for (const id of await ids(given)) await model.record(id, trx).purgeAllLater()
+      return result
+    }
+  }
+  return mixin(attachments, Bringing as unknown as B & Constructor<Model>, { idOf }) as unknown as B & Constructor<WithAttachments<D>>
+}

@@ -1,0 +1,235 @@
+// Objection: what is inserted and patched brings its files.
+import assert from 'node:assert/strict'
+import { after, describe, test, type TestContext } from 'node:test'
+import knexInit, { type Knex } from 'knex'
+import objectionPackage, { type RelationMappings } from 'objection'
+import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import { objection, withAttachments } from '../src/orm/objection/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { text } from './support/storage.ts'
+
+const { Model } = objectionPackage
+after(() => stopEmbedded())
+
+const notThere = new Error('not there')
+const connect = ({ name }: Kind, url: string): Knex =>
+  knexInit(
+    name === 'SQLite'
+      ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
+      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url },
+  )
+
+class User extends withAttachments(ormModels.User, Model) {
+  static override tableName = 'users'
+  declare id: string
+  declare name: string
+}
+class Member extends withAttachments(ormModels.Member, Model) {
+  static override tableName = 'members'
+  declare id: string
+  declare name: string
+}
+
+async function open(kind: Kind): Promise<OrmApp<Knex.Transaction>> {
+  const made = await kind.create()
+  if (made === null) throw notThere
+  await made.database.close()
+  const db = connect(kind, made.url)
+  for (const name of ['users', 'members'])
+    await db.schema.createTable(name, (table) => {
+      table.bigIncrements('id')
+      table.text('name')
+    })
+  const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
+  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  return {
+    database: objection(db, [User, Member]),
+    create: async (model, name, files, trx) => String((await classes[model].query(trx ?? db).insert({ name, ...tmp(files) })).id),
+    save: async (model, id, files, trx) =>
+      void (await classes[model]
+        .query(trx ?? db)
+        .findById(id)
+        .patch(tmp(files))),
+    async destroy(model, id, trx) {
+      const record = await classes[model]
+        .query(trx ?? db)
+        .findById(id)
+        .throwIfNotFound()
+      await record.$query(trx ?? db).delete()
+    },
+    transaction: (run) => db.transaction(run),
+    nested: (trx, run) => trx.transaction(run),
+    names: async (model) => (await classes[model].query(db).orderBy('id')).map(({ name }) => name),
+    async close() {
+      await db.destroy()
+      await made.close()
+    },
+  }
+}
+
+for (const kind of kinds)
+  describe(`Objection on ${kind.name}`, () => {
+    ormContract({
+      test: (title, run) =>
+        test(title, (t) =>
+          run().catch((error: unknown) => {
+            if (error !== notThere) throw error
+            t.skip(`${kind.name}: ${kind.why}`)
+          }),
+        ),
+      open: () => open(kind),
+    })
+  })
+
+const told: string[] = []
+const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
+class Book extends withAttachments(bookAttachments, Model) implements AttachmentHooks<typeof bookAttachments> {
+  static override tableName = 'books'
+  declare id: number
+  declare title: string
+  declare updatedAt: string
+  declare authorId: number
+  override async $beforeUpdate(): Promise<void> {
+    this.updatedAt = new Date().toISOString()
+  }
+  coverFilename(filename: string): string {
+    return `${this.title}-${filename}`
+  }
+  coverAfterUpload(file: { filename: string }): void {
+    told.push(`${this.title}: ${file.filename}`)
+  }
+}
+const authorAttachments = { portrait: hasOneAttached() }
+class Author extends withAttachments(authorAttachments, Model) {
+  static override tableName = 'authors'
+  declare id: number
+  declare books: Book[]
+  static override relationMappings: RelationMappings = {
+    books: { relation: Model.HasManyRelation, modelClass: Book, join: { from: 'authors.id', to: 'books.authorId' } },
+  }
+}
+
+async function library(t: TestContext) {
+  const made = await kinds[0]!.create()
+  await made!.database.close()
+  const db = connect(kinds[0]!, made!.url)
+  Book.knex(db)
+  Author.knex(db)
+  await db.schema.createTable('authors', (table) => void table.increments('id'))
+  await db.schema.createTable('books', (table) => {
+    table.increments('id')
+    table.text('title').unique()
+    table.text('updatedAt')
+    table.integer('authorId')
+  })
+  const service = memory()
+  const storage: ActiveStorage<{ Book: typeof bookAttachments; Author: typeof authorAttachments }, Knex.Transaction> = createActiveStorage({
+    database: objection(db, [Book, Author]),
+    services: { memory: service },
+    models: { Book: bookAttachments, Author: authorAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await storage.migrate()
+  told.length = 0
+  t.after(async () => {
+    await storage.close()
+    await db.destroy()
+    await made!.close()
+  })
+  return { db, storage, service }
+}
+
+test('inserted, patched and fetched records have their files, hooks are methods, and nothing of ours is a column', async (t) => {
+  const { storage, service } = await library(t)
+  const book = await Book.query().insertAndFetch({ title: 'Maus', coverTmp: text('a') })
+  assert.deepEqual(Object.keys(book.toJSON()).toSorted(), ['authorId', 'id', 'title', 'updatedAt'])
+  assert.equal((await book.coverDelayedUploads()).length, 1)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'Maus-a.txt')
+  assert.deepEqual(told, ['Maus: Maus-a.txt'])
+  assert.ok((await book.$query()).updatedAt, 'touched by its own $beforeUpdate')
+  assert.equal(await book.$query().patch({ pagesTmp: [text('b')] }), 1)
+  const patched = await Book.query().patchAndFetchById(book.id, { title: 'Maus II', pagesTmp: [text('c')] })
+  Object.assign(patched, { cover: text('d') })
+  await patched.$query().patch(patched)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await patched.cover.attachment())?.filename, 'Maus II-d.txt')
+  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), ['b.txt', 'c.txt'])
+  await Book.query().delete().where('title', 'like', 'Maus%')
+  await storage.drain()
+  assert.equal(service.objects.size, 0)
+})
+
+test('graphs bring their files, also those of records that do not change', async (t) => {
+  const { storage } = await library(t)
+  const author = await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }] } as never)
+  const [first, second] = author.books as [Book, Book]
+  await Author.query().upsertGraph({
+    id: author.id,
+    books: [{ id: first.id }, { id: second.id, coverTmp: text('b') }, { title: 'C', pagesTmp: [text('c')] }],
+  } as never)
+  await storage.drain({ throwOnError: true })
+  const books = await Book.query().orderBy('id')
+  assert.deepEqual(await Promise.all(books.map(async (book) => (await book.cover.attachment())?.filename)), [
+    'A-a.txt',
+    'B-b.txt',
+    undefined,
+  ])
+  assert.equal((await books[2]!.pages.attachments())[0]?.filename, 'c.txt')
+  await Author.query().upsertGraph({ id: author.id, books: [{ id: first.id }] } as never)
+  assert.equal(await storage.record('Book', second.id).cover.attachment(), null)
+  await author.portrait.attach(text('author'))
+  await Author.relatedQuery('books').for(author.id).delete()
+  assert.equal(await storage.record('Book', first.id).cover.attachment(), null)
+  assert.equal((await author.portrait.attachment())?.filename, 'author.txt')
+})
+
+test('what would lose a file is refused, and nothing is written', async (t) => {
+  const { db, storage } = await library(t)
+  await Book.query().insert({ title: 'A' })
+  await Book.query().insert({ title: 'B' })
+  await assert.rejects(async () => Book.query().patch({ title: 'C', coverTmp: text('a') }), {
+    code: 'CONFIGURATION',
+    message: /one by one/,
+  })
+  await assert.rejects(async () => Book.query().insert({ title: 'A', coverTmp: text('a') }), /UNIQUE constraint/)
+  await assert.rejects(
+    db.transaction(async (trx) => {
+      await Book.query(trx).insert({ title: 'D', coverTmp: text('a') })
+      throw new Error('the app gave up')
+    }),
+    /gave up/,
+  )
+  assert.throws(() => Book.fromJson({ title: 'A' }).cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.deepEqual(
+    (await Book.query().orderBy('id')).map(({ title }) => title),
+    ['A', 'B'],
+  )
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
+test('a record that is inserted again after a rollback brings its files again, and once', async (t) => {
+  const { db, storage } = await library(t)
+  const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
+  for (let round = 0; round < 2; round += 1)
+    await assert.rejects(
+      db.transaction(async (trx) => {
+        await Book.query(trx).insert(book)
+        throw new Error('deadlock')
+      }),
+      /deadlock/,
+    )
+  await db.transaction(async (trx) => {
+    await trx.transaction(async (inner) => void (await Book.query(inner).insert(book)))
+    await book.$query(trx).patch(book)
+  })
+  await book.$query().patch(book)
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(
+    (await book.pages.attachments()).map(({ filename }) => filename),
+    ['a.txt'],
+  )
+})
