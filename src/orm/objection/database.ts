@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import type { ModelClass, Model } from 'objection'
 import type { Database, RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { knex } from '../knex.ts'
+import { knex } from '../knex/database.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /**

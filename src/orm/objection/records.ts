@@ -4,7 +4,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { submitAssigned } from '../assigned.ts'
 import { boundModel, type BoundModel } from '../bound.ts'
 import { attachmentsOf } from '../with-attachments.ts'
-import { afterCommit, chainOf } from '../knex-transactions.ts'
+import { afterCommit, chainOf } from '../knex/transactions.ts'
 
 /** null: it has none yet. */
 export function idOf(record: Model): bigint | number | string | null {

@@ -1,0 +1,30 @@
+import type { Knex } from 'knex'
+import type { Database } from '../../database/database.ts'
+import { bridged } from '../bridged.ts'
+import { dialectOf, send } from './statements.ts'
+import { afterCommit, checkOpen } from './transactions.ts'
+
+/**
+ * An app's Knex, also below Objection: its connections carry the library's statements, and its transactions are the app's
+ * own. Throws ConfigurationError for a client that is none of PostgreSQL's, MySQL's, MariaDB's or SQLite's.
+ *
+ * @example
+ * declare const db: import('knex').Knex
+ * const { knex } = await import('activestorage-delayed/knex')
+ * const storage = createActiveStorage({ database: knex(db), services, models })
+ * await db.transaction(async (trx) => {
+ *   const [user] = await trx('users').insert({ name: 'Ada' }).returning('id')
+ *   await storage.record('User', user.id, { transaction: trx }).photo.attachLater(file)
+ * })
+ */
+export function knex(db: Knex): Database<Knex.Transaction> {
+  const dialect = dialectOf(db)
+  return bridged<Knex.Transaction>({
+    dialect,
+    placeholders: 'question',
+    run: (tx, sql, parameters) => send(tx ?? db, sql, parameters),
+    transaction: (run) => db.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    check: checkOpen,
+    afterCommit,
+  })
+}

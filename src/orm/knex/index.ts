@@ -1,0 +1,1 @@
+export { knex } from './database.ts'

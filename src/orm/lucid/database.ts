@@ -1,0 +1,67 @@
+import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
+import type { Database as LucidDatabase } from '@adonisjs/lucid/database'
+import type { LucidModel } from '@adonisjs/lucid/types/model'
+import type { Database, RecordSource } from '../../database/database.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { bridged } from '../bridged.ts'
+import { dialectOf, send } from '../knex/statements.ts'
+import { afterCommit, checkOpen } from '../knex/transactions.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+
+/** Of `lucid`. */
+export interface LucidOptions {
+  /** The model classes that have attachments: records that hooks need are loaded by them. */
+  readonly models: readonly LucidModel[]
+  /** The name of a connection of the app. Default: its default one. */
+  readonly connection?: string
+}
+
+/**
+ * An Adonis app's database service: its connection carries the library's statements, its transactions are the app's own. A
+ * transaction is the client that `db.transaction(…)` hands over. Throws ConfigurationError for a connection that the library
+ * does not speak, and for a class without attachments.
+ *
+ * @example
+ * declare const db: import('@adonisjs/lucid/database').Database
+ * declare const User: import('@adonisjs/lucid/types/model').LucidModel
+ * const { lucid } = await import('activestorage-delayed/lucid')
+ * const storage = createActiveStorage({ database: lucid(db, { models: [User] }), services, models: { User: userAttachments } })
+ */
+export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): Database<TransactionClientContract, true> {
+  for (const each of models)
+    if (attachmentsOf(each) === null)
+      throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
+  const client = db.connection(connection)
+  const knex = client.getWriteClient()
+  const dialect = dialectOf(knex)
+  const base = bridged<TransactionClientContract>({
+    dialect,
+    placeholders: 'question',
+    run: (trx, sql, parameters) => send(trx?.knexClient ?? knex, sql, parameters),
+    transaction: (run) => client.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    check(trx) {
+      if (typeof (trx as Partial<TransactionClientContract> | undefined)?.knexClient !== 'function')
+        throw new ConfigurationError('{ transaction } must be the client that Lucid hands over in db.transaction(…).')
+      checkOpen(trx.knexClient)
+    },
+    afterCommit: (trx, done) => afterCommit(trx.knexClient, done),
+  })
+  return { ...base, finds: true, records: (attachments) => recordSource(models, attachments) }
+}
+
+function recordSource(models: readonly LucidModel[], attachments: object): RecordSource | null {
+  const all = models.filter((each) => attachmentsOf(each) === attachments)
+  const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as LucidModel))
+  if (base === undefined) return null
+  base.boot()
+  const isTouched = [...base.$columnsDefinitions.values()].some(
+    ({ meta }) => (meta as { autoUpdate?: boolean } | undefined)?.autoUpdate === true,
+  )
+  return {
+    find: (id) => base.find(id),
+    has: (method) => all.some((each) => typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    async touch(id) {
+      if (isTouched) await (await base.find(id))?.enableForceUpdate().saveQuietly()
+    },
+  }
+}

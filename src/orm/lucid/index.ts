@@ -1,0 +1,2 @@
+export { lucid, type LucidOptions } from './database.ts'
+export { withAttachments } from './with-attachments.ts'

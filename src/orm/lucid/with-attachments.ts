@@ -1,0 +1,100 @@
+import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
+import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel } from '../bound.ts'
+import { afterCommit, chainOf } from '../knex/transactions.ts'
+import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+
+/** null: it has none yet. */
+function idOf(record: LucidRow): bigint | number | string | null {
+  const id: unknown = record.$isPersisted ? record.$primaryKeyValue : null
+  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+}
+
+/** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
+async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
+  if (record.$trx !== undefined) return run(record.$trx)
+  const { $isPersisted: wasPersisted } = record
+  try {
+    return await (record.constructor as LucidModel).$adapter.modelClient(record).transaction((trx) => run(record.useTransaction(trx).$trx!))
+  } catch (error) {
+    record.$isPersisted = wasPersisted
+    throw error
+  }
+}
+
+/**
+ * A base class for models: `user.photoTmp = file` is attached in the background when the record is saved, `user.photo` is what
+ * is attached. Pass the same object to createActiveStorage, and `BaseModel`, or a base of the app's own, as the second argument.
+ *
+ * @example
+ * const { BaseModel } = await import('@adonisjs/lucid/orm')
+ * const { withAttachments } = await import('activestorage-delayed/lucid')
+ * class User extends withAttachments(userAttachments, BaseModel) {
+ *   declare id: number
+ *   declare name: string
+ * }
+ * const user = await User.create({ name: 'Ada', photoTmp: file })
+ */
+export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
+  attachments: D,
+  base: B,
+): B & Constructor<WithAttachments<D>> {
+  const names = Object.keys(attachments)
+  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
+
+  async function save(record: LucidRow, plain: () => Promise<unknown>): Promise<void> {
+    const model = boundModel(attachments)
+    const isNew = !record.$isPersisted
+    const matters = takeAssigned(names, record) || (isNew && [...model.definitions.values()].some(({ required }) => required))
+    if (!matters) return void (await plain())
+    if (record.$trx === undefined && hasAssigned(record)) await stageAssigned(model, record)
+    await within(record, async (trx) => {
+      await plain()
+      const id = idOf(record)
+      if (id === null)
+        throw new ConfigurationError(
+          `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+        )
+      const { knexClient } = trx
+      const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
+      await submitAssigned(model, record, id, open, isNew)
+    })
+  }
+
+  const remove = (record: LucidRow, plain: () => Promise<unknown>): Promise<void> =>
+    within(record, async (trx) => {
+      const id = idOf(record)
+      if (id !== null) await boundModel(attachments).record(id, trx).purgeAllLater()
+      await plain()
+    })
+
+  class Bringing extends (base as unknown as Constructor<LucidRow>) {
+    override merge(values: object, allowExtraProperties?: boolean): this {
+      const entries = Object.entries(values)
+      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
+      return super.merge(Object.fromEntries(entries.filter(([key]) => !keys.has(key))) as never, allowExtraProperties)
+    }
+
+    override async save(): Promise<this> {
+      await save(this, () => super.save())
+      return this
+    }
+
+    override async saveQuietly(): Promise<this> {
+      await save(this, () => super.saveQuietly())
+      return this
+    }
+
+    override delete(): Promise<void> {
+      return remove(this, () => super.delete())
+    }
+
+    override deleteQuietly(): Promise<void> {
+      return remove(this, () => super.deleteQuietly())
+    }
+  }
+  return mixin(attachments, Bringing, { idOf, transactionOf: ({ $trx }) => $trx }) as unknown as B & Constructor<WithAttachments<D>>
+}

@@ -1,0 +1,187 @@
+// Lucid: records that are saved with their files.
+import assert from 'node:assert/strict'
+import { after, describe, test, type TestContext } from 'node:test'
+import { Database } from '@adonisjs/lucid/database'
+import { Adapter, BaseModel } from '@adonisjs/lucid/orm'
+import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
+import type { LucidModel } from '@adonisjs/lucid/types/model'
+import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
+import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+const notThere = new Error('not there')
+const logger = new Proxy({}, { get: () => () => undefined })
+const emitter = { emit: () => undefined, hasListeners: () => false }
+
+function connect({ name }: Kind, url: string): Database {
+  const connection =
+    name === 'SQLite'
+      ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
+      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url }
+  return new Database({ connection: 'main', connections: { main: connection } } as never, logger as never, emitter as never)
+}
+/** What `@column()` does. */
+function columns(model: LucidModel, names: readonly string[], db: Database): void {
+  model.$adapter = new Adapter(db)
+  model.boot()
+  for (const name of names) if (!model.$hasColumn(name)) model.$addColumn(name, { isPrimary: name === 'id' })
+}
+const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+
+async function open(kind: Kind): Promise<OrmApp<TransactionClientContract>> {
+  const made = await kind.create()
+  if (made === null) throw notThere
+  await made.database.close()
+  const db = connect(kind, made.url)
+  class User extends withAttachments(ormModels.User, BaseModel) {
+    declare id: string
+    declare name: string
+  }
+  class Member extends withAttachments(ormModels.Member, BaseModel) {
+    declare id: string
+    declare name: string
+  }
+  for (const model of [User, Member]) {
+    columns(model, ['id', 'name'], db)
+    await db.connection().schema.createTable(model.table, (table) => {
+      table.bigIncrements('id')
+      table.text('name')
+    })
+  }
+  const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
+  return {
+    database: lucid(db, { models: [User, Member] }),
+    create: async (model, name, files, client) => String((await classes[model].create({ name, ...tmp(files) }, client && { client })).id),
+    async save(model, id, files, client) {
+      const record = await classes[model].findOrFail(id, client && { client })
+      await record.merge(tmp(files)).save()
+    },
+    destroy: async (model, id, client) => (await classes[model].findOrFail(id, client && { client })).delete(),
+    transaction: (run) => db.transaction(run),
+    nested: (client, run) => client.transaction(run),
+    names: async (model) => (await classes[model].query().orderBy('id')).map(({ name }) => name),
+    async close() {
+      await db.manager.closeAll()
+      await made.close()
+    },
+  }
+}
+
+for (const kind of kinds)
+  describe(`Lucid on ${kind.name}`, () => {
+    ormContract({
+      test: (title, run) =>
+        test(title, (t) =>
+          run().catch((error: unknown) => {
+            if (error !== notThere) throw error
+            t.skip(`${kind.name}: ${kind.why}`)
+          }),
+        ),
+      open: () => open(kind),
+    })
+  })
+
+const told: string[] = []
+const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
+class Book extends withAttachments(bookAttachments, BaseModel) implements AttachmentHooks<typeof bookAttachments> {
+  declare id: number
+  declare title: string
+  coverFilename(filename: string): string {
+    return `${this.title}-${filename}`
+  }
+  coverAfterUpload(file: { filename: string }): void {
+    told.push(`${this.title}: ${file.filename}`)
+  }
+}
+
+async function library(t: TestContext) {
+  const made = await kinds[0]!.create()
+  await made!.database.close()
+  const db = connect(kinds[0]!, made!.url)
+  columns(Book, ['id', 'title'], db)
+  await db.connection().schema.createTable('books', (table) => {
+    table.increments('id')
+    table.text('title').unique()
+  })
+  const service = memory()
+  const storage: ActiveStorage<{ Book: typeof bookAttachments }, TransactionClientContract> = createActiveStorage({
+    database: lucid(db, { models: [Book] }),
+    services: { memory: service },
+    models: { Book: bookAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await storage.migrate()
+  told.length = 0
+  t.after(async () => {
+    await storage.close()
+    await db.manager.closeAll()
+    await made!.close()
+  })
+  return { db, storage, service }
+}
+
+test('records with hooks as methods, in create, createMany and updateOrCreate, and nothing of ours among their values', async (t) => {
+  const { storage, service } = await library(t)
+  const book = await Book.create({ title: 'Maus', coverTmp: text('a') })
+  assert.deepEqual(Object.keys(book.serialize()).toSorted(), ['id', 'title'])
+  assert.equal((await book.coverDelayedUploads()).length, 1)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'Maus-a.txt')
+  assert.deepEqual(told, ['Maus: Maus-a.txt'])
+  await Book.updateOrCreate({ title: 'Maus' }, { pagesTmp: [text('b')] })
+  const [first] = await Book.createMany([{ title: 'A', coverTmp: text('c') }, { title: 'B' }])
+  await storage.drain({ throwOnError: true })
+  assert.equal((await first!.cover.attachment())?.filename, 'A-c.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  for (const each of await Book.all()) await each.delete()
+  await storage.drain()
+  assert.equal(service.objects.size, 0)
+})
+
+test("inside a transaction of the app, a record's own handle is in it too", async (t) => {
+  const { db, storage } = await library(t)
+  const book = await Book.create({ title: 'A' })
+  await assert.rejects(
+    db.transaction(async (client) => {
+      const again = await Book.findOrFail(book.id, { client })
+      await again.cover.attachLater(text('a'))
+      throw new Error('the app gave up')
+    }),
+    /gave up/,
+  )
+  await assert.rejects(Book.create({ title: 'A', coverTmp: text('a') }), { code: 'SQLITE_CONSTRAINT_UNIQUE' })
+  assert.throws(() => new Book().cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
+test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+  const { db, storage } = await library(t)
+  const book = new Book().fill({ title: 'A', pagesTmp: [text('a')] })
+  for (let round = 0; round < 2; round += 1) {
+    await assert.rejects(
+      db.transaction(async (client) => {
+        await book.useTransaction(client).save()
+        await book.save()
+        throw new Error('deadlock')
+      }),
+      /deadlock/,
+    )
+    book.$isPersisted = false
+  }
+  await db.transaction(async (client) => {
+    await client.transaction((inner) => book.useTransaction(inner).save())
+    await book.useTransaction(client).save()
+  })
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(
+    (await book.pages.attachments()).map(({ filename }) => filename),
+    ['a.txt'],
+  )
+})
