@@ -1,0 +1,84 @@
+import type { Database, Dialect } from '../../database/database.ts'
+import type { Result, Row } from '../../database/executor.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { bridged } from '../bridged.ts'
+import { providerOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
+import { driverErrorOf } from './driver-error.ts'
+import { recordSource } from './record-source.ts'
+import { openOf } from './transactions.ts'
+
+/** Of `prisma`. */
+export interface PrismaOptions {
+  /** Where the client does not tell. */
+  readonly dialect?: Dialect
+}
+
+const dialects: Readonly<Record<string, Dialect>> = { postgresql: 'postgres', postgres: 'postgres', mysql: 'mysql', sqlite: 'sqlite' }
+
+/** In milliseconds; Prisma's own are for what a request waits for. */
+const PATIENT = { maxWait: 10_000, timeout: 60_000 }
+
+/**
+ * An app's PrismaClient: its connections carry the library's statements, its transactions are the app's own, and records that
+ * hooks need are loaded by it. Pass the client that `$extends(withAttachments(…))` made, where there is one. A transaction
+ * object is the `tx` of `$transaction(async (tx) => …)`.
+ * Throws ConfigurationError for a provider that the library does not speak.
+ *
+ * @example
+ * declare const db: import('activestorage-delayed/prisma').PrismaLike
+ * const { prisma } = await import('activestorage-delayed/prisma')
+ * const storage = createActiveStorage({ database: prisma(db), services, models: { User: userAttachments } })
+ */
+export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions = {}): Database<TransactionOf<C>, true> {
+  const own = client as unknown as AnyClient
+  const dialect = options.dialect ?? dialectOf(own)
+  const isSqlite = dialect === 'sqlite'
+  const transaction = <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> =>
+    own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' }).catch((error: unknown) => {
+      throw driverErrorOf(error)
+    })
+  // On SQLite what is outside of all transactions would be in whichever is open on the one connection: it takes its turn instead.
+  const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> => (isSqlite ? transaction(run) : run(own))
+  const base = bridged<AnyClient>({
+    dialect,
+    run: (tx, sql, parameters) => (tx === null ? within((on) => send(on, sql, parameters)) : send(tx, sql, parameters)),
+    transaction,
+    check(tx) {
+      if (typeof (tx as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function' || '$connect' in tx)
+        throw new ConfigurationError('{ transaction } must be the tx that Prisma hands over in $transaction(async (tx) => …), not the client.')
+      if (openOf(tx)?.isOpen === false) throw new ConfigurationError('The transaction of Prisma is over: nothing more can be written in it.')
+    },
+    afterCommit: (tx, done) => void openOf(tx)?.done.push(done),
+  })
+  const database: Database<AnyClient, true> = { ...base, finds: true, records: (attachments) => recordSource(own, attachments, within) }
+  return database as unknown as Database<TransactionOf<C>, true>
+}
+
+async function send(client: AnyClient, sql: string, parameters: readonly unknown[]): Promise<Result> {
+  try {
+    return /^\s*(select|with|pragma|show)\b/i.test(sql)
+      ? { rows: (await client.$queryRawUnsafe(sql, ...parameters)).map(plain), affected: 0 }
+      : { rows: [], affected: await client.$executeRawUnsafe(sql, ...parameters) }
+  } catch (error) {
+    throw driverErrorOf(error)
+  }
+}
+
+/** Sums come as Decimal, where drivers give text. */
+function plain(row: Row): Row {
+  const isDecimal = (value: unknown): boolean => typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' && typeof value === 'object'
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, isDecimal(value) ? String(value) : value]))
+}
+
+function dialectOf(client: AnyClient): Dialect {
+  if (typeof (client as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function')
+    throw new ConfigurationError('prisma(): pass the PrismaClient of the app, such as new PrismaClient({ adapter }).')
+  const provider = String(providerOf(client))
+  const found = dialects[provider]
+  if (found !== undefined) return found
+  throw new ConfigurationError(
+    provider === 'undefined'
+      ? "prisma(): this client does not tell what it speaks; say it, as in prisma(db, { dialect: 'postgres' })."
+      : `prisma(): the library does not speak ${provider}: postgresql, mysql and sqlite it does.`,
+  )
+}

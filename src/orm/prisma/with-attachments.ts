@@ -1,0 +1,41 @@
+import { optionsOf, type AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { accessors, type Attached } from './accessors.ts'
+import { bringing } from './bringing.ts'
+import { isDelegate, propertyOf, type AnyClient } from './client.ts'
+import type { PrismaAttachments } from './types.ts'
+
+/** Of `withAttachments`. */
+export interface WithAttachmentsOptions<N extends string> {
+  /** The field that is a model's primary key, one column. Default: `id`. */
+  readonly ids?: Readonly<Partial<Record<N, string>>>
+}
+
+/**
+ * An extension of Prisma's client: `data` takes `photoTmp: file`, attached in the background, and `photo: file`, and records have
+ * `photo` and `photoDelayedUploads()`. By the name of the model in the schema; pass the same objects to createActiveStorage. Once
+ * for a client, with all of its models.
+ * Throws ConfigurationError for a model that the schema has not.
+ *
+ * @example
+ * declare const base: import('@prisma/client/runtime/client').DynamicClientExtensionThis<any, any, any>
+ * const { withAttachments } = await import('activestorage-delayed/prisma')
+ * const db = base.$extends(withAttachments({ User: userAttachments }))
+ */
+export function withAttachments<M extends Readonly<Record<string, AnyAttachments>>>(
+  models: M,
+  options: WithAttachmentsOptions<keyof M & string> = {},
+): PrismaAttachments<M> {
+  const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
+  const attached = Object.entries(models).map(([model, definitions]): Attached => {
+    const required = Object.values(definitions).map((definition) => optionsOf(definition)?.required === true)
+    return { model, definitions, names: Object.keys(definitions), isRequired: required.includes(true), id: ids[model] ?? 'id' }
+  })
+  const extend = (client: AnyClient): AnyClient => {
+    for (const { model } of attached)
+      if (!isDelegate(client[propertyOf(model)]))
+        throw new ConfigurationError(`withAttachments: the schema of this client has no model '${model}'.`)
+    return bringing(client.$extends(accessors(attached)), attached).proxy
+  }
+  return extend as unknown as PrismaAttachments<M>
+}
