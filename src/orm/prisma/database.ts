@@ -54,9 +54,12 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
   return database as unknown as Database<TransactionOf<C>, true>
 }
 
+/** Not the call of a function of PostgreSQL's own, such as a lock: it returns void, which Prisma cannot read. */
+const isRead = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
+
 async function send(client: AnyClient, sql: string, parameters: readonly unknown[]): Promise<Result> {
   try {
-    return /^\s*(select|with|pragma|show)\b/i.test(sql)
+    return isRead(sql)
       ? { rows: (await client.$queryRawUnsafe(sql, ...parameters)).map(plain), affected: 0 }
       : { rows: [], affected: await client.$executeRawUnsafe(sql, ...parameters) }
   } catch (error) {

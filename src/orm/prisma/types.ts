@@ -33,7 +33,7 @@ type Fields<D> = { [K in keyof D]: () => Computed<Slots<D>[K & keyof Slots<D>]> 
 }
 
 /** What `withAttachments` returns, for `$extends`. */
-export type PrismaAttachments<M extends Readonly<Record<string, AnyAttachments>>> = (client: never) => {
+export type PrismaAttachments<M extends Readonly<Record<string, AnyAttachments>>> = (client: unknown) => {
   $extends: {
     extArgs: {
       result: { [N in keyof M & string as Uncapitalize<N>]: Fields<M[N]> }
