@@ -19,7 +19,7 @@ const rooms = [
   ['client', 'errors', 'message', 'diagnostics', 'options', 'turns', 'units', 'uuid'],
 ]
 const adapters =
-  /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|knex|drizzle|typeorm\/\w+))\.ts$/
+  /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|knex|drizzle|typeorm\/\w+|prisma\/[\w-]+))\.ts$/
 const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
 const faults: string[] = []

@@ -2,6 +2,7 @@ import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
+import { bringing, extendedOf } from './bringing.ts'
 import { providerOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
 import { driverErrorOf } from './driver-error.ts'
 import { recordSource } from './record-source.ts'
@@ -30,13 +31,13 @@ const PATIENT = { maxWait: 10_000, timeout: 60_000 }
  * const storage = createActiveStorage({ database: prisma(db), services, models: { User: userAttachments } })
  */
 export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions = {}): Database<TransactionOf<C>, true> {
-  const own = client as unknown as AnyClient
-  const dialect = options.dialect ?? dialectOf(own)
+  const given = client as unknown as AnyClient
+  const dialect = options.dialect ?? dialectOf(given)
+  // Without attachments of its own, a client's transactions are to be known all the same.
+  const own = extendedOf(given) === undefined ? bringing(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
   const transaction = <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> =>
-    own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' }).catch((error: unknown) => {
-      throw driverErrorOf(error)
-    })
+    own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' })
   // On SQLite what is outside of all transactions would be in whichever is open on the one connection: it takes its turn instead.
   const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> => (isSqlite ? transaction(run) : run(own))
   const base = bridged<AnyClient>({
@@ -45,12 +46,22 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
     transaction,
     check(tx) {
       if (typeof (tx as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function' || '$connect' in tx)
-        throw new ConfigurationError('{ transaction } must be the tx that Prisma hands over in $transaction(async (tx) => …), not the client.')
-      if (openOf(tx)?.isOpen === false) throw new ConfigurationError('The transaction of Prisma is over: nothing more can be written in it.')
+        throw new ConfigurationError(
+          '{ transaction } must be the tx that Prisma hands over in $transaction(async (tx) => …), not the client.',
+        )
+      if (openOf(tx)?.isOpen === false)
+        throw new ConfigurationError('The transaction of Prisma is over: nothing more can be written in it.')
     },
     afterCommit: (tx, done) => void openOf(tx)?.done.push(done),
   })
-  const database: Database<AnyClient, true> = { ...base, finds: true, records: (attachments) => recordSource(own, attachments, within) }
+  const database: Database<AnyClient, true> = {
+    ...base,
+    finds: true,
+    records: (attachments) => recordSource(own, attachments, within),
+    // What the app throws in a transaction stays Prisma's own error.
+    isTransient: (error) => base.isTransient(driverErrorOf(error)),
+    isUniqueViolation: (error) => base.isUniqueViolation(driverErrorOf(error)),
+  }
   return database as unknown as Database<TransactionOf<C>, true>
 }
 
@@ -69,7 +80,8 @@ async function send(client: AnyClient, sql: string, parameters: readonly unknown
 
 /** Sums come as Decimal, where drivers give text. */
 function plain(row: Row): Row {
-  const isDecimal = (value: unknown): boolean => typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' && typeof value === 'object'
+  const isDecimal = (value: unknown): boolean =>
+    typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' && typeof value === 'object'
   return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, isDecimal(value) ? String(value) : value]))
 }
 

@@ -10,7 +10,9 @@ export function refuseMany(found: Attached | undefined, verb: string, data: unkn
   if (found === undefined) return
   const one = verb.startsWith('create') ? 'create' : 'update'
   const all = Array.isArray(data) ? (data as unknown[]) : [data]
-  const key = all.map((each) => (typeof each === 'object' && each !== null ? keyOf(found, each) : undefined)).find((each) => each !== undefined)
+  const key = all
+    .map((each) => (typeof each === 'object' && each !== null ? keyOf(found, each) : undefined))
+    .find((each) => each !== undefined)
   if (key !== undefined)
     throw new ConfigurationError(`${verb}() of ${found.model} does not take ${key}. Call ${one}() for each record: it brings files along.`)
   if (one === 'create' && found.isRequired)

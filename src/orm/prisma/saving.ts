@@ -26,7 +26,8 @@ export function savingOf(on: Bringing, own: Delegate): Readonly<Record<string, V
         return lazily(() => Promise.reject(error as Error))
       }
     }
-  const verbs: Record<string, Bring> = found === undefined ? { create: () => null, update: () => null, upsert: () => null } : single(on, found)
+  const verbs: Record<string, Bring> =
+    found === undefined ? { create: () => null, update: () => null, upsert: () => null } : single(on, found)
   for (const verb of MANY)
     verbs[verb] = ({ data }) => {
       refuseMany(found, verb, data)

@@ -19,14 +19,14 @@ type Bringing<T, O extends Operation, D> = Omit<ArgsOf<T, O>, Data<O>> & { [K in
 
 type Bring<O extends Operation, D> = <T, A extends Bringing<T, O, D>>(
   this: T,
-  args: A & Bringing<T, O, D>,
+  args: Types.Public.Exact<A, Bringing<T, O, D>>,
 ) => Types.Public.PrismaPromise<Types.Public.Result<T, A, O>>
 
 type Verbs<D> = { [O in Operation]: () => Bring<O, D> }
 
 interface Computed<V> {
   readonly needs: {}
-  readonly compute: (record: never) => V
+  readonly compute: (record: unknown) => V
 }
 type Fields<D> = { [K in keyof D]: () => Computed<Slots<D>[K & keyof Slots<D>]> } & {
   [K in keyof D & string as `${K}DelayedUploads`]: () => Computed<() => Promise<DelayedUpload[]>>

@@ -41,7 +41,9 @@ export async function upsert(on: Bringing, found: Attached, given: Args, created
   const find = (at: Bringing): Promise<Row | null> => operation(at, found, 'findUnique')({ where, select: { [found.id]: true } })
   if (on.open === undefined) await staged(on, found, (await find(on)) === null ? created : updated)
   return on.within(async (tx) =>
-    (await find(tx)) === null ? create(tx, found, args, created) : update(tx, found, { ...args, ...(where === undefined ? {} : { where }) }, updated),
+    (await find(tx)) === null
+      ? create(tx, found, args, created)
+      : update(tx, found, { ...args, ...(where === undefined ? {} : { where }) }, updated),
   )
 }
 
