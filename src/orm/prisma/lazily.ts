@@ -14,6 +14,7 @@ export function lazily<T>(run: () => Promise<T>): Promise<T> {
   let begun: Promise<T> | undefined
   const promise = (): Promise<T> => (begun ??= run())
   const lazy = {
+    // oxlint-disable-next-line unicorn/no-thenable -- it is a promise
     then: (...given: Parameters<Promise<T>['then']>) => promise().then(...given),
     catch: (...given: Parameters<Promise<T>['catch']>) => promise().catch(...given),
     finally: (...given: Parameters<Promise<T>['finally']>) => promise().finally(...given),

@@ -35,7 +35,7 @@ export async function opening<T>(client: AnyClient, begin: (open: Open) => Promi
 }
 
 /** Throws where a call would wait for the transaction that it is made in. */
-export function notInside(client: AnyClient): void {
+function notInside(client: AnyClient): void {
   const open = inside.getStore()
   if (open?.isOpen === true && open.root === rootOf(client))
     throw new ConfigurationError(

@@ -18,9 +18,12 @@ export interface WithAttachmentsOptions<N extends string> {
  * Throws ConfigurationError for a model that the schema has not.
  *
  * @example
- * declare const base: import('@prisma/client/runtime/client').DynamicClientExtensionThis<any, any, any>
+ * const { PrismaClient } = await import('./generated/prisma/client.ts')
+ * declare const base: InstanceType<typeof PrismaClient>
  * const { withAttachments } = await import('activestorage-delayed/prisma')
  * const db = base.$extends(withAttachments({ User: userAttachments }))
+ * const user = await db.user.create({ data: { name: 'Ada', photoTmp: file } })
+ * await user.photoDelayedUploads()
  */
 export function withAttachments<M extends Readonly<Record<string, AnyAttachments>>>(
   models: M,
