@@ -245,7 +245,16 @@ test('what is no transaction of Prisma is refused; a client without the extensio
   for (const wrong of [db, base, {}, over]) await assert.rejects(record(wrong), { code: 'CONFIGURATION' })
   for (const wrong of [undefined, {}, { $queryRawUnsafe: () => undefined, _activeProvider: 'mongodb' }])
     assert.throws(() => prisma(wrong as never), { code: 'CONFIGURATION' })
-  assert.throws(() => base.$extends(withAttachments({ Nobody: bookAttachments })), { code: 'CONFIGURATION', message: /no model 'Nobody'/ })
+  const another = await clientOf(kinds[0]!, ':memory:')
+  await another.$transaction((tx) => assert.rejects(record(tx), { code: 'CONFIGURATION', message: /another PrismaClient/ }))
+  await another.$disconnect()
+  for (const [message, extension] of [
+    [/no model 'Nobody'/, withAttachments({ Nobody: bookAttachments })],
+    [/no field 'uid'/, withAttachments({ Book: bookAttachments }, { ids: { Book: 'uid' } })],
+    [/has a field 'secret'/, withAttachments({ Book: { secret: hasOneAttached() } })],
+    [/has a field 'author'/, withAttachments({ Book: { author: hasOneAttached() } })],
+  ] as const)
+    assert.throws(() => base.$extends(extension as never), { code: 'CONFIGURATION', message })
   const attachments = { photo: hasOneAttached() }
   const plain = createActiveStorage({
     database: prisma(base),

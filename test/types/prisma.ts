@@ -3,7 +3,7 @@ import { createActiveStorage, hasManyAttached, hasOneAttached, type DelayedUploa
 import type { ManyAttached, OneAttached } from '../../src/index.ts'
 import { prisma, withAttachments, type PrismaLike } from '../../src/orm/prisma/index.ts'
 import { disk } from '../../src/services/disk.ts'
-import type { PrismaClient } from '../.prisma/sqlite/client/client.ts'
+import type { Prisma, PrismaClient } from '../.prisma/sqlite/client/client.ts'
 
 declare const base: PrismaClient
 declare const file: File
@@ -29,6 +29,13 @@ await db.book.create({ data: { title: 'A' } })
 await db.book.create({ data: { title: 'A', cover: null, pagesTmp: undefined, author: { create: { name: 'Ada' } } } })
 await db.book.update({ where: { id: 1 }, data: { coverTmp: file, pagesTmp: { deletedIds: [1], files: [file] } } })
 await db.book.upsert({ where: { title: 'A' }, create: { title: 'A', coverTmp: file }, update: { cover: file } })
+
+// What is typed elsewhere.
+declare const input: Prisma.BookCreateInput
+declare const args: Prisma.BookCreateArgs
+await db.book.create({ data: input })
+await db.book.create({ data: { ...input, coverTmp: file } })
+await db.book.create(args)
 
 // select and include, with and without.
 const selected = await db.book.create({ data: { title: 'A', coverTmp: file }, select: { title: true, cover: true } })

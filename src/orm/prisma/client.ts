@@ -47,8 +47,8 @@ export const propertyOf = (model: string): string => model.charAt(0).toLowerCase
 export const isDelegate = (value: unknown): value is Delegate =>
   typeof value === 'object' && value !== null && typeof (value as { $name?: unknown }).$name === 'string'
 
-/** What is the same for a client and all that were extended from it: they share their connections. */
-export const rootOf = (client: object): object => (client as { _originalClient?: object })._originalClient ?? client
+/** The same for a client, for what was extended from it and for their transactions. undefined: Prisma does not tell any more. */
+export const rootOf = (client: object): object | undefined => (client as { _originalClient?: object })._originalClient
 
 /** As the schema says it: `postgresql`, `mysql`, `sqlite`… undefined: Prisma does not tell any more. */
 export const providerOf = (client: object): string | undefined => (client as { _activeProvider?: string })._activeProvider

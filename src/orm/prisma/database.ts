@@ -3,7 +3,7 @@ import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { bringing, extendedOf } from './bringing.ts'
-import { providerOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
+import { providerOf, rootOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
 import { driverErrorOf } from './driver-error.ts'
 import { recordSource } from './record-source.ts'
 import { openOf } from './transactions.ts'
@@ -36,8 +36,12 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
   // Without attachments of its own, a client's transactions are to be known all the same.
   const own = extendedOf(given) === undefined ? bringing(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
-  const transaction = <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> =>
-    own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' })
+  const transaction = async <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> => {
+    // From a turn of the event loop of its own: Prisma waits for nothing else on SQLite, so that what the app sends on the one
+    // connection comes before or after a transaction of ours; and a busy worker leaves turns to the others in the process.
+    if (isSqlite) await new Promise(setImmediate)
+    return own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' })
+  }
   // On SQLite what is outside of all transactions would be in whichever is open on the one connection: it takes its turn instead.
   const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> => (isSqlite ? transaction(run) : run(own))
   const base = bridged<AnyClient>({
@@ -49,6 +53,8 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
         throw new ConfigurationError(
           '{ transaction } must be the tx that Prisma hands over in $transaction(async (tx) => …), not the client.',
         )
+      if (rootOf(tx) !== rootOf(own))
+        throw new ConfigurationError('{ transaction } is of another PrismaClient than the one that was passed to prisma().')
       if (openOf(tx)?.isOpen === false)
         throw new ConfigurationError('The transaction of Prisma is over: nothing more can be written in it.')
     },

@@ -5,7 +5,7 @@ import { providerOf, rootOf, type AnyClient } from './client.ts'
 /** A transaction of Prisma's, with all that are nested in it: they are savepoints on its connection. */
 export interface Open {
   /** Whose it is: see `rootOf`. */
-  readonly root: object
+  readonly root: object | undefined
   isOpen: boolean
   /** What the app was handed over. */
   tx: object | undefined

@@ -2,7 +2,7 @@ import { optionsOf, type AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { accessors, type Attached } from './accessors.ts'
 import { bringing } from './bringing.ts'
-import { isDelegate, propertyOf, type AnyClient } from './client.ts'
+import { isDelegate, propertyOf, relationsOf, type AnyClient } from './client.ts'
 import type { PrismaAttachments } from './types.ts'
 
 /** Of `withAttachments`. */
@@ -15,11 +15,10 @@ export interface WithAttachmentsOptions<N extends string> {
  * An extension of Prisma's client: `data` takes `photoTmp: file`, attached in the background, and `photo: file`, and records have
  * `photo` and `photoDelayedUploads()`. By the name of the model in the schema; pass the same objects to createActiveStorage. Once
  * for a client, with all of its models.
- * Throws ConfigurationError for a model that the schema has not.
+ * Throws ConfigurationError for a model or an id that the schema has not, and for an attachment with the name of a field.
  *
  * @example
- * const { PrismaClient } = await import('./generated/prisma/client.ts')
- * declare const base: InstanceType<typeof PrismaClient>
+ * declare const base: import('./generated/prisma/client.ts').PrismaClient
  * const { withAttachments } = await import('activestorage-delayed/prisma')
  * const db = base.$extends(withAttachments({ User: userAttachments }))
  * const user = await db.user.create({ data: { name: 'Ada', photoTmp: file } })
@@ -35,10 +34,19 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
     return { model, definitions, names: Object.keys(definitions), isRequired: required.includes(true), id: ids[model] ?? 'id' }
   })
   const extend = (client: AnyClient): AnyClient => {
-    for (const { model } of attached)
-      if (!isDelegate(client[propertyOf(model)]))
-        throw new ConfigurationError(`withAttachments: the schema of this client has no model '${model}'.`)
+    for (const each of attached) checkModel(client, each)
     return bringing(client.$extends(accessors(attached)), attached).proxy
   }
   return extend as unknown as PrismaAttachments<M>
+}
+
+function checkModel(client: AnyClient, { model, names, id }: Attached): void {
+  const wrong = (text: string): ConfigurationError => new ConfigurationError(`withAttachments: ${text}`)
+  const delegate = client[propertyOf(model)]
+  if (!isDelegate(delegate)) throw wrong(`the schema of this client has no model '${model}'.`)
+  if (delegate.fields[id] === undefined)
+    throw wrong(`${model} has no field '${id}'. Say which is its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`)
+  const fields = new Set([...Object.keys(delegate.fields), ...relationsOf(client, model).keys()])
+  const taken = names.flatMap((name) => [name, `${name}Tmp`, `${name}DelayedUploads`]).find((name) => fields.has(name))
+  if (taken !== undefined) throw wrong(`${model} has a field '${taken}' in the schema: name the attachment, or the field, otherwise.`)
 }
