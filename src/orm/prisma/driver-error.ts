@@ -1,16 +1,10 @@
-/** As `bridged` reads it: what the driver said, without Prisma's codes around it. */
-export interface DriverError extends Error {
-  readonly code?: string
-  readonly errno?: number
-}
-
 interface Cause {
   readonly originalCode?: unknown
   readonly originalMessage?: unknown
   readonly kind?: unknown
 }
 
-/** What Prisma threw for a statement or for a transaction, as the driver's own error; anything else as it is. */
+/** What Prisma threw for a statement or for a transaction, with the driver's own code, as `bridged` reads it; anything else as it is. */
 export function driverErrorOf(error: unknown): unknown {
   const { code, meta, message } = error as { code?: unknown; meta?: { driverAdapterError?: { cause?: Cause } }; message?: string }
   const { originalCode, originalMessage, kind } = meta?.driverAdapterError?.cause ?? (error as { cause?: Cause }).cause ?? {}
