@@ -27,6 +27,9 @@ for (const place of ['', '/src']) {
   mkdirSync(folder + place, { recursive: true })
   writeFileSync(`${folder}${place}/storage.ts`, 'const theirs = storage\nexport { theirs as storage }\n')
 }
+// What `prisma generate` makes in an app is here what the tests have.
+mkdirSync(`${folder}/generated/prisma`, { recursive: true })
+writeFileSync(`${folder}/generated/prisma/client.ts`, "export * from '../../../test/.prisma/sqlite/client/client.ts'\n")
 const places = new Map<string, string>()
 for (const file of [
   'README.md',

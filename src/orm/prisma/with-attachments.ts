@@ -1,0 +1,52 @@
+import { optionsOf, type AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { accessors, type Attached } from './accessors.ts'
+import { bringing } from './bringing.ts'
+import { isDelegate, propertyOf, relationsOf, type AnyClient } from './client.ts'
+import type { PrismaAttachments } from './types.ts'
+
+/** Of `withAttachments`. */
+export interface WithAttachmentsOptions<N extends string> {
+  /** The field that is a model's primary key, one column. Default: `id`. */
+  readonly ids?: Readonly<Partial<Record<N, string>>>
+}
+
+/**
+ * An extension of Prisma's client: `data` takes `photoTmp: file`, attached in the background, and `photo: file`, and records have
+ * `photo` and `photoDelayedUploads()`. By the name of the model in the schema; pass the same objects to createActiveStorage. Once
+ * for a client, with all of its models.
+ * Throws ConfigurationError for a model or an id that the schema has not, and for an attachment with the name of a field.
+ *
+ * @example
+ * declare const base: import('./generated/prisma/client.ts').PrismaClient
+ * const { withAttachments } = await import('activestorage-delayed/prisma')
+ * const db = base.$extends(withAttachments({ User: userAttachments }))
+ * const user = await db.user.create({ data: { name: 'Ada', photoTmp: file } })
+ * await user.photoDelayedUploads()
+ */
+export function withAttachments<M extends Readonly<Record<string, AnyAttachments>>>(
+  models: M,
+  options: WithAttachmentsOptions<keyof M & string> = {},
+): PrismaAttachments<M> {
+  const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
+  const attached = Object.entries(models).map(([model, definitions]): Attached => {
+    const required = Object.values(definitions).map((definition) => optionsOf(definition)?.required === true)
+    return { model, definitions, names: Object.keys(definitions), isRequired: required.includes(true), id: ids[model] ?? 'id' }
+  })
+  const extend = (client: AnyClient): AnyClient => {
+    for (const each of attached) checkModel(client, each)
+    return bringing(client.$extends(accessors(attached)), attached).proxy
+  }
+  return extend as unknown as PrismaAttachments<M>
+}
+
+function checkModel(client: AnyClient, { model, names, id }: Attached): void {
+  const wrong = (text: string): ConfigurationError => new ConfigurationError(`withAttachments: ${text}`)
+  const delegate = client[propertyOf(model)]
+  if (!isDelegate(delegate)) throw wrong(`the schema of this client has no model '${model}'.`)
+  if (delegate.fields[id] === undefined)
+    throw wrong(`${model} has no field '${id}'. Say which is its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`)
+  const fields = new Set([...Object.keys(delegate.fields), ...relationsOf(client, model).keys()])
+  const taken = names.flatMap((name) => [name, `${name}Tmp`, `${name}DelayedUploads`]).find((name) => fields.has(name))
+  if (taken !== undefined) throw wrong(`${model} has a field '${taken}' in the schema: name the attachment, or the field, otherwise.`)
+}

@@ -1,0 +1,64 @@
+// The clients of the tests, which are generated and not kept: `npm run typecheck` and the tests make them.
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+
+const folder = resolve(import.meta.dirname, '../.prisma')
+
+const schemaOf = (provider: string): string => {
+  // SQLite counts up nothing but its own row ids.
+  const id = `${provider === 'sqlite' ? 'Int' : 'BigInt'} @id @default(autoincrement())`
+  return `
+generator client {
+  provider = "prisma-client"
+  output = "./client"
+  importFileExtension = "ts"
+  generatedFileExtension = "ts"
+}
+datasource db {
+  provider = "${provider}"
+}
+model User {
+  id ${id}
+  name String
+  @@map("users")
+}
+model Member {
+  id ${id}
+  name String
+  @@map("members")
+}
+model Book {
+  id ${id}
+  title String @unique
+  secret String?
+  updatedAt DateTime? @updatedAt
+  authorId ${provider === 'sqlite' ? 'Int' : 'BigInt'}?
+  author Author? @relation(fields: [authorId], references: [id])
+  @@map("books")
+}
+model Author {
+  id ${id}
+  name String?
+  books Book[]
+  @@map("authors")
+}
+`
+}
+
+/** Once for each schema. */
+export function generateClient(provider: 'sqlite' | 'postgresql' | 'mysql'): void {
+  const own = resolve(folder, provider)
+  const [path, schema] = [resolve(own, 'schema.prisma'), schemaOf(provider)]
+  if (existsSync(resolve(own, 'client/client.ts')) && readFileSync(path, 'utf8') === schema) return
+  mkdirSync(own, { recursive: true })
+  writeFileSync(path, schema)
+  const { status, stderr } = spawnSync(process.execPath, [resolve('node_modules/prisma/build/index.js'), 'generate', '--schema', path], {
+    encoding: 'utf8',
+    // Nothing of it is needed to generate, and it cannot always be downloaded.
+    env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1' },
+  })
+  if (status !== 0) throw new Error(`prisma generate: ${stderr}`)
+}
+
+if (import.meta.main) for (const provider of ['sqlite', 'postgresql', 'mysql'] as const) generateClient(provider)
