@@ -18,8 +18,8 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
  * Where `FileInterceptor` stands today: stages the files of a form as they stream in. `@Body()` is what `storage.parseForm`
  * gives as values, `@UploadedFiles()` its files, `@UploadedForm()` all of it.
  *
- * Where a guard, a pipe or the handler throws, nothing of the form is kept. A form that is refused becomes an HttpException
- * with the status and the code; the error is its `cause`, and what was typed is in the request's body.
+ * Where a pipe or the handler throws, nothing of the form is kept. An error of the library becomes an HttpException with its
+ * status and its code, whose `cause` it is; what was typed until then is in the request's body.
  *
  * @example
  * import { UploadedFiles, UseInterceptors } from '@nestjs/common'

@@ -1,3 +1,4 @@
 export { FormInterceptor, UploadedForm } from './form-interceptor.ts'
-export { ActiveStorageModule, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './module.ts'
+export { ActiveStorageModule } from './module.ts'
+export type { ActiveStorageModuleAsyncOptions, ActiveStorageModuleOptions } from './options.ts'
 export { ACTIVE_STORAGE, InjectActiveStorage } from './token.ts'

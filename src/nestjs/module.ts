@@ -1,63 +1,11 @@
-import {
-  Inject,
-  Module,
-  type BeforeApplicationShutdown,
-  type DynamicModule,
-  type FactoryProvider,
-  type ModuleMetadata,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleInit,
-} from '@nestjs/common'
-import { HttpAdapterHost } from '@nestjs/core'
-import type { Models } from '../attached/definitions.ts'
-import type { Worker, WorkerOptions } from '../background.ts'
+import { Module, type DynamicModule } from '@nestjs/common'
 import { checkOptions } from '../options.ts'
-import type { ActiveStorage } from '../storage.ts'
-import { leaveForms, mount, type Mounted } from './mount.ts'
+import { OPTIONS, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './options.ts'
+import { StorageOfApp } from './storage-of-app.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
-/** What of a storage does not depend on its models. */
-type AnyStorage = Pick<ActiveStorage<Models, never>, 'basePath' | 'close' | 'handler' | 'migrate' | 'work'>
-
-/** Of `ActiveStorageModule`. */
-export interface ActiveStorageModuleOptions {
-  /** Injected by `@InjectActiveStorage()`; closed when the app shuts down. */
-  readonly storage: AnyStorage
-  /** Whether a worker runs in this process, and how. Default: false. */
-  readonly work?: boolean | WorkerOptions
-  /** Whether `migrate` runs before the storage is injected anywhere. Default: false. */
-  readonly migrate?: boolean
-  /**
-   * Whether the storage's handler answers what is below its `basePath`. Default: true. It comes before all that the app
-   * mounts, CORS and parsers of bodies among it, and guards do not see it: `authorize` says who may see what.
-   */
-  readonly mount?: boolean
-}
-
-/** Of `ActiveStorageModule.forRootAsync`: what a provider with a factory takes. */
-export interface ActiveStorageModuleAsyncOptions
-  extends Pick<ModuleMetadata, 'imports'>, Pick<FactoryProvider<ActiveStorageModuleOptions>, 'inject' | 'useFactory'> {}
-
-const OPTIONS = Symbol('ActiveStorageModuleOptions')
-
 /** Opens the storage to the app: injects it everywhere, serves its files, runs its worker, closes it. */
-export class ActiveStorageModule implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
-  readonly #storage: AnyStorage
-  readonly #options: ActiveStorageModuleOptions
-  readonly #host: HttpAdapterHost
-  #mounted: Mounted | undefined
-  #worker: Worker | undefined
-
-  /** @internal */
-  constructor(storage: AnyStorage, options: ActiveStorageModuleOptions, host: HttpAdapterHost) {
-    this.#storage = storage
-    this.#options = options
-    this.#host = host
-    // Now, or under Nest's testing module as soon as there is an app: in either case before Nest's own parsers of bodies.
-    if (options.mount !== false) host.init$.subscribe(() => (this.#mounted = mount(storage, host.httpAdapter)))
-  }
-
+export class ActiveStorageModule {
   /**
    * Of a storage that is there already.
    *
@@ -97,6 +45,7 @@ export class ActiveStorageModule implements OnModuleInit, OnApplicationBootstrap
       global: true,
       imports,
       providers: [
+        StorageOfApp,
         { provide: OPTIONS, inject, useFactory },
         {
           provide: ACTIVE_STORAGE,
@@ -111,30 +60,5 @@ export class ActiveStorageModule implements OnModuleInit, OnApplicationBootstrap
       exports: [ACTIVE_STORAGE],
     }
   }
-
-  /** @internal */
-  onModuleInit(): void {
-    leaveForms(this.#host.httpAdapter)
-  }
-
-  /** @internal */
-  onApplicationBootstrap(): void {
-    const { work = false } = this.#options
-    if (work !== false) this.#worker = this.#storage.work(work === true ? {} : work)
-  }
-
-  /** What runs is waited for while the app's connections are there: they may go in the next step. @internal */
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.#worker?.stop()
-    this.#mounted?.endStreams()
-  }
-
-  /** No request is being answered any more. @internal */
-  async onApplicationShutdown(): Promise<void> {
-    await this.#storage.close()
-  }
 }
 Module({})(ActiveStorageModule)
-Inject(ACTIVE_STORAGE)(ActiveStorageModule, undefined, 0)
-Inject(OPTIONS)(ActiveStorageModule, undefined, 1)
-Inject(HttpAdapterHost)(ActiveStorageModule, undefined, 2)

@@ -4,21 +4,15 @@ import { Inject } from '@nestjs/common'
 export const ACTIVE_STORAGE: unique symbol = Symbol('activestorage-delayed')
 
 /**
- * Injects the storage of `ActiveStorageModule`.
+ * Injects the storage that `ActiveStorageModule` was given.
  *
  * @example
  * import { InjectActiveStorage } from 'activestorage-delayed/nestjs'
  *
  * class UsersService {
- *   readonly #storage: typeof storage
- *   constructor(injected: typeof storage) { // @InjectActiveStorage() injected
- *     this.#storage = injected
- *   }
- *   photoOf(id: string) {
- *     return this.#storage.record('User', id).photo.latest()
- *   }
+ *   readonly storage!: typeof storage // @InjectActiveStorage(), here or on a parameter of the constructor
  * }
- * InjectActiveStorage()(UsersService, undefined, 0)
+ * InjectActiveStorage()(UsersService.prototype, 'storage')
  */
 export function InjectActiveStorage(): ParameterDecorator & PropertyDecorator {
   return Inject(ACTIVE_STORAGE)
