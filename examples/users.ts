@@ -23,12 +23,19 @@ export const storage = createActiveStorage({
 
 export async function start(): Promise<void> {
   await storage.migrate()
-  await storage.transaction(async (tx) => tx.exec('create table if not exists users (id integer primary key, name text not null)'))
+  await createTable()
   storage.work()
 }
 
+export async function createTable(): Promise<void> {
+  await storage.transaction(async (tx) => tx.exec('create table if not exists users (id integer primary key, name text not null)'))
+}
+
+/** What a form says of a user. */
+export type UserForm = Pick<ParsedForm<typeof attachments>, 'values' | 'files'>
+
 /** The user and the files, or nothing. */
-export async function createUser({ values, files }: ParsedForm<typeof attachments>): Promise<void> {
+export async function createUser({ values, files }: UserForm): Promise<void> {
   await storage.transaction(async (tx) => {
     const { lastInsertRowid: id } = tx.prepare('insert into users (name) values (?)').run(String(values['name']))
     await storage.record('User', id, { transaction: tx }).attachLater(files)

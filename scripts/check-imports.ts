@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
 const rooms = [
+  ['nestjs'],
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
   ['storage'],

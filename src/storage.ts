@@ -50,8 +50,8 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   readonly parseForm: ParseForm<M>
   /**
-   * Answers what is below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify and Hono
-   * are subpaths; a framework of the web's own Request takes it as it is. Never rejects.
+   * Answers what is below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify, Hono
+   * and Nest are subpaths; a framework of the web's own Request takes it as it is. Never rejects.
    */
   readonly handler: (request: Request) => Promise<Response>
   /** Where the handler is to be mounted; without a slash at its end. */

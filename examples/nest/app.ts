@@ -1,18 +1,17 @@
 // npm run build && node examples/nest/app.ts
 import 'reflect-metadata'
-import type { IncomingMessage } from 'node:http'
-import { Controller, Get, Module, Post, Redirect, Req } from '@nestjs/common'
+import { Body, Controller, Get, Module, Post, Redirect, UploadedFiles, UseInterceptors } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
-import { activeStorage } from 'activestorage-delayed/express'
-import { createUser, start, storage, usersPage } from '../users.ts'
+import { ActiveStorageModule, FormInterceptor } from 'activestorage-delayed/nestjs'
+import { createTable, createUser, storage, usersPage, type UserForm } from '../users.ts'
 
 class UsersController {
   list(): Promise<string> {
     return usersPage()
   }
 
-  async create(request: IncomingMessage): Promise<void> {
-    await createUser(await storage.parseForm(request, { model: 'User' }))
+  async create(values: UserForm['values'], files: UserForm['files']): Promise<void> {
+    await createUser({ values, files })
   }
 }
 class AppModule {}
@@ -24,14 +23,16 @@ Controller()(UsersController)
 Get()(...method('list'))
 Post('users')(...method('create'))
 Redirect('/', 303)(...method('create'))
-Req()(UsersController.prototype, 'create', 0)
-Module({ controllers: [UsersController] })(AppModule)
+UseInterceptors(FormInterceptor('User'))(...method('create'))
+Body()(UsersController.prototype, 'create', 0)
+UploadedFiles()(UsersController.prototype, 'create', 1)
+Module({
+  imports: [ActiveStorageModule.forRoot({ storage, migrate: true, work: true })],
+  controllers: [UsersController],
+})(AppModule)
 
-await start()
 const app = await NestFactory.create(AppModule, { logger: ['error', 'warn'] })
-
-// Before `listen`: then it comes before Nest's own parsers of bodies, which may stay on.
-app.use(activeStorage(storage))
-
+await createTable()
+app.enableShutdownHooks()
 await app.listen(Number(process.env['PORT'] ?? 3000))
 console.log(await app.getUrl())

@@ -1,0 +1,9 @@
+import { HttpException } from '@nestjs/common'
+import { ActiveStorageError } from '../errors.ts'
+
+/** As Nest answers it, with the code; the error is its cause. What the visitor is not to know stays what it is: Nest logs it. */
+export function httpExceptionOf(error: unknown): unknown {
+  if (!(error instanceof ActiveStorageError) || !error.expose) return error
+  const { statusCode, code, message } = error
+  return new HttpException({ statusCode, code, message }, statusCode, { cause: error })
+}

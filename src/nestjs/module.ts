@@ -1,0 +1,64 @@
+import { Module, type DynamicModule } from '@nestjs/common'
+import { checkOptions } from '../options.ts'
+import { OPTIONS, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './options.ts'
+import { StorageOfApp } from './storage-of-app.ts'
+import { ACTIVE_STORAGE } from './token.ts'
+
+/** Opens the storage to the app: injects it everywhere, serves its files, runs its worker, closes it. */
+export class ActiveStorageModule {
+  /**
+   * Of a storage that is there already.
+   *
+   * @example
+   * import { Module } from '@nestjs/common'
+   * import { ActiveStorageModule } from 'activestorage-delayed/nestjs'
+   *
+   * class AppModule {}
+   * Module({ imports: [ActiveStorageModule.forRoot({ storage, work: true })] })(AppModule) // @Module({ … })
+   */
+  static forRoot(options: ActiveStorageModuleOptions): DynamicModule {
+    return this.forRootAsync({ useFactory: () => options })
+  }
+
+  /**
+   * Of a storage that is made of what the app injects: its configuration, or the connection of its ORM.
+   *
+   * @example
+   * import { Module } from '@nestjs/common'
+   * import { ActiveStorageModule } from 'activestorage-delayed/nestjs'
+   * import { typeorm } from 'activestorage-delayed/typeorm'
+   * import { DataSource } from 'typeorm'
+   *
+   * class AppModule {}
+   * Module({
+   *   imports: [
+   *     ActiveStorageModule.forRootAsync({
+   *       inject: [DataSource],
+   *       useFactory: (source: DataSource) => ({ storage: createActiveStorage({ database: typeorm(source), services, models }) }),
+   *     }),
+   *   ],
+   * })(AppModule)
+   */
+  static forRootAsync({ imports = [], inject = [], useFactory }: ActiveStorageModuleAsyncOptions): DynamicModule {
+    return {
+      module: ActiveStorageModule,
+      global: true,
+      imports,
+      providers: [
+        StorageOfApp,
+        { provide: OPTIONS, inject, useFactory },
+        {
+          provide: ACTIVE_STORAGE,
+          inject: [OPTIONS],
+          async useFactory(options: ActiveStorageModuleOptions) {
+            checkOptions(options, ['storage', 'work', 'migrate', 'mount'], 'ActiveStorageModule')
+            if (options.migrate === true) await options.storage.migrate()
+            return options.storage
+          },
+        },
+      ],
+      exports: [ACTIVE_STORAGE],
+    }
+  }
+}
+Module({})(ActiveStorageModule)

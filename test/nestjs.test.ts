@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { Module } from '@nestjs/common'
+import { NestFactory } from '@nestjs/core'
+import { ActiveStorageModule, nestApp, nestStorage, started } from './support/nest-app.ts'
+
+const userForm = (name: string, size = 5): FormData => {
+  const form = new FormData()
+  form.set('user[name]', name)
+  form.set('user[photo]', new File(['x'.repeat(size)], 'ada.txt'))
+  return form
+}
+
+async function post(url: string, body: FormData): Promise<{ status: number; text: string }> {
+  const answer = await fetch(url, { method: 'POST', body })
+  return { status: answer.status, text: await answer.text() }
+}
+async function refusal(url: string, body: FormData): Promise<{ statusCode: number; code?: string; message: string }> {
+  const { status, text } = await post(url, body)
+  const told = JSON.parse(text) as { statusCode: number; code?: string; message: string }
+  assert.equal(told.statusCode, status)
+  return told
+}
+
+test('a form is answered at once, its file shown, and attached by the worker of the module', async (t) => {
+  const { storage, service, attached, url } = await started(t, { work: { concurrency: 1 } })
+  const gate = Promise.withResolvers<void>()
+  service.gate = gate.promise
+  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), { status: 201, text: 'saved Ada' })
+  const { photo } = storage.record('User', 1)
+  const path = (await photo.latest())?.path() ?? ''
+  assert.match(path, /pending/)
+  assert.equal(await (await fetch(url + path)).text(), 'xxxxx')
+  gate.resolve()
+  await attached
+  const stored = await photo.attachment()
+  assert.equal(await (await fetch(url + stored?.path())).text(), 'xxxxx')
+})
+
+test('of a form that a pipe or the handler refuses nothing stays', async (t) => {
+  const { url, states } = await started(t)
+  assert.deepEqual(await refusal(`${url}/users/1`, userForm('')), {
+    statusCode: 400,
+    error: 'Bad Request',
+    message: 'A user needs a name.',
+  })
+  assert.equal((await refusal(`${url}/users/1`, userForm('taken'))).statusCode, 409)
+  assert.equal((await post(`${url}/users/1`, userForm('Ada'))).status, 201)
+  assert.deepEqual(await states(), ['dropped', 'dropped', 'linked'])
+})
+
+test('a form that the storage refuses is told with its status and its code', async (t) => {
+  const { url, states } = await started(t)
+  const { message, ...told } = await refusal(`${url}/users/1`, userForm('Ada', 5000))
+  assert.deepEqual(told, { statusCode: 413, code: 'FILE_TOO_LARGE' })
+  assert.match(message, /ada\.txt/)
+  assert.deepEqual(await states(), [])
+  const unknown = new FormData()
+  unknown.set('user[avatar]', new File(['x'], 'x.txt'))
+  assert.equal((await refusal(`${url}/users/1`, unknown)).code, 'INVALID_INPUT')
+  // A mistake of the app is not told to visitors.
+  assert.deepEqual(await refusal(`${url}/users/1/mistakes`, userForm('Ada')), { statusCode: 500, message: 'Internal Server Error' })
+})
+
+test('what the handler throws of the storage is told with its code, too', async (t) => {
+  const { url } = await started(t)
+  const form = userForm('Ada')
+  form.set('user[photo]', 'a signed id that is none')
+  assert.equal((await refusal(`${url}/users/1`, form)).code, 'INVALID_INPUT')
+})
+
+test('a form that is shown again has its files in hidden fields', async (t) => {
+  const { url, states } = await started(t)
+  const form = new FormData()
+  form.set('name', 'Ada')
+  form.set('photo', new File(['hello'], 'ada.txt'))
+  const { values, hidden } = JSON.parse((await post(`${url}/users/1/drafts`, form)).text) as {
+    values: object
+    hidden: { name: string; filename: string }[]
+  }
+  assert.deepEqual(values, { name: 'Ada' })
+  assert.deepEqual([hidden[0]?.name, hidden[0]?.filename], ['photo', 'ada.txt'])
+  assert.deepEqual(await states(), ['staged'])
+  form.append('certificates[]', new File(['x'], 'x.txt'))
+  assert.equal((await refusal(`${url}/users/1/drafts`, form)).code, 'FORM_LIMIT')
+})
+
+test('files of JSON come through, though Nest has a parser for them', async (t) => {
+  const { storage, url } = await started(t)
+  const answer = await fetch(url + storage.stagedUploadPath('User.photo'), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-Filename': 'a.json' },
+    body: '{ "spaces":  "count" }',
+  })
+  assert.equal(answer.status, 201)
+  const { path } = (await answer.json()) as { path: string }
+  assert.equal(await (await fetch(url + path)).text(), '{ "spaces":  "count" }')
+})
+
+test('mount: false leaves the paths to the app', async (t) => {
+  const { storage, url } = await started(t, { mount: false })
+  const staged = await storage.stage(new File(['x'], 'x.txt'))
+  assert.equal((await fetch(url + staged.path())).status, 404)
+})
+
+test('the end waits for the work at hand, and closes the storage', async (t) => {
+  const { storage, service, app, url } = await started(t, { work: true })
+  const gate = Promise.withResolvers<void>()
+  service.gate = gate.promise
+  await post(`${url}/users/1`, userForm('Ada'))
+  while (service.uploads === 0) await delay(1)
+  const closed = app.close()
+  // An end that did not wait would be over by then.
+  setTimeout(() => gate.resolve(), 50)
+  await closed
+  assert.equal(service.objects.size, 1)
+  await assert.rejects(storage.stage(new File(['x'], 'x.txt')), { code: 'CONFIGURATION' })
+})
+
+test('the end does not wait for those who follow an upload', async (t) => {
+  const { storage, app, url } = await started(t)
+  await post(`${url}/users/1`, userForm('Ada'))
+  const [upload] = await storage.record('User', 1).photo.delayedUploads()
+  const following = await fetch(url + upload?.path(), { headers: { Accept: 'text/event-stream' } })
+  assert.match(following.headers.get('content-type') ?? '', /event-stream/)
+  await app.close()
+  await assert.rejects(following.text())
+})
+
+test('the storage is made of what the app injects', async (t) => {
+  class Settings {
+    readonly photo = nestStorage(t)
+  }
+  class SettingsModule {}
+  Module({ providers: [Settings], exports: [Settings] })(SettingsModule)
+  const { app, url } = await nestApp(
+    t,
+    ActiveStorageModule.forRootAsync({
+      imports: [SettingsModule],
+      inject: [Settings],
+      useFactory: async ({ photo }: Settings) => ({ storage: photo.storage, migrate: true, work: true }),
+    }),
+  )
+  await post(`${url}/users/1`, userForm('Ada'))
+  await app.get(Settings).photo.attached
+})
+
+test('a worker without a server', async (t) => {
+  const { storage, service, attached } = nestStorage(t)
+  const context = await NestFactory.createApplicationContext(ActiveStorageModule.forRoot({ storage, migrate: true, work: true }), {
+    logger: false,
+  })
+  await storage.record('User', 1).attachLater({ photo: new File(['x'], 'x.txt') })
+  await attached
+  await context.close()
+  assert.equal(service.objects.size, 1)
+})
+
+test('an option that is misspelt is told', async (t) => {
+  const { storage } = nestStorage(t)
+  await assert.rejects(nestApp(t, ActiveStorageModule.forRoot({ storage, worker: true } as never)), {
+    code: 'CONFIGURATION',
+    message: /unknown option 'worker'/,
+  })
+})
