@@ -2,8 +2,9 @@ import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner 
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
+import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
-import { copyAssigned, idOf, learnEntities, reachable, type Found } from './entities.ts'
+import { idOf, learnEntities, reachable, type Found } from './entities.ts'
 import { afterCommit, began, chainOf, committed, rolledBack } from './transactions.ts'
 
 const watched = new WeakSet<object>()

@@ -1,0 +1,52 @@
+import { IsolationLevel, type EntityManager, type MikroORM } from '@mikro-orm/core'
+import { CompiledQuery, type Kysely } from 'kysely'
+import type { Database, Dialect } from '../../database/database.ts'
+import { ConfigurationError } from '../../errors.ts'
+import { bridged } from '../bridged.ts'
+import { recordSource } from './entities.ts'
+import { watch } from './saving.ts'
+import { afterCommit } from './transactions.ts'
+
+/**
+ * An app's MikroORM: its connections carry the library's statements, its transactions are the app's own, and records that
+ * hooks need are loaded by it. A transaction object is an EntityManager. Throws ConfigurationError for a database that the
+ * library does not speak.
+ *
+ * @example
+ * declare const orm: import('@mikro-orm/core').MikroORM
+ * const { mikroOrm } = await import('activestorage-delayed/mikro-orm')
+ * const storage = createActiveStorage({ database: mikroOrm(orm), services, models: { User: userAttachments } })
+ */
+export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
+  const dialect = dialectOf(orm)
+  watch(orm.em)
+  const base = bridged<EntityManager>({
+    dialect,
+    async run(em, sql, parameters) {
+      // MikroORM's connections are Kysely's; its own execute() writes parameters into the text.
+      const pool = orm.em.getConnection('write') as unknown as { getClient(): Kysely<unknown> }
+      const on = em?.getTransactionContext<Kysely<unknown>>() ?? pool.getClient()
+      const { rows, numAffectedRows } = await on.executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))
+      return { rows, affected: Number(numAffectedRows ?? 0) }
+    },
+    transaction: (run) =>
+      orm.em.fork().transactional((em) => run(em), dialect === 'sqlite' ? {} : { isolationLevel: IsolationLevel.READ_COMMITTED }),
+    check(em) {
+      if (typeof (em as Partial<EntityManager> | undefined)?.isInTransaction !== 'function')
+        throw new ConfigurationError('{ transaction } must be the EntityManager that MikroORM hands over in em.transactional(…).')
+      if (!em.isInTransaction())
+        throw new ConfigurationError('No transaction is open on this EntityManager: use the one that em.transactional(…) hands over.')
+    },
+    afterCommit,
+  })
+  return { ...base, finds: true, records: (attachments) => recordSource(orm, attachments) }
+}
+
+function dialectOf(orm: MikroORM | undefined): Dialect {
+  const name = (orm as Partial<MikroORM> | undefined)?.em?.getPlatform().constructor.name
+  if (name === undefined) throw new ConfigurationError('mikroOrm(): pass the MikroORM of the app, such as await MikroORM.init(…).')
+  if (/postgre/i.test(name)) return 'postgres'
+  if (/mysql|maria/i.test(name)) return 'mysql'
+  if (/sqlite/i.test(name)) return 'sqlite'
+  throw new ConfigurationError(`mikroOrm(): the library does not speak what ${name} does: PostgreSQL, MySQL, MariaDB and SQLite it does.`)
+}

@@ -1,0 +1,49 @@
+import { wrap, type EntityManager, type EntityMetadata, type MikroORM } from '@mikro-orm/core'
+import type { RecordSource } from '../../database/database.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+
+type Id = bigint | number | string
+
+/** null: it has none yet, or is no entity. */
+export function keyOf(entity: object): Id | null {
+  const helper = (entity as { __helper?: unknown }).__helper === undefined ? null : wrap(entity, true)
+  const id: unknown = helper?.getPrimaryKey() ?? null
+  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as Id) : null
+}
+
+/** null, too, for what has an id and is not in the database yet. */
+export const idOf = (entity: object): Id | null =>
+  keyOf(entity) !== null && wrap(entity, true).__originalEntityData !== undefined ? keyOf(entity) : null
+
+/** The open transaction of the manager that an entity belongs to. */
+export function transactionOf(entity: object): EntityManager | undefined {
+  const em = wrap(entity, true).__em as EntityManager | undefined
+  return em?.isInTransaction() === true ? em : undefined
+}
+
+/** The records of the class that has these attachments, and of those that extend it in one table. */
+export function recordSource(orm: MikroORM, attachments: object): RecordSource | null {
+  const all = [...orm.getMetadata().getAll().values()].filter(
+    ({ class: type }) => typeof type === 'function' && attachmentsOf(type) === attachments,
+  )
+  const isRoot = ({ class: type }: EntityMetadata): boolean =>
+    !all.some((other) => other.class !== type && (type.prototype as object) instanceof (other.class as unknown as new () => object))
+  const base = all.find(isRoot)
+  const key = base?.primaryKeys[0]
+  if (base === undefined || key === undefined || base.primaryKeys.length > 1) return null
+  const touched = base.props.filter(({ onUpdate }) => onUpdate !== undefined)
+  const find = (em: EntityManager, id: string): Promise<object | null> =>
+    em.findOne(base.class as never, { [key]: id } as never, { filters: false })
+  return {
+    find: (id) => find(orm.em.fork(), id),
+    has: (method) => all.some(({ class: type }) => typeof (type.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    async touch(id) {
+      if (touched.length === 0) return
+      const em = orm.em.fork()
+      const entity = await find(em, id)
+      if (entity === null) return
+      const values = touched.map(({ name, onUpdate }) => [name, onUpdate!(entity as never, em)] as const)
+      await em.nativeUpdate(base.class as never, { [key]: id } as never, Object.fromEntries(values) as never)
+    },
+  }
+}

@@ -1,0 +1,2 @@
+export { mikroOrm } from './database.ts'
+export { withAttachments, type Attached } from './with-attachments.ts'

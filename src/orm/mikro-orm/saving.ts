@@ -1,0 +1,131 @@
+import type { EntityManager, EventArgs } from '@mikro-orm/core'
+import { ConfigurationError } from '../../errors.ts'
+import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel } from '../bound.ts'
+import { copyAssigned } from '../copy-assigned.ts'
+import { attachmentsOf } from '../with-attachments.ts'
+import { keyOf } from './entities.ts'
+import { afterCommit, chainOf, transactionEvents } from './transactions.ts'
+
+const noTransaction = (type: string): ConfigurationError =>
+  new ConfigurationError(
+    `${type}: it is flushed without a transaction here, and its files could be lost or left behind. Flush inside em.transactional(…), or leave implicitTransactions on.`,
+  )
+
+async function submit(entity: object, attachments: object, em: EntityManager, isNew: boolean): Promise<void> {
+  const model = boundModel(attachments)
+  const id = keyOf(entity)
+  if (id === null)
+    throw new ConfigurationError(
+      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+    )
+  await submitAssigned(model, entity, id, { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) }, isNew)
+}
+
+/** Entities are inserted and removed in many ways; each passes here. */
+const subscriber = {
+  ...transactionEvents,
+  async afterCreate({ entity, em }: EventArgs<object>): Promise<void> {
+    const attachments = attachmentsOf(entity)
+    if (attachments === null) return
+    const { type, definitions } = boundModel(attachments)
+    const matters = takeAssigned(definitions.keys(), entity) || [...definitions.values()].some(({ required }) => required)
+    if (!matters) return
+    if (!em.isInTransaction()) throw noTransaction(type)
+    await submit(entity, attachments, em, true)
+  },
+  async beforeDelete({ entity, em }: EventArgs<object>): Promise<void> {
+    const attachments = attachmentsOf(entity)
+    if (attachments === null) return
+    const model = boundModel(attachments)
+    if (!em.isInTransaction()) throw noTransaction(model.type)
+    const id = keyOf(entity)
+    if (id !== null) await model.record(id, em).purgeAllLater()
+  },
+}
+
+type Call = (...given: unknown[]) => unknown
+const watched = new WeakSet<EntityManager>()
+
+/** Makes a manager, and those that are forked from it, bring files along. Once, whatever is bound to it. */
+export function watch(em: EntityManager): void {
+  if (watched.has(em)) return
+  em.getEventManager().registerSubscriber(subscriber as never)
+  bringing(em)
+}
+
+/** What reaches entities through a manager: nothing of their files is dropped on the way. */
+function bringing(em: EntityManager): EntityManager {
+  watched.add(em)
+  const own = em as unknown as Record<string, Call>
+  const plain = (name: string): Call => own[name]!.bind(em)
+  const [fork, flush, create, merge] = [plain('fork'), plain('flush'), plain('create'), plain('merge')]
+  own['fork'] = (...given) => bringing(fork(...given) as EntityManager)
+  own['flush'] = () => flushWith(em, flush as () => Promise<void>)
+  own['create'] = (type, data, ...rest) => {
+    const made = create(type, data, ...rest)
+    copyAssigned(data, made)
+    return made
+  }
+  own['merge'] = (...given) => {
+    const merged = merge(...given)
+    if (given.length > 1) copyAssigned(given[1], merged)
+    return merged
+  }
+  for (const [verb, values] of [
+    ['insert', 1],
+    ['insertMany', 1],
+    ['upsert', 1],
+    ['upsertMany', 1],
+    ['nativeUpdate', 2],
+  ] as const) {
+    const call = plain(verb)
+    own[verb] = (...given) => {
+      refuseFiles(verb, given[0], given[values] ?? given[0])
+      return call(...given)
+    }
+  }
+  return em
+}
+
+/** In one transaction with what is flushed: the one that is open, or one of its own. */
+async function flushWith(em: EntityManager, flush: () => Promise<void>): Promise<void> {
+  const work = em.getUnitOfWork()
+  const removed = work.getRemoveStack()
+  const bringers: [entity: object, attachments: object][] = []
+  for (const entity of new Set<object>([...work.getIdentityMap(), ...work.getPersistStack()])) {
+    const attachments = attachmentsOf(entity)
+    if (attachments !== null && !removed.has(entity) && takeAssigned(Object.keys(attachments), entity)) bringers.push([entity, attachments])
+  }
+  if (bringers.length === 0) return flush()
+  const within = async (): Promise<void> => {
+    await flush()
+    // What was inserted has submitted its files by itself; of what did not change, MikroORM tells nobody.
+    for (const [entity, attachments] of bringers) await submit(entity, attachments, em.getContext(), false)
+  }
+  if (em.isInTransaction()) return within()
+  for (const [entity, attachments] of bringers) await stageAssigned(boundModel(attachments), entity)
+  await em.begin()
+  try {
+    await within()
+    await em.commit()
+  } catch (error) {
+    await em.rollback()
+    throw error
+  }
+}
+
+function refuseFiles(verb: string, type: unknown, values: unknown): void {
+  for (const each of Array.isArray(values) ? (values as unknown[]) : [values]) {
+    const attachments =
+      typeof type === 'function' ? attachmentsOf(type) : typeof each === 'object' && each !== null ? attachmentsOf(each) : null
+    if (attachments === null || typeof each !== 'object' || each === null) continue
+    const key = Object.keys(attachments)
+      .flatMap((name) => [name, `${name}Tmp`])
+      .find((name) => Object.hasOwn(each, name))
+    if (key === undefined && !hasAssigned(each)) continue
+    throw new ConfigurationError(
+      `${verb}() of ${boundModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use create() and flush(), which bring files along.`,
+    )
+  }
+}
