@@ -17,7 +17,7 @@ import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
-import * as sqlite3 from './support/sqlite3.ts'
+import { sqlite3 } from './support/sqlite3.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())

@@ -1,14 +1,12 @@
 // What Sequelize asks of the package `sqlite3`, over better-sqlite3: that package has to be compiled on most machines.
 import BetterSqlite3 from 'better-sqlite3'
 
-export const OPEN_READWRITE = 2
-export const OPEN_CREATE = 4
 /** As long as sqlite3 waits for a lock; it does so in a thread of its own. */
 const BUSY_TIMEOUT = 1000
 
 type Done = (this: { lastID?: number; changes?: number }, error: Error | null, rows?: unknown[]) => void
 
-export class Database {
+class Database {
   readonly filename: string
   readonly #handle: BetterSqlite3.Database
 
@@ -74,3 +72,5 @@ export class Database {
     setImmediate(attempt)
   }
 }
+
+export const sqlite3 = { OPEN_READWRITE: 2, OPEN_CREATE: 4, Database }
