@@ -5,6 +5,7 @@ import { delayedUploads } from './attached/delayed-uploads.ts'
 import type { Models } from './attached/definitions.ts'
 import { withHooks } from './attached/hooks.ts'
 import { load } from './attached/reading.ts'
+import { reconcile } from './attached/reconcile.ts'
 import { recordHandle } from './attached/record.ts'
 import type { Loaded, SlotContext, SlotDefinition } from './attached/scope.ts'
 import { slotPath } from './attached/paths.ts'
@@ -29,6 +30,7 @@ import { bindModel } from './orm/bound.ts'
 import { withHookMethods } from './orm/hook-methods.ts'
 import { ConfigurationError, UnknownAttachmentError } from './errors.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
+import { parseDuration } from './units.ts'
 
 /**
  * Wires a database, services and models into a storage. Opens nothing and starts nothing.
@@ -246,6 +248,23 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     work,
     drain,
     sweep: () => sweepAll(),
+    async reconcile({ dryRun = false, olderThan = '1h' } = {}) {
+      const types = [...models.keys()]
+      const blind = types.find((type) => !settings.finds(type) && sourceOf(type) === null)
+      if (blind !== undefined)
+        throw new ConfigurationError(
+          `reconcile: records of ${blind} cannot be looked up. Give findRecord.${blind}, or bind the ORM's class with these attachments.`,
+        )
+      const { session } = await store()
+      return reconcile({
+        session,
+        types,
+        dryRun,
+        olderThan: parseDuration(olderThan, 'olderThan'),
+        exists: async (type, id) => ((await findRecord(type, id)) ?? null) !== null,
+        purge: (type, id) => handleOf(type, id, {}, null).purgeAllLater(),
+      })
+    },
     close,
     [Symbol.asyncDispose]: close,
   }

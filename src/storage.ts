@@ -2,6 +2,7 @@ import type { Attachable } from './attached/attachable.ts'
 import type { Blobs } from './attached/blobs.ts'
 import type { DelayedUploads } from './attached/delayed-uploads.ts'
 import type { Models } from './attached/definitions.ts'
+import type { Reconciled, ReconcileOptions } from './attached/reconcile.ts'
 import type { RecordAttachments } from './attached/record.ts'
 import type { StagedFile } from './attached/staged-file.ts'
 import type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
@@ -70,6 +71,13 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   drain(options?: DrainOptions): Promise<DrainResult>
   /** What workers do every minute: puts right what crashes left behind. */
   sweep(): Promise<void>
+  /**
+   * Finds the records that were deleted past their hooks (in bulk, by SQL, by a cascade), and removes what they left, as
+   * `purgeAllLater` does. Records are looked up by the ORM's binding or by `findRecord`: neither may hide any, nor ask a replica
+   * that lags. Call it by hand, with `dryRun` first. Other apps' models are left alone. Throws ConfigurationError, before
+   * anything is removed, for a model whose records cannot be looked up.
+   */
+  reconcile(options?: ReconcileOptions): Promise<Reconciled>
   /** Stops this storage's workers and ends the connections that it opened itself. Whatever is asked of it then is refused. */
   close(): Promise<void>
 }

@@ -34,6 +34,7 @@ export const storage = createActiveStorage({
   database: sqlite('app.db'),
   services: { local: { ...files, upload: (...given) => existsSync('down') ? Promise.reject(new ServiceError('the service is down')) : files.upload(...given) } },
   models: { User: { photo: hasOneAttached(), docs: hasManyAttached() } },
+  findRecord: { User: (id) => ({ id }) },
   retries: { attempts: 1 },
   secretKeyBase: 'a secret of the tests',
   logger: false,
@@ -77,6 +78,7 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   assert.deepEqual([again.status, again.json()], [0, { done: [], missing: [], unchanged: [first!.id] }])
   assert.deepEqual(call('drain', '--timeout', '30s').json(), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
   assert.equal(call('sweep').status, 0)
+  assert.deepEqual(call('reconcile', '--dry-run').json(), { removed: 0, dryRun: true })
   assert.equal(call('retry', '--failed').status, 0)
 })
 

@@ -267,3 +267,19 @@ test('a record that is saved again after a rollback brings its files again, and 
     ['a.txt'],
   )
 })
+
+test('what a delete past the hooks left is reconciled', async (t) => {
+  const { dataSource, storage, service } = await library(t)
+  const [kept, gone] = [
+    await Book.create({ title: 'A', coverTmp: text('a') }).save(),
+    await Comic.create({ title: 'B', coverTmp: text('b') }).save(),
+  ]
+  await storage.drain({ throwOnError: true })
+  gone.pagesTmp = [text('c')]
+  await gone.save()
+  await dataSource.manager.delete(Comic, { id: gone.id })
+  assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 1 })
+  await storage.drain()
+  assert.equal(service.objects.size, 1)
+  assert.equal((await kept.cover.attachment())?.filename, 'A-a.txt')
+})

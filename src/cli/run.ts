@@ -20,6 +20,7 @@ const usage = `activestorage-delayed <command>
   retry <id …>         tries failed uploads again [--failed: all of them]
   discard <id …>       gives uploads up, with their bytes [--failed: all failed ones]
   sweep                puts right what crashes left behind
+  reconcile            removes what records left that were deleted past their hooks   [--dry-run]
 
   --config <file>      exports the storage; default activestorage.config.ts (or .js)
   --json               JSON also on a terminal
@@ -35,6 +36,7 @@ const options = {
   concurrency: { type: 'string' },
   timeout: { type: 'string' },
   failed: { type: 'boolean' },
+  'dry-run': { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -48,6 +50,7 @@ interface Call {
     readonly concurrency?: string | undefined
     readonly timeout?: string | undefined
     readonly failed?: boolean | undefined
+    readonly 'dry-run'?: boolean | undefined
   }
   /** Text on a terminal, JSON elsewhere. */
   print(text: string, value: unknown): void
@@ -97,6 +100,13 @@ const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
   async sweep({ storage, print }) {
     await storage.sweep()
     print('Swept.', { swept: true })
+    return 0
+  },
+  async reconcile({ storage, values, print }) {
+    const dryRun = values['dry-run'] === true
+    const { removed } = await storage.reconcile({ dryRun })
+    const records = removed === 1 ? '1 record is gone' : `${removed} records are gone`
+    print(`${records}; what ${removed === 1 ? 'it' : 'they'} left ${dryRun ? 'is still there' : 'was removed'}.`, { removed, dryRun })
     return 0
   },
 }

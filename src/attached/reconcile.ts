@@ -1,0 +1,85 @@
+import { sql } from 'kysely'
+import { boundId } from '../attachments/lane.ts'
+import { asText, railsAgo } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { isOurs } from '../delayed/upload-rows.ts'
+import type { Duration } from '../units.ts'
+
+/** Records per statement. */
+const PAGE = 200
+
+/** Of `storage.reconcile`. */
+export interface ReconcileOptions {
+  /** true: nothing is removed, only counted. Default: false. */
+  readonly dryRun?: boolean
+  /** Records whose newest file is younger are left alone. Default: '1h'. */
+  readonly olderThan?: Duration
+}
+/** What `storage.reconcile` found. */
+export interface Reconciled {
+  /** How many records are gone that had attachments or pending uploads; with `dryRun`, they still have them. */
+  readonly removed: number
+}
+
+export interface Reconciliation {
+  readonly session: Session
+  readonly types: readonly string[]
+  readonly dryRun: boolean
+  /** Milliseconds. */
+  readonly olderThan: number
+  exists(type: string, id: string): Promise<boolean>
+  purge(type: string, id: string): Promise<void>
+}
+
+/**
+ * Page by page, whatever their number. What a lookup throws ends it, with each record as it was or wholly removed: files are
+ * committed with their record, so that one which is not found was deleted, unless the lookup asks a replica that lags.
+ */
+export async function reconcile({ session, types, dryRun, olderThan, exists, purge }: Reconciliation): Promise<Reconciled> {
+  let removed = 0
+  for (const type of types) {
+    // A dry run meets a record in both tables.
+    const counted = new Set<string>()
+    for (const pageAfter of [attachedRecords, uploadingRecords])
+      for (let after: string | null = null, isLast = false; !isLast;) {
+        const page: string[] = await pageAfter(session, type, after, olderThan)
+        for (const id of page) {
+          if (counted.has(id) || (await exists(type, id))) continue
+          removed += 1
+          if (dryRun) counted.add(id)
+          else await purge(type, id)
+        }
+        isLast = page.length < PAGE
+        after = page.at(-1) ?? null
+      }
+  }
+  return { removed }
+}
+
+async function attachedRecords(session: Session, type: string, after: string | null, olderThan: number): Promise<string[]> {
+  let query = session.db
+    .selectFrom('attachments as a')
+    .select(asText(session.dialect, 'a.record_id').as('record'))
+    .where('a.record_type', '=', type)
+    .groupBy('a.record_id')
+    .having(sql`max(a.created_at)`, '<=', railsAgo(session.dialect, olderThan))
+    .orderBy('a.record_id')
+    .limit(PAGE)
+  if (after !== null) query = query.where('a.record_id', '>', boundId(after, session.recordId))
+  return (await query.execute()).map(({ record }) => record)
+}
+
+async function uploadingRecords(session: Session, type: string, after: string | null, olderThan: number): Promise<string[]> {
+  let query = session.db
+    .selectFrom('uploads as u')
+    .select(asText(session.dialect, 'u.uploadable_id').as('record'))
+    .where('u.uploadable_type', '=', type)
+    .where('u.uploadable_id', 'is not', null)
+    .where(isOurs)
+    .groupBy('u.uploadable_id')
+    .having(sql`max(u.created_at)`, '<=', railsAgo(session.dialect, olderThan))
+    .orderBy('u.uploadable_id')
+    .limit(PAGE)
+  if (after !== null) query = query.where('u.uploadable_id', '>', boundId(after, session.recordId))
+  return (await query.execute()).map(({ record }) => record)
+}

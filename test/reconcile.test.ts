@@ -1,0 +1,62 @@
+// What deletes left that bypassed every hook.
+import assert from 'node:assert/strict'
+import { after, describe, test } from 'node:test'
+import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+for (const kind of kinds)
+  describe(`reconcile on ${kind.name}`, () => {
+    test('records that are gone lose what they left; the others, and other apps’ models, keep theirs', async (t) => {
+      const made = await kind.create()
+      if (made === null) return t.skip(`${kind.name}: ${kind.why}`)
+      const service = memory()
+      const users = new Set(Array.from({ length: 230 }, (_, index) => String(index + 1)))
+      let asked = 0
+      const options = {
+        database: made.database,
+        services: { memory: service },
+        secretKeyBase: 'a secret of the tests',
+        logger: false,
+      } as const
+      const findUser = (id: string): Promise<object | null> => {
+        asked += 1
+        return asked === failAt ? Promise.reject(new Error('the lookup failed')) : Promise.resolve(users.has(id) ? { id } : null)
+      }
+      let failAt = -1
+      const attachments = { photo: hasOneAttached(), certificates: hasManyAttached() }
+      const storage = createActiveStorage({ ...options, models: { User: attachments }, findRecord: { User: findUser } })
+      const theirs = createActiveStorage({ ...options, models: { Post: { cover: hasOneAttached() } } })
+      t.after(async () => {
+        await theirs.close()
+        await storage.close()
+        await made.close()
+      })
+      await storage.migrate()
+      const blob = await storage.blobs.createAndUpload(text('shared'))
+      for (const id of users) await storage.record('User', id).photo.attach(blob.signedId)
+      await storage.record('User', 2).certificates.attachLater(text('a'))
+      await storage.record('User', 3).certificates.attachLater(text('b'))
+      await theirs.record('Post', 2).cover.attachLater(text('c'))
+      for (const id of ['2', '220', '230']) users.delete(id)
+      users.add('3')
+
+      assert.deepEqual(await storage.reconcile(), { removed: 0 }, 'an hour is left to what is new')
+      assert.deepEqual(await storage.reconcile({ dryRun: true, olderThan: '0s' }), { removed: 3 })
+      assert.equal((await storage.record('User', 2).certificates.delayedUploads()).length, 1)
+      failAt = asked + 100
+      await assert.rejects(storage.reconcile({ olderThan: '0s' }), /the lookup failed/)
+      failAt = -1
+      await storage.reconcile({ olderThan: '0s' })
+      assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 0 })
+      for (const id of ['2', '220', '230']) assert.equal(await storage.record('User', id).photo.attachment(), null)
+      assert.equal((await storage.record('User', 2).certificates.delayedUploads()).length, 0)
+      assert.equal((await storage.record('User', 3).certificates.delayedUploads()).length, 1)
+      assert.equal((await storage.record('User', 229).photo.attachment())?.filename, 'shared.txt')
+      assert.equal((await theirs.record('Post', 2).cover.delayedUploads()).length, 1)
+      await assert.rejects(theirs.reconcile(), { code: 'CONFIGURATION', message: /findRecord\.Post/ })
+    })
+  })
