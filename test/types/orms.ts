@@ -1,0 +1,82 @@
+// What the classes of ORMs are like with attachments: names and shapes that are wrong do not compile.
+import { Model as SequelizeModel, type CreationOptional, type InferAttributes, type InferCreationAttributes } from 'sequelize'
+import { BaseEntity, type EntityManager } from 'typeorm'
+import type { EntityManager as MikroEntityManager } from '@mikro-orm/core'
+import { BaseModel } from '@adonisjs/lucid/orm'
+import { Model as ObjectionModel } from 'objection'
+import { hasManyAttached, hasOneAttached, type Attachment, type DelayedUpload } from '../../src/index.ts'
+import { withAttachments as lucid } from '../../src/orm/lucid/index.ts'
+import { withAttachments as mikroOrm } from '../../src/orm/mikro-orm/index.ts'
+import { withAttachments as objection } from '../../src/orm/objection/index.ts'
+import { withAttachments as sequelize } from '../../src/orm/sequelize/index.ts'
+import { withAttachments as typeorm } from '../../src/orm/typeorm/index.ts'
+
+declare const file: File
+declare function expectType<T>(value: T): void
+const attachments = { photo: hasOneAttached(), certificates: hasManyAttached() }
+
+class TypeormUser extends typeorm(attachments, BaseEntity) {
+  id!: string
+  name!: string
+}
+class MikroUser extends mikroOrm(attachments) {
+  id!: string
+  name!: string
+}
+class SequelizeUser extends sequelize(attachments, SequelizeModel)<InferAttributes<SequelizeUser>, InferCreationAttributes<SequelizeUser>> {
+  declare id: CreationOptional<string>
+  declare name: string
+}
+class ObjectionUser extends objection(attachments, ObjectionModel) {
+  declare id: string
+  declare name: string
+}
+class LucidUser extends lucid(attachments, BaseModel) {
+  declare id: string
+  declare name: string
+}
+
+/** The same on every record. */
+export async function onAny(user: TypeormUser | MikroUser | SequelizeUser | ObjectionUser | LucidUser): Promise<void> {
+  expectType<Attachment | null>(await user.photo.attachment())
+  expectType<Attachment[]>(await user.certificates.attachments())
+  expectType<DelayedUpload[]>(await user.photoDelayedUploads())
+  user.photoTmp = file
+  user.photoTmp = null
+  user.certificatesTmp = [file]
+  user.certificatesTmp = { files: [file], deletedIds: ['1'], cleanBefore: false }
+  // @ts-expect-error a list for one
+  user.photoTmp = [file]
+  // @ts-expect-error has-one has no list
+  await user.photo.attachments()
+  // @ts-expect-error no such attachment
+  await user.avatar.attach(file)
+}
+
+export async function created(manager: EntityManager, em: MikroEntityManager): Promise<void> {
+  expectType<TypeormUser>(manager.create(TypeormUser, { name: 'Ada', photoTmp: file }))
+  expectType<TypeormUser>(TypeormUser.create({ name: 'Ada', photoTmp: file }))
+
+  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photoTmp: file }))
+  // @ts-expect-error name is missing
+  em.create(MikroUser, { id: '1', photoTmp: file })
+
+  expectType<SequelizeUser>(await SequelizeUser.create({ name: 'Ada', photoTmp: file, certificates: [file] }))
+  expectType<SequelizeUser>(SequelizeUser.build({ name: 'Ada', photo: file }))
+  expectType<SequelizeUser[]>(await SequelizeUser.bulkCreate([{ name: 'Ada', photoTmp: file }]))
+  expectType<SequelizeUser | null>(await SequelizeUser.findOne({ where: { name: 'Ada' } }))
+  // @ts-expect-error it is no column
+  await SequelizeUser.findOne({ where: { photoTmp: file } })
+  // @ts-expect-error no such attachment
+  await SequelizeUser.create({ name: 'Ada', fotoTmp: file })
+  // @ts-expect-error name is missing
+  await SequelizeUser.create({ photoTmp: file })
+
+  expectType<ObjectionUser>(await ObjectionUser.query().insert({ name: 'Ada', photoTmp: file }))
+  // @ts-expect-error a list for one
+  await ObjectionUser.query().insert({ name: 'Ada', photoTmp: [file] })
+
+  expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photoTmp: file }))
+  // @ts-expect-error a list for one
+  await LucidUser.create({ name: 'Ada', photoTmp: [file] })
+}
