@@ -1,4 +1,4 @@
-import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
+import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors.ts'
 import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
 import { checkCount } from '../staging/limits.ts'
 import { stageFile } from '../staging/stage.ts'
@@ -30,11 +30,22 @@ export async function stage(
   const input = readAttachable(file, details)
   if (input === null || input.kind === 'signed')
     throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
-  const row = await stageFile(await context.store(), input.file, {
+  return stageBytes(context, definition, maxSize, input.file, details, options.signal)
+}
+
+async function stageBytes(
+  context: SlotContext,
+  definition: SlotDefinition | undefined,
+  maxSize: number | undefined,
+  file: Parameters<typeof stageFile>[1],
+  details: ErrorDetails,
+  signal?: AbortSignal,
+): Promise<StagedFile> {
+  const row = await stageFile(await context.store(), file, {
     expiresIn: context.expiresIn,
     details,
     limits: definition?.limits ?? { maxSize },
-    signal: options.signal,
+    signal,
   })
   return stagedValue(context, row)
 }
@@ -53,14 +64,18 @@ export async function stageInput(
   const details = { attachment: name }
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
   // Of several files for a has-one the last one is taken, as at its submission.
-  const given = (kind === 'one' ? files.slice(-1) : files).filter((file) => readAttachable(file, details) !== null)
+  // Each is read once: a stream can be handed over once.
+  const given = (kind === 'one' ? files.slice(-1) : files).flatMap((file) => {
+    const read = readAttachable(file, details)
+    return read === null ? [] : [{ file, read }]
+  })
   checkCount(given.length, definition?.maxFiles, details)
   const all: unknown[] = []
   const own: StagedFile[] = []
   try {
-    for (const file of given) {
-      if (readAttachable(file, details)?.kind !== 'bytes') all.push(file)
-      else all.push(own[own.push(await stage(context, models, maxSize, file as Attachable, { for: slot })) - 1])
+    for (const { file, read } of given) {
+      if (read.kind !== 'bytes') all.push(file)
+      else all.push(own[own.push(await stageBytes(context, definition, maxSize, read.file, details)) - 1])
     }
   } catch (error) {
     for (const staged of own) await staged.discard()
