@@ -92,7 +92,9 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
       declare name: string
     }
     const properties = { id: { type: 'integer', primary: true, autoincrement: true }, name: { type: 'text' } }
-    const entities = [User, Plain].map((each) => new MikroSchema({ class: each, tableName: 'users', properties } as never))
+    const entities = [User, Plain].map(
+      (each) => new MikroSchema({ class: each, tableName: each === User ? 'users' : 'people', properties } as never),
+    )
     const orm = await MikroORM.init({ clientUrl: url, entities: entities as never, metadataCache: { enabled: false } })
     const save = (type: typeof User | typeof Plain, data: object): Promise<void> => {
       const em = orm.em.fork()
@@ -202,7 +204,8 @@ for (const [name, make] of Object.entries(cases)) {
   if (made == null) break
   const client = new pg.Client({ connectionString: made.url })
   await client.connect()
-  await client.query('create table users (id serial primary key, name text not null)')
+  // MikroORM has one class for a table.
+  for (const table of ['users', 'people']) await client.query(`create table ${table} (id serial primary key, name text not null)`)
   await client.end()
   await made.database.close()
   const attachments = attachmentsOf()
