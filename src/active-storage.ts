@@ -15,7 +15,7 @@ import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
 import type { Dialect, RecordSource } from './database/database.ts'
 import { endedEarly } from './database/ended-early.ts'
-import { ddl, migrate, schemaOf } from './database/migrate.ts'
+import { migrate, schemaOf, type DialectSchema } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
 import { deleteObjectsNow } from './delayed/delete-object.ts'
@@ -271,7 +271,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   internals.set(storage, {
     store,
     knows: (slot) => known.some(({ type, name }) => `${type}.${name}` === slot),
-    ddl: (dialect) => ddl(schemaOf(dialect, tables, recordId)),
+    schema: (dialect) => schemaOf(dialect, tables, recordId),
   })
   return storage as unknown as ActiveStorage<M, Tx>
 }
@@ -281,8 +281,8 @@ export interface Internals {
   store(): Promise<Store>
   /** Whether there is a `Model.attachment`. */
   knows(slot: string): boolean
-  /** The statements that make what the storage needs on an empty database. */
-  ddl(dialect: Dialect): string
+  /** What makes what the storage needs, on an empty database. */
+  schema(dialect: Dialect): DialectSchema
 }
 
 const internals = new WeakMap<object, Internals>()

@@ -157,6 +157,10 @@ test('generate --sql makes the same tables as migrate', async (t) => {
   migrated.close()
   for (const dialect of ['postgres', 'mysql'])
     assert.match(call('generate', '--sql', '--dialect', dialect).stdout, /create table if not exists/)
+  assert.equal(call('generate', '--prisma').stdout, stdout)
+  const both = call('generate', '--knex', '--typeorm')
+  assert.deepEqual([both.status, both.stdout], [2, ''])
+  assert.match(both.stderr, /generate takes one of --sql, .*--typeorm\./)
   assert.equal(await readFile(join(folder, 'activestorage.config.ts'), 'utf8').then((text) => text.includes('storage')), true)
 })
 

@@ -7,13 +7,15 @@ import { ActiveStorageError } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { loadStorage, type AnyStorage } from './config.ts'
+import { migrationFor, tools, type Tool } from './migration.ts'
 import { readStatus, statusText } from './status.ts'
 import { UsageError } from './usage-error.ts'
 
 const usage = `activestorage-delayed <command>
 
   migrate              makes or completes the tables
-  generate --sql       prints the tables as SQL   [--dialect postgres|mysql|mariadb|sqlite]
+  generate --<tool>    prints the tables as a migration of yours, as SQL: --sql --prisma --drizzle, as code: --knex --kysely
+                       --lucid --mikro-orm --sequelize --typeorm   [--dialect postgres|mysql|mariadb|sqlite]
   work                 uploads until SIGTERM      [--concurrency 5] [--timeout 25s]
   drain                uploads what is due, then ends; 1 if something failed   [--concurrency 5] [--timeout 10m]
   status               what waits, what failed and why, which workers live
@@ -31,7 +33,7 @@ const usage = `activestorage-delayed <command>
 const options = {
   config: { type: 'string' },
   json: { type: 'boolean' },
-  sql: { type: 'boolean' },
+  ...(Object.fromEntries(tools.map((tool) => [tool, { type: 'boolean' }])) as Record<Tool, { type: 'boolean' }>),
   dialect: { type: 'string' },
   concurrency: { type: 'string' },
   timeout: { type: 'string' },
@@ -43,8 +45,7 @@ const options = {
 interface Call {
   readonly storage: AnyStorage
   readonly ids: readonly string[]
-  readonly values: {
-    readonly sql?: boolean | undefined
+  readonly values: { readonly [T in Tool]?: boolean | undefined } & {
     readonly json?: boolean | undefined
     readonly dialect?: string | undefined
     readonly concurrency?: string | undefined
@@ -63,14 +64,16 @@ const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
     return 0
   },
   async generate({ storage, values, print }) {
-    if (values.sql !== true) throw new UsageError('generate takes --sql.')
+    const [tool, ...others] = tools.filter((name) => values[name] === true)
+    if (tool === undefined || others.length > 0)
+      throw new UsageError(`generate takes one of ${tools.map((name) => `--${name}`).join(', ')}.`)
     const internals = internalsOf(storage)
     const dialect = (values.dialect ?? (await internals?.store())?.dialect) as Dialect
     if (!['postgres', 'mysql', 'mariadb', 'sqlite'].includes(dialect)) throw new UsageError(`There is no dialect '${dialect}'.`)
-    const sql = internals?.ddl(dialect) ?? ''
-    // Into a file it is SQL all the same.
-    if (values.json === true) print(sql, { dialect, sql })
-    else console.log(sql)
+    const migration = internals === null ? '' : migrationFor(tool, internals.schema(dialect))
+    // Into a file it is the migration all the same.
+    if (values.json === true) print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
+    else console.log(migration)
     return 0
   },
   async work({ storage, values, print }) {

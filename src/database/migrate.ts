@@ -108,8 +108,3 @@ function fitting(type: string): readonly RecordIdType[] {
   if (/^uuid$/i.test(type)) return ['uuid']
   return /char|text/i.test(type) ? ['text', 'uuid'] : []
 }
-
-/** All steps as text, for apps that run migrations of their own. */
-export function ddl(schema: DialectSchema): string {
-  return schema.steps.map((step) => `${step.sql};`).join('\n\n')
-}
