@@ -7,7 +7,7 @@ import { withHooks } from './attached/hooks.ts'
 import { load } from './attached/reading.ts'
 import { reconcile } from './attached/reconcile.ts'
 import { recordHandle } from './attached/record.ts'
-import type { Loaded, SlotContext, SlotDefinition } from './attached/scope.ts'
+import type { LoadedCell, SlotContext, SlotDefinition } from './attached/scope.ts'
 import { slotPath } from './attached/paths.ts'
 import { stage, stageInput } from './attached/stage.ts'
 import { canonicalId } from './attachments/lane.ts'
@@ -159,7 +159,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     if (found === undefined) throw new UnknownAttachmentError(`There is no model '${name}'; there are ${[...models.keys()].join(', ')}.`)
     return found
   }
-  const handleOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: Loaded | null) =>
+  const handleOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: LoadedCell = { current: null }) =>
     recordHandle({
       context,
       type: name,
@@ -172,12 +172,24 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       loaded,
     })
 
+  const loadAll = async (name: string, ids: readonly string[], { transaction }: InTransaction<Tx>): Promise<LoadedCell[]> => {
+    const opened = await typedStore()
+    const session = transaction === undefined ? opened.session : opened.join(transaction)
+    return load(session, name, ids)
+  }
+
+  const within = (transaction: unknown): InTransaction<Tx> => (transaction === undefined ? {} : { transaction: transaction as Tx })
   const unbind = Object.entries(config.models as Models).map(([name, attachments]) =>
     bindModel(attachments, {
       type: name,
       definitions: model(name),
-      record: (id, transaction) =>
-        handleOf(name, canonicalId(id, recordId, name), transaction === undefined ? {} : { transaction: transaction as Tx }, null),
+      record: (id, transaction, loaded) => handleOf(name, canonicalId(id, recordId, name), within(transaction), loaded),
+      load: (ids, transaction) =>
+        loadAll(
+          name,
+          ids.map((id) => canonicalId(id, recordId, name)),
+          within(transaction),
+        ),
       stage: (slot, input) => stageInput(context, models, settings.maxSize, `${name}.${slot}`, input),
     }),
   )
@@ -223,19 +235,12 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       wake()
       return result
     },
-    record: (name, id, given = {}) => handleOf(name, canonicalId(id, recordId, name), given, null),
+    record: (name, id, given = {}) => handleOf(name, canonicalId(id, recordId, name), given),
     async records(name, given, inTransaction = {}) {
       model(name)
       const ids = given.map((id) => canonicalId(id, recordId, name))
-      const { transaction } = inTransaction
-      const opened = await typedStore()
-      const session = transaction === undefined ? opened.session : opened.join(transaction)
-      const { attachments, uploads } = await load(session, name, [...new Set(ids)])
-      const attachmentsById = Map.groupBy(attachments, (row) => row.id)
-      const uploadsById = Map.groupBy(uploads, ({ upload }) => upload.lane.id)
-      return ids.map((id) =>
-        handleOf(name, id, inTransaction, { attachments: attachmentsById.get(id) ?? [], uploads: uploadsById.get(id) ?? [] }),
-      )
+      const loaded = await loadAll(name, ids, inTransaction)
+      return ids.map((id, index) => handleOf(name, id, inTransaction, loaded[index]))
     },
     stage: (file, given = {}) => stage(context, models, settings.maxSize, file, given),
     parseForm: (request, options) => parseForm(web, request, options) as Promise<ParsedForm<never>>,
@@ -262,7 +267,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
         dryRun,
         olderThan: parseDuration(olderThan, 'olderThan'),
         exists: async (type, id) => ((await findRecord(type, id)) ?? null) !== null,
-        purge: (type, id) => handleOf(type, id, {}, null).purgeAllLater(),
+        purge: (type, id) => handleOf(type, id, {}).purgeAllLater(),
       })
     },
     close,

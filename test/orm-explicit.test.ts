@@ -126,6 +126,14 @@ async function explicit(kind: Kind, make: (kind: string, url: string) => Builder
         await builder.run(`delete from ${tableOf[model]} where id = ${recordId}`, tx)
         await record(model as 'User', recordId, tx).purgeAllLater()
       }),
+    async load(tx) {
+      const rows = await builder.run('select id from users order by id', tx)
+      return storage!.records(
+        'User',
+        rows.map((row) => String(row['id'])),
+        tx === undefined ? {} : { transaction: tx },
+      )
+    },
     transaction: builder.transaction,
     ...(builder.nested === undefined ? {} : { nested: builder.nested }),
     names: async (model) => (await builder.run(`select name from ${tableOf[model]} order by id`)).map((row) => String(row['name'])),

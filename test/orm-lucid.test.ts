@@ -62,6 +62,10 @@ async function open(kind: Kind): Promise<OrmApp<TransactionClientContract>> {
       await record.merge(tmp(files)).save()
     },
     destroy: async (model, id, client) => (await classes[model].findOrFail(id, client && { client })).delete(),
+    load: (client) =>
+      User.query(client && { client })
+        .preload('photo')
+        .orderBy('id'),
     transaction: (run) => db.transaction(run),
     nested: (client, run) => client.transaction(run),
     names: async (model) => (await classes[model].query().orderBy('id')).map(({ name }) => name),

@@ -59,6 +59,10 @@ async function open(kind: Kind): Promise<OrmApp<Knex.Transaction>> {
         .throwIfNotFound()
       await record.$query(trx ?? db).delete()
     },
+    load: async (trx) =>
+      User.query(trx ?? db)
+        .withGraphFetched('photo')
+        .orderBy('id'),
     transaction: (run) => db.transaction(run),
     nested: (trx, run) => trx.transaction(run),
     names: async (model) => (await classes[model].query(db).orderBy('id')).map(({ name }) => name),

@@ -71,6 +71,7 @@ async function open(kind: Kind): Promise<OrmApp<EntityManager>> {
     async destroy(model, id, tx = dataSource.manager) {
       await tx.remove(await tx.findOneByOrFail(classes[model] as typeof User, { id }))
     },
+    load: (tx = dataSource.manager) => tx.find(User, { relations: { photo: true }, order: { id: 'asc' } }),
     transaction: (run) => dataSource.transaction(run),
     nested: (tx, run) => tx.transaction(run),
     names: async (model) =>

@@ -4,17 +4,18 @@ import { fetchUploadsWithFiles, isOurs, selectUploadsOf, type UploadWithFiles } 
 import type { LinkPlan } from '../delayed/link.ts'
 import { AttachmentRequiredError } from '../errors.ts'
 import { uploadValue } from './delayed-values.ts'
-import { detailsOf, ownSession, reader, type Loaded, type SlotScope } from './scope.ts'
+import { detailsOf, ownSession, reader, type LoadedCell, type SlotScope } from './scope.ts'
 import { attachmentValue } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
-/** What is attached and what is on its way to records of one model, in two statements for any number of them. */
-export async function load(session: Session, type: string, ids: readonly string[]): Promise<Loaded> {
-  if (ids.length === 0) return { attachments: [], uploads: [] }
-  return {
-    attachments: await attachmentsOf(session, type, ids),
-    uploads: await fetchUploadsWithFiles(session, selectUploadsOf(session, type, ids).where(isOurs)),
-  }
+/** What is attached and what is on its way to records of one model, in their order, in two statements for any number of them. */
+export async function load(session: Session, type: string, ids: readonly string[]): Promise<LoadedCell[]> {
+  if (ids.length === 0) return []
+  const unique = [...new Set(ids)]
+  const attached = Map.groupBy(await attachmentsOf(session, type, unique), (row) => row.id)
+  const found = await fetchUploadsWithFiles(session, selectUploadsOf(session, type, unique).where(isOurs))
+  const uploads = Map.groupBy(found, ({ upload }) => upload.lane.id)
+  return ids.map((id) => ({ current: { attachments: attached.get(id) ?? [], uploads: uploads.get(id) ?? [] } }))
 }
 
 async function attachmentRows(scope: SlotScope): Promise<readonly AttachmentRow[]> {

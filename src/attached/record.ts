@@ -8,7 +8,7 @@ import { UnknownAttachmentError } from '../errors.ts'
 import { dropGemRows } from '../gem/rows.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
-import type { Loaded, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
+import type { LoadedCell, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { attach, attachLater, remove } from './writing.ts'
 
@@ -83,12 +83,11 @@ export interface RecordScope {
   readonly definitions: ReadonlyMap<string, SlotDefinition>
   readonly session: (() => Promise<Session>) | null
   readonly wakeAtCommit: () => void
-  readonly loaded: Loaded | null
+  readonly loaded: LoadedCell
 }
 
 export function recordHandle(scope: RecordScope): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
-  const { type, id, definitions } = scope
-  const loaded = { current: scope.loaded }
+  const { type, id, definitions, loaded } = scope
   const scopeOf = (name: string): SlotScope => {
     const definition = definitions.get(name)
     if (definition === undefined)

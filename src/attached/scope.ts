@@ -31,6 +31,11 @@ export interface Loaded {
   readonly uploads: readonly UploadWithFiles[]
 }
 
+/** Of a record; forgotten at the first change through a handle that has it. */
+export interface LoadedCell {
+  current: Loaded | null
+}
+
 export interface SlotScope {
   readonly context: SlotContext
   readonly lane: Lane
@@ -39,8 +44,7 @@ export interface SlotScope {
   readonly session: (() => Promise<Session>) | null
   /** Has workers told when the user's transaction has been committed, where somebody tells of that. */
   readonly wakeAtCommit: () => void
-  /** Of the record; forgotten at the first change through its handle. */
-  readonly loaded: { current: Loaded | null }
+  readonly loaded: LoadedCell
 }
 
 export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({ record: { type, id }, attachment: name })

@@ -1,4 +1,5 @@
 import type { BoundModel } from './bound.ts'
+import { forgetLoaded } from './loaded.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -80,6 +81,7 @@ export async function submitAssigned(
   const inputs = (how: Assigned['how']): Record<string, unknown> =>
     Object.fromEntries(entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]))
   const handle = model.record(id, transaction.tx)
+  forgetLoaded(record)
   const [direct, later] = [inputs('attach'), inputs('attachLater')]
   if (Object.keys(direct).length > 0) await handle.attach(direct as never)
   if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)

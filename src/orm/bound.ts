@@ -1,4 +1,4 @@
-import type { SlotDefinition } from '../attached/scope.ts'
+import type { LoadedCell, SlotDefinition } from '../attached/scope.ts'
 import type { RecordAttachments } from '../attached/record.ts'
 import { ConfigurationError } from '../errors.ts'
 
@@ -7,7 +7,13 @@ export interface BoundModel {
   /** What record_type holds. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, SlotDefinition>
-  record(id: bigint | number | string, transaction?: unknown): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  record(
+    id: bigint | number | string,
+    transaction?: unknown,
+    loaded?: LoadedCell,
+  ): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  /** What is attached and on its way to many records, in the order of `ids`, in two statements. */
+  load(ids: readonly (bigint | number | string)[], transaction?: unknown): Promise<LoadedCell[]>
   /** Keeps the bytes in `input`, whatever has-one or has-many takes, on a connection of the pool; gives it with staged files instead. */
   stage(name: string, input: unknown): Promise<unknown>
 }

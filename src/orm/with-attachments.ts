@@ -5,6 +5,7 @@ import type { DelayedUpload } from '../attached/values.ts'
 import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
 import { assign, assignedTo } from './assigned.ts'
 import { boundModel } from './bound.ts'
+import { loadedOf } from './loaded.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
 interface One {
@@ -40,20 +41,30 @@ export type AttachmentHooks<D> = { [K in keyof D & string as `${K}Filename`]?: (
 // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript's own rule for a mixin's constructor (TS2545)
 export type Constructor<T = object> = new (...args: any[]) => T
 
-const definitionsByClass = new WeakMap<object, AnyAttachments>()
+interface Mixed {
+  readonly definitions: AnyAttachments
+  readonly identity: Identity<never>
+}
+const mixed = new WeakMap<object, Mixed>()
 
-/** The attachments of a record or of a class, from whichever of its classes has them. null: it has none. */
-export function attachmentsOf(given: object): AnyAttachments | null {
+/** Of whichever class of a record, or of a class, has attachments. */
+function mixedOf(given: object): Mixed | null {
   for (
     let at: unknown = typeof given === 'function' ? given : given.constructor;
     typeof at === 'function';
     at = Object.getPrototypeOf(at)
   ) {
-    const found = definitionsByClass.get(at)
+    const found = mixed.get(at)
     if (found !== undefined) return found
   }
   return null
 }
+
+/** The attachments of a record or of a class. null: it has none. */
+export const attachmentsOf = (given: object): AnyAttachments | null => mixedOf(given)?.definitions ?? null
+
+/** null: it is not saved yet, or has no attachments. */
+export const idOfRecord = (record: object): bigint | number | string | null => mixedOf(record)?.identity.idOf(record as never) ?? null
 
 /** How an ORM's record is met. */
 export interface Identity<R extends object> {
@@ -67,18 +78,21 @@ export interface Identity<R extends object> {
 export function mixin<D extends AnyAttachments, B extends Constructor>(
   definitions: D,
   base: B,
-  { idOf, transactionOf }: Identity<InstanceType<B>>,
+  identity: Identity<InstanceType<B>>,
 ): B & Constructor<WithAttachments<D>> {
   const Mixed = class extends base {}
-  definitionsByClass.set(Mixed, definitions)
+  mixed.set(Mixed, { definitions, identity })
   const handleOf = (record: InstanceType<B>) => {
     const model = boundModel(definitions)
-    const id = idOf(record)
+    const id = identity.idOf(record)
     if (id === null)
       throw new ConfigurationError(
         `This ${model.type} is not saved yet, so that nothing is attached to it: assign to photoTmp or photo, and save it.`,
       )
-    return model.record(id, transactionOf?.(record)) as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>
+    return model.record(id, identity.transactionOf?.(record), loadedOf(record)) as unknown as Record<
+      string,
+      { delayedUploads(): Promise<DelayedUpload[]> }
+    >
   }
   const hidden = { configurable: true, enumerable: false }
   for (const name of Object.keys(definitions)) {

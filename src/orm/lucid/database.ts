@@ -6,6 +6,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
+import { preloading } from './preloading.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /** Of `lucid`. */
@@ -31,6 +32,7 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
   for (const each of models)
     if (attachmentsOf(each) === null)
       throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
+  preloading()
   const client = db.connection(connection)
   const knex = client.getWriteClient()
   const dialect = dialectOf(knex)

@@ -5,6 +5,7 @@ import { boundModel } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
+import { populating } from './populating.ts'
 import { afterCommit, chainOf, transactionEvents } from './transactions.ts'
 
 const noTransaction = (type: string): ConfigurationError =>
@@ -57,6 +58,7 @@ export function watch(em: EntityManager): void {
 /** What reaches entities through a manager: nothing of their files is dropped on the way. */
 function bringing(em: EntityManager): EntityManager {
   watched.add(em)
+  populating(em)
   const own = em as unknown as Record<string, Call>
   const plain = (name: string): Call => own[name]!.bind(em)
   const [fork, flush, create, merge] = [plain('fork'), plain('flush'), plain('create'), plain('merge')]

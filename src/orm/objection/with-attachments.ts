@@ -5,6 +5,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { fetching } from './graphs.ts'
 import { inTransaction } from './queries.ts'
 import { idOf, submit, transactionOf } from './records.ts'
 
@@ -40,6 +41,7 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
     static override query(...given: never[]): never {
       const builder = (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given)
       inTransaction(builder)
+      fetching(builder, names)
       return builder as never
     }
 

@@ -3,6 +3,7 @@ import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
+import { including } from './including.ts'
 import { recordSource } from './models.ts'
 import { afterCommit, begin, isOver } from './transactions.ts'
 
@@ -20,6 +21,7 @@ const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysq
  */
 export function sequelize(app: Sequelize): Database<Transaction, true> {
   const dialect = dialectOf(app)
+  including(app)
   const base = bridged<Transaction>({
     dialect,
     placeholders: 'numbered',

@@ -1,8 +1,9 @@
-import type { CreateOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
+import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
+import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
 import { afterCommit, begin, chainOf, current } from './transactions.ts'
@@ -124,6 +125,11 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       } catch (error) {
         throw asValidationError(error, this)
       }
+    }
+
+    override reload(options?: FindOptions): Promise<this> {
+      forgetLoaded(this)
+      return super.reload(options)
     }
 
     override async destroy(options?: InstanceDestroyOptions): Promise<void> {

@@ -5,6 +5,7 @@ import { boundModel } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { idOf, learnEntities, reachable, type Found } from './entities.ts'
+import { withRelations } from './relations.ts'
 import { afterCommit, began, chainOf, committed, rolledBack } from './transactions.ts'
 
 const watched = new WeakSet<object>()
@@ -88,6 +89,10 @@ function bringing(dataSource: DataSource, manager: EntityManager): EntityManager
     const [target, entity, options] = given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
     const save = (on: EntityManager): Promise<unknown> => plain['save']!.apply(on, given) as Promise<unknown>
     return saveWith(dataSource, manager, target, Array.isArray(entity) ? entity : [entity], options, save)
+  }
+  for (const verb of ['find', 'findOne', 'findAndCount']) {
+    const find = own[verb]!.bind(manager)
+    own[verb] = (target, options) => withRelations(manager, target, options as never, (rest) => find(target, rest) as Promise<unknown>)
   }
   own['create'] = (...given) => {
     const made = plain['create']!.apply(manager, given)

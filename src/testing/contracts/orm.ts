@@ -5,6 +5,7 @@ import { createActiveStorage } from '../../active-storage.ts'
 import { hasManyAttached, hasOneAttached, type HasManyAttached, type HasOneAttached } from '../../attached/definitions.ts'
 import type { Database } from '../../database/database.ts'
 import { memory, type MemoryService } from '../../services/memory.ts'
+import type { Slots } from '../../attached/record.ts'
 import type { ActiveStorage } from '../../storage.ts'
 
 /** The attachments of the suite's records. */
@@ -37,6 +38,8 @@ export interface OrmApp<Tx> {
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** A transaction in a transaction. Left out where there are none. */
   nested?<T>(tx: Tx, run: (tx: Tx) => Promise<T>): Promise<T>
+  /** The users by id, their attachments read with them: the ORM's eager loading, or `storage.records`. */
+  load?(tx?: Tx): Promise<readonly Slots<OrmModels['User']>[]>
   /** The names of the records that were committed. */
   names(model: Name): Promise<string[]>
   /** Ends what `open` began. The suite closes the storage before. */
@@ -63,15 +66,20 @@ export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
     readonly app: OrmApp<Tx>
     readonly storage: ActiveStorage<OrmModels, Tx>
     readonly service: MemoryService
+    /** How many statements of the library's own have run. */
+    statements(): number
     /** Nothing is staged, on its way or attached. */
     assertNothing(): Promise<void>
   }
-  const on = (name: string, run: (opened: Opened) => Promise<void>): unknown =>
+  const on = (name: string, behaves: (opened: Opened) => Promise<void>): unknown =>
     test(name, async () => {
       const app = await open()
       const service = memory()
+      let statements = 0
+      const { executor } = app.database
+      const run = (...given: Parameters<typeof executor.run>) => ((statements += 1), executor.run(...given))
       const storage = createActiveStorage({
-        database: app.database,
+        database: { ...app.database, executor: { run } },
         services: { memory: service },
         models: ormModels,
         secretKeyBase: 'a secret of the tests',
@@ -81,10 +89,11 @@ export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
       app.bind?.(storage)
       try {
         await storage.migrate()
-        await run({
+        await behaves({
           app,
           storage,
           service,
+          statements: () => statements,
           async assertNothing() {
             await storage.sweep()
             const { pending, running, failed, stagedBytes } = await storage.delayedUploads.stats()
@@ -220,6 +229,39 @@ export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
     await storage.drain({ throwOnError: true })
     assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'staged.txt')
   })
+
+  on(
+    'what is attached and on its way is read with the records, and no statement is left for each',
+    async ({ app, storage, statements }) => {
+      const { load } = app
+      if (load === undefined) return
+      for (const name of ['Ada', 'Bob', 'Cleo']) await app.create('User', name, { photo: text(name) })
+      await storage.drain({ throwOnError: true })
+      await app.create('User', 'Dan', { certificates: [text('later')] })
+      const before = statements()
+      const users = await load.call(app)
+      assert.ok(statements() - before <= 2, 'they are read in two statements')
+      const read = statements()
+      const all = await Promise.all(
+        users.map(async ({ photo, certificates }) => [(await photo.attachment())?.filename, (await certificates.delayedUploads()).length]),
+      )
+      assert.deepEqual(all, [
+        ['Ada.txt', 0],
+        ['Bob.txt', 0],
+        ['Cleo.txt', 0],
+        [undefined, 1],
+      ])
+      assert.equal(statements(), read)
+      await users[0]?.photo.attach(text('instead'))
+      assert.equal((await users[0]?.photo.attachment())?.filename, 'instead.txt')
+      await app.transaction(async (tx) => {
+        const id = await app.create('User', 'Eve', { photo: text('on its way') }, tx)
+        assert.equal((await storage.record('User', id, { transaction: tx }).photo.delayedUploads()).length, 1)
+        const loaded = await load.call(app, tx)
+        assert.equal((await loaded.at(-1)?.photo.delayedUploads())?.length, 1)
+      })
+    },
+  )
 
   on("a worker in the process hears of a commit of the app's own", async ({ app, storage }) => {
     const id = await app.create('User', 'Ada', {})
