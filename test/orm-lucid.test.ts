@@ -189,3 +189,15 @@ test('a record that is saved again after a rollback brings its files again, and 
     ['a.txt'],
   )
 })
+
+test('what records have is read with them: preload and load that name attachments', async (t) => {
+  const { storage } = await library(t)
+  await Book.create({ title: 'A', coverTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  const later = await Book.firstOrFail()
+  await later.load('cover')
+  const books = [later, await Book.query().preload('cover').preload('pages').firstOrFail()]
+  await storage.record('Book', later.id).cover.detach()
+  for (const book of books) assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.throws(() => Book.query().preload('covre' as never), /covre/)
+})

@@ -233,3 +233,25 @@ test('what was flushed in a savepoint is not flushed again; what was rolled back
     ['a.txt'],
   )
 })
+
+test('what related entities have is read with them: populate that names attachments', async (t) => {
+  const { em, orm, storage } = await library(t)
+  em.create(Author, { books: [{ title: 'A', coverTmp: text('a') }] } as never)
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  const fork = (): EntityManager => orm.em.fork()
+  const later = fork()
+  const author = await later.findOneOrFail(Author, { id: 1 } as never)
+  await later.populate(author, ['books.cover'] as never)
+  const found = [
+    author,
+    await fork().findOneOrFail(Author, { id: 1 } as never, { populate: ['books.cover'] as never }),
+    ...(await fork().findAll(Author, { populate: ['books', 'books.cover'] as never })),
+    (await fork().findAndCount(Author, {}, { populate: ['books.pages'] as never }))[0][0]!,
+    (await fork().findByCursor(Author, { orderBy: { id: 'asc' } as never, first: 1, populate: ['books.pages'] as never })).items[0]!,
+  ]
+  const books = found.map((each) => each.books.getItems()[0])
+  await storage.record('Book', books[0]!.id).cover.detach()
+  for (const book of books) assert.equal((await book?.cover.attachment())?.filename, 'A-a.txt')
+  await assert.rejects(fork().findAll(Book, { populate: ['covre'] as never }), /covre/)
+})

@@ -237,3 +237,20 @@ test('a record that is inserted again after a rollback brings its files again, a
     ['a.txt'],
   )
 })
+
+test('what related records have is read with them: withGraphFetched that names attachments', async (t) => {
+  const { storage } = await library(t)
+  await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }] } as never)
+  await storage.drain({ throwOnError: true })
+  type WithBooks = Author & { books: Book[] }
+  const [author] = (await Author.query().withGraphFetched('books.cover')) as WithBooks[]
+  const page = await Author.query()
+    .withGraphFetched({ books: { pages: true } })
+    .page(0, 1)
+  const [book] = await Book.query().withGraphFetched('[cover, pages]')
+  const fetched = await Book.fetchGraph([(await Book.query())[0]!], 'cover')
+  const books = [author!.books[0], (page.results[0] as WithBooks).books[0], book, fetched[0]]
+  await storage.record('Book', book!.id).cover.detach()
+  for (const each of books) assert.equal((await each?.cover.attachment())?.filename, 'A-a.txt')
+  await assert.rejects(async () => Book.query().withGraphFetched('covre'), /covre/)
+})

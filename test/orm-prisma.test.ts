@@ -55,6 +55,7 @@ async function open(kind: Kind) {
     async destroy(model, recordId, tx = db) {
       await usersOf(tx, model).delete({ where: { id: whole(recordId) } })
     },
+    load: (tx = db) => tx.user.findMany({ include: { photo: true }, orderBy: { id: 'asc' } }),
     transaction: (run) => db.$transaction(run),
     nested: (tx, run) => tx.$transaction(run),
     names: async (model) => (await usersOf(db, model).findMany({ orderBy: { id: 'asc' } })).map(({ name }) => name),

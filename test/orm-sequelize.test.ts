@@ -260,3 +260,21 @@ test('a record that is saved again after a rollback brings its files again, and 
     ['a.txt'],
   )
 })
+
+test('what included records have is read with them: include that names attachments', async (t) => {
+  const { storage } = await library(t)
+  await Author.create({ books: [{ title: 'A', coverTmp: text('a') }] } as never, { include: 'books' })
+  await storage.drain({ throwOnError: true })
+  type WithBooks = Author & { books: Book[] }
+  const found = [
+    await Author.findOne({ include: [{ association: 'books', include: ['cover'] }] }),
+    (await Author.findAll({ include: { model: Book, as: 'books', include: ['cover', 'pages'] } as never }))[0],
+  ] as WithBooks[]
+  const { rows, count } = await Book.findAndCountAll({ include: ['cover'] })
+  assert.equal(count, 1)
+  const books = [...found.map((each) => each.books[0]), rows[0], await Book.scope().findOne({ include: 'cover' })]
+  await storage.record('Book', rows[0]!.id).cover.detach()
+  for (const book of books) assert.equal((await book?.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal(await (await rows[0]!.reload()).cover.attachment(), null)
+  await assert.rejects(Book.findAll({ include: ['covre'] }), /covre/)
+})

@@ -284,3 +284,23 @@ test('what a delete past the hooks left is reconciled', async (t) => {
   assert.equal(service.objects.size, 1)
   assert.equal((await kept.cover.attachment())?.filename, 'A-a.txt')
 })
+
+test('what related entities have is read with them: relations that name attachments, in either form', async (t) => {
+  const { dataSource, storage } = await library(t)
+  const author = dataSource.manager.create(Author, { books: [{ title: 'A', coverTmp: text('a') }] })
+  await dataSource.manager.save(author)
+  await storage.drain({ throwOnError: true })
+  const authors = dataSource.getRepository(Author)
+  const found = [
+    await authors.findOneOrFail({ where: {}, relations: { books: { cover: true } } }),
+    await authors.findOneOrFail({ where: {}, relations: ['books.cover'] as never }),
+    ...(await authors.find({ relations: { books: { cover: true, author: true } } })),
+    (await authors.findAndCount({ relations: { books: { pages: true } } }))[0][0]!,
+  ]
+  const [plain] = await Book.find({ relations: { cover: false } })
+  await storage.record('Book', plain!.id).cover.detach()
+  // Read before it was taken away.
+  for (const { books } of found) assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal(await plain?.cover.attachment(), null)
+  await assert.rejects(Book.find({ relations: { covre: true } as never }), /covre/)
+})

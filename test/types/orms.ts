@@ -80,3 +80,28 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   // @ts-expect-error a list for one
   await LucidUser.create({ name: 'Ada', photoTmp: [file] })
 }
+
+/** Attachments are named where each ORM's users name what is to be loaded. */
+export async function readAhead(manager: EntityManager, em: MikroEntityManager): Promise<void> {
+  const [user] = await manager.find(TypeormUser, { relations: { photo: true } })
+  expectType<Attachment | null | undefined>(await user?.photo.attachment())
+  // @ts-expect-error no such attachment
+  await manager.find(TypeormUser, { relations: { avatar: true } })
+
+  const populated = await em.findOneOrFail(MikroUser, { id: '1' }, { populate: ['photo', 'certificates'] })
+  expectType<Attachment | null>(await populated.photo.attachment())
+  expectType<Attachment[]>(await populated.certificates.attachments())
+  populated.photoTmp = file
+  // @ts-expect-error no such attachment
+  await em.findAll(MikroUser, { populate: ['avatar'] })
+
+  expectType<SequelizeUser[]>(await SequelizeUser.findAll({ include: ['photo'] }))
+  expectType<ObjectionUser[]>(await ObjectionUser.query().withGraphFetched('photo'))
+
+  expectType<LucidUser[]>(await LucidUser.query().preload('photo').where('name', 'Ada'))
+  await (await LucidUser.findOrFail(1)).load('certificates')
+  // @ts-expect-error no such attachment
+  void LucidUser.query().preload('avatar')
+  // @ts-expect-error a column
+  void LucidUser.query().preload('name')
+}

@@ -64,6 +64,20 @@ const [one, many] = await db.$transaction([db.book.create({ data: { title: 'A' }
 expectType<number>(one.id)
 expectType<number>(many.length)
 
+// Read with the records.
+const [read] = await db.book.findMany({ include: { cover: true }, where: { title: 'A' } })
+expectType<string | undefined>(read?.title)
+expectType<string | undefined>((await read?.cover.attachment())?.filename)
+const [withAuthor] = await db.book.findMany({ include: { cover: true, author: true } })
+expectType<string | null | undefined>(withAuthor?.author?.name)
+const [only] = await db.book.findMany({ select: { title: true } })
+expectType<string | undefined>(only?.title)
+expectType<number>((await db.book.findMany()).length)
+// @ts-expect-error no such attachment
+await db.book.findMany({ include: { covre: true } })
+// @ts-expect-error not selected
+void only?.id
+
 // Extended further; and without the extension.
 const more = db.$extends({ result: { book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } } } })
 expectType<string>((await more.book.create({ data: { title: 'A', coverTmp: file } })).shout)

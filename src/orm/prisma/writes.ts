@@ -13,6 +13,7 @@ export interface Args {
   readonly where?: Data
   readonly select?: Data | null
   readonly omit?: Data | null
+  readonly include?: Data | null
 }
 type Id = bigint | number | string
 type Row = Record<string, unknown>

@@ -61,8 +61,8 @@ export async function withRelations(
   const metadata = dataSource.getMetadata(target as never)
   const given = options.relations
   const { relations, found } = take(metadata, Array.isArray(given) ? asObject(given as string[]) : (given as Relations))
-  if (found.size === 0) return find(options)
-  const result = await find({ ...options, relations })
+  const result = await find({ ...options, relations: found.size === 0 && Array.isArray(given) ? given : relations })
+  if (found.size === 0) return result
   const entities = [...reached(metadata, [result].flat(2))].filter((entity) => found.has(attachmentsOf(entity) ?? entity))
   await preload(entities, manager.queryRunner?.isTransactionActive === true ? manager : undefined)
   return result
