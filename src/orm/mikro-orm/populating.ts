@@ -44,7 +44,7 @@ function* at(entities: readonly unknown[], [name, ...path]: readonly string[]): 
 type Options = { readonly populate?: unknown } | undefined
 
 /** A find whose `populate` names attachments, also those of related entities: they are read in two statements for each. */
-export async function withPopulated(
+async function withPopulated(
   em: EntityManager,
   type: unknown,
   populate: unknown,
