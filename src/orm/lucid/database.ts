@@ -6,6 +6,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
+import { refuseFieldsOf } from '../fields.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /** Of `lucid`. */
@@ -19,7 +20,7 @@ export interface LucidOptions {
 /**
  * An Adonis app's database service: its connection carries the library's statements, its transactions are the app's own. A
  * transaction is the client that `db.transaction(…)` hands over. Throws ConfigurationError for a connection that the library
- * does not speak, and for a class without attachments.
+ * does not speak, for a class without attachments, and for one whose fields hide them.
  *
  * @example
  * declare const db: import('@adonisjs/lucid/database').Database
@@ -28,9 +29,12 @@ export interface LucidOptions {
  * const storage = createActiveStorage({ database: lucid(db, { models: [User] }), services, models: { User: userAttachments } })
  */
 export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): Database<TransactionClientContract, true> {
-  for (const each of models)
-    if (attachmentsOf(each) === null)
+  for (const each of models) {
+    const attachments = attachmentsOf(each)
+    if (attachments === null)
       throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
+    refuseFieldsOf(each, Object.keys(attachments))
+  }
   const client = db.connection(connection)
   const knex = client.getWriteClient()
   const dialect = dialectOf(knex)

@@ -7,6 +7,9 @@ import { boundModel } from '../bound.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
+/** What models have by `withAttachments`. */
+export type Attached<D> = WithAttachments<D>
+
 /** null: it has none yet. */
 function idOf(record: LucidRow): bigint | number | string | null {
   const id: unknown = record.$isPersisted ? record.$primaryKeyValue : null
