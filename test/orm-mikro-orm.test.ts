@@ -1,5 +1,6 @@
 // MikroORM: entities that are flushed with their files.
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
 import { Collection, EntitySchema, MikroORM, type EntityManager, type Options } from '@mikro-orm/core'
 import { MariaDbDriver } from '@mikro-orm/mariadb'
@@ -10,6 +11,7 @@ import { mikroOrm, withAttachments } from '../src/orm/mikro-orm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -24,31 +26,37 @@ class Member extends withAttachments(ormModels.Member) {
 }
 const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
 
-const connect = ({ name }: Kind, url: string, entities: unknown[]): Promise<MikroORM> =>
+const connect = ({ name }: Kind, url: string, entities: unknown[], { connections }: Variety = usual): Promise<MikroORM> =>
   MikroORM.init({
     ...(name === 'SQLite'
       ? { driver: SqliteDriver, dbName: url }
       : { driver: name === 'PostgreSQL' ? PostgreSqlDriver : MariaDbDriver, clientUrl: url.replace(/^mysql:/, 'mariadb:') }),
     entities,
+    pool: { min: 0, max: connections },
     metadataCache: { enabled: false },
   } as unknown as Options)
 
 const notThere = new Error('not there')
 const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
-async function open(kind: Kind): Promise<OrmApp<EntityManager>> {
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const id = { type: kind.name === 'SQLite' ? 'integer' : 'bigint', primary: true, autoincrement: true } as const
+  const id =
+    variety.recordId === 'uuid'
+      ? ({ type: 'uuid', primary: true, onCreate: () => randomUUID() } as const)
+      : ({ type: kind.name === 'SQLite' ? 'integer' : 'bigint', primary: true, autoincrement: true } as const)
   const schemas = [
     new EntitySchema<User>({ class: User, tableName: 'users', properties: { id, name: { type: 'text' } } } as never),
     new EntitySchema<Member>({ class: Member, tableName: 'members', properties: { id, name: { type: 'text' } } } as never),
   ]
-  const orm = await connect(kind, made.url, schemas)
+  const orm = await connect(kind, made.url, schemas, variety)
   await orm.schema.create()
+  await countFarther(kind, made.url, variety)
   return {
     database: mikroOrm(orm),
+    recordId: variety.recordId,
     async create(model, name, files, em = orm.em.fork()) {
       const record = em.create(classes[model], { name, ...tmp(files) } as never)
       em.persist(record)
@@ -82,11 +90,11 @@ for (const kind of kinds)
           t.skip(`${kind.name}: ${kind.why}`)
         }),
       )
-    ormContract({ test: skipping, open: () => open(kind) })
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
     databaseContract({
       test: skipping,
       async create() {
-        const app = await open(kind)
+        const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }
       },
     })
