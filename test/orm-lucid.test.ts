@@ -24,7 +24,12 @@ function connect({ name }: Kind, url: string, { connections }: Variety = usual):
   const connection =
     name === 'SQLite'
       ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
-      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url, pool: { min: 0, max: connections } }
+      : {
+          ...(name === 'PostgreSQL'
+            ? { client: 'pg', connection: url }
+            : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
+          pool: { min: 0, max: connections },
+        }
   return new Database({ connection: 'main', connections: { main: connection } } as never, logger as never, emitter as never)
 }
 /** What `@column()` does. */

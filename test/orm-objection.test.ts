@@ -20,7 +20,12 @@ const connect = ({ name }: Kind, url: string, { connections }: Variety = usual):
   knexInit(
     name === 'SQLite'
       ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
-      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url, pool: { min: 0, max: connections } },
+      : {
+          ...(name === 'PostgreSQL'
+            ? { client: 'pg', connection: url }
+            : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
+          pool: { min: 0, max: connections },
+        },
   )
 
 class User extends withAttachments(ormModels.User, Model) {
