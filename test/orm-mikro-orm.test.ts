@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
-import { Collection, EntitySchema, MikroORM, type EntityManager, type Options } from '@mikro-orm/core'
+import { Collection, EntitySchema, MikroORM, type EntityManager, type Options, type RequiredEntityData } from '@mikro-orm/core'
 import { MariaDbDriver } from '@mikro-orm/mariadb'
 import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { SqliteDriver } from '@mikro-orm/sqlite'
@@ -240,4 +240,17 @@ test('what was flushed in a savepoint is not flushed again; what was rolled back
     (await book.pages.attachments()).map(({ filename }) => filename),
     ['a.txt'],
   )
+})
+
+test('what is created or assigned under the name of an attachment is attached', async (t) => {
+  const { em, storage } = await library(t)
+  const book = em.create(Book, { title: 'A', cover: text('a'), pages: [text('b')] } as RequiredEntityData<Book>)
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  em.assign(book, { cover: text('c') })
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })

@@ -58,8 +58,15 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   expectType<TypeormUser>(TypeormUser.create({ name: 'Ada', photoTmp: file }))
 
   expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photoTmp: file }))
+  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: file, certificates: [file] }))
+  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: null, certificates: { files: [file] } }))
+  expectType<MikroUser>(em.assign(new MikroUser(), { photo: file }))
   // @ts-expect-error name is missing
   em.create(MikroUser, { id: '1', photoTmp: file })
+  // @ts-expect-error a list for one
+  em.create(MikroUser, { id: '1', name: 'Ada', photo: [file] })
+  // @ts-expect-error no such attachment
+  em.create(MikroUser, { id: '1', name: 'Ada', foto: file })
 
   expectType<SequelizeUser>(await SequelizeUser.create({ name: 'Ada', photoTmp: file, certificates: [file] }))
   expectType<SequelizeUser>(SequelizeUser.build({ name: 'Ada', photo: file }))
