@@ -125,6 +125,14 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   expectType<typeof ObjectionModel>(ObjectionUser)
 
   expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photoTmp: file }))
+  expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photo: file, certificates: [file] }))
+  expectType<LucidUser[]>(await LucidUser.createMany([{ name: 'Ada', photo: file }]))
+  expectType<LucidUser>(new LucidUser().fill({ name: 'Ada', photo: file }).merge({ photo: null }))
+  expectType<typeof BaseModel>(LucidUser)
   // @ts-expect-error a list for one
   await LucidUser.create({ name: 'Ada', photoTmp: [file] })
+  // @ts-expect-error a list for one
+  await LucidUser.create({ name: 'Ada', photo: [file] })
+  // @ts-expect-error no such attachment
+  await LucidUser.create({ name: 'Ada', foto: file })
 }

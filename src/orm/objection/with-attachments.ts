@@ -88,5 +88,6 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       return result
     }
   }
-  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf }) as unknown as B & Constructor<Bringing<D> & WithAttachments<D>>
+  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf }) as unknown as B &
+    Constructor<Bringing<D> & WithAttachments<D>>
 }
