@@ -196,3 +196,14 @@ test('a record that is saved again after a rollback brings its files again, and 
     ['a.txt'],
   )
 })
+
+test('what is created or merged under the name of an attachment is attached', async (t) => {
+  const { storage } = await library(t)
+  const book = await Book.create({ title: 'A', cover: text('a'), pages: [text('b')] })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  await book.merge({ cover: text('c') }).save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
+})

@@ -242,3 +242,14 @@ test('a record that is inserted again after a rollback brings its files again, a
     ['a.txt'],
   )
 })
+
+test('what is inserted or patched under the name of an attachment is attached', async (t) => {
+  const { storage } = await library(t)
+  const book = await Book.query().insert({ title: 'A', cover: text('a'), pages: [text('b')] })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  assert.equal(await Book.query().findById(book.id).patch({ cover: text('c') }), 1)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
+})
