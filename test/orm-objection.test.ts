@@ -249,7 +249,12 @@ test('what is inserted or patched under the name of an attachment is attached', 
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
   assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
-  assert.equal(await Book.query().findById(book.id).patch({ cover: text('c') }), 1)
+  assert.equal(
+    await Book.query()
+      .findById(book.id)
+      .patch({ cover: text('c') }),
+    1,
+  )
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })

@@ -52,7 +52,7 @@ export interface OrmContractOptions<Tx> {
   readonly test: (name: string, run: () => Promise<void>) => unknown
   /** An app on an empty database with the tables `users` and `members`. Give its pool one connection once: nothing may wait for a second. */
   open(): Promise<OrmApp<Tx>>
-  /** Milliseconds, after which a test fails: statements that wait for each other would wait for ever. Default: 30 000. */
+  /** Milliseconds, after which a test fails: statements that wait for each other would wait for ever. Default: 20 000. */
   readonly timeLimit?: number
 }
 
@@ -76,7 +76,7 @@ async function within(timeLimit: number, running: Promise<void>): Promise<void> 
 }
 
 /** What every binding to an ORM must do: run it on a binding of your own. */
-export function ormContract<Tx>({ test, open, timeLimit = 30_000 }: OrmContractOptions<Tx>): void {
+export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
   interface Opened {
     readonly app: OrmApp<Tx>
     readonly storage: ActiveStorage<OrmModels, Tx>
