@@ -3,6 +3,7 @@ import { test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
+import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { ActiveStorageModule, nestApp, nestStorage, started } from './support/nest-app.ts'
 
 const userForm = (name: string, size = 5): FormData => {
@@ -163,4 +164,29 @@ test('an option that is misspelt is told', async (t) => {
     code: 'CONFIGURATION',
     message: /unknown option 'worker'/,
   })
+})
+
+test('on Fastify: a form is staged, shown and attached, a refused one leaves nothing, and no parser reads a file first', async (t) => {
+  const { storage, service, attached, states, url } = await started(t, { work: true }, new FastifyAdapter())
+  const gate = Promise.withResolvers<void>()
+  service.gate = gate.promise
+  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), { status: 201, text: 'saved Ada' })
+  const path = (await storage.record('User', 1).photo.latest())?.path() ?? ''
+  assert.match(path, /pending/)
+  assert.equal(await (await fetch(url + path)).text(), 'xxxxx')
+  assert.equal((await refusal(`${url}/users/1`, userForm('Ada', 5000))).code, 'FILE_TOO_LARGE')
+  assert.equal((await refusal(`${url}/users/1`, userForm('taken'))).statusCode, 409)
+  assert.deepEqual(await states(), ['linked', 'dropped'])
+  gate.resolve()
+  await attached
+  const stored = await storage.record('User', 1).photo.attachment()
+  assert.equal(await (await fetch(url + stored?.path())).text(), 'xxxxx')
+  const sent = await fetch(url + storage.stagedUploadPath('User.photo'), {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', 'X-Filename': 'a.json' },
+    body: '{ "spaces":  "count" }',
+  })
+  assert.equal(sent.status, 201)
+  const staged = (await sent.json()) as { path: string }
+  assert.equal(await (await fetch(url + staged.path)).text(), '{ "spaces":  "count" }')
 })

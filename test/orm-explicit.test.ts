@@ -1,4 +1,5 @@
 // Query builders, whose users say what is attached in a transaction of their own: Kysely, Knex, Drizzle.
+import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import BetterSqlite3 from 'better-sqlite3'
 import { drizzle as drizzleMysql } from 'drizzle-orm/mysql2'
@@ -16,6 +17,7 @@ import { knex } from '../src/orm/knex/index.ts'
 import { kysely } from '../src/orm/kysely.ts'
 import { databaseContract, ormContract, type OrmApp, type ormModels } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 
 after(() => stopEmbedded())
 type Storage = ActiveStorage<typeof ormModels, never>
@@ -30,15 +32,15 @@ interface Builder {
   end(): Promise<unknown>
 }
 
-const builders: Readonly<Record<string, (kind: string, url: string) => Builder>> = {
-  Kysely(kind, url) {
+const builders: Readonly<Record<string, (kind: string, url: string, connections: number) => Builder>> = {
+  Kysely(kind, url, connections) {
     const db = new Kysely<Record<string, never>>({
       dialect:
         kind === 'SQLite'
           ? new SqliteDialect({ database: new BetterSqlite3(url) })
           : kind === 'PostgreSQL'
-            ? new PostgresDialect({ pool: new pg.Pool({ connectionString: url }) })
-            : new MysqlDialect({ pool: mysql2.createPool(url) }),
+            ? new PostgresDialect({ pool: new pg.Pool({ connectionString: url, max: connections }) })
+            : new MysqlDialect({ pool: mysql2.createPool({ uri: url, connectionLimit: connections, supportBigNumbers: true }) }),
     })
     return {
       database: kysely(db) as unknown as Database<never>,
@@ -48,11 +50,16 @@ const builders: Readonly<Record<string, (kind: string, url: string) => Builder>>
       end: () => db.destroy(),
     }
   },
-  Knex(kind, url) {
+  Knex(kind, url, connections) {
     const db = knexInit(
       kind === 'SQLite'
         ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
-        : { client: kind === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url },
+        : {
+            ...(kind === 'PostgreSQL'
+              ? { client: 'pg', connection: url }
+              : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
+            pool: { min: 0, max: connections },
+          },
     )
     return {
       database: knex(db) as unknown as Database<never>,
@@ -65,7 +72,7 @@ const builders: Readonly<Record<string, (kind: string, url: string) => Builder>>
       end: () => db.destroy(),
     }
   },
-  Drizzle(kind, url) {
+  Drizzle(kind, url, connections) {
     if (kind === 'SQLite') {
       const handle = new BetterSqlite3(url)
       const database = drizzle(drizzleSqlite(handle)) as unknown as Database<never>
@@ -76,7 +83,10 @@ const builders: Readonly<Record<string, (kind: string, url: string) => Builder>>
         end: () => Promise.resolve(handle.close()),
       }
     }
-    const pool = kind === 'PostgreSQL' ? new pg.Pool({ connectionString: url }) : mysql2Promise.createPool(url)
+    const pool =
+      kind === 'PostgreSQL'
+        ? new pg.Pool({ connectionString: url, max: connections })
+        : mysql2Promise.createPool({ uri: url, connectionLimit: connections, supportBigNumbers: true })
     const db = (kind === 'PostgreSQL' ? drizzlePg(pool as pg.Pool) : drizzleMysql(pool as mysql2Promise.Pool)) as ReturnType<
       typeof drizzlePg
     >
@@ -95,35 +105,45 @@ const builders: Readonly<Record<string, (kind: string, url: string) => Builder>>
 
 const tableOf = { User: 'users', Member: 'members' } as const
 
-async function explicit(kind: Kind, make: (kind: string, url: string) => Builder): Promise<OrmApp<never> | null> {
+async function explicit(kind: Kind, make: (typeof builders)[string], variety: Variety): Promise<OrmApp<never> | null> {
   const made = await kind.create()
   if (made === null) return null
   await made.database.close()
-  const builder = make(kind.name, made.url)
-  const id = { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
+  const builder = make(kind.name, made.url, variety.connections)
+  const isUuid = variety.recordId === 'uuid'
+  const id = isUuid
+    ? `${kind.name === 'PostgreSQL' ? 'uuid' : 'char(36)'} primary key`
+    : { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
   for (const table of Object.values(tableOf)) await builder.run(`create table ${table} (id ${id}, name text not null)`)
+  await countFarther(kind, made.url, variety)
   let storage: Storage | undefined
   const record = (model: 'User', recordId: string, tx: never) => storage!.record(model, recordId, { transaction: tx })
   const within = <T>(tx: never | undefined, run: (tx: never) => Promise<T>): Promise<T> =>
     tx === undefined ? storage!.transaction(run) : run(tx)
   return {
     database: builder.database,
+    recordId: variety.recordId,
     bind: (given) => void (storage = given),
     create: (model, name, files, given) =>
       within(given, async (tx) => {
-        const insert = `insert into ${tableOf[model]} (name) values ('${name}')`
+        const own = isUuid ? randomUUID() : null
+        const insert =
+          own === null
+            ? `insert into ${tableOf[model]} (name) values ('${name}')`
+            : `insert into ${tableOf[model]} (id, name) values ('${own}', '${name}')`
         const [row] =
           kind.name === 'MariaDB'
             ? (await builder.run(insert, tx), await builder.run('select last_insert_id() as id', tx))
             : await builder.run(`${insert} returning id`, tx)
-        await record(model as 'User', String(row?.['id']), tx).attachLater(files as never)
-        return String(row?.['id'])
+        const recordId = own ?? String(row?.['id'])
+        await record(model as 'User', recordId, tx).attachLater(files as never)
+        return recordId
       }),
     save: (model, recordId, files, given) =>
       within(given, async (tx) => void (await record(model as 'User', recordId, tx).attachLater(files as never))),
     destroy: (model, recordId, given) =>
       within(given, async (tx) => {
-        await builder.run(`delete from ${tableOf[model]} where id = ${recordId}`, tx)
+        await builder.run(`delete from ${tableOf[model]} where id = '${recordId}'`, tx)
         await record(model as 'User', recordId, tx).purgeAllLater()
       }),
     async load(tx) {
@@ -154,20 +174,19 @@ for (const [name, make] of Object.entries(builders))
             else throw error
           })
         })
-      ormContract<never>({
-        test: skipping,
-        async open() {
-          const app = await explicit(kind, make)
-          if (app === null) throw notThere
-          return app
-        },
-      })
+      const opened = async (variety: Variety): Promise<OrmApp<never>> => {
+        const app = await explicit(kind, make, variety)
+        if (app === null) throw notThere
+        return app
+      }
+      // Whoever writes SQL hands over the ids himself: those of one database say all.
+      for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
+        ormContract({ test: variety.test(skipping), open: () => opened(variety) })
       databaseContract({
         test: skipping,
         async create() {
-          const app = await explicit(kind, make)
-          if (app === null) throw notThere
-          return { database: app.database, close: app.close }
+          const app = await opened(usual)
+          return { database: app.database as Database<never>, close: app.close }
         },
       })
     })

@@ -1,5 +1,6 @@
 // Lucid: records that are saved with their files.
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
 import { Database } from '@adonisjs/lucid/database'
 import { Adapter, BaseModel } from '@adonisjs/lucid/orm'
@@ -10,6 +11,7 @@ import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -18,11 +20,16 @@ const notThere = new Error('not there')
 const logger = new Proxy({}, { get: () => () => undefined })
 const emitter = { emit: () => undefined, hasListeners: () => false }
 
-function connect({ name }: Kind, url: string): Database {
+function connect({ name }: Kind, url: string, { connections }: Variety = usual): Database {
   const connection =
     name === 'SQLite'
       ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
-      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url }
+      : {
+          ...(name === 'PostgreSQL'
+            ? { client: 'pg', connection: url }
+            : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
+          pool: { min: 0, max: connections },
+        }
   return new Database({ connection: 'main', connections: { main: connection } } as never, logger as never, emitter as never)
 }
 /** What `@column()` does. */
@@ -33,11 +40,11 @@ function columns(model: LucidModel, names: readonly string[], db: Database): voi
 }
 const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
-async function open(kind: Kind): Promise<OrmApp<TransactionClientContract>> {
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionClientContract>> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const db = connect(kind, made.url)
+  const db = connect(kind, made.url, variety)
   class User extends withAttachments(ormModels.User, BaseModel) {
     declare id: string
     declare name: string
@@ -48,15 +55,21 @@ async function open(kind: Kind): Promise<OrmApp<TransactionClientContract>> {
   }
   for (const model of [User, Member]) {
     columns(model, ['id', 'name'], db)
+    model.selfAssignPrimaryKey = variety.recordId === 'uuid'
     await db.connection().schema.createTable(model.table, (table) => {
-      table.bigIncrements('id')
+      if (variety.recordId === 'uuid') table.uuid('id').primary()
+      else table.bigIncrements('id')
       table.text('name')
     })
   }
+  await countFarther(kind, made.url, variety)
+  const id = (): object => (variety.recordId === 'uuid' ? { id: randomUUID() } : {})
   const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
   return {
     database: lucid(db, { models: [User, Member] }),
-    create: async (model, name, files, client) => String((await classes[model].create({ name, ...tmp(files) }, client && { client })).id),
+    recordId: variety.recordId,
+    create: async (model, name, files, client) =>
+      String((await classes[model].create({ ...id(), name, ...tmp(files) }, client && { client })).id),
     async save(model, id, files, client) {
       const record = await classes[model].findOrFail(id, client && { client })
       await record.merge(tmp(files)).save()
@@ -78,16 +91,14 @@ async function open(kind: Kind): Promise<OrmApp<TransactionClientContract>> {
 
 for (const kind of kinds)
   describe(`Lucid on ${kind.name}`, () => {
-    ormContract({
-      test: (title, run) =>
-        test(title, (t) =>
-          run().catch((error: unknown) => {
-            if (error !== notThere) throw error
-            t.skip(`${kind.name}: ${kind.why}`)
-          }),
-        ),
-      open: () => open(kind),
-    })
+    const skipping = (title: string, run: () => Promise<void>) =>
+      test(title, (t) =>
+        run().catch((error: unknown) => {
+          if (error !== notThere) throw error
+          t.skip(`${kind.name}: ${kind.why}`)
+        }),
+      )
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
   })
 
 const told: string[] = []
@@ -200,4 +211,15 @@ test('what records have is read with them: preload and load that name attachment
   await storage.record('Book', later.id).cover.detach()
   for (const book of books) assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
   assert.throws(() => Book.query().preload('covre' as never), /covre/)
+})
+
+test('what is created or merged under the name of an attachment is attached', async (t) => {
+  const { storage } = await library(t)
+  const book = await Book.create({ title: 'A', cover: text('a'), pages: [text('b')] })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  await book.merge({ cover: text('c') }).save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })

@@ -1,5 +1,6 @@
 // Objection: what is inserted and patched brings its files.
 import assert from 'node:assert/strict'
+import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
 import knexInit, { type Knex } from 'knex'
 import objectionPackage, { type RelationMappings } from 'objection'
@@ -8,17 +9,23 @@ import { objection, withAttachments } from '../src/orm/objection/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 const { Model } = objectionPackage
 after(() => stopEmbedded())
 
 const notThere = new Error('not there')
-const connect = ({ name }: Kind, url: string): Knex =>
+const connect = ({ name }: Kind, url: string, { connections }: Variety = usual): Knex =>
   knexInit(
     name === 'SQLite'
       ? { client: 'better-sqlite3', connection: { filename: url }, useNullAsDefault: true }
-      : { client: name === 'PostgreSQL' ? 'pg' : 'mysql2', connection: url },
+      : {
+          ...(name === 'PostgreSQL'
+            ? { client: 'pg', connection: url }
+            : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
+          pool: { min: 0, max: connections },
+        },
   )
 
 class User extends withAttachments(ormModels.User, Model) {
@@ -32,21 +39,25 @@ class Member extends withAttachments(ormModels.Member, Model) {
   declare name: string
 }
 
-async function open(kind: Kind): Promise<OrmApp<Knex.Transaction>> {
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transaction>> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const db = connect(kind, made.url)
+  const db = connect(kind, made.url, variety)
   for (const name of ['users', 'members'])
     await db.schema.createTable(name, (table) => {
-      table.bigIncrements('id')
+      if (variety.recordId === 'uuid') table.uuid('id').primary()
+      else table.bigIncrements('id')
       table.text('name')
     })
+  await countFarther(kind, made.url, variety)
+  const id = (): object => (variety.recordId === 'uuid' ? { id: randomUUID() } : {})
   const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
   const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   return {
     database: objection(db, [User, Member]),
-    create: async (model, name, files, trx) => String((await classes[model].query(trx ?? db).insert({ name, ...tmp(files) })).id),
+    recordId: variety.recordId,
+    create: async (model, name, files, trx) => String((await classes[model].query(trx ?? db).insert({ ...id(), name, ...tmp(files) })).id),
     save: async (model, id, files, trx) =>
       void (await classes[model]
         .query(trx ?? db)
@@ -75,16 +86,14 @@ async function open(kind: Kind): Promise<OrmApp<Knex.Transaction>> {
 
 for (const kind of kinds)
   describe(`Objection on ${kind.name}`, () => {
-    ormContract({
-      test: (title, run) =>
-        test(title, (t) =>
-          run().catch((error: unknown) => {
-            if (error !== notThere) throw error
-            t.skip(`${kind.name}: ${kind.why}`)
-          }),
-        ),
-      open: () => open(kind),
-    })
+    const skipping = (title: string, run: () => Promise<void>) =>
+      test(title, (t) =>
+        run().catch((error: unknown) => {
+          if (error !== notThere) throw error
+          t.skip(`${kind.name}: ${kind.why}`)
+        }),
+      )
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
   })
 
 const told: string[] = []
@@ -253,4 +262,20 @@ test('what related records have is read with them: withGraphFetched that names a
   await storage.record('Book', book!.id).cover.detach()
   for (const each of books) assert.equal((await each?.cover.attachment())?.filename, 'A-a.txt')
   await assert.rejects(async () => Book.query().withGraphFetched('covre'), /covre/)
+})
+
+test('what is inserted or patched under the name of an attachment is attached', async (t) => {
+  const { storage } = await library(t)
+  const book = await Book.query().insert({ title: 'A', cover: text('a'), pages: [text('b')] })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  assert.equal((await book.pages.attachments())[0]?.filename, 'b.txt')
+  assert.equal(
+    await Book.query()
+      .findById(book.id)
+      .patch({ cover: text('c') }),
+    1,
+  )
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })

@@ -9,6 +9,7 @@ import { prisma, withAttachments } from '../src/orm/prisma/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { generateClient } from './support/prisma.ts'
 import { text } from './support/storage.ts'
 
@@ -19,41 +20,48 @@ type Provider = (typeof providers)[keyof typeof providers]
 const providerOf = ({ name }: Kind): Provider => providers[name as keyof typeof providers]
 
 /** All three have the same models; of their types, SQLite's stand for all. */
-async function clientOf(kind: Kind, url: string) {
+async function clientOf(kind: Kind, url: string, { recordId, connections }: Variety = usual) {
   const provider = providerOf(kind)
-  generateClient(provider)
-  const { PrismaClient } = (await import(`./.prisma/${provider}/client/client.ts`)) as typeof import('./.prisma/sqlite/client/client.ts')
+  const name = generateClient(provider, recordId)
+  const { PrismaClient } = (await import(`./.prisma/${name}/client/client.ts`)) as typeof import('./.prisma/sqlite/client/client.ts')
   const adapter =
     provider === 'sqlite'
       ? new PrismaBetterSqlite3({ url: `file:${url}` })
       : provider === 'postgresql'
-        ? new PrismaPg({ connectionString: url })
+        ? new PrismaPg({ connectionString: url, max: connections })
         : new PrismaMariaDb(url.replace('mysql:', 'mariadb:'))
   return new PrismaClient({ adapter })
 }
 
 const notThere = new Error('not there')
 
-async function open(kind: Kind) {
+async function open(kind: Kind, variety: Variety) {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const base = await clientOf(kind, made.url)
-  const id = { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
+  const base = await clientOf(kind, made.url, variety)
+  const isUuid = variety.recordId === 'uuid'
+  const id = isUuid
+    ? 'text primary key'
+    : { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
   for (const table of ['users', 'members']) await base.$executeRawUnsafe(`create table ${table} (id ${id}, name text not null)`)
+  await countFarther(kind, made.url, variety)
   const db = base.$extends(withAttachments(ormModels))
-  const whole = (value: string) => (kind.name === 'SQLite' ? Number(value) : (BigInt(value) as unknown as number))
+  // Typed as SQLite's.
+  const idOf = (value: string) =>
+    isUuid ? (value as unknown as number) : kind.name === 'SQLite' ? Number(value) : (BigInt(value) as unknown as number)
   const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   type Tx = Parameters<Parameters<typeof db.$transaction>[0]>[0]
   const usersOf = (on: Tx, model: 'User' | 'Member') => (model === 'User' ? on.user : on.member) as typeof on.user
   const app: OrmApp<Tx> = {
     database: prisma(db),
+    recordId: variety.recordId,
     create: async (model, name, files, tx = db) => String((await usersOf(tx, model).create({ data: { name, ...tmp(files) } })).id),
     async save(model, recordId, files, tx = db) {
-      await usersOf(tx, model).update({ where: { id: whole(recordId) }, data: tmp(files) })
+      await usersOf(tx, model).update({ where: { id: idOf(recordId) }, data: tmp(files) })
     },
     async destroy(model, recordId, tx = db) {
-      await usersOf(tx, model).delete({ where: { id: whole(recordId) } })
+      await usersOf(tx, model).delete({ where: { id: idOf(recordId) } })
     },
     load: (tx = db) => tx.user.findMany({ include: { photo: true }, orderBy: { id: 'asc' } }),
     transaction: (run) => db.$transaction(run),
@@ -76,11 +84,13 @@ for (const kind of kinds)
           t.skip(`${kind.name}: ${kind.why}`)
         }),
       )
-    ormContract({ test: skipping, open: () => open(kind) })
+    // Another database would need another client, and say nothing else.
+    for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
+      ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
     databaseContract({
       test: skipping,
       async create() {
-        const app = await open(kind)
+        const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }
       },
     })

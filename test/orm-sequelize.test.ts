@@ -17,20 +17,20 @@ import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
 
 const notThere = new Error('not there')
-const idOf = ({ name }: Kind) => ({
-  type: name === 'SQLite' ? DataTypes.INTEGER : DataTypes.BIGINT,
-  primaryKey: true,
-  autoIncrement: true,
-})
+const idOf = ({ name }: Kind, { recordId }: Variety = usual) =>
+  recordId === 'uuid'
+    ? { type: DataTypes.UUID, primaryKey: true, defaultValue: DataTypes.UUIDV4 }
+    : { type: name === 'SQLite' ? DataTypes.INTEGER : DataTypes.BIGINT, primaryKey: true, autoIncrement: true }
 
-function connect({ name }: Kind, url: string): Sequelize {
-  const options: Options = { logging: false, pool: { max: 3 } }
+function connect({ name }: Kind, url: string, { connections }: Variety = usual): Sequelize {
+  const options: Options = { logging: false, pool: { max: connections } }
   if (name !== 'SQLite') return new Sequelize(url.replace(/^mysql:/, 'mariadb:'), options)
   return new Sequelize({
     ...options,
@@ -41,23 +41,25 @@ function connect({ name }: Kind, url: string): Sequelize {
   })
 }
 
-async function open(kind: Kind): Promise<OrmApp<Transaction>> {
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const app = connect(kind, made.url)
+  const app = connect(kind, made.url, variety)
   class User extends withAttachments(ormModels.User, Model) {}
   class Member extends withAttachments(ormModels.Member, Model) {}
   for (const [model, tableName] of [
     [User, 'users'],
     [Member, 'members'],
   ] as const)
-    model.init({ id: idOf(kind), name: DataTypes.TEXT }, { sequelize: app, tableName, timestamps: false })
+    model.init({ id: idOf(kind, variety), name: DataTypes.TEXT }, { sequelize: app, tableName, timestamps: false })
   await app.sync()
+  await countFarther(kind, made.url, variety)
   const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
   const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   return {
     database: sequelize(app),
+    recordId: variety.recordId,
     async create(model, name, files, transaction) {
       const saved = await classes[model].create({ name, ...tmp(files) }, transaction && { transaction })
       return String(saved.get('id'))
@@ -90,11 +92,11 @@ for (const kind of kinds)
           t.skip(`${kind.name}: ${kind.why}`)
         }),
       )
-    ormContract({ test: skipping, open: () => open(kind) })
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
     databaseContract({
       test: skipping,
       async create() {
-        const app = await open(kind)
+        const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }
       },
     })

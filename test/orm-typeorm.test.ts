@@ -14,6 +14,7 @@ import { typeorm, withAttachments } from '../src/orm/typeorm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -28,38 +29,40 @@ class Member extends withAttachments(ormModels.Member) {
 }
 const classes = { User, Member }
 
-const optionsOf = ({ name }: Kind, url: string): DataSourceOptions =>
+const optionsOf = ({ name }: Kind, url: string, { connections }: Variety): DataSourceOptions =>
   name === 'SQLite'
     ? { type: 'better-sqlite3', database: url }
     : name === 'PostgreSQL'
-      ? { type: 'postgres', url }
-      : { type: 'mariadb', url }
+      ? { type: 'postgres', url, poolSize: connections }
+      : { type: 'mariadb', url, poolSize: connections }
 
-const idOf = ({ name }: Kind) => ({
-  type: name === 'SQLite' ? ('integer' as const) : ('bigint' as const),
-  primary: true,
-  generated: 'increment' as const,
-})
+const idOf = ({ name }: Kind, { recordId }: Variety) =>
+  recordId === 'uuid'
+    ? ({ type: 'uuid', primary: true, generated: 'uuid' } as const)
+    : ({ type: name === 'SQLite' ? 'integer' : 'bigint', primary: true, generated: 'increment' } as const)
 
-function schemasOf(kind: Kind): EntitySchema<User | Member>[] {
+function schemasOf(kind: Kind, variety: Variety): EntitySchema<User | Member>[] {
+  const columns = { id: idOf(kind, variety), name: { type: 'text' } } as const
   return [
-    new EntitySchema<User>({ name: 'User', target: User, tableName: 'users', columns: { id: idOf(kind), name: { type: 'text' } } }),
-    new EntitySchema<Member>({ name: 'Member', target: Member, tableName: 'members', columns: { id: idOf(kind), name: { type: 'text' } } }),
+    new EntitySchema<User>({ name: 'User', target: User, tableName: 'users', columns }),
+    new EntitySchema<Member>({ name: 'Member', target: Member, tableName: 'members', columns }),
   ] as EntitySchema<User | Member>[]
 }
 
 const notThere = new Error('not there')
 
-async function open(kind: Kind): Promise<OrmApp<EntityManager>> {
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
-  const dataSource = new DataSource({ ...optionsOf(kind, made.url), entities: schemasOf(kind), synchronize: true })
+  const dataSource = new DataSource({ ...optionsOf(kind, made.url, variety), entities: schemasOf(kind, variety), synchronize: true })
   const database = typeorm(dataSource)
   await dataSource.initialize()
   const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  await countFarther(kind, made.url, variety)
   return {
     database,
+    recordId: variety.recordId,
     async create(model, name, files, tx = dataSource.manager) {
       const saved = await tx.save(tx.create(classes[model] as typeof User, { name, ...tmp(files) }))
       return String(saved.id)
@@ -92,11 +95,11 @@ for (const kind of kinds)
           t.skip(`${kind.name}: ${kind.why}`)
         }),
       )
-    ormContract({ test: skipping, open: () => open(kind) })
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
     databaseContract({
       test: skipping,
       async create() {
-        const app = await open(kind)
+        const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }
       },
     })

@@ -1,5 +1,6 @@
 import type { BoundModel } from './bound.ts'
 import { forgetLoaded } from './loaded.ts'
+import { refuseFields } from './fields.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -29,9 +30,10 @@ export function assignedTo(record: object, name: string, how: Assigned['how']): 
 
 /**
  * Takes over what an object literal, or a class with fields of these names, holds as properties of its own: `photoTmp`, and
- * `photo` where it is no attachment's handle. Returns whether anything is assigned.
+ * `photo` where it is no attachment's handle. Returns whether anything is assigned. Throws ConfigurationError for an empty field.
  */
 export function takeAssigned(names: Iterable<string>, from: object, record: object = from): boolean {
+  if (from === record) refuseFields(record, names)
   for (const name of names)
     for (const [key, how] of [
       [`${name}Tmp`, 'attachLater'],

@@ -80,6 +80,11 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
   base: B,
   identity: Identity<InstanceType<B>>,
 ): B & Constructor<WithAttachments<D>> {
+  const lost = Object.keys(attachmentsOf(base) ?? {}).find((name) => !Object.hasOwn(definitions, name))
+  if (lost !== undefined)
+    throw new ConfigurationError(
+      `${base.name} has attachments already, and '${lost}' is not among those given here: its files would be dropped. Name all of them in one object.`,
+    )
   const Mixed = class extends base {}
   mixed.set(Mixed, { definitions, identity })
   const handleOf = (record: InstanceType<B>) => {

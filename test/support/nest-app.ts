@@ -5,7 +5,8 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { after, type TestContext } from 'node:test'
 import type { DynamicModule, INestApplication } from '@nestjs/common'
-import { NestFactory } from '@nestjs/core'
+import { NestFactory, type AbstractHttpAdapter } from '@nestjs/core'
+import { ExpressAdapter } from '@nestjs/platform-express'
 import type { ActiveStorageModuleOptions } from '../../src/nestjs/index.ts'
 import type { ActiveStorage, Database, HasManyAttached, HasOneAttached } from '../../src/index.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
@@ -60,16 +61,20 @@ export function nestStorage(t: TestContext, options: object = {}) {
 }
 
 /** The app itself, listening. */
-export async function nestApp(t: TestContext, module: DynamicModule): Promise<{ app: INestApplication; url: string }> {
-  const app = await NestFactory.create(AppModule.with(module), { logger: false, abortOnError: false })
+export async function nestApp(
+  t: TestContext,
+  module: DynamicModule,
+  adapter: AbstractHttpAdapter = new ExpressAdapter(),
+): Promise<{ app: INestApplication; url: string }> {
+  const app = await NestFactory.create(AppModule.with(module), adapter, { logger: false, abortOnError: false })
   await app.listen(0, '127.0.0.1')
   t.after(() => app.close())
   return { app, url: await app.getUrl() }
 }
 
 /** The app on a storage of its own. */
-export async function started(t: TestContext, options: Omit<ActiveStorageModuleOptions, 'storage'> = {}) {
+export async function started(t: TestContext, options: Omit<ActiveStorageModuleOptions, 'storage'> = {}, adapter?: AbstractHttpAdapter) {
   const made = nestStorage(t)
-  const { app, url } = await nestApp(t, ActiveStorageModule.forRoot({ storage: made.storage, migrate: true, ...options }))
+  const { app, url } = await nestApp(t, ActiveStorageModule.forRoot({ storage: made.storage, migrate: true, ...options }), adapter)
   return { ...made, app, url }
 }

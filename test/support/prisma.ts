@@ -5,9 +5,10 @@ import { resolve } from 'node:path'
 
 const folder = resolve(import.meta.dirname, '../.prisma')
 
-const schemaOf = (provider: string): string => {
+const schemaOf = (provider: string, recordId: RecordId): string => {
   // SQLite counts up nothing but its own row ids.
-  const id = `${provider === 'sqlite' ? 'Int' : 'BigInt'} @id @default(autoincrement())`
+  const id =
+    recordId === 'uuid' ? 'String @id @default(uuid())' : `${provider === 'sqlite' ? 'Int' : 'BigInt'} @id @default(autoincrement())`
   return `
 generator client {
   provider = "prisma-client"
@@ -33,7 +34,7 @@ model Book {
   title String @unique
   secret String?
   updatedAt DateTime? @updatedAt
-  authorId ${provider === 'sqlite' ? 'Int' : 'BigInt'}?
+  authorId ${id.split(' ')[0]}?
   author Author? @relation(fields: [authorId], references: [id])
   @@map("books")
 }
@@ -46,11 +47,14 @@ model Author {
 `
 }
 
-/** Once for each schema. */
-export function generateClient(provider: 'sqlite' | 'postgresql' | 'mysql'): void {
-  const own = resolve(folder, provider)
-  const [path, schema] = [resolve(own, 'schema.prisma'), schemaOf(provider)]
-  if (existsSync(resolve(own, 'client/client.ts')) && readFileSync(path, 'utf8') === schema) return
+type RecordId = 'bigint' | 'uuid'
+
+/** Once for each schema. Where it is, below test/.prisma. */
+export function generateClient(provider: 'sqlite' | 'postgresql' | 'mysql', recordId: RecordId = 'bigint'): string {
+  const name = recordId === 'uuid' ? `${provider}-uuid` : provider
+  const own = resolve(folder, name)
+  const [path, schema] = [resolve(own, 'schema.prisma'), schemaOf(provider, recordId)]
+  if (existsSync(resolve(own, 'client/client.ts')) && readFileSync(path, 'utf8') === schema) return name
   mkdirSync(own, { recursive: true })
   writeFileSync(path, schema)
   const { status, stderr } = spawnSync(process.execPath, [resolve('node_modules/prisma/build/index.js'), 'generate', '--schema', path], {
@@ -59,6 +63,7 @@ export function generateClient(provider: 'sqlite' | 'postgresql' | 'mysql'): voi
     env: { ...process.env, PRISMA_SCHEMA_ENGINE_BINARY: process.execPath, CHECKPOINT_DISABLE: '1', PRISMA_HIDE_UPDATE_MESSAGE: '1' },
   })
   if (status !== 0) throw new Error(`prisma generate: ${stderr}`)
+  return name
 }
 
 if (import.meta.main) for (const provider of ['sqlite', 'postgresql', 'mysql'] as const) generateClient(provider)

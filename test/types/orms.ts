@@ -3,7 +3,7 @@ import { Model as SequelizeModel, type CreationOptional, type InferAttributes, t
 import { BaseEntity, type EntityManager } from 'typeorm'
 import type { EntityManager as MikroEntityManager } from '@mikro-orm/core'
 import { BaseModel } from '@adonisjs/lucid/orm'
-import { Model as ObjectionModel } from 'objection'
+import { Model as ObjectionModel, QueryBuilder, type Page } from 'objection'
 import { hasManyAttached, hasOneAttached, type Attachment, type DelayedUpload } from '../../src/index.ts'
 import { withAttachments as lucid } from '../../src/orm/lucid/index.ts'
 import { withAttachments as mikroOrm } from '../../src/orm/mikro-orm/index.ts'
@@ -30,6 +30,25 @@ class SequelizeUser extends sequelize(attachments, SequelizeModel)<InferAttribut
 class ObjectionUser extends objection(attachments, ObjectionModel) {
   declare id: string
   declare name: string
+}
+class OwnQueries<M extends ObjectionModel, R = M[]> extends QueryBuilder<M, R> {
+  declare ArrayQueryBuilderType: OwnQueries<M, M[]>
+  declare SingleQueryBuilderType: OwnQueries<M, M>
+  declare MaybeSingleQueryBuilderType: OwnQueries<M, M | undefined>
+  declare NumberQueryBuilderType: OwnQueries<M, number>
+  declare PageQueryBuilderType: OwnQueries<M, Page<M>>
+  living(): this {
+    return this
+  }
+}
+class OwnModel extends ObjectionModel {
+  declare QueryBuilderType: OwnQueries<this>
+  static override QueryBuilder = OwnQueries
+}
+class ObjectionMember extends objection(attachments, OwnModel) {
+  declare id: string
+  declare name: string
+  declare user?: ObjectionUser
 }
 class LucidUser extends lucid(attachments, BaseModel) {
   declare id: string
@@ -58,8 +77,15 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   expectType<TypeormUser>(TypeormUser.create({ name: 'Ada', photoTmp: file }))
 
   expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photoTmp: file }))
+  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: file, certificates: [file] }))
+  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: null, certificates: { files: [file] } }))
+  expectType<MikroUser>(em.assign(new MikroUser(), { photo: file }))
   // @ts-expect-error name is missing
   em.create(MikroUser, { id: '1', photoTmp: file })
+  // @ts-expect-error a list for one
+  em.create(MikroUser, { id: '1', name: 'Ada', photo: [file] })
+  // @ts-expect-error no such attachment
+  em.create(MikroUser, { id: '1', name: 'Ada', foto: file })
 
   expectType<SequelizeUser>(await SequelizeUser.create({ name: 'Ada', photoTmp: file, certificates: [file] }))
   expectType<SequelizeUser>(SequelizeUser.build({ name: 'Ada', photo: file }))
@@ -73,12 +99,42 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   await SequelizeUser.create({ photoTmp: file })
 
   expectType<ObjectionUser>(await ObjectionUser.query().insert({ name: 'Ada', photoTmp: file }))
+  expectType<ObjectionUser>(await ObjectionUser.query().insert({ name: 'Ada', photo: file, certificates: [file] }))
+  expectType<ObjectionUser>(await ObjectionUser.query().insertAndFetch({ name: 'Ada', photo: file }))
+  expectType<ObjectionUser[]>(await ObjectionUser.query().insert([{ name: 'Ada', photo: file }]))
+  expectType<number>(await ObjectionUser.query().findById('1').patch({ photo: file }))
+  expectType<number>(await ObjectionUser.query().where('name', 'Ada').update({ photo: file, name: 'Eve' }))
+  expectType<ObjectionUser>(await ObjectionUser.query().patchAndFetchById('1', { photo: null }))
+  expectType<ObjectionUser | undefined>(await ObjectionUser.query().findOne({ name: 'Ada' }))
+  expectType<number>(await new ObjectionUser().$query().patch({ photo: file }))
+  expectType<number>(await new ObjectionUser().$query().delete())
   // @ts-expect-error a list for one
   await ObjectionUser.query().insert({ name: 'Ada', photoTmp: [file] })
+  // @ts-expect-error a list for one
+  await ObjectionUser.query().insert({ name: 'Ada', photo: [file] })
+  // @ts-expect-error no such attachment
+  await ObjectionUser.query().insert({ name: 'Ada', foto: file })
+  // @ts-expect-error no such column's type
+  await ObjectionUser.query().insert({ name: 1, photo: file })
+
+  expectType<ObjectionMember>(await ObjectionMember.query().living().insert({ name: 'Ada', photo: file }))
+  expectType<ObjectionMember[]>(await ObjectionMember.query().living().where('name', 'Ada').living())
+  expectType<ObjectionMember | undefined>(await ObjectionMember.query().findById('1').living())
+  expectType<ObjectionMember>(await ObjectionMember.query().insertGraph({ name: 'Ada', photoTmp: file, user: { name: 'Eve' } }))
+  expectType<ObjectionUser>(await new ObjectionMember().$relatedQuery('user').insert({ name: 'Eve', photo: file }))
+  expectType<typeof ObjectionModel>(ObjectionUser)
 
   expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photoTmp: file }))
+  expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photo: file, certificates: [file] }))
+  expectType<LucidUser[]>(await LucidUser.createMany([{ name: 'Ada', photo: file }]))
+  expectType<LucidUser>(new LucidUser().fill({ name: 'Ada', photo: file }).merge({ photo: null }))
+  expectType<typeof BaseModel>(LucidUser)
   // @ts-expect-error a list for one
   await LucidUser.create({ name: 'Ada', photoTmp: [file] })
+  // @ts-expect-error a list for one
+  await LucidUser.create({ name: 'Ada', photo: [file] })
+  // @ts-expect-error no such attachment
+  await LucidUser.create({ name: 'Ada', foto: file })
 }
 
 /** Attachments are named where each ORM's users name what is to be loaded. */

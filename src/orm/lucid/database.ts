@@ -6,8 +6,9 @@ import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
-import { preloading } from './preloading.ts'
+import { refuseFieldsOf } from '../fields.ts'
 import { attachmentsOf } from '../with-attachments.ts'
+import { preloading } from './preloading.ts'
 
 /** Of `lucid`. */
 export interface LucidOptions {
@@ -20,7 +21,7 @@ export interface LucidOptions {
 /**
  * An Adonis app's database service: its connection carries the library's statements, its transactions are the app's own. A
  * transaction is the client that `db.transaction(…)` hands over. Throws ConfigurationError for a connection that the library
- * does not speak, and for a class without attachments.
+ * does not speak, for a class without attachments, and for one whose fields hide them.
  *
  * @example
  * declare const db: import('@adonisjs/lucid/database').Database
@@ -29,9 +30,12 @@ export interface LucidOptions {
  * const storage = createActiveStorage({ database: lucid(db, { models: [User] }), services, models: { User: userAttachments } })
  */
 export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): Database<TransactionClientContract, true> {
-  for (const each of models)
-    if (attachmentsOf(each) === null)
+  for (const each of models) {
+    const attachments = attachmentsOf(each)
+    if (attachments === null)
       throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
+    refuseFieldsOf(each, Object.keys(attachments))
+  }
   preloading()
   const client = db.connection(connection)
   const knex = client.getWriteClient()

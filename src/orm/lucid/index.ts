@@ -1,2 +1,3 @@
 export { lucid, type LucidOptions } from './database.ts'
-export { withAttachments } from './with-attachments.ts'
+export { HasAttachments } from './has-attachments.ts'
+export { withAttachments, type Attached } from './with-attachments.ts'

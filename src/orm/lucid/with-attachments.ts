@@ -5,7 +5,11 @@ import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
+import type { Bringing, BringingClass } from './inputs.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+
+/** What models have by `withAttachments`. */
+export type Attached<D> = WithAttachments<D>
 
 /** null: it has none yet. */
 function idOf(record: LucidRow): bigint | number | string | null {
@@ -41,7 +45,7 @@ async function within<T>(record: LucidRow, run: (trx: TransactionClientContract)
 export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
   attachments: D,
   base: B,
-): B & Constructor<WithAttachments<D>> {
+): B & BringingClass<D> & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
   const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
 
@@ -71,7 +75,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
       await plain()
     })
 
-  class Bringing extends (base as unknown as Constructor<LucidRow>) {
+  class Mixed extends (base as unknown as Constructor<LucidRow>) {
     override merge(values: object, allowExtraProperties?: boolean): this {
       const entries = Object.entries(values)
       takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
@@ -96,5 +100,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
       return remove(this, () => super.deleteQuietly())
     }
   }
-  return mixin(attachments, Bringing, { idOf, transactionOf: ({ $trx }) => $trx }) as unknown as B & Constructor<WithAttachments<D>>
+  return mixin(attachments, Mixed, { idOf, transactionOf: ({ $trx }) => $trx }) as unknown as B &
+    BringingClass<D> &
+    Constructor<Bringing<D> & WithAttachments<D>>
 }

@@ -3,14 +3,14 @@ import { CompiledQuery, type Kysely } from 'kysely'
 import type { Database, Dialect } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
-import { recordSource } from './entities.ts'
+import { recordSource, refuseHidden } from './entities.ts'
 import { watch } from './saving.ts'
 import { afterCommit } from './transactions.ts'
 
 /**
  * An app's MikroORM: its connections carry the library's statements, its transactions are the app's own, and records that
  * hooks need are loaded by it. A transaction object is an EntityManager. Throws ConfigurationError for a database that the
- * library does not speak.
+ * library does not speak, and for a class whose fields hide attachments.
  *
  * @example
  * declare const orm: import('@mikro-orm/core').MikroORM
@@ -19,6 +19,7 @@ import { afterCommit } from './transactions.ts'
  */
 export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const dialect = dialectOf(orm)
+  refuseHidden(orm)
   watch(orm.em)
   const base = bridged<EntityManager>({
     dialect,

@@ -1,5 +1,6 @@
 import { wrap, type EntityManager, type EntityMetadata, type MikroORM } from '@mikro-orm/core'
 import type { RecordSource } from '../../database/database.ts'
+import { refuseFieldsOf } from '../fields.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 type Id = bigint | number | string
@@ -19,6 +20,13 @@ export const idOf = (entity: object): Id | null =>
 export function transactionOf(entity: object): EntityManager | undefined {
   const em = wrap(entity, true).__em as EntityManager | undefined
   return em?.isInTransaction() === true ? em : undefined
+}
+
+export function refuseHidden(orm: MikroORM): void {
+  for (const { class: type } of orm.getMetadata().getAll().values()) {
+    const attachments = typeof type === 'function' ? attachmentsOf(type) : null
+    if (attachments !== null) refuseFieldsOf(type as unknown as new () => object, Object.keys(attachments))
+  }
 }
 
 /** The records of the class that has these attachments, and of those that extend it in one table. */

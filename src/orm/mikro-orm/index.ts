@@ -1,2 +1,3 @@
 export { mikroOrm } from './database.ts'
+export { HasAttachments } from './has-attachments.ts'
 export { withAttachments, type Attached } from './with-attachments.ts'

@@ -1,10 +1,19 @@
 import type { Opt } from '@mikro-orm/core'
 import type { AnyAttachments } from '../../attached/definitions.ts'
+import type { Files } from '../../attached/record.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf, transactionOf } from './entities.ts'
 
-/** What `withAttachments` gives entities; none of it is asked for by `em.create`. */
-export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[K] & Opt.Brand } & WithAttachments<D>
+/** What MikroORM's own `IType` says of a property: what it is given for it. */
+interface Given<T> {
+  readonly __runtime?: T
+  readonly __raw?: T
+}
+
+/** What `withAttachments` gives entities; none of it is asked for by `em.create`, which takes a file for each attachment. */
+export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[K] & Opt.Brand } & {
+  readonly [K in keyof D]: Given<NonNullable<Files<D>[K]> | null>
+} & WithAttachments<D>
 
 /**
  * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is flushed, `user.photo` is

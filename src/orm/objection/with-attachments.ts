@@ -6,6 +6,7 @@ import { hasAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { fetching } from './graphs.ts'
+import type { Bringing } from './inputs.ts'
 import { inTransaction } from './queries.ts'
 import { idOf, submit, transactionOf } from './records.ts'
 
@@ -28,7 +29,7 @@ type Id = bigint | number | string
 export function withAttachments<D extends AnyAttachments, B extends typeof Model>(
   attachments: D,
   base: B,
-): B & Constructor<WithAttachments<D>> {
+): B & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
   const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
   const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<Id[]> => {
@@ -37,7 +38,7 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
     return found.map(idOf).filter((id) => id !== null)
   }
 
-  class Bringing extends (base as unknown as Constructor<Model> & typeof Model) {
+  class Mixed extends (base as unknown as Constructor<Model> & typeof Model) {
     static override query(...given: never[]): never {
       const builder = (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given)
       inTransaction(builder)
@@ -89,5 +90,6 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       return result
     }
   }
-  return mixin(attachments, Bringing as unknown as B & Constructor<Model>, { idOf }) as unknown as B & Constructor<WithAttachments<D>>
+  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf }) as unknown as B &
+    Constructor<Bringing<D> & WithAttachments<D>>
 }

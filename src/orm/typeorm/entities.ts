@@ -1,13 +1,20 @@
 import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 import type { RecordSource } from '../../database/database.ts'
 import { takeAssigned } from '../assigned.ts'
+import { refuseFieldsOf } from '../fields.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 const metadataOfClass = new WeakMap<object, EntityMetadata>()
 
-/** Of an initialized data source: what tells the id of an entity. */
+/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for a class whose fields hide attachments. */
 export function learnEntities({ entityMetadatas }: DataSource): void {
-  for (const metadata of entityMetadatas) if (typeof metadata.target === 'function') metadataOfClass.set(metadata.target, metadata)
+  for (const metadata of entityMetadatas) {
+    const { target } = metadata
+    if (typeof target !== 'function') continue
+    metadataOfClass.set(target, metadata)
+    const attachments = attachmentsOf(target)
+    if (attachments !== null) refuseFieldsOf(target as new () => object, Object.keys(attachments))
+  }
 }
 
 /** null: it has none yet. */

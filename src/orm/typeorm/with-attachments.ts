@@ -2,6 +2,9 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
 
+/** What entities have by `withAttachments`. */
+export type Attached<D> = WithAttachments<D>
+
 /**
  * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is saved, `user.photo` is
  * what is attached. Pass the same object to createActiveStorage. Do not declare fields of these names.

@@ -4,6 +4,7 @@ import { Readable } from 'node:stream'
 import { createActiveStorage } from '../../active-storage.ts'
 import { hasManyAttached, hasOneAttached, type HasManyAttached, type HasOneAttached } from '../../attached/definitions.ts'
 import type { Database } from '../../database/database.ts'
+import type { RecordIdType } from '../../database/store.ts'
 import { memory, type MemoryService } from '../../services/memory.ts'
 import type { Slots } from '../../attached/record.ts'
 import type { ActiveStorage } from '../../storage.ts'
@@ -27,6 +28,8 @@ export type OrmFiles = Readonly<Record<string, unknown>>
 /** An app with an ORM, as the suite drives it: each verb in the way that the ORM's users write it. */
 export interface OrmApp<Tx> {
   readonly database: Database<Tx, boolean>
+  /** What the ids of its records are. Default: 'bigint'. */
+  readonly recordId?: RecordIdType
   /** The storage is made: bindings that need it may take it. */
   bind?(storage: ActiveStorage<OrmModels, Tx>): void
   /** A new record with its files, and its id. Without `tx`, in a transaction of its own. */
@@ -50,8 +53,10 @@ export interface OrmApp<Tx> {
 export interface OrmContractOptions<Tx> {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** An app on an empty database with the tables `users` and `members`. */
+  /** An app on an empty database with the tables `users` and `members`. Give its pool one connection once: nothing may wait for a second. */
   open(): Promise<OrmApp<Tx>>
+  /** Milliseconds, after which a test fails: statements that wait for each other would wait for ever. Default: 20 000. */
+  readonly timeLimit?: number
 }
 
 const boom = new Error('the app gave up')
@@ -60,8 +65,21 @@ const text = (content: string, filename: string = `${content}.txt`): { io: Buffe
   filename,
 })
 
+async function within(timeLimit: number, running: Promise<void>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise<never>((_, reject) => {
+    const message = `The test did not end in ${timeLimit / 1000} s: do statements wait for a connection that is taken?`
+    timer = setTimeout(() => reject(new Error(message)), timeLimit)
+  })
+  try {
+    await Promise.race([running, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
 /** What every binding to an ORM must do: run it on a binding of your own. */
-export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
+export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
   interface Opened {
     readonly app: OrmApp<Tx>
     readonly storage: ActiveStorage<OrmModels, Tx>
@@ -77,33 +95,32 @@ export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
       const service = memory()
       let statements = 0
       const { executor } = app.database
-      const run = (...given: Parameters<typeof executor.run>) => ((statements += 1), executor.run(...given))
+      const counted = (...given: Parameters<typeof executor.run>) => ((statements += 1), executor.run(...given))
       const storage = createActiveStorage({
-        database: { ...app.database, executor: { run } },
+        database: { ...app.database, executor: { run: counted } },
         services: { memory: service },
         models: ormModels,
+        recordId: app.recordId ?? 'bigint',
         secretKeyBase: 'a secret of the tests',
         retries: { attempts: 1 },
         logger: false,
       }) as unknown as ActiveStorage<OrmModels, Tx>
       app.bind?.(storage)
-      try {
-        await storage.migrate()
-        await behaves({
-          app,
-          storage,
-          service,
-          statements: () => statements,
-          async assertNothing() {
-            await storage.sweep()
-            const { pending, running, failed, stagedBytes } = await storage.delayedUploads.stats()
-            assert.deepEqual({ pending, running, failed, stagedBytes }, { pending: 0, running: 0, failed: 0, stagedBytes: 0 })
-          },
-        })
-      } finally {
-        await storage.close()
-        await app.close()
+      async function assertNothing(): Promise<void> {
+        await storage.sweep()
+        const { pending, running, failed, stagedBytes } = await storage.delayedUploads.stats()
+        assert.deepEqual({ pending, running, failed, stagedBytes }, { pending: 0, running: 0, failed: 0, stagedBytes: 0 })
       }
+      async function ran(): Promise<void> {
+        try {
+          await storage.migrate()
+          await behaves({ app, storage, service, statements: () => statements, assertNothing })
+        } finally {
+          await storage.close()
+          await app.close()
+        }
+      }
+      await within(timeLimit, ran())
     })
 
   on('a record and its files are committed together, and the files are attached later, byte by byte', async ({ app, storage, service }) => {
@@ -269,6 +286,30 @@ export function ormContract<Tx>({ test, open }: OrmContractOptions<Tx>): void {
     try {
       await app.transaction((tx) => app.save('User', id, { photo: text('heard') }, tx))
       while ((await storage.record('User', id).photo.attachment()) === null) await new Promise((resolve) => setTimeout(resolve, 5))
+    } finally {
+      await worker.stop()
+    }
+  })
+  on('records are written, and read, in transactions while a worker drains beside them', async ({ app, storage }) => {
+    const worker = storage.work({ concurrency: 2 })
+    try {
+      const ids: string[] = []
+      for (const name of ['a', 'b', 'c']) {
+        const id = await app.transaction(async (tx) => {
+          const created = await app.create('User', name, { photo: text(name) }, tx)
+          await app.save('User', created, { certificates: [text(`${name}1`), text(`${name}2`)] }, tx)
+          const [within] = await storage.records('User', [created], { transaction: tx })
+          assert.equal((await within!.certificates.delayedUploads())[0]?.files.length, 2)
+          return created
+        })
+        ids.push(id)
+        await app.save('User', id, { photo: text(`${name}3`) })
+      }
+      const names = async (): Promise<string[]> =>
+        (
+          await Promise.all((await storage.records('User', ids)).map(async ({ photo }) => (await photo.attachment())?.filename ?? ''))
+        ).toSorted()
+      while ((await names()).join() !== 'a3.txt,b3.txt,c3.txt') await new Promise((resolve) => setTimeout(resolve, 5))
     } finally {
       await worker.stop()
     }

@@ -1,0 +1,21 @@
+import type { AnyAttachments } from '../../attached/definitions.ts'
+import { extendBy, type Decorated } from '../has-attachments.ts'
+import { withAttachments, type Attached } from './with-attachments.ts'
+
+/**
+ * `withAttachments` as a class decorator, in both forms that decorators have; the class is typed by an interface beside it.
+ * Throws ConfigurationError for a class that has members of these names.
+ *
+ * @example
+ * const { HasAttachments } = await import('activestorage-delayed/mikro-orm')
+ * interface User extends Attached<typeof userAttachments> {}
+ * @HasAttachments(userAttachments)
+ * class User {
+ *   id!: string
+ *   name!: string
+ * }
+ * type Attached<D> = import('activestorage-delayed/mikro-orm').Attached<D>
+ */
+export function HasAttachments<D extends AnyAttachments>(attachments: D): (target: Decorated<Attached<D>>) => void {
+  return (target) => extendBy(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
+}

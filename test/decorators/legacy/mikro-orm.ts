@@ -1,0 +1,38 @@
+import { Collection } from '@mikro-orm/core'
+import { Entity, ManyToOne, OneToMany, PrimaryKey, Property, ReflectMetadataProvider } from '@mikro-orm/decorators/legacy'
+import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
+import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/mikro-orm'
+
+export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const bookAttachments = { cover: hasOneAttached() }
+export const metadataProvider = ReflectMetadataProvider
+
+@Entity({ tableName: 'users' })
+export class User extends withAttachments(userAttachments) {
+  @PrimaryKey() id!: number
+  @Property() name!: string
+  @OneToMany(() => Book, (book) => book.author) books = new Collection<Book>(this)
+}
+
+export interface Book extends Attached<typeof bookAttachments> {}
+@Entity({ tableName: 'books', discriminatorColumn: 'kind', discriminatorMap: { book: 'Book', comic: 'Comic' } })
+@HasAttachments(bookAttachments)
+export class Book {
+  @PrimaryKey() id!: number
+  @Property() title!: string
+  @ManyToOne(() => User, { nullable: true }) author?: User
+
+  coverFilename(filename: string): string {
+    return `${this.title}-${filename}`
+  }
+}
+@Entity()
+export class Comic extends Book {}
+
+export const shadowedAttachments = { photo: hasOneAttached() }
+@Entity()
+export class Shadowed extends withAttachments(shadowedAttachments) {
+  @PrimaryKey() id!: number
+  // @ts-expect-error it would hide the attachment
+  override photo: Attached<typeof shadowedAttachments>['photo']
+}
