@@ -147,7 +147,7 @@ async function explicit(kind: Kind, make: (typeof builders)[string], variety: Va
         await record(model as 'User', recordId, tx).purgeAllLater()
       }),
     async load(tx) {
-      const rows = await builder.run('select id from users order by id', tx)
+      const rows = await builder.run('select id from users order by name', tx)
       return storage!.records(
         'User',
         rows.map((row) => String(row['id'])),

@@ -72,7 +72,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
       em.remove(await em.findOneOrFail(classes[model], { id } as never))
       await em.flush()
     },
-    load: (em = orm.em.fork()) => em.find(User, {}, { populate: ['photo'], orderBy: { id: 'asc' } as never }),
+    load: (em = orm.em.fork()) => em.find(User, {}, { populate: ['photo'], orderBy: { name: 'asc' } as never }),
     transaction: (run) => orm.em.fork().transactional(run),
     nested: (em, run) => em.transactional(run),
     names: async (model) => (await orm.em.fork().find(classes[model], {}, { orderBy: { id: 'asc' } as never })).map(({ name }) => name),

@@ -73,7 +73,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transacti
     load: async (trx) =>
       User.query(trx ?? db)
         .withGraphFetched('photo')
-        .orderBy('id'),
+        .orderBy('name'),
     transaction: (run) => db.transaction(run),
     nested: (trx, run) => trx.transaction(run),
     names: async (model) => (await classes[model].query(db).orderBy('id')).map(({ name }) => name),

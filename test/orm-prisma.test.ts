@@ -63,7 +63,7 @@ async function open(kind: Kind, variety: Variety) {
     async destroy(model, recordId, tx = db) {
       await usersOf(tx, model).delete({ where: { id: idOf(recordId) } })
     },
-    load: (tx = db) => tx.user.findMany({ include: { photo: true }, orderBy: { id: 'asc' } }),
+    load: (tx = db) => tx.user.findMany({ include: { photo: true }, orderBy: { name: 'asc' } }),
     transaction: (run) => db.$transaction(run),
     nested: (tx, run) => tx.$transaction(run),
     names: async (model) => (await usersOf(db, model).findMany({ orderBy: { id: 'asc' } })).map(({ name }) => name),

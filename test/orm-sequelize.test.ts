@@ -72,7 +72,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> 
       const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
       await record.destroy(transaction && { transaction })
     },
-    load: (transaction) => User.findAll({ include: ['photo'], order: ['id'], ...(transaction && { transaction }) }),
+    load: (transaction) => User.findAll({ include: ['photo'], order: ['name'], ...(transaction && { transaction }) }),
     transaction: (run) => app.transaction(run),
     nested: (transaction, run) => app.transaction({ transaction }, run),
     names: async (model) => (await classes[model].findAll({ order: ['id'] })).map((record) => String(record.get('name'))),

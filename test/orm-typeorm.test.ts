@@ -74,7 +74,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
     async destroy(model, id, tx = dataSource.manager) {
       await tx.remove(await tx.findOneByOrFail(classes[model] as typeof User, { id }))
     },
-    load: (tx = dataSource.manager) => tx.find(User, { relations: { photo: true }, order: { id: 'asc' } }),
+    load: (tx = dataSource.manager) => tx.find(User, { relations: { photo: true }, order: { name: 'asc' } }),
     transaction: (run) => dataSource.transaction(run),
     nested: (tx, run) => tx.transaction(run),
     names: async (model) =>

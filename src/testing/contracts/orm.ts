@@ -41,7 +41,7 @@ export interface OrmApp<Tx> {
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** A transaction in a transaction. Left out where there are none. */
   nested?<T>(tx: Tx, run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The users by id, their attachments read with them: the ORM's eager loading, or `storage.records`. */
+  /** The users by name, their attachments read with them: the ORM's eager loading, or `storage.records`. */
   load?(tx?: Tx): Promise<readonly Slots<OrmModels['User']>[]>
   /** The names of the records that were committed. */
   names(model: Name): Promise<string[]>
