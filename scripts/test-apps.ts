@@ -9,7 +9,7 @@ try {
   execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
   execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
-  const { status } = spawnSync(process.execPath, ['--test', '--test-timeout=280000', 'test/apps/apps.ts'], {
+  const { status } = spawnSync(process.execPath, ['--test', 'test/apps/apps.ts'], {
     stdio: 'inherit',
     env: { ...process.env, TEST_PACKAGE: tarball, TEST_APPS: process.argv.slice(2).join(' ') },
   })
