@@ -9,7 +9,7 @@ import { install } from './install.ts'
 
 after(() => stopEmbedded())
 
-const all = readdirSync('examples/apps')
+const all = readdirSync('examples/apps', { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
 const named = (process.env['TEST_APPS'] ?? '').split(' ').filter((name) => name !== '')
 const names = named.length > 0 ? named : all
 for (const name of names) assert.ok(all.includes(name), `There is no app ${name}: ${all.join(', ')}`)

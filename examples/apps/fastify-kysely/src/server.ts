@@ -1,3 +1,4 @@
+import type { AddressInfo } from 'node:net'
 import { app } from './app.ts'
 import { createTables, db } from './database.ts'
 import { storage } from './storage.ts'
@@ -17,5 +18,5 @@ app.addHook('onClose', async () => {
 })
 for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => app.close())
 
-const address = await app.listen({ port: Number(process.env.PORT ?? 3000) })
-console.log(address)
+await app.listen({ port: Number(process.env.PORT ?? 3000) })
+console.log(`http://localhost:${(app.server.address() as AddressInfo).port}`)
