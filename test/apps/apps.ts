@@ -6,6 +6,7 @@ import { after, test } from 'node:test'
 import { postgresDatabase, stopEmbedded } from '../support/databases.ts'
 import { drive } from './drive.ts'
 import { install } from './install.ts'
+import { withoutEngine } from './prepare.ts'
 
 after(() => stopEmbedded())
 
@@ -18,20 +19,21 @@ for (const name of names) assert.ok(all.includes(name), `There is no app ${name}
 const databases: Readonly<Record<string, readonly ('SQLite' | 'PostgreSQL')[]>> = {
   'express-sequelize': ['PostgreSQL'],
   'express-typeorm': ['SQLite', 'PostgreSQL'],
+  'next-prisma': ['SQLite', 'PostgreSQL'],
 }
 
 test('the example apps', { concurrency: availableParallelism() }, async (t) => {
   const ran = names.map((name) =>
-    t.test(name, { concurrency: 1, timeout: 240_000 }, async (t) => {
+    t.test(name, { concurrency: 1, timeout: 480_000 }, async (t) => {
       const app = await install(t, name)
-      await t.test('is type-checked', () => app.npm('run', 'typecheck'))
+      await t.test('is type-checked', () => app.run('typecheck', withoutEngine))
       for (const kind of databases[name] ?? ['SQLite'])
         await t.test(`on ${kind}`, async (t) => {
-          if (kind === 'SQLite') return drive(t, app.folder, null)
+          if (kind === 'SQLite') return drive(t, app, null)
           const made = await postgresDatabase()
           if (made === null) return t.skip('no PostgreSQL answered and none could be brought up')
           t.after(() => made.close())
-          await drive(t, app.folder, made.url)
+          await drive(t, app, made.url)
         })
     }),
   )

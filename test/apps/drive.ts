@@ -9,11 +9,15 @@ import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { appEnv, launch, png, save, signUp, stored, type VisitorsFiles } from '../support/example-app.ts'
 import { openUrl } from '../support/servers.ts'
+import type { InstalledApp } from './install.ts'
+import { prepare } from './prepare.ts'
 
-/** Drives the app in `folder` on data of its own. `databaseUrl` is null for the app's own SQLite. */
-export async function drive(t: TestContext, folder: string, databaseUrl: string | null): Promise<void> {
+/** Builds the app and drives it on data of its own. `databaseUrl` is null for the app's own SQLite. */
+export async function drive(t: TestContext, installed: InstalledApp, databaseUrl: string | null): Promise<void> {
+  const { folder } = installed
   const data = await mkdtemp(join(tmpdir(), 'app-data-'))
   const env = { DATA: data, PORT: '0', ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) }
+  await prepare(installed, env, databaseUrl ?? join(data, 'app.db'))
   const start = await startOf(folder)
   const begin = () => launch(start, folder, env)
   let app = await begin()

@@ -23,7 +23,12 @@ export interface RunningApp {
 /** Starts `command` and waits for the address that it prints. As a process manager does: npm and a shell would keep SIGTERM for themselves. */
 export async function launch(command: string, cwd: string, env: Readonly<Record<string, string>>): Promise<RunningApp> {
   const PATH = `${join(cwd, 'node_modules/.bin')}${delimiter}${appEnv.PATH}`
-  const app = spawn('sh', ['-c', `exec ${command}`], { cwd, env: { ...appEnv, PATH, ...env }, detached: true })
+  const [settings = ''] = /^(\w+=\S+ )*/.exec(command) ?? []
+  const app = spawn('sh', ['-c', `${settings}exec ${command.slice(settings.length)}`], {
+    cwd,
+    env: { ...appEnv, PATH, ...env },
+    detached: true,
+  })
   const exited = new Promise<number | null>((resolve) => app.once('exit', resolve))
   let output = ''
   const address = new Promise<string>((resolve) => {
