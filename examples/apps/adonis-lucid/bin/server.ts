@@ -9,8 +9,8 @@ ignitor()
     app.listen('SIGINT', () => app.terminate())
     app.ready(async () => {
       const server = await app.container.make('server')
-      const { port } = server.getNodeServer()?.address() as AddressInfo
-      console.log(`http://localhost:${port}`)
+      const address = server.getNodeServer()?.address() as AddressInfo | null
+      if (address) console.log(`http://localhost:${address.port}`)
     })
   })
   .httpServer()
