@@ -22,7 +22,7 @@ const databases: Readonly<Record<string, readonly ('SQLite' | 'PostgreSQL')[]>> 
 
 test('the example apps', { concurrency: availableParallelism() }, async (t) => {
   const ran = names.map((name) =>
-    t.test(name, { concurrency: 1, timeout: 240_000 }, async (t) => {
+    t.test(name, { concurrency: 1, timeout: 400_000 }, async (t) => {
       const app = await install(t, name)
       await t.test('is type-checked', () => app.npm('run', 'typecheck'))
       for (const kind of databases[name] ?? ['SQLite'])
