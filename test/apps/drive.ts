@@ -2,8 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
-import { mkdtemp, readFile, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { mkdtemp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
@@ -12,15 +11,12 @@ import { openUrl } from '../support/servers.ts'
 
 /** Drives the app in `folder` on data of its own. `databaseUrl` is null for the app's own SQLite. */
 export async function drive(t: TestContext, folder: string, databaseUrl: string | null): Promise<void> {
-  const data = await mkdtemp(join(tmpdir(), 'app-data-'))
+  const data = await mkdtemp(join(folder, 'data-')) // goes with the app
   const env = { DATA: data, PORT: '0', ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) }
   const start = await startOf(folder)
   const begin = () => launch(start, folder, env)
   let app = await begin()
-  t.after(async () => {
-    await app.end('SIGKILL')
-    await rm(data, { recursive: true, force: true })
-  })
+  t.after(() => app.end('SIGKILL'))
   const query = async (sql: string): Promise<readonly Record<string, unknown>[]> => {
     const database = openUrl(databaseUrl ?? sqliteIn(data))
     try {
