@@ -78,7 +78,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
     load: (client) =>
       User.query(client && { client })
         .preload('photo')
-        .orderBy('id'),
+        .orderBy('name'),
     transaction: (run) => db.transaction(run),
     nested: (client, run) => client.transaction(run),
     names: async (model) => (await classes[model].query().orderBy('id')).map(({ name }) => name),

@@ -1,0 +1,7 @@
+// Of what is built, on an app that is booted and does not listen.
+import { ignitor } from './build/bin/ignitor.js'
+
+const app = ignitor().createApp('console')
+await app.init()
+await app.boot()
+export const { storage } = await import('./build/app/services/storage.js')

@@ -1,0 +1,6 @@
+import router from '@adonisjs/core/services/router'
+import server from '@adonisjs/core/services/server'
+
+// Before any parser of bodies.
+server.use([() => import('#middleware/storage_middleware')])
+router.use([() => import('@adonisjs/core/bodyparser_middleware')])

@@ -1,0 +1,2 @@
+// For `npx activestorage-delayed status`, `work` and the others.
+export { storage } from './src/storage.ts'

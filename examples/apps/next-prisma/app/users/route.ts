@@ -1,0 +1,14 @@
+import { ActiveStorageError } from 'activestorage-delayed'
+import { db, storage } from '../../lib/storage.ts'
+
+// A route, and not a server action: an action has read the whole form, in memory, before it begins.
+export async function POST(request: Request): Promise<Response> {
+  try {
+    const { values, files } = await storage.parseForm(request, { model: 'User' })
+    await db.user.create({ data: { name: String(values.name), photoTmp: files.photo, certificatesTmp: files.certificates } })
+    return new Response(null, { status: 303, headers: { Location: '/' } })
+  } catch (error) {
+    if (!(error instanceof ActiveStorageError)) throw error
+    return new Response(error.message, { status: error.statusCode })
+  }
+}

@@ -1,4 +1,0 @@
-import { storage } from '../../../../users.ts'
-
-const { handler } = storage
-export { handler as GET, handler as HEAD, handler as PUT, handler as POST, handler as DELETE }

@@ -1,6 +1,0 @@
-/** Next calls it once, when the server starts. */
-export async function register(): Promise<void> {
-  if (process.env['NEXT_RUNTIME'] !== 'nodejs') return
-  const { start } = await import('./users.ts')
-  await start()
-}
