@@ -78,6 +78,32 @@ await db.book.findMany({ include: { covre: true } })
 // @ts-expect-error not selected
 void only?.id
 
+// Words stay the words that they are.
+const [sorted] = await db.book.findMany({ orderBy: { id: 'desc' }, include: { cover: true, author: true } })
+expectType<string | null | undefined>(sorted?.author?.name)
+const [picked] = await db.book.findMany({ orderBy: [{ id: 'desc' }], distinct: ['title'], select: { title: true }, take: 3 })
+expectType<string | undefined>(picked?.title)
+// @ts-expect-error not selected
+void picked?.id
+const [related] = await db.book.findMany({
+  orderBy: { id: 'desc' },
+  where: { title: { contains: 'x' }, OR: [{ id: 1 }] },
+  include: { author: true },
+})
+expectType<string | null | undefined>(related?.author?.name)
+await db.$transaction(async (tx) => {
+  const [inside] = await tx.book.findMany({ orderBy: { id: 'desc' }, distinct: 'title', include: { author: true } })
+  expectType<string | null | undefined>(inside?.author?.name)
+})
+// @ts-expect-error no such order
+await db.book.findMany({ orderBy: { id: 'down' } })
+const shown = await db.book.create({ data: { title: 'A', coverTmp: file, author: { create: { name: 'B' } } }, include: { author: true } })
+expectType<string | null | undefined>(shown.author?.name)
+const brief = await db.book.update({ where: { id: 1 }, data: { coverTmp: file }, select: { title: true } })
+expectType<string>(brief.title)
+// @ts-expect-error not selected
+void brief.id
+
 // Extended further; and without the extension.
 const more = db.$extends({ result: { book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } } } })
 expectType<string>((await more.book.create({ data: { title: 'A', coverTmp: file } })).shout)

@@ -17,7 +17,7 @@ type ArgsOf<T, O extends Operation | 'findMany'> = Types.Public.Args<T, O>
 /** Of an operation, with files. */
 type Bringing<T, O extends Operation, D> = Omit<ArgsOf<T, O>, Data<O>> & { [K in Data<O>]: ArgsOf<T, O>[K] & FilesOf<D> }
 
-type Bring<O extends Operation, D> = <T, A extends Bringing<T, O, D>>(
+type Bring<O extends Operation, D> = <T, A>(
   this: T,
   args: Types.Public.Exact<A, Bringing<T, O, D>>,
 ) => Types.Public.PrismaPromise<Types.Public.Result<T, A, O>>
@@ -26,7 +26,7 @@ type Included<T> = ArgsOf<T, 'findMany'> extends { include?: infer I } ? NonNull
 /** Of `findMany`, whose `include` names attachments too. */
 type Reading<T, D> = Omit<ArgsOf<T, 'findMany'>, 'include'> & { include?: (Included<T> & { [K in keyof D]?: boolean }) | null }
 type Rest<A, D> = A extends { include: infer I } ? Omit<A, 'include'> & { include: Omit<I, keyof D> } : A
-type Read<D> = <T, A extends Reading<T, D>>(
+type Read<D> = <T, A>(
   this: T,
   args?: Types.Public.Exact<A, Reading<T, D>>,
 ) => Types.Public.PrismaPromise<Types.Public.Result<T, Rest<A, D>, 'findMany'>>
