@@ -115,6 +115,14 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
     },
   )
 
+  on('what the app throws in storage.transaction is what it gets', async ({ storage }) => {
+    const given = new Error('the app gave up', { cause: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', errno: -32 }) })
+    await assert.rejects(
+      storage.transaction(() => Promise.reject(given)),
+      (error) => error === given,
+    )
+  })
+
   on('a transaction in a transaction: what is undone there is undone, the rest stays', async ({ app, storage }) => {
     const { nested } = app
     if (nested === undefined) return
