@@ -67,7 +67,8 @@ export function recordSource(dataSource: DataSource, attachments: object): Recor
   if (base === undefined || key === undefined) return null
   const changed = base.updateDateColumn?.propertyName
   return {
-    find: (id) => dataSource.manager.findOneBy<ObjectLiteral>(base.target, { [key]: id }),
+    // What is only marked as deleted can be recovered, with its files.
+    find: (id) => dataSource.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true }),
     has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
     async touch(id) {
       if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })
