@@ -225,6 +225,23 @@ test("an attachment's own limits are a validation error of Sequelize", async (t)
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
 })
 
+test('a record that its files refused is saved again as what it was', async (t) => {
+  const { storage } = await library(t)
+  const pages = ['a', 'b', 'c', 'd'].map((each) => text(each))
+  const book = Book.build({ title: 'A', pagesTmp: pages })
+  await assert.rejects(book.save(), ValidationError)
+  await Book.create({ title: 'another, with the id that was rolled back' })
+  book.pagesTmp = pages.slice(0, 3)
+  await book.save()
+  book.set({ title: 'B', pagesTmp: [text('d')] })
+  await storage.drain({ throwOnError: true })
+  await assert.rejects(book.save(), ValidationError)
+  book.pagesTmp = null
+  await book.save()
+  assert.equal((await Book.findByPk(book.id))?.title, 'B')
+  assert.equal((await book.pages.attachments()).length, 3)
+})
+
 test('what is marked as deleted keeps its files', async (t) => {
   const { storage, service } = await library(t, { paranoid: true })
   const book = await Book.create({ title: 'A', coverTmp: text('a') })

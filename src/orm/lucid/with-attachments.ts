@@ -4,6 +4,7 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
+import { forgetLoaded } from '../loaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
@@ -20,11 +21,13 @@ function idOf(record: LucidRow): bigint | number | string | null {
 /** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
 async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
   if (record.$trx !== undefined) return run(record.$trx)
-  const { $isPersisted: wasPersisted } = record
+  const { $isPersisted, $attributes, $original } = record
+  const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
     return await (record.constructor as LucidModel).$adapter.modelClient(record).transaction((trx) => run(record.useTransaction(trx).$trx!))
   } catch (error) {
-    record.$isPersisted = wasPersisted
+    // Lucid takes what was rolled back for saved, and would not write it again.
+    Object.assign(record, before)
     throw error
   }
 }
@@ -90,6 +93,11 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
     override async saveQuietly(): Promise<this> {
       await save(this, () => super.saveQuietly())
       return this
+    }
+
+    override refresh(): Promise<this> {
+      forgetLoaded(this)
+      return super.refresh()
     }
 
     override delete(): Promise<void> {

@@ -23,6 +23,18 @@ const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined
   return open === undefined ? begin(model.sequelize!, {}, run) : run(open)
 }
 
+/** A record as it is before it is saved. Sequelize takes what a transaction of ours has rolled back for saved, and would not write it again. */
+function unsaved(record: Model): () => void {
+  const { isNewRecord, dataValues } = record
+  const values: unknown = { ...(dataValues as object) }
+  const changed = record.changed()
+  return () => {
+    record.isNewRecord = isNewRecord
+    record.dataValues = values
+    for (const key of changed === false ? [] : changed) record.changed(key as never, true)
+  }
+}
+
 /** A class whose records bring their files along. */
 export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
   const names = Object.keys(attachments)
@@ -118,11 +130,14 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       // Fields of these names, where a class declares them, hide the accessors.
       const brings = takeAssigned(names, this)
       if (!brings && !(this.isNewRecord && isAnyRequired())) return super.save(options)
+      const isOwn = openOf(model, options) === undefined
+      const restore = unsaved(this)
       try {
-        if (openOf(model, options) === undefined && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
+        if (isOwn && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
         await within(model, options, (transaction) => saveIn(this, transaction, options))
         return this
       } catch (error) {
+        if (isOwn) restore()
         throw asValidationError(error, this)
       }
     }
