@@ -1,6 +1,8 @@
+import { ConfigurationError } from '../errors.ts'
 import type { BoundModel } from './bound.ts'
 import { forgetLoaded } from './loaded.ts'
 import { refuseFields } from './fields.ts'
+import type { RecordId } from './record-id.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -72,10 +74,14 @@ export interface RecordTransaction {
 export async function submitAssigned(
   model: BoundModel,
   record: object,
-  id: bigint | number | string,
+  id: RecordId | null,
   transaction: RecordTransaction,
   isNew: boolean,
 ): Promise<void> {
+  if (id === null)
+    throw new ConfigurationError(
+      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+    )
   const entries = [...(assigned.get(record) ?? [])].filter(
     ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
   )

@@ -1,22 +1,19 @@
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
 import { forgetLoaded } from '../loaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
 /** What models have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
 
 /** null: it has none yet. */
-function idOf(record: LucidRow): bigint | number | string | null {
-  const id: unknown = record.$isPersisted ? record.$primaryKeyValue : null
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
-}
+const idOf = (record: LucidRow): RecordId | null => (record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null)
 
 /** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
 async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
@@ -55,19 +52,14 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
   async function save(record: LucidRow, plain: () => Promise<unknown>): Promise<void> {
     const model = boundModel(attachments)
     const isNew = !record.$isPersisted
-    const matters = takeAssigned(names, record) || (isNew && [...model.definitions.values()].some(({ required }) => required))
+    const matters = takeAssigned(names, record) || (isNew && isAnyRequired(model))
     if (!matters) return void (await plain())
     if (record.$trx === undefined && hasAssigned(record)) await stageAssigned(model, record)
     await within(record, async (trx) => {
       await plain()
-      const id = idOf(record)
-      if (id === null)
-        throw new ConfigurationError(
-          `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-        )
       const { knexClient } = trx
       const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
-      await submitAssigned(model, record, id, open, isNew)
+      await submitAssigned(model, record, idOf(record), open, isNew)
     })
   }
 

@@ -1,7 +1,7 @@
 import type { EntityManager, EventArgs } from '@mikro-orm/core'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
@@ -14,13 +14,13 @@ const noTransaction = (type: string): ConfigurationError =>
   )
 
 async function submit(entity: object, attachments: object, em: EntityManager, isNew: boolean): Promise<void> {
-  const model = boundModel(attachments)
-  const id = keyOf(entity)
-  if (id === null)
-    throw new ConfigurationError(
-      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-    )
-  await submitAssigned(model, entity, id, { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) }, isNew)
+  await submitAssigned(
+    boundModel(attachments),
+    entity,
+    keyOf(entity),
+    { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) },
+    isNew,
+  )
 }
 
 /** Entities are inserted and removed in many ways; each passes here. */
@@ -29,10 +29,9 @@ const subscriber = {
   async afterCreate({ entity, em }: EventArgs<object>): Promise<void> {
     const attachments = attachmentsOf(entity)
     if (attachments === null) return
-    const { type, definitions } = boundModel(attachments)
-    const matters = takeAssigned(definitions.keys(), entity) || [...definitions.values()].some(({ required }) => required)
-    if (!matters) return
-    if (!em.isInTransaction()) throw noTransaction(type)
+    const model = boundModel(attachments)
+    if (!takeAssigned(model.definitions.keys(), entity) && !isAnyRequired(model)) return
+    if (!em.isInTransaction()) throw noTransaction(model.type)
     await submit(entity, attachments, em, true)
   },
   async beforeDelete({ entity, em }: EventArgs<object>): Promise<void> {

@@ -3,14 +3,13 @@ import type { Model, QueryBuilder, StaticHookArguments } from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
+import type { RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { fetching } from './graphs.ts'
 import type { Bringing } from './inputs.ts'
 import { inTransaction } from './queries.ts'
 import { idOf, submit, transactionOf } from './records.ts'
-
-type Id = bigint | number | string
 
 /**
  * A base class for models: `photoTmp` of what is inserted or patched is attached in the background, `user.photo` is what is
@@ -32,7 +31,7 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
 ): B & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
   const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
-  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<Id[]> => {
+  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<RecordId[]> => {
     // Through a relation, the items are those that it is of.
     const found = items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as Model[])
     return found.map(idOf).filter((id) => id !== null)
@@ -55,14 +54,9 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
     override async $afterInsert(context: { transaction: Knex }): Promise<void> {
       await super.$afterInsert(context as never)
       const model = boundModel(attachments)
-      if (!hasAssigned(this) && ![...model.definitions.values()].some(({ required }) => required)) return
+      if (!hasAssigned(this) && !isAnyRequired(model)) return
       const trx = transactionOf(context.transaction, model.type, 'insert')
-      const id = idOf(this)
-      if (id === null)
-        throw new ConfigurationError(
-          `${model.type} was inserted and has no id that can be told: it must be one column, a number or text. Its files cannot be attached.`,
-        )
-      await submit(model, this, id, trx, true)
+      await submit(model, this, idOf(this), trx, true)
     }
 
     static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {

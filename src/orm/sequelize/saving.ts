@@ -2,7 +2,7 @@ import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelSt
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
 import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
@@ -39,7 +39,7 @@ function unsaved(record: Model): () => void {
 export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
   const names = Object.keys(attachments)
   const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
-  const isAnyRequired = (): boolean => [...boundModel(attachments).definitions.values()].some(({ required }) => required)
+  const needsFiles = (): boolean => isAnyRequired(boundModel(attachments))
   const refuse = (verb: string, values: Given): void => {
     const key = Object.keys(values).find((each) => keys.has(each))
     if (key !== undefined)
@@ -51,14 +51,8 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
   async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
     const isNew = record.isNewRecord
     await record.plainSave({ ...options, transaction })
-    const model = boundModel(attachments)
-    const id = idOf(record)
-    if (id === null)
-      throw new ConfigurationError(
-        `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-      )
     const open = { tx: transaction, chain: chainOf(transaction), afterCommit: (done: () => void) => afterCommit(transaction, done) }
-    await submitAssigned(model, record, id, open, isNew)
+    await submitAssigned(boundModel(attachments), record, idOf(record), open, isNew)
     return record
   }
 
@@ -83,7 +77,7 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
 
     static async bulkCreate(this: ModelStatic<Model>, records: readonly Given[], options?: InTransaction & Given): Promise<unknown> {
       const plain = base.bulkCreate as unknown as (records: readonly Given[], options?: unknown) => Promise<unknown>
-      if (!isAnyRequired() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
+      if (!needsFiles() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
         return plain.call(this, records, options)
       if (options?.['updateOnDuplicate'] !== undefined || options?.['ignoreDuplicates'] === true)
         for (const record of records) refuse('bulkCreate with updateOnDuplicate or ignoreDuplicates', record)
@@ -129,7 +123,7 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const model = this.constructor as ModelStatic<Model>
       // Fields of these names, where a class declares them, hide the accessors.
       const brings = takeAssigned(names, this)
-      if (!brings && !(this.isNewRecord && isAnyRequired())) return super.save(options)
+      if (!brings && !(this.isNewRecord && needsFiles())) return super.save(options)
       const isOwn = openOf(model, options) === undefined
       const restore = unsaved(this)
       try {
