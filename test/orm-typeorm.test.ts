@@ -125,6 +125,9 @@ class Book extends withAttachments(bookAttachments, BaseEntity) implements Attac
   }
 }
 class Comic extends Book {
+  pagesFilename(filename: string): string {
+    return `comic-${filename}`
+  }
   coverAfterUploadAll(): void {
     told.push(`${this.title}: all`)
   }
@@ -201,6 +204,19 @@ test('active records, hooks as methods, classes that extend: record_type is of t
   await comic.remove()
   await storage.drain()
   assert.equal(service.objects.size, 0)
+})
+
+test('a class whose siblings have a method has what the definition says; without a hook a record is touched, too', async (t) => {
+  const { dataSource, storage } = await library(t)
+  const [book, comic] = [
+    await Book.create({ title: 'A', pagesTmp: [text('a')] }).save(),
+    await Comic.create({ title: 'B', pagesTmp: [text('b')] }).save(),
+  ]
+  await dataSource.manager.update(Book, { id: book.id }, { updatedAt: new Date(0) })
+  await storage.drain({ throwOnError: true })
+  const names = await Promise.all([book, comic].map(async ({ pages }) => (await pages.attachments())[0]?.filename))
+  assert.deepEqual(names, ['a.txt', 'comic-b.txt'])
+  assert.ok((await Book.findOneByOrFail({ id: book.id })).updatedAt.getTime() > 0, 'it was touched')
 })
 
 test("TypeORM's own migrations see nothing to change, and leave the library's tables", async (t) => {
