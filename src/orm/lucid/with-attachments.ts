@@ -1,7 +1,7 @@
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { hasAssigned, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { forgetLoaded } from '../loaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
@@ -47,7 +47,6 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
   base: B,
 ): B & BringingClass<D> & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
 
   async function save(record: LucidRow, plain: () => Promise<unknown>): Promise<void> {
     const model = boundModel(attachments)
@@ -72,9 +71,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
 
   class Mixed extends (base as unknown as Constructor<LucidRow>) {
     override merge(values: object, allowExtraProperties?: boolean): this {
-      const entries = Object.entries(values)
-      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
-      return super.merge(Object.fromEntries(entries.filter(([key]) => !keys.has(key))) as never, allowExtraProperties)
+      return super.merge(takeFiles(names, values, this) as never, allowExtraProperties)
     }
 
     override async save(): Promise<this> {

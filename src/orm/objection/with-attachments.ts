@@ -2,7 +2,7 @@ import type { Knex } from 'knex'
 import type { Model, QueryBuilder, StaticHookArguments } from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, takeAssigned } from '../assigned.ts'
+import { hasAssigned, takeFiles } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import type { RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
@@ -30,7 +30,6 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
   base: B,
 ): B & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
   const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<RecordId[]> => {
     // Through a relation, the items are those that it is of.
     const found = items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as Model[])
@@ -46,9 +45,7 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
     }
 
     override $setJson(json: object, options?: object): this {
-      const entries = Object.entries(json)
-      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
-      return super.$setJson(Object.fromEntries(entries.filter(([key]) => !keys.has(key))), options)
+      return super.$setJson(takeFiles(names, json, this), options)
     }
 
     override async $afterInsert(context: { transaction: Knex }): Promise<void> {

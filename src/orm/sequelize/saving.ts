@@ -1,8 +1,9 @@
 import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
+import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
@@ -38,15 +39,9 @@ function unsaved(record: Model): () => void {
 /** A class whose records bring their files along. */
 export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
+  const keys: ReadonlySet<string> = new Set(fileKeys(names))
   const needsFiles = (): boolean => isAnyRequired(boundModel(attachments))
-  const refuse = (verb: string, values: Given): void => {
-    const key = Object.keys(values).find((each) => keys.has(each))
-    if (key !== undefined)
-      throw new ConfigurationError(
-        `${verb}() of ${boundModel(attachments).type} does not take ${key}: it would be dropped. Use create() or save(), which bring files along.`,
-      )
-  }
+  const refuse = (verb: string, values: unknown): void => refuseFiles(verb, attachments, values, 'create() or save()')
 
   async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
     const isNew = record.isNewRecord
@@ -80,17 +75,17 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       if (!needsFiles() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
         return plain.call(this, records, options)
       if (options?.['updateOnDuplicate'] !== undefined || options?.['ignoreDuplicates'] === true)
-        for (const record of records) refuse('bulkCreate with updateOnDuplicate or ignoreDuplicates', record)
+        refuse('bulkCreate() with updateOnDuplicate or ignoreDuplicates', records)
       return within(this, options, (transaction) => plain.call(this, records, { ...options, transaction, individualHooks: true }))
     }
 
     static update(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
-      refuse('Model.update', values)
+      refuse('Model.update()', values)
       return (base.update as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
     }
 
     static upsert(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
-      refuse('upsert', values)
+      refuse('upsert()', values)
       return (base.upsert as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
     }
 
@@ -111,11 +106,7 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const plain = super.set.bind(this) as unknown as (...given: readonly unknown[]) => unknown
       if (typeof key === 'string' && keys.has(key)) takeAssigned(names, { [key]: value }, this)
       else if (typeof key !== 'object' || key === null || !Object.keys(key).some((each) => keys.has(each))) plain(...given)
-      else {
-        const entries = Object.entries(key)
-        takeAssigned(names, Object.fromEntries(entries.filter(([each]) => keys.has(each))), this)
-        plain(Object.fromEntries(entries.filter(([each]) => !keys.has(each))), ...given.slice(1))
-      }
+      else plain(takeFiles(names, key, this), ...given.slice(1))
       return this
     }
 
