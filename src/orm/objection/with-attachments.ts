@@ -11,6 +11,15 @@ import type { Bringing } from './inputs.ts'
 import { inTransaction } from './queries.ts'
 import { idOf, submit, transactionOf } from './records.ts'
 
+/** A query, and each that is cloned from it. A class's own QueryBuilder stays what it is. */
+function bringing(query: QueryBuilder<Model>, names: readonly string[]): QueryBuilder<Model> {
+  inTransaction(query)
+  fetching(query, names)
+  const clone = query.clone.bind(query)
+  query.clone = () => bringing(clone(), names) as never
+  return query
+}
+
 /**
  * A base class for models: `photoTmp` of what is inserted or patched is attached in the background, `user.photo` is what is
  * attached. Pass the same object to createActiveStorage, and `Model`, or a base of the app's own, as the second argument.
@@ -32,16 +41,15 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
   const names = Object.keys(attachments)
   const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<RecordId[]> => {
     // Through a relation, the items are those that it is of.
-    const found = items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as Model[])
-    return found.map(idOf).filter((id) => id !== null)
+    const found =
+      items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as (Model | undefined)[])
+    // Of a query for one that is not there, Objection gives a list with nothing in it.
+    return found.map((record) => (record === undefined ? null : idOf(record))).filter((id) => id !== null)
   }
 
   class Mixed extends (base as unknown as Constructor<Model> & typeof Model) {
     static override query(...given: never[]): never {
-      const builder = (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given)
-      inTransaction(builder)
-      fetching(builder, names)
-      return builder as never
+      return bringing((base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given), names) as never
     }
 
     override $setJson(json: object, options?: object): this {
