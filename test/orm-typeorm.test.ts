@@ -219,11 +219,13 @@ test('a class whose siblings have a method has what the definition says; without
   assert.ok((await Book.findOneByOrFail({ id: book.id })).updatedAt.getTime() > 0, 'it was touched')
 })
 
-test("TypeORM's own migrations see nothing to change, and leave the library's tables", async (t) => {
+test("TypeORM's own migrations see nothing to change, and leave the library's tables; a data source is initialized again", async (t) => {
   const { dataSource, storage } = await library(t)
   const { upQueries } = await dataSource.driver.createSchemaBuilder().log()
   assert.deepEqual(upQueries, [])
   await dataSource.synchronize()
+  await dataSource.destroy()
+  await dataSource.initialize()
   await Book.create({ title: 'A', coverTmp: text('a') }).save()
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
 })
