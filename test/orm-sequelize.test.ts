@@ -163,11 +163,11 @@ test('records with hooks as methods, in create and update, and nothing of ours a
   const book = await Book.create({ title: 'Maus', coverTmp: text('a') })
   assert.deepEqual(Object.keys(book.toJSON()).toSorted(), ['id', 'title', 'updatedAt'])
   assert.equal((await book.coverDelayedUploads()).length, 1)
-  const before = (await book.reload()).updatedAt
+  await Book.update({ updatedAt: new Date(0) }, { where: { id: book.id }, silent: true })
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'Maus-a.txt')
   assert.deepEqual(told, ['Maus: Maus-a.txt'])
-  assert.ok((await book.reload()).updatedAt >= before)
+  assert.ok((await book.reload()).updatedAt.getTime() > 0, 'it was touched')
   await book.update({ title: 'Maus II', pagesTmp: [text('b')] })
   await book.update({ pages: [text('c')] })
   book.set({ coverTmp: text('d') })
