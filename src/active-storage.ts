@@ -190,7 +190,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
           ids.map((id) => canonicalId(id, recordId, name)),
           within(transaction),
         ),
-      stage: (slot, input) => stageInput(context, models, settings.maxSize, `${name}.${slot}`, input),
+      stage: (slot, input) => stageInput(context, model(name).get(slot)!, slot, input),
     }),
   )
 

@@ -201,6 +201,24 @@ test('a record that is saved again after a rollback brings its files again, and 
   )
 })
 
+test('a record that its files refused is saved again as what it was', async (t) => {
+  const { storage } = await library(t)
+  const pages = ['a', 'b', 'c', 'd'].map((each) => text(each))
+  const book = new Book().fill({ title: 'A' })
+  await assert.rejects(book.merge({ pagesTmp: pages }).save(), { code: 'TOO_MANY_FILES' })
+  await Book.create({ title: 'another, with the id that was rolled back' })
+  await book.merge({ pagesTmp: pages.slice(0, 3) }).save()
+  await storage.drain({ throwOnError: true })
+  await assert.rejects(book.merge({ title: 'B', pagesTmp: [text('d')] }).save(), { code: 'TOO_MANY_FILES' })
+  await book.merge({ pagesTmp: null }).save()
+  const again = await Book.query().where('id', book.id).preload('pages').firstOrFail()
+  assert.equal(again.title, 'B')
+  await again.pages.attachments()
+  await storage.record('Book', book.id).pages.detach()
+  assert.equal((await again.pages.attachments()).length, 3)
+  assert.equal((await (await again.refresh()).pages.attachments()).length, 0)
+})
+
 test('what records have is read with them: preload and load that name attachments', async (t) => {
   const { storage } = await library(t)
   await Book.create({ title: 'A', coverTmp: text('a') })

@@ -224,6 +224,22 @@ test('what would lose a file is refused, and nothing is written', async (t) => {
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
+test('what is not there is no error; a query that was cloned reads attachments, and takes them along', async (t) => {
+  const { storage } = await library(t)
+  assert.equal(
+    await Book.query()
+      .findById(99)
+      .patch({ coverTmp: text('a') }),
+    0,
+  )
+  assert.equal(await Book.query().deleteById(99), 0)
+  const { id } = await Book.query().insert({ title: 'A', coverTmp: text('a') })
+  const query = Book.query().where({ id })
+  assert.equal((await query.clone().withGraphFetched('cover'))[0]?.id, id)
+  await query.clone().delete()
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})
+
 test('a record that is inserted again after a rollback brings its files again, and once', async (t) => {
   const { db, storage } = await library(t)
   const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })

@@ -30,13 +30,12 @@ export async function stage(
   const input = readAttachable(file, details)
   if (input === null || input.kind === 'signed')
     throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
-  return stageBytes(context, definition, maxSize, input.file, details, options.signal)
+  return stageBytes(context, definition?.limits ?? { maxSize }, input.file, details, options.signal)
 }
 
 async function stageBytes(
   context: SlotContext,
-  definition: SlotDefinition | undefined,
-  maxSize: number | undefined,
+  limits: SlotDefinition['limits'],
   file: Parameters<typeof stageFile>[1],
   details: ErrorDetails,
   signal?: AbortSignal,
@@ -44,23 +43,15 @@ async function stageBytes(
   const row = await stageFile(await context.store(), file, {
     expiresIn: context.expiresIn,
     details,
-    limits: definition?.limits ?? { maxSize },
+    limits,
     signal,
   })
   return stagedValue(context, row)
 }
 
 /** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
-export async function stageInput(
-  context: SlotContext,
-  models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>,
-  maxSize: number | undefined,
-  slot: string,
-  input: unknown,
-): Promise<unknown> {
-  const [type = '', name = ''] = slot.split('.')
-  const definition = models.get(type)?.get(name)
-  const kind = definition?.kind ?? 'many'
+export async function stageInput(context: SlotContext, definition: SlotDefinition, name: string, input: unknown): Promise<unknown> {
+  const { kind } = definition
   const details = { attachment: name }
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
   // Of several files for a has-one the last one is taken, as at its submission.
@@ -69,13 +60,13 @@ export async function stageInput(
     const read = readAttachable(file, details)
     return read === null ? [] : [{ file, read }]
   })
-  checkCount(given.length, definition?.maxFiles, details)
+  checkCount(given.length, definition.maxFiles, details)
   const all: unknown[] = []
   const own: StagedFile[] = []
   try {
     for (const { file, read } of given) {
       if (read.kind !== 'bytes') all.push(file)
-      else all.push(own[own.push(await stageBytes(context, definition, maxSize, read.file, details)) - 1])
+      else all.push(own[own.push(await stageBytes(context, definition.limits, read.file, details)) - 1])
     }
   } catch (error) {
     for (const staged of own) await staged.discard()

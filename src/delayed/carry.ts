@@ -93,7 +93,10 @@ async function forgetKey(session: Session, upload: UploadRow, file: FileRow): Pr
 async function tell({ delayed, definition, upload, record }: Attempt, file: FileRow): Promise<void> {
   const { session } = delayed.store
   // Without a hook it was told by being attached.
-  if (definition.afterUpload === undefined) return deleteBytes(session, file)
+  if (definition.afterUpload === undefined) {
+    await delayed.touch(upload.lane.type, upload.lane.id)
+    return deleteBytes(session, file)
+  }
   const [now] = await findFiles(session, [file.id])
   if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
 }

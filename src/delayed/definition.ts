@@ -12,7 +12,8 @@ export interface DelayedDefinition {
   readonly kind: 'one' | 'many'
   readonly service: string
   readonly keyPrefix: ((record: unknown) => string) | string | undefined
-  readonly useFilename: boolean | ((record: unknown, filename: string) => string | PromiseLike<string>)
+  /** A function may also answer what stands without one: `true` or `false`. */
+  readonly useFilename: boolean | ((record: unknown, filename: string) => boolean | string | PromiseLike<boolean | string>)
   readonly variantInfo: Transformation | undefined
   readonly maxFiles: number | undefined
   readonly afterUpload?: ((record: unknown, told: Told) => Promise<void>) | undefined

@@ -75,8 +75,8 @@ export async function tellFile(
   attempt: number,
 ): Promise<boolean> {
   const { lane } = upload
-  await delayed.touch(lane.type, lane.id)
   if (definition.afterUpload === undefined) return true
+  await delayed.touch(lane.type, lane.id)
   const rows = await attachmentsOf(delayed.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
   try {

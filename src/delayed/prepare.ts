@@ -86,9 +86,10 @@ function objectName(chosen: string, prefix: string | undefined, attempt: number)
 }
 
 async function chooseName(definition: DelayedDefinition, upload: UploadRow, filename: string, record: unknown): Promise<string | null> {
-  if (definition.useFilename === false) return null
-  if (definition.useFilename === true) return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
-  const name: unknown = await definition.useFilename(record, filename)
+  const { useFilename } = definition
+  const name: unknown = typeof useFilename === 'function' ? await useFilename(record, filename) : useFilename
+  if (name === false) return null
+  if (name === true) return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
   if (typeof name !== 'string' || name.trim() === '')
     throw new ConfigurationError(`useFilename of ${upload.lane.type}.${upload.lane.name} returned no name: return a non-empty string.`, {
       details: detailsOf(upload, filename),

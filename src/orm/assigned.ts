@@ -1,6 +1,8 @@
-import type { BoundModel } from './bound.ts'
+import { ConfigurationError } from '../errors.ts'
+import { boundModel, type BoundModel } from './bound.ts'
 import { forgetLoaded } from './loaded.ts'
-import { refuseFields } from './fields.ts'
+import { fileKeys, refuseFields } from './fields.ts'
+import type { RecordId } from './record-id.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -32,7 +34,7 @@ export function assignedTo(record: object, name: string, how: Assigned['how']): 
  * Takes over what an object literal, or a class with fields of these names, holds as properties of its own: `photoTmp`, and
  * `photo` where it is no attachment's handle. Returns whether anything is assigned. Throws ConfigurationError for an empty field.
  */
-export function takeAssigned(names: Iterable<string>, from: object, record: object = from): boolean {
+export function takeAssigned(names: readonly string[], from: object, record: object = from): boolean {
   if (from === record) refuseFields(record, names)
   for (const name of names)
     for (const [key, how] of [
@@ -46,6 +48,28 @@ export function takeAssigned(names: Iterable<string>, from: object, record: obje
       delete (from as Record<string, unknown>)[key]
     }
   return (assigned.get(record)?.size ?? 0) > 0
+}
+
+/** Takes over what a literal of the app's holds, and gives the rest, which is the ORM's. The literal keeps what it holds. */
+export function takeFiles(names: readonly string[], given: object, record: object): Record<string, unknown> {
+  const rest: Record<string, unknown> = { ...given }
+  takeAssigned(names, rest, record)
+  // What is undefined was not given; no ORM would know it.
+  for (const key of fileKeys(names)) delete rest[key]
+  return rest
+}
+
+/** Throws ConfigurationError for files that a call would drop: `instead` says what brings them along. */
+export function refuseFiles(verb: string, attachments: object, values: unknown, instead: string): void {
+  const keys = fileKeys(Object.keys(attachments))
+  for (const each of [values].flat()) {
+    if (typeof each !== 'object' || each === null) continue
+    const key = keys.find((name) => Object.hasOwn(each, name))
+    if (key === undefined && !hasAssigned(each)) continue
+    throw new ConfigurationError(
+      `${verb} of ${boundModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use ${instead}, which brings files along.`,
+    )
+  }
 }
 
 export const hasAssigned = (record: object): boolean => (assigned.get(record)?.size ?? 0) > 0
@@ -72,10 +96,14 @@ export interface RecordTransaction {
 export async function submitAssigned(
   model: BoundModel,
   record: object,
-  id: bigint | number | string,
+  id: RecordId | null,
   transaction: RecordTransaction,
   isNew: boolean,
 ): Promise<void> {
+  if (id === null)
+    throw new ConfigurationError(
+      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+    )
   const entries = [...(assigned.get(record) ?? [])].filter(
     ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
   )

@@ -1,22 +1,22 @@
 import type { LoadedCell, SlotDefinition } from '../attached/scope.ts'
 import type { RecordAttachments } from '../attached/record.ts'
 import { ConfigurationError } from '../errors.ts'
+import type { RecordId } from './record-id.ts'
 
 /** A model of an open storage, as the classes of an ORM see it. */
 export interface BoundModel {
   /** What record_type holds. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, SlotDefinition>
-  record(
-    id: bigint | number | string,
-    transaction?: unknown,
-    loaded?: LoadedCell,
-  ): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  record(id: RecordId, transaction?: unknown, loaded?: LoadedCell): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
   /** What is attached and on its way to many records, in the order of `ids`, in two statements. */
-  load(ids: readonly (bigint | number | string)[], transaction?: unknown): Promise<LoadedCell[]>
+  load(ids: readonly RecordId[], transaction?: unknown): Promise<LoadedCell[]>
   /** Keeps the bytes in `input`, whatever has-one or has-many takes, on a connection of the pool; gives it with staged files instead. */
   stage(name: string, input: unknown): Promise<unknown>
 }
+
+/** Whether a new record must come with a file. */
+export const isAnyRequired = ({ definitions }: BoundModel): boolean => [...definitions.values()].some(({ required }) => required)
 
 const models = new WeakMap<object, Set<BoundModel>>()
 

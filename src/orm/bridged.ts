@@ -44,8 +44,6 @@ export function bridged<Tx>({ dialect, placeholders, run, transaction, check, af
         // PostgreSQL answers COMMIT of a transaction in which a statement failed with a rollback, and no ORM looks at it.
         if (dialect === 'postgres' && (await hasFailed(executor))) throw endedEarly()
         return result
-      }).catch((error: unknown) => {
-        throw driverErrorOf(error)
       }),
     join(tx) {
       check(tx)
@@ -63,7 +61,7 @@ const asTextIfLarge = (parameter: Parameter): Parameter => (typeof parameter ===
 async function hasFailed(executor: Executor): Promise<boolean> {
   return executor.run('select 1', []).then(
     () => false,
-    (error: unknown) => (error as { code?: unknown }).code === '25P02',
+    (error: unknown) => (error as DriverError).code === '25P02',
   )
 }
 
@@ -83,31 +81,32 @@ function normalized(row: Row): Row {
 interface DriverError {
   readonly code?: unknown
   readonly errno?: unknown
+  readonly message?: unknown
 }
 
 const isDriverError = ({ code, errno }: DriverError): boolean =>
   typeof errno === 'number' || (typeof code === 'string' && /^([0-9A-Z]{5}$|SQLITE_|ERR_SQLITE)/.test(code))
 
 /** ORMs wrap what their driver threw, each in its own way; the library reads the driver's codes. */
-function driverErrorOf(error: unknown): unknown {
+function driverErrorOf(error: unknown): DriverError {
   for (let at: unknown = error, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth += 1) {
     if (isDriverError(at)) return at
     const { driverError, original, parent, nativeError, cause } = at as Record<string, unknown>
     at = driverError ?? original ?? parent ?? nativeError ?? cause
   }
-  return error
+  return (error ?? {}) as DriverError
 }
 
 function isTransient(error: unknown): boolean {
-  const { code, errno } = error as DriverError
+  const { code, errno, message } = driverErrorOf(error)
   return (
     ['40001', '40P01', '55P03'].includes(String(code)) ||
     [1213, 1205, 1020].includes(Number(errno)) ||
-    /database (table )?is locked|SQLITE_BUSY/.test(`${String((error as Error).message)} ${String(code)}`)
+    /database (table )?is locked|SQLITE_BUSY/.test(`${String(message)} ${String(code)}`)
   )
 }
 
 function isUniqueViolation(error: unknown): boolean {
-  const { code, errno } = error as DriverError
-  return code === '23505' || Number(errno) === 1062 || /UNIQUE constraint/.test(String((error as Error).message))
+  const { code, errno, message } = driverErrorOf(error)
+  return code === '23505' || Number(errno) === 1062 || /UNIQUE constraint/.test(String(message))
 }

@@ -75,7 +75,7 @@ function onHandle<D extends object>(db: D): Database<DrizzleTransaction<D>> {
   const handle = (db as { $client?: SqliteHandle }).$client
   if (typeof handle?.prepare !== 'function')
     throw new ConfigurationError('drizzle(): on SQLite it takes a Drizzle over a handle, as drizzle-orm/better-sqlite3 makes it.')
-  const inner = sqlite(handle) as unknown as Database<SqliteHandle>
+  const inner = sqlite(handle)
   const database: Database<D> = {
     ...(inner as unknown as Database<D>),
     transaction: (run) => inner.transaction(({ executor }) => run({ tx: db, executor })),

@@ -19,10 +19,15 @@ export function withHookMethods(definition: SlotDefinition, name: string, source
       await own(...given)
     }) as never
   }
+  const filename: SlotDefinition['useFilename'] = (record, given) => {
+    const own = (record as Record<string, Method | undefined>)[`${name}Filename`]
+    if (own !== undefined) return own.call(record, given) as string
+    return typeof definition.useFilename === 'function' ? definition.useFilename(record, given) : definition.useFilename
+  }
   const { afterUpload, afterUploadAll, errorUpload } = definition.hooks
   return {
     ...definition,
-    useFilename: (method('Filename') as SlotDefinition['useFilename'] | undefined) ?? definition.useFilename,
+    useFilename: source.has(`${name}Filename`) ? filename : definition.useFilename,
     hooks: {
       afterUpload: both(afterUpload, method('AfterUpload')),
       afterUploadAll: both(afterUploadAll, method('AfterUploadAll')),

@@ -6,6 +6,7 @@ import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
 import { assign, assignedTo } from './assigned.ts'
 import { boundModel } from './bound.ts'
 import { loadedOf } from './loaded.ts'
+import type { RecordId } from './record-id.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
 interface One {
@@ -64,12 +65,12 @@ function mixedOf(given: object): Mixed | null {
 export const attachmentsOf = (given: object): AnyAttachments | null => mixedOf(given)?.definitions ?? null
 
 /** null: it is not saved yet, or has no attachments. */
-export const idOfRecord = (record: object): bigint | number | string | null => mixedOf(record)?.identity.idOf(record as never) ?? null
+export const idOfRecord = (record: object): RecordId | null => mixedOf(record)?.identity.idOf(record as never) ?? null
 
 /** How an ORM's record is met. */
 export interface Identity<R extends object> {
   /** null: it has none yet. */
-  idOf(record: R): bigint | number | string | null
+  idOf(record: R): RecordId | null
   /** The open transaction that the record itself knows it is in. */
   transactionOf?(record: R): unknown
 }

@@ -1,6 +1,6 @@
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { extendBy, type Decorated } from '../has-attachments.ts'
+import { extendBy, type Decorated } from '../extend-by.ts'
 import { withAttachments, type Attached } from './with-attachments.ts'
 
 /**

@@ -1,30 +1,30 @@
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { hasAssigned, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
+import { forgetLoaded } from '../loaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
 /** What models have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
 
 /** null: it has none yet. */
-function idOf(record: LucidRow): bigint | number | string | null {
-  const id: unknown = record.$isPersisted ? record.$primaryKeyValue : null
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
-}
+const idOf = (record: LucidRow): RecordId | null => (record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null)
 
 /** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
 async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
   if (record.$trx !== undefined) return run(record.$trx)
-  const { $isPersisted: wasPersisted } = record
+  const { $isPersisted, $attributes, $original } = record
+  const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
     return await (record.constructor as LucidModel).$adapter.modelClient(record).transaction((trx) => run(record.useTransaction(trx).$trx!))
   } catch (error) {
-    record.$isPersisted = wasPersisted
+    // Lucid takes what was rolled back for saved, and would not write it again.
+    Object.assign(record, before)
     throw error
   }
 }
@@ -47,24 +47,18 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
   base: B,
 ): B & BringingClass<D> & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
 
   async function save(record: LucidRow, plain: () => Promise<unknown>): Promise<void> {
     const model = boundModel(attachments)
     const isNew = !record.$isPersisted
-    const matters = takeAssigned(names, record) || (isNew && [...model.definitions.values()].some(({ required }) => required))
+    const matters = takeAssigned(names, record) || (isNew && isAnyRequired(model))
     if (!matters) return void (await plain())
     if (record.$trx === undefined && hasAssigned(record)) await stageAssigned(model, record)
     await within(record, async (trx) => {
       await plain()
-      const id = idOf(record)
-      if (id === null)
-        throw new ConfigurationError(
-          `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-        )
       const { knexClient } = trx
       const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
-      await submitAssigned(model, record, id, open, isNew)
+      await submitAssigned(model, record, idOf(record), open, isNew)
     })
   }
 
@@ -77,9 +71,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
 
   class Mixed extends (base as unknown as Constructor<LucidRow>) {
     override merge(values: object, allowExtraProperties?: boolean): this {
-      const entries = Object.entries(values)
-      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
-      return super.merge(Object.fromEntries(entries.filter(([key]) => !keys.has(key))) as never, allowExtraProperties)
+      return super.merge(takeFiles(names, values, this) as never, allowExtraProperties)
     }
 
     override async save(): Promise<this> {
@@ -90,6 +82,11 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
     override async saveQuietly(): Promise<this> {
       await save(this, () => super.saveQuietly())
       return this
+    }
+
+    override refresh(): Promise<this> {
+      forgetLoaded(this)
+      return super.refresh()
     }
 
     override delete(): Promise<void> {

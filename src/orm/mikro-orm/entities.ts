@@ -1,19 +1,17 @@
 import { wrap, type EntityManager, type EntityMetadata, type MikroORM } from '@mikro-orm/core'
 import type { RecordSource } from '../../database/database.ts'
 import { refuseFieldsOf } from '../fields.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
-type Id = bigint | number | string
-
 /** null: it has none yet, or is no entity. */
-export function keyOf(entity: object): Id | null {
+export function keyOf(entity: object): RecordId | null {
   const helper = (entity as { __helper?: unknown }).__helper === undefined ? null : wrap(entity, true)
-  const id: unknown = helper?.getPrimaryKey() ?? null
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as Id) : null
+  return asRecordId(helper?.getPrimaryKey())
 }
 
 /** null, too, for what has an id and is not in the database yet. */
-export const idOf = (entity: object): Id | null =>
+export const idOf = (entity: object): RecordId | null =>
   keyOf(entity) !== null && wrap(entity, true).__originalEntityData !== undefined ? keyOf(entity) : null
 
 /** The open transaction of the manager that an entity belongs to. */

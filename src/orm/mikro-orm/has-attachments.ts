@@ -1,5 +1,5 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { extendBy, type Decorated } from '../has-attachments.ts'
+import { extendBy, type Decorated } from '../extend-by.ts'
 import { withAttachments, type Attached } from './with-attachments.ts'
 
 /**

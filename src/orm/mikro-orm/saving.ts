@@ -1,7 +1,7 @@
 import type { EntityManager, EventArgs } from '@mikro-orm/core'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { refuseFiles, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
@@ -14,13 +14,13 @@ const noTransaction = (type: string): ConfigurationError =>
   )
 
 async function submit(entity: object, attachments: object, em: EntityManager, isNew: boolean): Promise<void> {
-  const model = boundModel(attachments)
-  const id = keyOf(entity)
-  if (id === null)
-    throw new ConfigurationError(
-      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-    )
-  await submitAssigned(model, entity, id, { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) }, isNew)
+  await submitAssigned(
+    boundModel(attachments),
+    entity,
+    keyOf(entity),
+    { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) },
+    isNew,
+  )
 }
 
 /** Entities are inserted and removed in many ways; each passes here. */
@@ -29,10 +29,9 @@ const subscriber = {
   async afterCreate({ entity, em }: EventArgs<object>): Promise<void> {
     const attachments = attachmentsOf(entity)
     if (attachments === null) return
-    const { type, definitions } = boundModel(attachments)
-    const matters = takeAssigned(definitions.keys(), entity) || [...definitions.values()].some(({ required }) => required)
-    if (!matters) return
-    if (!em.isInTransaction()) throw noTransaction(type)
+    const model = boundModel(attachments)
+    if (!takeAssigned([...model.definitions.keys()], entity) && !isAnyRequired(model)) return
+    if (!em.isInTransaction()) throw noTransaction(model.type)
     await submit(entity, attachments, em, true)
   },
   async beforeDelete({ entity, em }: EventArgs<object>): Promise<void> {
@@ -83,7 +82,12 @@ function bringing(em: EntityManager): EntityManager {
   ] as const) {
     const call = plain(verb)
     own[verb] = (...given) => {
-      refuseFiles(verb, given[0], given[values] ?? given[0])
+      const [type] = given
+      for (const each of [given[values] ?? type].flat()) {
+        const attachments =
+          typeof type === 'function' ? attachmentsOf(type) : typeof each === 'object' && each !== null ? attachmentsOf(each) : null
+        if (attachments !== null) refuseFiles(`${verb}()`, attachments, each, 'create() and flush()')
+      }
       return call(...given)
     }
   }
@@ -114,20 +118,5 @@ async function flushWith(em: EntityManager, flush: () => Promise<void>): Promise
   } catch (error) {
     await em.rollback()
     throw error
-  }
-}
-
-function refuseFiles(verb: string, type: unknown, values: unknown): void {
-  for (const each of Array.isArray(values) ? (values as unknown[]) : [values]) {
-    const attachments =
-      typeof type === 'function' ? attachmentsOf(type) : typeof each === 'object' && each !== null ? attachmentsOf(each) : null
-    if (attachments === null || typeof each !== 'object' || each === null) continue
-    const key = Object.keys(attachments)
-      .flatMap((name) => [name, `${name}Tmp`])
-      .find((name) => Object.hasOwn(each, name))
-    if (key === undefined && !hasAssigned(each)) continue
-    throw new ConfigurationError(
-      `${verb}() of ${boundModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use create() and flush(), which bring files along.`,
-    )
   }
 }

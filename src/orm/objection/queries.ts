@@ -1,6 +1,7 @@
 import type { Knex } from 'knex'
 import type { Model, QueryBuilder } from 'objection'
 import { hasAssigned, stageAssigned } from '../assigned.ts'
+import { isAnyRequired } from '../bound.ts'
 import { graph, idOf, modelOf, submit } from './records.ts'
 
 /** What Objection keeps of a query, and does not type. */
@@ -22,7 +23,10 @@ function inputOf(query: Query): Model[] {
   return graph(models ?? (model === undefined ? [] : [model]))
 }
 
-const isAnyRequired = (record: Model): boolean => [...(modelOf(record)?.definitions.values() ?? [])].some(({ required }) => required)
+const needsFiles = (record: Model): boolean => {
+  const model = modelOf(record)
+  return model !== null && isAnyRequired(model)
+}
 
 /** Makes a query that brings files, or removes a record, run in a transaction: Objection opens none by itself. */
 export function inTransaction(given: QueryBuilder<Model>): void {
@@ -34,7 +38,7 @@ export function inTransaction(given: QueryBuilder<Model>): void {
     const input = inputOf(query)
     const bringers = input.filter(hasAssigned)
     // A graph removes what it does not name.
-    const matters = query.isDelete() || isGraph || bringers.length > 0 || (query.isInsert() && input.some(isAnyRequired))
+    const matters = query.isDelete() || isGraph || bringers.length > 0 || (query.isInsert() && input.some(needsFiles))
     if (!matters) return plain()
     const within = async (trx: Knex.Transaction, run: () => Promise<unknown>): Promise<unknown> => {
       const result = await run()

@@ -3,14 +3,12 @@ import type { Model } from 'objection'
 import { ConfigurationError } from '../../errors.ts'
 import { submitAssigned } from '../assigned.ts'
 import { boundModel, type BoundModel } from '../bound.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 
 /** null: it has none yet. */
-export function idOf(record: Model): bigint | number | string | null {
-  const id: unknown = record.$id()
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
-}
+export const idOf = (record: Model): RecordId | null => asRecordId(record.$id())
 
 /** The transaction that a query runs in; there is none without. */
 export function transactionOf(given: unknown, type: string, verb: string): Knex.Transaction {
@@ -21,13 +19,7 @@ export function transactionOf(given: unknown, type: string, verb: string): Knex.
   return given as Knex.Transaction
 }
 
-export async function submit(
-  model: BoundModel,
-  record: Model,
-  id: bigint | number | string,
-  trx: Knex.Transaction,
-  isNew: boolean,
-): Promise<void> {
+export async function submit(model: BoundModel, record: Model, id: RecordId | null, trx: Knex.Transaction, isNew: boolean): Promise<void> {
   const transaction = { tx: trx, chain: chainOf(trx), afterCommit: (done: () => void) => afterCommit(trx, done) }
   await submitAssigned(model, record, id, transaction, isNew)
 }

@@ -2,15 +2,23 @@ import type { Knex } from 'knex'
 import type { Model, QueryBuilder, StaticHookArguments } from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { hasAssigned, takeFiles } from '../assigned.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
+import type { RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { fetching } from './graphs.ts'
 import type { Bringing } from './inputs.ts'
 import { inTransaction } from './queries.ts'
 import { idOf, submit, transactionOf } from './records.ts'
 
-type Id = bigint | number | string
+/** A query, and each that is cloned from it. A class's own QueryBuilder stays what it is. */
+function bringing(query: QueryBuilder<Model>, names: readonly string[]): QueryBuilder<Model> {
+  inTransaction(query)
+  fetching(query, names)
+  const clone = query.clone.bind(query)
+  query.clone = () => bringing(clone(), names) as never
+  return query
+}
 
 /**
  * A base class for models: `photoTmp` of what is inserted or patched is attached in the background, `user.photo` is what is
@@ -31,38 +39,29 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
   base: B,
 ): B & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
-  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<Id[]> => {
+  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<RecordId[]> => {
     // Through a relation, the items are those that it is of.
-    const found = items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as Model[])
-    return found.map(idOf).filter((id) => id !== null)
+    const found =
+      items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as (Model | undefined)[])
+    // Of a query for one that is not there, Objection gives a list with nothing in it.
+    return found.map((record) => (record === undefined ? null : idOf(record))).filter((id) => id !== null)
   }
 
   class Mixed extends (base as unknown as Constructor<Model> & typeof Model) {
     static override query(...given: never[]): never {
-      const builder = (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given)
-      inTransaction(builder)
-      fetching(builder, names)
-      return builder as never
+      return bringing((base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given), names) as never
     }
 
     override $setJson(json: object, options?: object): this {
-      const entries = Object.entries(json)
-      takeAssigned(names, Object.fromEntries(entries.filter(([key]) => keys.has(key))), this)
-      return super.$setJson(Object.fromEntries(entries.filter(([key]) => !keys.has(key))), options)
+      return super.$setJson(takeFiles(names, json, this), options)
     }
 
     override async $afterInsert(context: { transaction: Knex }): Promise<void> {
       await super.$afterInsert(context as never)
       const model = boundModel(attachments)
-      if (!hasAssigned(this) && ![...model.definitions.values()].some(({ required }) => required)) return
+      if (!hasAssigned(this) && !isAnyRequired(model)) return
       const trx = transactionOf(context.transaction, model.type, 'insert')
-      const id = idOf(this)
-      if (id === null)
-        throw new ConfigurationError(
-          `${model.type} was inserted and has no id that can be told: it must be one column, a number or text. Its files cannot be attached.`,
-        )
-      await submit(model, this, id, trx, true)
+      await submit(model, this, idOf(this), trx, true)
     }
 
     static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {

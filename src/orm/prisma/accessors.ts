@@ -1,5 +1,6 @@
 import type { LoadedCell } from '../../attached/scope.ts'
 import { boundModel } from '../bound.ts'
+import type { RecordId } from '../record-id.ts'
 import { propertyOf } from './client.ts'
 import type { Open } from './transactions.ts'
 
@@ -16,8 +17,7 @@ export interface Attached {
   readonly id: string
 }
 
-type Id = bigint | number | string
-type Row = Readonly<Record<string, Id>>
+type Row = Readonly<Record<string, RecordId>>
 interface Slot {
   delayedUploads(): Promise<unknown>
 }
@@ -36,7 +36,7 @@ export function accessors(models: readonly Attached[], open?: Open): object {
 function fieldsOf(found: Attached, open: Open | undefined): object {
   const { names, id } = found
   const needs = { [id]: true }
-  const own = (row: Row, name: string): Slot => slotOf(found, open, row[id] as Id, name)
+  const own = (row: Row, name: string): Slot => slotOf(found, open, row[id] as RecordId, name)
   return Object.fromEntries(
     names.flatMap((name) => [
       [name, { needs, compute: (row: Row) => whenUsed(() => own(row, name)) }],
@@ -46,7 +46,7 @@ function fieldsOf(found: Attached, open: Open | undefined): object {
 }
 
 /** A record's attachment; `loaded`: what was read of the record ahead. */
-export function slotOf({ definitions }: Attached, open: Open | undefined, id: Id, name: string, loaded?: LoadedCell): Slot {
+export function slotOf({ definitions }: Attached, open: Open | undefined, id: RecordId, name: string, loaded?: LoadedCell): Slot {
   const transaction = open?.isOpen === true ? open.tx : undefined
   return (boundModel(definitions).record(id, transaction, loaded) as unknown as Record<string, Slot>)[name]!
 }

@@ -1,4 +1,4 @@
-import { hasAssigned, takeAssigned } from '../assigned.ts'
+import { hasAssigned, takeFiles } from '../assigned.ts'
 import type { Attached } from './accessors.ts'
 
 /** What Prisma's operations take for fields. */
@@ -16,9 +16,6 @@ export interface Files {
 export function filesOf({ names }: Attached, given: Data | undefined): Files {
   const owner = {}
   if (typeof given !== 'object' || given === null) return { owner, any: false, data: given }
-  const data: Record<string, unknown> = { ...given }
-  takeAssigned(names, data, owner)
-  // What is undefined was not given; Prisma would not know it.
-  for (const name of names) for (const key of [name, `${name}Tmp`]) delete data[key]
+  const data = takeFiles(names, given, owner)
   return { owner, any: hasAssigned(owner), data }
 }

@@ -1,9 +1,9 @@
 import { boundModel } from '../bound.ts'
+import type { RecordId } from '../record-id.ts'
 import { slotOf, type Attached } from './accessors.ts'
 import type { Bringing } from './bringing.ts'
 import { propertyOf, type Delegate, type Operation } from './client.ts'
 
-type Id = bigint | number | string
 interface Args {
   readonly include?: Readonly<Record<string, unknown>> | null
 }
@@ -21,7 +21,7 @@ export function findMany(on: Bringing, found: Attached, args: Args): (() => Prom
     const rows = (await find(rest)) as unknown as Record<string, unknown>[]
     if (!asked.some(([name, value]) => names.includes(name) && value === true)) return rows
     const saved = rows.filter((row) => row[key] !== undefined)
-    const ids = saved.map((row) => row[key] as Id)
+    const ids = saved.map((row) => row[key] as RecordId)
     const loaded = await boundModel(definitions).load(ids, on.open === undefined ? undefined : on.proxy)
     for (const [index, row] of saved.entries())
       for (const name of names) {

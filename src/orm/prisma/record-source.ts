@@ -1,4 +1,5 @@
 import type { RecordSource } from '../../database/database.ts'
+import type { RecordId } from '../record-id.ts'
 import { extendedOf } from './bringing.ts'
 import { propertyOf, type AnyClient, type Delegate, type Operation } from './client.ts'
 
@@ -11,7 +12,7 @@ export function recordSource(client: AnyClient, attachments: object, within: Wit
   const { model, id: key } = found
   const delegateOf = (on: AnyClient): Delegate => on[propertyOf(model)] as Delegate
   const { fields } = delegateOf(client)
-  const typed = (id: string): bigint | number | string => {
+  const typed = (id: string): RecordId => {
     const type = fields[key]?.typeName
     return type === 'BigInt' ? BigInt(id) : type === 'Int' ? Number(id) : id
   }

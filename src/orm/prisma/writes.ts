@@ -1,6 +1,7 @@
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, stageAssigned, submitAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import type { Attached } from './accessors.ts'
 import type { Bringing, InTransaction } from './bringing.ts'
 import { propertyOf, type Delegate, type Operation } from './client.ts'
@@ -15,7 +16,6 @@ export interface Args {
   readonly omit?: Data | null
   readonly include?: Data | null
 }
-type Id = bigint | number | string
 type Row = Record<string, unknown>
 
 const operation = (on: Bringing, { model }: Attached, verb: string): Operation =>
@@ -54,25 +54,25 @@ export async function remove(on: Bringing, found: Attached, args: Args): Promise
   )
 }
 
-async function submit(on: InTransaction, { definitions }: Attached, { owner }: Files, id: Id, isNew: boolean): Promise<void> {
+async function submit(on: InTransaction, { definitions }: Attached, { owner }: Files, id: RecordId, isNew: boolean): Promise<void> {
   const { open, proxy } = on
   const transaction = { tx: proxy, chain: [open], afterCommit: (done: () => void) => void open.done.push(done) }
   await submitAssigned(boundModel(definitions), owner, id, transaction, isNew)
 }
 
 /** The id is asked for also where the app does not, which does not get it then. */
-async function write(tx: Bringing, found: Attached, verb: string, args: Args, then: (id: Id) => Promise<void>): Promise<Row> {
+async function write(tx: Bringing, found: Attached, verb: string, args: Args, then: (id: RecordId) => Promise<void>): Promise<Row> {
   const { model, id: key } = found
   const { select, omit } = args
   const isHidden = select ? select[key] !== true : omit?.[key] === true
   const asked = select ? { ...args, select: { ...select, [key]: true } } : isHidden ? { ...args, omit: { ...omit, [key]: false } } : args
   const row = (await operation(tx, found, verb)(asked)) as Row
-  const id = row[key]
-  if (!['bigint', 'number', 'string'].includes(typeof id))
+  const id = asRecordId(row[key])
+  if (id === null)
     throw new ConfigurationError(
       `${model} was written and has no '${key}' that can be told. Say which field is its id: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
     )
-  await then(id as Id)
+  await then(id)
   if (!isHidden) return row
   const { [key]: _hidden, ...rest } = row
   return rest

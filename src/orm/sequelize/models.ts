@@ -1,5 +1,6 @@
 import type { Model, ModelStatic, Sequelize } from 'sequelize'
 import type { RecordSource } from '../../database/database.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /** What Sequelize keeps of a model, and does not type. */
@@ -10,11 +11,10 @@ interface Inside {
 export const isParanoid = (model: ModelStatic<Model>): boolean => (model as unknown as Inside)._timestampAttributes?.deletedAt !== undefined
 
 /** null: it has none yet. */
-export function idOf(record: Model): bigint | number | string | null {
+export function idOf(record: Model): RecordId | null {
   const [key, another] = (record.constructor as ModelStatic<Model>).primaryKeyAttributes
   if (key === undefined || another !== undefined || record.isNewRecord) return null
-  const id: unknown = record.get(key)
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+  return asRecordId(record.get(key))
 }
 
 /** The records of the class that has these attachments. */

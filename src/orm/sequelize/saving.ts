@@ -1,8 +1,9 @@
 import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
+import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
@@ -23,30 +24,30 @@ const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined
   return open === undefined ? begin(model.sequelize!, {}, run) : run(open)
 }
 
+/** A record as it is before it is saved. Sequelize takes what a transaction of ours has rolled back for saved, and would not write it again. */
+function unsaved(record: Model): () => void {
+  const { isNewRecord, dataValues } = record
+  const values: unknown = { ...(dataValues as object) }
+  const changed = record.changed()
+  return () => {
+    record.isNewRecord = isNewRecord
+    record.dataValues = values
+    for (const key of changed === false ? [] : changed) record.changed(key as never, true)
+  }
+}
+
 /** A class whose records bring their files along. */
 export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
   const names = Object.keys(attachments)
-  const keys = new Set(names.flatMap((name) => [name, `${name}Tmp`]))
-  const isAnyRequired = (): boolean => [...boundModel(attachments).definitions.values()].some(({ required }) => required)
-  const refuse = (verb: string, values: Given): void => {
-    const key = Object.keys(values).find((each) => keys.has(each))
-    if (key !== undefined)
-      throw new ConfigurationError(
-        `${verb}() of ${boundModel(attachments).type} does not take ${key}: it would be dropped. Use create() or save(), which bring files along.`,
-      )
-  }
+  const keys: ReadonlySet<string> = new Set(fileKeys(names))
+  const needsFiles = (): boolean => isAnyRequired(boundModel(attachments))
+  const refuse = (verb: string, values: unknown): void => refuseFiles(verb, attachments, values, 'create() or save()')
 
   async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
     const isNew = record.isNewRecord
     await record.plainSave({ ...options, transaction })
-    const model = boundModel(attachments)
-    const id = idOf(record)
-    if (id === null)
-      throw new ConfigurationError(
-        `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-      )
     const open = { tx: transaction, chain: chainOf(transaction), afterCommit: (done: () => void) => afterCommit(transaction, done) }
-    await submitAssigned(model, record, id, open, isNew)
+    await submitAssigned(boundModel(attachments), record, idOf(record), open, isNew)
     return record
   }
 
@@ -71,20 +72,20 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
 
     static async bulkCreate(this: ModelStatic<Model>, records: readonly Given[], options?: InTransaction & Given): Promise<unknown> {
       const plain = base.bulkCreate as unknown as (records: readonly Given[], options?: unknown) => Promise<unknown>
-      if (!isAnyRequired() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
+      if (!needsFiles() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
         return plain.call(this, records, options)
       if (options?.['updateOnDuplicate'] !== undefined || options?.['ignoreDuplicates'] === true)
-        for (const record of records) refuse('bulkCreate with updateOnDuplicate or ignoreDuplicates', record)
+        refuse('bulkCreate() with updateOnDuplicate or ignoreDuplicates', records)
       return within(this, options, (transaction) => plain.call(this, records, { ...options, transaction, individualHooks: true }))
     }
 
     static update(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
-      refuse('Model.update', values)
+      refuse('Model.update()', values)
       return (base.update as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
     }
 
     static upsert(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
-      refuse('upsert', values)
+      refuse('upsert()', values)
       return (base.upsert as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
     }
 
@@ -105,11 +106,7 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const plain = super.set.bind(this) as unknown as (...given: readonly unknown[]) => unknown
       if (typeof key === 'string' && keys.has(key)) takeAssigned(names, { [key]: value }, this)
       else if (typeof key !== 'object' || key === null || !Object.keys(key).some((each) => keys.has(each))) plain(...given)
-      else {
-        const entries = Object.entries(key)
-        takeAssigned(names, Object.fromEntries(entries.filter(([each]) => keys.has(each))), this)
-        plain(Object.fromEntries(entries.filter(([each]) => !keys.has(each))), ...given.slice(1))
-      }
+      else plain(takeFiles(names, key, this), ...given.slice(1))
       return this
     }
 
@@ -117,12 +114,15 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const model = this.constructor as ModelStatic<Model>
       // Fields of these names, where a class declares them, hide the accessors.
       const brings = takeAssigned(names, this)
-      if (!brings && !(this.isNewRecord && isAnyRequired())) return super.save(options)
+      if (!brings && !(this.isNewRecord && needsFiles())) return super.save(options)
+      const isOwn = openOf(model, options) === undefined
+      const restore = unsaved(this)
       try {
-        if (openOf(model, options) === undefined && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
+        if (isOwn && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
         await within(model, options, (transaction) => saveIn(this, transaction, options))
         return this
       } catch (error) {
+        if (isOwn) restore()
         throw asValidationError(error, this)
       }
     }

@@ -77,12 +77,19 @@ async function send(runner: Runner, sql: string, parameters: readonly Parameter[
  * library's own waits for its turn on the same handle instead.
  */
 function onHandle(dataSource: DataSource, base: Database<EntityManager>): Partial<Omit<Database<EntityManager>, 'finds'>> {
-  let made: Database<SqliteHandle> | undefined
+  // A data source that was destroyed and is initialized again has another handle.
+  const made = new WeakMap<SqliteHandle, Database<SqliteHandle>>()
+  const handle = (): SqliteHandle => {
+    const { databaseConnection } = dataSource.driver as { databaseConnection?: SqliteHandle }
+    if (databaseConnection === undefined)
+      throw new ConfigurationError('The DataSource is not initialized: await dataSource.initialize() first.')
+    return databaseConnection
+  }
   const inner = (): Database<SqliteHandle> => {
-    const handle = (dataSource.driver as unknown as { databaseConnection?: SqliteHandle }).databaseConnection
-    if (handle === undefined) throw new ConfigurationError('The DataSource is not initialized: await dataSource.initialize() first.')
-    made ??= sqlite(handle) as unknown as Database<SqliteHandle>
-    return made
+    const now = handle()
+    const database = made.get(now) ?? sqlite(now)
+    made.set(now, database)
+    return database
   }
   return {
     returning: true,
@@ -91,8 +98,7 @@ function onHandle(dataSource: DataSource, base: Database<EntityManager>): Partia
     appTransaction: (run) => dataSource.transaction(run),
     join(tx) {
       base.join(tx)
-      const handle = (dataSource.driver as unknown as { databaseConnection: SqliteHandle }).databaseConnection
-      return inner().join(handle)
+      return inner().join(handle())
     },
   }
 }

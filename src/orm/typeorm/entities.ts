@@ -2,6 +2,7 @@ import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 import type { RecordSource } from '../../database/database.ts'
 import { takeAssigned } from '../assigned.ts'
 import { refuseFieldsOf } from '../fields.ts'
+import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 const metadataOfClass = new WeakMap<object, EntityMetadata>()
@@ -18,13 +19,9 @@ export function learnEntities({ entityMetadatas }: DataSource): void {
 }
 
 /** null: it has none yet. */
-export function idOf(
-  entity: object,
-  metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor),
-): bigint | number | string | null {
+export function idOf(entity: object, metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor)): RecordId | null {
   const column = metadata?.primaryColumns[0]
-  const id: unknown = column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity)
-  return ['bigint', 'number', 'string'].includes(typeof id) ? (id as bigint | number | string) : null
+  return asRecordId(column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity))
 }
 
 /** An entity, or a literal that is saved as one, with attachments. */
@@ -67,7 +64,8 @@ export function recordSource(dataSource: DataSource, attachments: object): Recor
   if (base === undefined || key === undefined) return null
   const changed = base.updateDateColumn?.propertyName
   return {
-    find: (id) => dataSource.manager.findOneBy<ObjectLiteral>(base.target, { [key]: id }),
+    // What is only marked as deleted can be recovered, with its files.
+    find: (id) => dataSource.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true }),
     has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
     async touch(id) {
       if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })

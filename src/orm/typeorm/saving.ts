@@ -1,7 +1,7 @@
 import type { DataSource, EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel } from '../bound.ts'
+import { hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel, isAnyRequired } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { idOf, learnEntities, reachable, type Found } from './entities.ts'
@@ -31,14 +31,8 @@ export function watch(dataSource: DataSource): void {
 }
 
 async function submit({ entity, metadata, attachments }: Found, runner: QueryRunner, isNew: boolean): Promise<void> {
-  const model = boundModel(attachments)
-  const id = idOf(entity, metadata)
-  if (id === null)
-    throw new ConfigurationError(
-      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
-    )
   const transaction = { tx: runner.manager, chain: chainOf(runner), afterCommit: (done: () => void) => afterCommit(runner, done) }
-  await submitAssigned(model, entity, id, transaction, isNew)
+  await submitAssigned(boundModel(attachments), entity, idOf(entity, metadata), transaction, isNew)
 }
 
 const noTransaction = (type: string, verb: string): ConfigurationError =>
@@ -51,10 +45,9 @@ const subscriber: EntitySubscriberInterface = {
   beforeInsert({ entity, queryRunner }) {
     const attachments = entity === undefined ? null : attachmentsOf(entity)
     if (attachments === null) return
-    const { type, definitions } = boundModel(attachments)
-    takeAssigned(definitions.keys(), entity)
-    const matters = hasAssigned(entity) || [...definitions.values()].some(({ required }) => required)
-    if (matters && !queryRunner.isTransactionActive) throw noTransaction(type, 'insert')
+    const model = boundModel(attachments)
+    const matters = takeAssigned([...model.definitions.keys()], entity) || isAnyRequired(model)
+    if (matters && !queryRunner.isTransactionActive) throw noTransaction(model.type, 'insert')
   },
   async afterInsert({ entity, metadata, queryRunner }) {
     const attachments = entity === undefined ? null : attachmentsOf(entity)
@@ -117,7 +110,8 @@ function bringing(dataSource: DataSource, manager: EntityManager): EntityManager
   ] as const) {
     const call = own[verb]!.bind(manager)
     own[verb] = (...given) => {
-      refuseFiles(dataSource, verb, given[0], values(given))
+      const attachments = attachmentsFor(dataSource, given[0])
+      if (attachments !== null) refuseFiles(`${verb}()`, attachments, values(given), 'save()')
       return call(...given)
     }
   }
@@ -150,18 +144,7 @@ async function saveWith(
   return manager.transaction(within)
 }
 
-function refuseFiles(dataSource: DataSource, verb: string, target: unknown, values: unknown): void {
+function attachmentsFor(dataSource: DataSource, target: unknown): object | null {
   const metadata = dataSource.hasMetadata(target as never) ? dataSource.getMetadata(target as never) : null
-  const attachments = typeof metadata?.target === 'function' ? attachmentsOf(metadata.target) : null
-  if (attachments === null) return
-  for (const each of Array.isArray(values) ? (values as unknown[]) : [values]) {
-    if (typeof each !== 'object' || each === null) continue
-    const key = Object.keys(attachments)
-      .flatMap((name) => [name, `${name}Tmp`])
-      .find((name) => Object.hasOwn(each, name))
-    if (key === undefined && !hasAssigned(each)) continue
-    throw new ConfigurationError(
-      `${verb}() of ${metadata?.name ?? ''} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use save(), which brings files along.`,
-    )
-  }
+  return typeof metadata?.target === 'function' ? attachmentsOf(metadata.target) : null
 }

@@ -16,6 +16,12 @@ export interface OrmContractOptions<Tx> {
   readonly timeLimit?: number
 }
 
+/** An ORM may wrap it in an error of its own. */
+const refusal =
+  (code: string) =>
+  (error: unknown): boolean =>
+    [error, (error as Error).cause].some((each) => (each as { code?: unknown } | undefined)?.code === code)
+
 const boom = new Error('the app gave up')
 const text = (content: string, filename: string = `${content}.txt`): { io: Buffer; filename: string } => ({
   io: Buffer.from(content),
@@ -115,6 +121,14 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
     },
   )
 
+  on('what the app throws in storage.transaction is what it gets', async ({ storage }) => {
+    const given = new Error('the app gave up', { cause: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', errno: -32 }) })
+    await assert.rejects(
+      storage.transaction(() => Promise.reject(given)),
+      (error) => error === given,
+    )
+  })
+
   on('a transaction in a transaction: what is undone there is undone, the rest stays', async ({ app, storage }) => {
     const { nested } = app
     if (nested === undefined) return
@@ -154,7 +168,8 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
   })
 
   on('a required file that is not there refuses the record; a blank one is no file', async ({ app, storage, assertNothing }) => {
-    for (const files of [{}, { badge: null }, { badge: '' }]) await assert.rejects(app.create('Member', 'refused', files))
+    for (const files of [{}, { badge: null }, { badge: '' }])
+      await assert.rejects(app.create('Member', 'refused', files), refusal('ATTACHMENT_REQUIRED'))
     assert.deepEqual(await app.names('Member'), [])
     await assertNothing()
     const id = await app.create('Member', 'Ada', { badge: text('badge') })
@@ -164,9 +179,15 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
   })
 
   on('what is over its limits refuses the record, and leaves nothing', async ({ app, assertNothing }) => {
-    await assert.rejects(app.create('User', 'big', { photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' } }))
-    await assert.rejects(app.create('User', 'many', { certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)) }))
-    await assert.rejects(app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }))
+    await assert.rejects(
+      app.create('User', 'big', { photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' } }),
+      refusal('FILE_TOO_LARGE'),
+    )
+    await assert.rejects(
+      app.create('User', 'many', { certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)) }),
+      refusal('TOO_MANY_FILES'),
+    )
+    await assert.rejects(app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }), refusal('INVALID_INPUT'))
     assert.deepEqual(await app.names('User'), [])
     await assertNothing()
   })
