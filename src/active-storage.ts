@@ -6,7 +6,7 @@ import type { Models } from './attached/definitions.ts'
 import { withHooks } from './attached/hooks.ts'
 import { load } from './attached/reading.ts'
 import { reconcile } from './attached/reconcile.ts'
-import { recordHandle } from './attached/record.ts'
+import { purgeAllLater, recordHandle, type RecordScope } from './attached/record.ts'
 import type { LoadedCell, SlotContext, SlotDefinition } from './attached/scope.ts'
 import { slotPath } from './attached/paths.ts'
 import { stage, stageInput } from './attached/stage.ts'
@@ -159,18 +159,18 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     if (found === undefined) throw new UnknownAttachmentError(`There is no model '${name}'; there are ${[...models.keys()].join(', ')}.`)
     return found
   }
-  const handleOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: LoadedCell = { current: null }) =>
-    recordHandle({
-      context,
-      type: name,
-      id,
-      definitions: model(name),
-      session: transaction === undefined ? null : async () => (await typedStore()).join(transaction),
-      wakeAtCommit: () => {
-        if (transaction !== undefined) config.database.afterCommit?.(transaction, wake)
-      },
-      loaded,
-    })
+  const scopeOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: LoadedCell = { current: null }): RecordScope => ({
+    context,
+    type: name,
+    id,
+    definitions: model(name),
+    session: transaction === undefined ? null : async () => (await typedStore()).join(transaction),
+    wakeAtCommit: () => {
+      if (transaction !== undefined) config.database.afterCommit?.(transaction, wake)
+    },
+    loaded,
+  })
+  const handleOf = (...given: Parameters<typeof scopeOf>) => recordHandle(scopeOf(...given))
 
   const loadAll = async (name: string, ids: readonly string[], { transaction }: InTransaction<Tx>): Promise<LoadedCell[]> => {
     const opened = await typedStore()
@@ -267,7 +267,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
         dryRun,
         olderThan: parseDuration(olderThan, 'olderThan'),
         exists: async (type, id) => ((await findRecord(type, id)) ?? null) !== null,
-        purge: (type, id) => handleOf(type, id, {}).purgeAllLater(),
+        purge: (type, id, isYoung) => purgeAllLater(scopeOf(type, id, {}), isYoung),
       })
     },
     close,

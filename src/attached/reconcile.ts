@@ -3,6 +3,8 @@ import { boundId } from '../attachments/lane.ts'
 import { asText, railsAgo } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { isOurs } from '../delayed/upload-rows.ts'
+import { ConfigurationError } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import type { Duration } from '../units.ts'
 
 /** Records per statement. */
@@ -28,7 +30,8 @@ export interface Reconciliation {
   /** Milliseconds. */
   readonly olderThan: number
   exists(type: string, id: string): Promise<boolean>
-  purge(type: string, id: string): Promise<void>
+  /** Unless the record came back meanwhile: `isYoung` asks again when nothing more can be submitted for it. */
+  purge(type: string, id: string, isYoung: (tx: Session) => Promise<boolean>): Promise<boolean>
 }
 
 /**
@@ -44,16 +47,40 @@ export async function reconcile({ session, types, dryRun, olderThan, exists, pur
       for (let after: string | null = null, isLast = false; !isLast;) {
         const page: string[] = await pageAfter(session, type, after, olderThan)
         for (const id of page) {
-          if (counted.has(id) || (await exists(type, id))) continue
-          removed += 1
+          if (counted.has(id) || (await looked(type, id, exists))) continue
           if (dryRun) counted.add(id)
-          else await purge(type, id)
+          else if (!(await purge(type, id, (tx) => isYounger(tx, type, id, olderThan)))) continue
+          removed += 1
         }
         isLast = page.length < PAGE
         after = page.at(-1) ?? null
       }
   }
   return { removed }
+}
+
+async function looked(type: string, id: string, exists: Reconciliation['exists']): Promise<boolean> {
+  try {
+    return await exists(type, id)
+  } catch (error) {
+    throw new ConfigurationError(
+      `reconcile: whether there is a ${type} ${id} could not be told: ${messageOf(error)}. What was removed until then was gone.`,
+      { cause: error, details: { record: { type, id } } },
+    )
+  }
+}
+
+async function isYounger(session: Session, type: string, id: string, olderThan: number): Promise<boolean> {
+  const since = railsAgo(session.dialect, olderThan)
+  const record = boundId(id, session.recordId)
+  const attached = session.db.selectFrom('attachments').select('name').where('record_type', '=', type).where('record_id', '=', record)
+  if ((await attached.where('created_at', '>', since).executeTakeFirst()) !== undefined) return true
+  const uploads = session.db
+    .selectFrom('uploads')
+    .select('attr_name')
+    .where('uploadable_type', '=', type)
+    .where('uploadable_id', '=', record)
+  return (await uploads.where('created_at', '>', since).executeTakeFirst()) !== undefined
 }
 
 async function attachedRecords(session: Session, type: string, after: string | null, olderThan: number): Promise<string[]> {

@@ -121,7 +121,6 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
     },
     validate: () => validate(),
     async purgeAllLater() {
-      loaded.current = null
       await purgeAllLater(scope)
     },
   }
@@ -161,20 +160,30 @@ function many(scope: SlotScope): ManyAttached {
   }
 }
 
-/** Every attachment of the record, also those of names that are no longer defined. */
-async function purgeAllLater({ context, type, id, definitions, session, wakeAtCommit }: RecordScope): Promise<void> {
+/**
+ * Every attachment of the record, also those of names that are no longer defined. `spare` is asked when nothing more can be
+ * submitted for the record: true leaves it as it is. Resolves to whether it was purged.
+ */
+export async function purgeAllLater(
+  { context, type, id, definitions, session, wakeAtCommit, loaded }: RecordScope,
+  spare: (tx: Session) => Promise<boolean> = () => Promise.resolve(false),
+): Promise<boolean> {
+  loaded.current = null
   const store = await context.store()
-  const run = async (tx: Session): Promise<void> => {
+  const run = async (tx: Session): Promise<boolean> => {
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
+    if (await spare(tx)) return false
     await discardUploads(tx, await uploadsOf(tx, type, [id], undefined, true), 'discarded')
     await dropGemRows(tx, { type, id })
     for (const name of await attachedNames(tx, type, id)) {
       const lane = { type, id, name }
       await deleteAttachments(tx, lane, await lockAttachmentIds(tx, lane), true)
     }
+    return true
   }
-  await (session === null ? store.transact(run) : run(await session()))
+  const isPurged = await (session === null ? store.transact(run) : run(await session()))
   if (session === null) context.wake()
   else wakeAtCommit()
+  return isPurged
 }

@@ -95,7 +95,8 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
       throw new ConfigurationError(
         `This ${model.type} is not saved yet, so that nothing is attached to it: assign to photoTmp or photo, and save it.`,
       )
-    return model.record(id, identity.transactionOf?.(record), loadedOf(record)) as unknown as Record<
+    const transaction = identity.transactionOf?.(record)
+    return model.record(id, transaction, loadedOf(record, transaction)) as unknown as Record<
       string,
       { delayedUploads(): Promise<DelayedUpload[]> }
     >
