@@ -3,6 +3,7 @@ import { boundModel, type BoundModel } from './bound.ts'
 import { forgetLoaded } from './loaded.ts'
 import { fileKeys, refuseFields } from './fields.ts'
 import type { RecordId } from './record-id.ts'
+import { refusePaths } from './refuse-paths.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -22,6 +23,7 @@ const entriesOf = (record: object): Map<string, Assigned> => {
 }
 
 export function assign(record: object, name: string, how: Assigned['how'], input: unknown): void {
+  refusePaths(name, input)
   entriesOf(record).set(name, { how, input, submittedIn: null })
 }
 
