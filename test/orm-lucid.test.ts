@@ -9,7 +9,7 @@ import type { LucidModel } from '@adonisjs/lucid/types/model'
 import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
 import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
+import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
@@ -99,6 +99,13 @@ for (const kind of kinds)
         }),
       )
     for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    databaseContract({
+      test: skipping,
+      async create() {
+        const app = await open(kind, usual)
+        return { database: app.database as never, close: app.close }
+      },
+    })
   })
 
 const told: string[] = []

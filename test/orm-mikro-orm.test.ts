@@ -262,6 +262,8 @@ test('what related entities have is read with them: populate that names attachme
   const books = found.map((each) => each.books.getItems()[0])
   await storage.record('Book', books[0]!.id).cover.detach()
   for (const book of books) assert.equal((await book?.cover.attachment())?.filename, 'A-a.txt')
+  await later.refresh(books[0]!)
+  assert.equal(await books[0]!.cover.attachment(), null)
   await assert.rejects(fork().findAll(Book, { populate: ['covre'] as never }), /covre/)
 })
 

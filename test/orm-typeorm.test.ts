@@ -346,5 +346,8 @@ test('what related entities have is read with them: relations that name attachme
   // Read before it was taken away.
   for (const { books } of found) assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
   assert.equal(await plain?.cover.attachment(), null)
+  const { books } = found[0]!
+  await books[0]!.reload()
+  assert.equal(await books[0]!.cover.attachment(), null)
   await assert.rejects(Book.find({ relations: { covre: true } as never }), /covre/)
 })

@@ -3,6 +3,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { refuseFiles, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
+import { forgetLoaded } from '../loaded.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
 import { populating } from './populating.ts'
@@ -60,9 +61,14 @@ function bringing(em: EntityManager): EntityManager {
   populating(em)
   const own = em as unknown as Record<string, Call>
   const plain = (name: string): Call => own[name]!.bind(em)
-  const [fork, flush, create, merge] = [plain('fork'), plain('flush'), plain('create'), plain('merge')]
+  const [fork, flush, refresh] = [plain('fork'), plain('flush'), plain('refresh')]
+  const [create, merge] = [plain('create'), plain('merge')]
   own['fork'] = (...given) => bringing(fork(...given) as EntityManager)
   own['flush'] = () => flushWith(em, flush as () => Promise<void>)
+  own['refresh'] = (entity, ...rest) => {
+    forgetLoaded(entity as object)
+    return refresh(entity, ...rest)
+  }
   own['create'] = (type, data, ...rest) => {
     const made = create(type, data, ...rest)
     copyAssigned(data, made)

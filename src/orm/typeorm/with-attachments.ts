@@ -1,6 +1,19 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
+import { forgetLoaded } from '../loaded.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
+
+/** BaseEntity's `reload` forgets what was read with the entity. */
+function reloading(base: Constructor): Constructor {
+  const { reload } = base.prototype as { reload?(): Promise<void> }
+  if (reload === undefined) return base
+  return class extends base {
+    async reload(): Promise<void> {
+      forgetLoaded(this)
+      await reload.call(this)
+    }
+  }
+}
 
 /** What entities have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
@@ -23,5 +36,5 @@ export function withAttachments<D extends AnyAttachments, B extends Constructor>
   base: B,
 ): B & Constructor<WithAttachments<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
-  return mixin(attachments, base, { idOf })
+  return mixin(attachments, reloading(base), { idOf })
 }
