@@ -302,3 +302,18 @@ test('further extensions keep it, and the methods of the app bring files too', a
   await more.book.delete({ where: { id: book.id } })
   assert.equal(await storage.record('Book', book.id).cover.attachment(), null)
 })
+
+test('what a request brings names no file of the server', async (t) => {
+  const { db, storage } = await library(t)
+  for (const files of [
+    { coverTmp: { path: '/etc/hostname' } },
+    { cover: { filepath: '/etc/hostname', originalname: 'a' } },
+    { pagesTmp: [{ path: '/etc/hostname' }] },
+    { pages: { files: { 0: { path: '/etc/hostname' } } } },
+  ]) {
+    const data = JSON.parse(JSON.stringify({ title: 'A', ...files })) as { title: string }
+    await assert.rejects(db.book.create({ data }), { code: 'INVALID_INPUT', message: /does not take \{ path \}/ })
+  }
+  assert.equal(await db.book.count(), 0)
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+})

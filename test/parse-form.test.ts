@@ -458,3 +458,40 @@ test('paths that nobody made lead nowhere', async (t) => {
     302,
   )
 })
+
+test('a form brings a file that is attached elsewhere only if the request may see it there', async (t) => {
+  const { storage } = await web(t, {
+    authorize: (request: Request, { record }: import('../src/index.ts').Subject) => request.headers.get('x-user') === record?.id,
+  })
+  const theirs = await storage.record('User', 2).photo.attach(file('theirs'))
+  const fresh = await storage.blobs.createAndUpload({ io: Buffer.from('x'), filename: 'fresh.txt' })
+  const parse = (signedId: string, user: string) => {
+    const { body, headers } = request([['user[photo]', signedId]])
+    const all = new Headers(headers)
+    all.set('x-user', user)
+    return storage.parseForm(new Request('http://app.test/', { method: 'POST', body, headers: all, duplex: 'half' } as RequestInit), {
+      model: 'User',
+    })
+  }
+  await assert.rejects(parse(theirs!.signedId, '1'), { code: 'INVALID_SIGNATURE', message: /may not see/ })
+  assert.equal((await parse(theirs!.signedId, '2')).files.photo, theirs!.signedId)
+  assert.equal((await parse(fresh.signedId, '1')).files.photo, fresh.signedId)
+
+  const server = createServer((req, res) => {
+    storage.parseForm(req, { model: 'User' }).then(
+      () => res.end('taken'),
+      (error: ActiveStorageError) => res.end(error.code),
+    )
+  }).listen(0)
+  t.after(() => server.close())
+  await once(server, 'listening')
+  for (const [user, answer] of [
+    ['1', 'INVALID_SIGNATURE'],
+    ['2', 'taken'],
+  ] as const) {
+    const form = new FormData()
+    form.set('user[photo]', theirs!.signedId)
+    const url = `http://localhost:${(server.address() as AddressInfo).port}/users?a=b`
+    assert.equal(await (await fetch(url, { method: 'POST', body: form, headers: { 'x-user': user } })).text(), answer)
+  }
+})

@@ -10,6 +10,7 @@ import { hiddenOf, type HiddenField } from './hidden.ts'
 import type { FormRequest } from '../body.ts'
 import { readMultipart, type FormLimits } from './multipart.ts'
 import { aliasesOf, scopesOf, targetOf } from './names.ts'
+import { allowSigned } from './signed-ids.ts'
 import { formValues } from './values.ts'
 
 /** Of `storage.parseForm`. */
@@ -83,6 +84,8 @@ export async function parseForm(context: HttpContext, request: FormRequest, opti
         )
       },
     })
+    for (const [slot, { entries }] of bySlot)
+      for (const { file } of entries) if (typeof file === 'string') await allowSigned(context, request, slot, file)
   } catch (error) {
     await discardStaged(bySlot.values())
     if (error instanceof ActiveStorageError) error.values = values.all()

@@ -1,0 +1,42 @@
+import { PURPOSE } from '../../attached/context.ts'
+import { blobValue } from '../../attached/stored-values.ts'
+import { attachmentsOfBlob } from '../../attachments/attachment-rows.ts'
+import { findBlob } from '../../blobs/blob-rows.ts'
+import { InvalidSignatureError } from '../../errors.ts'
+import type { FormRequest } from '../body.ts'
+import type { HttpContext } from '../context.ts'
+
+/**
+ * Whoever has the path of a stored file has its signed id, and could attach it to a record of his own to see it there. With
+ * `authorize`, a form brings only files that are attached nowhere, or that the request may see where they are.
+ * Throws InvalidSignatureError.
+ */
+export async function allowSigned(context: HttpContext, request: FormRequest, slot: string, signedId: string): Promise<void> {
+  const { authorize, verifier } = context
+  if (authorize === undefined) return
+  const signed = verifier.verify(signedId, { purpose: PURPOSE.blob })
+  if (signed === null || signed.expired === true) return // refused when it is to be attached
+  const { session } = await context.store()
+  const row = await findBlob(session, { id: String(signed.value) })
+  const attachments = row === null ? [] : await attachmentsOfBlob(session, row.id)
+  if (row === null || attachments.length === 0) return
+  const [blob, asked] = [blobValue(context, row), asRequest(request)]
+  for (const { type, id, name } of attachments) if (await authorize(asked, { action: 'read', blob, record: { type, id }, name })) return
+  throw new InvalidSignatureError(`The signed id for ${slot} is of a file that this request may not see.`, {
+    details: { attachment: slot, filename: row.filename },
+  })
+}
+
+/** What `authorize` reads of Node's request: where it goes, and its headers. */
+function asRequest(request: FormRequest): Request {
+  if (request instanceof Request) return request
+  const {
+    headers,
+    originalUrl,
+    url = '/',
+  } = request as FormRequest & { headers: Record<string, string | string[] | undefined>; originalUrl?: string; url?: string }
+  const all = new Headers()
+  for (const [name, value] of Object.entries(headers))
+    if (!name.startsWith(':')) for (const each of [value ?? []].flat()) all.append(name, each)
+  return new Request(new URL(originalUrl ?? url, `http://${all.get('host') ?? 'localhost'}`), { method: 'POST', headers: all })
+}
