@@ -22,7 +22,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   /** Makes or completes the tables. Safe to call from many processes, and beside Rails' own migrations. */
   migrate(): Promise<void>
   /**
-   * The library's own transaction, for apps without an ORM. Commits when `run` returns, rolls back and rejects with what it
+   * A transaction: the ORM's where it is bound, else the library's own. Commits when `run` returns, rolls back and rejects with what it
    * threw. Never runs `run` twice.
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>

@@ -242,7 +242,7 @@ for (const kind of kinds)
         await delay(5)
       }
       const failed = await storage.delayedUploads.find(upload!.id)
-      assert.match(failed?.lastError ?? '', /found no User with id 1/)
+      assert.match(failed?.lastError ?? '', /no User with id 1/)
       assert.equal((await failed?.files[0]?.download())?.toString(), 'x')
       found = true
       await failed?.retry()

@@ -22,7 +22,7 @@ const usage = `activestorage-delayed <command>
   retry <id …>         tries failed uploads again [--failed: all of them]
   discard <id …>       gives uploads up, with their bytes [--failed: all failed ones]
   sweep                puts right what crashes left behind
-  reconcile            removes what records left that were deleted past their hooks   [--dry-run]
+  reconcile            removes what records left that were deleted past their hooks   [--dry-run] [--older-than 1h]
 
   --config <file>      exports the storage; default activestorage.config.ts (or .js)
   --json               JSON also on a terminal
@@ -39,6 +39,7 @@ const options = {
   timeout: { type: 'string' },
   failed: { type: 'boolean' },
   'dry-run': { type: 'boolean' },
+  'older-than': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -52,6 +53,7 @@ interface Call {
     readonly timeout?: string | undefined
     readonly failed?: boolean | undefined
     readonly 'dry-run'?: boolean | undefined
+    readonly 'older-than'?: string | undefined
   }
   /** Text on a terminal, JSON elsewhere. */
   print(text: string, value: unknown): void
@@ -107,7 +109,8 @@ const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
   },
   async reconcile({ storage, values, print }) {
     const dryRun = values['dry-run'] === true
-    const { removed } = await storage.reconcile({ dryRun })
+    const olderThan = values['older-than'] as Duration | undefined
+    const { removed } = await storage.reconcile({ dryRun, ...(olderThan === undefined ? {} : { olderThan }) })
     const records = removed === 1 ? '1 record is gone' : `${removed} records are gone`
     print(`${records}; what ${removed === 1 ? 'it' : 'they'} left ${dryRun ? 'is still there' : 'was removed'}.`, { removed, dryRun })
     return 0

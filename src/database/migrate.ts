@@ -97,7 +97,7 @@ export async function checkIds(
       .map((name) => `'${name}'`)
       .join(' or ')
     throw new ConfigurationError(
-      `${column} is ${type}, but recordId is '${recordId}': ${names === '' ? 'change the column.' : `pass recordId: ${names} to createActiveStorage.`}`,
+      `${column} is ${type}, but recordId is '${recordId}': ${names === '' ? 'change the column.' : `pass recordId: ${names} to createActiveStorage, or drop the library's tables, while nothing is in them, and migrate again.`}`,
     )
   }
   return types.has(`${tables.attachments}.record_id`)

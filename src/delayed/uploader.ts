@@ -101,7 +101,7 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
     const record = await delayed.findRecord(type, id)
     if (record != null) return record
     return new RecordNotFoundError(
-      `findRecord found no ${type} with id ${id}. Its bytes are kept: retry the upload when the record is there, or discard it.`,
+      `There is no ${type} with id ${id} (findRecord, or the ORM's class, found none). Its bytes are kept: retry the upload when the record is there, or discard it.`,
       { details: detailsOf(upload) },
     )
   } catch (error) {

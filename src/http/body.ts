@@ -11,10 +11,12 @@ export interface NodeRequest extends Readable {
 
 type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 
+export const isRead = (request: FormRequest): boolean =>
+  request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
+
 /** The body as a stream that can be let run out: a client that is still sending sees no answer before it has sent all. */
 export function bodyOf(request: FormRequest): Readable {
-  const isRead = request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
-  if (isRead)
+  if (isRead(request))
     throw new InvalidInputError(
       'The body of this request was read before: by another parser of forms, which must not come first, or by request.formData().',
     )

@@ -3,7 +3,7 @@ import busboy from 'busboy'
 import { FormLimitError, InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
 import { turns } from '../../turns.ts'
-import { bodyOf, type FormRequest } from '../body.ts'
+import { bodyOf, isRead, type FormRequest } from '../body.ts'
 
 /** What a form may hold. Sizes of files are their attachments' own limits. */
 export interface FormLimits {
@@ -44,13 +44,13 @@ export interface FormHandlers {
  * swallowed, so that a browser which is still sending gets the answer.
  */
 export async function readMultipart(request: FormRequest, given: FormLimits, handlers: FormHandlers): Promise<void> {
+  const limits = { ...defaults, ...given }
+  const parser = parserOf(request, limits)
   const source = bodyOf(request)
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => undefined)
-  const limits = { ...defaults, ...given }
   const work = new Set<Promise<void>>()
   try {
-    const parser = parserOf(request, limits)
     try {
       listen(parser, limits, handlers, work, fail)
       await Promise.race([parsed(source, parser), failed])
@@ -83,6 +83,8 @@ function parserOf(request: FormRequest, limits: Required<FormLimits>): busboy.Bu
       limits: { fields: limits.fields, files: limits.files, fieldSize: limits.fieldSize, fieldNameSize: LONGEST_NAME, headerPairs: 50 },
     })
   } catch (error) {
+    // A parser of JSON may have read it before.
+    if (!isRead(request)) bodyOf(request).resume()
     throw new InvalidInputError(`This is no form that can be read (${messageOf(error)}): send multipart/form-data.`, { cause: error })
   }
 }

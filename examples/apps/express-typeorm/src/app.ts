@@ -17,7 +17,11 @@ app.get('/', async (_req, res) => {
 
 app.post('/users', async (req, res) => {
   const { values, files } = await storage.parseForm(req, { model: 'User' })
-  const user = dataSource.manager.create(User, { name: String(values.name), photoTmp: files.photo, certificatesTmp: files.certificates })
+  const user = dataSource.manager.create(User, {
+    name: String(values.name ?? ''),
+    photoTmp: files.photo,
+    certificatesTmp: files.certificates,
+  })
   await dataSource.manager.save(user) // the user and the files, or nothing
   res.redirect(303, '/')
 })

@@ -16,7 +16,7 @@ app.post('/users', async (request, reply) => {
   await storage.transaction(async (trx) => {
     const user = await trx
       .insertInto('users')
-      .values({ name: String(values.name) })
+      .values({ name: String(values.name ?? '') })
       .returning('id')
       .executeTakeFirstOrThrow()
     await storage.record('User', user.id, { transaction: trx }).attachLater(files)

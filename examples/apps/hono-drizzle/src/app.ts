@@ -17,7 +17,7 @@ app.post('/users', form(storage, { model: 'User' }), async (c) => {
   await storage.transaction(async (tx) => {
     const [user] = await tx
       .insert(users)
-      .values({ name: String(values.name) })
+      .values({ name: String(values.name ?? '') })
       .returning()
     await storage.record('User', user!.id, { transaction: tx }).attachLater(files)
   })
