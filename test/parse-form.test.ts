@@ -495,3 +495,16 @@ test('a form brings a file that is attached elsewhere only if the request may se
     assert.equal(await (await fetch(url, { method: 'POST', body: form, headers: { 'x-user': user } })).text(), answer)
   }
 })
+
+test('a request that is no form is told so, also where a parser of bodies came first', async (t) => {
+  const { storage } = await web(t)
+  const headers = { 'Content-Type': 'application/json' }
+  const fresh = new Request('http://app.test/', { method: 'POST', body: '{}', headers })
+  const read = new Request('http://app.test/', { method: 'POST', body: '{}', headers })
+  await read.json()
+  for (const each of [fresh, read])
+    await assert.rejects(storage.parseForm(each, { model: 'User' }), {
+      code: 'INVALID_INPUT',
+      message: /application\/json.*send multipart/,
+    })
+})
