@@ -54,10 +54,13 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   let closed = false
   const typedStore = (): Promise<Store<Tx>> => {
     if (closed) return Promise.reject(new ConfigurationError('This storage was closed: nothing can be done with it any more.'))
-    opened ??= openStore<Tx>(config.database, tables, recordId).catch((error: unknown) => {
-      opened = undefined
-      throw error
-    })
+    opened ??= openStore<Tx>(config.database, tables, recordId)
+      // Classes that cannot be told apart are told at once.
+      .then((open) => (Object.keys(config.models).forEach(sourceOf), open))
+      .catch((error: unknown) => {
+        opened = undefined
+        throw error
+      })
     return opened
   }
   const store = typedStore as () => Promise<Store>
@@ -77,10 +80,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   }
   const definitionOf = (type: string, name: string): SlotDefinition | undefined => models.get(type)?.get(name)
   /** The ORM's, where it has a class with the model's attachments. */
-  const sourceOf = (type: string): RecordSource | null => {
-    const attachments = (config.models as Models)[type]
-    return (attachments && config.database.records?.(attachments)) ?? null
-  }
+  const sourceOf = (type: string): RecordSource | null => config.database.records?.((config.models as Models)[type] ?? {}) ?? null
   const findRecord = async (type: string, id: string): Promise<unknown> =>
     settings.finds(type) ? settings.findRecord(type, id) : (sourceOf(type)?.find(id) ?? { type, id })
   const touch = async (type: string, id: string): Promise<void> => {
