@@ -101,6 +101,54 @@ for (const kind of kinds)
     for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
   })
 
+test('a COMMIT that fails is an error, and the record is not taken for saved', async (t) => {
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const made = await kind.create()
+  if (made === null) return t.skip(kind.why)
+  await made.database.close()
+  const db = connect(kind, made.url)
+  const attachments = { photo: hasOneAttached() }
+  class Player extends withAttachments(attachments, BaseModel) {
+    declare id: string
+    declare team: number
+  }
+  columns(Player, ['id', 'team'], db)
+  await db.rawQuery('create table teams (id int primary key)')
+  await db.rawQuery('create table players (id bigserial primary key, team int references teams deferrable initially deferred)')
+  const storage = createActiveStorage({
+    database: lucid(db, { models: [Player] }),
+    services: { memory: memory() },
+    models: { Player: attachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await storage.migrate()
+  const player = new Player().fill({ team: 7, photoTmp: text('a') })
+  const fails = { code: '23503' }
+  await assert.rejects(player.save(), fails)
+  assert.equal(player.$isPersisted, false)
+  await assert.rejects(
+    storage.transaction((client) => Player.create({ team: 7 }, { client })),
+    fails,
+  )
+  await assert.rejects(Player.createMany([{ team: 7, photoTmp: text('b') }]), fails)
+  await assert.rejects(
+    db.transaction((client) => Player.create({ team: 7, photoTmp: text('c') }, { client })),
+    fails,
+  )
+  const client = await db.transaction()
+  const another = await Player.create({ team: 7, photoTmp: text('d') }, { client })
+  await assert.rejects(client.commit(), fails)
+  assert.equal(another.$trx, undefined)
+  await db.table('teams').insert({ id: 7 })
+  await player.save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await player.photo.attachment())?.filename, 'a.txt')
+  await storage.close()
+  await db.manager.closeAll()
+  await made.close()
+})
+
 const told: string[] = []
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
 class Book extends withAttachments(bookAttachments, BaseModel) implements AttachmentHooks<typeof bookAttachments> {
@@ -199,6 +247,25 @@ test('a record that is saved again after a rollback brings its files again, and 
     (await book.pages.attachments()).map(({ filename }) => filename),
     ['a.txt'],
   )
+})
+
+test('what was saved in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+  const { db, storage } = await library(t)
+  const book = await Book.create({ title: 'A' })
+  book.pagesTmp = [text('a')]
+  await db.transaction(async (client) => {
+    await assert.rejects(
+      client.transaction(async (inner) => {
+        await inner.transaction((innermost) => book.useTransaction(innermost).save())
+        throw new Error('the savepoint')
+      }),
+      /the savepoint/,
+    )
+  })
+  await book.save()
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
 })
 
 test('a record that its files refused is saved again as what it was', async (t) => {

@@ -263,6 +263,24 @@ test('a record that is inserted again after a rollback brings its files again, a
   )
 })
 
+test('what was inserted in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+  const { db, storage } = await library(t)
+  const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
+  await db.transaction(async (trx) => {
+    await assert.rejects(
+      trx.transaction(async (inner) => {
+        await inner.transaction(async (innermost) => void (await Book.query(innermost).insert(book)))
+        throw new Error('the savepoint')
+      }),
+      /the savepoint/,
+    )
+  })
+  await Book.query().insert(book)
+  await book.$query().patch(book)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
+})
+
 test('what related records have is read with them: withGraphFetched that names attachments', async (t) => {
   const { storage } = await library(t)
   await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }] } as never)

@@ -9,6 +9,7 @@ import { afterCommit, checkOpen } from '../knex/transactions.ts'
 import { refuseFieldsOf } from '../fields.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { preloading } from './preloading.ts'
+import { transaction, watched } from './transactions.ts'
 
 /** Of `lucid`. */
 export interface LucidOptions {
@@ -44,13 +45,13 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
     dialect,
     placeholders: 'question',
     run: (trx, sql, parameters) => send(trx?.knexClient ?? knex, sql, parameters),
-    transaction: (run) => client.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    transaction: (run) => transaction(client, run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
     check(trx) {
       if (typeof (trx as Partial<TransactionClientContract> | undefined)?.knexClient !== 'function')
         throw new ConfigurationError('{ transaction } must be the client that Lucid hands over in db.transaction(…).')
       checkOpen(trx.knexClient)
     },
-    afterCommit: (trx, done) => afterCommit(trx.knexClient, done),
+    afterCommit: (trx, done) => afterCommit(watched(trx).knexClient, done),
   })
   return { ...base, finds: true, records: (attachments) => recordSource(models, attachments) }
 }
