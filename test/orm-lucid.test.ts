@@ -308,3 +308,14 @@ test('what is created or merged under the name of an attachment is attached', as
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })
+
+test('a record that hooks of the app hide keeps its files', async (t) => {
+  const { storage } = await library(t)
+  const { id } = await Book.create({ title: 'A', coverTmp: text('a') })
+  Book.before('find', (query) => void query.whereNull('title'))
+  t.after(() => void Book.$hooks.clear('before:find'))
+  await storage.drain({ throwOnError: true })
+  assert.equal(await Book.find(id), null)
+  await storage.reconcile({ olderThan: '0s' })
+  assert.equal((await storage.record('Book', id).cover.attachment())?.filename, 'A-a.txt')
+})
