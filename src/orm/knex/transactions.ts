@@ -58,6 +58,12 @@ export function chainOf(trx: Knex.Transaction): readonly object[] {
 /** When the outermost is committed; never at once, and not at all for a savepoint that is rolled back. */
 export const afterCommit = (trx: Knex.Transaction, done: () => void): void => void watch(trx).done.push(done)
 
+/** The transaction itself, or the innermost that it is nested in and that is not over. */
+export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {
+  const outer = parentOf(trx)
+  return trx.isCompleted() ? outer && openOf(outer) : trx
+}
+
 /** Throws ConfigurationError for what is no open transaction. */
 export function checkOpen(trx: Knex.Transaction): void {
   const given = trx as Partial<Knex.Transaction> | undefined
