@@ -1,4 +1,5 @@
 // Query builders, whose users say what is attached in a transaction of their own: Kysely, Knex, Drizzle.
+import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'
 import BetterSqlite3 from 'better-sqlite3'
@@ -191,3 +192,16 @@ for (const [name, make] of Object.entries(builders))
       })
     })
 const notThere = new Error('not there')
+
+for (const [name, make] of Object.entries(builders))
+  test(`${name}: a transaction that is over is refused`, async (t) => {
+    const made = await kinds[0]!.create()
+    await made!.database.close()
+    const { database, transaction, end } = make(kinds[0]!.name, made!.url, 1)
+    t.after(async () => {
+      await end()
+      await made!.close()
+    })
+    const { tx } = await transaction((open) => Promise.resolve({ tx: open }))
+    await assert.rejects(async () => database.join(tx).run('select 1', []), { code: 'CONFIGURATION' })
+  })

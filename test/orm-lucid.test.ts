@@ -108,6 +108,54 @@ for (const kind of kinds)
     })
   })
 
+test('a COMMIT that fails is an error, and the record is not taken for saved', async (t) => {
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const made = await kind.create()
+  if (made === null) return t.skip(kind.why)
+  await made.database.close()
+  const db = connect(kind, made.url)
+  const attachments = { photo: hasOneAttached() }
+  class Player extends withAttachments(attachments, BaseModel) {
+    declare id: string
+    declare team: number
+  }
+  columns(Player, ['id', 'team'], db)
+  await db.rawQuery('create table teams (id int primary key)')
+  await db.rawQuery('create table players (id bigserial primary key, team int references teams deferrable initially deferred)')
+  const storage = createActiveStorage({
+    database: lucid(db, { models: [Player] }),
+    services: { memory: memory() },
+    models: { Player: attachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  await storage.migrate()
+  const player = new Player().fill({ team: 7, photoTmp: text('a') })
+  const fails = { code: '23503' }
+  await assert.rejects(player.save(), fails)
+  assert.equal(player.$isPersisted, false)
+  await assert.rejects(
+    storage.transaction((client) => Player.create({ team: 7 }, { client })),
+    fails,
+  )
+  await assert.rejects(Player.createMany([{ team: 7, photoTmp: text('b') }]), fails)
+  await assert.rejects(
+    db.transaction((client) => Player.create({ team: 7, photoTmp: text('c') }, { client })),
+    fails,
+  )
+  const client = await db.transaction()
+  const another = await Player.create({ team: 7, photoTmp: text('d') }, { client })
+  await assert.rejects(client.commit(), fails)
+  assert.equal(another.$trx, undefined)
+  await db.table('teams').insert({ id: 7 })
+  await player.save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await player.photo.attachment())?.filename, 'a.txt')
+  await storage.close()
+  await db.manager.closeAll()
+  await made.close()
+})
+
 const told: string[] = []
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
 class Book extends withAttachments(bookAttachments, BaseModel) implements AttachmentHooks<typeof bookAttachments> {
@@ -208,6 +256,25 @@ test('a record that is saved again after a rollback brings its files again, and 
   )
 })
 
+test('what was saved in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+  const { db, storage } = await library(t)
+  const book = await Book.create({ title: 'A' })
+  book.pagesTmp = [text('a')]
+  await db.transaction(async (client) => {
+    await assert.rejects(
+      client.transaction(async (inner) => {
+        await inner.transaction((innermost) => book.useTransaction(innermost).save())
+        throw new Error('the savepoint')
+      }),
+      /the savepoint/,
+    )
+  })
+  await book.save()
+  await book.save()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
+})
+
 test('a record that its files refused is saved again as what it was', async (t) => {
   const { storage } = await library(t)
   const pages = ['a', 'b', 'c', 'd'].map((each) => text(each))
@@ -247,4 +314,15 @@ test('what is created or merged under the name of an attachment is attached', as
   await book.merge({ cover: text('c') }).save()
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
+})
+
+test('a record that hooks of the app hide keeps its files', async (t) => {
+  const { storage } = await library(t)
+  const { id } = await Book.create({ title: 'A', coverTmp: text('a') })
+  Book.before('find', (query) => void query.whereNull('title'))
+  t.after(() => void Book.$hooks.clear('before:find'))
+  await storage.drain({ throwOnError: true })
+  assert.equal(await Book.find(id), null)
+  await storage.reconcile({ olderThan: '0s' })
+  assert.equal((await storage.record('Book', id).cover.attachment())?.filename, 'A-a.txt')
 })

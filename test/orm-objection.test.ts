@@ -263,6 +263,24 @@ test('a record that is inserted again after a rollback brings its files again, a
   )
 })
 
+test('what was inserted in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+  const { db, storage } = await library(t)
+  const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
+  await db.transaction(async (trx) => {
+    await assert.rejects(
+      trx.transaction(async (inner) => {
+        await inner.transaction(async (innermost) => void (await Book.query(innermost).insert(book)))
+        throw new Error('the savepoint')
+      }),
+      /the savepoint/,
+    )
+  })
+  await Book.query().insert(book)
+  await book.$query().patch(book)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
+})
+
 test('what related records have is read with them: withGraphFetched that names attachments', async (t) => {
   const { storage } = await library(t)
   await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }] } as never)
@@ -294,4 +312,43 @@ test('what is inserted or patched under the name of an attachment is attached', 
   )
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
+})
+
+test("a record's own handle is in the transaction that the record was met in last, as long as that is open", async (t) => {
+  const { db, storage } = await library(t)
+  const { id } = await Book.query().insert({ title: 'A', coverTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  const before = await Book.query().findById(id)
+  const met: readonly ((trx: Knex.Transaction) => Promise<Book | undefined>)[] = [
+    async (trx) => Book.query(trx).findById(id),
+    async (trx) => trx.transaction(async (inner) => Book.query(inner).findById(id)),
+    async (trx) => Book.query(trx).patchAndFetchById(id, { title: 'A' }),
+    async (trx) => {
+      await before!.$query(trx).patch({ title: 'A' })
+      return before
+    },
+  ]
+  for (const meet of met) {
+    let book: Book | undefined
+    await assert.rejects(
+      db.transaction(async (trx) => {
+        book = await meet(trx)
+        await book!.cover.purge()
+        await book!.pages.attachLater([text('b')])
+        throw new Error('the app gave up')
+      }),
+      /gave up/,
+    )
+    assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
+    assert.equal((await book!.pagesDelayedUploads()).length, 0)
+  }
+})
+
+test('what was read of a record ahead is forgotten when the record is patched with files', async (t) => {
+  const { storage } = await library(t)
+  await Book.query().insert({ title: 'A' })
+  const book = await Book.query().findOne({ title: 'A' }).withGraphFetched('cover')
+  await book!.$query().patch({ coverTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
 })

@@ -28,10 +28,16 @@ export function kysely<DB>(db: Kysely<DB>, options: KyselyOptions = {}): Databas
     dialect,
     async run(tx, sql, parameters) {
       // Plugins of the app's would rename our columns.
-      const { rows, numAffectedRows } = await (tx ?? db)
-        .withoutPlugins()
-        .executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))
-      return { rows, affected: Number(numAffectedRows ?? 0) }
+      try {
+        const { rows, numAffectedRows } = await (tx ?? db)
+          .withoutPlugins()
+          .executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))
+        return { rows, affected: Number(numAffectedRows ?? 0) }
+      } catch (error) {
+        // Of one that execute(…) ended, Kysely tells no earlier.
+        if (error instanceof Error && /^Transaction is already (committed|rolled back)/.test(error.message)) throw isOver()
+        throw error
+      }
     },
     transaction: (run) =>
       dialect === 'sqlite' ? db.transaction().execute(run) : db.transaction().setIsolationLevel('read committed').execute(run),
@@ -42,11 +48,12 @@ export function kysely<DB>(db: Kysely<DB>, options: KyselyOptions = {}): Databas
           '{ transaction } must be the transaction that Kysely hands over in db.transaction().execute(…), not db itself.',
         )
       const { isCommitted, isRolledBack } = given as { isCommitted?: boolean; isRolledBack?: boolean }
-      if (isCommitted === true || isRolledBack === true)
-        throw new ConfigurationError('The transaction of Kysely is over: nothing more can be written in it.')
+      if (isCommitted === true || isRolledBack === true) throw isOver()
     },
   })
 }
+
+const isOver = (): ConfigurationError => new ConfigurationError('The transaction of Kysely is over: nothing more can be written in it.')
 
 const dialects: Readonly<Record<string, Dialect>> = {
   PostgresAdapter: 'postgres',

@@ -8,47 +8,60 @@ const parentOf = (trx: Knex.Transaction): Knex.Transaction | undefined =>
 /** A transaction is several functions, and has one promise. */
 const tokenOf = (trx: Knex.Transaction): object => trx.executionPromise
 
-const ends = new WeakMap<object, Promise<boolean>>()
+/** A transaction or a savepoint. */
+interface Watched {
+  readonly outer: Watched | undefined
+  /** Itself, and the savepoints in it that were released: they are as good as it is. */
+  readonly tokens: object[]
+  readonly done: (() => void)[]
+}
 
-/** Whether it was committed. Its promise alone does not tell: it is fulfilled by a rollback, too, where no error was given. */
-function ended(trx: Knex.Transaction): Promise<boolean> {
-  const known = ends.get(tokenOf(trx))
+const watched = new WeakMap<object, Watched>()
+
+/** From here on, `trx.commit` fails where COMMIT does: Knex tells that by the transaction's promise alone, which Lucid does not read. */
+export function watch(trx: Knex.Transaction): Watched {
+  const token = tokenOf(trx)
+  const known = watched.get(token)
   if (known !== undefined) return known
+  const parent = parentOf(trx)
+  const outer = parent === undefined ? undefined : watch(parent)
+  const tokens = [token]
+  const done: (() => void)[] = []
+  const result = { outer, tokens, done }
+  watched.set(token, result)
+  // The promise alone does not tell: it is fulfilled by a rollback, too, where no error was given.
   let isCommitted = false
   const commit = trx.commit
-  trx.commit = (value) => {
+  trx.commit = ((value: unknown) => {
     isCommitted = true
-    return commit(value)
-  }
-  const end = trx.executionPromise.then(
-    () => isCommitted,
-    () => false,
+    return commit(value).then(() => trx.executionPromise)
+  }) as typeof commit
+  trx.executionPromise.then(
+    () => {
+      if (!isCommitted) return
+      outer?.tokens.push(...tokens)
+      outer?.done.push(...done)
+      if (outer === undefined) for (const each of done) each()
+    },
+    () => undefined,
   )
-  ends.set(tokenOf(trx), end)
-  return end
+  return result
 }
 
-/** Savepoints that were released, by what they are in: they are as good as it is. */
-const released = new WeakMap<object, object[]>()
-
-/** Itself and what it is nested in, innermost first. */
+/** Innermost first. */
 export function chainOf(trx: Knex.Transaction): readonly object[] {
-  const outer = parentOf(trx)
-  const token = tokenOf(trx)
-  if (outer !== undefined && !ends.has(token))
-    void ended(trx).then((isCommitted) => {
-      if (isCommitted) released.set(tokenOf(outer), [...(released.get(tokenOf(outer)) ?? []), token, ...(released.get(token) ?? [])])
-    })
-  return [token, ...(released.get(token) ?? []), ...(outer === undefined ? [] : chainOf(outer))]
+  const chain: object[] = []
+  for (let at: Watched | undefined = watch(trx); at !== undefined; at = at.outer) chain.push(...at.tokens)
+  return chain
 }
 
-/** When the outermost is committed; never at once. */
-export function afterCommit(trx: Knex.Transaction, done: () => void): void {
+/** When the outermost is committed; never at once, and not at all for a savepoint that is rolled back. */
+export const afterCommit = (trx: Knex.Transaction, done: () => void): void => void watch(trx).done.push(done)
+
+/** The transaction itself, or the innermost that it is nested in and that is not over. */
+export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {
   const outer = parentOf(trx)
-  if (outer !== undefined) return afterCommit(outer, done)
-  void ended(trx).then((isCommitted) => {
-    if (isCommitted) done()
-  })
+  return trx.isCompleted() ? outer && openOf(outer) : trx
 }
 
 /** Throws ConfigurationError for what is no open transaction. */

@@ -1,14 +1,16 @@
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { Database as LucidDatabase } from '@adonisjs/lucid/database'
-import type { LucidModel } from '@adonisjs/lucid/types/model'
+import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { Database, RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
 import { refuseFieldsOf } from '../fields.ts'
+import type { RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { preloading } from './preloading.ts'
+import { transaction, watched } from './transactions.ts'
 
 /** Of `lucid`. */
 export interface LucidOptions {
@@ -44,13 +46,13 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
     dialect,
     placeholders: 'question',
     run: (trx, sql, parameters) => send(trx?.knexClient ?? knex, sql, parameters),
-    transaction: (run) => client.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    transaction: (run) => transaction(client, run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
     check(trx) {
       if (typeof (trx as Partial<TransactionClientContract> | undefined)?.knexClient !== 'function')
         throw new ConfigurationError('{ transaction } must be the client that Lucid hands over in db.transaction(…).')
       checkOpen(trx.knexClient)
     },
-    afterCommit: (trx, done) => afterCommit(trx.knexClient, done),
+    afterCommit: (trx, done) => afterCommit(watched(trx).knexClient, done),
   })
   return { ...base, finds: true, records: (attachments) => recordSource(models, attachments) }
 }
@@ -63,11 +65,23 @@ function recordSource(models: readonly LucidModel[], attachments: object): Recor
   const isTouched = [...base.$columnsDefinitions.values()].some(
     ({ meta }) => (meta as { autoUpdate?: boolean } | undefined)?.autoUpdate === true,
   )
+  const find = async (id: RecordId): Promise<LucidRow | null> => {
+    const found = await base.find(id)
+    if (found !== null) return found
+    // Hooks of the app's may hide a record, as a soft delete does: it is there all the same, and its files are its own.
+    const key = base.$getColumn(base.primaryKey)!.columnName
+    const row: object | null = await base.$adapter
+      .modelConstructorClient(base)
+      .from(base.table)
+      .where(key, id as string)
+      .first()
+    return row === null ? null : base.$createFromAdapterResult(row)
+  }
   return {
-    find: (id) => base.find(id),
+    find,
     has: (method) => all.some((each) => typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function'),
     async touch(id) {
-      if (isTouched) await (await base.find(id))?.enableForceUpdate().saveQuietly()
+      if (isTouched) await (await find(id))?.enableForceUpdate().saveQuietly()
     },
   }
 }

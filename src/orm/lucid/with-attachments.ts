@@ -6,6 +6,7 @@ import { boundModel, isAnyRequired } from '../bound.ts'
 import { forgetLoaded } from '../loaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
+import { transaction, watched } from './transactions.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
@@ -17,11 +18,12 @@ const idOf = (record: LucidRow): RecordId | null => (record.$isPersisted ? asRec
 
 /** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
 async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
-  if (record.$trx !== undefined) return run(record.$trx)
+  if (record.$trx !== undefined) return run(watched(record.$trx))
   const { $isPersisted, $attributes, $original } = record
   const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
-    return await (record.constructor as LucidModel).$adapter.modelClient(record).transaction((trx) => run(record.useTransaction(trx).$trx!))
+    const client = (record.constructor as LucidModel).$adapter.modelClient(record)
+    return await transaction(client, (trx) => run(record.useTransaction(trx).$trx!))
   } catch (error) {
     // Lucid takes what was rolled back for saved, and would not write it again.
     Object.assign(record, before)

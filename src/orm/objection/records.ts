@@ -1,14 +1,28 @@
 import type { Knex } from 'knex'
-import type { Model } from 'objection'
+import type { Model, QueryContext } from 'objection'
 import { ConfigurationError } from '../../errors.ts'
 import { submitAssigned } from '../assigned.ts'
 import { boundModel, type BoundModel } from '../bound.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
-import { afterCommit, chainOf } from '../knex/transactions.ts'
+import { afterCommit, chainOf, openOf } from '../knex/transactions.ts'
 
 /** null: it has none yet. */
 export const idOf = (record: Model): RecordId | null => asRecordId(record.$id())
+
+const metIn = new WeakMap<Model, Knex.Transaction>()
+
+/** A record is in the transaction of the query that it was met in last. */
+export function meet(record: Model, { transaction }: QueryContext): void {
+  if (transaction.isTransaction === true) metIn.set(record, transaction as Knex.Transaction)
+  else metIn.delete(record)
+}
+
+/** As long as it is open. */
+export function openTransactionOf(record: Model): Knex.Transaction | undefined {
+  const trx = metIn.get(record)
+  return trx && openOf(trx)
+}
 
 /** The transaction that a query runs in; there is none without. */
 export function transactionOf(given: unknown, type: string, verb: string): Knex.Transaction {

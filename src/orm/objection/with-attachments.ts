@@ -1,15 +1,15 @@
-import type { Knex } from 'knex'
-import type { Model, QueryBuilder, StaticHookArguments } from 'objection'
+import type { Model, ModelOptions, QueryBuilder, QueryContext, StaticHookArguments } from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, takeFiles } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
+import { forgetLoaded } from '../loaded.ts'
 import type { RecordId } from '../record-id.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { fetching } from './graphs.ts'
 import type { Bringing } from './inputs.ts'
 import { inTransaction } from './queries.ts'
-import { idOf, submit, transactionOf } from './records.ts'
+import { idOf, meet, openTransactionOf, submit, transactionOf } from './records.ts'
 
 /** A query, and each that is cloned from it. A class's own QueryBuilder stays what it is. */
 function bringing(query: QueryBuilder<Model>, names: readonly string[]): QueryBuilder<Model> {
@@ -56,8 +56,28 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       return super.$setJson(takeFiles(names, json, this), options)
     }
 
-    override async $afterInsert(context: { transaction: Knex }): Promise<void> {
-      await super.$afterInsert(context as never)
+    override $afterFind(context: QueryContext): Promise<unknown> | void {
+      meet(this, context)
+      return super.$afterFind(context)
+    }
+
+    override async $afterUpdate(options: ModelOptions, context: QueryContext): Promise<void> {
+      await super.$afterUpdate(options, context)
+      for (const record of [this, options.old as Model | undefined]) {
+        if (record === undefined) continue
+        meet(record, context)
+        if (hasAssigned(this)) forgetLoaded(record)
+      }
+    }
+
+    override async $afterDelete(context: QueryContext): Promise<void> {
+      await super.$afterDelete(context)
+      meet(this, context)
+    }
+
+    override async $afterInsert(context: QueryContext): Promise<void> {
+      await super.$afterInsert(context)
+      meet(this, context)
       const model = boundModel(attachments)
       if (!hasAssigned(this) && !isAnyRequired(model)) return
       const trx = transactionOf(context.transaction, model.type, 'insert')
@@ -89,6 +109,6 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       return result
     }
   }
-  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf }) as unknown as B &
+  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf, transactionOf: openTransactionOf }) as unknown as B &
     Constructor<Bringing<D> & WithAttachments<D>>
 }
