@@ -1,7 +1,7 @@
 // TypeORM: entities that are saved with their files.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
-import { BaseEntity, DataSource, EntitySchema, type DataSourceOptions, type EntityManager } from 'typeorm'
+import { BaseEntity, DataSource, EntityManager, EntitySchema, type DataSourceOptions } from 'typeorm'
 import {
   createActiveStorage,
   hasManyAttached,
@@ -347,4 +347,48 @@ test('what related entities have is read with them: relations that name attachme
   for (const { books } of found) assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
   assert.equal(await plain?.cover.attachment(), null)
   await assert.rejects(Book.find({ relations: { covre: true } as never }), /covre/)
+})
+
+test('a data source that is bound to no storage refuses what it would drop or leave behind', async (t) => {
+  const { dataSource, service, storage } = await library(t)
+  const bound = await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  await storage.drain({ throwOnError: true })
+  const second = new DataSource(dataSource.options)
+  await second.initialize()
+  t.after(() => second.destroy())
+  class Managing extends EntityManager {}
+  const { manager } = second
+  const book = (): Book => manager.create(Book, { title: 'B', coverTmp: text('b') })
+  const runner = second.createQueryRunner()
+  const calls = [
+    () => manager.save(book()),
+    () => second.getRepository(Book).save({ title: 'B', coverTmp: text('b') }),
+    () => runner.manager.save(book()),
+    () => new Managing(second).save(book()),
+    () => second.transaction((inner) => inner.save(book())),
+    () => manager.save(manager.create(Author, { books: [{ title: 'B', pagesTmp: [text('b')] }] })),
+    async () => manager.remove(await manager.findOneByOrFail(Book, { id: bound.id })),
+    () => manager.find(Book, { relations: { cover: true } as never }),
+  ]
+  for (const call of calls)
+    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^(Book|Comic) .*typeorm\(dataSource\)/ })
+  assert.equal(await manager.count(Book), 1)
+  assert.equal(service.objects.size, 1)
+  await manager.save(Book, { title: 'without files' })
+})
+
+test('a data source that is bound to no storage refuses records that must have files', async (t) => {
+  const { dataSource } = await library(t)
+  class Member extends withAttachments({ photo: hasOneAttached({ required: true }) }) {
+    id!: number
+  }
+  const id = { type: 'integer', primary: true, generated: 'increment' } as const
+  const entities = [new EntitySchema<Member>({ name: 'Member', target: Member, columns: { id } })]
+  const second = new DataSource({ ...dataSource.options, entities })
+  await second.initialize()
+  t.after(() => second.destroy())
+  await second.synchronize()
+  for (const call of [() => second.manager.save(new Member()), () => second.manager.insert(Member, {})])
+    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^Member .*not bound/ })
+  assert.equal(await second.manager.count(Member), 0)
 })

@@ -31,8 +31,8 @@ export interface Found {
   readonly attachments: object
 }
 
-/** Those that a save of `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
-export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[]): Found[] {
+/** Those that a call with `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
+export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[], by: 'remove' | 'save' = 'save'): Found[] {
   const found: Found[] = []
   const seen = new Set<unknown>()
   const visit = (entity: unknown, given: unknown): void => {
@@ -47,7 +47,7 @@ export function reachable(dataSource: DataSource, target: unknown, roots: readon
       found.push({ entity, metadata, attachments })
     }
     for (const relation of metadata.relations) {
-      if (!relation.isCascadeInsert && !relation.isCascadeUpdate) continue
+      if (by === 'remove' ? !relation.isCascadeRemove : !relation.isCascadeInsert && !relation.isCascadeUpdate) continue
       const value: unknown = relation.getEntityValue(entity as ObjectLiteral)
       for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) visit(each, relation.inverseEntityMetadata.target)
     }

@@ -1,6 +1,7 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
+import { bringFiles } from './managers.ts'
 
 /** What entities have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
@@ -23,5 +24,6 @@ export function withAttachments<D extends AnyAttachments, B extends Constructor>
   base: B,
 ): B & Constructor<WithAttachments<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
+  bringFiles()
   return mixin(attachments, base, { idOf })
 }
