@@ -392,3 +392,69 @@ test('a data source that is bound to no storage refuses records that must have f
     await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^Member .*not bound/ })
   assert.equal(await second.manager.count(Member), 0)
 })
+
+test('a primary key of several columns is refused: its first one would tell another record', async (t) => {
+  const { dataSource } = await library(t)
+  const attachments = { photo: hasOneAttached() }
+  class Doc extends withAttachments(attachments) {
+    tenant!: number
+    no!: number
+  }
+  const columns = { tenant: { type: 'int', primary: true }, no: { type: 'int', primary: true } } as const
+  const entities = [new EntitySchema<Doc>({ name: 'Doc', target: Doc, columns })]
+  const second = new DataSource({ ...dataSource.options, entities })
+  typeorm(second)
+  t.after(() => second.destroy())
+  await assert.rejects(second.initialize(), { code: 'CONFIGURATION', message: /^Doc has attachments.*\(tenant, no\)/ })
+})
+
+test('a data source that was bound when it was initialized is initialized again', async (t) => {
+  const { dataSource, storage } = await library(t)
+  await storage.close()
+  const again = new DataSource(dataSource.options)
+  await again.initialize()
+  const bound = createActiveStorage({
+    database: typeorm(again),
+    services: { memory: memory() },
+    models: { Book: bookAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  t.after(() => bound.close())
+  await again.destroy()
+  await again.initialize()
+  t.after(() => again.destroy())
+  const book = await again.manager.save(again.manager.create(Book, { title: 'A', pagesTmp: [text('a')] }))
+  await again.manager.save(Object.assign(book, { title: 'B' }))
+  await bound.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
+  const { id } = book
+  await again.manager.remove(book)
+  assert.equal((await bound.record('Book', id).pages.attachments()).length, 0)
+})
+
+test('an active record that is reloaded forgets what was read of it', async (t) => {
+  const { storage } = await library(t)
+  const { id } = await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  await storage.drain({ throwOnError: true })
+  const [book] = await Book.find({ relations: { cover: true } as never })
+  await storage.record('Book', id).cover.detach()
+  assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
+  await book!.reload()
+  assert.equal(await book!.cover.attachment(), null)
+})
+
+test('what a replica does not know yet is not taken for gone: the source of changes is asked', async (t) => {
+  const { dataSource, storage } = await library(t)
+  await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  const asked: unknown[] = []
+  const { createQueryRunner } = dataSource
+  t.mock.method(dataSource, 'createQueryRunner', function (this: DataSource, mode: 'master' | 'slave' = 'master') {
+    asked.push(mode)
+    return createQueryRunner.call(this, mode)
+  })
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 0 })
+  assert.ok(asked.length > 0)
+  assert.ok(!asked.includes('slave'))
+})

@@ -1,5 +1,6 @@
 import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 import type { RecordSource } from '../../database/database.ts'
+import { ConfigurationError } from '../../errors.ts'
 import { takeAssigned } from '../assigned.ts'
 import { refuseFieldsOf } from '../fields.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
@@ -14,13 +15,25 @@ export function learnEntities({ entityMetadatas }: DataSource): void {
     if (typeof target !== 'function') continue
     metadataOfClass.set(target, metadata)
     const attachments = attachmentsOf(target)
-    if (attachments !== null) refuseFieldsOf(target as new () => object, Object.keys(attachments))
+    if (attachments === null) continue
+    refuseKey(metadata)
+    refuseFieldsOf(target as new () => object, Object.keys(attachments))
   }
+}
+
+/** A row of attachments has one column for the record's id: one of several columns would tell another record too. */
+function refuseKey({ name, primaryColumns }: EntityMetadata): void {
+  if (primaryColumns.length <= 1) return
+  const columns = primaryColumns.map(({ propertyName }) => propertyName).join(', ')
+  throw new ConfigurationError(
+    `${name} has attachments, and a primary key of several columns (${columns}): records with attachments are told by one. Give it one, and a unique index on these.`,
+  )
 }
 
 /** null: it has none yet. */
 export function idOf(entity: object, metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor)): RecordId | null {
-  const column = metadata?.primaryColumns[0]
+  const [column, another] = metadata?.primaryColumns ?? []
+  if (another !== undefined) return null
   return asRecordId(column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity))
 }
 
@@ -65,7 +78,15 @@ export function recordSource(dataSource: DataSource, attachments: object): Recor
   const changed = base.updateDateColumn?.propertyName
   return {
     // What is only marked as deleted can be recovered, with its files.
-    find: (id) => dataSource.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true }),
+    async find(id) {
+      // A replica may not know it yet, and its files would be taken for those of nobody.
+      const runner = dataSource.createQueryRunner('master')
+      try {
+        return await runner.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true })
+      } finally {
+        await runner.release()
+      }
+    },
     has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
     async touch(id) {
       if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })

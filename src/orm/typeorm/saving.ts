@@ -14,7 +14,8 @@ export function watch(dataSource: DataSource): void {
     learnEntities(dataSource)
     dataSource.subscribers.push(subscriber)
   }
-  if (dataSource.isInitialized) return subscribe()
+  if (dataSource.isInitialized) subscribe()
+  // Also the next time: what is initialized again has its subscribers anew.
   const initialize = dataSource.initialize.bind(dataSource)
   dataSource.initialize = async () => {
     await initialize()

@@ -1,4 +1,5 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
+import { forgetLoaded } from '../loaded.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
 import { bringFiles } from './managers.ts'
@@ -25,5 +26,16 @@ export function withAttachments<D extends AnyAttachments, B extends Constructor>
 ): B & Constructor<WithAttachments<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
   bringFiles()
-  return mixin(attachments, base, { idOf })
+  const mixed = mixin(attachments, base, { idOf })
+  const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }
+  if (reload !== undefined)
+    Object.defineProperty(mixed.prototype, 'reload', {
+      configurable: true,
+      writable: true,
+      async value(this: object) {
+        await reload.call(this)
+        forgetLoaded(this)
+      },
+    })
+  return mixed
 }
