@@ -96,6 +96,41 @@ for (const kind of kinds)
         }),
       )
     for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    skipping("what a record's own handle does is in the transaction that the record was met in, while that is open", async () => {
+      const app = await open(kind, kind.name === 'SQLite' ? usual : { ...usual, connections: 1 })
+      const storage = createActiveStorage({
+        database: app.database,
+        services: { memory: memory() },
+        models: ormModels,
+        secretKeyBase: 'a secret of the tests',
+        logger: false,
+      })
+      try {
+        await storage.migrate()
+        const id = await app.create('User', 'Ada', { photo: text('a') })
+        await storage.drain({ throwOnError: true })
+        const rollback = new Error('rollback')
+        let kept: User | undefined
+        const inTransaction = app.transaction(async (tx) => {
+          kept = await tx.findOneByOrFail(User, { id })
+          assert.equal(await kept.photo.attached(), true)
+          await kept.photo.purge()
+          assert.equal(await kept.photo.attached(), false)
+          const bob = await tx.save(tx.create(User, { name: 'Bob' }))
+          await bob.photo.attachLater(text('b'))
+          throw rollback
+        })
+        await assert.rejects(inTransaction, rollback)
+        assert.equal(await kept!.photo.attached(), true)
+        assert.equal((await storage.delayedUploads.stats()).pending, 0)
+        await app.transaction(async () => undefined)
+        await kept!.photo.purge()
+        assert.equal(await kept!.photo.attached(), false)
+      } finally {
+        await storage.close()
+        await app.close()
+      }
+    })
     databaseContract({
       test: skipping,
       async create() {

@@ -1,11 +1,11 @@
-import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm'
+import type { DataSource, EntitySubscriberInterface, LoadEvent, QueryRunner } from 'typeorm'
 import { ConfigurationError } from '../../errors.ts'
 import { submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { bind } from './data-sources.ts'
 import { idOf, learnEntities, type Found } from './entities.ts'
-import { afterCommit, began, chainOf, committed, rolledBack } from './transactions.ts'
+import { afterCommit, began, chainOf, committed, met, rolledBack } from './transactions.ts'
 
 /** Makes what a data source inserts and removes known to its storage. Once, whatever is bound to it. */
 export function watch(dataSource: DataSource): void {
@@ -25,6 +25,7 @@ export function watch(dataSource: DataSource): void {
 }
 
 export async function submit({ entity, metadata, attachments }: Found, runner: QueryRunner, isNew: boolean): Promise<void> {
+  met(entity, runner)
   const transaction = { tx: runner.manager, chain: chainOf(runner), afterCommit: (done: () => void) => afterCommit(runner, done) }
   await submitAssigned(boundModel(attachments), entity, idOf(entity, metadata), transaction, isNew)
 }
@@ -56,6 +57,8 @@ const subscriber: EntitySubscriberInterface = {
     if (!queryRunner.isTransactionActive) throw noTransaction(model.type, 'remove')
     if (id !== null) await model.record(id, manager).purgeAllLater()
   },
+  afterLoad: (entity: object, event) => met(entity, (event as LoadEvent<object>).queryRunner),
+  afterUpdate: ({ entity, queryRunner }) => met(entity, queryRunner),
   afterTransactionStart: ({ queryRunner }) => began(queryRunner),
   afterTransactionCommit: ({ queryRunner }) => committed(queryRunner),
   afterTransactionRollback: ({ queryRunner }) => rolledBack(queryRunner),

@@ -3,6 +3,7 @@ import { forgetLoaded } from '../loaded.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
 import { bringFiles } from './managers.ts'
+import { transactionOf } from './transactions.ts'
 
 /** What entities have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
@@ -26,7 +27,7 @@ export function withAttachments<D extends AnyAttachments, B extends Constructor>
 ): B & Constructor<WithAttachments<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
   bringFiles()
-  const mixed = mixin(attachments, base, { idOf })
+  const mixed = mixin(attachments, base, { idOf, transactionOf })
   const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }
   if (reload !== undefined)
     Object.defineProperty(mixed.prototype, 'reload', {
