@@ -1,11 +1,11 @@
 import type { DataSource, EntitySubscriberInterface, LoadEvent, QueryRunner } from 'typeorm'
 import { ConfigurationError } from '../../errors.ts'
-import { submitAssigned, takeAssigned } from '../assigned.ts'
+import { submitAssigned, takeAssigned, type RecordTransaction } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { bind } from './data-sources.ts'
 import { idOf, learnEntities, type Found } from './entities.ts'
-import { afterCommit, began, chainOf, committed, met, rolledBack } from './transactions.ts'
+import { afterCommit, began, chainOf, committed, isOpen, met, rolledBack } from './transactions.ts'
 
 /** Makes what a data source inserts and removes known to its storage. Once, whatever is bound to it. */
 export function watch(dataSource: DataSource): void {
@@ -26,7 +26,13 @@ export function watch(dataSource: DataSource): void {
 
 export async function submit({ entity, metadata, attachments }: Found, runner: QueryRunner, isNew: boolean): Promise<void> {
   met(entity, runner)
-  const transaction = { tx: runner.manager, chain: chainOf(runner), afterCommit: (done: () => void) => afterCommit(runner, done) }
+  const chain = chainOf(runner)
+  const transaction: RecordTransaction = {
+    tx: runner.manager,
+    chain,
+    afterCommit: (done) => afterCommit(runner, done),
+    isOpen: () => isOpen(runner, chain[0]!),
+  }
   await submitAssigned(boundModel(attachments), entity, idOf(entity, metadata), transaction, isNew)
 }
 

@@ -29,6 +29,12 @@ export const chainOf = (runner: QueryRunner): readonly object[] => (opened.get(r
 /** When the outermost is committed; at once never. */
 export const afterCommit = (runner: QueryRunner, done: () => void): void => void opened.get(runner)?.at(-1)?.done.push(done)
 
+/** Nobody is told of a rollback on a connection that is lost. */
+const isActive = (runner: QueryRunner): boolean => runner.isTransactionActive && !runner.isReleased
+
+/** Whether what was done under `token` may still be committed. */
+export const isOpen = (runner: QueryRunner, token: object): boolean => isActive(runner) && chainOf(runner).includes(token)
+
 interface Met {
   readonly runner: QueryRunner
   readonly outermost: Open
@@ -44,6 +50,6 @@ export function met(entity: object | undefined, runner: QueryRunner): void {
 /** The manager of the transaction that an entity was last met in, while that is open. */
 export function transactionOf(entity: object): EntityManager | undefined {
   const found = metIn.get(entity)
-  const isOpen = found?.runner.isTransactionActive === true && opened.get(found.runner)?.[0] === found.outermost
-  return isOpen ? found.runner.manager : undefined
+  if (found === undefined || !isActive(found.runner)) return undefined
+  return opened.get(found.runner)?.[0] === found.outermost ? found.runner.manager : undefined
 }
