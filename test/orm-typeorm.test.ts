@@ -472,6 +472,26 @@ test('a primary key of several columns is refused: its first one would tell anot
   await assert.rejects(second.initialize(), { code: 'CONFIGURATION', message: /^Doc has attachments.*\(tenant, no\)/ })
 })
 
+test('classes of two tables that have one object of attachments are refused: their ids are the same', async (t) => {
+  const { dataSource } = await library(t)
+  const attachments = { scan: hasOneAttached() }
+  class Media extends withAttachments(attachments) {
+    id!: number
+  }
+  class Picture extends Media {}
+  class Video extends Media {}
+  const columns = { id: { type: 'integer', primary: true, generated: 'increment' } } as const
+  const opened = (...targets: (typeof Media)[]) => {
+    const entities = targets.map((target) => new EntitySchema<Media>({ name: target.name, target, columns }))
+    const second = new DataSource({ ...dataSource.options, entities })
+    typeorm(second)
+    t.after(() => second.destroy())
+    return second.initialize()
+  }
+  await assert.rejects(opened(Picture, Video), { code: 'CONFIGURATION', message: /^Picture and Video have the same attachments/ })
+  await opened(Picture, class Film extends withAttachments({ ...attachments }, Media) {})
+})
+
 test('a data source that was bound when it was initialized is initialized again', async (t) => {
   const { dataSource, storage } = await library(t)
   await storage.close()

@@ -8,8 +8,9 @@ import { attachmentsOf } from '../with-attachments.ts'
 
 const metadataOfClass = new WeakMap<object, EntityMetadata>()
 
-/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for a class whose fields hide attachments. */
+/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for what cannot have attachments as it is. */
 export function learnEntities({ entityMetadatas }: DataSource): void {
+  const ofAttachments = new Map<object, EntityMetadata>()
   for (const metadata of entityMetadatas) {
     const { target } = metadata
     if (typeof target !== 'function') continue
@@ -17,6 +18,8 @@ export function learnEntities({ entityMetadatas }: DataSource): void {
     const attachments = attachmentsOf(target)
     if (attachments === null) continue
     refuseKey(metadata)
+    refuseTables(ofAttachments.get(attachments) ?? metadata, metadata)
+    ofAttachments.set(attachments, metadata)
     refuseFieldsOf(target as new () => object, Object.keys(attachments))
   }
 }
@@ -27,6 +30,14 @@ function refuseKey({ name, primaryColumns }: EntityMetadata): void {
   const columns = primaryColumns.map(({ propertyName }) => propertyName).join(', ')
   throw new ConfigurationError(
     `${name} has attachments, and a primary key of several columns (${columns}): records with attachments are told by one. Give it one, and a unique index on these.`,
+  )
+}
+
+/** Two tables have the same ids, and one model would have the files of both. */
+function refuseTables(one: EntityMetadata, other: EntityMetadata): void {
+  if (one.tablePath === other.tablePath) return
+  throw new ConfigurationError(
+    `${one.name} and ${other.name} have the same attachments, and are in two tables (${one.tableName}, ${other.tableName}): a record of one would have the files of the other. Make an object for each, also where they extend one class: withAttachments({ ...attachments }, Base), and a model of each in createActiveStorage.`,
   )
 }
 
