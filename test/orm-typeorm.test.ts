@@ -1,7 +1,7 @@
 // TypeORM: entities that are saved with their files.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
-import { BaseEntity, DataSource, EntitySchema, type DataSourceOptions, type EntityManager } from 'typeorm'
+import { BaseEntity, DataSource, EntityManager, EntitySchema, type DataSourceOptions } from 'typeorm'
 import {
   createActiveStorage,
   hasManyAttached,
@@ -51,7 +51,16 @@ function schemasOf(kind: Kind, variety: Variety): EntitySchema<User | Member>[] 
 
 const notThere = new Error('not there')
 
-async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>> {
+const storageOf = ({ database }: OrmApp<EntityManager>) =>
+  createActiveStorage({
+    database,
+    services: { memory: memory() },
+    models: ormModels,
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+
+async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager> & { manager: EntityManager }> {
   const made = await kind.create()
   if (made === null) throw notThere
   await made.database.close()
@@ -62,6 +71,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
   await countFarther(kind, made.url, variety)
   return {
     database,
+    manager: dataSource.manager,
     recordId: variety.recordId,
     async create(model, name, files, tx = dataSource.manager) {
       const saved = await tx.save(tx.create(classes[model] as typeof User, { name, ...tmp(files) }))
@@ -96,6 +106,60 @@ for (const kind of kinds)
         }),
       )
     for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    // On SQLite there is one transaction at a time.
+    const atATime = kind.name === 'SQLite' ? () => undefined : skipping
+    atATime('a record that is saved twice at a time brings its files once', async () => {
+      const app = await open(kind, usual)
+      const storage = storageOf(app)
+      try {
+        await storage.migrate()
+        const id = await app.create('User', 'Ada', {})
+        const { manager } = app
+        const user = await manager.findOneByOrFail(User, { id })
+        user.certificatesTmp = [text('a'), text('b')]
+        await Promise.all([manager.save(user), manager.save(user), manager.save(user)])
+        user.certificatesTmp = [text('c')]
+        await Promise.allSettled([app.transaction((tx) => tx.save(user)), app.transaction((tx) => tx.save(user))])
+        await storage.drain({ throwOnError: true })
+        const attached = await storage.record('User', id).certificates.attachments()
+        assert.deepEqual(
+          attached.map(({ filename }) => filename),
+          ['a.txt', 'b.txt', 'c.txt'],
+        )
+      } finally {
+        await storage.close()
+        await app.close()
+      }
+    })
+    skipping("what a record's own handle does is in the transaction that the record was met in, while that is open", async () => {
+      const app = await open(kind, kind.name === 'SQLite' ? usual : { ...usual, connections: 1 })
+      const storage = storageOf(app)
+      try {
+        await storage.migrate()
+        const id = await app.create('User', 'Ada', { photo: text('a') })
+        await storage.drain({ throwOnError: true })
+        const rollback = new Error('rollback')
+        let kept: User | undefined
+        const inTransaction = app.transaction(async (tx) => {
+          kept = await tx.findOneByOrFail(User, { id })
+          assert.equal(await kept.photo.attached(), true)
+          await kept.photo.purge()
+          assert.equal(await kept.photo.attached(), false)
+          const bob = await tx.save(tx.create(User, { name: 'Bob' }))
+          await bob.photo.attachLater(text('b'))
+          throw rollback
+        })
+        await assert.rejects(inTransaction, rollback)
+        assert.equal(await kept!.photo.attached(), true)
+        assert.equal((await storage.delayedUploads.stats()).pending, 0)
+        await app.transaction(async () => undefined)
+        await kept!.photo.purge()
+        assert.equal(await kept!.photo.attached(), false)
+      } finally {
+        await storage.close()
+        await app.close()
+      }
+    })
     databaseContract({
       test: skipping,
       async create() {
@@ -350,4 +414,134 @@ test('what related entities have is read with them: relations that name attachme
   await books[0]!.reload()
   assert.equal(await books[0]!.cover.attachment(), null)
   await assert.rejects(Book.find({ relations: { covre: true } as never }), /covre/)
+})
+
+test('a data source that is bound to no storage refuses what it would drop or leave behind', async (t) => {
+  const { dataSource, service, storage } = await library(t)
+  const bound = await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  await storage.drain({ throwOnError: true })
+  const second = new DataSource(dataSource.options)
+  await second.initialize()
+  t.after(() => second.destroy())
+  class Managing extends EntityManager {}
+  const { manager } = second
+  const book = (): Book => manager.create(Book, { title: 'B', coverTmp: text('b') })
+  const runner = second.createQueryRunner()
+  const calls = [
+    () => manager.save(book()),
+    () => second.getRepository(Book).save({ title: 'B', coverTmp: text('b') }),
+    () => runner.manager.save(book()),
+    () => new Managing(second).save(book()),
+    () => second.transaction((inner) => inner.save(book())),
+    () => manager.save(manager.create(Author, { books: [{ title: 'B', pagesTmp: [text('b')] }] })),
+    async () => manager.remove(await manager.findOneByOrFail(Book, { id: bound.id })),
+    () => manager.find(Book, { relations: { cover: true } as never }),
+  ]
+  for (const call of calls)
+    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^(Book|Comic) .*typeorm\(dataSource\)/ })
+  assert.equal(await manager.count(Book), 1)
+  assert.equal(service.objects.size, 1)
+  await manager.save(Book, { title: 'without files' })
+})
+
+test('a data source that is bound to no storage refuses records that must have files', async (t) => {
+  const { dataSource } = await library(t)
+  class Member extends withAttachments({ photo: hasOneAttached({ required: true }) }) {
+    id!: number
+  }
+  const id = { type: 'integer', primary: true, generated: 'increment' } as const
+  const entities = [new EntitySchema<Member>({ name: 'Member', target: Member, columns: { id } })]
+  const second = new DataSource({ ...dataSource.options, entities })
+  await second.initialize()
+  t.after(() => second.destroy())
+  await second.synchronize()
+  for (const call of [() => second.manager.save(new Member()), () => second.manager.insert(Member, {})])
+    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^Member .*not bound/ })
+  assert.equal(await second.manager.count(Member), 0)
+})
+
+test('a primary key of several columns is refused: its first one would tell another record', async (t) => {
+  const { dataSource } = await library(t)
+  const attachments = { photo: hasOneAttached() }
+  class Doc extends withAttachments(attachments) {
+    tenant!: number
+    no!: number
+  }
+  const columns = { tenant: { type: 'int', primary: true }, no: { type: 'int', primary: true } } as const
+  const entities = [new EntitySchema<Doc>({ name: 'Doc', target: Doc, columns })]
+  const second = new DataSource({ ...dataSource.options, entities })
+  typeorm(second)
+  t.after(() => second.destroy())
+  await assert.rejects(second.initialize(), { code: 'CONFIGURATION', message: /^Doc has attachments.*\(tenant, no\)/ })
+})
+
+test('classes of two tables that have one object of attachments are refused: their ids are the same', async (t) => {
+  const { dataSource } = await library(t)
+  const attachments = { scan: hasOneAttached() }
+  class Media extends withAttachments(attachments) {
+    id!: number
+  }
+  class Picture extends Media {}
+  class Video extends Media {}
+  const columns = { id: { type: 'integer', primary: true, generated: 'increment' } } as const
+  const opened = (...targets: (typeof Media)[]) => {
+    const entities = targets.map((target) => new EntitySchema<Media>({ name: target.name, target, columns }))
+    const second = new DataSource({ ...dataSource.options, entities })
+    typeorm(second)
+    t.after(() => second.destroy())
+    return second.initialize()
+  }
+  await assert.rejects(opened(Picture, Video), { code: 'CONFIGURATION', message: /^Picture and Video have the same attachments/ })
+  await opened(Picture, class Film extends withAttachments({ ...attachments }, Media) {})
+})
+
+test('a data source that was bound when it was initialized is initialized again', async (t) => {
+  const { dataSource, storage } = await library(t)
+  await storage.close()
+  const again = new DataSource(dataSource.options)
+  await again.initialize()
+  const bound = createActiveStorage({
+    database: typeorm(again),
+    services: { memory: memory() },
+    models: { Book: bookAttachments },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  t.after(() => bound.close())
+  await again.destroy()
+  await again.initialize()
+  t.after(() => again.destroy())
+  const book = await again.manager.save(again.manager.create(Book, { title: 'A', pagesTmp: [text('a')] }))
+  await again.manager.save(Object.assign(book, { title: 'B' }))
+  await bound.drain({ throwOnError: true })
+  assert.equal((await book.pages.attachments()).length, 1)
+  const { id } = book
+  await again.manager.remove(book)
+  assert.equal((await bound.record('Book', id).pages.attachments()).length, 0)
+})
+
+test('an active record that is reloaded forgets what was read of it', async (t) => {
+  const { storage } = await library(t)
+  const { id } = await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  await storage.drain({ throwOnError: true })
+  const [book] = await Book.find({ relations: { cover: true } as never })
+  await storage.record('Book', id).cover.detach()
+  assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
+  await book!.reload()
+  assert.equal(await book!.cover.attachment(), null)
+})
+
+test('what a replica does not know yet is not taken for gone: the source of changes is asked', async (t) => {
+  const { dataSource, storage } = await library(t)
+  await Book.create({ title: 'A', coverTmp: text('a') }).save()
+  const asked: unknown[] = []
+  const { createQueryRunner } = dataSource
+  t.mock.method(dataSource, 'createQueryRunner', function (this: DataSource, mode: 'master' | 'slave' = 'master') {
+    asked.push(mode)
+    return createQueryRunner.call(this, mode)
+  })
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 0 })
+  assert.ok(asked.length > 0)
+  assert.ok(!asked.includes('slave'))
 })

@@ -10,8 +10,14 @@ interface Assigned {
   /** 'attach': as `photo = file`; 'attachLater': as `photoTmp = file`. */
   readonly how: 'attach' | 'attachLater'
   input: unknown
+  /** While its bytes are being staged, for whoever saves the record. */
+  staging: Promise<unknown> | null
+  /** A staged file is attached once, however often it is submitted. Bytes are not. */
+  isStaged: boolean
   /** The transaction that it was submitted in. */
   submittedIn: object | null
+  /** Whether that is still going on. */
+  isOpen: () => boolean
 }
 
 const assigned = new WeakMap<object, Map<string, Assigned>>()
@@ -24,7 +30,7 @@ const entriesOf = (record: object): Map<string, Assigned> => {
 
 export function assign(record: object, name: string, how: Assigned['how'], input: unknown): void {
   refusePaths(name, input)
-  entriesOf(record).set(name, { how, input, submittedIn: null })
+  entriesOf(record).set(name, { how, input, staging: null, isStaged: false, submittedIn: null, isOpen: () => false })
 }
 
 export function assignedTo(record: object, name: string, how: Assigned['how']): unknown {
@@ -78,8 +84,23 @@ export const hasAssigned = (record: object): boolean => (assigned.get(record)?.s
 
 /** Before the transaction begins: bytes are staged on a connection of the pool, so that it is short. */
 export async function stageAssigned(model: BoundModel, record: object): Promise<void> {
-  for (const [name, entry] of assigned.get(record) ?? []) entry.input = await model.stage(name, entry.input)
+  for (const [name, entry] of assigned.get(record) ?? []) {
+    if (entry.isStaged) continue
+    if (entry.isOpen()) throw givenOnce(model, name)
+    entry.staging ??= model.stage(name, entry.input)
+    try {
+      entry.input = await entry.staging
+      entry.isStaged = true
+    } finally {
+      entry.staging = null
+    }
+  }
 }
+
+const givenOnce = ({ type }: BoundModel, name: string): ConfigurationError =>
+  new ConfigurationError(
+    `${type}: what was given for ${name} is being saved in another transaction, and would be attached twice. Save a record in one at a time, or give each what storage.stage(file) returns.`,
+  )
 
 /** A transaction as an ORM hands it over. */
 export interface RecordTransaction {
@@ -89,6 +110,8 @@ export interface RecordTransaction {
   readonly chain: readonly object[]
   /** Calls `done` when the outermost has been committed. */
   afterCommit(done: () => void): void
+  /** Whether what is done in the first of `chain`, from now on, may still be committed. */
+  readonly isOpen?: () => boolean
 }
 
 /**
@@ -110,14 +133,21 @@ export async function submitAssigned(
     ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
   )
   if (entries.length === 0 && !isNew) return
+  for (const [name, entry] of entries) if (!entry.isStaged && (entry.staging !== null || entry.isOpen())) throw givenOnce(model, name)
   const inputs = (how: Assigned['how']): Record<string, unknown> =>
     Object.fromEntries(entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]))
   const handle = model.record(id, transaction.tx)
   forgetLoaded(record)
   const [direct, later] = [inputs('attach'), inputs('attachLater')]
-  if (Object.keys(direct).length > 0) await handle.attach(direct as never)
-  if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)
-  for (const [, entry] of entries) entry.submittedIn = transaction.chain[0] ?? null
+  const { isOpen = () => false } = transaction
+  for (const [, entry] of entries) Object.assign(entry, { submittedIn: transaction.chain[0] ?? null, isOpen })
+  try {
+    if (Object.keys(direct).length > 0) await handle.attach(direct as never)
+    if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)
+  } catch (error) {
+    for (const [, entry] of entries) Object.assign(entry, { submittedIn: null, isOpen: () => false })
+    throw error
+  }
   transaction.afterCommit(() => {
     const now = assigned.get(record)
     for (const [name, entry] of entries) if (now?.get(name) === entry) now.delete(name)

@@ -7,7 +7,7 @@ import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
-import { afterCommit, begin, chainOf, current } from './transactions.ts'
+import { afterCommit, begin, chainOf, current, isOver } from './transactions.ts'
 import { asValidationError } from './validation.ts'
 
 type Given = Readonly<Record<string, unknown>>
@@ -46,7 +46,12 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
   async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
     const isNew = record.isNewRecord
     await record.plainSave({ ...options, transaction })
-    const open = { tx: transaction, chain: chainOf(transaction), afterCommit: (done: () => void) => afterCommit(transaction, done) }
+    const open = {
+      tx: transaction,
+      chain: chainOf(transaction),
+      afterCommit: (done: () => void) => afterCommit(transaction, done),
+      isOpen: () => !isOver(transaction),
+    }
     await submitAssigned(boundModel(attachments), record, idOf(record), open, isNew)
     return record
   }

@@ -5,6 +5,7 @@ import { sqlite, type SqliteHandle } from '../../database/sqlite.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { recordSource } from './entities.ts'
+import { bringFilesOf } from './managers.ts'
 import { watch } from './saving.ts'
 import { afterCommit } from './transactions.ts'
 
@@ -34,6 +35,7 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
         ? 'typeorm(): pass the DataSource of the app.'
         : `typeorm(): the library does not speak ${type}: postgres, mysql, mariadb and better-sqlite3 it does.`,
     )
+  bringFilesOf(dataSource)
   watch(dataSource)
   const base = bridged<EntityManager>({
     dialect,

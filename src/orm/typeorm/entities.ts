@@ -1,26 +1,43 @@
 import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
 import type { RecordSource } from '../../database/database.ts'
+import { ConfigurationError } from '../../errors.ts'
 import { takeAssigned } from '../assigned.ts'
 import { refuseFieldsOf } from '../fields.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
+import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 const metadataOfClass = new WeakMap<object, EntityMetadata>()
 
-/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for a class whose fields hide attachments. */
+/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for what cannot have attachments as it is. */
 export function learnEntities({ entityMetadatas }: DataSource): void {
+  const ofAttachments = new Map<object, EntityMetadata>()
   for (const metadata of entityMetadatas) {
     const { target } = metadata
     if (typeof target !== 'function') continue
     metadataOfClass.set(target, metadata)
     const attachments = attachmentsOf(target)
-    if (attachments !== null) refuseFieldsOf(target as new () => object, Object.keys(attachments))
+    if (attachments === null) continue
+    refuseKey(metadata)
+    oneTable([ofAttachments.get(attachments) ?? metadata, metadata], ({ name, tablePath }) => ({ name, table: tablePath }))
+    ofAttachments.set(attachments, metadata)
+    refuseFieldsOf(target as new () => object, Object.keys(attachments))
   }
+}
+
+/** A row of attachments has one column for the record's id: one of several columns would tell another record too. */
+function refuseKey({ name, primaryColumns }: EntityMetadata): void {
+  if (primaryColumns.length <= 1) return
+  const columns = primaryColumns.map(({ propertyName }) => propertyName).join(', ')
+  throw new ConfigurationError(
+    `${name} has attachments, and a primary key of several columns (${columns}): records with attachments are told by one. Give it one, and a unique index on these.`,
+  )
 }
 
 /** null: it has none yet. */
 export function idOf(entity: object, metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor)): RecordId | null {
-  const column = metadata?.primaryColumns[0]
+  const [column, another] = metadata?.primaryColumns ?? []
+  if (another !== undefined) return null
   return asRecordId(column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity))
 }
 
@@ -31,8 +48,8 @@ export interface Found {
   readonly attachments: object
 }
 
-/** Those that a save of `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
-export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[]): Found[] {
+/** Those that a call with `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
+export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[], by: 'remove' | 'save' = 'save'): Found[] {
   const found: Found[] = []
   const seen = new Set<unknown>()
   const visit = (entity: unknown, given: unknown): void => {
@@ -47,7 +64,7 @@ export function reachable(dataSource: DataSource, target: unknown, roots: readon
       found.push({ entity, metadata, attachments })
     }
     for (const relation of metadata.relations) {
-      if (!relation.isCascadeInsert && !relation.isCascadeUpdate) continue
+      if (by === 'remove' ? !relation.isCascadeRemove : !relation.isCascadeInsert && !relation.isCascadeUpdate) continue
       const value: unknown = relation.getEntityValue(entity as ObjectLiteral)
       for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) visit(each, relation.inverseEntityMetadata.target)
     }
@@ -65,7 +82,15 @@ export function recordSource(dataSource: DataSource, attachments: object): Recor
   const changed = base.updateDateColumn?.propertyName
   return {
     // What is only marked as deleted can be recovered, with its files.
-    find: (id) => dataSource.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true }),
+    async find(id) {
+      // A replica may not know it yet, and its files would be taken for those of nobody.
+      const runner = dataSource.createQueryRunner('master')
+      try {
+        return await runner.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true })
+      } finally {
+        await runner.release()
+      }
+    },
     has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
     async touch(id) {
       if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })

@@ -1,6 +1,7 @@
 import type { EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm'
 import { preload } from '../preload.ts'
 import { attachmentsOf } from '../with-attachments.ts'
+import { isBound, refuseUnbound } from './data-sources.ts'
 
 type Relations = Readonly<Record<string, unknown>>
 interface Options {
@@ -61,6 +62,7 @@ export async function withRelations(
   const metadata = dataSource.getMetadata(target as never)
   const given = options.relations
   const { relations, found } = take(metadata, Array.isArray(given) ? asObject(given as string[]) : (given as Relations))
+  if (found.size > 0 && !isBound(dataSource)) refuseUnbound({ metadata })
   const result = await find({ ...options, relations: found.size === 0 && Array.isArray(given) ? given : relations })
   if (found.size === 0) return result
   const entities = [...reached(metadata, [result].flat(2))].filter((entity) => found.has(attachmentsOf(entity) ?? entity))

@@ -2,18 +2,8 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import { forgetLoaded } from '../loaded.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './entities.ts'
-
-/** BaseEntity's `reload` forgets what was read with the entity. */
-function reloading(base: Constructor): Constructor {
-  const { reload } = base.prototype as { reload?(): Promise<void> }
-  if (reload === undefined) return base
-  return class extends base {
-    async reload(): Promise<void> {
-      forgetLoaded(this)
-      await reload.call(this)
-    }
-  }
-}
+import { bringFiles } from './managers.ts'
+import { transactionOf } from './transactions.ts'
 
 /** What entities have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
@@ -36,5 +26,18 @@ export function withAttachments<D extends AnyAttachments, B extends Constructor>
   base: B,
 ): B & Constructor<WithAttachments<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
-  return mixin(attachments, reloading(base), { idOf })
+  bringFiles()
+  const mixed = mixin(attachments, base, { idOf, transactionOf })
+  const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }
+  if (reload !== undefined)
+    // BaseEntity's: what was read with the entity is not what is there now.
+    Object.defineProperty(mixed.prototype, 'reload', {
+      configurable: true,
+      writable: true,
+      async value(this: object) {
+        await reload.call(this)
+        forgetLoaded(this)
+      },
+    })
+  return mixed
 }
