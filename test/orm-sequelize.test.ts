@@ -388,3 +388,40 @@ test('reload() forgets what was assigned; a record without its key says so', asy
   const half = await Book.findOne({ attributes: ['title'] })
   assert.throws(() => half?.cover, { code: 'CONFIGURATION', message: /'id'/ })
 })
+
+test('the library reads from no replica', async (t) => {
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const [made, behind] = [await kind.create(), await kind.create()]
+  if (made === null || behind === null) return t.skip(kind.why)
+  const at = (url: string) => {
+    const { hostname: host, port, username, pathname } = new URL(url)
+    return { host, port, username, database: pathname.slice(1) }
+  }
+  const app = new Sequelize('', '', '', {
+    dialect: 'postgres',
+    logging: false,
+    replication: { write: at(made.url), read: [at(behind.url)] },
+  })
+  class User extends withAttachments(ormModels.User, Model) {}
+  User.init({ id: idOf(kind), name: DataTypes.TEXT }, { sequelize: app, tableName: 'users', timestamps: false })
+  const storage = createActiveStorage({
+    database: sequelize(app),
+    services: { memory: memory() },
+    models: { User: ormModels.User },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  t.after(async () => {
+    await storage.close()
+    await app.close()
+    for (const each of [made, behind]) {
+      await each.database.close()
+      await each.close()
+    }
+  })
+  await app.sync()
+  await storage.migrate()
+  const user = await User.create({ name: 'Ada', photoTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await user.photo.attachment())?.filename, 'a.txt')
+})
