@@ -9,7 +9,6 @@ const undoing = new WeakMap<UnitOfWork, () => void>()
 /** MikroORM takes what was rolled back for saved, and would not write it again: what a flush is about to insert is made new again then. */
 export function renewAfterRollback(em: EntityManager, work: UnitOfWork): void {
   const made = work.getChangeSets().filter(({ type }) => (type as string) === 'create')
-  undoing.delete(work)
   // Of a flush that has nothing of ours, MikroORM's own rules hold.
   if (!made.some(({ entity }) => attachmentsOf(entity) !== null)) return
   const renews = made.map((each) => renewal(work, each))
@@ -18,8 +17,9 @@ export function renewAfterRollback(em: EntityManager, work: UnitOfWork): void {
   else undoing.set(work, undo)
 }
 
-export function flushFailed(work: UnitOfWork): void {
-  undoing.get(work)?.()
+/** Of a flush that is over: `failed` says how. */
+export function flushed(work: UnitOfWork, failed: boolean): void {
+  if (failed) undoing.get(work)?.()
   undoing.delete(work)
 }
 

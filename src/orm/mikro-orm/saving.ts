@@ -6,7 +6,7 @@ import { stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
-import { flushFailed, renewAfterRollback } from './renewing.ts'
+import { flushed, renewAfterRollback } from './renewing.ts'
 import { afterCommit, chainOf, transactionEvents } from './transactions.ts'
 
 const noTransaction = (type: string): ConfigurationError =>
@@ -81,8 +81,9 @@ export async function flushWith(given: EntityManager, plain: () => Promise<void>
     flushing.run(new Set(within).add(em), async () => {
       try {
         await flushInTransaction(em, plain)
+        flushed(em.getUnitOfWork(false), false)
       } catch (error) {
-        flushFailed(em.getUnitOfWork(false))
+        flushed(em.getUnitOfWork(false), true)
         throw error
       }
     }),
