@@ -103,7 +103,7 @@ for (const kind of kinds)
   })
 
 const told: string[] = []
-const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
+const bookAttachments = { cover: hasOneAttached({ maxSize: '1 KB' }), pages: hasManyAttached({ maxFiles: 3 }) }
 class Book extends withAttachments(bookAttachments) implements AttachmentHooks<typeof bookAttachments> {
   id!: number
   title!: string
@@ -119,13 +119,12 @@ class Book extends withAttachments(bookAttachments) implements AttachmentHooks<t
 class Author {
   id!: number
   books = new Collection<Book>(this)
+  friends = new Collection<Author>(this)
 }
 
-async function library(t: TestContext) {
-  const made = await kinds[0]!.create()
-  await made!.database.close()
+const bookshelf = (url: string, kind = kinds[0]!): Promise<MikroORM> => {
   const id = { type: 'integer', primary: true, autoincrement: true } as const
-  const orm = await connect(kinds[0]!, made!.url, [
+  return connect(kind, url, [
     new EntitySchema<Book>({
       class: Book,
       properties: {
@@ -137,9 +136,20 @@ async function library(t: TestContext) {
     } as never),
     new EntitySchema<Author>({
       class: Author,
-      properties: { id, books: { kind: '1:m', entity: () => Book, mappedBy: 'author' } },
+      properties: {
+        id,
+        books: { kind: '1:m', entity: () => Book, mappedBy: 'author' },
+        friends: { kind: 'm:n', entity: () => Author, owner: true, pivotTable: 'friends' },
+      },
     } as never),
   ])
+}
+
+async function library(t: TestContext, kind = kinds[0]!) {
+  const made = await kind.create()
+  if (made === null) throw notThere
+  await made.database.close()
+  const orm = await bookshelf(made.url, kind)
   await orm.schema.create()
   const service = memory()
   const storage: ActiveStorage<{ Book: typeof bookAttachments }, EntityManager> = createActiveStorage({
@@ -154,9 +164,9 @@ async function library(t: TestContext) {
   t.after(async () => {
     await storage.close()
     await orm.close()
-    await made!.close()
+    await made.close()
   })
-  return { em: orm.em.fork(), orm, storage, service }
+  return { em: orm.em.fork(), orm, storage, service, url: made.url }
 }
 
 test('created, assigned and found entities have their files, hooks are methods, and nothing of ours is a property', async (t) => {
@@ -278,4 +288,143 @@ test('what is created or assigned under the name of an attachment is attached', 
   await em.flush()
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
+})
+
+const big = () => ({ io: Buffer.alloc(1025), filename: 'big.txt' })
+
+test('what a flush that fails was to insert is inserted by the next one, with what belongs to it', async (t) => {
+  const { em, orm, storage } = await library(t)
+  const flushes: ((run: EntityManager) => Promise<unknown>)[] = [
+    (run) => run.flush(),
+    (run) => run.transactional((inner) => inner.transactional((innermost) => innermost.flush())),
+    async (run) => {
+      await run.begin()
+      try {
+        await run.flush()
+      } finally {
+        await run.rollback()
+      }
+    },
+  ]
+  for (const flush of flushes) {
+    const friend = em.create(Author, {} as never)
+    const author = em.create(Author, { books: [{ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }] } as never)
+    author.friends.add(friend)
+    await assert.rejects(flush(em), { code: 'TOO_MANY_FILES' })
+    const [book] = author.books.getItems()
+    assert.throws(() => book!.pages, { code: 'CONFIGURATION', message: /not saved yet/ })
+    // Others may have its ids by now.
+    const other = orm.em.fork()
+    other.create(Author, { books: [{ title: 'B' }] } as never)
+    await other.flush()
+    book!.pagesTmp = [text('a')]
+    await em.flush()
+    await storage.drain({ throwOnError: true })
+    const found = await orm.em.fork().findOneOrFail(Author, author.id as never, { populate: ['books.pages', 'friends'] as never })
+    assert.deepEqual(
+      (await found.books[0]!.pages.attachments()).map(({ filename }) => filename),
+      ['a.txt'],
+    )
+    assert.equal(found.friends[0]!.id, friend.id)
+    assert.equal(await em.count(Book), 2)
+    await em.nativeDelete(Book, {})
+    em.clear()
+  }
+})
+
+test('what was inserted in a transaction that was rolled back, or in a savepoint of one, is inserted again', async (t) => {
+  const { em, orm, storage } = await library(t)
+  const book = em.create(Book, { title: 'A', coverTmp: text('a') })
+  await em.begin()
+  await em.flush()
+  await em.rollback()
+  const twice = em.transactional(async (outer) => {
+    await outer.transactional((inner) => inner.flush())
+    throw new Error('deadlock')
+  })
+  await assert.rejects(twice, /deadlock/)
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await (await orm.em.fork().findOneOrFail(Book, book.id)).cover.attachment())?.filename, 'A-a.txt')
+  assert.equal(await em.count(Book), 1)
+})
+
+test('flushes of one manager at the same time wait for each other', { timeout: 20_000 }, async (t) => {
+  // Where each transaction has a connection of its own.
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const made = await library(t, kind).catch((error: unknown) => {
+    if (error !== notThere) throw error
+    return null
+  })
+  if (made === null) return t.skip(kind.why)
+  const { em, storage } = made
+  const books = await Promise.all(
+    ['A', 'B', 'C'].map(async (title) => {
+      const book = em.create(Book, { title, coverTmp: text(title) })
+      await em.flush()
+      return book
+    }),
+  )
+  books[0]!.pagesTmp = [text('p')]
+  await Promise.all([em.flush(), em.flush()])
+  books[1]!.coverTmp = big()
+  const [first, second] = [em.flush(), em.flush()]
+  await assert.rejects(first, { code: 'FILE_TOO_LARGE' })
+  await assert.rejects(second, { code: 'FILE_TOO_LARGE' })
+  books[1]!.coverTmp = text('D')
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  const names = await Promise.all(books.map(async (book) => (await book.cover.attachment())?.filename))
+  assert.deepEqual(names, ['A-A.txt', 'B-D.txt', 'C-C.txt'])
+  assert.equal((await books[0]!.pages.attachments()).length, 1)
+})
+
+test('managers that were forked before an ORM was bound bring files; those of one that is not bound refuse them', async (t) => {
+  const { em, orm, storage, url } = await library(t)
+  const fresh = orm.em.fork({ freshEventManager: true })
+  const book = fresh.create(Book, { title: 'A', coverTmp: text('a') })
+  await fresh.flush()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+  const unbound = await bookshelf(url)
+  t.after(() => unbound.close())
+  const early = unbound.em.fork()
+  const refused = { code: 'CONFIGURATION', message: /Book.*not bound.*mikroOrm\(orm\)/ }
+  early.create(Book, { title: 'B' })
+  await early.flush()
+  const found = await early.findOneOrFail(Book, { title: 'B' })
+  found.coverTmp = text('b')
+  await assert.rejects(early.flush(), refused)
+  const other = unbound.em.fork()
+  other.create(Author, { books: [{ title: 'C', coverTmp: text('c') }] } as never)
+  await assert.rejects(other.flush(), refused)
+  const removing = unbound.em.fork()
+  removing.remove(await removing.findOneOrFail(Book, { title: 'A' }))
+  await assert.rejects(removing.flush(), refused)
+  await assert.rejects(unbound.em.fork().find(Book, {}, { populate: ['cover'] as never }), refused)
+  assert.equal(await em.fork().count(Book), 2)
+  mikroOrm(unbound)
+  await early.flush()
+  await storage.drain({ throwOnError: true })
+  assert.equal((await found.cover.attachment())?.filename, 'B-b.txt')
+})
+
+test('what was read ahead is forgotten by a refresh and by a find that does not ask for it', async (t) => {
+  const { em, storage } = await library(t)
+  em.create(Book, { title: 'A', coverTmp: text('a') })
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  const again: ((book: Book) => Promise<unknown>)[] = [
+    (book) => em.refresh(book),
+    () => em.find(Book, {}),
+    ({ id }) => em.findOne(Book, { id }),
+  ]
+  for (const [index, read] of again.entries()) {
+    const [book] = await em.find(Book, {}, { populate: ['cover'] as never })
+    const before = (await book!.cover.attachment())?.filename
+    await storage.record('Book', book!.id).cover.attach(text(`${index}`))
+    assert.equal((await book!.cover.attachment())?.filename, before)
+    await read(book!)
+    assert.equal((await book!.cover.attachment())?.filename, `${index}.txt`)
+  }
 })

@@ -297,3 +297,131 @@ test('what included records have is read with them: include that names attachmen
   assert.equal(await (await rows[0]!.reload()).cover.attachment(), null)
   await assert.rejects(Book.findAll({ include: ['covre'] }), /covre/)
 })
+
+test("a record that was refused in the app's own transaction is saved again as what it was", async (t) => {
+  const { app, storage } = await library(t)
+  const staged = await storage.stage(text('a'), { for: 'Book.cover' })
+  await Book.create({ title: 'A', coverTmp: staged })
+  const book = Book.build({ title: 'B', coverTmp: staged.signedId })
+  await assert.rejects(book.save(), { code: 'STAGED_FILE_ALREADY_USED' })
+  await assert.rejects(
+    app.transaction((transaction) => book.save({ transaction })),
+    { code: 'STAGED_FILE_ALREADY_USED' },
+  )
+  assert.equal(book.id, null)
+  book.coverTmp = text('b')
+  await book.save()
+  // One that a savepoint forgot, without a file.
+  const other = Book.build({ title: 'C' })
+  await app.transaction(async (transaction) => {
+    const inner = app.transaction({ transaction }, async (savepoint) => {
+      await other.save({ transaction: savepoint })
+      throw new Error('deadlock')
+    })
+    await assert.rejects(inner, /deadlock/)
+  })
+  other.coverTmp = text('c')
+  await other.save()
+  await storage.drain({ throwOnError: true })
+  assert.deepEqual((await Book.findAll({ order: ['id'] })).map(({ title }) => title).toSorted(), ['A', 'B', 'C'])
+  for (const each of [book, other]) assert.ok((await each.cover.attachment()) !== null)
+})
+
+test('a savepoint that is rolled back in a transaction that commits keeps what was assigned', async (t) => {
+  const { app, storage } = await library(t)
+  const book = await Book.create({ title: 'A' })
+  book.coverTmp = text('a')
+  await app.transaction(async (transaction) => {
+    const inner = app.transaction({ transaction }, async (savepoint) => {
+      await app.transaction({ transaction: savepoint }, (innermost) => book.save({ transaction: innermost }))
+      throw new Error('deadlock')
+    })
+    await assert.rejects(inner, /deadlock/)
+  })
+  assert.ok(book.coverTmp !== undefined)
+  await app.transaction((transaction) => app.transaction({ transaction }, (savepoint) => book.save({ transaction: savepoint })))
+  assert.equal(book.coverTmp, undefined)
+  await storage.drain({ throwOnError: true })
+  assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
+})
+
+test("a record's own handle acts in the transaction that it was read or saved in, while that is open", async (t) => {
+  const { app, storage } = await library(t)
+  const { id } = await Book.create({ title: 'A', coverTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  const rolledBack = async (run: (transaction: Transaction) => Promise<Book>): Promise<Book> => {
+    let book: Book | undefined
+    const all = app.transaction(async (transaction) => {
+      book = await run(transaction)
+      throw new Error('deadlock')
+    })
+    await assert.rejects(all, /deadlock/)
+    return book!
+  }
+  const found = await rolledBack(async (transaction) => {
+    const book = await app.transaction({ transaction }, (savepoint) => Book.findByPk(id, { transaction: savepoint, rejectOnEmpty: true }))
+    await book.cover.detach()
+    assert.equal(await book.cover.attachment(), null)
+    return book
+  })
+  assert.equal((await found.cover.attachment())?.filename, 'A-a.txt')
+  const made = await rolledBack(async (transaction) => {
+    const book = await Book.create({ title: 'B' }, { transaction })
+    await book.cover.attach(text('b'))
+    return book
+  })
+  assert.throws(() => made.cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await storage.record('Book', id + 1).cover.attachment()) ?? null, null)
+})
+
+test('reload() forgets what was assigned; a record without its key says so', async (t) => {
+  const { storage } = await library(t)
+  const book = await Book.create({ title: 'A' })
+  book.coverTmp = { io: Buffer.alloc(1025), filename: 'big.txt' }
+  await assert.rejects(book.save(), ValidationError)
+  await book.reload()
+  assert.equal(book.coverTmp, undefined)
+  await book.update({ title: 'B' })
+  assert.equal((await storage.delayedUploads.stats()).pending, 0)
+  await assert.rejects(Book.findAll({ attributes: ['title'], include: ['cover'] }), { code: 'CONFIGURATION', message: /'id'/ })
+  const half = await Book.findOne({ attributes: ['title'] })
+  assert.throws(() => half?.cover, { code: 'CONFIGURATION', message: /'id'/ })
+})
+
+test('the library reads from no replica', async (t) => {
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const [made, behind] = [await kind.create(), await kind.create()]
+  if (made === null || behind === null) return t.skip(kind.why)
+  const at = (url: string) => {
+    const { hostname: host, port, username, pathname } = new URL(url)
+    return { host, port, username, database: pathname.slice(1) }
+  }
+  const app = new Sequelize('', '', '', {
+    dialect: 'postgres',
+    logging: false,
+    replication: { write: at(made.url), read: [at(behind.url)] },
+  })
+  class User extends withAttachments(ormModels.User, Model) {}
+  User.init({ id: idOf(kind), name: DataTypes.TEXT }, { sequelize: app, tableName: 'users', timestamps: false })
+  const storage = createActiveStorage({
+    database: sequelize(app),
+    services: { memory: memory() },
+    models: { User: ormModels.User },
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  t.after(async () => {
+    await storage.close()
+    await app.close()
+    for (const each of [made, behind]) {
+      await each.database.close()
+      await each.close()
+    }
+  })
+  await app.sync()
+  await storage.migrate()
+  const user = await User.create({ name: 'Ada', photoTmp: text('a') })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await user.photo.attachment())?.filename, 'a.txt')
+})

@@ -4,7 +4,8 @@ import type { Database, Dialect } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { bridged } from '../bridged.ts'
 import { recordSource, refuseHidden } from './entities.ts'
-import { watch } from './saving.ts'
+import { bringAlong } from './managers.ts'
+import { bind } from './saving.ts'
 import { afterCommit } from './transactions.ts'
 
 /**
@@ -20,7 +21,8 @@ import { afterCommit } from './transactions.ts'
 export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const dialect = dialectOf(orm)
   refuseHidden(orm)
-  watch(orm.em)
+  bringAlong(orm.em)
+  bind(orm.em)
   const base = bridged<EntityManager>({
     dialect,
     async run(em, sql, parameters) {

@@ -38,8 +38,9 @@ export function recordSource(orm: MikroORM, attachments: object): RecordSource |
   const key = base?.primaryKeys[0]
   if (base === undefined || key === undefined || base.primaryKeys.length > 1) return null
   const touched = base.props.filter(({ onUpdate }) => onUpdate !== undefined)
+  // A replica may not have it yet.
   const find = (em: EntityManager, id: string): Promise<object | null> =>
-    em.findOne(base.class as never, { [key]: id } as never, { filters: false })
+    em.findOne(base.class as never, { [key]: id } as never, { filters: false, connectionType: 'write' })
   return {
     find: (id) => find(orm.em.fork(), id),
     has: (method) => all.some(({ class: type }) => typeof (type.prototype as unknown as Record<string, unknown>)[method] === 'function'),

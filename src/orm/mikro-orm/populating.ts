@@ -1,6 +1,8 @@
 import type { EntityManager, EntityMetadata } from '@mikro-orm/core'
+import { forgetLoaded } from '../loaded.ts'
 import { preload } from '../preload.ts'
 import { attachmentsOf } from '../with-attachments.ts'
+import { refuseUnbound } from './saving.ts'
 
 /** Paths of attachments among those that are to be populated, which MikroORM does not know. */
 interface Taken {
@@ -41,6 +43,12 @@ function* at(entities: readonly unknown[], [name, ...path]: readonly string[]): 
   }
 }
 
+/** Finds give one, many, many and how many there are, or a page of them. */
+function foundIn(result: unknown): object[] {
+  const { items } = (result ?? {}) as { items?: readonly unknown[] }
+  return (items ?? [result].flat(2)).filter((each) => typeof each === 'object' && each !== null)
+}
+
 type Options = { readonly populate?: unknown } | undefined
 
 /** A find whose `populate` names attachments, also those of related entities: they are read in two statements for each. */
@@ -50,43 +58,44 @@ async function withPopulated(
   populate: unknown,
   find: (populate: unknown) => Promise<unknown>,
 ): Promise<unknown> {
-  if (!Array.isArray(populate)) return find(populate)
-  const meta = em.getMetadata().find(type as never)
-  const { rest, paths } = meta === undefined ? { rest: populate, paths: [] } : take(meta as EntityMetadata, populate)
-  if (paths.length === 0) return find(populate)
-  const result = await find(rest)
-  const { items } = (result ?? {}) as { items?: readonly unknown[] }
-  const found = items ?? [result].flat(2)
-  const entities = paths.flatMap((path) => [...at(found, path)])
+  const meta = Array.isArray(populate) ? em.getMetadata().find(type as never) : undefined
+  const { rest, paths } = meta === undefined ? { rest: populate, paths: [] } : take(meta as EntityMetadata, populate as unknown[])
+  const result = await find(paths.length === 0 ? populate : rest)
+  if (paths.length === 0) return result
+  const entities = paths.flatMap((path) => [...at(foundIn(result), path)])
+  for (const { constructor } of entities) refuseUnbound(em, constructor)
   const open = em.getContext()
   await preload(entities, open.isInTransaction() ? open : undefined)
   return result
 }
 
-type Call = (...given: unknown[]) => unknown
+type Call = (this: EntityManager, ...given: unknown[]) => unknown
 
-/** `populate: ['photo']` in finds, and `em.populate(users, ['photo'])`. */
-export function populating(em: EntityManager): void {
-  const own = em as unknown as Record<string, Call>
+/** `populate: ['photo']` in finds, and `em.populate(users, ['photo'])`, of all managers. */
+export function populating(managers: EntityManager): void {
+  const own = managers as unknown as Record<string, Call>
   for (const [verb, place] of [
     ['find', 2],
     ['findOne', 2],
     ['findAndCount', 2],
     ['findByCursor', 1],
   ] as const) {
-    const find = own[verb]!.bind(em)
-    own[verb] = (type, ...given) => {
+    const find = own[verb]!
+    own[verb] = function (type, ...given) {
       const options = given[place - 1] as Options
-      const call = (populate: unknown): Promise<unknown> =>
-        find(type, ...given.slice(0, place - 1), options === undefined ? options : { ...options, populate }) as Promise<unknown>
-      return options?.populate === undefined ? find(type, ...given) : withPopulated(em, type, options.populate, call)
+      return withPopulated(this, type, options?.populate, async (populate) => {
+        const result = await find.call(this, type, ...(populate === undefined ? given : given.with(place - 1, { ...options, populate })))
+        // An entity that was there already has what was read of it before.
+        for (const entity of foundIn(result)) forgetLoaded(entity)
+        return result
+      })
     }
   }
-  const populate = own['populate']!.bind(em)
-  own['populate'] = (entities, paths, ...rest) => {
+  const populate = own['populate']!
+  own['populate'] = function (entities, paths, ...rest) {
     const [first] = [entities].flat() as object[]
     return first === undefined
-      ? populate(entities, paths, ...rest)
-      : withPopulated(em, first.constructor, paths, (given) => populate(entities, given, ...rest) as Promise<unknown>)
+      ? populate.call(this, entities, paths, ...rest)
+      : withPopulated(this, first.constructor, paths, (given) => populate.call(this, entities, given, ...rest) as Promise<unknown>)
   }
 }

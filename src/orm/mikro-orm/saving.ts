@@ -1,12 +1,12 @@
-import type { EntityManager, EventArgs } from '@mikro-orm/core'
+import { AsyncLocalStorage } from 'node:async_hooks'
+import type { EntityManager, EventArgs, FlushEventArgs } from '@mikro-orm/core'
+import { optionsOf } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { refuseFiles, stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
-import { boundModel, isAnyRequired } from '../bound.ts'
-import { copyAssigned } from '../copy-assigned.ts'
-import { forgetLoaded } from '../loaded.ts'
+import { stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
+import { boundModel } from '../bound.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
-import { populating } from './populating.ts'
+import { flushed, renewAfterRollback } from './renewing.ts'
 import { afterCommit, chainOf, transactionEvents } from './transactions.ts'
 
 const noTransaction = (type: string): ConfigurationError =>
@@ -24,20 +24,25 @@ async function submit(entity: object, attachments: object, em: EntityManager, is
   )
 }
 
+const needsFiles = (attachments: object): boolean => Object.values(attachments).some((each: object) => optionsOf(each)?.required === true)
+
 /** Entities are inserted and removed in many ways; each passes here. */
 const subscriber = {
   ...transactionEvents,
+  onFlush: ({ em, uow }: FlushEventArgs): void => renewAfterRollback(em, uow),
   async afterCreate({ entity, em }: EventArgs<object>): Promise<void> {
     const attachments = attachmentsOf(entity)
     if (attachments === null) return
+    if (!takeAssigned(Object.keys(attachments), entity) && !needsFiles(attachments)) return
+    refuseUnbound(em, entity.constructor)
     const model = boundModel(attachments)
-    if (!takeAssigned([...model.definitions.keys()], entity) && !isAnyRequired(model)) return
     if (!em.isInTransaction()) throw noTransaction(model.type)
     await submit(entity, attachments, em, true)
   },
   async beforeDelete({ entity, em }: EventArgs<object>): Promise<void> {
     const attachments = attachmentsOf(entity)
     if (attachments === null) return
+    refuseUnbound(em, entity.constructor)
     const model = boundModel(attachments)
     if (!em.isInTransaction()) throw noTransaction(model.type)
     const id = keyOf(entity)
@@ -45,75 +50,67 @@ const subscriber = {
   },
 }
 
-type Call = (...given: unknown[]) => unknown
-const watched = new WeakSet<EntityManager>()
+/** Drivers are what all managers of an ORM share. */
+const bound = new WeakSet<object>()
+export const bind = (em: EntityManager): void => void bound.add(em.getDriver())
 
-/** Makes a manager, and those that are forked from it, bring files along. Once, whatever is bound to it. */
-export function watch(em: EntityManager): void {
-  if (watched.has(em)) return
-  em.getEventManager().registerSubscriber(subscriber as never)
-  bringing(em)
+/** Throws ConfigurationError where no storage knows the ORM: files of its entities would be dropped. */
+export function refuseUnbound(em: EntityManager, { name }: { readonly name: string }): void {
+  if (bound.has(em.getDriver())) return
+  throw new ConfigurationError(
+    `${name} has attachments, and this MikroORM is not bound to a storage here: pass it to mikroOrm(orm) in createActiveStorage, and import that module wherever entities are flushed.`,
+  )
 }
 
-/** What reaches entities through a manager: nothing of their files is dropped on the way. */
-function bringing(em: EntityManager): EntityManager {
-  watched.add(em)
-  populating(em)
-  const own = em as unknown as Record<string, Call>
-  const plain = (name: string): Call => own[name]!.bind(em)
-  const [fork, flush, refresh] = [plain('fork'), plain('flush'), plain('refresh')]
-  const [create, merge] = [plain('create'), plain('merge')]
-  own['fork'] = (...given) => bringing(fork(...given) as EntityManager)
-  own['flush'] = () => flushWith(em, flush as () => Promise<void>)
-  own['refresh'] = (entity, ...rest) => {
-    forgetLoaded(entity as object)
-    return refresh(entity, ...rest)
-  }
-  own['create'] = (type, data, ...rest) => {
-    const made = create(type, data, ...rest)
-    copyAssigned(data, made)
-    return made
-  }
-  own['merge'] = (...given) => {
-    const merged = merge(...given)
-    if (given.length > 1) copyAssigned(given[1], merged)
-    return merged
-  }
-  for (const [verb, values] of [
-    ['insert', 1],
-    ['insertMany', 1],
-    ['upsert', 1],
-    ['upsertMany', 1],
-    ['nativeUpdate', 2],
-  ] as const) {
-    const call = plain(verb)
-    own[verb] = (...given) => {
-      const [type] = given
-      for (const each of [given[values] ?? type].flat()) {
-        const attachments =
-          typeof type === 'function' ? attachmentsOf(type) : typeof each === 'object' && each !== null ? attachmentsOf(each) : null
-        if (attachments !== null) refuseFiles(`${verb}()`, attachments, each, 'create() and flush()')
+export const listen = (em: EntityManager): void =>
+  em
+    .getContext(false)
+    .getEventManager()
+    .registerSubscriber(subscriber as never)
+
+const turns = new WeakMap<EntityManager, Promise<void>>()
+const flushing = new AsyncLocalStorage<ReadonlySet<EntityManager>>()
+
+/** Flushes of one manager are one after the other, as MikroORM's own: each may have its transaction there. */
+export async function flushWith(given: EntityManager, plain: () => Promise<void>): Promise<void> {
+  const em = given.getContext()
+  const within = flushing.getStore()
+  if (within?.has(em) === true) return plain()
+  listen(em)
+  const turn = (turns.get(em) ?? Promise.resolve()).then(() =>
+    flushing.run(new Set(within).add(em), async () => {
+      try {
+        await flushInTransaction(em, plain)
+        flushed(em.getUnitOfWork(false), false)
+      } catch (error) {
+        flushed(em.getUnitOfWork(false), true)
+        throw error
       }
-      return call(...given)
-    }
-  }
-  return em
+    }),
+  )
+  turns.set(
+    em,
+    turn.catch(() => undefined),
+  )
+  return turn
 }
 
 /** In one transaction with what is flushed: the one that is open, or one of its own. */
-async function flushWith(em: EntityManager, flush: () => Promise<void>): Promise<void> {
-  const work = em.getUnitOfWork()
+async function flushInTransaction(em: EntityManager, flush: () => Promise<void>): Promise<void> {
+  const work = em.getUnitOfWork(false)
   const removed = work.getRemoveStack()
   const bringers: [entity: object, attachments: object][] = []
   for (const entity of new Set<object>([...work.getIdentityMap(), ...work.getPersistStack()])) {
     const attachments = attachmentsOf(entity)
-    if (attachments !== null && !removed.has(entity) && takeAssigned(Object.keys(attachments), entity)) bringers.push([entity, attachments])
+    if (attachments === null || removed.has(entity) || !takeAssigned(Object.keys(attachments), entity)) continue
+    refuseUnbound(em, entity.constructor)
+    bringers.push([entity, attachments])
   }
   if (bringers.length === 0) return flush()
   const within = async (): Promise<void> => {
     await flush()
     // What was inserted has submitted its files by itself; of what did not change, MikroORM tells nobody.
-    for (const [entity, attachments] of bringers) await submit(entity, attachments, em.getContext(), false)
+    for (const [entity, attachments] of bringers) await submit(entity, attachments, em, false)
   }
   if (em.isInTransaction()) return within()
   for (const [entity, attachments] of bringers) await stageAssigned(boundModel(attachments), entity)

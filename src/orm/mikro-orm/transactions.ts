@@ -5,7 +5,8 @@ interface Open {
   readonly outer: Open | undefined
   /** Itself, and the savepoints in it that were released: they are as good as it is. */
   readonly tokens: object[]
-  readonly done: (() => void)[]
+  readonly committed: (() => void)[]
+  readonly rolledBack: (() => void)[]
 }
 
 const opened = new WeakMap<object, Open>()
@@ -21,13 +22,25 @@ export const transactionEvents = {
     const outer = beginsIn.get(em)
     beginsIn.delete(em)
     if (transaction != null)
-      opened.set(transaction, { outer: outer === undefined ? undefined : opened.get(outer), tokens: [transaction], done: [] })
+      opened.set(transaction, {
+        outer: outer === undefined ? undefined : opened.get(outer),
+        tokens: [transaction],
+        committed: [],
+        rolledBack: [],
+      })
   },
   afterTransactionCommit({ transaction }: TransactionEventArgs): void {
     const open = transaction == null ? undefined : opened.get(transaction)
     open?.outer?.tokens.push(...open.tokens)
-    open?.outer?.done.push(...open.done)
-    if (open?.outer === undefined) for (const done of open?.done ?? []) done()
+    open?.outer?.committed.push(...open.committed)
+    open?.outer?.rolledBack.push(...open.rolledBack)
+    if (open?.outer === undefined) for (const done of open?.committed ?? []) done()
+  },
+  // Before: a rollback that fails, of a connection that is gone, is one too.
+  beforeTransactionRollback({ transaction }: TransactionEventArgs): void {
+    const open = transaction == null ? undefined : opened.get(transaction)
+    // What was done last is undone first.
+    for (const undo of open?.rolledBack.splice(0).toReversed() ?? []) undo()
   },
 }
 
@@ -44,4 +57,7 @@ export function chainOf(em: EntityManager): readonly object[] {
 }
 
 /** When the outermost is committed; never at once. */
-export const afterCommit = (em: EntityManager, done: () => void): void => void openOf(em)?.done.push(done)
+export const afterCommit = (em: EntityManager, done: () => void): void => void openOf(em)?.committed.push(done)
+
+/** When it is rolled back, or what it is nested in. */
+export const afterRollback = (em: EntityManager, undo: () => void): void => void openOf(em)?.rolledBack.push(undo)

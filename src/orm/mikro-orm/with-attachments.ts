@@ -3,6 +3,7 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import type { Files } from '../../attached/record.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf, transactionOf } from './entities.ts'
+import { bringAlong } from './managers.ts'
 
 /** What MikroORM's own `IType` says of a property: what it is given for it. */
 interface Given<T> {
@@ -30,5 +31,6 @@ export function withAttachments<D extends AnyAttachments>(attachments: D): Const
 /** Over a base of the app's own, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(attachments: D, base: B): B & Constructor<Attached<D>>
 export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<Attached<D>> {
+  bringAlong()
   return mixin(attachments, base, { idOf, transactionOf }) as unknown as Constructor<Attached<D>>
 }

@@ -26,7 +26,8 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
     dialect,
     placeholders: 'numbered',
     async run(transaction, sql, parameters): Promise<Result> {
-      const options: QueryOptions = { bind: [...parameters], transaction, raw: true, logging: false }
+      // A replica may not have yet what was just written.
+      const options: QueryOptions = { bind: [...parameters], transaction, raw: true, logging: false, useMaster: true }
       // Of a statement that has no type, each dialect answers something else.
       return /^\s*(select|with)\b/i.test(sql)
         ? { rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }), affected: 0 }

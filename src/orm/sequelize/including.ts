@@ -1,7 +1,7 @@
 import type { CountOptions, FindOptions, Model, ModelStatic, Sequelize } from 'sequelize'
 import { preload } from '../preload.ts'
 import { attachmentsOf } from '../with-attachments.ts'
-import { current } from './transactions.ts'
+import { keepTransaction, openOf } from './transactions.ts'
 
 /** What Sequelize takes for an include, as far as it matters here. */
 interface Include {
@@ -54,9 +54,14 @@ function watch(app: Sequelize, model: ModelStatic<Model>): void {
     async findAll(this: ModelStatic<Model>, options: FindOptions = {}): Promise<unknown> {
       const [rest, found] = take(this, options as Include & FindOptions)
       const result = await findAll.call(this, rest)
-      if (found.size === 0) return result
-      const records = [...reached([result].flat())].filter((record) => found.has(attachmentsOf(record) ?? record))
-      await preload(records, (options.transaction === undefined ? current(app) : options.transaction) ?? undefined)
+      const open = openOf(app, options)
+      const records = [...reached([result].flat())].filter((record) => attachmentsOf(record) !== null)
+      for (const record of records) keepTransaction(record, open)
+      if (found.size > 0)
+        await preload(
+          records.filter((record) => found.has(attachmentsOf(record)!)),
+          open,
+        )
       return result
     },
     count(this: ModelStatic<Model>, options: CountOptions = {}): Promise<unknown> {

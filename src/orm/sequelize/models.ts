@@ -1,5 +1,6 @@
 import type { Model, ModelStatic, Sequelize } from 'sequelize'
 import type { RecordSource } from '../../database/database.ts'
+import { ConfigurationError } from '../../errors.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
@@ -10,11 +11,16 @@ interface Inside {
 
 export const isParanoid = (model: ModelStatic<Model>): boolean => (model as unknown as Inside)._timestampAttributes?.deletedAt !== undefined
 
-/** null: it has none yet. */
+/** null: it has none yet. Throws ConfigurationError for one that was not read. */
 export function idOf(record: Model): RecordId | null {
   const [key, another] = (record.constructor as ModelStatic<Model>).primaryKeyAttributes
   if (key === undefined || another !== undefined || record.isNewRecord) return null
-  return asRecordId(record.get(key))
+  const id: unknown = record.get(key)
+  if (id === undefined)
+    throw new ConfigurationError(
+      `This ${record.constructor.name} was read without its key, so that its files cannot be told: name '${key}' among the attributes, too.`,
+    )
+  return asRecordId(id)
 }
 
 /** The records of the class that has these attachments. */
@@ -26,8 +32,8 @@ export function recordSource(app: Sequelize, attachments: object): RecordSource 
   const changed = (base as unknown as Inside)._timestampAttributes?.updatedAt
   const found = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
   return {
-    // Whatever the app's scopes hide has its hooks, too.
-    find: (id) => base.unscoped().findOne(found(id)),
+    // Whatever the app's scopes hide has its hooks, too; a replica may not have it yet.
+    find: (id) => base.unscoped().findOne({ ...found(id), useMaster: true }),
     has: (method) => all.some((model) => typeof (model.prototype as unknown as Record<string, unknown>)[method] === 'function'),
     async touch(id) {
       if (changed !== undefined)

@@ -1,13 +1,13 @@
 import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
+import { assign, hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
-import { afterCommit, begin, chainOf, current, isOver } from './transactions.ts'
+import { afterCommit, afterRollback, begin, chainOf, isOver, keepTransaction, openOf } from './transactions.ts'
 import { asValidationError } from './validation.ts'
 
 type Given = Readonly<Record<string, unknown>>
@@ -15,24 +15,25 @@ interface InTransaction {
   readonly transaction?: Transaction | null | undefined
 }
 
-const openOf = (model: ModelStatic<Model>, options: InTransaction | undefined): Transaction | undefined =>
-  options?.transaction === undefined ? current(model.sequelize!) : (options.transaction ?? undefined)
-
 /** Sequelize opens no transaction by itself: without one, a record and its files would not be committed together. */
 const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined, run: (tx: Transaction) => Promise<T>): Promise<T> => {
-  const open = openOf(model, options)
+  const open = openOf(model.sequelize!, options)
   return open === undefined ? begin(model.sequelize!, {}, run) : run(open)
 }
 
-/** A record as it is before it is saved. Sequelize takes what a transaction of ours has rolled back for saved, and would not write it again. */
+/**
+ * Makes a record again what it is now, before it is saved: Sequelize takes what was rolled back for saved, and would not write
+ * it again. What is changed meanwhile stays.
+ */
 function unsaved(record: Model): () => void {
-  const { isNewRecord, dataValues } = record
-  const values: unknown = { ...(dataValues as object) }
+  const { isNewRecord } = record
+  const key = (record.constructor as ModelStatic<Model>).primaryKeyAttribute
+  const id: unknown = record.getDataValue(key as never)
   const changed = record.changed()
   return () => {
     record.isNewRecord = isNewRecord
-    record.dataValues = values
-    for (const key of changed === false ? [] : changed) record.changed(key as never, true)
+    if (isNewRecord) record.setDataValue(key as never, id as never)
+    for (const each of changed === false ? [] : changed) record.changed(each as never, true)
   }
 }
 
@@ -45,6 +46,7 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
 
   async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
     const isNew = record.isNewRecord
+    afterRollback(transaction, unsaved(record))
     await record.plainSave({ ...options, transaction })
     const open = {
       tx: transaction,
@@ -119,21 +121,25 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const model = this.constructor as ModelStatic<Model>
       // Fields of these names, where a class declares them, hide the accessors.
       const brings = takeAssigned(names, this)
-      if (!brings && !(this.isNewRecord && needsFiles())) return super.save(options)
-      const isOwn = openOf(model, options) === undefined
-      const restore = unsaved(this)
+      const open = openOf(model.sequelize!, options)
+      keepTransaction(this, open)
+      if (!brings && !(this.isNewRecord && needsFiles())) {
+        if (open !== undefined) afterRollback(open, unsaved(this))
+        return super.save(options)
+      }
       try {
-        if (isOwn && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
+        if (open === undefined && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
         await within(model, options, (transaction) => saveIn(this, transaction, options))
         return this
       } catch (error) {
-        if (isOwn) restore()
         throw asValidationError(error, this)
       }
     }
 
     override reload(options?: FindOptions): Promise<this> {
       forgetLoaded(this)
+      keepTransaction(this, openOf((this.constructor as ModelStatic<Model>).sequelize!, options))
+      if (hasAssigned(this)) for (const name of names) assign(this, name, 'attachLater', undefined)
       return super.reload(options)
     }
 

@@ -5,7 +5,7 @@ import { ConfigurationError } from '../../errors.ts'
 import { mixin, type Constructor, type Tmp, type Uploads } from '../with-attachments.ts'
 import { idOf } from './models.ts'
 import { bringing } from './saving.ts'
-import { current } from './transactions.ts'
+import { transactionOf } from './transactions.ts'
 
 /** None of them is a column: `InferAttributes` leaves them out. */
 type Outside<T> = { [K in keyof T]: NonAttribute<T[K]> }
@@ -50,10 +50,6 @@ export function withAttachments<D extends AnyAttachments>(attachments: D, base: 
     throw new ConfigurationError(
       `withAttachments(): ${base.name} has its columns already. Extend it first, and call init on the class that does.`,
     )
-  const transactionOf = (record: Model): unknown => {
-    const { sequelize } = record.constructor as ModelStatic<Model>
-    return sequelize === undefined ? undefined : current(sequelize)
-  }
   return mixin(attachments, bringing(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>, {
     idOf,
     transactionOf,
