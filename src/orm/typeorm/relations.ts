@@ -57,7 +57,7 @@ export async function withRelations(
   options: Options | undefined,
   find: (options: Options | undefined) => Promise<unknown>,
 ): Promise<unknown> {
-  const { dataSource } = manager as unknown as { readonly dataSource: EntityManager['dataSource'] }
+  const { dataSource } = manager
   if (options?.relations === undefined || !dataSource.hasMetadata(target as never)) return find(options)
   const metadata = dataSource.getMetadata(target as never)
   const given = options.relations
