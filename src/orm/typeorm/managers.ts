@@ -8,9 +8,6 @@ import { reachable, type Found } from './entities.ts'
 import { withRelations } from './relations.ts'
 import { noTransaction, submit } from './saving.ts'
 
-/** TypeORM types it, and leaves it out where its types are read loosely. */
-const sourceOf = (manager: EntityManager): DataSource => (manager as unknown as { readonly dataSource: DataSource }).dataSource
-
 const isTarget = (given: unknown): boolean =>
   typeof given === 'function' || typeof given === 'string' || (given as { '@instanceof'?: unknown } | null)?.['@instanceof'] !== undefined
 
@@ -29,7 +26,7 @@ const find: Verb = (manager, [target, options], plain) =>
 
 const refusing =
   (verb: 'insert' | 'update' | 'upsert'): Verb =>
-  (manager, given, plain) => {
+  async (manager, given, plain) => {
     refuse(manager, verb, given[0], given[verb === 'update' ? 2 : 1])
     return plain(given)
   }
@@ -63,7 +60,7 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
   async remove(manager, given, plain) {
     const { target, roots } = rootsOf(given)
-    const [first] = isBound(sourceOf(manager)) ? [] : reached(manager, target, roots, 'remove')
+    const [first] = isBound(manager.dataSource) ? [] : reached(manager, target, roots, 'remove')
     if (first !== undefined) refuseUnbound(first)
     return plain(given)
   },
@@ -98,7 +95,7 @@ export function bringFilesOf({ manager }: DataSource): void {
 }
 
 function reached(manager: EntityManager, target: unknown, roots: readonly unknown[], by?: 'remove'): Found[] {
-  const dataSource = sourceOf(manager)
+  const { dataSource } = manager
   return dataSource.isInitialized ? reachable(dataSource, target, roots, by) : []
 }
 
@@ -109,7 +106,7 @@ async function saveWith(
   options: unknown,
   save: (on: EntityManager) => Promise<unknown>,
 ): Promise<unknown> {
-  const unknown = isBound(sourceOf(manager)) ? undefined : found.find(isWithFiles)
+  const unknown = isBound(manager.dataSource) ? undefined : found.find(isWithFiles)
   if (unknown !== undefined) refuseUnbound(unknown)
   const bringers = found.filter(({ entity }) => hasAssigned(entity))
   const [first] = bringers
@@ -128,7 +125,7 @@ async function saveWith(
 }
 
 function refuse(manager: EntityManager, verb: 'insert' | 'update' | 'upsert', target: unknown, values: unknown): void {
-  const dataSource = sourceOf(manager)
+  const { dataSource } = manager
   const metadata = dataSource.hasMetadata(target as never) ? dataSource.getMetadata(target as never) : null
   const attachments = typeof metadata?.target === 'function' ? attachmentsOf(metadata.target) : null
   if (metadata === null || attachments === null) return
