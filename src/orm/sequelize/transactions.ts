@@ -86,7 +86,7 @@ export function transactionOf(record: Model): Transaction | undefined {
 }
 
 /** The transaction that the app's continuation-local storage holds, where it uses one. */
-export const current = (sequelize: Sequelize): Transaction | undefined =>
+const current = (sequelize: Sequelize): Transaction | undefined =>
   (sequelize.constructor as { _cls?: { get(name: 'transaction'): Transaction | undefined } })._cls?.get('transaction') ?? undefined
 
 /** null, of options, is outside of any. */
