@@ -8,6 +8,7 @@ import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
 import { refuseFieldsOf } from '../fields.ts'
 import type { RecordId } from '../record-id.ts'
+import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { preloading } from './preloading.ts'
 import { transaction, watched } from './transactions.ts'
@@ -59,6 +60,8 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
 
 function recordSource(models: readonly LucidModel[], attachments: object): RecordSource | null {
   const all = models.filter((each) => attachmentsOf(each) === attachments)
+  for (const each of all) each.boot()
+  oneTable(all, ({ name, table }) => ({ name, table }))
   const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as LucidModel))
   if (base === undefined) return null
   base.boot()

@@ -2,6 +2,7 @@ import { wrap, type EntityManager, type EntityMetadata, type MikroORM } from '@m
 import type { RecordSource } from '../../database/database.ts'
 import { refuseFieldsOf } from '../fields.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
+import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /** null: it has none yet, or is no entity. */
@@ -31,6 +32,10 @@ export function refuseHidden(orm: MikroORM): void {
 export function recordSource(orm: MikroORM, attachments: object): RecordSource | null {
   const all = [...orm.getMetadata().getAll().values()].filter(
     ({ class: type }) => typeof type === 'function' && attachmentsOf(type) === attachments,
+  )
+  oneTable(
+    all.filter(({ abstract }) => abstract !== true),
+    ({ className: name, tableName: table }) => ({ name, table }),
   )
   const isRoot = ({ class: type }: EntityMetadata): boolean =>
     !all.some((other) => other.class !== type && (type.prototype as object) instanceof (other.class as unknown as new () => object))

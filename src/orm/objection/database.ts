@@ -3,6 +3,7 @@ import type { ModelClass, Model } from 'objection'
 import type { Database, RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { knex } from '../knex/database.ts'
+import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /**
@@ -28,6 +29,7 @@ export function objection(db: Knex, classes: readonly ModelClass<Model>[]): Data
 
 function recordSource(db: Knex, classes: readonly ModelClass<Model>[], attachments: object): RecordSource | null {
   const all = classes.filter((each) => attachmentsOf(each) === attachments)
+  oneTable(all, ({ name, tableName: table }) => ({ name, table }))
   const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as ModelClass<Model>))
   if (base === undefined) return null
   return {

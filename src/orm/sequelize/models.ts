@@ -2,6 +2,7 @@ import type { Model, ModelStatic, Sequelize } from 'sequelize'
 import type { RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
+import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /** What Sequelize keeps of a model, and does not type. */
@@ -26,6 +27,7 @@ export function idOf(record: Model): RecordId | null {
 /** The records of the class that has these attachments. */
 export function recordSource(app: Sequelize, attachments: object): RecordSource | null {
   const all = Object.values(app.models).filter((model) => attachmentsOf(model) === attachments)
+  oneTable(all, (model) => ({ name: model.name, table: JSON.stringify(model.getTableName()) }))
   const base = all.find((model) => !all.includes(Object.getPrototypeOf(model) as never))
   const key = base?.primaryKeyAttributes[0]
   if (base === undefined || key === undefined) return null
