@@ -12,7 +12,7 @@ import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
-const { Model } = objectionPackage
+const { Model, ValidationError } = objectionPackage
 after(() => stopEmbedded())
 
 const notThere = new Error('not there')
@@ -351,4 +351,19 @@ test('what was read of a record ahead is forgotten when the record is patched wi
   await book!.$query().patch({ coverTmp: text('a') })
   await storage.drain({ throwOnError: true })
   assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
+})
+
+test('what limits refuse is a ValidationError of the model', async (t) => {
+  await library(t)
+  await assert.rejects(
+    async () => Book.query().insert({ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }),
+    (error) => {
+      assert.ok(error instanceof ValidationError)
+      const [item] = (error.data as { pages: { message: string; keyword: string }[] }).pages
+      assert.deepEqual([error.statusCode, item?.keyword], [413, 'TOO_MANY_FILES'])
+      assert.match(String(item?.message), /4 files/)
+      return (error.cause as { code: string }).code === 'TOO_MANY_FILES'
+    },
+  )
+  assert.equal(await Book.query().resultSize(), 0)
 })

@@ -3,6 +3,7 @@ import type { Model, QueryBuilder } from 'objection'
 import { hasAssigned, stageAssigned } from '../assigned.ts'
 import { isAnyRequired } from '../bound.ts'
 import { graph, idOf, modelOf, submit } from './records.ts'
+import { asValidationError } from './validation.ts'
 
 /** What Objection keeps of a query, and does not type. */
 interface Inside {
@@ -32,7 +33,11 @@ const needsFiles = (record: Model): boolean => {
 export function inTransaction(given: QueryBuilder<Model>): void {
   const query = given as unknown as Query
   const plain = query.execute.bind(query)
-  query.execute = async () => {
+  query.execute = () =>
+    bringing().catch((error: unknown) => {
+      throw asValidationError(error, given.modelClass())
+    })
+  const bringing = async (): Promise<unknown> => {
     const isGraph = query.has(/graph/i)
     if (!query.isInsert() && !query.isUpdate() && !query.isDelete() && !isGraph) return plain()
     const input = inputOf(query)
