@@ -67,7 +67,7 @@ async function startEmbedded(): Promise<string | null> {
     })
     await server.initialise()
     await server.start()
-    stopEmbedded = async () => {
+    stopServer = async () => {
       await server.stop()
       await rm(folder, { recursive: true, force: true })
     }
@@ -78,8 +78,18 @@ async function startEmbedded(): Promise<string | null> {
   }
 }
 
-/** Ends the embedded server, if this process started one. */
-export let stopEmbedded = async (): Promise<void> => undefined
+let stopServer = async (): Promise<void> => undefined
+
+/** Drops the databases that tests had, and ends the embedded server, if this process started one. */
+export async function stopEmbedded(): Promise<void> {
+  const names = emptyAgain.splice(0)
+  if (names.length > 0) {
+    const admin = await connected(await postgresUrl())
+    for (const name of names) await admin.query(`drop database ${name} with (force)`)
+    await admin.end()
+  }
+  await stopServer()
+}
 
 function freePort(): Promise<number> {
   return new Promise((resolve, reject) => {
@@ -92,28 +102,52 @@ function freePort(): Promise<number> {
   })
 }
 
+async function connected(url: string | null): Promise<pg.Client> {
+  const client = new pg.Client({ connectionString: url ?? PG })
+  await client.connect()
+  return client
+}
+
+/** To make a database and to drop it takes a second and more: the next test of the process gets one that was emptied. */
+const emptyAgain: string[] = []
+
 /** A fresh database on PostgreSQL; null: there is no server. */
 export async function postgresDatabase(): Promise<{ url: string; close(): Promise<void> } | null> {
   const base = await postgresUrl()
   if (base === null) return null
-  const name = unique()
-  const admin = new pg.Client({ connectionString: base })
-  await admin.connect()
-  await admin.query(`create database ${name}`)
+  const admin = await connected(base)
+  const name = emptyAgain.pop() ?? unique()
+  const isNew = (await admin.query('select from pg_database where datname = $1', [name])).rowCount === 0
+  if (isNew) await admin.query(`create database ${name}`)
+  const url = base.replace(/\/[^/]*$/, `/${name}`)
   return {
-    url: base.replace(/\/[^/]*$/, `/${name}`),
+    url,
     async close() {
-      await emptied(admin, name)
-      await admin.query(`drop database ${name} with (force)`)
+      if (await left(admin, name)) {
+        await empty(url)
+        emptyAgain.push(name)
+      } else await admin.query(`drop database ${name} with (force)`)
       await admin.end()
     },
   }
 }
 
 /** Waits for clients that are on their way out: one that is thrown out instead throws in the process that it is of. */
-async function emptied(admin: pg.Client, name: string): Promise<void> {
+async function left(admin: pg.Client, name: string): Promise<boolean> {
   for (const until = performance.now() + 2_000; performance.now() < until; await admin.query('select pg_sleep(0.01)'))
-    if ((await admin.query('select from pg_stat_activity where datname = $1', [name])).rowCount === 0) return
+    if ((await admin.query('select from pg_stat_activity where datname = $1', [name])).rowCount === 0) return true
+  return false
+}
+
+async function empty(url: string): Promise<void> {
+  const client = await connected(url)
+  const { rows } = await client.query<{ name: string }>(
+    "select quote_ident(nspname) as name from pg_namespace where nspname !~ '^pg_' and nspname <> 'information_schema'",
+  )
+  await client.query('set client_min_messages = warning')
+  for (const { name } of rows) await client.query(`drop schema ${name} cascade`)
+  await client.query('create schema public')
+  await client.end()
 }
 
 export const kinds: readonly Kind[] = [
