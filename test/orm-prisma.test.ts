@@ -4,7 +4,7 @@ import { after, describe, test, type TestContext } from 'node:test'
 import { PrismaBetterSqlite3 } from '@prisma/adapter-better-sqlite3'
 import { PrismaMariaDb } from '@prisma/adapter-mariadb'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage } from '../src/index.ts'
 import { prisma, withAttachments } from '../src/orm/prisma/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -53,6 +53,7 @@ async function open(kind: Kind, variety: Variety) {
   const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   type Tx = Parameters<Parameters<typeof db.$transaction>[0]>[0]
   const usersOf = (on: Tx, model: 'User' | 'Member') => (model === 'User' ? on.user : on.member) as typeof on.user
+  let storage: ActiveStorage<typeof ormModels, Tx> | undefined
   const app: OrmApp<Tx> = {
     database: prisma(db),
     recordId: variety.recordId,
@@ -63,7 +64,15 @@ async function open(kind: Kind, variety: Variety) {
     async destroy(model, recordId, tx = db) {
       await usersOf(tx, model).delete({ where: { id: idOf(recordId) } })
     },
-    load: (tx = db) => tx.user.findMany({ include: { photo: true }, orderBy: { name: 'asc' } }),
+    bind: (given) => void (storage = given),
+    async load(tx) {
+      const users = await (tx ?? db).user.findMany({ orderBy: { name: 'asc' } })
+      return storage!.records(
+        'User',
+        users.map(({ id }) => id),
+        tx === undefined ? {} : { transaction: tx },
+      )
+    },
     transaction: (run) => db.$transaction(run),
     nested: (tx, run) => tx.$transaction(run),
     names: async (model) => (await usersOf(db, model).findMany({ orderBy: { id: 'asc' } })).map(({ name }) => name),

@@ -1,4 +1,3 @@
-import type { LoadedCell } from '../../attached/scope.ts'
 import { boundModel } from '../bound.ts'
 import type { RecordId } from '../record-id.ts'
 import { propertyOf } from './client.ts'
@@ -33,22 +32,18 @@ export function accessors(models: readonly Attached[], open?: Open): object {
   }
 }
 
-function fieldsOf(found: Attached, open: Open | undefined): object {
-  const { names, id } = found
+function fieldsOf({ definitions, names, id }: Attached, open: Open | undefined): object {
   const needs = { [id]: true }
-  const own = (row: Row, name: string): Slot => slotOf(found, open, row[id] as RecordId, name)
+  const slotOf = (row: Row, name: string): Slot => {
+    const transaction = open?.isOpen === true ? open.tx : undefined
+    return (boundModel(definitions).record(row[id] as RecordId, transaction) as unknown as Record<string, Slot>)[name]!
+  }
   return Object.fromEntries(
     names.flatMap((name) => [
-      [name, { needs, compute: (row: Row) => whenUsed(() => own(row, name)) }],
-      [`${name}DelayedUploads`, { needs, compute: (row: Row) => () => own(row, name).delayedUploads() }],
+      [name, { needs, compute: (row: Row) => whenUsed(() => slotOf(row, name)) }],
+      [`${name}DelayedUploads`, { needs, compute: (row: Row) => () => slotOf(row, name).delayedUploads() }],
     ]),
   )
-}
-
-/** A record's attachment; `loaded`: what was read of the record ahead. */
-export function slotOf({ definitions }: Attached, open: Open | undefined, id: RecordId, name: string, loaded?: LoadedCell): Slot {
-  const transaction = open?.isOpen === true ? open.tx : undefined
-  return (boundModel(definitions).record(id, transaction, loaded) as unknown as Record<string, Slot>)[name]!
 }
 
 /** Prisma computes the field also for what only prints or copies a record; as JSON, records are their columns. */

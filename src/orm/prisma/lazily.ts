@@ -6,7 +6,7 @@ export const isLazy = (value: unknown): boolean => typeof value === 'object' && 
 
 export const noBatch = (): ConfigurationError =>
   new ConfigurationError(
-    '$transaction([…]) can neither bring files along nor read them, nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
+    '$transaction([…]) can neither bring files along nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
   )
 
 /** Like Prisma's own promises: nothing is begun until somebody waits for it. */

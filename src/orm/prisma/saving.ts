@@ -2,7 +2,6 @@ import type { Attached } from './accessors.ts'
 import type { Bringing } from './bringing.ts'
 import type { Delegate } from './client.ts'
 import { filesOf } from './files.ts'
-import { findMany } from './including.ts'
 import { lazily } from './lazily.ts'
 import { refuseMany, refuseNested } from './refusing.ts'
 import { create, remove, update, upsert, type Args } from './writes.ts'
@@ -51,5 +50,4 @@ const single = (on: Bringing, found: Attached): Record<string, Bring> => ({
     return created.any || updated.any || found.isRequired ? () => upsert(on, found, args, created, updated) : null
   },
   delete: (args) => () => remove(on, found, args),
-  findMany: (args) => findMany(on, found, args),
 })

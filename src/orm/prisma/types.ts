@@ -13,7 +13,7 @@ export type FilesOf<D> = { [K in keyof D & string as `${K}Tmp`]?: Input<D[K]> | 
 
 type Operation = 'create' | 'update' | 'upsert'
 type Data<O extends Operation> = O extends 'upsert' ? 'create' | 'update' : 'data'
-type ArgsOf<T, O extends Operation | 'findMany'> = Types.Public.Args<T, O>
+type ArgsOf<T, O extends Operation> = Types.Public.Args<T, O>
 /** Of an operation, with files. */
 type Bringing<T, O extends Operation, D> = Omit<ArgsOf<T, O>, Data<O>> & { [K in Data<O>]: ArgsOf<T, O>[K] & FilesOf<D> }
 
@@ -22,16 +22,7 @@ type Bring<O extends Operation, D> = <T, A>(
   args: Types.Public.Exact<A, Bringing<T, O, D>>,
 ) => Types.Public.PrismaPromise<Types.Public.Result<T, A, O>>
 
-type Included<T> = ArgsOf<T, 'findMany'> extends { include?: infer I } ? NonNullable<I> : {}
-/** Of `findMany`, whose `include` names attachments too. */
-type Reading<T, D> = Omit<ArgsOf<T, 'findMany'>, 'include'> & { include?: (Included<T> & { [K in keyof D]?: boolean }) | null }
-type Rest<A, D> = A extends { include: infer I } ? Omit<A, 'include'> & { include: Omit<I, keyof D> } : A
-type Read<D> = <T, A>(
-  this: T,
-  args?: Types.Public.Exact<A, Reading<T, D>>,
-) => Types.Public.PrismaPromise<Types.Public.Result<T, Rest<A, D>, 'findMany'>>
-
-type Verbs<D> = { [O in Operation]: () => Bring<O, D> } & { findMany: () => Read<D> }
+type Verbs<D> = { [O in Operation]: () => Bring<O, D> }
 
 interface Computed<V> {
   readonly needs: {}

@@ -14,7 +14,6 @@ export interface Args {
   readonly where?: Data
   readonly select?: Data | null
   readonly omit?: Data | null
-  readonly include?: Data | null
 }
 type Row = Record<string, unknown>
 
