@@ -26,13 +26,24 @@ export async function allow({ authorize }: HttpContext, request: Request, subjec
   if (authorize !== undefined && !(await authorize(request, subject))) throw notAllowed()
 }
 
-/** A blob may be seen by who may see one of the records that it is attached to. */
+/** Throws the answer 403 unless the blob may be seen; the app is asked for one that is attached nowhere, too. */
 export async function allowBlob(context: HttpContext, request: Request, action: Subject['action'], row: BlobRow): Promise<void> {
+  const isAllowed = await isAllowedWhereAttached(context, request, action, row)
+  if (isAllowed === null) return allow(context, request, { action, blob: blobValue(context, row) })
+  if (!isAllowed) throw notAllowed()
+}
+
+/** A blob may be seen by who may see one of the records that it is attached to. null: it is attached to none. */
+export async function isAllowedWhereAttached(
+  context: HttpContext,
+  request: Request,
+  action: Subject['action'],
+  row: BlobRow,
+): Promise<boolean | null> {
   const { authorize } = context
-  if (authorize === undefined) return
-  const blob = blobValue(context, row)
+  if (authorize === undefined) return true
   const attachments = await attachmentsOfBlob((await context.store()).session, row.id)
-  if (attachments.length === 0) return allow(context, request, { action, blob })
-  for (const { type, id, name } of attachments) if (await authorize(request, { action, blob, record: { type, id }, name })) return
-  throw notAllowed()
+  const blob = blobValue(context, row)
+  for (const { type, id, name } of attachments) if (await authorize(request, { action, blob, record: { type, id }, name })) return true
+  return attachments.length === 0 ? null : false
 }

@@ -1,8 +1,7 @@
 import { PURPOSE } from '../../attached/context.ts'
-import { blobValue } from '../../attached/stored-values.ts'
-import { attachmentsOfBlob } from '../../attachments/attachment-rows.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
 import { InvalidSignatureError } from '../../errors.ts'
+import { isAllowedWhereAttached } from '../authorize.ts'
 import type { FormRequest } from '../body.ts'
 import type { HttpContext } from '../context.ts'
 
@@ -12,16 +11,12 @@ import type { HttpContext } from '../context.ts'
  * Throws InvalidSignatureError.
  */
 export async function allowSigned(context: HttpContext, request: FormRequest, slot: string, signedId: string): Promise<void> {
-  const { authorize, verifier } = context
-  if (authorize === undefined) return
-  const signed = verifier.verify(signedId, { purpose: PURPOSE.blob })
+  if (context.authorize === undefined) return
+  const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
   if (signed === null || signed.expired === true) return // refused when it is to be attached
   const { session } = await context.store()
   const row = await findBlob(session, { id: String(signed.value) })
-  const attachments = row === null ? [] : await attachmentsOfBlob(session, row.id)
-  if (row === null || attachments.length === 0) return
-  const [blob, asked] = [blobValue(context, row), asRequest(request)]
-  for (const { type, id, name } of attachments) if (await authorize(asked, { action: 'read', blob, record: { type, id }, name })) return
+  if (row === null || (await isAllowedWhereAttached(context, asRequest(request), 'read', row)) !== false) return
   throw new InvalidSignatureError(`The signed id for ${slot} is of a file that this request may not see.`, {
     details: { attachment: slot, filename: row.filename },
   })
