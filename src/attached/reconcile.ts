@@ -41,15 +41,16 @@ export interface Reconciliation {
 export async function reconcile({ session, types, dryRun, olderThan, exists, purge }: Reconciliation): Promise<Reconciled> {
   let removed = 0
   for (const type of types) {
-    // A dry run meets a record in both tables.
+    // A dry run meets a record in both tables, which say no more than how old what is in the one is.
     const counted = new Set<string>()
     for (const pageAfter of [attachedRecords, uploadingRecords])
       for (let after: string | null = null, isLast = false; !isLast;) {
         const page: string[] = await pageAfter(session, type, after, olderThan)
         for (const id of page) {
           if (counted.has(id) || (await looked(type, id, exists))) continue
+          const isYoung = (on: Session): Promise<boolean> => isYounger(on, type, id, olderThan)
+          if (dryRun ? await isYoung(session) : !(await purge(type, id, isYoung))) continue
           if (dryRun) counted.add(id)
-          else if (!(await purge(type, id, (tx) => isYounger(tx, type, id, olderThan)))) continue
           removed += 1
         }
         isLast = page.length < PAGE
