@@ -18,6 +18,7 @@ import { knex } from '../src/orm/knex/index.ts'
 import { kysely } from '../src/orm/kysely.ts'
 import { databaseContract, ormContract, type OrmApp, type ormModels } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 
 after(() => stopEmbedded())
@@ -106,10 +107,8 @@ const builders: Readonly<Record<string, (kind: string, url: string, connections:
 
 const tableOf = { User: 'users', Member: 'members' } as const
 
-async function explicit(kind: Kind, make: (typeof builders)[string], variety: Variety): Promise<OrmApp<never> | null> {
-  const made = await kind.create()
-  if (made === null) return null
-  await made.database.close()
+async function explicit(kind: Kind, make: (typeof builders)[string], variety: Variety): Promise<OrmApp<never>> {
+  const made = await emptyDatabase(kind)
   const builder = make(kind.name, made.url, variety.connections)
   const isUuid = variety.recordId === 'uuid'
   const id = isUuid
@@ -168,31 +167,18 @@ async function explicit(kind: Kind, make: (typeof builders)[string], variety: Va
 for (const [name, make] of Object.entries(builders))
   for (const kind of kinds)
     describe(`${name} on ${kind.name}`, () => {
-      const skipping = (title: string, run: () => Promise<void>) =>
-        test(title, async (t) => {
-          await run().catch((error: unknown) => {
-            if (error === notThere) t.skip(`${kind.name}: ${kind.why}`)
-            else throw error
-          })
-        })
-      const opened = async (variety: Variety): Promise<OrmApp<never>> => {
-        const app = await explicit(kind, make, variety)
-        if (app === null) throw notThere
-        return app
-      }
+      const orSkip = skipping(kind)
       // Whoever writes SQL hands over the ids himself: those of one database say all.
       for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-        ormContract({ test: variety.test(skipping), open: () => opened(variety) })
+        ormContract({ test: variety.test(orSkip), open: () => explicit(kind, make, variety) })
       databaseContract({
-        test: skipping,
+        test: orSkip,
         async create() {
-          const app = await opened(usual)
+          const app = await explicit(kind, make, usual)
           return { database: app.database as Database<never>, close: app.close }
         },
       })
     })
-const notThere = new Error('not there')
-
 for (const [name, make] of Object.entries(builders))
   test(`${name}: a transaction that is over is refused`, async (t) => {
     const made = await kinds[0]!.create()

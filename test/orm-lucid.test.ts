@@ -11,12 +11,12 @@ import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
 
-const notThere = new Error('not there')
 const logger = new Proxy({}, { get: () => () => undefined })
 const emitter = { emit: () => undefined, hasListeners: () => false }
 
@@ -41,9 +41,7 @@ function columns(model: LucidModel, names: readonly string[], db: Database): voi
 const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionClientContract>> {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const db = connect(kind, made.url, variety)
   class User extends withAttachments(ormModels.User, BaseModel) {
     declare id: string
@@ -91,16 +89,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
 
 for (const kind of kinds)
   describe(`Lucid on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    const orSkip = skipping(kind)
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
     databaseContract({
-      test: skipping,
+      test: orSkip,
       async create() {
         const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }

@@ -11,6 +11,7 @@ import { mikroOrm, withAttachments } from '../src/orm/mikro-orm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, notThere, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
@@ -36,13 +37,10 @@ const connect = ({ name }: Kind, url: string, entities: unknown[], { connections
     metadataCache: { enabled: false },
   } as unknown as Options)
 
-const notThere = new Error('not there')
 const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>> {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const id =
     variety.recordId === 'uuid'
       ? ({ type: 'uuid', primary: true, onCreate: () => randomUUID() } as const)
@@ -85,16 +83,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
 
 for (const kind of kinds)
   describe(`MikroORM on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    const orSkip = skipping(kind)
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
     databaseContract({
-      test: skipping,
+      test: orSkip,
       async create() {
         const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }
@@ -146,9 +138,7 @@ const bookshelf = (url: string, kind = kinds[0]!): Promise<MikroORM> => {
 }
 
 async function library(t: TestContext, kind = kinds[0]!) {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const orm = await bookshelf(made.url, kind)
   await orm.schema.create()
   const service = memory()

@@ -9,13 +9,13 @@ import { objection, withAttachments } from '../src/orm/objection/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 const { Model, ValidationError } = objectionPackage
 after(() => stopEmbedded())
 
-const notThere = new Error('not there')
 const connect = ({ name }: Kind, url: string, { connections }: Variety = usual): Knex =>
   knexInit(
     name === 'SQLite'
@@ -40,9 +40,7 @@ class Member extends withAttachments(ormModels.Member, Model) {
 }
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transaction>> {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const db = connect(kind, made.url, variety)
   for (const name of ['users', 'members'])
     await db.schema.createTable(name, (table) => {
@@ -86,14 +84,8 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transacti
 
 for (const kind of kinds)
   describe(`Objection on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    const orSkip = skipping(kind)
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
   })
 
 const told: string[] = []

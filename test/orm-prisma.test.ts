@@ -9,6 +9,7 @@ import { prisma, withAttachments } from '../src/orm/prisma/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { generateClient } from './support/prisma.ts'
 import { text } from './support/storage.ts'
@@ -33,12 +34,8 @@ async function clientOf(kind: Kind, url: string, { recordId, connections }: Vari
   return new PrismaClient({ adapter })
 }
 
-const notThere = new Error('not there')
-
 async function open(kind: Kind, variety: Variety) {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const base = await clientOf(kind, made.url, variety)
   const isUuid = variety.recordId === 'uuid'
   const id = isUuid
@@ -86,18 +83,12 @@ async function open(kind: Kind, variety: Variety) {
 
 for (const kind of kinds)
   describe(`Prisma on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
+    const orSkip = skipping(kind)
     // Another database would need another client, and say nothing else.
     for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-      ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+      ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
     databaseContract({
-      test: skipping,
+      test: orSkip,
       async create() {
         const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }

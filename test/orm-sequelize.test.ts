@@ -17,13 +17,13 @@ import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
 
-const notThere = new Error('not there')
 const idOf = ({ name }: Kind, { recordId }: Variety = usual) =>
   recordId === 'uuid'
     ? { type: DataTypes.UUID, primaryKey: true, defaultValue: DataTypes.UUIDV4 }
@@ -42,9 +42,7 @@ function connect({ name }: Kind, url: string, { connections }: Variety = usual):
 }
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const app = connect(kind, made.url, variety)
   class User extends withAttachments(ormModels.User, Model) {}
   class Member extends withAttachments(ormModels.Member, Model) {}
@@ -85,16 +83,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> 
 
 for (const kind of kinds)
   describe(`Sequelize on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    const orSkip = skipping(kind)
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
     databaseContract({
-      test: skipping,
+      test: orSkip,
       async create() {
         const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }

@@ -14,6 +14,7 @@ import { typeorm, withAttachments } from '../src/orm/typeorm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
@@ -49,8 +50,6 @@ function schemasOf(kind: Kind, variety: Variety): EntitySchema<User | Member>[] 
   ] as EntitySchema<User | Member>[]
 }
 
-const notThere = new Error('not there')
-
 const storageOf = ({ database }: OrmApp<EntityManager>) =>
   createActiveStorage({
     database,
@@ -61,9 +60,7 @@ const storageOf = ({ database }: OrmApp<EntityManager>) =>
   })
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager> & { manager: EntityManager }> {
-  const made = await kind.create()
-  if (made === null) throw notThere
-  await made.database.close()
+  const made = await emptyDatabase(kind)
   const dataSource = new DataSource({ ...optionsOf(kind, made.url, variety), entities: schemasOf(kind, variety), synchronize: true })
   const database = typeorm(dataSource)
   await dataSource.initialize()
@@ -98,16 +95,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
 
 for (const kind of kinds)
   describe(`TypeORM on ${kind.name}`, () => {
-    const skipping = (title: string, run: () => Promise<void>) =>
-      test(title, (t) =>
-        run().catch((error: unknown) => {
-          if (error !== notThere) throw error
-          t.skip(`${kind.name}: ${kind.why}`)
-        }),
-      )
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(skipping), open: () => open(kind, variety) })
+    const orSkip = skipping(kind)
+    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
     // On SQLite there is one transaction at a time.
-    const atATime = kind.name === 'SQLite' ? () => undefined : skipping
+    const atATime = kind.name === 'SQLite' ? () => undefined : orSkip
     atATime('a record that is saved twice at a time brings its files once', async () => {
       const app = await open(kind, usual)
       const storage = storageOf(app)
@@ -131,7 +122,7 @@ for (const kind of kinds)
         await app.close()
       }
     })
-    skipping("what a record's own handle does is in the transaction that the record was met in, while that is open", async () => {
+    orSkip("what a record's own handle does is in the transaction that the record was met in, while that is open", async () => {
       const app = await open(kind, kind.name === 'SQLite' ? usual : { ...usual, connections: 1 })
       const storage = storageOf(app)
       try {
@@ -161,7 +152,7 @@ for (const kind of kinds)
       }
     })
     databaseContract({
-      test: skipping,
+      test: orSkip,
       async create() {
         const app = await open(kind, usual)
         return { database: app.database as never, close: app.close }

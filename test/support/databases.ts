@@ -116,9 +116,9 @@ export async function postgresDatabase(): Promise<{ url: string; close(): Promis
   const base = await postgresUrl()
   if (base === null) return null
   const admin = await connected(base)
-  const name = emptyAgain.pop() ?? unique()
-  const isNew = (await admin.query('select from pg_database where datname = $1', [name])).rowCount === 0
-  if (isNew) await admin.query(`create database ${name}`)
+  const again = emptyAgain.pop()
+  const name = again ?? unique()
+  if (again === undefined) await admin.query(`create database ${name}`)
   const url = base.replace(/\/[^/]*$/, `/${name}`)
   return {
     url,
