@@ -28,6 +28,8 @@ export type ErrorCode =
 export interface ActiveStorageErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails
+  /** One or two sentences for the visitor: the file, the limit and what to do. No id, key, path or SQL. */
+  readonly publicMessage?: string
 }
 
 /**
@@ -40,6 +42,11 @@ export class ActiveStorageError extends Error {
   readonly retryable: boolean = false
   readonly statusCode: number = 500
   readonly details: ErrorDetails
+  /**
+   * The text that may be shown to a visitor. `message` and `details` are for the app and its log: they name records,
+   * attachments and keys.
+   */
+  readonly publicMessage: string
   /** Of a form that was refused: what was typed in it until then, to show it again. */
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
@@ -47,6 +54,7 @@ export class ActiveStorageError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.details = options.details ?? {}
+    this.publicMessage = options.publicMessage ?? 'The file could not be processed. Try again later.'
   }
 
   /** `statusCode` once more, and whether the message may be shown: Nest and Koa take an error for one of HTTP by these. */
