@@ -1,4 +1,5 @@
 import { answer, Answered } from './answer.ts'
+import { checkConditions } from './conditions.ts'
 import { parseRange, type ByteRange } from './range.ts'
 
 /** Bytes that can be served whole, in part, or not at all, because the client has them. */
@@ -35,7 +36,9 @@ export async function serve(request: Request, content: Content): Promise<Respons
     ...(content.contentType === 'application/pdf' ? {} : { 'Content-Security-Policy': SANDBOX }),
     ...(size === null ? {} : { 'Accept-Ranges': 'bytes' }),
   }
-  if (isFresh(request, content)) return answer(304, given)
+  const condition = checkConditions(request, content)
+  if (condition === 'failed') return answer(412, { 'Cache-Control': 'no-store' })
+  if (condition === 'fresh') return answer(304, given)
   const range = size === null || !mayBePart(request, content) ? null : parseRange(request.headers.get('range'), size)
   if (range === 'unsatisfiable')
     return answer(416, { 'Content-Range': `bytes */${size}`, 'Cache-Control': 'no-store', 'Content-Type': content.contentType })
@@ -43,21 +46,6 @@ export async function serve(request: Request, content: Content): Promise<Respons
   const length = range === null ? size : range[1] - range[0] + 1
   if (length !== null) given['Content-Length'] = String(length)
   return answer(range === null ? 200 : 206, given, length === 0 ? null : await bodyOf(request, content, range, length))
-}
-
-/** The client has it: by its tag, or else by its time, to the second. */
-function isFresh({ headers }: Request, { etag, lastModified }: Content): boolean {
-  const tags = headers.get('if-none-match')
-  if (tags !== null)
-    return (
-      etag !== null &&
-      tags
-        .slice(0, 8000)
-        .split(',')
-        .some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')))
-    )
-  const since = Date.parse(headers.get('if-modified-since') ?? '')
-  return lastModified !== null && Math.floor(lastModified.getTime() / 1000) * 1000 <= since
 }
 
 /** A part is only of use to a client whose other parts are of the same bytes. */
