@@ -15,7 +15,7 @@ import { mysql, type MysqlConnection, type MysqlPool } from '../src/database/mys
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite, type SqliteHandle } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
-import { kinds, postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { accountOf, kinds, postgresDatabase, stopEmbedded, type Account } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -44,18 +44,13 @@ interface Driver {
 const noServer = (name: string): string => `no ${name} answered`
 
 /** A pool of either driver. `begin` is on a connection of the pool. */
-const onMysql = (
-  name: string,
-  createPool: (options: { host: string; port: number; user: string; password: string; database: string }) => MysqlPool,
-): Driver => ({
+const onMysql = (name: string, createPool: (options: Account) => MysqlPool): Driver => ({
   name,
   async open() {
     const made = await kinds.find((kind) => kind.name === 'MariaDB')?.create()
     if (made == null) return noServer('MariaDB')
-    const { rows } = await made.database.executor.run('select database() as name', [])
     await made.database.close()
-    const { hostname: host, port, username: user, password } = new URL(process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test')
-    const pool = createPool({ host, port: Number(port || 3306), user, password, database: String(rows[0]?.['name']) })
+    const pool = createPool(accountOf(made.url))
     return {
       database: mysql(pool) as unknown as Database<never>,
       notTransactions: [pool, {}],
@@ -154,7 +149,7 @@ function openBetterSqlite3(path: string): SqliteHandle | string {
     return new Constructor(path)
   } catch (error) {
     const [why = ''] = (error as Error).message.split('\n')
-    return `better-sqlite3 has no build for this Node (npm rebuild better-sqlite3 may make one): ${why}`
+    return `better-sqlite3 has no build for this machine (node-gyp rebuild in its folder may make one): ${why}`
   }
 }
 

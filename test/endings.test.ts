@@ -20,7 +20,7 @@ import { createLeases } from '../src/jobs/leases.ts'
 import type { Task } from '../src/jobs/source.ts'
 import { disk } from '../src/services/disk.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { kinds, postgresDatabase, stopEmbedded, type Kind } from './support/databases.ts'
+import { accountOf, kinds, postgresDatabase, stopEmbedded, type Account, type Kind } from './support/databases.ts'
 import { fresh, storageOn, switchable, text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -236,13 +236,6 @@ test('PostgreSQL: a transaction in which the app caught an error of SQL is not t
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
 })
 
-interface Account {
-  readonly host: string
-  readonly port: number
-  readonly user: string
-  readonly password: string
-  readonly database: string
-}
 const pools: Readonly<Record<string, (account: Account) => MysqlPool>> = {
   mariadb: (account) => mariadb.createPool({ ...account, connectionLimit: 4 }) as unknown as MysqlPool,
   mysql2: (account) => mysql2.createPool({ ...account, connectionLimit: 4 }),
@@ -255,10 +248,8 @@ async function mysqlApp(t: TestContext, open: (account: Account) => MysqlPool) {
     t.skip('no MariaDB answered')
     return null
   }
-  const { rows } = await made.database.executor.run('select database() as name', [])
   await made.database.close()
-  const { hostname: host, port, username: user, password } = new URL(process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test')
-  const pool = open({ host, port: Number(port || 3306), user, password, database: String(rows[0]?.['name']) })
+  const pool = open(accountOf(made.url))
   const storage = storageOn(mysql(pool) as unknown as Database<never>, models, switchable())
   t.after(async () => {
     await storage.close()

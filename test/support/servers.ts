@@ -3,13 +3,12 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import mariadb from 'mariadb'
 import pg from 'pg'
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import type { Database } from '../../src/index.ts'
-import { postgresDatabase } from './databases.ts'
+import { accountOf, mariadbDatabase, postgresDatabase } from './databases.ts'
 
 export interface Server {
   /** A path, for SQLite. */
@@ -24,9 +23,6 @@ export interface ServerKind {
   /** null: not to be had here. */
   create(): Promise<Server | null>
 }
-
-const MY = process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
-let counter = 0
 
 export function openUrl(url: string): Database<never> {
   const database = url.startsWith('postgres') ? postgres(url) : url.startsWith('mysql') ? mysql(url) : sqlite(url)
@@ -85,29 +81,23 @@ export const networkServers: readonly ServerKind[] = [
     name: 'MariaDB',
     why: 'no server answered',
     async create() {
-      const { hostname: host, port, username: user, password } = new URL(MY)
-      const admin = await mariadb
-        .createConnection({ host, port: Number(port || 3306), user, password, connectTimeout: 2000 })
-        .catch(() => null)
-      if (admin === null) return null
-      const name = `asd_servers_${process.pid}_${Date.now().toString(36)}_${(counter += 1)}`
-      await admin.query(`create database ${name}`)
+      const made = await mariadbDatabase()
+      if (made === null) return null
+      const { url, admin, close } = made
+      const { database: name } = accountOf(url)
       const ids = async (): Promise<number[]> => {
         const rows = await admin.query<{ id: bigint | number }[]>('select id from information_schema.processlist where db = ?', [name])
         return rows.map(({ id }) => Number(id))
       }
       return {
-        url: MY.replace(/\/[^/]*$/, `/${name}`),
+        url,
         async cut() {
           const before = await ids()
           // One that has just ended by itself is no error.
           for (const id of before) await admin.query(`kill ${id}`).catch(() => undefined)
           return untilGone(before, ids)
         },
-        async close() {
-          await admin.query(`drop database ${name}`)
-          await admin.end()
-        },
+        close,
       }
     },
   },
