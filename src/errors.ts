@@ -1,3 +1,5 @@
+import { defaultMessage, fileText, sizeText } from './public-message.ts'
+
 /** What every error of the library says about the place it happened at. */
 export interface ErrorDetails {
   readonly record?: { readonly type: string; readonly id: string }
@@ -28,7 +30,7 @@ export type ErrorCode =
 export interface ActiveStorageErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails
-  /** One or two sentences for the visitor: the file, the limit and what to do. No id, key, path or SQL. */
+  /** One or two sentences for the visitor: the file, the limit and what to do. No id, key, path or SQL. Default: a sentence by `code`. */
   readonly publicMessage?: string
 }
 
@@ -36,17 +38,15 @@ export interface ActiveStorageErrorOptions {
  * The base of every error that the library throws on purpose. `code` names the kind, `retryable` says whether the
  * same call may succeed later, `statusCode` is read by the error handlers of Express, Fastify, Koa and Nest; a Hono app's
  * `onError` reads it itself.
+ *
+ * `message` and `details` are for the app and its log: they name records, attachments and keys. `publicMessage` is for
+ * visitors.
  */
 export class ActiveStorageError extends Error {
   readonly code: ErrorCode = 'SERVICE'
   readonly retryable: boolean = false
   readonly statusCode: number = 500
   readonly details: ErrorDetails
-  /**
-   * The text that may be shown to a visitor. `message` and `details` are for the app and its log: they name records,
-   * attachments and keys.
-   */
-  readonly publicMessage: string
   /** Of a form that was refused: what was typed in it until then, to show it again. */
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
@@ -54,15 +54,20 @@ export class ActiveStorageError extends Error {
     super(message, options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.details = options.details ?? {}
-    this.publicMessage = options.publicMessage ?? 'The file could not be processed. Try again later.'
+    if (options.publicMessage !== undefined) Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })
   }
 
-  /** `statusCode` once more, and whether the message may be shown: Nest and Koa take an error for one of HTTP by these. */
+  /** What a visitor may read: the file, the limit and what to do. No id, key, path or SQL. */
+  get publicMessage(): string {
+    return defaultMessage(this.code, this.details)
+  }
+  /** `statusCode` once more: Koa reads it by this name. */
   get status(): number {
     return this.statusCode
   }
+  /** false: Koa and Nest send no `message` then, but the status in words. */
   get expose(): boolean {
-    return this.statusCode < 500
+    return false
   }
 }
 
@@ -96,6 +101,10 @@ export class FileTooLargeError extends ActiveStorageError {
   constructor(message: string, maxSize: number, options?: ActiveStorageErrorOptions) {
     super(message, options)
     this.maxSize = maxSize
+    if (options?.publicMessage === undefined) {
+      const text = `${fileText(this.details)} is larger than ${sizeText(maxSize)}. Choose a smaller one.`
+      Object.defineProperty(this, 'publicMessage', { value: text })
+    }
   }
 }
 /** The bytes' content type is not among `accept`. */

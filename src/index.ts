@@ -60,3 +60,4 @@ export type { ImageProcessor, Transformation } from './representations/image-pro
 export type { DirectUploadOptions, Service, ServiceUrlOptions, UploadOptions } from './services/service.ts'
 export type { Duration, Size } from './units.ts'
 export * from './errors.ts'
+export { publicErrorOf, type PublicError } from './public-error.ts'

@@ -149,8 +149,8 @@ test('PostgreSQL: a staged chunk without bytes is told with its file', async (t)
   await assert.rejects(file!.download(), { code: 'INTEGRITY', message: new RegExp(`staged file ${file!.id} has a chunk without bytes`) })
 })
 
-test('an error has the shape by which frameworks know one of HTTP', () => {
+test('an error has the shape by which frameworks know one of HTTP, and tells them not to show its message', () => {
   const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({ status, statusCode, expose })
-  assert.deepEqual(shape(new FormLimitError('too many')), { status: 413, statusCode: 413, expose: true })
+  assert.deepEqual(shape(new FormLimitError('too many')), { status: 413, statusCode: 413, expose: false })
   assert.deepEqual(shape(new ConfigurationError('wrong')), { status: 500, statusCode: 500, expose: false })
 })

@@ -394,3 +394,15 @@ for (const kind of kinds)
         assert.throws(() => app.storage(two, switchable(), { tables: { schema: 'apart' } }), configuration)
       })
   })
+
+for (const kind of kinds)
+  test(`${kind.name}: what an older version of the library made gets the columns that came later`, async (t) => {
+    const app = await empty(t, kind)
+    if (app === null) return
+    const storage = app.storage(models, switchable(), { tables: { prefix: 'Own_' } })
+    await storage.migrate()
+    const q = kind.name === 'MariaDB' ? '`' : '"'
+    await app.run(`alter table ${q}Own_files${q} drop column public_error`)
+    await storage.migrate()
+    assert.deepEqual(await app.run(`select public_error from ${q}Own_files${q}`), [])
+  })

@@ -1,5 +1,6 @@
 import type { Session } from '../database/session.ts'
 import { discardUpload, retryUpload } from '../delayed/person.ts'
+import { shownError, shownErrorOf } from '../delayed/shown-error.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { IntegrityError } from '../errors.ts'
 import { readStaged, readStagedRange } from '../staging/chunks.ts'
@@ -20,9 +21,15 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     state,
     uploadedBytes: isAttached(row) ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
     lastError: row.lastError,
+    publicError: shownError(row),
   } as const
   const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
-  return { ...base, ...readable(row.filename, read), path: (options) => pendingPath(context, row, options), toJSON: () => base }
+  return { ...base, ...readable(row.filename, read), path: (options) => pendingPath(context, row, options), toJSON: () => forPage(base) }
+}
+
+/** JSON goes to pages, and there `lastError` is what visitors may read, as the progress has it. */
+function forPage<B extends { readonly publicError: string | null }>({ publicError, ...base }: B): Omit<B, 'publicError'> {
+  return { ...base, lastError: publicError } as Omit<B, 'publicError'>
 }
 
 /** From the database; from the service where it is attached, also when that happens in the middle of it. */
@@ -66,6 +73,7 @@ export function uploadValue(context: AttachedContext, row: UploadRow, files: rea
     attempts: row.attempts,
     runAt: new Date(row.runAt),
     lastError: row.lastError,
+    publicError: shownErrorOf(row, files),
     cleanBefore: row.cleanBefore,
     createdAt: row.createdAt,
   }
@@ -86,6 +94,6 @@ export function uploadValue(context: AttachedContext, row: UploadRow, files: rea
       await discardUpload(await context.store(), session, row.token)
       context.wake()
     },
-    toJSON: () => ({ ...base, files: shown.map((file) => file.toJSON()) }),
+    toJSON: () => ({ ...forPage(base), files: shown.map((file) => file.toJSON()) }),
   }
 }

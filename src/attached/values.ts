@@ -103,8 +103,10 @@ export interface DelayedFile extends Stored, ReadableFile {
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed'
   /** Bytes the service took so far in this attempt. */
   readonly uploadedBytes: number
-  /** Why its last attempt failed. */
+  /** Why its last attempt failed, for the app and its log. */
   readonly lastError: string | null
+  /** The same for visitors; in JSON it is called `lastError`, and the text for the log is left out. */
+  readonly publicError: string | null
 }
 
 /** One submission of files on its way. One that is attached, with only its hooks left, is not listed. */
@@ -118,8 +120,10 @@ export interface DelayedUpload {
   readonly attempts: number
   /** When it is due next. */
   readonly runAt: Date
-  /** Why the last attempt failed. */
+  /** Why the last attempt failed, for the app and its log. */
   readonly lastError: string | null
+  /** The same for visitors; in JSON it is called `lastError`, and the text for the log is left out. */
+  readonly publicError: string | null
   readonly files: readonly DelayedFile[]
   readonly cleanBefore: boolean
   readonly createdAt: Date

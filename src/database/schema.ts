@@ -64,6 +64,7 @@ export interface Schema {
     sent_type: Nullable<string>
     uploaded_bytes: Generated<BigIntColumn>
     last_error: Nullable<string>
+    public_error: Nullable<string>
     expires_at: BigIntColumn
     created_at: BigIntColumn
   }

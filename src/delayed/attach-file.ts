@@ -102,6 +102,7 @@ async function finishFile(
       state: definition.afterUpload === undefined ? 'told' : 'attached',
       uploaded_bytes: prepared.byteSize,
       last_error: null,
+      public_error: null,
       expires_at: later(session.dialect, delayed.expiresIn),
     })
     .where('id', '=', prepared.file.id)

@@ -38,7 +38,7 @@ export async function retryUpload(
     await deleteUploads(session, [upload])
     await session.db
       .updateTable('files')
-      .set({ state: 'staged', last_error: null })
+      .set({ state: 'staged', last_error: null, public_error: null })
       .where('upload_token', '=', token)
       .where('state', '=', 'failed')
       .execute()

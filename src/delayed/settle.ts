@@ -2,10 +2,12 @@ import { sql } from 'kysely'
 import { later, now } from '../database/expressions.ts'
 import type { ActiveStorageError } from '../errors.ts'
 import { storedMessage } from '../message.ts'
+import { newReference } from '../public-error.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { reportHook, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
+import { errorToShow, isForVisitor } from './shown-error.ts'
 import { findUpload, type UploadRow } from './upload-rows.ts'
 
 export type Outcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-back'
@@ -65,6 +67,8 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
   const again = failures.length > final.length
   const delay = again ? backOff(delayed, upload.attempts) : 0
   const last = failures.at(-1)
+  const reference = newReference()
+  const isFinal = (file: FileRow): boolean => final.some((each) => each.file === file)
   await delayed.store.transact(async (tx) => {
     const result = await tx.db
       .updateTable('uploads')
@@ -83,7 +87,11 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
     for (const { file, error } of failures)
       await tx.db
         .updateTable('files')
-        .set({ state: final.some((each) => each.file === file) ? 'failed' : 'staged', last_error: storedMessage(error.message) })
+        .set({
+          state: isFinal(file) ? 'failed' : 'staged',
+          last_error: storedMessage(error.message),
+          public_error: storedMessage(errorToShow(error, file.filename, isFinal(file), reference)),
+        })
         .where('id', '=', file.id)
         .where('state', '=', 'staged')
         .execute()
@@ -91,9 +99,10 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
   // Before the hooks, which may be slow.
   await attempted.wake()
   for (const { file, error } of failures) {
-    const retryAt = final.some((each) => each.file === file) ? null : new Date(Date.now() + delay)
+    const retryAt = isFinal(file) ? null : new Date(Date.now() + delay)
     delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
       ...error.details,
+      ...(retryAt !== null || isForVisitor(error) ? {} : { reference }),
       attempt: upload.attempts,
       retryAt,
       error,

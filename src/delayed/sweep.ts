@@ -59,7 +59,7 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
         .execute()
       await session.db
         .updateTable('files')
-        .set({ state: 'failed', last_error: message })
+        .set({ state: 'failed', last_error: message, public_error: null })
         .where('upload_token', 'in', dead)
         .where('state', '=', 'staged')
         .execute()

@@ -1,5 +1,4 @@
-import { ActiveStorageError } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import type { PublicError } from '../public-error.ts'
 
 /** Whatever is served was sent by somebody: a browser must not guess that it is more than its type says. */
 const always = { 'X-Content-Type-Options': 'nosniff' }
@@ -37,10 +36,6 @@ export function failure(status: number, error: string, code: string, headers: Re
   return json(status, { error, code }, headers)
 }
 
-/** null: it is nobody's fault that the request knows of, and must be reported. */
-export function failureOf(error: unknown): Response | null {
-  if (!(error instanceof ActiveStorageError)) return null
-  const { statusCode, code } = error
-  if (statusCode === 404) return new Response(null, { status: 404, headers: uncached })
-  return statusCode < 500 ? failure(statusCode, messageOf(error), code) : null
+export function failureOf({ statusCode, message, code }: PublicError): Response {
+  return statusCode === 404 ? new Response(null, { status: 404, headers: uncached }) : failure(statusCode, message, code)
 }

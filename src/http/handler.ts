@@ -1,3 +1,6 @@
+import { ActiveStorageError, type ErrorDetails } from '../errors.ts'
+import { messageOf } from '../message.ts'
+import { publicErrorOf } from '../public-error.ts'
 import { answer, Answered, failureOf, notFound } from './answer.ts'
 import { proxyBlob, redirectToBlob } from './blobs.ts'
 import type { HttpContext } from './context.ts'
@@ -32,13 +35,18 @@ export function handler(context: HttpContext, hub: ProgressHub): (request: Reque
       return await route(context, routes, request)
     } catch (error) {
       if (error instanceof Answered) return error.response
-      const told = failureOf(error)
-      if (told !== null) return told
-      context.report('error', `${request.method} ${new URL(request.url).pathname.slice(0, 100)} failed.`, { error })
-      return answer(500, { 'Cache-Control': 'no-store' })
+      const told = publicErrorOf(error)
+      const { reference } = told
+      const path = new URL(request.url).pathname.slice(0, 100)
+      if (reference === null)
+        context.report('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, { ...detailsOf(error), error })
+      else context.report('error', `${request.method} ${path} failed (reference ${reference}).`, { ...detailsOf(error), reference, error })
+      return failureOf(told)
     }
   }
 }
+
+const detailsOf = (error: unknown): ErrorDetails => (error instanceof ActiveStorageError ? error.details : {})
 
 async function route(context: HttpContext, routes: readonly Route<HttpContext>[], request: Request): Promise<Response> {
   const segments = segmentsBelow(context.basePath, request.url)

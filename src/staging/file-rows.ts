@@ -23,6 +23,8 @@ export interface FileRow {
   readonly sentType: string | null
   readonly uploadedBytes: number
   readonly lastError: string | null
+  /** The same for visitors. null: it was not written down. */
+  readonly publicError: string | null
   readonly expiresAt: number
   /** By the database's clock, when it was read. */
   readonly expired: boolean
@@ -51,6 +53,7 @@ const plain = [
   'sent_checksum',
   'sent_type',
   'last_error',
+  'public_error',
 ] as const
 const numbers = ['byte_size', 'sent_size', 'uploaded_bytes', 'expires_at', 'created_at'] as const
 
@@ -92,6 +95,7 @@ export function fileOf(row: Readonly<Record<string, unknown>>): FileRow {
     sentType: text(row['file_sent_type']),
     uploadedBytes: Number(row['file_uploaded_bytes']),
     lastError: text(row['file_last_error']),
+    publicError: text(row['file_public_error']),
     expiresAt: Number(row['file_expires_at']),
     expired: Number(row['file_expired']) === 1,
     createdAt: Number(row['file_created_at']),

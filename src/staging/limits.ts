@@ -1,4 +1,5 @@
 import { FileTooLargeError, FileTypeNotAcceptedError, TooManyFilesError, type ErrorDetails } from '../errors.ts'
+import { fileText, sizeText, typesText } from '../public-message.ts'
 
 /** What a file must keep to while it streams in. Sizes in bytes. */
 export interface Limits {
@@ -10,7 +11,7 @@ export function checkSize(size: number, limits: Limits, details: ErrorDetails): 
   const { maxSize } = limits
   if (maxSize !== undefined && size > maxSize)
     throw new FileTooLargeError(
-      `${details.filename ?? 'The file'} is larger than the ${maxSize} bytes allowed for ${details.attachment ?? 'a file'}.`,
+      `${details.filename ?? 'The file'} is larger than the ${sizeText(maxSize)} (${maxSize} bytes) allowed for ${slotText(details, 'a file')}.`,
       maxSize,
       { details },
     )
@@ -20,16 +21,22 @@ export function checkType(contentType: string, limits: Limits, details: ErrorDet
   const { accept } = limits
   if (accept === undefined || accept.some((pattern) => matches(contentType, pattern))) return
   throw new FileTypeNotAcceptedError(
-    `${details.filename ?? 'The file'} is ${contentType}; ${details.attachment ?? 'this attachment'} accepts ${accept.join(', ')}.`,
-    { details },
+    `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${accept.join(', ')}.`,
+    { details, publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.` },
   )
 }
 
 export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails): void {
   if (maxFiles !== undefined && count > maxFiles)
-    throw new TooManyFilesError(`${count} files for ${details.attachment ?? 'one attachment'}, which takes ${maxFiles} at most.`, {
+    throw new TooManyFilesError(`${count} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`, {
       details,
+      publicMessage: `These are ${count} files; ${maxFiles} at most are accepted. Choose fewer.`,
     })
+}
+
+/** "photo of User 7", as far as it is known. */
+function slotText({ attachment, record }: ErrorDetails, unknown: string): string {
+  return `${attachment ?? unknown}${record === undefined ? '' : ` of ${record.type} ${record.id}`}`
 }
 
 function matches(contentType: string, pattern: string): boolean {

@@ -1,7 +1,7 @@
 import type { DialectSchema, Step } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { ownTables, uploadColumns } from './columns.ts'
+import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
 
 /** MySQL 8 and MariaDB 10.6. Text of ours is compared byte by byte: their defaults call 'abc' and 'ABC' the same record. */
 export function mysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
@@ -69,6 +69,10 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       index('activestorage_delayed_uploads_holder', uploads, 'lease_token'),
       index('activestorage_delayed_uploads_running', uploads, 'running_lane', true),
       table(files, own.files, bin),
+      ...laterFileColumns('text').map(([name, type]) => ({
+        needs: `${files}.${name}`,
+        sql: `alter table ${q(files)} add column ${name} ${type}`,
+      })),
       index('files_upload', files, 'upload_token, position'),
       index('files_state', files, 'state, expires_at'),
       index('files_key', files, 'blob_key'),
@@ -85,7 +89,7 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       const found = new Set([
         ...(await run('select table_name as name from information_schema.tables where table_schema = database()')),
         ...(await run(
-          `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name = '${uploads}'`,
+          `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}')`,
         )),
         ...(await run(
           "select distinct concat(table_name, ':', index_name) as name from information_schema.statistics where table_schema = database()",

@@ -2,7 +2,7 @@ import type { Executor } from '../executor.ts'
 import type { DialectSchema, Step } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { ownTables, uploadColumns } from './columns.ts'
+import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
 
 /** PostgreSQL 13 and newer. Chunks are stored as they are (EXTERNAL): compressing them costs more than writing them. */
 export function postgresSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
@@ -64,6 +64,10 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
     index('activestorage_delayed_uploads_holder', `${q(uploads)} (lease_token) where lease_token is not null`),
     ...(schema === '' ? [] : [{ needs: schema, sql: `create schema if not exists ${q(schema.slice(0, -1))}` }]),
     table(files, own.files),
+    ...laterFileColumns('text').map(([name, type]) => ({
+      needs: `${files}.${name}`,
+      sql: `alter table ${q(files)} add column if not exists ${name} ${type}`,
+    })),
     index(`${short}files_upload`, `${q(files)} (upload_token, position)`, schema),
     index(`${short}files_state`, `${q(files)} (state, expires_at)`, schema),
     index(`${short}files_key`, `${q(files)} (blob_key)`, schema),
@@ -97,7 +101,11 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
               `select '${schema}' || coalesce(relname, '') as name from pg_namespace n left join pg_class c on c.relnamespace = n.oid where n.nspname = '${schema.slice(0, -1)}' union select '${schema}' from pg_namespace where nspname = '${schema.slice(0, -1)}'`,
             )(executor)
       const columns = await names(
-        `select table_name || '.' || column_name as name from information_schema.columns where table_name = '${uploads}' and table_schema = any (current_schemas(false))`,
+        [uploads, files]
+          .map(
+            (table) => `select '${table}.' || attname as name from pg_attribute where attrelid = to_regclass('${q(table)}') and attnum > 0`,
+          )
+          .join(' union all '),
       )(executor)
       return new Set([...relations, ...apart, ...columns])
     },

@@ -1,7 +1,7 @@
 import type { DialectSchema, Step } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { ownTables, uploadColumns } from './columns.ts'
+import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
 
 export function sqliteSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   const q = (name: string): string => `"${name}"`
@@ -52,6 +52,10 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
         `unique ${q(uploads)} (uploadable_type, uploadable_id, attr_name) where state = 'running'`,
       ),
       table(files, own.files),
+      ...laterFileColumns('text').map(([name, type]) => ({
+        needs: `${files}.${name}`,
+        sql: `alter table ${q(files)} add column ${name} ${type}`,
+      })),
       index(`${short}files_upload`, `${q(files)} (upload_token, position)`),
       index(`${short}files_state`, `${q(files)} (state, expires_at)`),
       index(`${short}files_key`, `${q(files)} (blob_key)`),
@@ -63,11 +67,9 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
     ],
     async existing(executor) {
       const relations = await executor.run('select name from sqlite_master', [])
-      const columns = await executor.run(`select name from pragma_table_info('${uploads}')`, [])
-      return new Set([
-        ...relations.rows.map((row) => String(row['name'])),
-        ...columns.rows.map((row) => `${uploads}.${String(row['name'])}`),
-      ])
+      const of = (table: string): string => `select '${table}.' || name as name from pragma_table_info('${table}')`
+      const columns = await executor.run([uploads, files].map(of).join(' union all '), [])
+      return new Set([...relations.rows, ...columns.rows].map((row) => String(row['name'])))
     },
     async idTypes(executor) {
       const of = (table: string): string =>

@@ -1,5 +1,6 @@
 import { pendingPath, blobPath } from '../../attached/paths.ts'
 import { findBlobs, type BlobRow } from '../../blobs/blob-rows.ts'
+import { shownError, shownErrorOf } from '../../delayed/shown-error.ts'
 import { uploadsByToken, type UploadRow } from '../../delayed/upload-rows.ts'
 import { filesOf, isAttached, type FileRow } from '../../staging/file-rows.ts'
 import type { HttpContext } from '../context.ts'
@@ -12,6 +13,7 @@ export interface UploadSnapshot {
   readonly attempts: number
   /** When it is tried next; null: it is over. */
   readonly runAt: string | null
+  /** Why its last attempt failed, as visitors may read it. */
   readonly lastError: string | null
   readonly files: readonly FileSnapshot[]
 }
@@ -23,6 +25,7 @@ export interface FileSnapshot {
   readonly byteSize: number
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed' | 'dropped'
   readonly uploadedBytes: number
+  /** Why its last attempt failed, as visitors may read it. */
   readonly lastError: string | null
   /** Where it is seen; null: it is gone. */
   readonly path: string | null
@@ -60,7 +63,7 @@ function snapshotOf(
     state,
     attempts: upload?.attempts ?? 0,
     runAt: upload !== null && isDue ? new Date(upload.runAt).toISOString() : null,
-    lastError: upload?.lastError ?? null,
+    lastError: upload === null ? null : shownErrorOf(upload, files),
     files: files.map((file) => fileOf(context, file, state, blobs)),
   }
 }
@@ -82,7 +85,7 @@ function fileOf(context: HttpContext, file: FileRow, upload: UploadSnapshot['sta
     byteSize: blob?.byteSize ?? file.byteSize,
     state: state ?? (upload === 'running' ? 'uploading' : 'staged'),
     uploadedBytes: isStored ? (file.sentSize ?? file.byteSize) : file.uploadedBytes,
-    lastError: state === 'dropped' ? null : file.lastError,
+    lastError: shownError(file),
     path: blob === undefined ? (isStored || state === 'dropped' ? null : pendingPath(context, file)) : blobPath(context, blob),
   }
 }

@@ -4,7 +4,7 @@ import { isValidation } from '../validations.ts'
 /** As Objection tells of an invalid record: `data.photo[0]` says what is wrong; the app's own class may make the error. */
 export function asValidationError(error: unknown, modelClass: ModelClass<Model>): unknown {
   if (!isValidation(error)) return error
-  const { message, code, statusCode, details } = error
+  const { publicMessage: message, code, statusCode, details } = error
   const data = { [details.attachment ?? '']: [{ message, keyword: code, params: {} }] }
   const made = modelClass.createValidationError({ type: 'ModelValidation', message, data, statusCode } as never)
   return Object.assign(made, { cause: error })

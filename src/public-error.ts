@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto'
+import { ActiveStorageError } from './errors.ts'
+import { SORRY } from './public-message.ts'
+
+/** What a visitor may be told of an error. */
+export interface PublicError {
+  readonly statusCode: number
+  /** The error's own; 'INTERNAL' of one that is not the library's. */
+  readonly code: string
+  /** `publicMessage`, or one fixed sentence. */
+  readonly message: string
+  /** Of an error that is the app's to look at: `message` ends with it, and so should the line in the log. null: it is the visitor's. */
+  readonly reference: string | null
+}
+
+/**
+ * What may be told to a visitor, of whatever was thrown: an error of the library's by its `publicMessage`, any other by one
+ * fixed sentence. With a status of 500 or more, the sentence ends with a reference; write the error to the log beside it.
+ *
+ * @example
+ * import { publicErrorOf } from 'activestorage-delayed'
+ *
+ * function answer(error: unknown): Response {
+ *   const { statusCode, code, message, reference } = publicErrorOf(error)
+ *   if (reference !== null) console.error(reference, error)
+ *   return Response.json({ error: message, code }, { status: statusCode })
+ * }
+ */
+export function publicErrorOf(error: unknown): PublicError {
+  if (!(error instanceof ActiveStorageError)) return { statusCode: 500, code: 'INTERNAL', ...referred(SORRY) }
+  const { statusCode, code, publicMessage } = error
+  return { statusCode, code, ...(statusCode < 500 ? { message: publicMessage, reference: null } : referred(publicMessage)) }
+}
+
+/** Short enough to be read out on the telephone, and without letters that look alike. */
+export function newReference(): string {
+  const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
+  return Array.from(randomBytes(8), (byte) => letters[byte % letters.length]).join('')
+}
+
+function referred(text: string): Pick<PublicError, 'message' | 'reference'> {
+  const reference = newReference()
+  return { message: `${text} Reference: ${reference}.`, reference }
+}

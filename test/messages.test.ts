@@ -1,0 +1,127 @@
+// Two messages: the app and its log are told everything, a visitor is told what happened to the file and what to do.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import * as all from '../src/index.ts'
+import { ActiveStorageError, FileTooLargeError, hasManyAttached, publicErrorOf, ServiceError, type UploadSnapshot } from '../src/index.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { fresh, text } from './support/storage.ts'
+import { asking, web } from './support/web.ts'
+
+after(() => stopEmbedded())
+
+const SECRET = 'select * from users where token = $1 -- bucket-7 /var/key'
+/** What no visitor may read. */
+const internal = /select |bucket-7|\/var|User 1|User\./
+
+interface Logged {
+  readonly message: string
+  readonly details: Record<string, unknown>
+}
+function log() {
+  const lines: Logged[] = []
+  const say = (message: string, details: Record<string, unknown>): void => void lines.push({ message, details })
+  return { lines, logger: { debug: say, info: say, warn: say, error: say } }
+}
+
+for (const kind of kinds)
+  test(`${kind.name}: whoever follows an upload is never shown the log's text of its failure, nor one that an older version wrote`, async (t) => {
+    const { lines, logger } = log()
+    const models = { User: { docs: hasManyAttached() } }
+    const app = await fresh(t, kind, models, { logger, retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' } })
+    if (app === null) return
+    const execute = (sql: string) => app.made.database.executor.run(sql, [])
+    const ask = asking(app.storage)
+    const { docs } = app.storage.record('User', 1)
+    const upload = (await docs.attachLater([text('a'), text('bad')])) ?? assert.fail()
+    app.service.upload = (_key, _body, { byteSize }) =>
+      Promise.reject(byteSize === 1 ? new Error(SECRET) : new all.InvariableError(SECRET, { details: { filename: 'bad.txt' } }))
+    const shown = async () => {
+      const snapshot = (await ask(upload.path())).json() as unknown as UploadSnapshot
+      const [value] = await docs.delayedUploads()
+      const asJson = JSON.parse(JSON.stringify(value)) as UploadSnapshot
+      assert.deepEqual(
+        [asJson.lastError, ...asJson.files.map((file) => file.lastError)],
+        [snapshot.lastError, ...snapshot.files.map((file) => file.lastError)],
+      )
+      assert.deepEqual([value?.lastError, value?.publicError === snapshot.lastError], [SECRET, true])
+      assert.doesNotMatch(JSON.stringify([snapshot, asJson]), internal)
+      return snapshot.files.map((file) => file.lastError)
+    }
+    const choose = 'bad.txt cannot be read as an image. Choose another one, such as a JPEG or PNG.'
+    await app.storage.drain()
+    await execute('update activestorage_delayed_uploads set run_at = 0')
+    assert.deepEqual(await shown(), ['a.txt could not be stored yet. It is tried again by itself.', choose])
+    await app.storage.drain()
+    const [stuck, other] = await shown()
+    const reference = /^a\.txt could not be stored\. It is kept: .* Reference: (\w{8})\.$/.exec(stuck ?? '')?.[1]
+    assert.equal(other, choose)
+    const [last] = lines.filter(({ details }) => details['reference'] === reference)
+    assert.ok(last?.message.includes(SECRET) && reference !== undefined)
+
+    await execute('update activestorage_delayed_files set public_error = null')
+    const kept = 'could not be stored. It is kept: those who run this site can try it again.'
+    assert.deepEqual(await shown(), [`a.txt ${kept}`, `bad.txt ${kept}`])
+    await (await docs.delayedUploads())[0]?.retry()
+    assert.deepEqual(
+      ((await ask(upload.path())).json()['files'] as UploadSnapshot['files']).map((file) => file.lastError),
+      [null, null],
+    )
+  })
+
+test('the handler tells a visitor the file, the limit and what to do; the log, all of it', async (t) => {
+  const { lines, logger } = log()
+  const app = await web(t, { logger })
+  const send = (name: string, type: string, body: BodyInit) =>
+    app.ask(app.storage.stagedUploadPath('User.photo'), {
+      method: 'POST',
+      headers: { 'content-type': type, 'x-filename': encodeURIComponent(name) },
+      body,
+    })
+  const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJ', 'base64')
+  const large = await send('né.png', 'image/png', Buffer.concat([png, Buffer.alloc(1 << 20)]))
+  assert.deepEqual(
+    [large.status, large.json()],
+    [413, { error: 'né.png is larger than 1 MB. Choose a smaller one.', code: 'FILE_TOO_LARGE' }],
+  )
+  assert.match(lines.at(-1)?.message ?? '', /né\.png is larger than the 1 MB \(1048576 bytes\) allowed for photo/)
+  const other = await send('a.pdf', 'application/pdf', '%PDF-1.7')
+  assert.deepEqual([other.status, other.json()['error']], [415, 'a.pdf is of a type that is not accepted here. Accepted: images, TXT.'])
+})
+
+test('an error that is not ours is one fixed sentence to a visitor, with a reference that the log repeats', async (t) => {
+  const { lines, logger } = log()
+  const app = await web(t, { logger })
+  const path = await app.storage.stage(text('x')).then((staged) => staged.path())
+  app.database.executor.run = () => Promise.reject(new Error(SECRET))
+  const answer = await app.ask(path)
+  const { error, code } = answer.json()
+  const reference = /^Something went wrong on our side\. Try again later\. Reference: (\w{8})\.$/.exec(String(error))?.[1]
+  assert.deepEqual([answer.status, code], [500, 'INTERNAL'])
+  const { message, details } = lines.at(-1) ?? assert.fail()
+  assert.ok(reference !== undefined && message.includes(reference) && String(details['error']).includes(SECRET))
+})
+
+test('every class of error has a sentence for visitors, with the file named once and nothing of the inside', () => {
+  const details = { record: { type: 'User', id: '1' }, attachment: 'coverImage', filename: 'né.png' }
+  const classes = Object.values(all).filter((each) => typeof each === 'function' && each.prototype instanceof ActiveStorageError)
+  assert.ok(classes.length >= 16)
+  for (const each of classes) {
+    const Made = each as unknown as new (message: string, ...rest: unknown[]) => ActiveStorageError
+    const error = each === FileTooLargeError ? new Made(SECRET, 20 * 1024 ** 2, { details }) : new Made(SECRET, { details })
+    const { message, reference } = publicErrorOf(error)
+    assert.doesNotMatch(message, internal)
+    assert.doesNotMatch(message, /\d{3}/)
+    assert.match(message, /^[A-Zn].*\.$/)
+    assert.ok(message.length < 200 && message.split('né.png').length <= 2, message)
+    assert.equal(reference === null, error.statusCode < 500)
+    // Whoever gives a sentence is taken by his word.
+    assert.equal(new Made(SECRET, ...(each === FileTooLargeError ? [1] : []), { publicMessage: 'Said.' }).publicMessage, 'Said.')
+  }
+  const publicOf = (maxSize: number, filename?: string) =>
+    new FileTooLargeError('', maxSize, filename === undefined ? {} : { details: { filename } }).publicMessage
+  assert.equal(publicOf(20 * 1024 ** 2, 'a.png'), 'a.png is larger than 20 MB. Choose a smaller one.')
+  assert.equal(publicOf(1.5 * 1024 ** 3), 'The file is larger than 1.5 GB. Choose a smaller one.')
+  assert.match(publicOf(500, `${'x'.repeat(200)}.png`), /^x{40}…x{11}\.png is larger than 500 bytes\./)
+  assert.equal(new all.AttachmentRequiredError('', { details }).publicMessage, 'The cover image is missing. Choose a file.')
+  assert.equal(publicErrorOf(new ServiceError(SECRET, { details })).code, 'SERVICE')
+})
