@@ -99,6 +99,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     findRecord,
     touch,
     wake,
+    report,
     kindOf: (lane) => definitionOf(lane.type, lane.name)?.kind ?? 'many',
     async announce(session, token) {
       if (engine !== null) return engine.transactional ? hintUpload(session, engine, token) : undefined
@@ -194,7 +195,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     }),
   )
 
-  const web = { ...context, models, report, authorize: settings.authorize, defaultService: settings.service, maxSize: settings.maxSize }
+  const web = { ...context, models, authorize: settings.authorize, defaultService: settings.service, maxSize: settings.maxSize }
   const hub = progressHub(web)
   wakers.add(() => hub.look())
   const pathTo = (route: 'direct_uploads' | 'staged_files', slot: string): string => {

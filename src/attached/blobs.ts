@@ -68,6 +68,7 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
         keyPrefix: undefined,
         details,
         signal: options.signal,
+        warn: (message) => context.report('warn', message, details),
         checkType: () => undefined,
         checkSize: (size) => checkSize(size, { maxSize }, details),
       })

@@ -1,6 +1,7 @@
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
+import type { Report } from '../delayed/definition.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { MessageVerifier } from '../rails/message-verifier.ts'
@@ -13,6 +14,7 @@ export interface AttachedContext {
   readonly verifier: MessageVerifier
   /** Where the app mounts the handler, without a slash at its end. */
   readonly basePath: string
+  readonly report: Report
   kindOf(lane: Lane): 'one' | 'many'
   /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
   announce(session: Session, token: string): Promise<void>

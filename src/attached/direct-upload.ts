@@ -2,6 +2,7 @@ import { insertBlob, type BlobRow } from '../blobs/blob-rows.ts'
 import { contentDisposition } from '../blobs/content-disposition.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
+import { storableFilename, storableKey } from '../blobs/storable.ts'
 import { served } from '../blobs/serving.ts'
 import { InvalidInputError } from '../errors.ts'
 import { checkSize, checkType, type Limits } from '../staging/limits.ts'
@@ -43,20 +44,21 @@ export async function announce(
   { limits, keyPrefix, name }: { readonly limits: Limits; readonly keyPrefix: string | undefined; readonly name: string | undefined },
 ): Promise<DirectUpload> {
   const { byteSize, checksum } = file
-  const filename = normalizeFilename(file.filename)
-  const details = { filename, ...(name === undefined ? {} : { attachment: name }) }
-  if (filename.trim() === '') throw new InvalidInputError('A file to be uploaded directly needs a filename.')
+  const asked = normalizeFilename(file.filename)
+  const details = { filename: asked, ...(name === undefined ? {} : { attachment: name }) }
+  if (asked.trim() === '') throw new InvalidInputError('A file to be uploaded directly needs a filename.')
   if (!Number.isSafeInteger(byteSize) || byteSize < 0)
-    throw new InvalidInputError(`byte_size of ${filename} is no number of bytes.`, { details })
+    throw new InvalidInputError(`byte_size of ${asked} is no number of bytes.`, { details })
   if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
-    throw new InvalidInputError(`checksum of ${filename} is no base64 MD5 of 24 characters.`, { details })
+    throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, { details })
   const contentType = bareType(file.contentType)
   checkSize(byteSize, limits, details)
   checkType(contentType, limits, details)
   const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
   const service = serviceOf(context, serviceName)
   const { session } = await context.store()
-  const key = prefixed(keyPrefix, generateKey())
+  const filename = await storableFilename(session, asked, (message) => context.report('warn', message, details))
+  const key = await storableKey(session, prefixed(keyPrefix, generateKey()))
   const blob = await insertBlob(session, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
   const { contentType: shown, mayBeInline } = served(contentType)
   const target = await service.urlForDirectUpload(key, {

@@ -96,6 +96,7 @@ export async function upload(scope: SlotScope, file: IncomingFile, signal?: Abor
     keyPrefix: typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix,
     details,
     signal,
+    warn: (message) => context.report('warn', message, details),
     checkSize: (size) => checkSize(size, definition.limits, details),
     checkType: (type) => checkType(type, definition.limits, details),
   })

@@ -2,6 +2,7 @@ import { sql, type AliasedRawBuilder } from 'kysely'
 import { asText, railsAgo, railsId, railsNow } from '../database/expressions.ts'
 import { notRead } from '../database/not-read.ts'
 import type { Session } from '../database/session.ts'
+import { storableJson } from './storable.ts'
 
 /** A row of active_storage_blobs, ids as text. */
 export interface BlobRow {
@@ -79,7 +80,7 @@ export async function insertBlob(
     key: blob.key,
     filename: blob.filename,
     content_type: blob.contentType,
-    metadata: Object.keys(metadata).length === 0 ? null : JSON.stringify(metadata),
+    metadata: Object.keys(metadata).length === 0 ? null : await storableJson(session, metadata),
     service_name: blob.serviceName,
     byte_size: blob.byteSize,
     checksum: blob.checksum,
@@ -136,7 +137,7 @@ export async function unattachedBlobs(
  * and the app write too: it is merged under the row's lock, which the caller holds.
  */
 export async function updateIdentified(session: Session, blob: BlobRow, contentType: string | null): Promise<BlobRow> {
-  const metadata = JSON.stringify({ ...parseMetadata(blob.metadata), identified: true })
+  const metadata = await storableJson(session, { ...parseMetadata(blob.metadata), identified: true })
   await session.db.updateTable('blobs').set({ content_type: contentType, metadata }).where('id', '=', railsId(blob.id)).execute()
   return { ...blob, contentType, metadata }
 }

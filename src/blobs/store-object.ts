@@ -16,6 +16,7 @@ import { identifyContentType } from './content-type.ts'
 import { normalizeFilename } from './filename.ts'
 import { bytesOf, type IncomingFile } from './incoming.ts'
 import { generateKey, prefixed } from './key.ts'
+import { storableFilename, storableKey } from './storable.ts'
 
 export interface StoreObjectOptions {
   readonly serviceName: string
@@ -23,6 +24,7 @@ export interface StoreObjectOptions {
   readonly keyPrefix: string | undefined
   readonly details: ErrorDetails
   readonly signal?: AbortSignal | undefined
+  warn(message: string): void
   /** Throws when the bytes so far are too many. */
   checkSize(size: number): void
   checkType(contentType: string): void
@@ -54,14 +56,14 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const contentType = await identifyContentType(head, filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
-    const key = prefixed(options.keyPrefix, generateKey())
+    const key = await storableKey(session, prefixed(options.keyPrefix, generateKey()))
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
     if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
     const lost = (): ServiceError => new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`)
     const bytes = renewing(session, key, createReadStream(path), lost)
     await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
-    return { key, filename, contentType, serviceName, byteSize, checksum }
+    return { key, filename: await storableFilename(session, filename, options.warn), contentType, serviceName, byteSize, checksum }
   } finally {
     await rm(folder, { recursive: true, force: true })
   }

@@ -10,10 +10,12 @@ import { loadStorage, type AnyStorage } from './config.ts'
 import { migrationFor, tools, type Tool } from './migration.ts'
 import { readStatus, statusText } from './status.ts'
 import { UsageError } from './usage-error.ts'
+import { readUtf8mb4Statements, utf8mb4Text } from './utf8mb4.ts'
 
 const usage = `activestorage-delayed <command>
 
   migrate              makes or completes the tables
+                       [--print-utf8mb4: only prints what widens old text columns on MySQL and MariaDB, and changes nothing]
   generate --<tool>    prints the tables as a migration of yours, as SQL: --sql --prisma --drizzle, as code: --knex --kysely
                        --lucid --mikro-orm --sequelize --typeorm   [--dialect postgres|mysql|mariadb|sqlite]
   work                 uploads until SIGTERM      [--concurrency 5] [--timeout 25s]
@@ -34,6 +36,7 @@ const options = {
   config: { type: 'string' },
   json: { type: 'boolean' },
   ...(Object.fromEntries(tools.map((tool) => [tool, { type: 'boolean' }])) as Record<Tool, { type: 'boolean' }>),
+  'print-utf8mb4': { type: 'boolean' },
   dialect: { type: 'string' },
   concurrency: { type: 'string' },
   timeout: { type: 'string' },
@@ -48,6 +51,7 @@ interface Call {
   readonly ids: readonly string[]
   readonly values: { readonly [T in Tool]?: boolean | undefined } & {
     readonly json?: boolean | undefined
+    readonly 'print-utf8mb4'?: boolean | undefined
     readonly dialect?: string | undefined
     readonly concurrency?: string | undefined
     readonly timeout?: string | undefined
@@ -60,7 +64,14 @@ interface Call {
 }
 
 const commands: Readonly<Record<string, (call: Call) => Promise<number>>> = {
-  async migrate({ storage, print }) {
+  async migrate({ storage, values, print }) {
+    if (values['print-utf8mb4'] === true) {
+      const statements = await readUtf8mb4Statements(storage)
+      // Into a file it is SQL all the same.
+      if (values.json === true) print('', { statements })
+      else console.log(utf8mb4Text(statements))
+      return 0
+    }
     await storage.migrate()
     print('The tables are complete.', { migrated: true })
     return 0

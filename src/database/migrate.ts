@@ -22,9 +22,21 @@ export interface DialectSchema {
   existing(executor: Executor): Promise<ReadonlySet<string>>
   /** Serialises migrations; runs first in the transaction. */
   readonly lock: readonly string[]
-  /** Types of the columns that hold records' ids, as `table.column`; those that are not there are left out. */
-  idTypes(executor: Executor): Promise<ReadonlyMap<string, string>>
+  /** Reads the columns of records' ids, and on MySQL those of blobs. Columns that do not exist are left out. */
+  liveColumns(executor: Executor): Promise<LiveColumns>
 }
+
+/** A column as it is in the database, which may differ from what `migrate` would make: Rails made it, or the app. */
+export interface LiveColumn {
+  readonly type: string
+  /** MySQL: the character set of a text column. */
+  readonly charset?: string
+  /** MySQL: how many characters a text column takes. */
+  readonly length?: number
+}
+
+/** By `table.column`. */
+export type LiveColumns = ReadonlyMap<string, LiveColumn>
 
 export interface MigrateOptions {
   readonly dialect: Dialect
@@ -67,7 +79,7 @@ export async function migrate(options: MigrateOptions): Promise<void> {
       await new Promise((resolve) => setTimeout(resolve, 100 * attempt * (0.5 + Math.random())))
     }
   }
-  await checkIds(schema, options, options.executor)
+  await checkColumns(schema, options, options.executor)
 }
 
 /** MySQL commits each step by itself, so that two processes may meet in one: it is there then. */
@@ -81,17 +93,17 @@ async function apply(executor: Executor, step: Step): Promise<void> {
 }
 
 /**
- * Throws ConfigurationError where a live column cannot hold the ids that this storage binds: a database would cast them,
- * and find another record. False: the tables are not there yet.
+ * Reads the live columns. Throws ConfigurationError where one cannot hold the ids that this storage binds: a database
+ * would cast them, and find another record. null: the tables are not there yet.
  */
-export async function checkIds(
+export async function checkColumns(
   schema: DialectSchema,
   { tables, recordId }: Pick<MigrateOptions, 'tables' | 'recordId'>,
   executor: Executor,
-): Promise<boolean> {
-  const types = await schema.idTypes(executor)
+): Promise<LiveColumns | null> {
+  const columns = await schema.liveColumns(executor)
   for (const column of [`${tables.attachments}.record_id`, `${tables.uploads}.uploadable_id`]) {
-    const type = types.get(column)
+    const type = columns.get(column)?.type
     if (type === undefined || fitting(type).includes(recordId)) continue
     const names = fitting(type)
       .map((name) => `'${name}'`)
@@ -100,7 +112,7 @@ export async function checkIds(
       `${column} is ${type}, but recordId is '${recordId}': ${names === '' ? 'change the column.' : `pass recordId: ${names} to createActiveStorage, or drop the library's tables, while nothing is in them, and migrate again.`}`,
     )
   }
-  return types.has(`${tables.attachments}.record_id`)
+  return columns.has(`${tables.attachments}.record_id`) ? columns : null
 }
 
 function fitting(type: string): readonly RecordIdType[] {

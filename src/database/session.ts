@@ -17,6 +17,7 @@ import {
 } from 'kysely'
 import type { Database, Dialect } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
+import type { LiveColumns } from './migrate.ts'
 import type { Schema, TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
 
@@ -29,6 +30,8 @@ export interface Session {
   readonly recordId: RecordIdType
   /** RETURNING may be relied on: see `Database.returning`. */
   readonly returning: boolean
+  /** Read once for each process, with its first statement. Empty: the tables are not there yet. */
+  liveColumns(): Promise<LiveColumns>
 }
 
 type Placeholders = Database<never>['placeholders']
@@ -103,7 +106,7 @@ export function sessions(
   tables: TableNames,
   recordId: RecordIdType,
   style?: Placeholders,
-): (executor: Executor, returning: boolean) => Session {
+): (executor: Executor, returning: boolean) => Omit<Session, 'liveColumns'> {
   const family = dialect === 'mariadb' ? 'mysql' : dialect
   const Compiler = compilers(tables, style)[family]
   const unsupported = (): Promise<never> =>

@@ -2,7 +2,8 @@ import { ConfigurationError } from '../errors.ts'
 import { turns, type Turns } from '../turns.ts'
 import type { Database, Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
-import { checkIds, schemaOf } from './migrate.ts'
+import { checkColumns, schemaOf, type LiveColumns } from './migrate.ts'
+import { explain } from './explain.ts'
 import { sessions, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
 import { retried, transact } from './transact.ts'
@@ -36,22 +37,18 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
   const session = sessions(dialect, tables, recordId, plain.placeholders)
   const schema = schemaOf(dialect, tables, recordId)
-  let looked = false
+  let columns: LiveColumns | null = null
   // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.
   const checked = (executor: Executor): Executor => ({
     async run(text, parameters) {
-      looked ||= await checkIds(schema, { tables, recordId }, executor)
-      return executor.run(text, parameters).catch((error: unknown) => {
-        throw isMissing(error)
-          ? new ConfigurationError(
-              'A table or a column of the library is not in the database. Run storage.migrate() at deployment, before anything else.',
-              { cause: error },
-            )
-          : error
-      })
+      columns ??= await checkColumns(schema, { tables, recordId }, executor)
+      return executor.run(text, parameters).catch(explain)
     },
   })
-  const over = (executor: Executor): Session => session(checked(executor), plain.returning === true)
+  const over = (executor: Executor, returning: boolean = plain.returning === true): Session => ({
+    ...session(checked(executor), returning),
+    liveColumns: async () => (columns ??= await checkColumns(schema, { tables, recordId }, executor)) ?? new Map(),
+  })
   // A statement that is a transaction by itself is run again like any other of ours.
   const autocommit: Executor = { run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)) }
   return {
@@ -62,20 +59,8 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
     session: over(autocommit),
     turns: turns(plain.parallel),
     spare: [],
-    over,
-    join: (tx) => session(checked(plain.join(tx)), false),
+    over: (executor) => over(executor),
+    join: (tx) => over(plain.join(tx), false),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),
   }
-}
-
-/** A table or column that is not there, as PostgreSQL, MySQL and SQLite say it. */
-function isMissing(error: unknown): boolean {
-  const { code, errno, message } = error as { code?: unknown; errno?: unknown; message?: unknown }
-  return (
-    code === '42P01' ||
-    code === '42703' ||
-    errno === 1146 ||
-    errno === 1054 ||
-    /no such (table|column): |has no column named /.test(String(message))
-  )
 }

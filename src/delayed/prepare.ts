@@ -9,6 +9,7 @@ import { blobKeyExists } from '../blobs/blob-rows.ts'
 import { cut, extension } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
 import { renewObject, reserveObject } from '../blobs/object-intents.ts'
+import { storableFilename, storableKey } from '../blobs/storable.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError, ServiceError } from '../errors.ts'
 import { checkKey, MAX_KEY } from '../services/object-key.ts'
@@ -52,13 +53,24 @@ export async function prepareFile(
   const bytes = await finalBytes(delayed, definition, file, signal)
   try {
     const { service } = definition
+    const { session } = delayed.store
+    const warn = (message: string): void => delayed.report('warn', message, detailsOf(upload, file.filename))
     const sameAsBefore = file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
-    if (sameAsBefore && (await renewObject(delayed.store.session, file.blobKey)))
-      return { ...bytes, file, service, key: file.blobKey, filename: file.sentFilename ?? bytes.filename }
-    const chosen = await chooseName(definition, upload, bytes.filename, record)
-    const prefix = typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix
+    if (sameAsBefore && (await renewObject(session, file.blobKey)))
+      return {
+        ...bytes,
+        file,
+        service,
+        key: file.blobKey,
+        filename: await storableFilename(session, file.sentFilename ?? bytes.filename, warn),
+      }
+    const asked = await chooseName(definition, upload, bytes.filename, record)
+    const stored = await storableFilename(session, asked ?? bytes.filename, warn)
+    const chosen = asked === null ? null : await storableKey(session, stored)
+    const given = typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix
+    const prefix = given === undefined ? undefined : await storableKey(session, given)
     for (let attempt = 0; attempt < 10; attempt += 1) {
-      const filename = chosen === null ? bytes.filename : objectName(chosen, prefix, attempt)
+      const filename = chosen === null ? stored : objectName(chosen, prefix, attempt)
       const key = prefixed(prefix, chosen === null ? generateKey() : filename)
       checkKey(key)
       if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service, named: chosen !== null }))

@@ -1,5 +1,4 @@
 import type { SlotContext, SlotDefinition } from '../attached/scope.ts'
-import type { Report } from '../delayed/definition.ts'
 import type { Authorize } from './authorize.ts'
 
 /** What the routes need; one for each storage. */
@@ -10,5 +9,4 @@ export interface HttpContext extends SlotContext {
   /** Bytes of such a file. */
   readonly maxSize: number | undefined
   readonly models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>
-  readonly report: Report
 }

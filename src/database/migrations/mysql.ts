@@ -55,7 +55,7 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
         `${id}, uploadable_type varchar(255), uploadable_id ${recordType}, attr_name varchar(255), deleted_ids varchar(255) default '', clean_before tinyint(1) default 0, files longtext, created_at datetime(6) not null, updated_at datetime(6) not null`,
         bin,
       ),
-      ...uploadColumns({ id: 'bigint', text: 'text', name: 'varchar(64) collate utf8mb4_bin' }).map(([name, type]) => ({
+      ...uploadColumns({ id: 'bigint', text: 'text collate utf8mb4_bin', name: 'varchar(64) collate utf8mb4_bin' }).map(([name, type]) => ({
         needs: `${uploads}.${name}`,
         sql: `alter table ${q(uploads)} add column ${name} ${type}`,
       })),
@@ -99,12 +99,17 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
         found.add(`${locks}:slots`)
       return found
     },
-    async idTypes(executor) {
+    async liveColumns(executor) {
       const { rows } = await executor.run(
-        `select concat(table_name, '.', column_name) as name, data_type as type from information_schema.columns where table_schema = database() and table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')`,
+        `select concat(table_name, '.', column_name) as name, data_type as type, character_set_name as charset, character_maximum_length as length from information_schema.columns where table_schema = database() and (table_name = '${blobs}' or (table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')))`,
         [],
       )
-      return new Map(rows.map((row) => [String(row['name']), String(row['type'])]))
+      return new Map(
+        rows.map(({ name, type, charset, length }) => [
+          String(name),
+          { type: String(type), ...(charset === null ? {} : { charset: String(charset), length: Number(length) }) },
+        ]),
+      )
     },
   }
 }

@@ -109,11 +109,11 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       )(executor)
       return new Set([...relations, ...apart, ...columns])
     },
-    async idTypes(executor) {
+    async liveColumns(executor) {
       const of = (table: string): string =>
         `select '${table}.' || attname as name, typname as type from pg_attribute a join pg_type t on t.oid = a.atttypid where a.attrelid = to_regclass('${table}') and attname in ('record_id', 'uploadable_id')`
       const { rows } = await executor.run([attachments, uploads].map(of).join(' union all '), [])
-      return new Map(rows.map((row) => [String(row['name']), String(row['type'])]))
+      return new Map(rows.map((row) => [String(row['name']), { type: String(row['type']) }]))
     },
   }
 }

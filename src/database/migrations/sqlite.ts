@@ -71,11 +71,11 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
       const columns = await executor.run([uploads, files].map(of).join(' union all '), [])
       return new Set([...relations.rows, ...columns.rows].map((row) => String(row['name'])))
     },
-    async idTypes(executor) {
+    async liveColumns(executor) {
       const of = (table: string): string =>
         `select '${table}.' || name as name, type from pragma_table_info('${table}') where name in ('record_id', 'uploadable_id')`
       const { rows } = await executor.run([attachments, uploads].map(of).join(' union all '), [])
-      return new Map(rows.map((row) => [String(row['name']), String(row['type'])]))
+      return new Map(rows.map((row) => [String(row['name']), { type: String(row['type']) }]))
     },
   }
 }

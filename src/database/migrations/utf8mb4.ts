@@ -1,0 +1,41 @@
+import type { Executor } from '../executor.ts'
+import type { TableNames } from '../schema.ts'
+
+const WIDE = ['utf8mb4', 'utf16', 'utf16le', 'utf32']
+
+/**
+ * Statements for MySQL and MariaDB by which the text columns of Rails' tables and of the gem's come to hold every
+ * character. They rebuild the tables, so that a person chooses when to run them. None: nothing is left to widen.
+ */
+export async function utf8mb4Statements(executor: Executor, tables: TableNames): Promise<string[]> {
+  const list = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ')
+  const shared = list([tables.blobs, tables.attachments, tables.variant_records, tables.uploads])
+  const { rows } = await executor.run(
+    `select c.table_name as tab, c.column_name as col, c.collation_name as collation, t.row_format as format from information_schema.columns c join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name where c.table_schema = database() and c.table_name in (${shared}) and c.character_set_name not in (${list(WIDE)}) order by c.table_name, c.ordinal_position`,
+    [],
+  )
+  const statements: string[] = []
+  for (const [table, columns] of Map.groupBy(rows, (row) => String(row['tab']))) {
+    const made = String((await executor.run(`show create table \`${table}\``, [])).rows[0]?.['Create Table'])
+    const changes = columns.map((row) => `modify ${widened(made, String(row['col']), String(row['collation']))}`)
+    // Indexes of the older formats are too short for utf8mb4.
+    if (/^(compact|redundant)$/i.test(String(columns[0]?.['format']))) changes.push('row_format=dynamic')
+    statements.push(`alter table \`${table}\`\n  ${[...changes, 'default character set utf8mb4'].join(',\n  ')}`)
+  }
+  return statements
+}
+
+/** The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not repeat. */
+function widened(definition: string, column: string, collation: string): string {
+  const line = definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''
+  const parts = /^\s*(`\w+` \w+(?:\(\d+\))?)(?: CHARACTER SET \w+)?(?: COLLATE \w+)?(.*?),?$/.exec(line)
+  if (parts === null) throw new Error(`The definition of ${column} cannot be read: ${line}`)
+  const [, start = '', rest = ''] = parts
+  return `${start} character set utf8mb4 collate ${wideCollation(collation)}${rest}`
+}
+
+/** The same rules of comparison where utf8mb4 has them. */
+function wideCollation(collation: string): string {
+  if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation)) return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')
+  return /_(bin|cs)$/.test(collation) ? 'utf8mb4_bin' : 'utf8mb4_general_ci'
+}
