@@ -1,9 +1,8 @@
-import { mkdtemp, rm } from 'node:fs/promises'
 import { createWriteStream } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
 import type { Duration } from '../units.ts'
 import type { PathOptions } from './paths.ts'
 
@@ -161,19 +160,20 @@ export function readable(filename: string, read: (options?: StreamOptions) => As
       )
     },
     async open(use) {
-      const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
+      const failed = temporaryFailure(filename, {})
+      const folder = await temporaryFolder().catch(failed)
       try {
         const path = join(
-          folder,
+          folder.path,
           filename
             .replaceAll(/[^\w.-]+/g, '_')
             .slice(-100)
             .replace(/^\.+/, '') || 'file',
         )
-        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path))
+        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path)).catch(failed)
         return await use(path)
       } finally {
-        await rm(folder, { recursive: true, force: true })
+        await folder.remove()
       }
     },
   }

@@ -1,13 +1,9 @@
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { types } from 'node:util'
 import type { Session } from '../database/session.ts'
-import { ActiveStorageError, ServiceError, type ErrorDetails } from '../errors.ts'
+import { ServiceError, type ErrorDetails } from '../errors.ts'
 import { renewing, reserveObject } from './object-intents.ts'
-import { messageOf } from '../message.ts'
 import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
@@ -17,6 +13,7 @@ import { normalizeFilename } from './filename.ts'
 import { bytesOf, type IncomingFile } from './incoming.ts'
 import { generateKey, prefixed } from './key.ts'
 import { storableFilename, storableKey } from './storable.ts'
+import { temporaryFailure, temporaryFolder } from './temporary-folder.ts'
 
 export interface StoreObjectOptions {
   readonly serviceName: string
@@ -37,9 +34,9 @@ export interface StoreObjectOptions {
 export async function storeObject(session: Session, file: IncomingFile, options: StoreObjectOptions): Promise<NewBlob> {
   const filename = normalizeFilename(file.filename)
   const { service, serviceName, details, signal } = options
-  const folder = await mkdtemp(join(tmpdir(), 'activestorage-')).catch(failed(filename, details))
+  const folder = await temporaryFolder().catch(temporaryFailure(filename, details))
   try {
-    const path = join(folder, 'bytes')
+    const path = join(folder.path, 'bytes')
     const hash = md5()
     let byteSize = 0
     let head = Buffer.alloc(0)
@@ -52,7 +49,7 @@ export async function storeObject(session: Session, file: IncomingFile, options:
         yield chunk
       }
     }
-    await pipeline(measured(), createWriteStream(path)).catch(failed(filename, details))
+    await pipeline(measured(), createWriteStream(path)).catch(temporaryFailure(filename, details))
     const contentType = await identifyContentType(head, filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
@@ -65,21 +62,6 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
     return { key, filename: await storableFilename(session, filename, options.warn), contentType, serviceName, byteSize, checksum }
   } finally {
-    await rm(folder, { recursive: true, force: true })
-  }
-}
-
-/** The temporary file is our own: its disk is nobody's input. */
-function failed(filename: string, details: ErrorDetails): (error: unknown) => never {
-  return (error) => {
-    if (error instanceof ActiveStorageError || !types.isNativeError(error) || !('syscall' in error)) throw error
-    const advice =
-      'code' in error && error.code === 'ENOSPC'
-        ? 'Its disk is full: free some of it, or set TMPDIR to a folder with more room.'
-        : 'Set TMPDIR to a folder where the process may write.'
-    throw new ServiceError(`${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. ${advice}`, {
-      cause: error,
-      details: { ...details, filename },
-    })
+    await folder.remove()
   }
 }

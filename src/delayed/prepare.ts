@@ -1,7 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
-import { mkdtemp, rm, stat } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-filename.ts'
@@ -10,8 +9,9 @@ import { cut, extension } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
 import { renewObject, reserveObject } from '../blobs/object-intents.ts'
 import { storableFilename, storableKey } from '../blobs/storable.ts'
+import { temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
 import { traced } from '../diagnostics.ts'
-import { ConfigurationError, ServiceError } from '../errors.ts'
+import { ConfigurationError, ServiceError, type ErrorDetails } from '../errors.ts'
 import { checkKey, MAX_KEY } from '../services/object-key.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
@@ -50,7 +50,7 @@ export async function prepareFile(
   record: unknown,
   signal: AbortSignal,
 ): Promise<Prepared> {
-  const bytes = await finalBytes(delayed, definition, file, signal)
+  const bytes = await finalBytes(delayed, definition, file, detailsOf(upload, file.filename), signal)
   try {
     const { service } = definition
     const { session } = delayed.store
@@ -145,7 +145,13 @@ async function commitChoice(
   })
 }
 
-async function finalBytes(delayed: Delayed, definition: DelayedDefinition, file: FileRow, signal: AbortSignal): Promise<Bytes> {
+async function finalBytes(
+  delayed: Delayed,
+  definition: DelayedDefinition,
+  file: FileRow,
+  details: ErrorDetails,
+  signal: AbortSignal,
+): Promise<Bytes> {
   const { filename, byteSize, checksum, contentType } = file
   if (definition.variantInfo === undefined)
     return {
@@ -160,12 +166,12 @@ async function finalBytes(delayed: Delayed, definition: DelayedDefinition, file:
   const transformation = definition.variantInfo
   if (images === undefined)
     throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.')
-  const folder = await mkdtemp(join(tmpdir(), 'activestorage-'))
-  const dispose = (): Promise<void> => rm(folder, { recursive: true, force: true })
+  const failed = temporaryFailure(filename, details)
+  const folder = await temporaryFolder().catch(failed)
   try {
-    const input = join(folder, 'input')
-    const output = join(folder, 'output')
-    await pipeline(readStaged(delayed.store, file, signal), createWriteStream(input), { signal })
+    const input = join(folder.path, 'input')
+    const output = join(folder.path, 'output')
+    await pipeline(readStaged(delayed.store, file, signal), createWriteStream(input), { signal }).catch(failed)
     const made = await traced('transform', { filename, transformation: definition.variantInfo }, () =>
       images.transform(input, output, transformation, { signal }),
     )
@@ -180,10 +186,10 @@ async function finalBytes(delayed: Delayed, definition: DelayedDefinition, file:
       checksum: hash.digest('base64'),
       contentType: made.contentType,
       open: () => createReadStream(output),
-      dispose,
+      dispose: folder.remove,
     }
   } catch (error) {
-    await dispose()
+    await folder.remove()
     throw error
   }
 }

@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { test, type TestContext } from 'node:test'
+import { hasOneAttached } from '../src/index.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { text } from './support/storage.ts'
+
+/** A temporary folder of the test's own, as the system's one. */
+async function ownTemporaryFolder(t: TestContext): Promise<string> {
+  const usual = process.env['TMPDIR']
+  const folder = await mkdtemp(join(tmpdir(), 'asd-tmp-'))
+  process.env['TMPDIR'] = folder
+  t.after(async () => {
+    if (usual === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = usual
+    await rm(folder, { recursive: true, force: true })
+  })
+  return folder
+}
+
+/** Of a process that stands in every place that makes a temporary folder at once: the direct upload, the worker's transformation, `open`. */
+const script = `
+import { createActiveStorage, hasOneAttached } from './src/index.ts'
+import { sqlite } from './src/database/sqlite.ts'
+import { memory } from './src/services/memory.ts'
+const hang = (line) => () => (console.log(line), new Promise(() => setInterval(() => undefined, 1000)))
+const storage = createActiveStorage({
+  database: sqlite(':memory:'),
+  services: { slow: { ...memory(), upload: hang('upload') }, quick: memory() },
+  service: 'quick',
+  images: { name: 'slow', transform: hang('transform') },
+  models: { User: { made: hasOneAttached({ variantInfo: { quality: 50 } }), sent: hasOneAttached({ service: 'slow' }), read: hasOneAttached() } },
+  secretKeyBase: 'a secret of the tests',
+})
+await storage.migrate()
+const user = storage.record('User', 1)
+const file = new File(['x'], 'x.txt')
+const read = await user.read.attach(file)
+void read.open(hang('open'))
+void user.sent.attach(file)
+await user.made.attachLater(file)
+await storage.drain()
+`
+
+test('what a killed process left in the temporary folder is swept, at every place that makes a folder there', async (t) => {
+  const folder = await ownTemporaryFolder(t)
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.after(() => child.kill('SIGKILL'))
+  const lines: string[] = []
+  for await (const line of createInterface(child.stdout)) if (lines.push(line) === 3) break
+  assert.deepEqual(lines.toSorted(), ['open', 'transform', 'upload'])
+  const { storage } = await testStorage({ User: { photo: hasOneAttached() } })
+  t.after(() => storage.close())
+
+  // While it lives, its folders stay.
+  await storage.sweep()
+  const made = await readdir(folder)
+  assert.equal(made.length, 3)
+  const ended = once(child, 'exit')
+  child.kill('SIGKILL')
+  await ended
+  await storage.sweep()
+  assert.deepEqual(await readdir(folder), [])
+
+  // A process that has the id of a dead one is another; what cannot be looked up goes after a day.
+  const [, place = '', pid = ''] = /^activestorage-delayed-(\w+)-(\d+)-/.exec(made[0] ?? '') ?? []
+  const goes = [`activestorage-delayed-${place}-${process.pid}-1-abcdef`, `activestorage-delayed-00000000-${pid}-1-abcdef`]
+  const stays = [
+    'activestorage-delayed-00000000-1-1-abcdef',
+    'activestorage-delayed-mine',
+    `activestorage-delayed-${place}-${pid}-1-link00`,
+    `activestorage-delayed-${place}-${pid}-1-file00`,
+  ]
+  for (const name of [...goes, ...stays.slice(0, 2)]) await mkdir(join(folder, name))
+  await utimes(join(folder, goes[1] ?? ''), 0, 0)
+  await symlink(join(folder, stays[1] ?? ''), join(folder, stays[2] ?? ''))
+  await writeFile(join(folder, stays[3] ?? ''), '')
+  await storage.sweep()
+  assert.deepEqual((await readdir(folder)).toSorted(), stays.toSorted())
+
+  // A process sweeps nothing of its own.
+  const attached = await storage.record('User', 1).photo.attach(text('mine'))
+  await attached?.open(async (path) => {
+    await storage.sweep()
+    assert.equal(await readFile(path, 'utf8'), 'mine')
+  })
+  assert.deepEqual((await readdir(folder)).toSorted(), stays.toSorted())
+})
