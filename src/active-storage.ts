@@ -11,7 +11,6 @@ import type { LoadedCell, SlotContext, SlotDefinition } from './attached/scope.t
 import { slotPath } from './attached/paths.ts'
 import { stage, stageInput } from './attached/stage.ts'
 import { canonicalId } from './attachments/lane.ts'
-import { sweepTemporaryFolders } from './blobs/temporary-folder.ts'
 import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
 import type { Dialect, RecordSource } from './database/database.ts'
@@ -139,7 +138,6 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       report,
       stopping,
     })
-    await sweepTemporaryFolders()
     await sweep(open, { attempts: settings.retries.attempts, keepFor: settings.failedKeepFor, report, stopping })
     if (engine !== null)
       await hintDue({ store: open, known }, engine).catch((error: unknown) =>

@@ -87,7 +87,8 @@ for (const kind of kinds) {
     await app.storage.drain()
     const failed = await stream.until('failed')
     assert.deepEqual([failed.files[0]?.state, failed.runAt], ['failed', null])
-    for (const each of [failed, failed.files[0]]) assert.match(each?.lastError ?? '', /^né\.txt could not be stored\. .* Reference: \w{8}\.$/)
+    for (const each of [failed, failed.files[0]])
+      assert.match(each?.lastError ?? '', /^né\.txt could not be stored\. .* Reference: \w{8}\.$/)
     const gate = Promise.withResolvers<void>()
     app.service.gate = gate.promise
     await (await app.storage.delayedUploads.find(upload.id))?.retry()

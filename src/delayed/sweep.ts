@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
@@ -32,6 +33,7 @@ export async function sweep(store: Store, { attempts, keepFor, report, stopping 
   await dropExpired(store)
   while (stopping?.aborted !== true && (await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
   await deleteFileRows(store)
+  await sweepTemporaryFolders()
 }
 
 /** Workers that died: their uploads are due again, or have failed when no attempt is left. */
