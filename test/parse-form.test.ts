@@ -60,6 +60,26 @@ test('names are read as Rails reads them, in either spelling', async (t) => {
   assert.deepEqual({ ...empty.files }, {})
 })
 
+test('a form that keeps files by their signed ids, and cleans the rest, keeps them beside the new ones', async (t) => {
+  const { storage, user } = await web(t)
+  const [contract] = await user.certificates.attach([file('contract'), file('old')])
+  const { files } = await storage.parseForm(
+    request([
+      ['user[certificates_tmp][clean_before]', 'true'],
+      ['user[certificates_tmp][files][]', contract!.signedId],
+      ['user[certificates_tmp][files][]', file('new')],
+    ]),
+    { model: 'User' },
+  )
+  await user.attachLater(files)
+  await storage.drain({ throwOnError: true })
+  const kept = await user.certificates.attachments()
+  assert.deepEqual(
+    kept.map(({ filename }) => filename),
+    ['contract.txt', 'new.txt'],
+  )
+})
+
 test('what is no file is a value: the model without its name, lists as lists, of twice the last', async (t) => {
   const { storage } = await web(t)
   const { values } = await storage.parseForm(

@@ -56,7 +56,7 @@ export interface ManyChanges {
   readonly files?: readonly (Attachable | Blank)[] | Attachable | Blank
   /** Ids of attachments to remove. */
   readonly deletedIds?: readonly (bigint | number | string)[]
-  /** Removes what was attached before, when the first new file is attached. */
+  /** Removes what was attached before and is not named in `files`, when the first new file is attached. Without a new file, at once. */
   readonly cleanBefore?: boolean
 }
 /** What a has-many takes. Files are added to those that are there. */

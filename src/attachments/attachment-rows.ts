@@ -65,21 +65,32 @@ export async function attachmentsOfBlob(session: Session, blobId: string): Promi
   return (rows as Selected[]).map(rowOf)
 }
 
+/** An attachment of a lane, and what it attaches. */
+export interface LaneAttachment {
+  readonly attachmentId: string
+  readonly blobId: string
+}
+
 /**
- * Ids of what is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a
- * plain one would answer from a snapshot older than the lock.
+ * What is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a plain one
+ * would answer from a snapshot older than the lock.
  */
-export async function lockAttachmentIds(session: Session, lane: Lane): Promise<string[]> {
+export async function lockAttachments(session: Session, lane: Lane): Promise<LaneAttachment[]> {
   let query = session.db
     .selectFrom('attachments as a')
-    .select(asText(session.dialect, 'a.id').as('attachment_id'))
+    .select([asText(session.dialect, 'a.id').as('attachment_id'), asText(session.dialect, 'a.blob_id').as('blob')])
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .orderBy('a.created_at')
     .orderBy('a.id')
   if (session.dialect !== 'sqlite') query = query.forUpdate()
-  return (await query.execute()).map((row) => row.attachment_id)
+  return (await query.execute()).map((row) => ({ attachmentId: row.attachment_id, blobId: row.blob }))
+}
+
+/** The same, ids alone. */
+export async function lockAttachmentIds(session: Session, lane: Lane): Promise<string[]> {
+  return (await lockAttachments(session, lane)).map(({ attachmentId }) => attachmentId)
 }
 
 /** Those of the lane's attachments whose blobs have one of these keys, as they are now; the lane is locked. */
@@ -126,21 +137,11 @@ export async function insertAttachment(session: Session, lane: Lane, blob: BlobR
   return row
 }
 
-export interface DeletedAttachment {
-  readonly attachmentId: string
-  readonly blobId: string
-}
-
 /**
  * Removes attachments of the lane by id (those not of the lane are left alone) and returns those that went. With
  * `purge`, their blobs are purged after the commit by a job written here.
  */
-export async function deleteAttachments(
-  session: Session,
-  lane: Lane,
-  ids: readonly string[],
-  purge: boolean,
-): Promise<DeletedAttachment[]> {
+export async function deleteAttachments(session: Session, lane: Lane, ids: readonly string[], purge: boolean): Promise<LaneAttachment[]> {
   if (ids.length === 0) return []
   let query = session.db
     .selectFrom('attachments as a')

@@ -39,6 +39,7 @@ export interface Schema {
     origin_id: Nullable<BigIntColumn>
     state: Generated<string>
     replaces: Nullable<string>
+    keeps: Nullable<string>
     attempts: Generated<number>
     run_at: Generated<BigIntColumn>
     lease_token: Nullable<string>

@@ -10,14 +10,14 @@ import { detailsOf } from './definition.ts'
 import { discardUploads } from './discard.ts'
 import { LeaseLost } from './lease-lost.ts'
 import type { Prepared } from './prepare.ts'
+import { addToYounger, supersedeOlder, type Superseded } from './spare.ts'
 import { uploadsOf, type UploadRow } from './upload-rows.ts'
 
 /** What the attaching transaction did. */
 export interface AttachResult {
   /** null: a newer action had already put something else there; the upload dropped itself. */
   readonly attachment: AttachmentRow | null
-  /** Older uploads that this one replaced. */
-  readonly superseded: readonly UploadRow[]
+  readonly superseded: Superseded
   /** It was the last file: the lane is free. `gone`: no hook is to be told, and the upload's row is gone too. */
   readonly finished: boolean | 'gone'
 }
@@ -44,7 +44,7 @@ export async function attachFile(
     const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
     if (attached.some((id) => !replaces?.includes(id))) {
       await discardUploads(session, [held], 'superseded')
-      return { attachment: null, superseded: [held], finished: true }
+      return { attachment: null, superseded: { ended: [held], thinned: [] }, finished: true }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
@@ -55,7 +55,9 @@ export async function attachFile(
       checksum: prepared.checksum,
     })
     const attachment = await insertAttachment(session, upload.lane, blob)
-    const superseded = await replace(session, held, replaces, lane, attachment)
+    const younger = lane.filter(({ order }) => order > held.order)
+    await addToYounger(session, younger, prepared.file.id, { attachmentId: attachment.attachmentId, blobId: blob.id })
+    const superseded = await replace(session, held, replaces, lane)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
         details: detailsOf(upload, prepared.filename),
@@ -70,23 +72,15 @@ async function replace(
   upload: UploadRow,
   replaces: readonly string[] | null,
   lane: readonly UploadRow[],
-  attachment: AttachmentRow,
-): Promise<UploadRow[]> {
-  for (const younger of lane)
-    if (younger.order > upload.order && younger.replaces !== null)
-      await session.db
-        .updateTable('uploads')
-        .set({ replaces: JSON.stringify([...younger.replaces, attachment.attachmentId]) })
-        .where('id', '=', BigInt(younger.rowId))
-        .execute()
-  if (replaces === null) return []
+): Promise<Superseded> {
+  if (replaces === null) return { ended: [], thinned: [] }
   await deleteAttachments(session, upload.lane, replaces, true)
   const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
-  await discardUploads(session, older, 'superseded')
+  const superseded = await supersedeOlder(session, older, upload.keeps)
   // What this upload itself attaches next is added, not replaced.
   if (upload.replaces !== null && upload.replaces.length > 0)
     await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
-  return older
+  return superseded
 }
 
 async function finishFile(

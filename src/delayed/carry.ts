@@ -48,7 +48,12 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
     await prepared.dispose()
   }
   const { attachment, superseded, finished } = await attached(attempt, file, prepared)
-  for (const other of superseded) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
+  for (const other of superseded.ended) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
+  for (const other of superseded.thinned)
+    delayed.report('info', 'Files of an upload were superseded by a newer one, which keeps the rest of them.', {
+      ...detailsOf(other),
+      upload: other.token,
+    })
   if (attachment === null) return 'overtaken'
   // It is attached: what fails from here on is no failure of the upload, and is made up for later.
   try {

@@ -1,5 +1,11 @@
 import { sql } from 'kysely'
-import { deleteAttachments, findAttachment, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import {
+  deleteAttachments,
+  findAttachment,
+  lockAttachments,
+  type AttachmentRow,
+  type LaneAttachment,
+} from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { now } from '../database/expressions.ts'
@@ -8,6 +14,8 @@ import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails }
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
 import { uuidv7 } from '../uuid.ts'
+import { NOTHING, replaceable, type Keeps } from './keeps.ts'
+import { spareFromOlder } from './spare.ts'
 import { insertUpload, uploadsOf, type UploadRow } from './upload-rows.ts'
 
 export interface Submission {
@@ -30,8 +38,11 @@ export interface LinkPlan {
   readonly surplus: readonly FileRow[]
   /** The upload that has files of this submission from before: a double click. */
   readonly existing: string | null
-  /** Ids of what is attached and stays for now. */
-  readonly kept: readonly string[]
+  /** What is attached and is not deleted. */
+  readonly attached: readonly LaneAttachment[]
+  readonly keeps: Keeps
+  /** Uploads of the lane, where the submission names anything that they may replace. */
+  readonly older: readonly UploadRow[]
   /** With it, something is attached or on its way. */
   readonly brings: boolean
 }
@@ -51,14 +62,15 @@ export async function planLink(session: Session, submission: Submission): Promis
   const counts = kind === 'many' && submission.maxFiles !== undefined
   const looksLinked = (await findFiles(session, unique)).some(isLinked)
   const lockUploads = () => uploadsOf(session, lane.type, [lane.id], lane.name, true)
-  let uploads = counts || looksLinked ? await lockUploads() : null
+  const stored = submission.blobs.filter((id) => id !== null)
+  let uploads = counts || looksLinked || stored.length > 0 ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
   const fresh = found.filter((file) => !isLinked(file))
   const used = found.filter(isLinked)
   // A snapshot that is older than the lane's lock did not show it.
   if (used.length > 0) uploads ??= await lockUploads()
-  for (const file of used) if (!uploads?.some(({ token }) => token === file.uploadToken)) await checkAttached(session, lane, file, details)
+  const keeps = await keptBy(session, submission, stored, used, uploads ?? [], details)
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   for (const file of linked) {
     const named = { ...details, filename: file.filename }
@@ -67,19 +79,22 @@ export async function planLink(session: Session, submission: Submission): Promis
     checkType(file.contentType, submission.limits, named)
   }
   const removed = new Set(submission.deletedIds)
-  const kept = (await lockAttachmentIds(session, lane)).filter((id) => !removed.has(id))
-  const added = linked.length + (counts ? await countNew(session, lane, submission.blobs) : 0)
-  if (counts && added > 0) {
-    const others = cleanBefore ? 0 : await occupied(session, uploads ?? [], kept)
-    checkCount(added + others, submission.maxFiles, details)
+  const attached = (await lockAttachments(session, lane)).filter(({ attachmentId }) => !removed.has(attachmentId))
+  const isNew = (id: string): boolean => !attached.some(({ blobId }) => blobId === id)
+  const rowless = submission.blobs.length - stored.length
+  if (counts && linked.length + rowless + keeps.blobs.filter(isNew).length > 0) {
+    const others = cleanBefore ? keeps.files.length : await occupied(session, uploads ?? [], replaceable(attached, keeps))
+    checkCount(linked.length + rowless + keeps.blobs.length + others, submission.maxFiles, details)
   }
   return {
     submission,
     linked,
     surplus: fresh.slice(0, fresh.length - linked.length),
     existing: used[0]?.uploadToken ?? null,
-    kept,
-    brings: found.length + submission.blobs.length > 0 || (kept.length > 0 && !(cleanBefore && kind === 'many')),
+    attached,
+    keeps,
+    older: uploads ?? [],
+    brings: found.length + submission.blobs.length > 0 || (attached.length > 0 && !(cleanBefore && kind === 'many')),
   }
 }
 
@@ -88,19 +103,22 @@ export async function planLink(session: Session, submission: Submission): Promis
  * took effect at once).
  */
 export async function link(session: Session, plan: LinkPlan): Promise<string | null> {
-  const { submission, linked, surplus, existing, kept } = plan
+  const { submission, linked, surplus, existing, attached, keeps, older } = plan
   const { lane, kind, deletedIds } = submission
   const cleanBefore = submission.cleanBefore && kind === 'many'
+  const others = replaceable(attached, keeps)
   await deleteAttachments(session, lane, deletedIds, true)
+  await spareFromOlder(session, older, attached, keeps)
   if (linked.length > 0)
     return linkFiles(session, {
       lane,
       files: linked,
       surplus,
       cleanBefore,
-      replaces: kind === 'one' || cleanBefore ? kept : null,
+      replaces: kind === 'one' || cleanBefore ? others : null,
+      keeps,
     })
-  if (existing === null && cleanBefore) await deleteAttachments(session, lane, kept, true)
+  if (existing === null && cleanBefore) await deleteAttachments(session, lane, others, true)
   return existing
 }
 
@@ -111,13 +129,14 @@ export interface Link {
   readonly surplus: readonly Pick<FileRow, 'id'>[]
   readonly cleanBefore: boolean
   readonly replaces: readonly string[] | null
+  readonly keeps: Keeps
   /** The gem's row in whose place this one comes. */
   readonly originId?: string
 }
 
 /** Takes the files and writes the upload's row. The lane is locked. Returns the upload's token. */
 export async function linkFiles(session: Session, link: Link): Promise<string> {
-  const { lane, surplus, cleanBefore, replaces, originId } = link
+  const { lane, surplus, cleanBefore, replaces, keeps, originId } = link
   const token = uuidv7()
   await takeFiles(session, token, link.files, { record: { type: lane.type, id: lane.id }, attachment: lane.name })
   if (surplus.length > 0)
@@ -131,7 +150,7 @@ export async function linkFiles(session: Session, link: Link): Promise<string> {
       )
       .where('upload_token', 'is', null)
       .execute()
-  await insertUpload(session, { token, lane, cleanBefore, replaces, ...(originId === undefined ? {} : { originId }) })
+  await insertUpload(session, { token, lane, cleanBefore, replaces, keeps, ...(originId === undefined ? {} : { originId }) })
   return token
 }
 
@@ -170,20 +189,39 @@ export async function takeAttached(session: Session, file: FileRow, key: string,
  * A double click or the Back button sends the same file again: fine for the slot that it is on its way to, or was attached
  * to; an error for another.
  */
-async function checkAttached(session: Session, lane: Lane, file: FileRow, details: ErrorDetails): Promise<void> {
-  const blob = file.blobKey === null || !isAttached(file) ? null : await findBlob(session, { key: file.blobKey }, true)
-  if (blob !== null && (await findAttachment(session, lane, blob.id)) !== null) return
-  throw new StagedFileAlreadyUsedError(
-    `${file.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
-    { details: { ...details, filename: file.filename } },
-  )
+async function keptBy(
+  session: Session,
+  { lane, kind }: Submission,
+  stored: readonly string[],
+  used: readonly FileRow[],
+  uploads: readonly UploadRow[],
+  details: ErrorDetails,
+): Promise<Keeps> {
+  const blobs = new Set(stored)
+  const files: string[] = []
+  for (const file of used) {
+    const named = { ...details, filename: file.filename }
+    const attachment = await attachmentOf(session, lane, file)
+    const isOnItsWay = uploads.some(({ token }) => token === file.uploadToken)
+    if (attachment !== null) blobs.add(attachment.blob.id)
+    else if (!isOnItsWay) throw usedElsewhere(named)
+    // An upload that lives may have given up what a younger one replaced.
+    else if (file.state === 'dropped') throw expired(file.filename, named)
+    else files.push(file.id)
+  }
+  return kind === 'one' ? NOTHING : { blobs: [...blobs], files }
 }
 
-/** How many of these blobs are not attached in the lane yet. */
-async function countNew(session: Session, lane: Lane, blobs: Submission['blobs']): Promise<number> {
-  let count = blobs.filter((id) => id === null).length
-  for (const id of new Set(blobs)) if (id !== null && (await findAttachment(session, lane, id)) === null) count += 1
-  return count
+async function attachmentOf(session: Session, lane: Lane, file: FileRow): Promise<AttachmentRow | null> {
+  const blob = file.blobKey === null || !isAttached(file) ? null : await findBlob(session, { key: file.blobKey }, true)
+  return blob === null ? null : findAttachment(session, lane, blob.id)
+}
+
+function usedElsewhere(details: ErrorDetails & { readonly filename: string }): StagedFileAlreadyUsedError {
+  return new StagedFileAlreadyUsedError(
+    `${details.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
+    { details },
+  )
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */

@@ -1,10 +1,11 @@
-import { lockAttachmentIds, lockAttachmentsOfKeys } from '../attachments/attachment-rows.ts'
+import { lockAttachments, lockAttachmentsOfKeys } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { filesOf, isAttached } from '../staging/file-rows.ts'
 import { deleteUploads, findOurs, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
+import { replaceable } from './keeps.ts'
 
 // What a person does with an upload that failed, or that they no longer want.
 
@@ -33,8 +34,8 @@ export async function retryUpload(
     // What it attached itself before the rest failed is not what it replaces.
     const own = files.flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
     const kept = await lockAttachmentsOfKeys(session, upload.lane, own)
-    const attached = await lockAttachmentIds(session, upload.lane)
-    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? attached.filter((id) => !kept.includes(id)) : null
+    const others = replaceable(await lockAttachments(session, upload.lane), upload.keeps).filter((id) => !kept.includes(id))
+    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? others : null
     await deleteUploads(session, [upload])
     await session.db
       .updateTable('files')
@@ -42,7 +43,7 @@ export async function retryUpload(
       .where('upload_token', '=', token)
       .where('state', '=', 'failed')
       .execute()
-    await insertUpload(session, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces })
+    await insertUpload(session, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces, keeps: upload.keeps })
   }
   if (session !== null) return run(session)
   const found = await findOurs(store.session, token)

@@ -6,6 +6,7 @@ import type { Schema } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import { railsTime } from '../blobs/blob-rows.ts'
 import { fileColumns, fileOf, type FileRow } from '../staging/file-rows.ts'
+import { NOTHING, type Keeps } from './keeps.ts'
 
 export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
 
@@ -20,6 +21,8 @@ export interface UploadRow {
   readonly cleanBefore: boolean
   /** Attachment ids that go when this attaches; null: it appends. */
   readonly replaces: readonly string[] | null
+  /** What its submission named itself. */
+  readonly keeps: Keeps
   readonly attempts: number
   readonly runAt: number
   readonly leaseToken: string | null
@@ -37,6 +40,7 @@ export interface SelectedUpload {
   readonly state: string
   readonly clean_before: number | null
   readonly replaces: string | null
+  readonly keeps: string | null
   readonly attempts: number
   readonly run_at: string
   readonly lease_token: string | null
@@ -65,7 +69,7 @@ export function isKnown(known: readonly { readonly type: string; readonly name: 
   return sql<boolean>`(${sql.join(each, sql` or `)})`
 }
 
-const plain = ['token', 'state', 'clean_before', 'replaces', 'attempts', 'lease_token', 'last_error'] as const
+const plain = ['token', 'state', 'clean_before', 'replaces', 'keeps', 'attempts', 'lease_token', 'last_error'] as const
 
 /** Every column of uploads, as a query names the table. */
 export function uploadColumns(dialect: Dialect, table: 'u' | 'uploads'): readonly AliasedRawBuilder<never, keyof SelectedUpload>[] {
@@ -96,6 +100,7 @@ export function uploadOf(row: SelectedUpload): UploadRow {
     state: row.state as UploadState,
     cleanBefore: Boolean(Number(row.clean_before)),
     replaces: row.replaces === null ? null : (JSON.parse(row.replaces) as string[]),
+    keeps: row.keeps === null ? NOTHING : (JSON.parse(row.keeps) as Keeps),
     attempts: Number(row.attempts),
     runAt: Number(row.run_at),
     leaseToken: row.lease_token,
@@ -186,6 +191,7 @@ export async function insertUpload(
     readonly lane: Lane
     readonly cleanBefore: boolean
     readonly replaces: readonly string[] | null
+    readonly keeps: Keeps
     readonly originId?: string
   },
 ): Promise<void> {
@@ -204,6 +210,7 @@ export async function insertUpload(
       token: upload.token,
       origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
       replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
+      keeps: upload.keeps.blobs.length + upload.keeps.files.length === 0 ? null : JSON.stringify(upload.keeps),
       run_at: now(session.dialect),
     })
     .execute()

@@ -1,9 +1,11 @@
-import { deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import { deleteAttachments, lockAttachments } from '../attachments/attachment-rows.ts'
 import { boundId, canonicalId, lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { Report } from '../delayed/definition.ts'
+import { NOTHING, replaceable } from '../delayed/keeps.ts'
 import { linkFiles } from '../delayed/link.ts'
+import { uploadsOf } from '../delayed/upload-rows.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { insideTransaction, stageFile } from '../staging/stage.ts'
 import { MalformedFiles, readFilesText, type Piece } from './files-text.ts'
@@ -87,7 +89,10 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
         .map((id) => String(BigInt(id)))
     : []
   await deleteAttachments(session, row.lane, deletedIds, true)
-  const attached = await lockAttachmentIds(session, row.lane)
+  // What a younger submission names stays, as it would if this row had been moved before.
+  const younger = (await uploadsOf(session, row.lane.type, [row.lane.id], row.lane.name)).filter(({ order }) => order > BigInt(row.id))
+  const keeps = { blobs: younger.flatMap((upload) => upload.keeps.blobs), files: [] }
+  const attached = replaceable(await lockAttachments(session, row.lane), keeps)
   const cleanBefore = many && row.cleanBefore
   if (files.length > 0)
     await linkFiles(session, {
@@ -96,6 +101,7 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
       surplus: many ? [] : files.slice(0, -1),
       cleanBefore,
       replaces: many && !cleanBefore ? null : attached,
+      keeps: NOTHING,
       originId: row.id,
     })
   else if (cleanBefore) await deleteAttachments(session, row.lane, attached, true)

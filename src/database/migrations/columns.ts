@@ -9,6 +9,7 @@ export function uploadColumns(types: {
     ['origin_id', types.id],
     ['state', `${types.name} default 'pending' not null`],
     ['replaces', types.text],
+    ['keeps', types.text],
     ['attempts', 'integer default 0 not null'],
     ['run_at', `${types.id} default 0 not null`],
     ['lease_token', types.name],

@@ -5,6 +5,7 @@ import { createActiveStorage } from '../../active-storage.ts'
 import { memory, type MemoryService } from '../../services/memory.ts'
 import type { ActiveStorage } from '../../storage.ts'
 import { ormModels, type OrmApp, type OrmModels } from './orm-app.ts'
+import { within } from './within.ts'
 
 /** Of `ormContract`. */
 export interface OrmContractOptions<Tx> {
@@ -27,19 +28,6 @@ const text = (content: string, filename: string = `${content}.txt`): { io: Buffe
   io: Buffer.from(content),
   filename,
 })
-
-async function within(timeLimit: number, running: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined
-  const late = new Promise<never>((_, reject) => {
-    const message = `The test did not end in ${timeLimit / 1000} s: do statements wait for a connection that is taken?`
-    timer = setTimeout(() => reject(new Error(message)), timeLimit)
-  })
-  try {
-    await Promise.race([running, late])
-  } finally {
-    clearTimeout(timer)
-  }
-}
 
 /** What every binding to an ORM must do: run it on a binding of your own. */
 export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
@@ -165,6 +153,22 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
       (await user.certificates.attachments()).map(({ filename }) => filename),
       ['instead.txt'],
     )
+  })
+
+  on('what a form keeps by its signed id stays beside the new files, alone and in a transaction', async ({ app, storage }) => {
+    const id = await app.create('User', 'Ada', { certificates: [text('contract'), text('old')] })
+    await storage.drain({ throwOnError: true })
+    const { certificates } = storage.record('User', id)
+    const shown = async (): Promise<string[]> => (await certificates.latest()).map(({ filename }) => filename)
+    const [contract] = await certificates.attachments()
+    const signedId = contract?.signedId ?? ''
+    await app.save('User', id, { certificates: { files: [signedId, text('new')], cleanBefore: true } })
+    assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
+    await storage.drain({ throwOnError: true })
+    assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
+    await app.transaction((tx) => app.save('User', id, { certificates: { files: [text('newer'), signedId], cleanBefore: true } }, tx))
+    await storage.drain({ throwOnError: true })
+    assert.deepEqual(await shown(), ['contract.txt', 'newer.txt'])
   })
 
   on('a required file that is not there refuses the record; a blank one is no file', async ({ app, storage, assertNothing }) => {
