@@ -25,6 +25,20 @@ test('definitions', () => {
   refused(() => hasOneAttached({ variantInfo: { resizeToFill: [0, 2] } }), /whole pixels/)
   refused(() => hasOneAttached({ variantInfo: {} }), /variantInfo of hasOneAttached: it is empty/)
   refused(() => hasOneAttached({ accept: [] }), /accept is an empty list/)
+  for (const [wrong, right] of [
+    ['image/jpg', 'image/jpeg'],
+    ['Image/JPG', 'image/jpeg'],
+    ['images/*', 'image/*'],
+    ['video/mov', 'video/quicktime'],
+    ['application/docx', 'application/vnd.openxmlformats-officedocument.wordprocessingml.document'],
+  ] as const)
+    refused(
+      () => hasOneAttached({ accept: ['image/png', wrong] }),
+      new RegExp(`'${wrong.replace('*', '\\*')}', which is no content type. Write '${right.replace('*', '\\*')}'`),
+    )
+  for (const wrong of ['image/pn*', '*/png', 'audio/ogg; codecs=opus', 'a/b/c'] as const)
+    refused(() => hasOneAttached({ accept: [wrong] }), /must be a list of content types/)
+  hasOneAttached({ accept: ['application/x-new', 'Image/*', '*/*', 'image/pjpeg', 'video/x-m4v'] })
   refused(() => hasOneAttached({ required: 'yes' } as never), /required must be true or false/)
   refused(() => hasOneAttached({ useFilename: 'photo.png' } as never), /useFilename must be/)
   refused(() => hasOneAttached({ keyPrefix: 7 } as never), /keyPrefix must be text/)

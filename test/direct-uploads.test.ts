@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { test } from 'node:test'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { asking, web, type Answer } from './support/web.ts'
 
 const md5 = (data: string | Uint8Array): string => createHash('md5').update(data).digest('base64')
@@ -88,7 +89,7 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
   const photo = storage.directUploadPath('User.photo')
   const large = await announce(ask, photo, { ...hello, byte_size: 2_000_000 })
   assert.deepEqual([large.status, large.json()['code']], [413, 'FILE_TOO_LARGE'])
-  const other = await announce(ask, photo, { ...hello, content_type: 'application/pdf' })
+  const other = await announce(ask, photo, { ...hello, filename: 'a.pdf' })
   assert.deepEqual([other.status, other.json()['code']], [415, 'FILE_TYPE_NOT_ACCEPTED'])
   assert.equal((await announce(ask, `${path}/forged`, hello)).status, 404)
   assert.deepEqual(await query('select count(*) as n from active_storage_blobs'), [{ n: 0 }])
@@ -125,6 +126,41 @@ test('a type that was a lie is found out when it is attached', async (t) => {
   assert.equal((await ask(target.url, { method: 'PUT', headers: target.headers, body: bytes })).status, 204)
   await assert.rejects(user.photo.attach(signedId), { code: 'FILE_TYPE_NOT_ACCEPTED' })
   assert.equal(await user.photo.attached(), false)
+})
+
+test('the name of an announced file counts before what its browser says, and its bytes count when it is attached', async (t) => {
+  const models = {
+    User: { photo: hasOneAttached({ accept: ['text/csv', 'application/zip', 'audio/*'] }), certificates: hasManyAttached() },
+  }
+  const { storage, ask, user, query } = await web(t, { models })
+  const announceAs = async (filename: string, type: string | undefined, bytes: string) => {
+    const blob = { filename, content_type: type, byte_size: bytes.length, checksum: md5(bytes) }
+    const answer = await announce(ask, storage.directUploadPath('User.photo'), blob)
+    return { status: answer.status, body: announced(answer), bytes }
+  }
+  // As Firefox on Windows has it, and other browsers.
+  const csv = await announceAs('data.csv', 'application/vnd.ms-excel', 'a,b')
+  assert.deepEqual([csv.status, csv.body.direct_upload.headers['Content-Type']], [200, 'text/csv'])
+  assert.equal((await announceAs('a.zip', 'application/x-zip-compressed', 'PK')).status, 200)
+  assert.equal((await announceAs('data', 'application/x-zip-compressed', 'PK')).status, 200)
+  assert.equal((await announceAs('sound.webm', 'video/webm', 'a')).status, 200)
+  assert.equal((await announceAs('a.png', 'text/csv', 'a')).status, 415)
+  // What nobody tells is left to the bytes.
+  for (const [bytes, code] of [
+    ['PK\x03\x04' + '\0'.repeat(40), undefined],
+    ['%PDF-1.5', 'FILE_TYPE_NOT_ACCEPTED'],
+  ] as const) {
+    const { status, body } = await announceAs('data', undefined, bytes)
+    assert.equal(status, 200)
+    assert.equal((await ask(body.direct_upload.url, { method: 'PUT', headers: body.direct_upload.headers, body: bytes })).status, 204)
+    const attached = user.photo.attach(body.signed_id)
+    if (code === undefined) await attached
+    else await assert.rejects(attached, { code })
+  }
+  assert.deepEqual(
+    await query('select content_type as type from active_storage_blobs where id = (select max(blob_id) from active_storage_attachments)'),
+    [{ type: 'application/zip' }],
+  )
 })
 
 test('an app announces files by itself too', async (t) => {

@@ -4,6 +4,7 @@ import type { Transformation } from '../representations/image-processor.ts'
 import { checkTransformation } from '../representations/image-processor.ts'
 import { isSafeKey } from '../services/object-key.ts'
 import { parseSize, type Size } from '../units.ts'
+import { wrongAccept } from './accept.ts'
 import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
@@ -32,7 +33,10 @@ export interface HookContext {
 export interface AttachedOptions<R> {
   /** Neither attached, pending nor failed-and-kept is an AttachmentRequiredError. Default false. */
   readonly required?: boolean
-  /** Content types, identified from the bytes, such as 'image/png' or 'image/*'. Default: all. */
+  /**
+   * Content types, identified from the bytes, such as 'image/png' or 'image/*'; any name of a type will do. Default: all.
+   * A known misspelling, such as 'image/jpg', is a ConfigurationError.
+   */
   readonly accept?: readonly `${string}/${string}`[]
   /** Default: `staging.maxSize`, else no limit. */
   readonly maxSize?: Size
@@ -143,12 +147,8 @@ function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed:
   if (given.maxSize !== undefined) parseSize(given.maxSize, `maxSize of ${maker}`)
   if (given.maxFiles !== undefined && !(Number.isInteger(given.maxFiles) && given.maxFiles > 0))
     throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
-  if (
-    given.accept !== undefined &&
-    !(Array.isArray(given.accept) && given.accept.every((type) => /^[\w.+*-]+\/[\w.+*-]+$/.test(String(type))))
-  )
-    throw wrong(`accept must be a list of content types such as 'image/png' or 'image/*'.`)
-  if (given.accept?.length === 0) throw wrong('accept is an empty list, which no file fits. Leave it out to accept all.')
+  const wrongTypes = given.accept === undefined ? null : wrongAccept(given.accept)
+  if (wrongTypes !== null) throw wrong(wrongTypes)
   if (typeof given.keyPrefix === 'string' && given.keyPrefix !== '' && !isSafeKey(given.keyPrefix.replace(/\/+$/, '')))
     throw wrong(`keyPrefix is ${JSON.stringify(given.keyPrefix)}: it must be relative, without empty, '.' or '..' segments.`)
   if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)

@@ -1,11 +1,12 @@
 import { insertBlob, type BlobRow } from '../blobs/blob-rows.ts'
 import { contentDisposition } from '../blobs/content-disposition.ts'
+import { announcedType, otherTrackType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
 import { storableFilename, storableKey } from '../blobs/storable.ts'
 import { served } from '../blobs/serving.ts'
 import { InvalidInputError } from '../errors.ts'
-import { checkSize, checkType, type Limits } from '../staging/limits.ts'
+import { checkSize, checkType, isAccepted, type Limits } from '../staging/limits.ts'
 import { serviceOf, type AttachedContext } from './context.ts'
 import { diskUploadPath } from './paths.ts'
 
@@ -51,9 +52,11 @@ export async function announce(
     throw new InvalidInputError(`byte_size of ${asked} is no number of bytes.`, { details })
   if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
     throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, { details })
-  const contentType = bareType(file.contentType)
+  const told = announcedType(asked, file.contentType)
   checkSize(byteSize, limits, details)
-  checkType(contentType, limits, details)
+  // What nobody tells is looked at when the blob is attached.
+  if (told !== null && !mayBeOther(told, limits)) checkType(told, limits, details)
+  const contentType = told ?? 'application/octet-stream'
   const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
   const service = serviceOf(context, serviceName)
   const { session } = await context.store()
@@ -73,8 +76,8 @@ export async function announce(
   return { blob, url, headers: { 'Content-Type': contentType } }
 }
 
-/** Lists of types are compared with bare ones. */
-function bareType(declared: string | undefined): string {
-  const bare = declared?.split(';')[0]?.trim().toLowerCase() ?? ''
-  return /^[\w.+-]+\/[\w.+-]+$/.test(bare) && bare.length <= 255 ? bare : 'application/octet-stream'
+/** A name does not tell a film from sound alone; the bytes do, when the blob is attached. */
+function mayBeOther(contentType: string, { accept }: Limits): boolean {
+  const other = otherTrackType(contentType)
+  return other !== null && accept !== undefined && isAccepted(other, accept)
 }

@@ -11,8 +11,8 @@ import type { Changes } from './changes.ts'
 import { PURPOSE, serviceOf } from './context.ts'
 import { detailsOf, reader, type SlotScope } from './scope.ts'
 
-/** Bytes that are read to tell a content type. */
-const HEAD = 4096
+/** Bytes that are read to tell a content type: as many as are looked at for markup. */
+const HEAD = 65_536
 
 /** What came in, told apart. */
 export type Ready =

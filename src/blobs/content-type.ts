@@ -1,43 +1,48 @@
-import { fileTypeFromBuffer } from 'file-type'
-import mime from 'mime'
+import { typeByName } from './type-by-name.ts'
+import { typeBySignature } from './type-by-signature.ts'
+import { markupIn } from './type-by-markup.ts'
+import { isChildType, isToldByBytesAlone } from './type-children.ts'
+import { bareType, canonicalType } from './type-names.ts'
+
+const UNKNOWN = 'application/octet-stream'
 
 /**
- * The type of a file by its bytes, else by its name, else as declared. SVG, HTML and XML are recognised as text, whatever
- * they are called: they are the ones unsafe to serve inline, and no signature names them.
+ * The type of a file by its bytes, else by its name, else as declared; in Marcel's spelling, without parameters. Where the
+ * bytes only tell a container (zip, OLE2, XML …), the name tells which of its kinds. HTML, SVG and XML in which something
+ * can run are told by their bytes, whatever they are called: they are unsafe to show.
  */
 export async function identifyContentType(head: Uint8Array, filename: string, declared?: string): Promise<string> {
-  const bySignature = (await fileTypeFromBuffer(head))?.mime
-  if (bySignature !== undefined && bySignature !== 'application/xml') return bySignature
-  return byText(head, filename) ?? bySignature ?? mime.getType(filename) ?? bare(declared) ?? 'application/octet-stream'
+  const hints = [typeByName(filename), declaredType(declared)].filter((type) => type !== null)
+  const bySignature = await typeBySignature(head)
+  if (bySignature !== null && bySignature !== 'application/xml') return mostSpecific(bySignature, hints) ?? bySignature
+  const markup = markupIn(head)
+  const hint = hints[0] ?? UNKNOWN
+  if (markup === null) return bySignature ?? (head.length > 0 && isToldByBytesAlone(hint) ? UNKNOWN : hint)
+  const { type, byRoot, isFinal } = markup
+  // Other markup is what its name says, but no picture, sound, film or page.
+  if (type === null) return /^(image|audio|video)\//.test(hint) || isToldByBytesAlone(hint) ? 'text/plain' : hint
+  return isFinal ? type : (mostSpecific(type, hints) ?? byRoot ?? type)
 }
 
-/** Lower case, without parameters: Rails' lists match whole strings. */
-function bare(type: string | undefined): string | null {
-  const text = type?.split(';')[0]?.trim().toLowerCase() ?? ''
-  // As long as the column on MySQL.
-  return text.length <= 255 && /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(text) ? text : null
+/** The type of a file whose bytes are not here yet. null: neither its name nor what was declared tells. */
+export function announcedType(filename: string, declared: string | undefined): string | null {
+  const named = typeByName(filename)
+  const told = declaredType(declared)
+  return named !== null && told !== null && otherTrackType(named) === told ? told : (named ?? told)
 }
 
-/** As much of it is looked at: comments may come first. */
-const TEXT = 65_536
+/** Of a type of film that also holds sound alone, or the other way round: the other one. null: there is none. */
+export function otherTrackType(type: string): string | null {
+  const [, track, format] = /^(audio|video)\/(webm|mp4|ogg|3gpp2?|x-matroska)$/.exec(type) ?? []
+  return track === undefined ? null : `${track === 'audio' ? 'video' : 'audio'}/${format}`
+}
 
-function byText(head: Uint8Array, filename: string): string | null {
-  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, TEXT))
-  const text = (start[0] === 0xff && start[1] === 0xfe ? start.toString('utf16le') : start.toString('utf8'))
-    .replace(/^\uFEFF/, '')
-    .trimStart()
-    .toLowerCase()
-  if (!text.startsWith('<')) return null
-  const isXml = text.startsWith('<?xml')
-  const body = text
-    .replaceAll(/<!--[\s\S]*?-->/g, '')
-    .replace(/^<\?xml[^>]*\?>/, '')
-    .trimStart()
-  const root = body.replace(/^<!doctype[^>[]*(\[[\s\S]*?\])?[^>]*>/, '').trimStart()
-  if (/^<!doctype\s+html|^<html[\s>/]/.test(body) || /^<html[\s>/]/.test(root)) return 'text/html'
-  if (/^<svg[\s>/]/.test(root) || /^<!doctype\s+svg/.test(body)) return 'image/svg+xml'
-  if (isXml) return 'application/xml'
-  if (/^<(head|body|script|iframe|title|style|img|a|div|p|h1|table)[\s>/]/.test(body)) return 'text/html'
-  // Other markup is what its name says, but no picture, sound or film.
-  return /^(image|audio|video)\//.test(mime.getType(filename) ?? '') ? 'text/plain' : null
+/** The first hint that agrees with the bytes. */
+function mostSpecific(type: string, hints: readonly string[]): string | null {
+  return hints.find((hint) => hint === type || isChildType(hint, type)) ?? null
+}
+
+function declaredType(declared: string | undefined): string | null {
+  const type = bareType(declared)
+  return type === null || type === UNKNOWN ? null : canonicalType(type)
 }

@@ -1,3 +1,5 @@
+import { canonicalType } from './type-names.ts'
+
 /** What a browser would run: it is served as bytes, whatever it is asked for. Rails' list. */
 const binary = new Set([
   'text/html',
@@ -27,5 +29,9 @@ const inline = new Set([
 /** How a file may be served: its type, and whether a browser may show it. */
 export function served(contentType: string | null): { readonly contentType: string; readonly mayBeInline: boolean } {
   const type = contentType ?? 'application/octet-stream'
-  return { contentType: binary.has(type) ? 'application/octet-stream' : type, mayBeInline: inline.has(type) }
+  const name = canonicalType(type)
+  return { contentType: isRun(type) || isRun(name) ? 'application/octet-stream' : type, mayBeInline: inline.has(type) }
 }
+
+/** Browsers show every type of XML as a page of its own. */
+const isRun = (type: string): boolean => binary.has(type) || type.endsWith('+xml')

@@ -1,3 +1,4 @@
+import { canonicalType } from '../blobs/type-names.ts'
 import { FileTooLargeError, FileTypeNotAcceptedError, TooManyFilesError, type ErrorDetails } from '../errors.ts'
 import { fileText, sizeText, typesText } from '../public-message.ts'
 
@@ -19,11 +20,15 @@ export function checkSize(size: number, limits: Limits, details: ErrorDetails): 
 
 export function checkType(contentType: string, limits: Limits, details: ErrorDetails): void {
   const { accept } = limits
-  if (accept === undefined || accept.some((pattern) => matches(contentType, pattern))) return
+  if (accept === undefined || isAccepted(contentType, accept)) return
   throw new FileTypeNotAcceptedError(
     `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${accept.join(', ')}.`,
     { details, publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.` },
   )
+}
+
+export function isAccepted(contentType: string, accept: readonly string[]): boolean {
+  return accept.some((pattern) => matches(contentType, pattern))
 }
 
 export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails): void {
@@ -39,7 +44,11 @@ function slotText({ attachment, record }: ErrorDetails, unknown: string): string
   return `${attachment ?? unknown}${record === undefined ? '' : ` of ${record.type} ${record.id}`}`
 }
 
+/** Names of one type are alike, and so are cases. */
 function matches(contentType: string, pattern: string): boolean {
-  if (pattern === '*/*') return true
-  return pattern.endsWith('/*') ? contentType.startsWith(pattern.slice(0, -1)) : contentType === pattern.toLowerCase()
+  const type = canonicalType(contentType)
+  const wanted = pattern.toLowerCase()
+  if (wanted === '*/*') return true
+  if (!wanted.endsWith('/*')) return type === canonicalType(wanted)
+  return [type, contentType.toLowerCase()].some((name) => name.startsWith(wanted.slice(0, -1)))
 }
