@@ -1,3 +1,4 @@
+import { inPlace } from './message.ts'
 import { defaultMessage, fileText, sizeText } from './public-message.ts'
 
 /** What every error of the library says about the place it happened at. */
@@ -51,7 +52,7 @@ export class ActiveStorageError extends Error {
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
-    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    super(inPlace(message, options.details), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.details = options.details ?? {}
     if (options.publicMessage !== undefined) Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })

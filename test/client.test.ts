@@ -144,10 +144,11 @@ test('a script stages a file, or sends it to the service itself, sees it go, and
     const run = window.client.stageFile(new File(['x'.repeat(1_100_000)], 'large.txt'), path)
     return run.then(
       () => 'no error',
-      (error: unknown) => (error as { code: string }).code,
+      (error: unknown) => (error as { code: string }).code + (error as Error).message,
     )
   }, storage.stagedUploadPath('User.photo'))
-  assert.equal(refused, 'FILE_TOO_LARGE')
+  assert.equal(refused, 'FILE_TOO_LARGElarge.txt is larger than 1 MB. Choose a smaller one.')
+  assert.equal((sent.gone as string[])[2], 'né "large".bin: this page is too old. Reload it and choose the file again.')
 })
 
 test('inputs send what is chosen at once; the form waits, goes without bytes, and without what was taken out', async (t) => {

@@ -3,7 +3,7 @@ import { stripTypeScriptTypes } from 'node:module'
 import type { DatabaseSync } from 'node:sqlite'
 import { serve } from '@hono/node-server'
 import { Hono, type Context } from 'hono'
-import { ActiveStorageError, type ParsedForm } from '../../src/index.ts'
+import { ActiveStorageError, publicErrorOf, type ParsedForm } from '../../src/index.ts'
 import { page, usersPart, type Refused, type UserView } from './page.ts'
 import { storage, weather, type userAttachments } from './storage.ts'
 
@@ -87,9 +87,9 @@ app.post('/weather', async (c) => {
 })
 
 app.onError((error, c) => {
-  if (error instanceof ActiveStorageError && error.statusCode < 500) return again(c, error.message, error.values ?? {}, [])
-  console.error(error)
-  return again(c, 'Something went wrong; the log says what.', {}, [])
+  const { message, reference } = publicErrorOf(error)
+  if (reference !== null) console.error(reference, error)
+  return again(c, message, error instanceof ActiveStorageError ? (error.values ?? {}) : {}, [])
 })
 
 const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) =>

@@ -2,7 +2,7 @@
 import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import { activeStorage, form } from 'activestorage-delayed/hono'
-import { ActiveStorageError } from 'activestorage-delayed'
+import { publicErrorOf } from 'activestorage-delayed'
 import { createUser, start, storage, usersPage } from '../users.ts'
 
 await start()
@@ -18,8 +18,9 @@ app.post('/users', form(storage, { model: 'User' }), async (c) => {
 
 // Express, Fastify and Nest read `statusCode` by themselves.
 app.onError((error, c) => {
-  if (!(error instanceof ActiveStorageError)) throw error
-  return c.text(error.message, error.statusCode as 422)
+  const { statusCode, message, reference } = publicErrorOf(error)
+  if (reference !== null) console.error(reference, error)
+  return c.text(message, statusCode as 422)
 })
 
 serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000) }, ({ port }) => console.log(`http://localhost:${port}`))

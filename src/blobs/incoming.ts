@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { messageOf } from '../message.ts'
+import { defaultMessage } from '../public-message.ts'
 
 /** Bytes with a name, as they come in. */
 export interface IncomingFile {
@@ -32,6 +33,7 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
     throw new InvalidInputError(`${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`, {
       details,
       cause: error,
+      publicMessage: defaultMessage('INTEGRITY', details),
     })
   } finally {
     signal?.removeEventListener('abort', destroy)

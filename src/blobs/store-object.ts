@@ -33,7 +33,8 @@ export interface StoreObjectOptions {
  */
 export async function storeObject(session: Session, file: IncomingFile, options: StoreObjectOptions): Promise<NewBlob> {
   const filename = normalizeFilename(file.filename)
-  const { service, serviceName, details, signal } = options
+  const { service, serviceName, signal } = options
+  const details = { ...options.details, filename }
   const folder = await temporaryFolder().catch(temporaryFailure(filename, details))
   try {
     const path = join(folder.path, 'bytes')
@@ -41,7 +42,7 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     let byteSize = 0
     let head = Buffer.alloc(0)
     const measured = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const chunk of bytesOf(file, { ...details, filename }, signal)) {
+      for await (const chunk of bytesOf(file, details, signal)) {
         byteSize += chunk.length
         options.checkSize(byteSize)
         hash.update(chunk)
@@ -56,8 +57,9 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const key = await storableKey(session, prefixed(options.keyPrefix, generateKey()))
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
-    if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`)
-    const lost = (): ServiceError => new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`)
+    if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`, { details })
+    const lost = (): ServiceError =>
+      new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`, { details })
     const bytes = renewing(session, key, createReadStream(path), lost)
     await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
     return { key, filename: await storableFilename(session, filename, options.warn), contentType, serviceName, byteSize, checksum }

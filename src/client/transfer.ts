@@ -7,7 +7,7 @@ export interface TransferOptions {
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A file was not taken: by the server's word, or because it could not be reached. */
+/** A file was not taken: by the server's word, or because it could not be reached. `message` may be shown to the visitor. */
 export class UploadError extends Error {
   /** The server's, such as 'FILE_TOO_LARGE'; else 'NETWORK', 'ABORTED' or 'HTTP'. */
   readonly code: string
@@ -41,7 +41,10 @@ export interface Transfer extends Pick<TransferOptions, 'onProgress' | 'signal'>
 export function send({ method, url, headers, body, filename, onProgress, signal }: Transfer): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
-    const fail = (code: string, why: string, status = 0): void => reject(new UploadError(`${filename}: ${why}`, code, status))
+    const fail = (code: string, why: string, status = 0): void => {
+      // The server names the file where it can.
+      reject(new UploadError(why.includes(filename) ? why : `${filename}: ${why}`, code, status))
+    }
     const aborted = (): void => fail('ABORTED', 'it was given up.')
     if (signal?.aborted === true) {
       aborted()
@@ -54,7 +57,7 @@ export function send({ method, url, headers, body, filename, onProgress, signal 
     if (onProgress !== undefined) request.upload.addEventListener('progress', ({ loaded, total }) => onProgress(loaded, total))
     request.addEventListener('loadend', () => signal?.removeEventListener('abort', abort))
     request.addEventListener('abort', aborted)
-    request.addEventListener('error', () => fail('NETWORK', 'the server could not be reached.'))
+    request.addEventListener('error', () => fail('NETWORK', 'the server could not be reached. Try again.'))
     request.addEventListener('load', () => {
       const { status, responseText } = request
       if (status >= 200 && status < 300) {
@@ -62,10 +65,17 @@ export function send({ method, url, headers, body, filename, onProgress, signal 
         return
       }
       const { error, code } = told(responseText)
-      fail(code ?? 'HTTP', error ?? `the server answered ${status}.`, status)
+      fail(code ?? 'HTTP', error ?? reasonOf(status), status)
     })
     request.send(body)
   })
+}
+
+/** Of an answer without a word: a proxy's, or of a path that is too old. */
+function reasonOf(status: number): string {
+  if (status === 404 || status === 410) return 'this page is too old. Reload it and choose the file again.'
+  if (status === 413) return 'it is too large. Choose a smaller one.'
+  return `the server did not take it (${status}). Try again later.`
 }
 
 /** What the app says of an error; a proxy before it says something else. */

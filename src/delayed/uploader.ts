@@ -1,5 +1,5 @@
 import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import { inPlace, messageOf } from '../message.ts'
 import { traced } from '../diagnostics.ts'
 import type { Leases } from '../jobs/leases.ts'
 import { filesOf, type FileRow } from '../staging/file-rows.ts'
@@ -113,7 +113,7 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
 }
 
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
-  if (error instanceof ActiveStorageError)
-    return Object.assign(error, { details: { ...error.details, ...detailsOf(upload, file.filename) } })
-  return new ServiceError(messageOf(error), { cause: error, details: detailsOf(upload, file.filename) })
+  const details = detailsOf(upload, file.filename)
+  if (!(error instanceof ActiveStorageError)) return new ServiceError(messageOf(error), { cause: error, details })
+  return Object.assign(error, { message: inPlace(error.message, details), details: { ...error.details, ...details } })
 }

@@ -1,6 +1,7 @@
 import { findBlob, type BlobRow } from '../blobs/blob-rows.ts'
 import { PURPOSE, serviceOf } from '../attached/context.ts'
-import { ActiveStorageError } from '../errors.ts'
+import { ActiveStorageError, InvalidInputError } from '../errors.ts'
+import { fileText } from '../public-message.ts'
 import { answer, Answered, failure, notFound } from './answer.ts'
 import { allowBlob } from './authorize.ts'
 import { contentOf } from './blobs.ts'
@@ -55,10 +56,11 @@ export async function updateDisk(context: HttpContext, request: Request, { token
   if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
   await allowBlob(context, request, 'upload', row)
   if (bareType(request.headers.get('content-type')) !== bareType(String(contentType ?? 'application/octet-stream')))
-    throw refused(`The Content-Type is not ${String(contentType)}, which was announced.`)
+    throw refused(row, `The Content-Type is not ${String(contentType)}, which was announced.`)
   const length = request.headers.get('content-length')
-  if (length !== null && Number(length) !== byteSize) throw refused(`${length} bytes are not the ${String(byteSize)} that were announced.`)
-  if (await service.exists(row.key)) throw new Answered(failure(409, 'This was uploaded already.', 'ALREADY_UPLOADED'))
+  if (length !== null && Number(length) !== byteSize)
+    throw refused(row, `${length} bytes are not the ${String(byteSize)} that were announced.`)
+  if (await service.exists(row.key)) throw new Answered(failure(409, `${fileText(row)} was uploaded already.`, 'ALREADY_UPLOADED'))
   try {
     await service.upload(row.key, bytesIn(request, { filename: row.filename }), {
       byteSize: Number(byteSize),
@@ -66,7 +68,8 @@ export async function updateDisk(context: HttpContext, request: Request, { token
       contentType: String(contentType),
     })
   } catch (error) {
-    if (error instanceof ActiveStorageError && error.code === 'INTEGRITY') throw refused('The bytes are not those that were announced.')
+    if (error instanceof ActiveStorageError && error.code === 'INTEGRITY')
+      throw refused(row, 'The bytes are not those that were announced.', error)
     throw error
   }
   return answer(204, { 'Cache-Control': 'no-store' })
@@ -74,4 +77,9 @@ export async function updateDisk(context: HttpContext, request: Request, { token
 
 /** Browsers add a charset to what they were told to send. */
 const bareType = (header: string | null): string => (header ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
-const refused = (why: string): Answered => new Answered(failure(422, why, 'INVALID_INPUT'))
+const refused = ({ filename }: BlobRow, why: string, cause?: unknown): InvalidInputError =>
+  new InvalidInputError(why, {
+    cause,
+    details: { filename },
+    publicMessage: `${fileText({ filename })} is not what was announced: it changed while it was sent. Choose it again.`,
+  })

@@ -4,7 +4,6 @@ import type { AnyAttachments, Models } from '../attached/definitions.ts'
 import type { NodeRequest } from '../http/body.ts'
 import type { ParsedForm, ParseFormOptions } from '../http/forms/parse-form.ts'
 import type { FormParser } from '../http/mountable.ts'
-import { httpExceptionOf } from './http-exception.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
 /** Of Express, which is Node's own with more, or of Fastify, which has it within. */
@@ -18,8 +17,9 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
  * Where `FileInterceptor` stands today: stages the files of a form as they stream in. `@Body()` is what `storage.parseForm`
  * gives as values, `@UploadedFiles()` its files, `@UploadedForm()` all of it.
  *
- * Where a pipe or the handler throws, nothing of the form is kept. An error of the library becomes an HttpException with its
- * status and its code, whose `cause` it is; what was typed until then is in the request's body.
+ * Where a pipe or the handler throws, nothing of the form is kept. The module makes an HttpException of an error of the
+ * library, with its status, its code and the message for visitors; the error is its `cause`. What was typed until then is in
+ * the request's body.
  *
  * @example
  * import { UploadedFiles, UseInterceptors } from '@nestjs/common'
@@ -51,7 +51,7 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
         catchError(async (error: unknown) => {
           // What cannot be given up now goes by itself when it has expired.
           await form.discard().catch(() => undefined)
-          throw httpExceptionOf(error)
+          throw error
         }),
       )
     }
@@ -65,7 +65,7 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
         return form
       } catch (error) {
         request.body = (error as { values?: unknown }).values ?? {}
-        throw httpExceptionOf(error)
+        throw error
       }
     }
   }

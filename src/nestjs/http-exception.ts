@@ -1,9 +1,27 @@
-import { HttpException } from '@nestjs/common'
+import { HttpException, Logger, type NestInterceptor } from '@nestjs/common'
+import { catchError } from 'rxjs'
 import { ActiveStorageError } from '../errors.ts'
+import { publicErrorOf } from '../public-error.ts'
 
-/** As Nest answers it, with the code; the error is its cause. What the visitor is not to know stays what it is: Nest logs it. */
-export function httpExceptionOf(error: unknown): unknown {
-  if (!(error instanceof ActiveStorageError) || error.statusCode >= 500) return error
-  const { statusCode, code, publicMessage: message } = error
+const logger = new Logger('ActiveStorage')
+
+/**
+ * What a controller throws of the storage, as Nest answers it: with its status, its code and the message for visitors. The
+ * error is its cause; one that is the app's to look at is logged under the reference that the visitor is told.
+ */
+export class PublicErrors implements NestInterceptor {
+  intercept(...[, next]: Parameters<NestInterceptor['intercept']>): ReturnType<typeof next.handle> {
+    return next.handle().pipe(
+      catchError((error: unknown) => {
+        throw httpExceptionOf(error)
+      }),
+    )
+  }
+}
+
+function httpExceptionOf(error: unknown): unknown {
+  if (!(error instanceof ActiveStorageError)) return error
+  const { statusCode, code, message, reference } = publicErrorOf(error)
+  if (reference !== null) logger.error(`Reference ${reference}: ${error.message}`, error.stack)
   return new HttpException({ statusCode, code, message }, statusCode, { cause: error })
 }

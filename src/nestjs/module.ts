@@ -1,5 +1,7 @@
 import { Module, type DynamicModule } from '@nestjs/common'
+import { APP_INTERCEPTOR } from '@nestjs/core'
 import { checkOptions } from '../options.ts'
+import { PublicErrors } from './http-exception.ts'
 import { OPTIONS, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './options.ts'
 import { StorageOfApp } from './storage-of-app.ts'
 import { ACTIVE_STORAGE } from './token.ts'
@@ -46,6 +48,7 @@ export class ActiveStorageModule {
       imports,
       providers: [
         StorageOfApp,
+        { provide: APP_INTERCEPTOR, useClass: PublicErrors },
         { provide: OPTIONS, inject, useFactory },
         {
           provide: ACTIVE_STORAGE,

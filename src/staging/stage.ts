@@ -6,6 +6,7 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { traced } from '../diagnostics.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { fileText } from '../public-message.ts'
 import { turns } from '../turns.ts'
 import { uuidv7 } from '../uuid.ts'
 import {
@@ -60,7 +61,10 @@ async function stageTraced(target: StagingTarget, file: IncomingFile, options: S
   const details = { ...options.details, filename: normalizeFilename(file.filename) }
   const sent = statements(target.turns)
   const tooSlow = (): InvalidInputError =>
-    new InvalidInputError(`${details.filename} took too long to arrive and was given up. Send it again.`, { details })
+    new InvalidInputError(`${details.filename} took too long to arrive and was given up. Send it again.`, {
+      details,
+      publicMessage: `${fileText(details)} took too long to arrive. Send it again.`,
+    })
   try {
     const staged = await write(target, sent, id, file, { ...options, details })
     if (staged === null) throw tooSlow()

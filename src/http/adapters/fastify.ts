@@ -1,5 +1,7 @@
-import type { FastifyInstance, FastifyPluginAsync, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Models } from '../../attached/definitions.ts'
+import { ActiveStorageError } from '../../errors.ts'
+import { publicErrorOf } from '../../public-error.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
@@ -8,7 +10,8 @@ const METHODS = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
 const FORM = 'multipart/form-data'
 
 /**
- * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app.
+ * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app. Where Fastify itself
+ * answers an error of the library, the visitor gets its `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'
@@ -22,6 +25,7 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
   const plugin: FastifyPluginAsync = async (app) => {
     // @fastify/multipart leaves the body alone too, until it is asked for files.
     if (!app.hasContentTypeParser(FORM)) leaveAlone(app, FORM)
+    tellVisitors(app)
     await app.register(async (own) => {
       own.removeAllContentTypeParsers()
       leaveAlone(own, '*')
@@ -42,13 +46,31 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
   return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
 }
 
+/** Fastify's own error handler answers with `message`, which is for the log: `{ statusCode, code, error, message }`. */
+function tellVisitors(app: FastifyInstance): void {
+  const failed = new WeakMap<FastifyReply, ActiveStorageError>()
+  app.addHook('onError', async (_request, reply, error) => {
+    if (error instanceof ActiveStorageError) failed.set(reply, error)
+  })
+  app.addHook('onSend', async (request, reply, payload) => {
+    const error = failed.get(reply)
+    // What a handler of the app's sends, in a shape of its own, stays as it is.
+    if (error === undefined || typeof payload !== 'string' || !payload.startsWith('{"statusCode":')) return payload
+    const body = JSON.parse(payload) as { readonly message?: unknown }
+    if (body.message !== error.message) return payload
+    const { message, reference } = publicErrorOf(error)
+    if (reference !== null) request.log.error({ reference, err: error }, 'The visitor was told this reference.')
+    return JSON.stringify({ ...body, message })
+  })
+}
+
 function leaveAlone(app: FastifyInstance, type: string): void {
   app.addContentTypeParser(type, (_request, _payload, done) => done(null))
 }
 
 /**
  * Reads a form as it streams in, in a route's handler; the plugin must be registered. Throws like `storage.parseForm`; its
- * errors have a `statusCode`, which Fastify answers with.
+ * errors have a `statusCode`, which Fastify answers with, and a `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'

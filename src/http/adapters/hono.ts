@@ -1,6 +1,8 @@
 import type { MiddlewareHandler } from 'hono'
 import type { Models } from '../../attached/definitions.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
+import { publicErrorOf } from '../../public-error.ts'
+import { failureOf } from '../answer.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
@@ -20,9 +22,16 @@ export function activeStorage(storage: Mountable): MiddlewareHandler {
   }
 }
 
+/** Hono answers an error with its own response, where the app has no `onError`. */
+function refuse(error: unknown): never {
+  const told = publicErrorOf(error)
+  if (told.reference === null && error instanceof Error) Object.assign(error, { getResponse: () => failureOf(told) })
+  throw error
+}
+
 /**
  * Middleware that stages the files of a form as they stream in: `c.var.form` is what `storage.parseForm` gives. It throws
- * like it; the errors' `statusCode` is for the app's `onError`.
+ * like it: what is refused is answered with its status and `publicMessage`, or by the app's `onError`.
  *
  * @example
  * import { Hono } from 'hono'
@@ -39,7 +48,7 @@ export function form<M extends Models, N extends keyof M & string>(
   options: ParseFormOptions<N>,
 ): MiddlewareHandler<{ Variables: { form: ParsedForm<M[N]> } }> {
   return async (c, next) => {
-    c.set('form', await storage.parseForm(c.req.raw, options))
+    c.set('form', await storage.parseForm(c.req.raw, options).catch(refuse))
     await next()
   }
 }

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import busboy from 'busboy'
 import { FormLimitError, InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
+import { sizeText } from '../../public-message.ts'
 import { turns } from '../../turns.ts'
 import { bodyOf, isRead, type FormRequest } from '../body.ts'
 
@@ -67,7 +68,10 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
 }
 
 function broken(error: unknown): InvalidInputError {
-  return new InvalidInputError(`The form broke off before its end: ${messageOf(error)}. Nothing was kept of it.`, { cause: error })
+  return new InvalidInputError(`The form broke off before its end: ${messageOf(error)}. Nothing was kept of it.`, {
+    cause: error,
+    publicMessage: 'The form did not arrive whole. Send it again.',
+  })
 }
 
 const headerOf = ({ headers }: FormRequest, name: string): string => {
@@ -118,7 +122,11 @@ function listen(
 ): void {
   const { take, give } = turns(PARALLEL)
   const tooMany = (what: string, option: keyof FormLimits) => () =>
-    fail(new FormLimitError(`The form has more ${what} than the ${limits[option]} allowed (limits.${option}).`))
+    fail(
+      new FormLimitError(`The form has more ${what} than the ${limits[option]} allowed (limits.${option}).`, {
+        publicMessage: `The form has more than ${limits[option]} ${what}. Send fewer at once.`,
+      }),
+    )
   let fieldsSize = 0
   const checkName = (name: string): string => {
     if (name.length >= LONGEST_NAME || name.split('[').length - 1 > limits.depth)
@@ -143,9 +151,14 @@ function listen(
       if (given === undefined || given === '') return
       const name = checkName(given)
       fieldsSize += Buffer.byteLength(value)
-      if (valueTruncated) throw new FormLimitError(`${name} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`)
+      if (valueTruncated)
+        throw new FormLimitError(`${name} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`, {
+          publicMessage: `A field of the form is longer than ${sizeText(limits.fieldSize)}. Shorten it.`,
+        })
       if (fieldsSize > limits.fieldsSize)
-        throw new FormLimitError(`The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`)
+        throw new FormLimitError(`The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`, {
+          publicMessage: `The form is longer than ${sizeText(limits.fieldsSize)}, files not counted. Shorten it.`,
+        })
       handlers.field(name, value)
     }),
   )

@@ -3,6 +3,7 @@ import type { Files } from '../../attached/record.ts'
 import type { SlotDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
 import { ActiveStorageError, InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
+import { fileText } from '../../public-message.ts'
 import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
 import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
@@ -122,6 +123,6 @@ function unknownFile(
   })
   return new InvalidInputError(
     `The form has a file ${JSON.stringify(name.slice(0, 100))}, which is no attachment of ${model}: its inputs are called ${known.join(', ')}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
-    { details: { filename } },
+    { details: { filename }, publicMessage: `${fileText({ filename })} was not expected here. Reload the page and try again.` },
   )
 }

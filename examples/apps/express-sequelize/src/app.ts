@@ -1,6 +1,6 @@
 import express, { type NextFunction, type Request, type Response } from 'express'
 import { ValidationError } from 'sequelize'
-import { ActiveStorageError } from 'activestorage-delayed'
+import { publicErrorOf } from 'activestorage-delayed'
 import { activeStorage } from 'activestorage-delayed/express'
 import { usersPage } from './page.ts'
 import { storage } from './storage.ts'
@@ -22,10 +22,11 @@ app.post('/users', async (req, res) => {
   res.redirect(303, '/')
 })
 
-app.use((error: unknown, _req: Request, res: Response, next: NextFunction) => {
+app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
   const text = res.type('text')
-  // A file that is too large, or of the wrong type.
-  if (error instanceof ActiveStorageError && error.statusCode < 500) text.status(error.statusCode).send(error.message)
-  else if (error instanceof ValidationError) text.status(422).send(error.message)
-  else next(error)
+  if (error instanceof ValidationError) return void text.status(422).send(error.message)
+  // A file that is too large, or of the wrong type; whatever else goes wrong, with a reference to the log.
+  const { statusCode, message, reference } = publicErrorOf(error)
+  if (reference !== null) console.error(reference, error)
+  text.status(statusCode).send(message)
 })

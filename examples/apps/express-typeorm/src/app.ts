@@ -1,5 +1,5 @@
 import express, { type NextFunction, type Request, type Response } from 'express'
-import { ActiveStorageError } from 'activestorage-delayed'
+import { publicErrorOf } from 'activestorage-delayed'
 import { activeStorage } from 'activestorage-delayed/express'
 import { dataSource } from './data-source.ts'
 import { usersPage } from './page.ts'
@@ -26,8 +26,9 @@ app.post('/users', async (req, res) => {
   res.redirect(303, '/')
 })
 
-// A file that is too large, or of the wrong type.
-app.use((error: unknown, _req: Request, res: Response, next: NextFunction) => {
-  if (!(error instanceof ActiveStorageError) || error.statusCode >= 500) return next(error)
-  res.status(error.statusCode).type('text').send(error.message)
+// A file that is too large, or of the wrong type; whatever else goes wrong, with a reference to the log.
+app.use((error: unknown, _req: Request, res: Response, _next: NextFunction) => {
+  const { statusCode, message, reference } = publicErrorOf(error)
+  if (reference !== null) console.error(reference, error)
+  res.status(statusCode).type('text').send(message)
 })

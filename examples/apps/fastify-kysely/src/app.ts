@@ -9,7 +9,7 @@ await app.register(activeStorage(storage))
 
 app.get('/', async (_request, reply) => reply.type('text/html').send(await usersPage()))
 
-// A file that is too large, or of the wrong type, is an error with a `statusCode`: Fastify answers with it.
+// A file that is too large, or of the wrong type, is an error with a `statusCode`: Fastify answers with it, and with the message for visitors.
 app.post('/users', async (request, reply) => {
   const { values, files } = await form(storage, request, { model: 'User' })
   // The user and the files, or nothing.

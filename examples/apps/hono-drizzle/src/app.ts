@@ -1,5 +1,5 @@
 import { Hono } from 'hono'
-import { ActiveStorageError } from 'activestorage-delayed'
+import { publicErrorOf } from 'activestorage-delayed'
 import { activeStorage, form } from 'activestorage-delayed/hono'
 import { usersPage } from './page.ts'
 import { users } from './schema.ts'
@@ -24,8 +24,9 @@ app.post('/users', form(storage, { model: 'User' }), async (c) => {
   return c.redirect('/', 303)
 })
 
-// A file that is too large, or of the wrong type.
+// A file that is too large, or of the wrong type; whatever else goes wrong, with a reference to the log.
 app.onError((error, c) => {
-  if (!(error instanceof ActiveStorageError) || error.statusCode >= 500) throw error
-  return c.text(error.message, error.statusCode as 422)
+  const { statusCode, message, reference } = publicErrorOf(error)
+  if (reference !== null) console.error(reference, error)
+  return c.text(message, statusCode as 422)
 })

@@ -1,4 +1,4 @@
-import { ActiveStorageError } from 'activestorage-delayed'
+import { publicErrorOf } from 'activestorage-delayed'
 import { db, storage } from '../../lib/storage.ts'
 
 // A route, and not a server action: an action has read the whole form, in memory, before it begins.
@@ -8,7 +8,8 @@ export async function POST(request: Request): Promise<Response> {
     await db.user.create({ data: { name: String(values.name ?? ''), photoTmp: files.photo, certificatesTmp: files.certificates } })
     return new Response(null, { status: 303, headers: { Location: '/' } })
   } catch (error) {
-    if (!(error instanceof ActiveStorageError)) throw error
-    return new Response(error.message, { status: error.statusCode })
+    const { statusCode, message, reference } = publicErrorOf(error)
+    if (reference !== null) console.error(reference, error)
+    return new Response(message, { status: statusCode })
   }
 }
