@@ -11,7 +11,9 @@ import { readModels, wrong } from './models.ts'
 import { checkOptions } from './options.ts'
 import { messageVerifier, type MessageVerifier } from './rails/message-verifier.ts'
 import type { ImageProcessor } from './representations/image-processor.ts'
+import { boundedService } from './services/bounded.ts'
 import type { Service } from './services/service.ts'
+import { readTimeouts, type ServiceTimeouts } from './services/timeouts.ts'
 import { tracedService } from './services/traced.ts'
 import { parseDuration, parseSize, type Duration, type Size } from './units.ts'
 
@@ -53,6 +55,8 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
   }
   /** Default: 10 attempts, 5 s doubling to 1 h, a quarter up or down. */
   readonly retries?: { readonly attempts?: number; readonly minDelay?: Duration; readonly maxDelay?: Duration }
+  /** How long services are waited for; what takes longer ends with a ServiceUnavailableError, and uploads are tried again. */
+  readonly serviceTimeouts?: ServiceTimeouts
   /** Default: console, for warnings and errors. winston fits; pino with its two arguments turned round. false: silent. */
   readonly logger?: Logger | false
   /** Bytes of failed uploads are kept this long; default for ever. */
@@ -116,6 +120,7 @@ const optionNames = [
   'recordId',
   'staging',
   'retries',
+  'serviceTimeouts',
   'logger',
   'failed',
   'gem',
@@ -129,6 +134,7 @@ const optionNames = [
 const nestedNames = {
   staging: ['expiresIn', 'maxSize', 'maxFiles'],
   retries: ['attempts', 'minDelay', 'maxDelay'],
+  serviceTimeouts: ['progress', 'call', 'copy'],
   failed: ['keepFor'],
   gem: ['moveAfter'],
   tables: ['prefix', 'schema'],
@@ -167,6 +173,7 @@ export function readConfiguration(
       throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
   if (config.tables?.schema !== undefined && (config.database.dialect ?? 'postgres') !== 'postgres')
     throw wrong('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
+  const limits = readTimeouts(config.serviceTimeouts)
   const { jobs, images, rails, authorize, basePath = '/rails/active_storage' } = config
   if (!/^(\/[\w.~-]+)+$/.test(basePath) || /(^|\/)\.{1,2}(\/|$)/.test(basePath))
     throw wrong(`basePath is ${JSON.stringify(basePath)}: give a path such as '/rails/active_storage', without a slash at its end.`)
@@ -183,7 +190,9 @@ export function readConfiguration(
   if (config.secretKeyBase !== undefined && !isSecret(config.secretKeyBase))
     throw wrong('secretKeyBase must be text or a list of texts, none of them empty. Leave it out to read SECRET_KEY_BASE on first use.')
   return {
-    services: Object.fromEntries(Object.entries(config.services).map(([name, each]) => [name, tracedService(name, each)])),
+    services: Object.fromEntries(
+      Object.entries(config.services).map(([name, each]) => [name, tracedService(name, boundedService(name, each, limits))]),
+    ),
     service,
     models,
     findRecord: async (type, id) => {

@@ -162,3 +162,13 @@ export class ServiceError extends ActiveStorageError {
   override readonly code = 'SERVICE' as const
   override readonly retryable: boolean = true
 }
+/**
+ * A service as a whole is away: it cannot be reached, does not answer in time, answers with 5xx, or asks to be slower. It
+ * is not the file's fault: an upload loses no attempt by it, and is tried again until `retries.for` is over.
+ */
+export class ServiceUnavailableError extends ServiceError {
+  override readonly statusCode = 503
+  constructor(message: string, options: ActiveStorageErrorOptions = {}) {
+    super(message, { publicMessage: 'The storage of files does not answer. Try again in a few minutes.', ...options })
+  }
+}

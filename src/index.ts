@@ -57,7 +57,7 @@ export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-a
 export type { Stats } from './delayed/stats.ts'
 export type { EngineWorker, EnqueueOptions, Hint, JobEngine } from './jobs/engine.ts'
 export type { ImageProcessor, Transformation } from './representations/image-processor.ts'
-export type { DirectUploadOptions, Service, ServiceUrlOptions, UploadOptions } from './services/service.ts'
+export type { DirectUploadOptions, Service, ServiceUrlOptions, UploadOptions, UploadProgress } from './services/service.ts'
 export type { Duration, Size } from './units.ts'
 export * from './errors.ts'
 export { publicErrorOf, type PublicError } from './public-error.ts'

@@ -60,6 +60,13 @@ export async function* renewing(
   }
 }
 
+/** Puts the clean-up off until a call that nobody waits for any more has ended: until then it may still store its object. */
+export function renewUntil(session: Session, key: string, ended: Promise<unknown>): void {
+  const timer = setInterval(() => void renewObject(session, key).catch(() => undefined), RENEW_EVERY).unref()
+  const end = (): void => clearInterval(timer)
+  ended.then(end, end)
+}
+
 /** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
 export async function keepObject(session: Session, key: string): Promise<boolean> {
   const result = await session.db.deleteFrom('jobs').where('key', '=', intentKey(key)).where('state', '=', 'pending').executeTakeFirst()

@@ -3,7 +3,8 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
 import { ServiceError, type ErrorDetails } from '../errors.ts'
-import { renewing, reserveObject } from './object-intents.ts'
+import { endOf } from '../services/bounded.ts'
+import { renewing, renewUntil, reserveObject } from './object-intents.ts'
 import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
@@ -61,7 +62,12 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const lost = (): ServiceError =>
       new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`, { details })
     const bytes = renewing(session, key, createReadStream(path), lost)
-    await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
+    try {
+      await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
+    } catch (error) {
+      renewUntil(session, key, endOf(error))
+      throw error
+    }
     return { key, filename: await storableFilename(session, filename, options.warn), contentType, serviceName, byteSize, checksum }
   } finally {
     await folder.remove()

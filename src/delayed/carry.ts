@@ -1,7 +1,9 @@
-import { abandonObject } from '../blobs/object-intents.ts'
+import { abandonObject, renewUntil } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError } from '../errors.ts'
+import { endOf, isUnanswered } from '../services/bounded.ts'
+import type { Service } from '../services/service.ts'
 import { deleteBytes } from '../staging/chunks.ts'
 import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachFile, type AttachResult } from './attach-file.ts'
@@ -38,12 +40,7 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
     )
   const prepared = await prepareFile(delayed, definition, upload, file, record, signal)
   try {
-    await service.upload(prepared.key, watched(delayed, upload, prepared, signal), {
-      byteSize: prepared.byteSize,
-      checksum: prepared.checksum,
-      contentType: prepared.contentType,
-      signal,
-    })
+    await send(attempt, file, service, prepared)
   } finally {
     await prepared.dispose()
   }
@@ -69,6 +66,24 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
   return finished === 'gone' ? 'gone' : 'attached'
 }
 
+async function send({ delayed, upload, signal }: Attempt, file: FileRow, service: Service, prepared: Prepared): Promise<void> {
+  const { session } = delayed.store
+  const { key, byteSize, checksum, contentType } = prepared
+  let isSent = false
+  const bytes = async function* (): AsyncGenerator<Uint8Array> {
+    yield* watched(delayed, upload, prepared, signal)
+    isSent = true
+  }
+  try {
+    await service.upload(key, bytes(), { byteSize, checksum, contentType, signal })
+  } catch (error) {
+    // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
+    if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file)
+    renewUntil(session, key, endOf(error))
+    throw error
+  }
+}
+
 async function attached({ delayed, definition, upload }: Attempt, file: FileRow, prepared: Prepared): Promise<AttachResult> {
   const { store } = delayed
   try {
@@ -79,12 +94,13 @@ async function attached({ delayed, definition, upload }: Attempt, file: FileRow,
     // Whatever became of its intent, an object that is not attached must not stay; what another worker attached, or is
     // sending, the clean-up leaves alone.
     await abandonObject(store.session, prepared.service, prepared.key)
+    // Another file has the key, in a case that this database does not tell apart.
     if (store.database.isUniqueViolation(error)) await forgetKey(store.session, upload, file)
     throw error
   }
 }
 
-/** Another file has the key, in a case that this database does not tell apart: the next attempt chooses another. */
+/** The next attempt chooses another key: this one is, or may become, another object's. */
 async function forgetKey(session: Session, upload: UploadRow, file: FileRow): Promise<void> {
   await session.db
     .updateTable('files')

@@ -2,12 +2,14 @@ import { types } from 'node:util'
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
+import { diskGate, type DiskGate } from './disk-gate.ts'
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
-import { ActiveStorageError, ConfigurationError, FileNotFoundError, InvalidInputError, ServiceError } from '../errors.ts'
+import { ConfigurationError, FileNotFoundError, InvalidInputError, ServiceError, ServiceUnavailableError } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { checkOptions } from '../options.ts'
-import type { Service } from './service.ts'
+import type { Service, UploadOptions } from './service.ts'
+import { isConnectionError } from './unavailable.ts'
 import { verified } from './verify.ts'
 
 /**
@@ -29,29 +31,37 @@ export function disk(options: { readonly root: string; readonly public?: boolean
     if (!path.startsWith(base + sep)) throw new InvalidInputError(`The key ${JSON.stringify(key)} leaves the folder of the service.`)
     return path
   }
+  const gate = diskGate(base)
   let swept: Promise<void> | undefined
-  const write = async (key: string, body: AsyncIterable<Uint8Array>): Promise<void> => {
+  const write = async (
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    { signal, progress }: Pick<UploadOptions, 'signal' | 'progress'> = {},
+  ): Promise<void> => {
     const target = pathOf(key)
-    await mkdir(temporary, { recursive: true }).catch(fail(key))
-    swept ??= sweepPartials(temporary)
+    await gate.run(() => mkdir(temporary, { recursive: true }), signal).catch(fail(key))
+    swept ??= sweepPartials(temporary, gate)
     await swept
     const partial = join(temporary, randomUUID())
+    const file = await gate.run(() => open(partial, 'wx'), signal).catch(fail(key))
     try {
-      const file = await open(partial, 'wx').catch(fail(key))
       try {
-        for await (const chunk of body) for (let at = 0; at < chunk.length;) at += (await file.write(chunk, at)).bytesWritten
-        await file.sync()
+        for await (const chunk of body)
+          for (let at = 0; at < chunk.length;) at += (await gate.run(() => file.write(chunk, at), signal)).bytesWritten
+        const flushed = gate.run(() => file.sync(), signal)
+        await (progress?.finishing(flushed) ?? flushed)
       } finally {
-        await file.close()
+        await gate.tidy(() => file.close())
       }
-      await mkdir(dirname(target), { recursive: true })
-      await rename(partial, target)
-      await flushFolder(dirname(target))
+      await gate.run(() => mkdir(dirname(target), { recursive: true }), signal)
+      // Nobody may want it any more: the disk may have hung for hours.
+      await gate.run(() => rename(partial, target), signal)
     } catch (error) {
-      await rm(partial, { force: true })
-      if (error instanceof ActiveStorageError || !isSystemError(error)) throw error
-      return fail(key)(error)
+      // What cannot be removed is swept after a day.
+      await gate.tidy(() => rm(partial, { force: true })).catch(() => undefined)
+      throw failure(key, error)
     }
+    await gate.run(() => flushFolder(dirname(target)), signal).catch(fail(key))
   }
   const missing = (key: string) => (error: unknown) => {
     if (isSystemError(error) && error.code === 'ENOENT')
@@ -60,22 +70,24 @@ export function disk(options: { readonly root: string; readonly public?: boolean
   }
   const service: Service = {
     public: options.public === true,
-    upload: (key, body, options) => write(key, verified(key, body, options)),
+    upload: (key, body, options) => write(key, verified(key, body, options), options),
     async download(key, { range, signal } = {}) {
       checkRange(key, range)
       const path = pathOf(key)
-      const { size } = await stat(path).catch(missing(key))
+      const { size } = await gate.run(() => stat(path), signal).catch(missing(key))
       const [start, end] = range ?? [0, size - 1]
-      return reading(path, { start, end: Math.min(end, size - 1), signal }, missing(key))
+      return reading(path, { start, end: Math.min(end, size - 1), signal, gate }, missing(key))
     },
-    async delete(key) {
-      await rm(pathOf(key), { force: true }).catch(fail(key))
+    async delete(key, { signal } = {}) {
+      const path = pathOf(key)
+      await gate.run(() => rm(path, { force: true }), signal).catch(fail(key))
     },
-    async deletePrefixed(prefix) {
+    async deletePrefixed(prefix, { signal } = {}) {
       if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
       checkKey(prefix.replace(/\/$/, ''))
       const folder = join(base, [...prefix].slice(0, 2).join(''), [...prefix].slice(2, 4).join(''))
-      const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch((error: unknown) => {
+      const listed = gate.run(() => readdir(folder, { recursive: true, withFileTypes: true }), signal)
+      const entries = await listed.catch((error: unknown) => {
         if (isSystemError(error) && error.code === 'ENOENT') return []
         return fail(prefix)(error)
       })
@@ -89,22 +101,28 @@ export function disk(options: { readonly root: string; readonly public?: boolean
             .join('/')
             .startsWith(prefix)
         )
-          await rm(path, { force: true }).catch(fail(prefix))
+          await gate.run(() => rm(path, { force: true }), signal).catch(fail(prefix))
       }
     },
-    exists: async (key) =>
-      stat(pathOf(key)).then(
-        (found) => found.isFile(),
-        (error: unknown) => (isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error)),
-      ),
-    async compose(sources, key) {
+    async exists(key, { signal } = {}) {
+      const path = pathOf(key)
+      return gate
+        .run(() => stat(path), signal)
+        .then(
+          (found) => found.isFile(),
+          (error: unknown) => (isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error)),
+        )
+    },
+    async compose(sources, key, { signal } = {}) {
+      const abort = signal === undefined ? {} : { signal }
       const parts = async function* (): AsyncGenerator<Uint8Array> {
-        for (const source of sources) yield* await service.download(source)
+        for (const source of sources) yield* await service.download(source, abort)
       }
-      await write(key, parts())
+      await write(key, parts(), abort)
     },
-    async copy(source, key) {
-      await write(key, await service.download(source))
+    async copy(source, key, { signal } = {}) {
+      const abort = signal === undefined ? {} : { signal }
+      await write(key, await service.download(source, abort), abort)
     },
     url: () => Promise.resolve(null),
     urlForDirectUpload: () => Promise.resolve(null),
@@ -118,32 +136,37 @@ const PIECE = 256 * 1024
 /** Opens with the first byte: a file may go between the look at it and then. */
 async function* reading(
   path: string,
-  { start, end, signal }: { readonly start: number; readonly end: number; readonly signal: AbortSignal | undefined },
+  {
+    start,
+    end,
+    signal,
+    gate,
+  }: { readonly start: number; readonly end: number; readonly signal: AbortSignal | undefined; readonly gate: DiskGate },
   tell: (error: unknown) => never,
 ): AsyncGenerator<Uint8Array> {
-  const file = await open(path).catch(tell)
+  const file = await gate.run(() => open(path), signal).catch(tell)
   try {
     for (let at = start; at <= end;) {
-      signal?.throwIfAborted()
       const piece = Buffer.allocUnsafe(Math.min(PIECE, end + 1 - at))
-      const { bytesRead } = await file.read(piece, 0, piece.length, at).catch(tell)
+      const position = at
+      const { bytesRead } = await gate.run(() => file.read(piece, 0, piece.length, position), signal).catch(tell)
       if (bytesRead === 0) return
       at += bytesRead
       yield piece.subarray(0, bytesRead)
     }
   } finally {
-    await file.close()
+    await gate.tidy(() => file.close())
   }
 }
 
 const DAY = 86_400_000
 
 /** What processes that were killed left half-written; nothing that lives writes for a day without a pause. */
-async function sweepPartials(folder: string): Promise<void> {
-  for (const name of await readdir(folder).catch(() => [])) {
+async function sweepPartials(folder: string, gate: DiskGate): Promise<void> {
+  for (const name of await gate.run(() => readdir(folder)).catch(() => [])) {
     const path = join(folder, name)
-    const found = await stat(path).catch(() => null)
-    if (found !== null && Date.now() - found.mtimeMs > DAY) await rm(path, { force: true }).catch(() => undefined)
+    const found = await gate.run(() => stat(path)).catch(() => null)
+    if (found !== null && Date.now() - found.mtimeMs > DAY) await gate.run(() => rm(path, { force: true })).catch(() => undefined)
   }
 }
 
@@ -157,15 +180,25 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return types.isNativeError(error) && 'syscall' in error
 }
 
+/** Of a disk that is away as a whole, or a process that has no descriptor left: no file's fault. */
+const awayCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENODEV', 'ENOLINK', 'ENXIO', 'EROFS', 'ESTALE'])
+
+function failure(key: string, error: unknown): unknown {
+  if (!isSystemError(error)) return error
+  const { code = '' } = error
+  const advice =
+    code === 'ENOSPC'
+      ? 'The disk is full.'
+      : code === 'EACCES' || code === 'EPERM'
+        ? 'The process may not write there: look at the owner of the folder.'
+        : ''
+  const text = `The disk service failed for ${key}: ${messageOf(error)} ${advice}`.trim()
+  const isAway = awayCodes.has(code) || isConnectionError(error)
+  return isAway ? new ServiceUnavailableError(text, { cause: error }) : new ServiceError(text, { cause: error })
+}
+
 function fail(key: string): (error: unknown) => never {
   return (error) => {
-    const code = isSystemError(error) ? error.code : undefined
-    const advice =
-      code === 'ENOSPC'
-        ? 'The disk is full.'
-        : code === 'EACCES' || code === 'EPERM'
-          ? 'The process may not write there: look at the owner of the folder.'
-          : ''
-    throw new ServiceError(`The disk service failed for ${key}: ${messageOf(error)} ${advice}`.trim(), { cause: error })
+    throw failure(key, error)
   }
 }

@@ -1,9 +1,26 @@
 import { types } from 'node:util'
-import { ActiveStorageError, FileNotFoundError, IntegrityError, ServiceError } from '../errors.ts'
+import { ActiveStorageError, FileNotFoundError, IntegrityError, ServiceError, ServiceUnavailableError } from '../errors.ts'
+import { isConnectionError } from './unavailable.ts'
 
 interface AwsError {
   readonly name?: string
   readonly $metadata?: { readonly httpStatusCode?: number }
+}
+
+/** What S3 and its kin say to who asks too often, and the SDK of a connection that is not made in time. */
+const awayNames: ReadonlySet<string> = new Set([
+  'RequestLimitExceeded',
+  'RequestTimeout',
+  'SlowDown',
+  'Throttling',
+  'ThrottlingException',
+  'TimeoutError',
+  'TooManyRequestsException',
+])
+
+/** The service as a whole: not reached, not in order, or asking to be slower. 501 says that it never will. */
+function isAway(error: unknown, name: string, status: number | undefined): boolean {
+  return isConnectionError(error) || awayNames.has(name) || status === 429 || (status !== undefined && status >= 500 && status !== 501)
 }
 
 /** By the error's name and status, which are the protocol's; what is ours already stays. */
@@ -18,6 +35,8 @@ export function told(error: unknown, bucket: string, key: string): Error {
     return new IntegrityError(`${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`, {
       cause: error,
     })
+  if (isAway(error, name, status))
+    return new ServiceUnavailableError(`The bucket ${bucket} does not answer as it should for ${key}: ${text}.`, { cause: error })
   const advice =
     name === 'NoSuchBucket'
       ? 'Create the bucket, or look at its name and region.'

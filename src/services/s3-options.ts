@@ -1,7 +1,7 @@
 import type { PutObjectCommandInput, S3ClientConfig } from '@aws-sdk/client-s3'
 import { ConfigurationError } from '../errors.ts'
 import { checkOptions } from '../options.ts'
-import type { Size } from '../units.ts'
+import type { Duration, Size } from '../units.ts'
 
 /** Of `s3`. */
 export interface S3Options {
@@ -31,6 +31,8 @@ export interface S3Options {
   readonly kmsKeyId?: string
   /** A canned ACL such as 'public-read', where the bucket allows ACLs. */
   readonly acl?: PutObjectCommandInput['ACL']
+  /** How long a connection may take to be made. Default '10s'. */
+  readonly connectTimeout?: Duration
   /** Stored with each object. */
   readonly cacheControl?: string
 }
@@ -49,6 +51,7 @@ const names: readonly (keyof S3Options)[] = [
   'serverSideEncryption',
   'kmsKeyId',
   'acl',
+  'connectTimeout',
   'cacheControl',
 ]
 

@@ -1,23 +1,17 @@
-import { createHash } from 'node:crypto'
-import { Readable } from 'node:stream'
-import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
-import { ConfigurationError, FileNotFoundError, InvalidInputError } from '../errors.ts'
-import { parseSize } from '../units.ts'
+import { addAbortSignal, Readable } from 'node:stream'
+import type { PutObjectCommandInput } from '@aws-sdk/client-s3'
+import { ConfigurationError, FileNotFoundError, InvalidInputError, ServiceUnavailableError } from '../errors.ts'
+import { parseDuration, parseSize } from '../units.ts'
 import { checkKey } from './object-key.ts'
 import { parts as partsOf } from './parts.ts'
 import { checkRange } from './range.ts'
 import { told } from './s3-errors.ts'
+import { sendParts, type Connected } from './s3-parts.ts'
 import { checkS3Options, type S3Options } from './s3-options.ts'
 import type { Service, UploadOptions } from './service.ts'
 import { verified } from './verify.ts'
 
 export type { S3Options } from './s3-options.ts'
-
-type Sdk = typeof import('@aws-sdk/client-s3')
-interface Connected {
-  readonly sdk: Sdk
-  readonly client: S3Client
-}
 
 const MIN_PART = 5 * 1024 ** 2
 const MAX_PARTS = 9_000
@@ -32,6 +26,7 @@ export function s3(options: S3Options): Service {
   checkS3Options(options)
   const threshold = parseSize(options.multipartThreshold ?? '100 MB', 's3: multipartThreshold')
   const partSize = parseSize(options.partSize ?? '16 MB', 's3: partSize')
+  const connectTimeout = parseDuration(options.connectTimeout ?? '10s', 's3: connectTimeout')
   if (partSize < MIN_PART) throw new ConfigurationError('s3: partSize is at least 5 MB.')
   const { bucket: Bucket, prefix } = options
   const base = prefix === undefined || prefix === '' ? '' : `${prefix.replace(/\/+$/, '')}/`
@@ -41,7 +36,7 @@ export function s3(options: S3Options): Service {
   }
   let connected: Promise<Connected> | undefined
   const connect = (): Promise<Connected> =>
-    (connected ??= load(options).catch((error: unknown) => {
+    (connected ??= load(options, connectTimeout).catch((error: unknown) => {
       connected = undefined
       throw error
     }))
@@ -64,39 +59,16 @@ export function s3(options: S3Options): Service {
       ACL: options.acl,
     })
 
-  /** In parts, each with its MD5. Whatever goes wrong, the parts that were sent are removed. */
-  const uploadParts = async (key: string, body: AsyncIterable<Uint8Array>, size: number, given: Partial<UploadOptions>): Promise<void> => {
-    const { sdk, client } = await connect()
-    const Key = keyOf(key)
-    const abort = given.signal === undefined ? {} : { abortSignal: given.signal }
-    const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand({ Bucket, Key, ...written(given) }), abort)
-    const parts: { PartNumber: number; ETag: string | undefined }[] = []
-    const send = async (PartNumber: number, data: Buffer): Promise<void> => {
-      const ContentMD5 = createHash('md5').update(data).digest('base64')
-      const { ETag } = await client.send(
-        new sdk.UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body: data, ContentLength: data.length, ContentMD5 }),
-        abort,
-      )
-      parts.push({ PartNumber, ETag })
-    }
-    let before: Promise<void> = Promise.resolve()
-    try {
-      let number = 0
-      for await (const part of partsOf(body, Math.max(partSize, Math.ceil(size / MAX_PARTS)))) {
-        await before
-        before = send((number += 1), part)
-        // Awaited at the next part; until then a failure must not count as unhandled.
-        before.catch(() => undefined)
-      }
-      await before
-      parts.sort((a, b) => a.PartNumber - b.PartNumber)
-      await client.send(new sdk.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: parts } }), abort)
-    } catch (error) {
-      await before.catch(() => undefined)
-      await client.send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId })).catch(() => undefined)
-      throw error
-    }
-  }
+  const uploadParts = async (key: string, body: AsyncIterable<Uint8Array>, size: number, given: Partial<UploadOptions>): Promise<void> =>
+    sendParts(
+      await connect(),
+      { Bucket, Key: keyOf(key), ...written(given) },
+      partsOf(body, Math.max(partSize, Math.ceil(size / MAX_PARTS))),
+      {
+        ...given,
+        isTransient: (error) => told(error, Bucket, key) instanceof ServiceUnavailableError,
+      },
+    )
   const service: Service = {
     upload: (key, body, given) =>
       call(
@@ -135,6 +107,8 @@ export function s3(options: S3Options): Service {
             new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })),
             signal === undefined ? {} : { abortSignal: signal },
           )
+          // Once it flows, the client hears the signal no more.
+          if (signal !== undefined) addAbortSignal(signal, Body as Readable)
           return reading(Body as Readable, (error) => told(error, Bucket, key))
         },
         signal,
@@ -151,13 +125,17 @@ export function s3(options: S3Options): Service {
       if (given === '') throw new InvalidInputError('An empty prefix would delete every object.')
       checkKey(given.replace(/\/$/, ''))
       const abort = signal === undefined ? {} : { abortSignal: signal }
-      await call(given, async ({ sdk, client }) => {
-        for (;;) {
-          const { Contents = [], IsTruncated } = await client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + given }), abort)
-          await Promise.all(Contents.map(({ Key }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), abort)))
-          if (IsTruncated !== true) return
-        }
-      })
+      await call(
+        given,
+        async ({ sdk, client }) => {
+          for (;;) {
+            const { Contents = [], IsTruncated } = await client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + given }), abort)
+            await Promise.all(Contents.map(({ Key }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), abort)))
+            if (IsTruncated !== true) return
+          }
+        },
+        signal,
+      )
     },
     exists: async (key, { signal } = {}) =>
       call(
@@ -233,7 +211,7 @@ export function s3(options: S3Options): Service {
   return service
 }
 
-async function load(options: S3Options): Promise<Connected> {
+async function load(options: S3Options, connectionTimeout: number): Promise<Connected> {
   const sdk = await import('@aws-sdk/client-s3').catch((error: unknown) => {
     throw new ConfigurationError('s3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.', { cause: error })
   })
@@ -245,6 +223,7 @@ async function load(options: S3Options): Promise<Connected> {
     // Older servers refuse the checksums that the SDK adds by default; Content-MD5 is checked by all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
+    requestHandler: { connectionTimeout },
     // The SDK's own writes to the console; what fails is thrown, and reported by whoever retries it.
     logger: { debug() {}, info() {}, warn() {}, error() {} },
   })

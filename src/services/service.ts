@@ -8,6 +8,16 @@ export interface UploadOptions {
   /** Whole Content-Disposition header to be served with the object, where the service keeps one. */
   readonly disposition?: string
   readonly signal?: AbortSignal
+  /** For services that take the bytes faster than they send them; a service need not call it. */
+  readonly progress?: UploadProgress
+}
+
+/** By which an upload that is under way is told from one that hangs. Taking the next bytes counts as well. */
+export interface UploadProgress {
+  /** So many bytes left since it was told last. */
+  sent(bytes: number): void
+  /** Waits for what puts the bytes together after all were sent, which may last as long as a copy. */
+  finishing<T>(running: Promise<T>): Promise<T>
 }
 
 /** Of an expiring URL. */
@@ -36,8 +46,9 @@ interface Abortable {
 
 /**
  * Where objects live: Rails' `ActiveStorage::Service`. Keys may hold `/`, never `..`; an object appears only whole and
- * verified. Failures are `ServiceError` (retryable unless they can never succeed), a missing object is `FileNotFoundError`,
- * bytes that do not match are `IntegrityError`.
+ * verified. Failures are `ServiceError` (retryable unless they can never succeed), `ServiceUnavailableError` where the
+ * service as a whole is away; a missing object is `FileNotFoundError`, bytes that do not match are `IntegrityError`. A call
+ * whose signal aborts publishes nothing from then on, as far as the service can help it.
  */
 export interface Service {
   /** Stores the bytes and publishes them under `key` only after size and MD5 were verified; replaces what was there. */

@@ -1,0 +1,24 @@
+import { checkOptions } from '../options.ts'
+import { parseDuration, parseSize, type Duration, type Size } from '../units.ts'
+import type { ServiceLimits } from './bounded.ts'
+
+/** Only the time in which the service itself is waited for counts. */
+export interface ServiceTimeouts {
+  /** A transfer moves at least `bytes`, or all that are left, in every stretch of `within`. Default '64 KB' in '60s'. */
+  readonly progress?: { readonly bytes?: Size; readonly within?: Duration }
+  /** Of calls without a body, such as `exists` and `delete`. Default '60s'. */
+  readonly call?: Duration
+  /** Of copies, of deletions of many objects, and of what ends an upload in parts. Default '10m'. */
+  readonly copy?: Duration
+}
+
+/** Throws ConfigurationError on what is none. */
+export function readTimeouts({ progress, call, copy }: ServiceTimeouts = {}): ServiceLimits {
+  if (progress !== undefined) checkOptions(progress, ['bytes', 'within'], 'createActiveStorage: serviceTimeouts.progress')
+  return {
+    bytes: parseSize(progress?.bytes ?? '64 KB', 'serviceTimeouts.progress.bytes'),
+    within: parseDuration(progress?.within ?? '60s', 'serviceTimeouts.progress.within'),
+    call: parseDuration(call ?? '60s', 'serviceTimeouts.call'),
+    copy: parseDuration(copy ?? '10m', 'serviceTimeouts.copy'),
+  }
+}

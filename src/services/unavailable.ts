@@ -1,0 +1,32 @@
+import { types } from 'node:util'
+import { ActiveStorageError, ServiceUnavailableError } from '../errors.ts'
+import { messageOf } from '../message.ts'
+
+/** Of Node's errors: nobody answers there, or the way there is closed. */
+const codes: ReadonlySet<string> = new Set([
+  'EAI_AGAIN',
+  'ECONNABORTED',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EHOSTDOWN',
+  'EHOSTUNREACH',
+  'ENETDOWN',
+  'ENETUNREACH',
+  'ENOTCONN',
+  'ENOTFOUND',
+  'EPIPE',
+  'ETIMEDOUT',
+])
+
+/** Whether an error, or what caused it, says that the other side cannot be reached. */
+export function isConnectionError(error: unknown): boolean {
+  for (let each = error, depth = 0; types.isNativeError(each) && depth < 5; each = each.cause, depth += 1)
+    if ('code' in each && codes.has(String(each.code))) return true
+  return false
+}
+
+/** What a service of an app's own throws when it cannot be reached; every other error as it is. */
+export function asUnavailable(error: unknown, name: string): unknown {
+  if (error instanceof ActiveStorageError || !isConnectionError(error)) return error
+  return new ServiceUnavailableError(`The service ${name} cannot be reached: ${messageOf(error)}`, { cause: error })
+}

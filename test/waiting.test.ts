@@ -1,0 +1,289 @@
+// A service that stops answering holds nothing up: neither the worker, nor other services, nor a visitor.
+import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
+import { once } from 'node:events'
+import { createServer as createHttpServer } from 'node:http'
+import { createServer, type AddressInfo, type Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import { after, test, type TestContext } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import { sqlite } from '../src/database/sqlite.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceUnavailableError, type Database, type Service } from '../src/index.ts'
+import { boundedService } from '../src/services/bounded.ts'
+import { memory } from '../src/services/memory.ts'
+import { s3 } from '../src/services/s3.ts'
+import { readTimeouts } from '../src/services/timeouts.ts'
+import { atEach, closeServers, databases } from './support/races.ts'
+import { text } from './support/storage.ts'
+import { asking } from './support/web.ts'
+
+const models = { User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) } }
+const serviceTimeouts = { progress: { bytes: '64 KB', within: '300ms' }, call: '300ms', copy: '900ms' } as const
+/** What fails is not due again within a test. */
+const retries = { minDelay: '1h', maxDelay: '1h' } as const
+const MEGABYTE = 1024 ** 2
+
+const sockets = new Set<Socket>()
+after(async () => {
+  await closeServers()
+  for (const socket of sockets) socket.destroy()
+})
+
+/** A server in name only, as an S3 bucket. */
+async function serving(t: TestContext, serve: (socket: Socket) => void): Promise<Service> {
+  const server = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (socket) => {
+    sockets.add(socket)
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket))
+    serve(socket)
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => void server.close())
+  const { port } = server.address() as AddressInfo
+  return s3({
+    bucket: 'bucket',
+    endpoint: `http://127.0.0.1:${port}`,
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+    connectTimeout: '300ms',
+  })
+}
+
+async function storageWith(t: TestContext, away: Service, options: object = {}) {
+  const database = sqlite(':memory:') as unknown as Database<never>
+  const fine = memory()
+  const storage = createActiveStorage({
+    database,
+    services: { away, fine },
+    service: 'fine',
+    models,
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+    retries,
+    serviceTimeouts,
+    ...options,
+  })
+  await storage.migrate()
+  t.after(() => storage.close())
+  const query = async (sql: string) => (await database.executor.run(sql, [])).rows
+  return { storage, fine, query }
+}
+
+/** How a server that is not well treats whoever connects. */
+const sick: Readonly<Record<string, (socket: Socket) => void>> = {
+  'takes all and never answers': (socket) => socket.resume(),
+  'stops taking bytes, as packets that are dropped': () => undefined,
+  'sends its answer a byte at a time': (socket) => {
+    socket.resume()
+    const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n'
+    let sent = 0
+    const timer = setInterval(() => socket.write(answer[sent++ % answer.length] ?? ''), 100)
+    socket.on('close', () => clearInterval(timer))
+  },
+  'closes its half of the connection': (socket) => socket.resume().end(),
+}
+
+for (const [how, serve] of Object.entries(sick))
+  test(`a server that ${how} ends each call as ServiceUnavailableError, and the upload is tried again`, async (t) => {
+    const away = await serving(t, serve)
+    const { storage } = await storageWith(t, away)
+    const { photo, docs } = storage.record('User', 1)
+    await photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
+    await docs.attachLater(text('other'))
+    const { retried, uploaded, remaining } = await storage.drain({ concurrency: 1 })
+    assert.deepEqual({ retried, uploaded, remaining }, { retried: 1, uploaded: 1, remaining: 1 })
+    const [upload] = await photo.delayedUploads()
+    assert.equal(upload?.state, 'pending')
+    assert.match(upload?.lastError ?? '', /^The (service away|bucket bucket) /)
+
+    await assert.rejects(photo.attach(text('direct')), ServiceUnavailableError)
+    const asked = boundedService('away', away, readTimeouts(serviceTimeouts))
+    const calls: (() => Promise<unknown>)[] = [
+      () => asked.exists('key'),
+      () => asked.delete('key'),
+      () => asked.copy('key', 'other'),
+      async () => {
+        for await (const _ of await asked.download('key')) continue
+      },
+    ]
+    await Promise.all(calls.map((call) => assert.rejects(call, ServiceUnavailableError)))
+  })
+
+/** One whose calls never return, and hear no signal. */
+const never = <T>(): Promise<T> => new Promise(() => undefined)
+const deaf: Service = {
+  ...memory(),
+  upload: never,
+  download: never,
+  delete: never,
+  deletePrefixed: never,
+  exists: never,
+  compose: never,
+  copy: never,
+  url: never,
+  urlForDirectUpload: never,
+}
+
+test('every call of a service that never returns ends', async () => {
+  const asked = boundedService('away', deaf, readTimeouts(serviceTimeouts))
+  const body = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('x')
+  }
+  const options = { expiresIn: 1, disposition: 'inline', contentType: 'a/b', byteSize: 1, checksum: 'x' }
+  const calls: (() => Promise<unknown>)[] = [
+    () => asked.upload('key', body(), { byteSize: 1, checksum: 'x' }),
+    () => asked.download('key'),
+    () => asked.delete('key'),
+    () => asked.deletePrefixed('key'),
+    () => asked.exists('key'),
+    () => asked.compose(['key'], 'other'),
+    () => asked.copy('key', 'other'),
+    () => asked.url('key', options),
+    () => asked.urlForDirectUpload('key', options),
+  ]
+  await Promise.all(
+    calls.map((call) =>
+      assert.rejects(call, (error: Error) => error instanceof ServiceUnavailableError && error.retryable && error.message.length < 200),
+    ),
+  )
+  // Who gives up is not held either.
+  await assert.rejects(asked.exists('key', { signal: AbortSignal.abort(new Error('not wanted')) }), /not wanted/)
+  await assert.rejects(asked.copy('key', 'other', { signal: AbortSignal.timeout(1) }))
+})
+
+test('a visitor gets 503 from a service that does not answer, and the end of a download that stops in the middle', async (t) => {
+  const stopping = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.alloc(MEGABYTE)
+    await never()
+  }
+  let away: Service = deaf
+  const service: Service = {
+    ...deaf,
+    download: (key, options) => away.download(key, options),
+    urlForDirectUpload: memory().urlForDirectUpload,
+  }
+  const { storage } = await storageWith(t, service)
+  const announced = await storage.blobs.createBeforeDirectUpload({
+    service: 'away',
+    filename: 'a.bin',
+    byteSize: 2 * MEGABYTE,
+    checksum: createHash('md5').digest('base64'),
+    contentType: 'application/octet-stream',
+  })
+  const path = `/rails/active_storage/blobs/proxy/${announced.blob.signedId}/a.bin`
+  const answer = await asking(storage)(path)
+  assert.equal(answer.status, 503)
+  assert.doesNotMatch(answer.text, /away|64 KB/)
+  away = { ...deaf, download: () => Promise.resolve(stopping()) }
+  const response = await storage.handler(new Request(`http://app.test${path}`))
+  assert.equal(response.status, 200)
+  await assert.rejects(response.arrayBuffer(), (error: Error) => /moved less than 64 KB/.test(`${error.message} ${String(error.cause)}`))
+})
+
+test('what is slow and moves on is waited for: a service, a visitor who sends, one who reads', async (t) => {
+  const objects = memory()
+  const slowly = async function* (bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of bytes) {
+      await delay(100)
+      yield piece
+    }
+  }
+  const away: Service = {
+    ...objects,
+    upload: (key, body, options) => objects.upload(key, slowly(body), options),
+    // Larger pieces than have to arrive in one stretch.
+    download: async (key, options) => slowly(await objects.download(key, options)),
+  }
+  const { storage } = await storageWith(t, away)
+  const { photo } = storage.record('User', 1)
+  const bytes = Buffer.alloc(MEGABYTE / 2, 'x')
+  await photo.attachLater({ io: bytes, filename: 'slow.bin' })
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+
+  const sending = async function* (): AsyncGenerator<Uint8Array> {
+    yield bytes.subarray(0, 1000)
+    await delay(600)
+    yield bytes.subarray(1000)
+  }
+  const checksum = createHash('md5').update(bytes).digest('base64')
+  const bounded = boundedService('away', away, readTimeouts(serviceTimeouts))
+  await bounded.upload('key', sending(), { byteSize: bytes.length, checksum })
+  let read = 0
+  for await (const piece of await bounded.download('key')) {
+    await delay(600)
+    read += piece.length
+  }
+  assert.equal(read, bytes.length)
+})
+
+test('parts of an object in S3 are sent again when the service is away for a moment, and are waited for while they are put together', async (t) => {
+  const requests: string[] = []
+  const server = createHttpServer((request, response) => {
+    const { searchParams } = new URL(request.url ?? '/', 'http://bucket')
+    const what = `${request.method} ${searchParams.get('partNumber') ?? ''}`.trim()
+    requests.push(what)
+    const isFirst = requests.filter((each) => each === what).length === 1
+    request.resume().on('end', () => {
+      if (what === 'PUT 1' && isFirst) response.writeHead(503).end()
+      else if (request.method === 'PUT') response.writeHead(200, { ETag: '"part"' }).end()
+      else if (searchParams.has('uploads'))
+        response.end('<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>')
+      else setTimeout(() => response.end('<CompleteMultipartUploadResult/>'), 600)
+    })
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.after(() => void server.close().closeAllConnections())
+  const { port } = server.address() as AddressInfo
+  const away = s3({
+    bucket: 'bucket',
+    endpoint: `http://127.0.0.1:${port}`,
+    credentials: { accessKeyId: 'a', secretAccessKey: 'b' },
+    multipartThreshold: '5 MB',
+    partSize: '5 MB',
+  })
+  const { storage } = await storageWith(t, away)
+  await storage.record('User', 1).photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+  assert.deepEqual(requests, ['POST', 'PUT 1', 'PUT 1', 'PUT 2', 'POST'])
+})
+
+atEach(
+  databases,
+  'what lands after its call was given up is cleaned up, also when the file was attached and purged meanwhile',
+  async (app) => {
+    const landing = Promise.withResolvers<void>()
+    const landed: Promise<void>[] = []
+    let uploads = 0
+    const service: Service = {
+      ...app.service,
+      async upload(key, body, options) {
+        uploads += 1
+        const bytes: Uint8Array[] = []
+        for await (const piece of body) bytes.push(piece)
+        const late = async (): Promise<void> => {
+          await landing.promise
+          await app.service.upload(key, Readable.from(bytes), { byteSize: options.byteSize, checksum: options.checksum })
+        }
+        if (uploads > 1) return late()
+        landed.push(late())
+        await never()
+      },
+    }
+    const storage = app.anotherWith(models, { serviceTimeouts, retries, services: { away: service, fine: service }, service: 'fine' })
+    const { photo } = storage.record('User', 1)
+    await photo.attachLater(text('x'))
+    assert.equal((await storage.drain()).retried, 1)
+    const [first] = await app.query("select arguments from {jobs} where name = 'delete-object'")
+    landing.resolve()
+    await Promise.all(landed)
+    await app.query('update {uploads} set run_at = 0')
+    assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+    await photo.purge()
+    // It hung in the service all the while: what it stored has no blob, and its clean-up is still to come.
+    assert.equal(app.service.objects.size, 1)
+    assert.deepEqual(await app.query("select arguments from {jobs} where name = 'delete-object'"), [first])
+    await app.makeDue()
+    await storage.drain()
+    assert.equal(app.service.objects.size, 0)
+  },
+)
