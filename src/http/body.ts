@@ -7,6 +7,10 @@ export type FormRequest = Request | NodeRequest
 /** What is read of Node's IncomingMessage. */
 export interface NodeRequest extends Readable {
   headers: Record<string, string | string[] | undefined>
+  /** Bytes that a parser, or the platform, has left beside (Cloud Functions, NestJS). */
+  rawBody?: unknown
+  /** What a parser made of them: bytes, of `express.raw()`. */
+  body?: unknown
 }
 
 type NodeStream = Parameters<typeof Readable.fromWeb>[0]
@@ -14,8 +18,16 @@ type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 export const isRead = (request: FormRequest): boolean =>
   request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
 
+/** The bytes of a body that was read before, where whoever read it has kept them. */
+export function keptBody({ readableDidRead, readableEnded, rawBody, body }: NodeRequest): Uint8Array | null {
+  const bytes = rawBody ?? body
+  return (readableDidRead || readableEnded) && bytes instanceof Uint8Array ? bytes : null
+}
+
 /** The body as a stream that can be let run out: a client that is still sending sees no answer before it has sent all. */
 export function bodyOf(request: FormRequest): Readable {
+  const kept = request instanceof Readable ? keptBody(request) : null
+  if (kept !== null) return Readable.from([kept])
   if (isRead(request))
     throw new InvalidInputError(
       'The body of this request was read before: by another parser of forms, which must not come first, or by request.formData().',

@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequest, sendResponse } from '@remix-run/node-fetch-server'
 import { failure } from './answer.ts'
+import { keptBody } from './body.ts'
 import type { Mountable } from './mountable.ts'
 
 /** Node's own request, and what frameworks add to it. */
@@ -83,11 +84,12 @@ type Body = 'unread' | 'lost' | Uint8Array<ArrayBuffer> | null
  * The body, where a parser that comes first has read it: a JSON parser for the whole app, as it often is. A file that was
  * parsed is not the file any more; what announces a direct upload is JSON itself.
  */
-function bodyOf({ method = 'GET', body, rawBody, readableDidRead, readableEnded }: Incoming, isJson: boolean): Body {
+function bodyOf(req: Incoming, isJson: boolean): Body {
+  const { method = 'GET', body, readableDidRead, readableEnded } = req
   if (method === 'GET' || method === 'HEAD') return 'unread'
   if (!readableDidRead) return readableEnded ? null : 'unread'
-  const bytes = rawBody ?? body
-  if (bytes instanceof Uint8Array) return new Uint8Array(bytes)
+  const kept = keptBody(req)
+  if (kept !== null) return new Uint8Array(kept)
   if (!isJson || body === undefined) return 'lost'
   return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
 }

@@ -9,6 +9,7 @@ import { answer, json, notFound } from './answer.ts'
 import { allow } from './authorize.ts'
 import { bytesIn } from './body.ts'
 import type { HttpContext } from './context.ts'
+import { bareFilename } from './forms/filenames.ts'
 import { readMultipart } from './forms/multipart.ts'
 import type { Params } from './route.ts'
 import { slotIn } from './slot.ts'
@@ -57,7 +58,8 @@ async function fromForm(context: HttpContext, request: Request, slot: string): P
       {
         field: () => undefined,
         file: async ({ filename, contentType, io }) => {
-          all.push(await stage(context, context.models, context.maxSize, { io, filename, contentType }, { for: slot }))
+          const file = { io, filename: bareFilename(filename), contentType }
+          all.push(await stage(context, context.models, context.maxSize, file, { for: slot }))
         },
       },
     )

@@ -7,9 +7,11 @@ import { fileText } from '../../public-message.ts'
 import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
 import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
+import { bareFilename, pathFilename } from './filenames.ts'
 import { hiddenOf, type HiddenField } from './hidden.ts'
 import type { FormRequest } from '../body.ts'
-import { readMultipart, type FormLimits } from './multipart.ts'
+import type { FormLimits } from './limits.ts'
+import { readMultipart } from './multipart.ts'
 import { aliasesOf, scopesOf, targetOf } from './names.ts'
 import { allowSigned } from './signed-ids.ts'
 import { formValues } from './values.ts'
@@ -21,6 +23,11 @@ export interface ParseFormOptions<N extends string = string> {
   /** `user[photo]`; null for flat names. Default: the model's name, lower camel or snake. */
   readonly scope?: string | null
   readonly limits?: FormLimits
+  /**
+   * Whether files keep the folders that they were sent with, as inputs with `webkitdirectory` send them: '2023/a.txt' instead
+   * of 'a.txt'. Always a path below where it is put, with `/`. Default: false.
+   */
+  readonly preservePath?: boolean
 }
 
 /** A form that was read. */
@@ -45,9 +52,10 @@ export interface ParseForm<M extends Models> {
 
 /** `storage.parseForm`. */
 export async function parseForm(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
-  checkOptions(options, ['model', 'scope', 'limits'], 'parseForm')
+  checkOptions(options, ['model', 'scope', 'limits', 'preservePath'], 'parseForm')
   checkOptions(options.limits ?? {}, ['fields', 'files', 'fieldSize', 'fieldsSize', 'depth'], 'parseForm: limits')
   const { model, scope } = options
+  const nameOf = options.preservePath === true ? pathFilename : bareFilename
   const slots = context.models.get(model)
   if (slots === undefined)
     throw new UnknownAttachmentError(`There is no model '${model}'; there are ${[...context.models.keys()].join(', ')}.`)
@@ -71,7 +79,8 @@ export async function parseForm(context: HttpContext, request: FormRequest, opti
         else if (part === 'deletedIds') collected.deletedIds.push(value)
         else if (value !== '') addEntry(collected, definition, slot, name, value)
       },
-      async file({ name, filename, contentType, io }) {
+      async file({ name, filename: sent, contentType, io }) {
+        const filename = nameOf(sent)
         const target = targetOf(name, scopes, aliases)
         if (target.kind !== 'attachment' || target.part !== 'files') throw unknownFile(name, filename, model, scopes, slots)
         const { collected, definition } = collectedOf(target.slot)

@@ -1,0 +1,78 @@
+import { FormLimitError } from '../../errors.ts'
+import { sizeText } from '../../public-message.ts'
+import { decodeText, percentDecoded } from './charsets.ts'
+import { checkName, countUpTo, type Limits } from './limits.ts'
+import type { PartHead } from './part-head.ts'
+import type { Sink } from './sink.ts'
+
+/** Takes the fields of a form within its limits. */
+export interface FieldReader {
+  /** Of a part. One without a name is left out. */
+  open(head: PartHead): Sink
+  /** Of a form without files (application/x-www-form-urlencoded). */
+  urlencoded(charset: string | undefined): Sink
+}
+
+export function fieldReader(limits: Limits, take: (name: string, value: string) => void): FieldReader {
+  const count = countUpTo(limits, 'fields')
+  let allBytes = 0
+
+  const add = (name: string, value: string): void => {
+    checkName(name, limits)
+    const bytes = Buffer.byteLength(value)
+    if (bytes > limits.fieldSize) throw tooLong(name, limits)
+    allBytes += bytes
+    if (allBytes > limits.fieldsSize)
+      throw new FormLimitError(`The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`, {
+        publicMessage: `The form is longer than ${sizeText(limits.fieldsSize)}, files not counted. Shorten it.`,
+      })
+    take(name, value)
+  }
+
+  return {
+    open({ name, charset }) {
+      count()
+      const pieces: Uint8Array[] = []
+      let size = 0
+      return {
+        write(piece) {
+          size += piece.length
+          if (size > limits.fieldSize) throw tooLong(name, limits)
+          pieces.push(piece)
+        },
+        end() {
+          if (name !== '') add(name, decodeText(Buffer.concat(pieces), charset, textOf(name)))
+        },
+      }
+    },
+    urlencoded(charset) {
+      const decode = (text: string, what: string): string => decodeText(percentDecoded(text.replaceAll('+', ' ')), charset, what)
+      const longest = 3 * (limits.fieldSize + limits.nameSize)
+      let rest = ''
+      const addPair = (pair: string): void => {
+        const equals = pair.includes('=') ? pair.indexOf('=') : pair.length
+        const name = decode(pair.slice(0, equals), 'The name of a field')
+        if (name === '') return
+        count()
+        add(name, decode(pair.slice(equals + 1), textOf(name)))
+      }
+      return {
+        write(piece) {
+          const pairs = (rest + Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('latin1')).split('&')
+          rest = pairs.pop() ?? ''
+          for (const pair of pairs) addPair(pair)
+          if (rest.length > longest) throw tooLong(rest.slice(0, Math.min(rest.indexOf('='), 100)), limits)
+        },
+        end: () => addPair(rest),
+      }
+    },
+  }
+}
+
+const textOf = (name: string): string => `The field ${JSON.stringify(name.slice(0, 100))}`
+
+function tooLong(name: string, limits: Limits): FormLimitError {
+  return new FormLimitError(`${textOf(name)} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`, {
+    publicMessage: `${textOf(name)} is longer than ${sizeText(limits.fieldSize)}. Shorten it.`,
+  })
+}

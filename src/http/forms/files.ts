@@ -1,0 +1,109 @@
+import { Readable } from 'node:stream'
+import { turns } from '../../turns.ts'
+import { checkName, countUpTo, type Limits } from './limits.ts'
+import type { PartHead } from './part-head.ts'
+import type { Sink } from './sink.ts'
+
+/** Files that are staged at once: small ones come faster than a database takes them. */
+const PARALLEL = 4
+
+/** A file as it streams in. */
+export interface FormFile {
+  readonly name: string
+  /** As it was sent, folders included. */
+  readonly filename: string
+  readonly contentType: string
+  readonly io: AsyncIterable<Uint8Array>
+}
+
+/** Takes the files of a form within its limits. */
+export interface FileReader {
+  open(head: PartHead): Sink
+  /** Resolves when all that came have been taken. Rejects with the first error. */
+  taken(): Promise<void>
+  /** Ends what is being taken. Resolves when nothing is any more. */
+  abort(error: unknown): Promise<void>
+}
+
+/** What a file's reader says of the form's: it takes no more for the moment, or takes more. */
+export interface Flow {
+  pause(): void
+  resume(): void
+}
+
+export function fileReader(
+  limits: Limits,
+  flow: Flow,
+  take: (file: FormFile) => Promise<void>,
+  fail: (error: unknown) => void,
+): FileReader {
+  const count = countUpTo(limits, 'files')
+  const { take: myTurn, give } = turns(PARALLEL)
+  const open = new Set<Readable>()
+  const full = new Set<Readable>()
+  const work = new Set<Promise<void>>()
+
+  const stream = (): Readable => {
+    const goOn = (): void => {
+      if (full.delete(io) && full.size === 0) flow.resume()
+    }
+    const io = new Readable({ read: goOn })
+    open.add(io)
+    // One that nobody reads yet may end badly before somebody does.
+    io.on('error', () => undefined)
+    io.once('close', () => {
+      open.delete(io)
+      goOn()
+    })
+    return io
+  }
+
+  const handle = async (head: PartHead, io: Readable): Promise<void> => {
+    await myTurn()
+    try {
+      if (io.errored !== null) throw io.errored
+      const bytes = await chosen(head, io)
+      if (bytes !== null) await take({ name: head.name, filename: head.filename ?? '', contentType: head.contentType, io: bytes })
+    } finally {
+      give()
+    }
+  }
+
+  return {
+    open(head) {
+      count()
+      checkName(head.name, limits)
+      const io = stream()
+      const one: Promise<void> = handle(head, io)
+        .catch(fail)
+        .finally(() => work.delete(one))
+      work.add(one)
+      return {
+        write(piece) {
+          if (io.push(piece) || io.destroyed) return
+          full.add(io)
+          flow.pause()
+        },
+        end: () => void io.push(null),
+      }
+    },
+    async taken() {
+      await Promise.all(work)
+    },
+    async abort(error) {
+      for (const io of open) io.destroy(error as Error)
+      await Promise.all(work)
+    },
+  }
+}
+
+/** null: an input for a file that was left empty has neither a name nor bytes. */
+async function chosen({ filename }: PartHead, io: Readable): Promise<AsyncIterable<Uint8Array> | null> {
+  if (filename !== undefined && filename !== '') return io
+  const pieces = io[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
+  const first = await pieces.next()
+  if (first.done === true) return null
+  return (async function* (): AsyncGenerator<Uint8Array> {
+    for (let next: IteratorResult<Uint8Array> = first; next.done !== true; next = await pieces.next()) yield next.value
+  })()
+}

@@ -1,0 +1,97 @@
+import { InvalidInputError } from '../../errors.ts'
+import type { Sink } from './sink.ts'
+
+/** Bytes of a part's head, and of what comes before the first part. */
+const LONGEST_HEAD = 16 * 1024
+const LONGEST_PREAMBLE = 64 * 1024
+
+/**
+ * Finds the parts of a form (RFC 2046, 5.1.1) in its pieces, and hands the bytes of each to what `open` returns for its head.
+ * Nothing is held but a head, or what may be the beginning of a boundary. The first error ends it: what is left of the piece
+ * is not looked at.
+ */
+export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
+  const delimiter = Buffer.from(`\r\n--${boundary}`, 'latin1')
+  // As if a line ended before: a form begins with a boundary.
+  let rest: Buffer = Buffer.from('\r\n')
+  let state = 'preamble' as 'preamble' | 'head' | 'body' | 'epilogue'
+  let preamble = 0
+  let sink: Sink | null = null
+  // The line end of a head is kept: where the body is empty, some clients let the boundary follow at once.
+  let kept = 0
+
+  const pass = (buffer: Buffer, from: number, to: number): void => {
+    if (state === 'preamble' && (preamble += to - from) > LONGEST_PREAMBLE) throw broken('its boundary does not come')
+    if (to > from + kept) sink?.write(buffer.subarray(from + kept, to))
+    kept = 0
+  }
+
+  /** Returns where it stopped, because the head goes on in the next piece. */
+  const readHead = (buffer: Buffer, at: number): number | null => {
+    const end = buffer.indexOf('\r\n\r\n', at, 'latin1')
+    if ((end === -1 ? buffer.length : end) - at > LONGEST_HEAD) throw broken(`a part has a head of more than ${LONGEST_HEAD} bytes`)
+    if (end === -1) return null
+    const head = buffer.subarray(at, end)
+    if (head.includes(delimiter)) throw broken('a part has a head without an end')
+    sink = open(head.toString('latin1'))
+    state = 'body'
+    kept = 2
+    return end + 2
+  }
+
+  const readBody = (buffer: Buffer, at: number): number | null => {
+    const { found, kind } = findDelimiter(buffer, delimiter, at)
+    if (kind === 'unknown') {
+      if (found <= at + kept) return null
+      pass(buffer, at, found)
+      rest = buffer.subarray(found)
+      return null
+    }
+    pass(buffer, at, found)
+    sink?.end()
+    sink = null
+    state = kind === 'last' ? 'epilogue' : 'head'
+    return found + delimiter.length
+  }
+
+  const read = (buffer: Buffer, at: number): number | null => {
+    if (state === 'epilogue') return null
+    return state === 'head' ? readHead(buffer, at) : readBody(buffer, at)
+  }
+
+  return {
+    write(piece) {
+      if (state === 'epilogue') return
+      const buffer = Buffer.concat([rest, piece])
+      for (let at: number | null = 0; at !== null;) {
+        rest = buffer.subarray(at)
+        at = read(buffer, at)
+      }
+    },
+    end() {
+      if (state !== 'epilogue') throw broken('its last boundary is missing')
+    },
+  }
+}
+
+/** Where a boundary begins that is one; 'unknown': where one may begin, of which the rest is to come. */
+function findDelimiter(
+  buffer: Buffer,
+  delimiter: Buffer,
+  from: number,
+): { readonly found: number; readonly kind: 'part' | 'last' | 'unknown' } {
+  for (let found = buffer.indexOf(delimiter, from); found !== -1; found = buffer.indexOf(delimiter, found + 1)) {
+    const end = found + delimiter.length
+    const after = buffer.toString('latin1', end, end + 2)
+    if (after.length < 2) return { found, kind: 'unknown' }
+    if (after === '\r\n') return { found, kind: 'part' }
+    if (after === '--') return { found, kind: 'last' }
+  }
+  return { found: Math.max(from, buffer.length - delimiter.length + 1), kind: 'unknown' }
+}
+
+function broken(why: string): InvalidInputError {
+  return new InvalidInputError(`The form cannot be read: ${why}. Nothing was kept of it.`, {
+    publicMessage: 'The form could not be read. Send it again.',
+  })
+}
