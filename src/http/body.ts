@@ -15,7 +15,7 @@ export interface NodeRequest extends Readable {
 
 type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 
-export const isRead = (request: FormRequest): boolean =>
+const isRead = (request: FormRequest): boolean =>
   request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
 
 /** The bytes of a body that was read before, where whoever read it has kept them. */
