@@ -1,9 +1,17 @@
 // Files that a browser announces and then sends by itself, in Rails' protocol, and those that it stages before their form.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import { asking, web, type Answer } from './support/web.ts'
+import { sqlite } from '../src/database/sqlite.ts'
+import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import { disk } from '../src/services/disk.ts'
+import { clockOf } from '../src/testing/clock.ts'
+import { storageOn } from './support/storage.ts'
+import { asking, web, webModels, type Answer } from './support/web.ts'
 
 const md5 = (data: string | Uint8Array): string => createHash('md5').update(data).digest('base64')
 const hello = { filename: 'up.txt', content_type: 'text/plain', byte_size: 5, checksum: md5('hello') }
@@ -161,6 +169,49 @@ test('the name of an announced file counts before what its browser says, and its
     await query('select content_type as type from active_storage_blobs where id = (select max(blob_id) from active_storage_attachments)'),
     [{ type: 'application/zip' }],
   )
+})
+
+test('a file whose blob is purged while its bytes come in is refused, and nothing of it stays on the disk', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'disk-'))
+  t.after(() => rm(root, { recursive: true, force: true }))
+  const handle = new DatabaseSync(':memory:')
+  const clock = clockOf(handle)
+  const service = disk({ root })
+  const storage = storageOn(sqlite(handle) as unknown as Database<never>, webModels, service)
+  t.after(() => storage.close())
+  await storage.migrate()
+  const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload({
+    filename: 'a.txt',
+    byteSize: 5,
+    checksum: md5('hello'),
+    contentType: 'text/plain',
+  })
+  const files = async () => (await readdir(root, { recursive: true, withFileTypes: true })).filter((each) => each.isFile())
+  const half = Promise.withResolvers<void>()
+  const rest = Promise.withResolvers<void>()
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      controller.enqueue(Buffer.from('hel'))
+      half.resolve()
+      await rest.promise
+      controller.enqueue(Buffer.from('lo'))
+      controller.close()
+    },
+  })
+  const sending = asking(storage)(url, { method: 'PUT', headers: { ...headers }, body, duplex: 'half' })
+  await half.promise
+  await blob.purge()
+  await storage.drain()
+  rest.resolve()
+  assert.deepEqual([(await sending).status, await files()], [404, []])
+  // As from a process that ended before it could look.
+  await service.upload(blob.key, [Buffer.from('x')] as never, { byteSize: 1, checksum: md5('x') })
+  clock.advance('24h')
+  await storage.drain()
+  assert.equal((await files()).length, 1)
+  clock.advance('6m')
+  await storage.drain()
+  assert.deepEqual(await files(), [])
 })
 
 test('an app announces files by itself too', async (t) => {

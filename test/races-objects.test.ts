@@ -1,5 +1,6 @@
 // Objects against what would delete them: the clean-up that is due, purges, and keys that are used again.
 import assert from 'node:assert/strict'
+import { createHash } from 'node:crypto'
 import { after } from 'node:test'
 import { atEach, closeServers, databases, levels, type App, type Storage, type User } from './support/races.ts'
 import { text } from './support/storage.ts'
@@ -245,3 +246,39 @@ atEach(databases, 'a failed upload keeps what it sent, and its key, until it is 
   assert.deepEqual([...app.service.objects.keys()], keys)
   await app.finishTidy()
 })
+
+const DAY = 86_400_000
+const announced = { filename: 'a.txt', byteSize: 1, checksum: createHash('md5').update('x').digest('base64'), contentType: 'text/plain' }
+
+atEach(databases, 'what a browser sends after its blob was purged is deleted a day after its URL has ended', async (app) => {
+  const { blob } = await app.storage.blobs.createBeforeDirectUpload(announced)
+  const late = (): Promise<void> => app.service.upload(blob.key, [Buffer.from('x')] as never, announced)
+  await late()
+  await blob.purge()
+  await app.storage.drain()
+  assert.equal(app.service.objects.size, 0)
+  // As a service takes it that tells nobody: its URL still works, or its transfer began while it did.
+  await late()
+  await app.storage.drain()
+  const [job] = await app.query('select run_at from {jobs}')
+  const left = Number(job?.['run_at']) - Date.now()
+  assert.ok(left > DAY + 240_000 && left < DAY + 360_000, `${left} ms`)
+  await app.finishTidy()
+  assert.equal(app.service.objects.size, 0)
+})
+
+atEach(
+  databases,
+  'the clean-up of an announced file leaves it alone where it is attached, and a purge after that deletes it',
+  async (app) => {
+    const { photo } = app.storage.record('User', 1)
+    const { blob } = await app.storage.blobs.createBeforeDirectUpload(announced)
+    await app.service.upload(blob.key, [Buffer.from('x')] as never, announced)
+    await photo.attach(blob)
+    await app.finishTidy()
+    assert.equal((await photo.attachment())?.filename, 'a.txt')
+    await photo.purge()
+    assert.equal(app.service.objects.size, 0)
+    await app.finishTidy()
+  },
+)

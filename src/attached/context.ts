@@ -22,8 +22,8 @@ export interface AttachedContext {
   wake(): void
   /** Uploads that ended because of something newer. */
   superseded(uploads: readonly UploadRow[]): void
-  /** Deletes the objects of blobs that were purged; what fails is left to workers. */
-  deleteNow(keys: readonly string[]): Promise<void>
+  /** Runs the jobs that delete the objects of blobs that were purged; what fails is left to workers. */
+  deleteNow(jobKeys: readonly string[]): Promise<void>
 }
 
 /** What a signed message is for; no one is taken for another. */

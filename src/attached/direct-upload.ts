@@ -3,6 +3,7 @@ import { contentDisposition } from '../blobs/content-disposition.ts'
 import { announcedType, otherTrackType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
+import { announceObject } from '../blobs/object-intents.ts'
 import { storableFilename, storableKey } from '../blobs/storable.ts'
 import { served } from '../blobs/serving.ts'
 import { InvalidInputError } from '../errors.ts'
@@ -59,10 +60,13 @@ export async function announce(
   const contentType = told ?? 'application/octet-stream'
   const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
   const service = serviceOf(context, serviceName)
-  const { session } = await context.store()
+  const { session, transact } = await context.store()
   const filename = await storableFilename(session, asked, (message) => context.report('warn', message, details))
   const key = await storableKey(session, prefixed(keyPrefix, generateKey()))
-  const blob = await insertBlob(session, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
+  const blob = await transact(async (own) => {
+    await announceObject(own, serviceName, key, EXPIRES * 1000)
+    return insertBlob(own, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
+  })
   const { contentType: shown, mayBeInline } = served(contentType)
   const target = await service.urlForDirectUpload(key, {
     expiresIn: EXPIRES,

@@ -10,7 +10,7 @@ import { isUuid } from '../uuid.ts'
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
  * transaction: object before row would take the bytes from under a concurrent attach, row before object without a job
- * would leave an orphan. Runs inside a transaction. Returns the keys of the objects that are to go.
+ * would leave an orphan. Runs inside a transaction. Returns the keys of the jobs that delete the objects.
  */
 export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
   const blob = await findBlob(session, { id: blobId }, true)
@@ -26,8 +26,7 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
   for (const variant of variants) keys.push(...(await purgeVariant(session, variant.variant_id)))
   keys.push(...(await purgeImages(session, 'ActiveStorage::Blob', blobId)))
   await session.db.deleteFrom('blobs').where('id', '=', railsId(blobId)).execute()
-  await deleteObjectLater(session, blob.serviceName, blob.key)
-  return [...keys, blob.key]
+  return [...keys, await deleteObjectLater(session, blob.serviceName, blob.key)]
 }
 
 /** `detach` keeps the blobs; `purge` removes them too, `purgeLater` by a job. */
@@ -35,7 +34,7 @@ export type Removal = 'detach' | 'purge' | 'purgeLater'
 
 /**
  * Takes attachments of a lane away. Whether a blob is still used elsewhere cannot be told from a snapshot: in an app's own
- * transaction (`theirs`) a purge is a job's. The lane is locked. Returns the keys of the objects that are to go.
+ * transaction (`theirs`) a purge is a job's. The lane is locked. Returns the keys of the jobs that delete the objects.
  */
 export async function removeAttachments(
   session: Session,

@@ -13,11 +13,20 @@ const INTENT_DELAY = 3_600_000
 /** By which the clean-up of an object is found; nobody else's job has it. */
 export const intentKey = (key: string): string => `object:${key}`
 
+/** By which a purge deletes an object whose clean-up is due later: a browser may be sending it still. */
+const purgeKey = (key: string): string => `purge:${key}`
+
 /** False: there is one. */
-async function insertIntent(session: Session, service: string, key: string, runAt: RawBuilder<number>): Promise<boolean> {
+async function insertIntent(
+  session: Session,
+  service: string,
+  key: string,
+  runAt: RawBuilder<number>,
+  jobKey: string = intentKey(key),
+): Promise<boolean> {
   const insert = session.db
     .insertInto('jobs')
-    .values({ id: uuidv7(), name: 'delete-object', arguments: JSON.stringify({ service, key }), key: intentKey(key), run_at: runAt })
+    .values({ id: uuidv7(), name: 'delete-object', arguments: JSON.stringify({ service, key }), key: jobKey, run_at: runAt })
   const isMysql = session.dialect === 'mysql' || session.dialect === 'mariadb'
   const result = await (isMysql ? insert.ignore() : insert.onConflict((c) => c.doNothing())).executeTakeFirst()
   return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
@@ -29,6 +38,17 @@ async function insertIntent(session: Session, service: string, key: string, runA
  */
 export function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
   return insertIntent(session, service, key, later(session.dialect, INTENT_DELAY))
+}
+
+/** A transfer that began while its URL worked has ended by then. */
+const LONGEST_TRANSFER = 86_400_000
+
+/**
+ * In the transaction that announces a blob. A browser sends its object by itself: a service takes what comes while the URL
+ * works, and tells nobody. The clean-up stays through attach and purge, and leaves alone what has a blob when it is due.
+ */
+export async function announceObject(session: Session, service: string, key: string, urlExpiresIn: number): Promise<void> {
+  await insertIntent(session, service, key, later(session.dialect, urlExpiresIn + LONGEST_TRANSFER))
 }
 
 /** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
@@ -73,14 +93,22 @@ export async function keepObject(session: Session, key: string): Promise<boolean
   return Number(result.numDeletedRows) === 1
 }
 
-/** The object is to go now: its blob's row goes in the same transaction. */
-export async function deleteObjectLater(session: Session, service: string, key: string): Promise<void> {
-  await insertIntent(session, service, key, now(session.dialect))
+/**
+ * The object is to go now: its blob's row goes in the same transaction. Returns the key of the job that deletes it; one that
+ * was announced is deleted once more when its own clean-up is due.
+ */
+export async function deleteObjectLater(session: Session, service: string, key: string): Promise<string> {
+  const runAt = now(session.dialect)
+  if (await insertIntent(session, service, key, runAt)) return intentKey(key)
+  const waiting = session.db.selectFrom('jobs').select('id').where('key', '=', intentKey(key)).where('run_at', '>', runAt)
+  if ((await waiting.executeTakeFirst()) === undefined) return intentKey(key)
+  await insertIntent(session, service, key, runAt, purgeKey(key))
+  return purgeKey(key)
 }
 
 /** An object that will not be attached is to go at once, not when its intent is due; also where the intent is gone. */
 export async function abandonObject(session: Session, service: string, key: string): Promise<void> {
-  await deleteObjectLater(session, service, key)
+  if (await insertIntent(session, service, key, now(session.dialect))) return
   await session.db
     .updateTable('jobs')
     .set({ run_at: now(session.dialect) })

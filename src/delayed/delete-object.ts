@@ -1,5 +1,4 @@
 import { findBlob } from '../blobs/blob-rows.ts'
-import { intentKey } from '../blobs/object-intents.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors.ts'
 import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
@@ -39,7 +38,7 @@ export async function deleteObject(
 }
 
 /**
- * Deletes objects whose blobs were just purged, without waiting for a worker. What fails is a worker's to try again: the
+ * Deletes objects whose blobs were just purged, by the keys of their jobs, without waiting for a worker. What fails is a worker's to try again: the
  * rows are gone, and the job stays.
  */
 export async function deleteObjectsNow(
@@ -48,13 +47,13 @@ export async function deleteObjectsNow(
   keys: readonly string[],
   report: Report,
 ): Promise<void> {
-  for (const object of keys) {
-    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key: intentKey(object) }
+  for (const key of keys) {
+    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
     const handle = () => deleteObject(store, services, job, AbortSignal.timeout(LEASE / 2))
     await runJob(store, job, handle, (_job, error) =>
-      report('warn', `The object ${object} could not be deleted; a worker tries again.`, { job: job.id, error }),
+      report('warn', `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`, { job: job.id, error }),
     )
   }
 }

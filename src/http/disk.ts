@@ -1,4 +1,5 @@
 import { findBlob, type BlobRow } from '../blobs/blob-rows.ts'
+import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { PURPOSE, serviceOf } from '../attached/context.ts'
 import { ActiveStorageError, InvalidInputError } from '../errors.ts'
 import { fileText } from '../public-message.ts'
@@ -72,7 +73,16 @@ export async function updateDisk(context: HttpContext, request: Request, { token
       throw refused(row, 'The bytes are not those that were announced.', error)
     throw error
   }
+  await dropUnwanted(context, row)
   return answer(204, { 'Cache-Control': 'no-store' })
+}
+
+/** Throws the answer 404 where the blob was purged while its bytes came in. */
+async function dropUnwanted(context: HttpContext, { id, serviceName, key }: BlobRow): Promise<void> {
+  const { session, transact } = await context.store()
+  if ((await findBlob(session, { id })) !== null) return
+  await context.deleteNow([await transact((own) => deleteObjectLater(own, serviceName, key))])
+  throw notFound()
 }
 
 /** Browsers add a charset to what they were told to send. */

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
+import { DatabaseSync } from 'node:sqlite'
 import { after, describe, test } from 'node:test'
 import { CreateBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { sqlite } from '../database/sqlite.ts'
 import { createActiveStorage, hasOneAttached } from '../index.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
+import { clockOf } from '../testing/clock.ts'
 import { serviceContract } from '../testing/contracts/service.ts'
 import { s3, type S3Options } from './s3.ts'
 
@@ -108,6 +110,31 @@ test('a browser may put the bytes it announced, with the type it announced, and 
   assert.equal(await service.exists('key'), false)
   assert.equal(await put({}, 'hello'), 200)
   assert.equal(await service.exists('key'), true)
+})
+
+test('what a browser puts by its URL after its blob was purged is deleted a day after the URL has ended', async (t) => {
+  const { service } = await bucketed()
+  const handle = new DatabaseSync(':memory:')
+  const clock = clockOf(handle)
+  const storage = createActiveStorage({
+    database: sqlite(handle),
+    services: { s3: service },
+    models: { User: { photo: hasOneAttached() } },
+    secretKeyBase: 'a secret of the tests',
+  })
+  t.after(() => storage.close())
+  await storage.migrate()
+  const file = { filename: 'a.txt', byteSize: 5, checksum: md5(Buffer.from('hello')), contentType: 'text/plain' }
+  const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload(file)
+  await blob.purge()
+  await storage.drain()
+  assert.equal((await fetch(url, { method: 'PUT', headers, body: 'hello' })).status, 200)
+  clock.advance('24h')
+  await storage.drain()
+  assert.equal(await service.exists(blob.key), true)
+  clock.advance('6m')
+  await storage.drain()
+  assert.equal(await service.exists(blob.key), false)
 })
 
 test('errors say which bucket, what failed and what to do', async () => {
