@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after } from 'node:test'
+import { hasOneAttached, type Service } from '../src/index.ts'
 import { atEach, closeServers, databases, levels, type App, type Storage, type User } from './support/races.ts'
 import { text } from './support/storage.ts'
 
@@ -282,3 +283,42 @@ atEach(
     await app.finishTidy()
   },
 )
+
+for (const how of ['a worker that was taken over', 'a direct attach that gave up'] as const)
+  atEach(databases, `what a service takes late, from ${how}, is deleted`, async (app) => {
+    const gate = Promise.withResolvers<void>()
+    const sent = Promise.withResolvers<void>()
+    const lateService: Service = {
+      ...app.service,
+      async upload(key, body, options) {
+        const pieces: Uint8Array[] = []
+        for await (const piece of body) pieces.push(piece)
+        sent.resolve()
+        await gate.promise
+        await app.service.upload(key, pieces as never, options)
+        throw new Error('the answer of the service was lost')
+      },
+    }
+    const late = app.anotherWith({ User: { photo: hasOneAttached() } }, {}, lateService)
+    const { photo } = app.storage.record('User', 1)
+    if (how === 'a direct attach that gave up') {
+      const attaching = app.begin(() => late.record('User', 1).photo.attach(text('x')))
+      await sent.promise
+      await app.makeDue()
+      await app.storage.drain()
+      gate.resolve()
+      await assert.rejects(attaching)
+    } else {
+      await photo.attachLater(text('x'))
+      const working = app.begin(() => late.drain({ concurrency: 1 }))
+      await sent.promise
+      await app.query('update {uploads} set lease_until = 0')
+      await app.storage.drain()
+      assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+      await photo.purge()
+      gate.resolve()
+      await working
+    }
+    assert.equal(app.service.objects.size, 1)
+    await app.finishTidy()
+  })

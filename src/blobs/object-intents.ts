@@ -13,7 +13,7 @@ const INTENT_DELAY = 3_600_000
 /** By which the clean-up of an object is found; nobody else's job has it. */
 export const intentKey = (key: string): string => `object:${key}`
 
-/** By which a purge deletes an object whose clean-up is due later: a browser may be sending it still. */
+/** By which an object is deleted once more, beside the clean-up that has its own key. */
 const purgeKey = (key: string): string => `purge:${key}`
 
 /** False: there is one. */
@@ -60,6 +60,16 @@ export async function renewObject(session: Session, key: string): Promise<boolea
     .where('state', '=', 'pending')
     .executeTakeFirst()
   return Number(result.numUpdatedRows) === 1
+}
+
+/**
+ * After a transfer that failed: what was sent may still be taken, or was, and only the answer is lost. Its clean-up is due in
+ * an hour, whatever became of the one before.
+ */
+export async function expectLate(session: Session, service: string, key: string): Promise<void> {
+  if ((await reserveObject(session, service, key)) || (await renewObject(session, key))) return
+  // It is being deleted right now.
+  await insertIntent(session, service, key, later(session.dialect, INTENT_DELAY), purgeKey(key))
 }
 
 const RENEW_EVERY = 300_000

@@ -4,7 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
 import { ServiceError, type ErrorDetails } from '../errors.ts'
 import { endOf } from '../services/bounded.ts'
-import { renewing, renewUntil, reserveObject } from './object-intents.ts'
+import { expectLate, renewing, renewUntil, reserveObject } from './object-intents.ts'
 import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
@@ -65,6 +65,7 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     try {
       await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
     } catch (error) {
+      await expectLate(session, serviceName, key).catch(() => undefined)
       renewUntil(session, key, endOf(error))
       throw error
     }

@@ -1,4 +1,4 @@
-import { abandonObject, renewUntil } from '../blobs/object-intents.ts'
+import { abandonObject, expectLate, renewUntil } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError } from '../errors.ts'
@@ -79,6 +79,7 @@ async function send({ delayed, upload, signal }: Attempt, file: FileRow, service
   } catch (error) {
     // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
     if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file)
+    await expectLate(session, prepared.service, key).catch(() => undefined)
     renewUntil(session, key, endOf(error))
     throw error
   }
