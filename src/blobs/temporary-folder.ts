@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { readFileSync, readlinkSync } from 'node:fs'
-import { lstat, mkdtemp, readdir, readFile, rm, utimes } from 'node:fs/promises'
+import { lstat, mkdtemp, readdir, readFile, rm, statfs, utimes } from 'node:fs/promises'
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { types } from 'node:util'
@@ -90,6 +90,12 @@ async function startOf(pid: number): Promise<string | null> {
   }
 }
 
+/** Whether less than 1 MB is left on the disk of a folder. */
+export async function isFull(folder: string): Promise<boolean> {
+  const { bavail, bsize } = await statfs(folder)
+  return bavail * bsize < 1_000_000
+}
+
 /** Codes that no socket has: the bytes may come over one. */
 const OF_DISKS = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
 
@@ -98,13 +104,17 @@ export function temporaryFailure(filename: string, details: ErrorDetails): (erro
   return (error) => {
     const code = types.isNativeError(error) && 'code' in error ? String(error.code) : ''
     if (error instanceof ActiveStorageError || !OF_DISKS.test(code)) throw error
-    const advice =
-      code === 'ENOSPC' || code === 'EDQUOT'
-        ? 'Its disk is full: free some of it, or set TMPDIR to a folder with more room.'
-        : 'Set TMPDIR to a folder where the process may write.'
-    throw new ServiceError(`${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. ${advice}`, {
-      cause: error,
-      details: { ...details, filename },
-    })
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw noRoom(filename, details, error)
+    throw new ServiceError(
+      `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. Set TMPDIR to a folder where the process may write.`,
+      { cause: error, details: { ...details, filename } },
+    )
   }
+}
+
+export function noRoom(filename: string, details: ErrorDetails, cause: unknown): ServiceError {
+  return new ServiceError(
+    `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(cause)}. Its disk is full: free some of it, or set TMPDIR to a folder with more room.`,
+    { cause, details: { ...details, filename } },
+  )
 }

@@ -1,35 +1,18 @@
-import { createHash, randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
-import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
+import { randomBytes } from 'node:crypto'
 import { defaultFilename, safeObjectName, withSuffix } from '../blobs/default-filename.ts'
 import { blobKeyExists } from '../blobs/blob-rows.ts'
-import { cut, extension } from '../blobs/filename.ts'
+import { cut } from '../blobs/filename.ts'
 import { generateKey, prefixed } from '../blobs/key.ts'
 import { renewObject, reserveObject } from '../blobs/object-intents.ts'
 import { storableFilename, storableKey } from '../blobs/storable.ts'
-import { temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
-import { traced } from '../diagnostics.ts'
-import { ConfigurationError, ServiceError, type ErrorDetails } from '../errors.ts'
+import { ConfigurationError, ServiceError } from '../errors.ts'
 import { checkKey, MAX_KEY } from '../services/object-key.ts'
-import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { detailsOf } from './definition.ts'
+import { finalBytes, type Bytes } from './final-bytes.ts'
 import { fence, type UploadRow } from './upload-rows.ts'
 import { LeaseLost } from './lease-lost.ts'
-
-/** What is to be sent: the staged bytes, or what was made of them. */
-interface Bytes {
-  readonly filename: string
-  readonly byteSize: number
-  readonly checksum: string
-  readonly contentType: string
-  open(): AsyncIterable<Uint8Array>
-  /** Removes the temporary file. */
-  dispose(): Promise<void>
-}
 
 /** Bytes that are ready to be sent, under a key that is theirs. */
 export interface Prepared extends Bytes {
@@ -50,11 +33,12 @@ export async function prepareFile(
   record: unknown,
   signal: AbortSignal,
 ): Promise<Prepared> {
-  const bytes = await finalBytes(delayed, definition, file, detailsOf(upload, file.filename), signal)
+  const details = detailsOf(upload, file.filename)
+  const bytes = await finalBytes(delayed, definition, file, details, signal)
   try {
     const { service } = definition
     const { session } = delayed.store
-    const warn = (message: string): void => delayed.report('warn', message, detailsOf(upload, file.filename))
+    const warn = (message: string): void => delayed.report('warn', message, details)
     const sameAsBefore = file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
     if (sameAsBefore && (await renewObject(session, file.blobKey)))
       return {
@@ -76,9 +60,7 @@ export async function prepareFile(
       if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service, named: chosen !== null }))
         return { ...bytes, file, service, key, filename }
     }
-    throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, {
-      details: detailsOf(upload, file.filename),
-    })
+    throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, { details })
   } catch (error) {
     await bytes.dispose()
     throw error
@@ -143,53 +125,4 @@ async function commitChoice(
     if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
     return true
   })
-}
-
-async function finalBytes(
-  delayed: Delayed,
-  definition: DelayedDefinition,
-  file: FileRow,
-  details: ErrorDetails,
-  signal: AbortSignal,
-): Promise<Bytes> {
-  const { filename, byteSize, checksum, contentType } = file
-  if (definition.variantInfo === undefined)
-    return {
-      filename,
-      byteSize,
-      checksum,
-      contentType,
-      open: () => readStaged(delayed.store, file, signal),
-      dispose: () => Promise.resolve(),
-    }
-  const { images } = delayed
-  const transformation = definition.variantInfo
-  if (images === undefined)
-    throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.')
-  const failed = temporaryFailure(filename, details)
-  const folder = await temporaryFolder().catch(failed)
-  try {
-    const input = join(folder.path, 'input')
-    const output = join(folder.path, 'output')
-    await pipeline(readStaged(delayed.store, file, signal), createWriteStream(input), { signal }).catch(failed)
-    const made = await traced('transform', { filename, transformation: definition.variantInfo }, () =>
-      images.transform(input, output, transformation, { signal }),
-    )
-    const hash = createHash('md5')
-    for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
-    const suffix = extension(filename)
-    const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
-    const keepsName = made.contentType === contentType && suffix !== ''
-    return {
-      filename: keepsName ? filename : `${base}.${made.extension}`,
-      byteSize: (await stat(output)).size,
-      checksum: hash.digest('base64'),
-      contentType: made.contentType,
-      open: () => createReadStream(output),
-      dispose: folder.remove,
-    }
-  } catch (error) {
-    await folder.remove()
-    throw error
-  }
 }

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, type ErrorDetails } from '../errors.ts'
 import { checkOptions } from '../options.ts'
 
 type Box = readonly [width: number | null, height: number | null]
@@ -11,12 +11,23 @@ export interface Transformation {
   readonly resizeToFit?: Box
   /** Fills the box and cuts off what hangs over. */
   readonly resizeToFill?: readonly [number, number]
-  /** Fits inside and fills the rest with background. */
+  /** Fits inside and fills the rest with `background`, or leaves it transparent where the format can. */
   readonly resizeAndPad?: readonly [number, number]
   /** Covers the box, nothing cut off. */
   readonly resizeToCover?: readonly [number, number]
   readonly convert?: 'jpg' | 'png' | 'webp' | 'avif' | 'gif'
   readonly quality?: number
+  /**
+   * Fills what is transparent: '#rgb' or '#rrggbb'. Default: transparency stays where the new format has it, and is white
+   * in a JPEG.
+   */
+  readonly background?: string
+  /**
+   * What the new image keeps of the original's: 'exif' (camera, time and place; also the author) and 'icc' (the colour
+   * profile). Default: the image processor's, which keeps nothing: then colours are converted to sRGB. The orientation is
+   * always applied to the pixels.
+   */
+  readonly keep?: readonly ('exif' | 'icc')[]
 }
 
 /** Turns one temporary file into another. Throws InvariableError on what is no image, or a broken or forbidden one. */
@@ -26,16 +37,21 @@ export interface ImageProcessor {
     input: string,
     output: string,
     transformation: Transformation,
-    options?: { readonly signal?: AbortSignal },
+    options?: {
+      readonly signal?: AbortSignal
+      /** Whose file it is: for errors. */
+      readonly details?: ErrorDetails
+    },
   ): Promise<{ readonly contentType: string; readonly extension: string }>
 }
 
 const resizes = ['resizeToLimit', 'resizeToFit', 'resizeToFill', 'resizeAndPad', 'resizeToCover']
 const formats = ['jpg', 'png', 'webp', 'avif', 'gif']
+const keepable = ['exif', 'icc']
 
 export function checkTransformation(value: unknown, where: string): void {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`${where}: ${text}`)
-  checkOptions(value, [...resizes, 'convert', 'quality'], where)
+  checkOptions(value, [...resizes, 'convert', 'quality', 'background', 'keep'], where)
   const given = value as Record<string, unknown>
   if (Object.values(given).every((each) => each === undefined))
     throw wrong('it is empty, which changes nothing. Give such as { resizeToFit: [400, 400] }, or leave it out.')
@@ -52,4 +68,13 @@ export function checkTransformation(value: unknown, where: string): void {
   const { quality } = given
   if (quality !== undefined && !(Number.isInteger(quality) && Number(quality) >= 1 && Number(quality) <= 100))
     throw wrong('quality is a whole number from 1 to 100.')
+  const { background } = given
+  if (background !== undefined && !(typeof background === 'string' && /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.test(background)))
+    throw wrong(`background is ${JSON.stringify(background)}: give a colour such as '#ffffff'.`)
+  checkKeep(given['keep'], where)
+}
+
+export function checkKeep(keep: unknown, where: string): void {
+  if (keep !== undefined && !(Array.isArray(keep) && keep.every((each) => keepable.includes(each as string))))
+    throw new ConfigurationError(`${where}: keep is a list of 'exif' and 'icc'; [] keeps neither.`)
 }

@@ -1,9 +1,10 @@
 import { open } from 'node:fs/promises'
-import createSharp from 'sharp'
-import { InvariableError } from '../errors.ts'
+import createSharp, { type Metadata, type Sharp } from 'sharp'
+import { ConfigurationError, InvariableError, type ActiveStorageErrorOptions } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { checkOptions } from '../options.ts'
-import type { ImageProcessor, Transformation } from './image-processor.ts'
+import { fileText } from '../public-message.ts'
+import { checkKeep, type ImageProcessor, type Transformation } from './image-processor.ts'
 
 const formats = new Map([
   ['jpeg', { contentType: 'image/jpeg', extension: 'jpg' }],
@@ -14,56 +15,106 @@ const formats = new Map([
 ])
 const readable = new Set([...formats.keys(), 'heif', 'tiff'])
 
+/** The options of `sharp()`. */
+export interface SharpOptions {
+  /**
+   * An image of more pixels is refused, before any is decoded. Default 100 million. Frames of an animation count together,
+   * as they lie in memory together: 200 frames of 800 × 600 are 96 million.
+   */
+  readonly limitInputPixels?: number
+  /** For transformations without a `keep` of their own. Default []: EXIF is stripped, and colours are converted to sRGB. */
+  readonly keep?: Transformation['keep']
+}
+
 /**
  * Images by sharp (libvips). Reads JPEG, PNG, WebP, GIF, AVIF, HEIF and TIFF only: SVG and whatever else libvips may load
- * is refused. `limitInputPixels`: default 100 million. Throws ConfigurationError on an unknown option.
+ * is refused. What only breaks the rules of its format is read, as browsers do; what is cut off is refused. Without
+ * `convert` an image keeps its format; HEIF and TIFF become PNG. sharp's cache of open files is off from then on, for the
+ * whole process. Throws ConfigurationError on a wrong option.
+ *
+ * @example
+ * const images = sharp({ limitInputPixels: 50_000_000, keep: ['icc'] })
  */
-export function sharp(given: { readonly limitInputPixels?: number } = {}): ImageProcessor {
-  checkOptions(given, ['limitInputPixels'], 'sharp')
-  const { limitInputPixels = 100_000_000 } = given
+export function sharp(given: SharpOptions = {}): ImageProcessor {
+  checkOptions(given, ['limitInputPixels', 'keep'], 'sharp')
+  const { limitInputPixels = 100_000_000, keep = [] } = given
+  checkKeep(keep, 'sharp')
+  if (!(Number.isSafeInteger(limitInputPixels) && limitInputPixels > 0))
+    throw new ConfigurationError('sharp: limitInputPixels is a whole number above 0.')
+  closeFiles()
   return {
     name: 'sharp',
-    async transform(input, output, transformation, { signal } = {}) {
-      await refuseText(input)
+    async transform(input, output, transformation, { signal, details = {} } = {}) {
+      const refused = (why: string, options: ActiveStorageErrorOptions = {}): InvariableError =>
+        new InvariableError(`${details.filename ?? 'The image'} cannot be transformed: ${why}.`, { ...options, details })
+      if (await isMarkup(input)) throw refused('it is markup, such as SVG, which is not accepted')
       try {
-        const options = { limitInputPixels, failOn: 'warning' as const }
-        const { format = '' } = await createSharp(input, options).metadata()
-        if (!readable.has(format)) throw new Error(`${format || 'unknown'} images are not accepted`)
+        // Reads the header alone, so that the limit is told in words of ours.
+        const metadata = await createSharp(input, { limitInputPixels: false, failOn: 'error' }).metadata()
+        const format = formatOf(metadata)
+        if (!readable.has(format)) throw refused(`${format} images are not accepted`)
         const target = transformation.convert === 'jpg' ? 'jpeg' : (transformation.convert ?? (formats.has(format) ? format : 'png'))
         const animated = (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
+        const { size, pixels } = sizeOf(metadata, animated)
+        if (pixels > limitInputPixels)
+          throw refused(`${size} is more than the ${limitInputPixels} pixels of limitInputPixels`, {
+            publicMessage: `${fileText(details)} is too large: it has ${size} pixels. Choose a smaller one.`,
+          })
         signal?.throwIfAborted()
-        await resized(createSharp(input, { ...options, animated }).autoOrient(), transformation)
+        const image = createSharp(input, { limitInputPixels, failOn: 'error', animated }).autoOrient()
+        const background = transformation.background ?? (target === 'jpeg' ? '#ffffff' : undefined)
+        resize(image, transformation, background)
+        if (background !== undefined) image.flatten({ background })
+        const kept = transformation.keep ?? keep
+        if (kept.includes('exif')) image.keepExif()
+        if (kept.includes('icc')) image.keepIccProfile()
+        await image
           .toFormat(target as 'jpeg', transformation.quality === undefined ? {} : { quality: transformation.quality })
           .timeout({ seconds: 60 })
           .toFile(output)
         return formats.get(target) ?? { contentType: 'application/octet-stream', extension: 'bin' }
       } catch (error) {
         signal?.throwIfAborted()
-        throw new InvariableError(`The image cannot be transformed: ${messageOf(error)}.`, {
-          cause: error,
-        })
+        if (error instanceof InvariableError) throw error
+        // The first line says what, the others where in libvips.
+        throw refused(messageOf(error).split('\n')[0] ?? '', { cause: error })
       }
     },
   }
 }
 
+/** libvips keeps the files it read last open: once they are deleted, they still take their room on the disk. */
+function closeFiles(): void {
+  const { memory, items } = createSharp.cache()
+  createSharp.cache({ memory: memory.max, files: 0, items: items.max })
+}
+
+/** libvips calls an AVIF a HEIF, as the container is the same. */
+function formatOf({ format, compression }: Metadata): string {
+  return format === 'heif' && compression === 'av1' ? 'avif' : format
+}
+
+/** What has to lie in memory. */
+function sizeOf({ width, height, pages = 1 }: Metadata, animated: boolean): { size: string; pixels: number } {
+  const size = `${width} × ${height}`
+  return animated && pages > 1 ? { size: `${size} in ${pages} frames`, pixels: width * height * pages } : { size, pixels: width * height }
+}
+
 /** SVG is text that libvips would run; it is told by its first bytes, before libvips sees the file. */
-async function refuseText(path: string): Promise<void> {
+async function isMarkup(path: string): Promise<boolean> {
   const file = await open(path)
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(256), 0, 256, 0)
-    if (/^[\uFEFF\s]*</.test(buffer.subarray(0, bytesRead).toString('utf8')))
-      throw new InvariableError('The image cannot be transformed: it is markup, such as SVG, which is not accepted.')
+    return /^[\uFEFF\s]*</.test(buffer.subarray(0, bytesRead).toString('utf8'))
   } finally {
     await file.close()
   }
 }
 
-function resized(image: ReturnType<typeof createSharp>, t: Transformation): ReturnType<typeof createSharp> {
-  if (t.resizeToLimit) return image.resize(...t.resizeToLimit, { fit: 'inside', withoutEnlargement: true })
-  if (t.resizeToFit) return image.resize(...t.resizeToFit, { fit: 'inside' })
-  if (t.resizeToFill) return image.resize(...t.resizeToFill, { fit: 'cover', position: 'centre' })
-  if (t.resizeAndPad) return image.resize(...t.resizeAndPad, { fit: 'contain', background: { r: 0, g: 0, b: 0, alpha: 0 } })
-  if (t.resizeToCover) return image.resize(...t.resizeToCover, { fit: 'outside' })
-  return image
+function resize(image: Sharp, t: Transformation, background: string | undefined): void {
+  if (t.resizeToLimit) image.resize(...t.resizeToLimit, { fit: 'inside', withoutEnlargement: true })
+  if (t.resizeToFit) image.resize(...t.resizeToFit, { fit: 'inside' })
+  if (t.resizeToFill) image.resize(...t.resizeToFill, { fit: 'cover', position: 'centre' })
+  if (t.resizeAndPad) image.resize(...t.resizeAndPad, { fit: 'contain', background: background ?? { r: 0, g: 0, b: 0, alpha: 0 } })
+  if (t.resizeToCover) image.resize(...t.resizeToCover, { fit: 'outside' })
 }

@@ -30,7 +30,8 @@ export async function tinyDisk(megabytes: number): Promise<TinyDisk | null> {
     fill: (bytes) => writeFile(ballast, Buffer.alloc(bytes)),
     free: () => rm(ballast),
     async close() {
-      await run('umount', [folder])
+      // Lazily: libvips lets go of a file that it failed on with its next one.
+      await run('umount', ['-l', folder])
       await rm(folder, { recursive: true, force: true })
     },
   }
