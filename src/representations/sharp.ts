@@ -33,6 +33,8 @@ export interface SharpOptions {
  * whole process. Throws ConfigurationError on a wrong option.
  *
  * @example
+ * import { sharp } from 'activestorage-delayed/images/sharp'
+ *
  * const images = sharp({ limitInputPixels: 50_000_000, keep: ['icc'] })
  */
 export function sharp(given: SharpOptions = {}): ImageProcessor {
