@@ -17,7 +17,7 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['client', 'errors', 'message', 'public-error', 'public-message', 'diagnostics', 'options', 'turns', 'units', 'uuid'],
+  ['client', 'errors', 'message', 'needed-version', 'public-error', 'public-message', 'diagnostics', 'options', 'turns', 'units', 'uuid'],
 ]
 const adapters =
   /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|drizzle|[\w-]+\/index))\.ts$/

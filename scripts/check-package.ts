@@ -1,6 +1,6 @@
-// What is published works: every subpath can be imported and required, and its types resolve.
+// What a clean clone publishes is whole, and works: every subpath can be imported and required, and its types resolve.
 import { execFileSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -8,7 +8,11 @@ import { join, resolve } from 'node:path'
 const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { name: string; exports: Record<string, unknown> }
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 try {
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const clone = join(folder, 'clone')
+  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], { encoding: 'utf8' })
+  for (const file of listed.split('\0')) if (existsSync(file) && file !== '') cpSync(file, join(clone, file))
+  symlinkSync(resolve('node_modules'), join(clone, 'node_modules'))
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: clone, stdio: ['ignore', 'ignore', 'inherit'] })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
   const modules = join(folder, 'node_modules')
   mkdirSync(modules)

@@ -1,4 +1,5 @@
-// The example apps, each with packages of its own and with this one as it is published; arguments name single apps.
+// The example apps, each with packages of its own and with this one as it is published, and this one beside older packages;
+// arguments name single apps.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -6,12 +7,13 @@ import { join } from 'node:path'
 
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 try {
-  execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
   execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
-  const { status } = spawnSync(process.execPath, ['--test', 'test/apps/apps.ts'], {
+  const named = process.argv.slice(2)
+  const files = ['test/apps/apps.ts', ...(named.length > 0 ? [] : ['test/apps/beside-older.ts'])]
+  const { status } = spawnSync(process.execPath, ['--test', ...files], {
     stdio: 'inherit',
-    env: { ...process.env, TEST_PACKAGE: tarball, TEST_APPS: process.argv.slice(2).join(' ') },
+    env: { ...process.env, TEST_PACKAGE: tarball, TEST_APPS: named.join(' ') },
   })
   process.exitCode = status ?? 1
 } finally {

@@ -1,4 +1,5 @@
 import { ConfigurationError } from '../errors.ts'
+import { needVersion } from '../needed-version.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
 import { requiredPool, requiredUrl } from './required-url.ts'
@@ -42,6 +43,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
         cause: error,
       })
     })
+    needVersion('mysql(url)', 'mariadb', '3.4.0', driver.version)
     pool ??= driver.createPool({
       ...url,
       connectionLimit: 10,

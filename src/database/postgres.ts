@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
 import { ConfigurationError, IntegrityError, ServiceError } from '../errors.ts'
+import { needVersion } from '../needed-version.ts'
 import { isUuid } from '../uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
@@ -44,13 +45,15 @@ const ignore = (): void => undefined
 
 /**
  * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open.
- * Throws ConfigurationError without a url.
+ * Throws ConfigurationError without a url, and for `pg` before 8.16.
  *
  * @example
  * const database = postgres(process.env.DATABASE_URL)
  */
 export function postgres(database: string | undefined | PgPool | PostgresOptions): Database<PgClient> {
   const options = optionsOf(database)
+  needVersion(CALLER, 'pg', '8.16.0')
+  needVersion(CALLER, 'pg-copy-streams', '7.0.0')
   let pool = options === undefined ? requiredPool(CALLER, 'connect', database as PgPool) : undefined
   const opened = (): PgPool => {
     if (pool !== undefined) return pool

@@ -1,12 +1,16 @@
 import { Module, type DynamicModule } from '@nestjs/common'
 import { APP_INTERCEPTOR } from '@nestjs/core'
+import { needVersion } from '../needed-version.ts'
 import { checkOptions } from '../options.ts'
 import { PublicErrors } from './http-exception.ts'
 import { OPTIONS, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './options.ts'
 import { StorageOfApp } from './storage-of-app.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
-/** Opens the storage to the app: injects it everywhere, serves its files, runs its worker, closes it. */
+/**
+ * Opens the storage to the app: injects it everywhere, serves its files, runs its worker, closes it. Throws ConfigurationError
+ * for Nest before 11.0.
+ */
 export class ActiveStorageModule {
   /**
    * Of a storage that is there already.
@@ -42,6 +46,7 @@ export class ActiveStorageModule {
    * })(AppModule)
    */
   static forRootAsync({ imports = [], inject = [], useFactory }: ActiveStorageModuleAsyncOptions): DynamicModule {
+    needVersion('ActiveStorageModule', '@nestjs/core', '11.0.0')
     return {
       module: ActiveStorageModule,
       global: true,

@@ -4,6 +4,7 @@ import type { Parameter, Result, Row } from '../database/executor.ts'
 import { MARK } from '../database/session.ts'
 import { sqlite, type SqliteHandle } from '../database/sqlite.ts'
 import { ConfigurationError } from '../errors.ts'
+import { needVersion } from '../needed-version.ts'
 import { bridged } from './bridged.ts'
 
 /** What `db.transaction(async (tx) => …)` hands over. */
@@ -21,7 +22,7 @@ interface Session {
 /**
  * An app's Drizzle: its connections carry the library's statements, and its transactions are the app's own. On SQLite, where
  * Drizzle's own transactions cannot wait for anything, use `storage.transaction(async (tx) => …)`: `tx` is a Drizzle.
- * Throws ConfigurationError for a driver that it does not know.
+ * Throws ConfigurationError for a driver that it does not know, and for Drizzle before 0.45.
  *
  * @example
  * declare const db: import('drizzle-orm/node-postgres').NodePgDatabase
@@ -34,6 +35,7 @@ interface Session {
  */
 export function drizzle<D extends object>(db: D): Database<DrizzleTransaction<D>> {
   const dialect = dialectOf(db)
+  needVersion('drizzle()', 'drizzle-orm', '0.45.0')
   if (dialect === 'sqlite') return onHandle(db)
   const own = db as unknown as Session
   return bridged<Session>({

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises'
 import createSharp, { type Metadata, type Sharp } from 'sharp'
 import { ConfigurationError, InvariableError, type ActiveStorageErrorOptions } from '../errors.ts'
 import { messageOf } from '../message.ts'
+import { needVersion } from '../needed-version.ts'
 import { checkOptions } from '../options.ts'
 import { fileText } from '../public-message.ts'
 import { checkKeep, type ImageProcessor, type Transformation } from './image-processor.ts'
@@ -39,6 +40,7 @@ export interface SharpOptions {
  */
 export function sharp(given: SharpOptions = {}): ImageProcessor {
   checkOptions(given, ['limitInputPixels', 'keep'], 'sharp')
+  needVersion('sharp()', 'sharp', '0.34.0', createSharp.versions.sharp)
   const { limitInputPixels = 100_000_000, keep = [] } = given
   checkKeep(keep, 'sharp')
   if (!(Number.isSafeInteger(limitInputPixels) && limitInputPixels > 0))

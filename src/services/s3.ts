@@ -1,6 +1,7 @@
 import { addAbortSignal, Readable } from 'node:stream'
 import type { PutObjectCommandInput } from '@aws-sdk/client-s3'
 import { ConfigurationError, FileNotFoundError, InvalidInputError, ServiceUnavailableError } from '../errors.ts'
+import { needVersion } from '../needed-version.ts'
 import { parseDuration, parseSize } from '../units.ts'
 import { checkKey } from './object-key.ts'
 import { parts as partsOf } from './parts.ts'
@@ -215,6 +216,7 @@ async function load(options: S3Options, connectionTimeout: number): Promise<Conn
   const sdk = await import('@aws-sdk/client-s3').catch((error: unknown) => {
     throw new ConfigurationError('s3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.', { cause: error })
   })
+  needVersion('s3()', '@aws-sdk/client-s3', '3.700.0')
   const { endpoint, credentials } = options
   const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1')
   const client = new sdk.S3Client({
@@ -234,6 +236,7 @@ async function presigner() {
   const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner').catch((error: unknown) => {
     throw new ConfigurationError('URLs of s3 need the presigner: npm install @aws-sdk/s3-request-presigner.', { cause: error })
   })
+  needVersion('s3()', '@aws-sdk/s3-request-presigner', '3.700.0')
   return getSignedUrl
 }
 

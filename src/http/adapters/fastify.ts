@@ -3,6 +3,7 @@ import type { Models } from '../../attached/definitions.ts'
 import { ActiveStorageError } from '../../errors.ts'
 import { publicErrorOf } from '../../public-error.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
+import { needVersion } from '../../needed-version.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
 
@@ -23,6 +24,7 @@ const FORM = 'multipart/form-data'
 export function activeStorage(storage: Mountable): FastifyPluginAsync {
   const handle = nodeHandler(storage)
   const plugin: FastifyPluginAsync = async (app) => {
+    needVersion('activeStorage()', 'fastify', '4.0.0', app.version)
     // @fastify/multipart leaves the body alone too, until it is asked for files.
     if (!app.hasContentTypeParser(FORM)) leaveAlone(app, FORM)
     tellVisitors(app)

@@ -3,6 +3,7 @@ import type { Models } from '../../attached/definitions.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
 import { publicErrorOf } from '../../public-error.ts'
 import { failureOf } from '../answer.ts'
+import { needVersion } from '../../needed-version.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
@@ -16,6 +17,7 @@ import type { FormParser, Mountable } from '../mountable.ts'
  * app.use(activeStorage(storage))
  */
 export function activeStorage(storage: Mountable): MiddlewareHandler {
+  needVersion('activeStorage()', 'hono', '4.0.0')
   return async (c, next) => {
     if (new URL(c.req.url).pathname.startsWith(`${storage.basePath}/`)) return storage.handler(c.req.raw)
     return next()

@@ -1,12 +1,13 @@
 import type { Knex } from 'knex'
 import type { Database } from '../../database/database.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from './statements.ts'
 import { afterCommit, checkOpen } from './transactions.ts'
 
 /**
  * An app's Knex, also below Objection: its connections carry the library's statements, and its transactions are the app's
- * own. Throws ConfigurationError for a client that is none of PostgreSQL's, MySQL's, MariaDB's or SQLite's.
+ * own. Throws ConfigurationError for a client that is none of PostgreSQL's, MySQL's, MariaDB's or SQLite's, and for Knex before 3.1.
  *
  * @example
  * declare const db: import('knex').Knex
@@ -19,6 +20,7 @@ import { afterCommit, checkOpen } from './transactions.ts'
  */
 export function knex(db: Knex): Database<Knex.Transaction> {
   const dialect = dialectOf(db)
+  needVersion('knex()', 'knex', '3.1.0')
   return bridged<Knex.Transaction>({
     dialect,
     placeholders: 'question',

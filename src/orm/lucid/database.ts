@@ -3,6 +3,7 @@ import type { Database as LucidDatabase } from '@adonisjs/lucid/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { Database, RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { dialectOf, send } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
@@ -24,7 +25,7 @@ export interface LucidOptions {
 /**
  * An Adonis app's database service: its connection carries the library's statements, its transactions are the app's own. A
  * transaction is the client that `db.transaction(…)` hands over. Throws ConfigurationError for a connection that the library
- * does not speak, for a class without attachments, and for one whose fields hide them.
+ * does not speak, for a class without attachments, for one whose fields hide them, and for Lucid before 22.0.
  *
  * @example
  * declare const db: import('@adonisjs/lucid/database').Database
@@ -39,6 +40,7 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
       throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
     refuseFieldsOf(each, Object.keys(attachments))
   }
+  needVersion('lucid()', '@adonisjs/lucid', '22.0.0')
   preloading()
   const client = db.connection(connection)
   const knex = client.getWriteClient()

@@ -2,6 +2,7 @@ import { IsolationLevel, type EntityManager, type MikroORM } from '@mikro-orm/co
 import { CompiledQuery, type Kysely } from 'kysely'
 import type { Database, Dialect } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { recordSource, refuseHidden } from './entities.ts'
 import { bringAlong } from './managers.ts'
@@ -11,7 +12,7 @@ import { afterCommit } from './transactions.ts'
 /**
  * An app's MikroORM: its connections carry the library's statements, its transactions are the app's own, and records that
  * hooks need are loaded by it. A transaction object is an EntityManager. Throws ConfigurationError for a database that the
- * library does not speak, and for a class whose fields hide attachments.
+ * library does not speak, for a class whose fields hide attachments, and for MikroORM before 7.2.
  *
  * @example
  * declare const orm: import('@mikro-orm/core').MikroORM
@@ -20,6 +21,7 @@ import { afterCommit } from './transactions.ts'
  */
 export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const dialect = dialectOf(orm)
+  needVersion('mikroOrm()', '@mikro-orm/core', '7.2.0')
   refuseHidden(orm)
   bringAlong(orm.em)
   bind(orm.em)

@@ -2,13 +2,15 @@ import type { Knex } from 'knex'
 import type { ModelClass, Model } from 'objection'
 import type { Database, RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { knex } from '../knex/database.ts'
 import { oneTable } from '../one-table.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 
 /**
  * An app's Knex below Objection, and the model classes that have attachments: records that hooks need are loaded by them. A
- * transaction is the trx of Knex. Throws ConfigurationError for what `knex()` refuses, and for a class without attachments.
+ * transaction is the trx of Knex. Throws ConfigurationError for what `knex()` refuses, for a class without
+ * attachments, and for Objection before 3.1.
  *
  * @example
  * declare const db: import('knex').Knex
@@ -24,6 +26,7 @@ export function objection(db: Knex, classes: readonly ModelClass<Model>[]): Data
   for (const each of classes)
     if (attachmentsOf(each) === null)
       throw new ConfigurationError(`objection(): ${each.name} has no attachments. Make it extend withAttachments(attachments, Model).`)
+  needVersion('objection()', 'objection', '3.1.0')
   return { ...knex(db), finds: true, records: (attachments) => recordSource(db, classes, attachments) }
 }
 

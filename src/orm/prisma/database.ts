@@ -1,6 +1,7 @@
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { bringing, extendedOf } from './bringing.ts'
 import { providerOf, rootOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
@@ -23,7 +24,7 @@ const PATIENT = { maxWait: 10_000, timeout: 60_000 }
  * An app's PrismaClient: its connections carry the library's statements, its transactions are the app's own, and records that
  * hooks need are loaded by it. Pass the client that `$extends(withAttachments(…))` made, where there is one. A transaction
  * object is the `tx` of `$transaction(async (tx) => …)`.
- * Throws ConfigurationError for a provider that the library does not speak.
+ * Throws ConfigurationError for a provider that the library does not speak, and for Prisma before 7.0.
  *
  * @example
  * declare const db: import('activestorage-delayed/prisma').PrismaLike
@@ -33,6 +34,7 @@ const PATIENT = { maxWait: 10_000, timeout: 60_000 }
 export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions = {}): Database<TransactionOf<C>, true> {
   const given = client as unknown as AnyClient
   const dialect = options.dialect ?? dialectOf(given)
+  needVersion('prisma()', '@prisma/client', '7.0.0', (given as { _clientVersion?: unknown })._clientVersion)
   // Without attachments of its own, a client's transactions are to be known all the same.
   const own = extendedOf(given) === undefined ? bringing(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'

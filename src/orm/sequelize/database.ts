@@ -2,6 +2,7 @@ import { QueryTypes, Transaction, type QueryOptions, type Sequelize } from 'sequ
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { including } from './including.ts'
 import { recordSource } from './models.ts'
@@ -11,8 +12,8 @@ const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysq
 
 /**
  * An app's Sequelize: its connections carry the library's statements, its transactions are the app's own, and records that
- * hooks need are loaded by it. Throws ConfigurationError for a dialect that the library does not speak, and for SQLite in
- * memory, where all requests share one connection and one transaction.
+ * hooks need are loaded by it. Throws ConfigurationError for a dialect that the library does not speak, for SQLite in
+ * memory, where all requests share one connection and one transaction, and for Sequelize before 6.37.
  *
  * @example
  * declare const sequelize: import('sequelize').Sequelize
@@ -21,6 +22,7 @@ const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysq
  */
 export function sequelize(app: Sequelize): Database<Transaction, true> {
   const dialect = dialectOf(app)
+  needVersion('sequelize()', 'sequelize', '6.37.0', (app.constructor as { version?: unknown }).version)
   including(app)
   const base = bridged<Transaction>({
     dialect,

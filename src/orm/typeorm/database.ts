@@ -3,6 +3,7 @@ import type { Database, Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
 import { sqlite, type SqliteHandle } from '../../database/sqlite.ts'
 import { ConfigurationError } from '../../errors.ts'
+import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { recordSource } from './entities.ts'
 import { bringFilesOf } from './managers.ts'
@@ -19,7 +20,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
 /**
  * An app's DataSource of TypeORM, before or after it is initialized: its connections carry the library's statements, its
  * transactions are the app's own, and records that hooks need are loaded by it. A transaction object is an EntityManager.
- * Throws ConfigurationError for a type of database that the library does not speak.
+ * Throws ConfigurationError for a type of database that the library does not speak, and for TypeORM before 1.0.
  *
  * @example
  * declare const dataSource: import('typeorm').DataSource
@@ -35,6 +36,7 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
         ? 'typeorm(): pass the DataSource of the app.'
         : `typeorm(): the library does not speak ${type}: postgres, mysql, mariadb and better-sqlite3 it does.`,
     )
+  needVersion('typeorm()', 'typeorm', '1.0.0')
   bringFilesOf(dataSource)
   watch(dataSource)
   const base = bridged<EntityManager>({
