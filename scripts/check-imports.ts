@@ -6,7 +6,7 @@ const rooms = [
   ['nestjs'],
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
-  ['storage'],
+  ['internals', 'storage'],
   ['background', 'configuration', 'models'],
   ['orm', 'http'],
   ['attached'],

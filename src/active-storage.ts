@@ -13,9 +13,9 @@ import { stage, stageInput } from './attached/stage.ts'
 import { canonicalId } from './attachments/lane.ts'
 import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
-import type { Dialect, RecordSource } from './database/database.ts'
+import type { RecordSource } from './database/database.ts'
 import { endedEarly } from './database/ended-early.ts'
-import { migrate, schemaOf, type DialectSchema } from './database/migrate.ts'
+import { migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
 import { deleteObjectsNow } from './delayed/delete-object.ts'
@@ -28,7 +28,9 @@ import { parseForm, type ParsedForm } from './http/forms/parse-form.ts'
 import { progressHub } from './http/progress/hub.ts'
 import { bindModel } from './orm/bound.ts'
 import { withHookMethods } from './orm/hook-methods.ts'
-import { ConfigurationError, UnknownAttachmentError } from './errors.ts'
+import { ConfigurationError, InvalidInputError, UnknownAttachmentError } from './errors.ts'
+import { shown } from './message.ts'
+import { keepInternals } from './internals.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
 import { parseDuration } from './units.ts'
 
@@ -157,7 +159,8 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
 
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
     const found = models.get(name)
-    if (found === undefined) throw new UnknownAttachmentError(`There is no model '${name}'; there are ${[...models.keys()].join(', ')}.`)
+    if (found === undefined)
+      throw new UnknownAttachmentError(`There is no model ${shown(name)}; there are ${[...models.keys()].join(', ')}.`)
     return found
   }
   const scopeOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: LoadedCell = { current: null }): RecordScope => ({
@@ -199,7 +202,8 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const hub = progressHub(web)
   wakers.add(() => hub.look())
   const pathTo = (route: 'direct_uploads' | 'staged_files', slot: string): string => {
-    if (!known.some(({ type, name }) => `${type}.${name}` === slot)) throw new UnknownAttachmentError(`There is no attachment '${slot}'.`)
+    if (!known.some(({ type, name }) => `${type}.${name}` === slot))
+      throw new UnknownAttachmentError(`There is no attachment ${shown(slot)}.`)
     return slotPath(context, route, slot)
   }
 
@@ -236,9 +240,13 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       wake()
       return result
     },
-    record: (name, id, given = {}) => handleOf(name, canonicalId(id, recordId, name), given),
+    record(name, id, given = {}) {
+      model(name)
+      return handleOf(name, canonicalId(id, recordId, name), given)
+    },
     async records(name, given, inTransaction = {}) {
       model(name)
+      if (!Array.isArray(given)) throw new InvalidInputError(`records of ${name} takes a list of ids: this is ${shown(given)}.`)
       const ids = given.map((id) => canonicalId(id, recordId, name))
       const loaded = await loadAll(name, ids, inTransaction)
       return ids.map((id, index) => handleOf(name, id, inTransaction, loaded[index]))
@@ -274,26 +282,10 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     close,
     [Symbol.asyncDispose]: close,
   }
-  internals.set(storage, {
+  keepInternals(storage, {
     store,
     knows: (slot) => known.some(({ type, name }) => `${type}.${name}` === slot),
     schema: (dialect) => schemaOf(dialect, tables, recordId),
   })
   return storage as unknown as ActiveStorage<M, Tx>
-}
-
-/** What the command line needs beyond the public surface. */
-export interface Internals {
-  store(): Promise<Store>
-  /** Whether there is a `Model.attachment`. */
-  knows(slot: string): boolean
-  /** What makes what the storage needs, on an empty database. */
-  schema(dialect: Dialect): DialectSchema
-}
-
-const internals = new WeakMap<object, Internals>()
-
-/** null: not made by createActiveStorage. */
-export function internalsOf(storage: object): Internals | null {
-  return internals.get(storage) ?? null
 }

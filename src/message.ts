@@ -13,6 +13,14 @@ export function inPlace(message: string, { record, attachment, filename }: Error
   return missing.length === 0 ? message : `${message} (${missing.join(', ')})`
 }
 
+/** A value that a caller handed over, as a message names it: short, whatever it is. Never throws. */
+export function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value.length > 50 ? `${value.slice(0, 50)}…` : value)
+  if (['number', 'bigint', 'boolean', 'undefined'].includes(typeof value) || value === null) return String(value)
+  if (Array.isArray(value)) return 'a list'
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`
+}
+
 const LONGEST = 10_000
 
 /** As a database can store it: PostgreSQL takes no NUL, MySQL no more than 64 KB. */

@@ -26,7 +26,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * threw. Never runs `run` twice.
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none. */
+  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none, such as that of a record which is not saved. */
   record<N extends keyof M & string>(model: N, id: Id, options?: InTransaction<Tx>): RecordAttachments<M[N]>
   /** In the order of `ids`; what is attached and on its way to all of them is read at once, in two statements. */
   records<N extends keyof M & string>(model: N, ids: readonly Id[], options?: InTransaction<Tx>): Promise<RecordAttachments<M[N]>[]>

@@ -1,4 +1,5 @@
 import { ConfigurationError } from './errors.ts'
+import { shown } from './message.ts'
 
 /** Bytes as a number, or text. KB, MB and GB are 1024-based, as Express' and Fastify's body limits. */
 export type Size = number | `${number}${'' | ' '}${'B' | 'KB' | 'MB' | 'GB'}`
@@ -14,13 +15,13 @@ export function parseSize(size: Size, where: string): number {
   const match = typeof size === 'number' ? null : /^(\d+(?:\.\d+)?) ?(B|KB|MB|GB)$/.exec(size)
   const bytes = typeof size === 'number' ? size : match === null ? NaN : Number(match[1]) * bytesOf[match[2] as keyof typeof bytesOf]
   if (!(bytes > 0) || !Number.isFinite(bytes))
-    throw new ConfigurationError(`${where} is ${JSON.stringify(size)}: give bytes as a number, or text such as '10 MB'.`)
+    throw new ConfigurationError(`${where} is ${shown(size)}: give bytes as a number, or text such as '10 MB'.`)
   return Math.floor(bytes)
 }
 
 /** Milliseconds. `where` names the option in the error. */
 export function parseDuration(duration: Duration, where: string): number {
   const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
-  if (match === null) throw new ConfigurationError(`${where} is ${JSON.stringify(duration)}: give a duration with its unit, such as '24h'.`)
+  if (match === null) throw new ConfigurationError(`${where} is ${shown(duration)}: give a duration with its unit, such as '24h'.`)
   return Number(match[1]) * millisecondsOf[match[2] as keyof typeof millisecondsOf]
 }

@@ -218,7 +218,7 @@ test("inside a transaction of the app, a record's own handle is in it too", asyn
     /gave up/,
   )
   await assert.rejects(Book.create({ title: 'A', coverTmp: text('a') }), { code: 'SQLITE_CONSTRAINT_UNIQUE' })
-  assert.throws(() => new Book().cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => new Book().cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 

@@ -207,7 +207,7 @@ test('what would drop a file is refused, and a flush that fails leaves nothing',
     () => em.nativeUpdate(Book, { id: 1 }, data),
   ]
   for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
-  assert.throws(() => new Book().cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => new Book().cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   em.create(Book, { title: 'A' })
   await em.flush()
   const fork = em.fork()
@@ -302,7 +302,7 @@ test('what a flush that fails was to insert is inserted by the next one, with wh
     author.friends.add(friend)
     await assert.rejects(flush(em), { code: 'TOO_MANY_FILES' })
     const [book] = author.books.getItems()
-    assert.throws(() => book!.pages, { code: 'CONFIGURATION', message: /not saved yet/ })
+    assert.throws(() => book!.pages, { code: 'INVALID_INPUT', message: /not saved yet/ })
     // Others may have its ids by now.
     const other = orm.em.fork()
     other.create(Author, { books: [{ title: 'B' }] } as never)

@@ -208,7 +208,7 @@ test('what would lose a file is refused, and nothing is written', async (t) => {
     }),
     /gave up/,
   )
-  assert.throws(() => Book.fromJson({ title: 'A' }).cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => Book.fromJson({ title: 'A' }).cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   assert.deepEqual(
     (await Book.query().orderBy('id')).map(({ title }) => title),
     ['A', 'B'],

@@ -200,7 +200,7 @@ test('what would drop a file is refused before anything is written', async (t) =
     () => Book.bulkCreate([{ title: 'A', coverTmp: text('a') }], { ignoreDuplicates: true }),
   ]
   for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
-  assert.throws(() => Book.build({ title: 'A' }).cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => Book.build({ title: 'A' }).cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   assert.equal(await Book.count(), 0)
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
@@ -362,7 +362,7 @@ test("a record's own handle acts in the transaction that it was read or saved in
     await book.cover.attach(text('b'))
     return book
   })
-  assert.throws(() => made.cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => made.cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   await storage.drain({ throwOnError: true })
   assert.equal((await storage.record('Book', id + 1).cover.attachment()) ?? null, null)
 })

@@ -320,7 +320,7 @@ test('what would drop a file is refused before anything is written', async (t) =
   ]
   for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
   assert.equal(await manager.count(Book), 0)
-  assert.throws(() => book().cover, { code: 'CONFIGURATION', message: /not saved yet/ })
+  assert.throws(() => book().cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 

@@ -1,6 +1,7 @@
 // Records whose ids are bigints, uuids or text, and what Rails keeps about them in the same columns.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
+import { inspect } from 'node:util'
 import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type Database, type Id } from '../src/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { switchable, text } from './support/storage.ts'
@@ -99,31 +100,39 @@ const records: Readonly<Record<RecordId, readonly Id[]>> = {
 const same: Readonly<Record<RecordId, readonly (readonly [Id, Id])[]>> = {
   bigint: [
     [7, '007'],
-    [8n, ' 8 '],
+    [8n, '08'],
     ['-0', 0],
   ],
   uuid: [[`${ID}A`.toUpperCase(), `${ID}a`]],
   text: [[12, '12']],
 }
+/** What no record has as its id, of whatever type its records' ids are: nothing of it is cast to one. */
+const noIds: readonly unknown[] = [
+  undefined,
+  null,
+  '',
+  true,
+  Number.NaN,
+  Number.POSITIVE_INFINITY,
+  1.5,
+  2 ** 53,
+  [],
+  [1],
+  ['1'],
+  [`${ID}1`],
+  {},
+  { toString: () => `${ID}7` },
+  { valueOf: () => 7 },
+  Object.create(null),
+  Object('7'),
+  new Date(0),
+  Symbol('7'),
+  () => 7,
+]
 const wrong: Readonly<Record<RecordId, readonly unknown[]>> = {
-  bigint: [
-    '',
-    'abc',
-    '1.5',
-    1.5,
-    '1e3',
-    '0x10',
-    '1 or 1=1',
-    2 ** 53,
-    2n ** 63n,
-    '99999999999999999999',
-    `${ID}1`,
-    null,
-    undefined,
-    Number.NaN,
-  ],
-  uuid: ['', '1', 7, `${ID}`, `${ID}1 `.repeat(2), `${ID}g`, `{${ID}1}`, `${ID}1'`.slice(1), null],
-  text: ['', 'a\0b', 'x'.repeat(256), 2 ** 53],
+  bigint: [...noIds, ' 8 ', '8\n', 'abc', '1.5', '1e3', '0x10', '1 or 1=1', 2n ** 63n, '99999999999999999999', `${ID}1`],
+  uuid: [...noIds, '1', 7, `${ID}`, ` ${ID}1`, `${ID}1\n`, `${ID}1 `.repeat(2), `${ID}g`, `{${ID}1}`, `${ID}1'`.slice(1)],
+  text: [...noIds, 'a\0b', 'x'.repeat(256)],
 }
 
 /** A blob with a stored object that is the image of one of Rails' own records. */
@@ -206,9 +215,11 @@ for (const kind of kinds)
 
         await t.test('what is no id is refused', async () => {
           for (const id of wrong[recordId]) {
-            assert.throws(() => storage.record('User', id as Id), invalid, String(id))
-            await assert.rejects(storage.records('User', [records[recordId][0]!, id as Id]), invalid)
+            assert.throws(() => storage.record('User', id as Id), invalid, inspect(id))
+            await assert.rejects(storage.records('User', [records[recordId][0]!, id as Id]), invalid, inspect(id))
           }
+          for (const ids of [undefined, null, 'abc', 7, {}, new Set([1])])
+            await assert.rejects(storage.records('User', ids as never), invalid, inspect(ids))
         })
       })
   })

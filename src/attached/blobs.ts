@@ -2,6 +2,7 @@ import { findBlob, insertBlob, unattachedBlobs } from '../blobs/blob-rows.ts'
 import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.ts'
+import { shown } from '../message.ts'
 import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { isUuid } from '../uuid.ts'
@@ -40,16 +41,17 @@ export interface Blobs {
 const PAGE = 200
 
 export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
-  const find = async (id: string): Promise<StoredBlob | null> => {
-    const isNumber = /^\d{1,19}$/.test(id)
-    if (!isNumber && !isUuid(id)) throw new InvalidInputError(`${JSON.stringify(id.slice(0, 50))} is no blob id.`)
-    if (isNumber && BigInt(id) >= 2n ** 63n) return null
+  const find = async (id: unknown): Promise<StoredBlob | null> => {
+    const text = typeof id === 'string' || typeof id === 'bigint' || Number.isSafeInteger(id) ? String(id) : ''
+    const isNumber = /^\d{1,19}$/.test(text)
+    if (!isNumber && !isUuid(text)) throw new InvalidInputError(`${shown(id)} is no blob id.`)
+    if (isNumber && BigInt(text) >= 2n ** 63n) return null
     const { session } = await context.store()
-    const row = await findBlob(session, { id: isNumber ? String(BigInt(id)) : id }).catch(noneOfItsType)
+    const row = await findBlob(session, { id: isNumber ? String(BigInt(text)) : text }).catch(noneOfItsType)
     return row === null ? null : blobValue(context, row)
   }
   return {
-    find: (id) => find(String(id)),
+    find,
     async findSigned(signedId) {
       const found = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
       return found === null || 'expired' in found ? null : find(String(found.value))
@@ -85,7 +87,11 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
         })
       return blobValue(context, row)
     },
-    async createBeforeDirectUpload({ service = defaultService, ...announced }) {
+    async createBeforeDirectUpload(given) {
+      const { service = defaultService, ...announced } = given ?? {}
+      for (const name of ['filename', 'checksum', 'contentType'] as const)
+        if (typeof announced[name] !== 'string' && !(name === 'contentType' && announced[name] === undefined))
+          throw new InvalidInputError(`createBeforeDirectUpload: ${name} is ${shown(announced[name])}: give text.`)
       const { blob, url, headers } = await announce(context, service, announced, {
         limits: { maxSize },
         keyPrefix: undefined,

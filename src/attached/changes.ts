@@ -1,4 +1,5 @@
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { shown } from '../message.ts'
 import { isUuid } from '../uuid.ts'
 
 /** A has-one's or has-many's input in one form. */
@@ -71,21 +72,16 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
   }
 }
 
-/** Objects of a JSON body have texts of their own making, or none. */
-function textOf(value: unknown): string {
-  return ['string', 'number', 'bigint', 'boolean'].includes(typeof value) ? String(value).trim() : `a ${typeof value}`
-}
-
-/** Blanks of a form are skipped; anything that is no id is an error, never a cast. */
+/** Blanks of a form are skipped; anything that is no id is an error: nothing is cast or trimmed. */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
-  const list: readonly unknown[] = Array.isArray(input) ? input : textOf(input).split(',')
+  const list: readonly unknown[] = Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input]
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
-    const text = textOf(id)
+    const text = typeof id === 'string' || typeof id === 'bigint' || Number.isSafeInteger(id) ? String(id) : ''
     const isNumber = /^\d{1,19}$/.test(text)
     if (!isUuid(text.toLowerCase()) && !(isNumber && BigInt(text) < 2n ** 63n))
-      throw new InvalidInputError(`deletedIds holds ${JSON.stringify(text.slice(0, 50))}, which is no attachment id.`, { details })
+      throw new InvalidInputError(`deletedIds holds ${shown(id)}, which is no attachment id.`, { details })
     return [isNumber ? String(BigInt(text)) : text.toLowerCase()]
   })
 }
@@ -94,8 +90,8 @@ function readBoolean(input: unknown, details: ErrorDetails): boolean {
   const value = Array.isArray(input) ? (input as unknown[]).at(-1) : input
   if (value === undefined || value === null || value === '' || value === false) return false
   if (value === true) return true
-  const text = textOf(value).toLowerCase()
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : ''
   if (['1', 'true', 'on', 't', 'yes'].includes(text)) return true
   if (['0', 'false', 'off', 'f', 'no'].includes(text)) return false
-  throw new InvalidInputError(`cleanBefore is ${JSON.stringify(text.slice(0, 50))}: give true or false.`, { details })
+  throw new InvalidInputError(`cleanBefore is ${shown(value)}: give true or false.`, { details })
 }

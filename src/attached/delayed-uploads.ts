@@ -1,6 +1,7 @@
 import { uploadStats, type Stats } from '../delayed/stats.ts'
 import { fetchUploadsWithFiles, findOurs, isOurs, selectUploads } from '../delayed/upload-rows.ts'
 import { InvalidInputError } from '../errors.ts'
+import { shown } from '../message.ts'
 import { filesOf } from '../staging/file-rows.ts'
 import { isUuid } from '../uuid.ts'
 import { PURPOSE, type AttachedContext } from './context.ts'
@@ -31,6 +32,7 @@ export interface DelayedUploads<N extends string = string> {
 
 export function delayedUploads(context: AttachedContext): DelayedUploads {
   const find = async (id: string): Promise<DelayedUpload | null> => {
+    if (typeof id !== 'string') throw new InvalidInputError(`${shown(id)} is no id of an upload: give text.`)
     if (!isUuid(id)) return null
     const { session } = await context.store()
     const row = await findOurs(session, id)
@@ -43,7 +45,13 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
       return found === null || 'expired' in found ? null : find(String(found.value))
     },
     async list({ state, model, limit = 100, after } = {}) {
-      if (!(Number.isInteger(limit) && limit > 0)) throw new InvalidInputError(`limit is ${String(limit)}: give a whole number above 0.`)
+      if (!(Number.isInteger(limit) && limit > 0)) throw new InvalidInputError(`limit is ${shown(limit)}: give a whole number above 0.`)
+      if (after !== undefined && !(typeof after === 'string' && isUuid(after)))
+        throw new InvalidInputError(`after is ${shown(after)}: give the id of the last upload of the page before.`)
+      if (state !== undefined && !['pending', 'running', 'failed'].includes(state))
+        throw new InvalidInputError(`state is ${shown(state)}: give 'pending', 'running' or 'failed'.`)
+      if (model !== undefined && typeof model !== 'string')
+        throw new InvalidInputError(`model is ${shown(model)}: give the name of a model.`)
       const { session } = await context.store()
       let query = selectUploads(session).where(isOurs)
       query = state === undefined ? query.where('u.state', '!=', 'attached') : query.where('u.state', '=', state)

@@ -4,8 +4,9 @@ import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
 import type { LinkPlan } from '../delayed/link.ts'
 import { uploadsOf } from '../delayed/upload-rows.ts'
-import { UnknownAttachmentError } from '../errors.ts'
+import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
 import { dropGemRows } from '../gem/rows.ts'
+import { shown } from '../message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
 import type { LoadedCell, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
@@ -111,10 +112,10 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
     type,
     id,
     async attach(files: Record<string, unknown>) {
-      for (const [name, input] of Object.entries(files)) await attach(scopeOf(name), input)
+      for (const [name, input] of filesByName(files, type, id)) await attach(scopeOf(name), input)
     },
     async attachLater(files: Record<string, unknown>) {
-      const submitted = Object.entries(files).map(([name, input]) => ({ scope: scopeOf(name), input }))
+      const submitted = filesByName(files, type, id).map(([name, input]) => ({ scope: scopeOf(name), input }))
       if (submitted.length === 0) return validate().then(() => [])
       const uploads = await attachLater(submitted, (session, plans) => validate(() => Promise.resolve(session), plans))
       return uploads.filter((upload) => upload !== null)
@@ -126,6 +127,16 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
   }
   for (const [name, { kind }] of definitions) handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
   return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+}
+
+/** A File, a FormData, or a promise of either has no names of attachments: taken for an empty form, its files would be lost. */
+function filesByName(files: unknown, type: string, id: string): [name: string, input: unknown][] {
+  if (typeof files !== 'object' || files === null || Symbol.iterator in files || Symbol.toStringTag in files)
+    throw new InvalidInputError(
+      `The files of ${type} ${id} come by the names of its attachments, as { photo: file }: this is ${shown(files)}. Await what parseForm gives.`,
+      { details: { record: { type, id } } },
+    )
+  return Object.entries(files)
 }
 
 function shared(scope: SlotScope): Slot {

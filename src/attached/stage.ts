@@ -1,5 +1,6 @@
 import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors.ts'
 import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
+import { shown } from '../message.ts'
 import { checkCount } from '../staging/limits.ts'
 import { stageFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
@@ -23,9 +24,10 @@ export async function stage(
   file: Attachable,
   options: StageOptions,
 ): Promise<StagedFile> {
-  const [type = '', name = ''] = options.for?.split('.') ?? []
+  const [type = '', name = ''] = typeof options.for === 'string' ? options.for.split('.') : []
   const definition = models.get(type)?.get(name)
-  if (options.for !== undefined && definition === undefined) throw new UnknownAttachmentError(`There is no attachment '${options.for}'.`)
+  if (options.for !== undefined && definition === undefined)
+    throw new UnknownAttachmentError(`There is no attachment ${shown(options.for)}.`)
   const details = definition === undefined ? {} : { attachment: name }
   const input = readAttachable(file, details)
   if (input === null || input.kind === 'signed')

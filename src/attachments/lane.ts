@@ -3,6 +3,7 @@ import { sql } from 'kysely'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
 import { ConfigurationError, InvalidInputError } from '../errors.ts'
+import { shown } from '../message.ts'
 
 /** One record and one of its attachments: what is locked, and what uploads queue in. */
 export interface Lane {
@@ -15,14 +16,23 @@ export interface Lane {
 const SLOTS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n
 
-/** The one form of an id: decimal without zeros, lower-case uuid, or the text itself. */
-export function canonicalId(id: bigint | number | string, kind: RecordIdType, type: string): string {
-  const text = String(id).trim()
+/**
+ * The one form of an id: decimal without zeros, lower-case uuid, or the text itself. Nothing is cast to an id, and nothing is
+ * trimmed. Throws InvalidInputError.
+ */
+export function canonicalId(id: unknown, kind: RecordIdType, type: string): string {
+  const details = { record: { type, id: typeof id === 'string' ? id.slice(0, 100) : shown(id) } }
+  if (id === undefined || id === null || id === '')
+    throw new InvalidInputError(`This ${type} has no id (${shown(id)}): nothing can be attached to it. Save it first, or pass its id.`, {
+      details,
+    })
   const wrong = (expected: string): InvalidInputError =>
     new InvalidInputError(
-      `${type} has the id ${JSON.stringify(text.slice(0, 100))}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
-      { details: { record: { type, id: text.slice(0, 100) } } },
+      `${type} has the id ${shown(id)}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
+      { details },
     )
+  if (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') throw wrong('number or text')
+  const text = String(id)
   if (typeof id === 'number' && !Number.isSafeInteger(id)) throw wrong('whole number below 2^53 (give a bigint or text)')
   if (kind === 'bigint') {
     if (!/^-?\d{1,19}$/.test(text)) throw wrong('integer')
@@ -35,9 +45,8 @@ export function canonicalId(id: bigint | number | string, kind: RecordIdType, ty
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower)) throw wrong('uuid')
     return lower
   }
-  const raw = String(id)
-  if (raw === '' || raw.length > 255 || raw.includes('\0')) throw wrong('text of 1 to 255 characters without NUL')
-  return raw
+  if (text.length > 255 || text.includes('\0')) throw wrong('text of 1 to 255 characters without NUL')
+  return text
 }
 
 /** Ids go into bigint columns as bigints and into text columns as text, so that indexes are used and nothing is cast. */

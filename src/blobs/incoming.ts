@@ -17,10 +17,12 @@ export function bytesOf(file: IncomingFile, details: ErrorDetails, signal: Abort
 
 /** A source that breaks off is the input's fault, and is told with the file's name. */
 async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
-  const source = file.open()
+  let source: AsyncIterable<Uint8Array> | undefined
   const destroy = (): void => void (source instanceof Readable && source.destroy())
   signal?.addEventListener('abort', destroy, { once: true })
   try {
+    // A path that Node refuses is told here.
+    source = file.open()
     for await (const piece of source) {
       if (!(piece instanceof Uint8Array))
         throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {

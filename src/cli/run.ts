@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { internalsOf } from '../active-storage.ts'
+import { internalsOf } from '../internals.ts'
 import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'

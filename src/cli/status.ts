@@ -1,6 +1,6 @@
 import type { Stats } from '../delayed/stats.ts'
 import { countGemRows, type GemRowCount } from '../gem/rows.ts'
-import { internalsOf } from '../active-storage.ts'
+import { internalsOf } from '../internals.ts'
 import { ConfigurationError } from '../errors.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
 import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'

@@ -1,4 +1,4 @@
-import { internalsOf } from '../active-storage.ts'
+import { internalsOf } from '../internals.ts'
 import { utf8mb4Statements } from '../database/migrations/utf8mb4.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { AnyStorage } from './config.ts'

@@ -1,4 +1,4 @@
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, InvalidInputError } from '../errors.ts'
 import { boundModel, type BoundModel } from './bound.ts'
 import { forgetLoaded } from './loaded.ts'
 import { fileKeys, refuseFields } from './fields.ts'
@@ -126,7 +126,7 @@ export async function submitAssigned(
   isNew: boolean,
 ): Promise<void> {
   if (id === null)
-    throw new ConfigurationError(
+    throw new InvalidInputError(
       `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
     )
   const entries = [...(assigned.get(record) ?? [])].filter(

@@ -2,7 +2,7 @@ import type { ManyInput, OneInput } from '../attached/attachable.ts'
 import type { AnyAttachments, HookContext, HookFile } from '../attached/definitions.ts'
 import type { Slots } from '../attached/record.ts'
 import type { DelayedUpload } from '../attached/values.ts'
-import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
+import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors.ts'
 import { assign, assignedTo } from './assigned.ts'
 import { boundModel } from './bound.ts'
 import { loadedOf } from './loaded.ts'
@@ -88,25 +88,23 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
     )
   const Mixed = class extends base {}
   mixed.set(Mixed, { definitions, identity })
-  const handleOf = (record: InstanceType<B>) => {
+  const slotOf = (record: InstanceType<B>, name: string): { delayedUploads(): Promise<DelayedUpload[]> } | undefined => {
     const model = boundModel(definitions)
     const id = identity.idOf(record)
     if (id === null)
-      throw new ConfigurationError(
-        `This ${model.type} is not saved yet, so that nothing is attached to it: assign to photoTmp or photo, and save it.`,
+      throw new InvalidInputError(
+        `This ${model.type} is not saved yet, so that nothing is attached to it: assign to ${name}Tmp or ${name}, and save it.`,
       )
     const transaction = identity.transactionOf?.(record)
-    return model.record(id, transaction, loadedOf(record, transaction)) as unknown as Record<
-      string,
-      { delayedUploads(): Promise<DelayedUpload[]> }
-    >
+    const handle = model.record(id, transaction, loadedOf(record, transaction))
+    return (handle as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>)[name]
   }
   const hidden = { configurable: true, enumerable: false }
   for (const name of Object.keys(definitions)) {
     Object.defineProperty(Mixed.prototype, name, {
       ...hidden,
       get(this: InstanceType<B>) {
-        return handleOf(this)[name]
+        return slotOf(this, name)
       },
       set(this: InstanceType<B>, input: unknown) {
         assign(this, name, 'attach', input)
@@ -124,7 +122,7 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
     Object.defineProperty(Mixed.prototype, `${name}DelayedUploads`, {
       ...hidden,
       value(this: InstanceType<B>) {
-        return handleOf(this)[name]?.delayedUploads()
+        return slotOf(this, name)?.delayedUploads()
       },
     })
   }

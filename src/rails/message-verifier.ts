@@ -45,7 +45,7 @@ export function messageVerifier(options: MessageVerifierOptions): MessageVerifie
       return `${body}--${sign(deriveKey(secret, keyDigest), body)}`
     },
     verify(token, { purpose, now = new Date() }) {
-      const match = token.length > 65_536 ? null : /^([A-Za-z0-9+/]+={0,2})--([0-9a-f]{40})$/.exec(token)
+      const match = typeof token !== 'string' || token.length > 65_536 ? null : /^([A-Za-z0-9+/]+={0,2})--([0-9a-f]{40})$/.exec(token)
       if (match === null) return null
       const [, body = '', digest = ''] = match
       const signed = options

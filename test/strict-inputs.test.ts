@@ -1,0 +1,169 @@
+// Whatever a caller hands over is taken as it is meant, or ends in an error of the library: nothing is cast, trimmed or half read.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { inspect } from 'node:util'
+import { ActiveStorageError } from '../src/index.ts'
+import { text } from './support/storage.ts'
+import { web } from './support/web.ts'
+
+const invalid = { code: 'INVALID_INPUT', statusCode: 422 }
+
+test('ids of attachments to delete are read strictly, one by one and as a list', async (t) => {
+  const { user } = await web(t)
+  const { certificates } = user
+  const wrong = [
+    [' 1 '],
+    ['2\n'],
+    ['\t1'],
+    ' 1',
+    '1, 2',
+    [[1]],
+    [{ toString: () => '1' }],
+    [true],
+    true,
+    1.5,
+    [-1],
+    ['-1'],
+    [2 ** 53],
+    ['1e0'],
+    ['0x1'],
+    { 0: 1 },
+    [Symbol('1')],
+    [Object('1')],
+    [Object.create(null)],
+    new Set([1]),
+    [2n ** 63n],
+  ]
+  await certificates.attach([text('a'), text('b')])
+  for (const deletedIds of wrong)
+    for (const submit of [certificates.attachLater, certificates.attach])
+      await assert.rejects(submit({ deletedIds } as never), invalid, inspect(deletedIds))
+  for (const cleanBefore of [' true ', 'true\n', '2', 2, {}, [{}], Symbol('true'), Object.create(null)])
+    await assert.rejects(certificates.attachLater({ cleanBefore } as never), invalid, inspect(cleanBefore))
+  assert.equal((await certificates.attachments()).length, 2)
+  const [a, b] = await certificates.attachments()
+  // Blanks of a form are skipped.
+  await certificates.attachLater({ deletedIds: ['', null, undefined, Number(a!.id)] as never })
+  await certificates.attachLater({ deletedIds: `999,,00${b!.id}` as never })
+  assert.deepEqual(await certificates.attachments(), [])
+})
+
+/** What comes out of a JSON body, a query, or a mistake. */
+const things: readonly unknown[] = [
+  undefined,
+  null,
+  '',
+  ' ',
+  'x',
+  'a--b',
+  '\0',
+  0,
+  -1,
+  1.5,
+  Number.NaN,
+  1n,
+  true,
+  [],
+  [[]],
+  ['x'],
+  [null],
+  {},
+  { 0: 'x' },
+  { toString: () => '7' },
+  { catch: 1 },
+  Object.create(null),
+  Object('x'),
+  Symbol('x'),
+  () => 'x',
+  new Date(Number.NaN),
+  new Map(),
+  new FormData(),
+  Promise.resolve('x'),
+  new Uint8Array(1),
+  new ReadableStream(),
+  { path: '/tmp/\0' },
+  { path: '' },
+  { path: '/nowhere/at all' },
+  { path: '/tmp' },
+  { path: ['/tmp'] },
+  { filepath: '\0' },
+  { originalname: 'x', path: '\0', mimetype: 'x' },
+  { io: null, filename: 'x' },
+  { io: 'x', filename: 'x' },
+  { io: ['x'], filename: 'x' },
+  { io: new ReadableStream({ start: (controller) => controller.error(new TypeError('broken')) }), filename: 'x' },
+  { io: new Uint8Array(1), filename: ['x'] },
+  { io: new Uint8Array(1), filename: '\0\ud800', contentType: '\0/\ud800' },
+  { signedId: ['x'] },
+  { files: 5, deletedIds: [] },
+  { files: null, cleanBefore: null },
+]
+
+test('no door lets an error of Node, of the driver or of JavaScript itself out', async (t) => {
+  const { storage, user } = await web(t)
+  const given = storage as unknown as Record<string, (...all: unknown[]) => unknown>
+  const doors: Readonly<Record<string, (thing: never) => unknown>> = {
+    record: (thing) => given['record']!('User', thing),
+    'record, of a model': (thing) => given['record']!(thing, 1),
+    records: (thing) => storage.records('User', thing),
+    'records, one': (thing) => storage.records('User', [thing]),
+    stage: (thing) => storage.stage(thing),
+    'stage, for': (thing) => storage.stage(text('x'), { for: thing }),
+    attach: (thing) => user.photo.attach(thing),
+    attachLater: (thing) => user.certificates.attachLater(thing),
+    'attachLater, files': (thing) => user.certificates.attachLater({ files: thing }),
+    'attachLater, a file': (thing) => user.certificates.attachLater([thing]),
+    'attachLater, of the record': (thing) => user.attachLater(thing),
+    'attach, of the record': (thing) => user.attach(thing),
+    'attachLater, deletedIds': (thing) => user.certificates.attachLater({ deletedIds: thing }),
+    'attachLater, cleanBefore': (thing) => user.certificates.attachLater({ cleanBefore: thing }),
+    'blobs.find': (thing) => storage.blobs.find(thing),
+    'blobs.findSigned': (thing) => storage.blobs.findSigned(thing),
+    'blobs.createAndUpload': (thing) => storage.blobs.createAndUpload(thing),
+    'blobs.createBeforeDirectUpload': (thing) => storage.blobs.createBeforeDirectUpload(thing),
+    'blobs.createBeforeDirectUpload, filename': (thing) =>
+      storage.blobs.createBeforeDirectUpload({ filename: thing, byteSize: 1, checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==' }),
+    'blobs.createBeforeDirectUpload, checksum': (thing) =>
+      storage.blobs.createBeforeDirectUpload({ filename: 'x', byteSize: 1, checksum: thing }),
+    'blobs.createBeforeDirectUpload, contentType': (thing) =>
+      storage.blobs.createBeforeDirectUpload({ filename: 'x', byteSize: 1, checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==', contentType: thing }),
+    'delayedUploads.find': (thing) => storage.delayedUploads.find(thing),
+    'delayedUploads.findSigned': (thing) => storage.delayedUploads.findSigned(thing),
+    'delayedUploads.list, after': (thing) => storage.delayedUploads.list({ after: thing }),
+    'delayedUploads.list, state': (thing) => storage.delayedUploads.list({ state: thing }),
+    'delayedUploads.list, model': (thing) => storage.delayedUploads.list({ model: thing }),
+    'delayedUploads.list, limit': (thing) => storage.delayedUploads.list({ limit: thing }),
+    'reconcile, olderThan': (thing) => storage.reconcile({ olderThan: thing }),
+    directUploadPath: (thing) => storage.directUploadPath(thing),
+    stagedUploadPath: (thing) => storage.stagedUploadPath(thing),
+  }
+  const raw: string[] = []
+  for (const [door, enter] of Object.entries(doors))
+    for (const thing of things)
+      try {
+        await enter(thing as never)
+      } catch (error) {
+        if (!(error instanceof ActiveStorageError)) raw.push(`${door} of ${inspect(thing)}: ${inspect(error).split('\n', 1)[0]}`)
+      }
+  assert.deepEqual(raw, [])
+})
+
+test('what holds no files by name is no form of a record, and is not taken as an empty one', async (t) => {
+  const { user } = await web(t)
+  const wrong = [undefined, null, 'x', 7, [text('x')], text('x'), new FormData(), new Map([['photo', text('x')]]), Promise.resolve({})]
+  for (const files of wrong)
+    for (const submit of [user.attachLater, user.attach]) await assert.rejects(submit(files as never), invalid, inspect(files))
+})
+
+test('an id that is none finds nothing by being cast', async (t) => {
+  const { storage, user } = await web(t)
+  await user.photo.attach(text('photo'))
+  const upload = await user.certificates.attachLater(text('x'))
+  const blob = (await user.photo.attachment())!.blob
+  for (const id of [[blob.id], { toString: () => blob.id }, Object(blob.id), ` ${blob.id}`, Number(blob.id) + 0.5, true])
+    await assert.rejects(storage.blobs.find(id as never), invalid, inspect(id))
+  for (const id of [[upload!.id], { toString: () => upload!.id }, Object(upload!.id), 7, null])
+    await assert.rejects(storage.delayedUploads.find(id as never), invalid, inspect(id))
+  assert.equal(await storage.blobs.findSigned([blob.signedId] as never), null)
+  assert.equal(await storage.delayedUploads.findSigned([upload!.signedId] as never), null)
+})
