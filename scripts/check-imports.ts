@@ -7,7 +7,7 @@ const rooms = [
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
   ['internals', 'storage'],
-  ['background', 'configuration', 'models'],
+  ['background', 'configuration', 'models', 'transactions'],
   ['orm', 'http'],
   ['attached'],
   ['gem'],

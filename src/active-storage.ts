@@ -14,11 +14,11 @@ import { canonicalId } from './attachments/lane.ts'
 import { background } from './background.ts'
 import { readConfiguration, type Config } from './configuration.ts'
 import type { RecordSource } from './database/database.ts'
-import { endedEarly } from './database/ended-early.ts'
 import { migrate, schemaOf } from './database/migrate.ts'
 import { openStore, type Store } from './database/store.ts'
 import type { Delayed } from './delayed/definition.ts'
 import { deleteObjectsNow } from './delayed/delete-object.ts'
+import type { Submitted } from './delayed/direct.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
 import { sweep } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
@@ -32,6 +32,7 @@ import { ConfigurationError, InvalidInputError, UnknownAttachmentError } from '.
 import { shown } from './message.ts'
 import { keepInternals } from './internals.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
+import { transactions } from './transactions.ts'
 import { parseDuration } from './units.ts'
 
 /**
@@ -110,6 +111,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     superseded: (uploads) => {
       for (const upload of uploads) tellSuperseded(report, upload, 'An upload was superseded by a direct change.')
     },
+    finish: (...given) => direct.finish(...given),
     deleteNow: async (keys) => deleteObjectsNow(await store(), services, keys, report),
   }
   const delayedRoom = async (): Promise<Delayed> => ({
@@ -146,7 +148,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
         report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error }),
       )
   }
-  const { work, drain, stopAll } = background({
+  const { work, drain, stopAll, direct } = background({
     ready: delayedRoom,
     database: config.database,
     channel,
@@ -155,6 +157,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     sweep: sweepAll,
     report,
     engine,
+    waiting: settings.direct,
   })
 
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
@@ -163,7 +166,14 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       throw new UnknownAttachmentError(`There is no model ${shown(name)}; there are ${[...models.keys()].join(', ')}.`)
     return found
   }
-  const scopeOf = (name: string, id: string, { transaction }: InTransaction<Tx>, loaded: LoadedCell = { current: null }): RecordScope => ({
+  const committing = transactions<Tx>(config.database, wake)
+  const scopeOf = (
+    name: string,
+    id: string,
+    { transaction }: InTransaction<Tx>,
+    loaded: LoadedCell = { current: null },
+    submitted?: (upload: Submitted) => void,
+  ): RecordScope => ({
     context,
     type: name,
     id,
@@ -171,6 +181,10 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     session: transaction === undefined ? null : async () => (await typedStore()).join(transaction),
     wakeAtCommit: () => {
       if (transaction !== undefined) config.database.afterCommit?.(transaction, wake)
+    },
+    startAtCommit: (upload) => {
+      submitted?.(upload)
+      if (transaction !== undefined) committing.afterCommit(transaction, () => direct.start(upload.token))
     },
     loaded,
   })
@@ -187,7 +201,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     bindModel(attachments, {
       type: name,
       definitions: model(name),
-      record: (id, transaction, loaded) => handleOf(name, canonicalId(id, recordId, name), within(transaction), loaded),
+      record: (id, transaction, loaded, submitted) =>
+        handleOf(name, canonicalId(id, recordId, name), within(transaction), loaded, submitted),
+      finish: direct.finishSaved,
       load: (ids, transaction) =>
         loadAll(
           name,
@@ -230,15 +246,8 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       })
     },
     async transaction(run) {
-      const { database } = await typedStore()
-      const checked = async (tx: Tx) => {
-        const done = await run(tx)
-        if ((await database.hasEnded?.(tx)) === true) throw endedEarly()
-        return done
-      }
-      const result = await (database.appTransaction?.(checked) ?? database.transaction(({ tx }) => checked(tx)))
-      wake()
-      return result
+      await typedStore()
+      return committing.run(run)
     },
     record(name, id, given = {}) {
       model(name)

@@ -1,6 +1,8 @@
 import { purgeBlob } from './attachments/purge.ts'
 import type { Database } from './database/database.ts'
 import type { Delayed, Report } from './delayed/definition.ts'
+import { directUploads, type DirectUploads } from './delayed/direct.ts'
+import type { WaitingOptions } from './delayed/direct-options.ts'
 import { deleteObject } from './delayed/delete-object.ts'
 import { uploadWork } from './delayed/sources.ts'
 import { uploadStats } from './delayed/stats.ts'
@@ -62,22 +64,40 @@ export interface BackgroundOptions {
   sweep(stopping?: AbortSignal): Promise<void>
   readonly report: Report
   readonly engine: JobEngine | null
+  /** How long a save waits for what it attaches directly. */
+  readonly waiting: WaitingOptions
 }
 
+/** `ended` is told whenever an upload of this process has ended. */
+type Running = BackgroundOptions & { readonly ended: () => void }
+
 export interface Background {
+  readonly direct: DirectUploads
   work(options?: WorkerOptions): Worker
   drain(options?: DrainOptions): Promise<DrainResult>
   stopAll(): Promise<void>
 }
 
+const STOP = '25s'
 const POLL = 2_000
 /** Where something tells of new work, polling is only for what it missed. */
 const SLOW_POLL = 30_000
 
 /** What runs behind the app's back, and only when it is asked to. */
-export function background(options: BackgroundOptions): Background {
+export function background(given: BackgroundOptions): Background {
   const running = new Set<Worker>()
+  const looks = new Set<() => void>()
+  const options: Running = { ...given, ended: () => looks.forEach((look) => look()) }
+  const { ready, report, waiting, wake } = options
+  const tally = ({ retryAt }: RunResult): void => {
+    wakeAt(options, retryAt)
+    // What it replaced is to be purged.
+    wake()
+  }
+  const own = lazily(options, tally, null)
+  const direct = directUploads({ ready, take: (token, stopping) => own.take(token, stopping), looks, waiting, report })
   return {
+    direct,
     work(given = {}) {
       checkOptions(given, ['concurrency', 'signal'], 'work')
       const worker = startBackground(options, given)
@@ -90,12 +110,13 @@ export function background(options: BackgroundOptions): Background {
       return drain(options, given)
     },
     async stopAll() {
-      await Promise.all([...running].map((worker) => worker.stop()))
+      await Promise.all([direct.stop(parseDuration(STOP, 'timeout')), ...[...running].map((worker) => worker.stop())])
+      await own.end()
     },
   }
 }
 
-function startBackground(options: BackgroundOptions, { concurrency, signal }: WorkerOptions): Worker {
+function startBackground(options: Running, { concurrency, signal }: WorkerOptions): Worker {
   const slots = checkConcurrency(concurrency)
   const stopping = new AbortController()
   const queue: Subscription = subscribeToQueue(options.engine, (hint) => work.handle(hint.id, stopping.signal), slots, options.report)
@@ -130,7 +151,7 @@ function startBackground(options: BackgroundOptions, { concurrency, signal }: Wo
     await quietly('The heartbeat', work.end())
   }
   let ended: Promise<void> | undefined
-  const stop: Worker['stop'] = ({ timeout = '25s' } = {}) => {
+  const stop: Worker['stop'] = ({ timeout = STOP } = {}) => {
     const milliseconds = parseDuration(timeout, 'timeout')
     return (ended ??= end(milliseconds))
   }
@@ -145,10 +166,7 @@ function wakeAt({ wake }: BackgroundOptions, retryAt: Date | undefined): void {
   if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
 }
 
-async function drain(
-  options: BackgroundOptions,
-  { concurrency, timeout, signal, throwOnError = false }: DrainOptions,
-): Promise<DrainResult> {
+async function drain(options: Running, { concurrency, timeout, signal, throwOnError = false }: DrainOptions): Promise<DrainResult> {
   const slots = checkConcurrency(concurrency)
   const count = { uploaded: 0, retried: 0, failed: 0 }
   let first: ActiveStorageError | undefined
@@ -173,12 +191,13 @@ async function drain(
 
 interface Work {
   readonly sources: readonly Source[]
+  take(token: string, stopping: AbortSignal): Promise<RunResult | null>
   handle(token: string, stopping: AbortSignal): Promise<void>
   end(): Promise<void>
 }
 
-/** What one worker does, or one drain, which has no queue. It has its own leases, and reaches for the database at its first claim. */
-function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, queue: Subscription | null): Work {
+/** What a worker, a drain, or direct uploads do; only a worker has a queue. Each has its own leases, and opens the database at its first claim. */
+function lazily(options: Running, tally: (result: RunResult) => void, queue: Subscription | null): Work {
   let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases }> | undefined
   const ready = () =>
     (room ??= options
@@ -197,7 +216,10 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
       }))
   // A queue may still bring a hint when its worker has stopped.
   let over = false
-  const uploads = uploadWork(ready, tally)
+  const uploads = uploadWork(ready, (result) => {
+    tally(result)
+    options.ended()
+  })
   const jobs = jobSource(
     ready,
     {
@@ -220,6 +242,7 @@ function lazily(options: BackgroundOptions, tally: (result: RunResult) => void, 
       uploads.hooks,
       jobs,
     ],
+    take: (token, stopping) => uploads.take(token, stopping),
     async handle(id, stopping) {
       if (!over) await uploads.handle({ kind: 'upload', id }, stopping)
     },

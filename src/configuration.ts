@@ -4,6 +4,7 @@ import type { Database } from './database/database.ts'
 import { tableNames, type TableNames, type TableOptions } from './database/schema.ts'
 import type { RecordIdType } from './database/store.ts'
 import type { Report, RetryOptions } from './delayed/definition.ts'
+import { readDirect, type DirectOptions, type WaitingOptions } from './delayed/direct-options.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Authorize } from './http/authorize.ts'
 import type { JobEngine } from './jobs/engine.ts'
@@ -57,6 +58,8 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
   readonly retries?: { readonly attempts?: number; readonly minDelay?: Duration; readonly maxDelay?: Duration }
   /** How long services are waited for; what takes longer ends with a ServiceUnavailableError, and uploads are tried again. */
   readonly serviceTimeouts?: ServiceTimeouts
+  /** How long a save with `photo = file` waits for the file to be attached, and what it does when it is not. */
+  readonly direct?: DirectOptions
   /** Default: console, for warnings and errors. winston fits; pino with its two arguments turned round. false: silent. */
   readonly logger?: Logger | false
   /** Bytes of failed uploads are kept this long; default for ever. */
@@ -101,6 +104,7 @@ export interface Settings {
   readonly expiresIn: number
   readonly maxSize: number | undefined
   readonly retries: RetryOptions
+  readonly direct: WaitingOptions
   readonly failedKeepFor: number | null
   readonly gemMoveAfter: number
   readonly verifier: MessageVerifier
@@ -121,6 +125,7 @@ const optionNames = [
   'staging',
   'retries',
   'serviceTimeouts',
+  'direct',
   'logger',
   'failed',
   'gem',
@@ -135,6 +140,7 @@ const nestedNames = {
   staging: ['expiresIn', 'maxSize', 'maxFiles'],
   retries: ['attempts', 'minDelay', 'maxDelay'],
   serviceTimeouts: ['progress', 'call', 'copy'],
+  direct: ['timeout', 'onFailure'],
   failed: ['keepFor'],
   gem: ['moveAfter'],
   tables: ['prefix', 'schema'],
@@ -205,6 +211,7 @@ export function readConfiguration(
     expiresIn: parseDuration(config.staging?.expiresIn ?? '24h', 'staging.expiresIn'),
     maxSize: config.staging?.maxSize === undefined ? undefined : parseSize(config.staging.maxSize, 'staging.maxSize'),
     retries: readRetries(config.retries),
+    direct: readDirect(config.direct),
     failedKeepFor: config.failed?.keepFor === undefined ? null : parseDuration(config.failed.keepFor, 'failed.keepFor'),
     gemMoveAfter: parseDuration(config.gem?.moveAfter ?? '10m', 'gem.moveAfter'),
     verifier: messageVerifier({

@@ -18,6 +18,7 @@ export type ErrorCode =
   | 'FILE_TYPE_NOT_ACCEPTED'
   | 'TOO_MANY_FILES'
   | 'ATTACHMENT_REQUIRED'
+  | 'ATTACH_PENDING'
   | 'STAGED_FILE_EXPIRED'
   | 'STAGED_FILE_ALREADY_USED'
   | 'UNKNOWN_ATTACHMENT'
@@ -132,6 +133,13 @@ export class StagedFileExpiredError extends ActiveStorageError {
 export class StagedFileAlreadyUsedError extends ActiveStorageError {
   override readonly code = 'STAGED_FILE_ALREADY_USED' as const
   override readonly statusCode = 409
+}
+/**
+ * The record is saved, and a file that was attached directly is not attached yet: its service failed, or took too long. The upload
+ * goes on in the background, or waits for a person where it failed for good; saving again would not help. `cause` is what failed.
+ */
+export class AttachPendingError extends ActiveStorageError {
+  override readonly code = 'ATTACH_PENDING' as const
 }
 /** No such model, or no such attachment of it. */
 export class UnknownAttachmentError extends ActiveStorageError {

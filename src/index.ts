@@ -30,6 +30,7 @@ export type {
   OneInput,
   Source,
 } from './attached/attachable.ts'
+export type { WhenAttachedOptions } from './attached/when-attached.ts'
 export type { Files, ManyAttached, OneAttached, RecordAttachments, Slot, Slots } from './attached/record.ts'
 export type {
   Addressed,
@@ -54,6 +55,7 @@ export type { Database, Dialect, OpenTransaction, RecordSource, Reserved } from 
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
+export type { DirectOptions } from './delayed/direct-options.ts'
 export type { Stats } from './delayed/stats.ts'
 export type { EngineWorker, EnqueueOptions, Hint, JobEngine } from './jobs/engine.ts'
 export type { ImageProcessor, Transformation } from './representations/image-processor.ts'

@@ -64,6 +64,7 @@ const sentences: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails
   TOO_MANY_FILES: () => 'These are too many files. Choose fewer.',
   ATTACHMENT_REQUIRED: (_file, { attachment }) =>
     attachment === undefined ? 'A file is missing. Choose one.' : `The ${wordsOf(attachment)} is missing. Choose a file.`,
+  ATTACH_PENDING: (file) => `What you entered is saved. ${file} is still being stored: you need not send it again.`,
   STAGED_FILE_EXPIRED: (file) => `${file} waited too long to be saved. Choose it again.`,
   STAGED_FILE_ALREADY_USED: (file) => `${file} was saved already. Choose it again to use it once more.`,
   UNKNOWN_ATTACHMENT: () => SORRY,

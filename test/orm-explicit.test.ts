@@ -120,25 +120,44 @@ async function explicit(kind: Kind, make: (typeof builders)[string], variety: Va
   const record = (model: 'User', recordId: string, tx: never) => storage!.record(model, recordId, { transaction: tx })
   const within = <T>(tx: never | undefined, run: (tx: never) => Promise<T>): Promise<T> =>
     tx === undefined ? storage!.transaction(run) : run(tx)
+  const insert = async (model: keyof typeof tableOf, name: string, tx: never): Promise<string> => {
+    const own = isUuid ? randomUUID() : null
+    const statement =
+      own === null
+        ? `insert into ${tableOf[model]} (name) values ('${name}')`
+        : `insert into ${tableOf[model]} (id, name) values ('${own}', '${name}')`
+    const [row] =
+      kind.name === 'MariaDB'
+        ? (await builder.run(statement, tx), await builder.run('select last_insert_id() as id', tx))
+        : await builder.run(`${statement} returning id`, tx)
+    return own ?? String(row?.['id'])
+  }
   return {
     database: builder.database,
     recordId: variety.recordId,
     bind: (given) => void (storage = given),
     create: (model, name, files, given) =>
       within(given, async (tx) => {
-        const own = isUuid ? randomUUID() : null
-        const insert =
-          own === null
-            ? `insert into ${tableOf[model]} (name) values ('${name}')`
-            : `insert into ${tableOf[model]} (id, name) values ('${own}', '${name}')`
-        const [row] =
-          kind.name === 'MariaDB'
-            ? (await builder.run(insert, tx), await builder.run('select last_insert_id() as id', tx))
-            : await builder.run(`${insert} returning id`, tx)
-        const recordId = own ?? String(row?.['id'])
+        const recordId = await insert(model, name, tx)
         await record(model as 'User', recordId, tx).attachLater(files as never)
         return recordId
       }),
+    build(model, name, files) {
+      let isSaved = false
+      return {
+        async save(given) {
+          if (isSaved) return ''
+          isSaved = true
+          const recordId = await within(given, async (tx) => {
+            const inserted = await insert(model, name, tx)
+            await record(model as 'User', inserted, tx).attach(files as never)
+            return inserted
+          })
+          if (given === undefined) await storage!.record(model as 'User', recordId).whenAttached()
+          return recordId
+        },
+      }
+    },
     save: (model, recordId, files, given) =>
       within(given, async (tx) => void (await record(model as 'User', recordId, tx).attachLater(files as never))),
     destroy: (model, recordId, given) =>

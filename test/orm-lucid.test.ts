@@ -68,6 +68,15 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
     recordId: variety.recordId,
     create: async (model, name, files, client) =>
       String((await classes[model].create({ ...id(), name, ...tmp(files) }, client && { client })).id),
+    build(model, name, files) {
+      const record = new classes[model]().fill({ ...id(), name, ...files })
+      return {
+        async save(client) {
+          if (client !== undefined) record.useTransaction(client)
+          return String((await record.save()).id)
+        },
+      }
+    },
     async save(model, id, files, client) {
       const record = await classes[model].findOrFail(id, client && { client })
       await record.merge(tmp(files)).save()

@@ -62,6 +62,17 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
       await em.flush()
       return String(record.id)
     },
+    build(model, name, files) {
+      const own = orm.em.fork()
+      const record = own.create(classes[model], { name, ...files } as never, { persist: false })
+      return {
+        async save(em = own) {
+          em.persist(record)
+          await em.flush()
+          return String(record.id)
+        },
+      }
+    },
     async save(model, id, files, em = orm.em.fork()) {
       em.assign(await em.findOneOrFail(classes[model], { id } as never), tmp(files) as never)
       await em.flush()

@@ -56,6 +56,18 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transacti
     database: objection(db, [User, Member]),
     recordId: variety.recordId,
     create: async (model, name, files, trx) => String((await classes[model].query(trx ?? db).insert({ ...id(), name, ...tmp(files) })).id),
+    build(model, name, files) {
+      const record = classes[model].fromJson({ ...id(), name, ...files })
+      let isSaved = false
+      return {
+        async save(trx) {
+          const query = isSaved ? record.$query(trx ?? db).patch({ name }) : classes[model].query(trx ?? db).insert(record)
+          isSaved = true
+          await query
+          return String(record.id)
+        },
+      }
+    },
     save: async (model, id, files, trx) =>
       void (await classes[model]
         .query(trx ?? db)

@@ -55,6 +55,17 @@ async function open(kind: Kind, variety: Variety) {
     database: prisma(db),
     recordId: variety.recordId,
     create: async (model, name, files, tx = db) => String((await usersOf(tx, model).create({ data: { name, ...tmp(files) } })).id),
+    build(model, name, files) {
+      // Prisma's records are values: what is saved already is not created again.
+      let isSaved = false
+      return {
+        async save(tx = db) {
+          if (isSaved) return ''
+          isSaved = true
+          return String((await usersOf(tx, model).create({ data: { name, ...files } })).id)
+        },
+      }
+    },
     async save(model, recordId, files, tx = db) {
       await usersOf(tx, model).update({ where: { id: idOf(recordId) }, data: tmp(files) })
     },

@@ -62,6 +62,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> 
       const saved = await classes[model].create({ name, ...tmp(files) }, transaction && { transaction })
       return String(saved.get('id'))
     },
+    build(model, name, files) {
+      const record = classes[model].build({ name, ...files })
+      return { save: async (transaction) => String((await record.save(transaction && { transaction })).get('id')) }
+    },
     async save(model, key, files, transaction) {
       const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
       await Object.assign(record, tmp(files)).save(transaction && { transaction })

@@ -74,6 +74,10 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
       const saved = await tx.save(tx.create(classes[model] as typeof User, { name, ...tmp(files) }))
       return String(saved.id)
     },
+    build(model, name, files) {
+      const record = dataSource.manager.create(classes[model] as typeof User, { name, ...files })
+      return { save: async (tx = dataSource.manager) => String((await tx.save(record)).id) }
+    },
     async save(model, id, files, tx = dataSource.manager) {
       const record = await tx.findOneByOrFail(classes[model] as typeof User, { id })
       await tx.save(Object.assign(record, tmp(files)))

@@ -11,6 +11,7 @@ import type { ManyInput, OneInput } from './attachable.ts'
 import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
 import type { LoadedCell, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
+import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
 import { attach, attachLater, remove } from './writing.ts'
 
 /** What a record's has-one and has-many have in common. */
@@ -23,6 +24,12 @@ export interface Slot {
   delayedUploads(): Promise<DelayedUpload[]>
   /** Throws AttachmentRequiredError for a `required` name with nothing attached, pending or failed. */
   validate(): Promise<void>
+  /**
+   * Resolves when what is on its way is attached: this process uploads it, or waits for the worker that has it. Also for what
+   * `attachLater` brought. Throws AttachPendingError when an upload fails, or is not done within `timeout` (default:
+   * `direct.timeout`), and ConfigurationError inside a transaction, where nothing is uploaded.
+   */
+  whenAttached(options?: WhenAttachedOptions): Promise<void>
   /** Removes the attachments, keeps the blobs; gives up what is on its way. */
   detach(): Promise<void>
   /** Removes attachments, blobs and objects; gives up what is on its way. */
@@ -61,7 +68,7 @@ export type Slots<D> = { readonly [K in keyof D]: D[K] extends One ? OneAttached
 /** Files for a record's attachments by name. */
 export type Files<D> = { readonly [K in keyof D]?: D[K] extends One ? OneInput : ManyInput }
 
-/** What `storage.record()` gives: the slots, and four verbs on all of them. */
+/** What `storage.record()` gives: the slots, and five verbs on all of them. */
 export type RecordAttachments<D> = Slots<D> & {
   readonly type: string
   readonly id: string
@@ -70,12 +77,14 @@ export type RecordAttachments<D> = Slots<D> & {
   /** One call for a whole form; afterwards every `required` name is checked, so a miss rolls the transaction back. */
   attachLater(files: Files<D>): Promise<DelayedUpload[]>
   validate(): Promise<void>
+  /** `whenAttached` of all its attachments. */
+  whenAttached(options?: WhenAttachedOptions): Promise<void>
   /** The record is being deleted: attachments purged later, pending uploads dropped. */
   purgeAllLater(): Promise<void>
 }
 
 /** Names that a record has already. */
-export const RESERVED: readonly string[] = ['id', 'type', 'attach', 'attachLater', 'validate', 'purgeAllLater', 'then']
+export const RESERVED: readonly string[] = ['id', 'type', 'attach', 'attachLater', 'validate', 'whenAttached', 'purgeAllLater', 'then']
 
 export interface RecordScope {
   readonly context: SlotContext
@@ -83,7 +92,8 @@ export interface RecordScope {
   readonly id: string
   readonly definitions: ReadonlyMap<string, SlotDefinition>
   readonly session: (() => Promise<Session>) | null
-  readonly wakeAtCommit: () => void
+  readonly wakeAtCommit: SlotScope['wakeAtCommit']
+  readonly startAtCommit: SlotScope['startAtCommit']
   readonly loaded: LoadedCell
 }
 
@@ -101,6 +111,7 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       definition,
       session: scope.session,
       wakeAtCommit: scope.wakeAtCommit,
+      startAtCommit: scope.startAtCommit,
       loaded,
     }
   }
@@ -121,6 +132,7 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       return uploads.filter((upload) => upload !== null)
     },
     validate: () => validate(),
+    whenAttached: (options?: WhenAttachedOptions) => whenAttached(scope, undefined, options),
     async purgeAllLater() {
       await purgeAllLater(scope)
     },
@@ -145,6 +157,7 @@ function shared(scope: SlotScope): Slot {
     attached: async () => (await attachments(scope)).length > 0,
     delayedUploads: () => delayedUploads(scope),
     validate: () => validateSlot(scope),
+    whenAttached: (options) => whenAttached({ ...scope, ...scope.lane }, scope.lane.name, options),
     detach: () => remove(scope, 'detach'),
     purge: () => remove(scope, 'purge'),
     purgeLater: () => remove(scope, 'purgeLater'),

@@ -3,6 +3,7 @@ import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { DelayedDefinition } from '../delayed/definition.ts'
+import type { Submitted } from '../delayed/direct.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { ErrorDetails } from '../errors.ts'
 import type { Limits } from '../staging/limits.ts'
@@ -23,6 +24,8 @@ export interface SlotContext extends AttachedContext {
   findRecord(type: string, id: string): Promise<unknown>
   /** Where an ORM has the record, and a column for it: says that it was changed. */
   touch(type: string, id: string): Promise<void>
+  /** Uploads them here, or waits for whoever has them. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
+  finish(uploads: readonly Submitted[], timeout?: number): Promise<void>
 }
 
 /** What `storage.records()` read for many records at once. */
@@ -44,6 +47,8 @@ export interface SlotScope {
   readonly session: (() => Promise<Session>) | null
   /** Has workers told when the user's transaction has been committed, where somebody tells of that. */
   readonly wakeAtCommit: () => void
+  /** Has this process begin an upload when the user's transaction has been committed, where somebody tells of that. */
+  readonly startAtCommit: (upload: Submitted) => void
   readonly loaded: LoadedCell
 }
 

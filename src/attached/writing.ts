@@ -178,7 +178,10 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
     const rows = await within(scope, async (session) => {
       const planned = await plan(session, arrived)
       const token = await link(session, planned)
-      if (token !== null) await scope.context.announce(session, token)
+      if (token !== null) {
+        await scope.context.announce(session, token)
+        scope.startAtCommit({ token, lane: scope.lane })
+      }
       return attachStored(session, scope, stored)
     })
     const { session } = await scope.context.store()

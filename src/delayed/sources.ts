@@ -18,17 +18,19 @@ export interface Ready {
 export interface UploadWork {
   readonly uploads: Source
   readonly hooks: Source
+  /** Carries this one, if it is due and its turn. null: it is not, or a worker has it. */
+  take(token: string, stopping: AbortSignal): Promise<RunResult | null>
   /** Does what a queue of the app's hints at, if it is due and its turn. */
   handle(hint: Hint, stopping: AbortSignal): Promise<void>
 }
 
 export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResult) => void): UploadWork {
-  const run = async (upload: UploadRow, stopping: AbortSignal): Promise<void> => {
+  const run = async (upload: UploadRow, stopping: AbortSignal): Promise<RunResult> => {
     const { delayed, leases } = await ready()
     const result = await runUpload(delayed, leases, upload, stopping)
     tally(result)
     const { engine } = delayed
-    if (engine === null) return
+    if (engine === null) return result
     try {
       if (result.retryAt !== undefined)
         await engine.enqueue({ kind: 'upload', id: upload.token }, { executor: delayed.store.session.executor, runAt: result.retryAt })
@@ -36,13 +38,19 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     } catch (error) {
       delayed.report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error })
     }
+    return result
+  }
+  const take = async (token: string, stopping: AbortSignal): Promise<RunResult | null> => {
+    const [upload] = await claimUploads((await ready()).delayed, 1, token)
+    return upload === undefined ? null : run(upload, stopping)
   }
   return {
+    take,
     uploads: {
       name: 'uploads',
       async claim(limit) {
         const uploads = await claimUploads((await ready()).delayed, limit)
-        return uploads.map((upload) => ({ run: (stopping) => run(upload, stopping) }))
+        return uploads.map((upload) => ({ run: async (stopping) => void (await run(upload, stopping)) }))
       },
     },
     hooks: {
@@ -55,9 +63,7 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     },
     async handle(hint, stopping) {
       const { delayed } = await ready()
-      const [upload] = await claimUploads(delayed, 1, hint.id)
-      if (upload !== undefined) await run(upload, stopping)
-      else if (delayed.engine !== null) await hintAgain(delayed, delayed.engine, hint.id)
+      if ((await take(hint.id, stopping)) === null && delayed.engine !== null) await hintAgain(delayed, delayed.engine, hint.id)
     },
   }
 }

@@ -88,7 +88,7 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
   const reserve = (): Promise<void> =>
     (reserving ??= (async () => {
       const got = (await store.database.reserve?.()) ?? null
-      if (closed) await got?.release(false)
+      if (closed || isIdle()) await got?.release(false)
       else reserved = got
     })().finally(() => {
       reserving = undefined
@@ -116,10 +116,14 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
       })
     }, lease / 4)
   }
+  const isIdle = (): boolean => held.size === 0 && worker === undefined
   const pauseWhenIdle = (): void => {
-    if (held.size > 0 || worker !== undefined) return
+    if (!isIdle()) return
     clearInterval(timer)
     timer = undefined
+    // An app's pool is not to be short of one for ever.
+    void reserved?.release(false).catch(() => undefined)
+    reserved = null
   }
 
   if (worker !== undefined) {

@@ -1,5 +1,6 @@
 import type { LoadedCell, SlotDefinition } from '../attached/scope.ts'
 import type { RecordAttachments } from '../attached/record.ts'
+import type { Submitted } from '../delayed/direct.ts'
 import { ConfigurationError } from '../errors.ts'
 import type { RecordId } from './record-id.ts'
 
@@ -8,7 +9,15 @@ export interface BoundModel {
   /** What record_type holds. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, SlotDefinition>
-  record(id: RecordId, transaction?: unknown, loaded?: LoadedCell): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  /** `submitted` is called for each upload of a direct attach inside the transaction. */
+  record(
+    id: RecordId,
+    transaction?: unknown,
+    loaded?: LoadedCell,
+    submitted?: (upload: Submitted) => void,
+  ): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  /** After a save: waits until they are attached, as the storage's option `direct` says. Throws AttachPendingError. */
+  finish(uploads: readonly Submitted[]): Promise<void>
   /** What is attached and on its way to many records, in the order of `ids`, in two statements. */
   load(ids: readonly RecordId[], transaction?: unknown): Promise<LoadedCell[]>
   /** Keeps the bytes in `input`, whatever has-one or has-many takes, on a connection of the pool; gives it with staged files instead. */

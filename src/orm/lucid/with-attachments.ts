@@ -8,6 +8,7 @@ import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
 import { transaction, watched } from './transactions.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
+import { savingDirectly } from '../saving-directly.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
 /** What models have by `withAttachments`. */
@@ -16,14 +17,24 @@ export type Attached<D> = WithAttachments<D>
 /** null: it has none yet. */
 const idOf = (record: LucidRow): RecordId | null => (record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null)
 
-/** In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one. */
-async function within<T>(record: LucidRow, run: (trx: TransactionClientContract) => Promise<T>): Promise<T> {
+/**
+ * In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one: `begun` is told
+ * of that.
+ */
+async function within<T>(
+  record: LucidRow,
+  run: (trx: TransactionClientContract) => Promise<T>,
+  begun: (transaction: object | undefined) => void = () => undefined,
+): Promise<T> {
   if (record.$trx !== undefined) return run(watched(record.$trx))
   const { $isPersisted, $attributes, $original } = record
   const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
     const client = (record.constructor as LucidModel).$adapter.modelClient(record)
-    return await transaction(client, (trx) => run(record.useTransaction(trx).$trx!))
+    return await transaction(client, (trx) => {
+      begun(chainOf(watched(trx).knexClient)[0])
+      return run(record.useTransaction(trx).$trx!)
+    })
   } catch (error) {
     // Lucid takes what was rolled back for saved, and would not write it again.
     Object.assign(record, before)
@@ -56,12 +67,13 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
     const matters = takeAssigned(names, record) || (isNew && isAnyRequired(model))
     if (!matters) return void (await plain())
     if (record.$trx === undefined && hasAssigned(record)) await stageAssigned(model, record)
-    await within(record, async (trx) => {
+    const saved = async (trx: TransactionClientContract): Promise<void> => {
       await plain()
       const { knexClient } = trx
       const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
       await submitAssigned(model, record, idOf(record), open, isNew)
-    })
+    }
+    await savingDirectly((begun) => within(record, saved, begun))
   }
 
   const remove = (record: LucidRow, plain: () => Promise<unknown>): Promise<void> =>

@@ -4,6 +4,7 @@ import { optionsOf } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
+import { savingDirectly } from '../saving-directly.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
 import { flushed, renewAfterRollback } from './renewing.ts'
@@ -77,26 +78,32 @@ export async function flushWith(given: EntityManager, plain: () => Promise<void>
   const within = flushing.getStore()
   if (within?.has(em) === true) return plain()
   listen(em)
-  const turn = (turns.get(em) ?? Promise.resolve()).then(() =>
-    flushing.run(new Set(within).add(em), async () => {
-      try {
-        await flushInTransaction(em, plain)
-        flushed(em.getUnitOfWork(false), false)
-      } catch (error) {
-        flushed(em.getUnitOfWork(false), true)
-        throw error
-      }
-    }),
-  )
-  turns.set(
-    em,
-    turn.catch(() => undefined),
-  )
-  return turn
+  await savingDirectly((begun) => {
+    const turn = (turns.get(em) ?? Promise.resolve()).then(() =>
+      flushing.run(new Set(within).add(em), async () => {
+        try {
+          await flushInTransaction(em, plain, begun)
+          flushed(em.getUnitOfWork(false), false)
+        } catch (error) {
+          flushed(em.getUnitOfWork(false), true)
+          throw error
+        }
+      }),
+    )
+    turns.set(
+      em,
+      turn.catch(() => undefined),
+    )
+    return turn
+  })
 }
 
 /** In one transaction with what is flushed: the one that is open, or one of its own. */
-async function flushInTransaction(em: EntityManager, flush: () => Promise<void>): Promise<void> {
+async function flushInTransaction(
+  em: EntityManager,
+  flush: () => Promise<void>,
+  begun: (transaction: object | undefined) => void,
+): Promise<void> {
   const work = em.getUnitOfWork(false)
   const removed = work.getRemoveStack()
   const bringers: [entity: object, attachments: object][] = []
@@ -115,6 +122,7 @@ async function flushInTransaction(em: EntityManager, flush: () => Promise<void>)
   if (em.isInTransaction()) return within()
   for (const [entity, attachments] of bringers) await stageAssigned(boundModel(attachments), entity)
   await em.begin()
+  begun(chainOf(em)[0])
   try {
     await within()
     await em.commit()

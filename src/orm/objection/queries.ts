@@ -2,6 +2,8 @@ import type { Knex } from 'knex'
 import type { Model, QueryBuilder } from 'objection'
 import { hasAssigned, stageAssigned } from '../assigned.ts'
 import { isAnyRequired } from '../bound.ts'
+import { chainOf } from '../knex/transactions.ts'
+import { savingDirectly } from '../saving-directly.ts'
 import { graph, idOf, modelOf, submit } from './records.ts'
 import { asValidationError } from './validation.ts'
 
@@ -58,7 +60,13 @@ export function inTransaction(given: QueryBuilder<Model>): void {
     if (db.isTransaction === true) return within(db as Knex.Transaction, plain)
     if (query.isInsert()) for (const record of bringers) await stageAssigned(modelOf(record)!, record)
     try {
-      return await db.transaction((trx) => (query.transacting(trx), within(trx, plain)))
+      return await savingDirectly((begun) =>
+        db.transaction((trx) => {
+          begun(chainOf(trx)[0])
+          query.transacting(trx)
+          return within(trx, plain)
+        }),
+      )
     } finally {
       query.transacting(db)
     }

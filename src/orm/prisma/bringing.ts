@@ -1,3 +1,4 @@
+import { savingDirectly } from '../saving-directly.ts'
 import { accessors, type Attached } from './accessors.ts'
 import { isDelegate, type AnyClient, type Delegate, type TransactionOptions } from './client.ts'
 import { isLazy, noBatch } from './lazily.ts'
@@ -48,7 +49,15 @@ export function bringing(client: AnyClient, models: readonly Attached[], open?: 
     proxy,
     models,
     open,
-    within: (run) => (open === undefined ? transaction(self, run) : run({ ...self, open })),
+    within: (run) =>
+      open !== undefined
+        ? run({ ...self, open })
+        : savingDirectly((begun) =>
+            transaction(self, (on) => {
+              begun(on.open)
+              return run(on)
+            }),
+          ),
   }
   extended.set(proxy, models)
   if (open !== undefined) belongsTo(proxy, open)

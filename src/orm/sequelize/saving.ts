@@ -5,6 +5,7 @@ import { assign, hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAs
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
+import { savingDirectly } from '../saving-directly.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { idOf, isParanoid } from './models.ts'
 import { afterCommit, afterRollback, begin, chainOf, isOver, keepTransaction, openOf } from './transactions.ts'
@@ -18,7 +19,13 @@ interface InTransaction {
 /** Sequelize opens no transaction by itself: without one, a record and its files would not be committed together. */
 const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined, run: (tx: Transaction) => Promise<T>): Promise<T> => {
   const open = openOf(model.sequelize!, options)
-  return open === undefined ? begin(model.sequelize!, {}, run) : run(open)
+  if (open !== undefined) return run(open)
+  return savingDirectly((begun) =>
+    begin(model.sequelize!, {}, (transaction) => {
+      begun(transaction)
+      return run(transaction)
+    }),
+  )
 }
 
 /**

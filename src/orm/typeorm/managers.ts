@@ -2,11 +2,13 @@ import { EntityManager, type DataSource, type QueryRunner } from 'typeorm'
 import { hasAssigned, refuseFiles, stageAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
+import { savingDirectly } from '../saving-directly.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { isBound, isWithFiles, refuseUnbound } from './data-sources.ts'
 import { reachable, type Found } from './entities.ts'
 import { withRelations } from './relations.ts'
 import { noTransaction, submit } from './saving.ts'
+import { chainOf } from './transactions.ts'
 
 const isTarget = (given: unknown): boolean =>
   typeof given === 'function' || typeof given === 'string' || (given as { '@instanceof'?: unknown } | null)?.['@instanceof'] !== undefined
@@ -121,7 +123,12 @@ async function saveWith(
   if ((options as { transaction?: boolean } | undefined)?.transaction === false)
     throw noTransaction(boundModel(first.attachments).type, 'save with { transaction: false }')
   for (const { entity, attachments } of bringers) await stageAssigned(boundModel(attachments), entity)
-  return manager.transaction(within)
+  return savingDirectly((begun) =>
+    manager.transaction((on) => {
+      begun(chainOf(on.queryRunner as QueryRunner)[0])
+      return within(on)
+    }),
+  )
 }
 
 function refuse(manager: EntityManager, verb: 'insert' | 'update' | 'upsert', target: unknown, values: unknown): void {

@@ -20,6 +20,12 @@ type Name = keyof OrmModels & string
 /** What the suite hands over for a record's attachments. */
 export type OrmFiles = Readonly<Record<string, unknown>>
 
+/** A record that the suite saves, and saves again. */
+export interface OrmUnsaved<Tx> {
+  /** Its id. Without `tx`, in a transaction of its own, and it resolves when the files are attached. What is saved already changes nothing. */
+  save(tx?: Tx): Promise<string>
+}
+
 /** An app with an ORM, as the suite drives it: each verb in the way that the ORM's users write it. */
 export interface OrmApp<Tx> {
   readonly database: Database<Tx, boolean>
@@ -29,6 +35,8 @@ export interface OrmApp<Tx> {
   bind?(storage: ActiveStorage<OrmModels, Tx>): void
   /** A new record with its files, and its id. Without `tx`, in a transaction of its own. */
   create(model: Name, name: string, files: OrmFiles, tx?: Tx): Promise<string>
+  /** A new record that is not saved yet, with files as by `photo = file`. */
+  build(model: Name, name: string, files: OrmFiles): OrmUnsaved<Tx>
   /** Nothing of the record changes but its files. */
   save(model: Name, id: string, files: OrmFiles, tx?: Tx): Promise<void>
   destroy(model: Name, id: string, tx?: Tx): Promise<void>

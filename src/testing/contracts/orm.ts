@@ -2,9 +2,11 @@ import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { createActiveStorage } from '../../active-storage.ts'
-import { memory, type MemoryService } from '../../services/memory.ts'
+import { memory } from '../../services/memory.ts'
 import type { ActiveStorage } from '../../storage.ts'
+import { faulty, type FaultyService } from '../faulty.ts'
 import { ormModels, type OrmApp, type OrmModels } from './orm-app.ts'
+import { directBehaviours, type OrmOpened } from './orm-direct.ts'
 import { within } from './within.ts'
 
 /** Of `ormContract`. */
@@ -31,10 +33,7 @@ const text = (content: string, filename: string = `${content}.txt`): { io: Buffe
 
 /** What every binding to an ORM must do: run it on a binding of your own. */
 export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
-  interface Opened {
-    readonly app: OrmApp<Tx>
-    readonly storage: ActiveStorage<OrmModels, Tx>
-    readonly service: MemoryService
+  interface Opened extends OrmOpened<Tx> {
     /** How many statements of the library's own have run. */
     statements(): number
     /** Nothing is staged, on its way or attached. */
@@ -43,7 +42,7 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
   const on = (name: string, behaves: (opened: Opened) => Promise<void>): unknown =>
     test(name, async () => {
       const app = await open()
-      const service = memory()
+      const service = faulty(memory()) as FaultyService & ReturnType<typeof memory>
       let statements = 0
       const { executor } = app.database
       const counted = (...given: Parameters<typeof executor.run>) => ((statements += 1), executor.run(...given))
@@ -296,4 +295,6 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
       await worker.stop()
     }
   })
+
+  directBehaviours(on)
 }
