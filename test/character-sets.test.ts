@@ -1,7 +1,9 @@
 // Tables that an old Rails made on MySQL: their text is in utf8mb3 or latin1, which do not hold every character.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
+import mysql2 from 'mysql2/promise'
 import { run } from '../src/cli/run.ts'
+import { mysql } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { hasManyAttached, hasOneAttached, type ActiveStorage } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
@@ -154,6 +156,19 @@ for (const { charset, stored, key } of cases) {
     assert.equal((await photo.attachment())?.filename, name)
   })
 }
+
+test('a connection in another character set, in which names would be lost on their way, is refused with what to do', async (t) => {
+  const made = await (kinds.find(({ name }) => name === 'MariaDB') ?? assert.fail()).create()
+  if (made === null) return t.skip('MariaDB: no server answered')
+  const pool = mysql2.createPool({ uri: made.url, charset: 'latin1' })
+  const storage = storageOn(mysql(pool) as never, models, switchable())
+  t.after(async () => {
+    await storage.close()
+    await pool.end()
+    await made.close()
+  })
+  await assert.rejects(storage.migrate(), { code: 'CONFIGURATION', message: /is in latin1, .*charset: 'utf8mb4'/ })
+})
 
 test('PostgreSQL: a database in LATIN1 refuses in words what it cannot hold, and takes the rest', async (t) => {
   const made = await (kinds.find(({ name }) => name === 'PostgreSQL') ?? assert.fail()).create()

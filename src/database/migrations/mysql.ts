@@ -1,3 +1,4 @@
+import { ConfigurationError } from '../../errors.ts'
 import type { DialectSchema, Step } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
@@ -101,9 +102,14 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
     },
     async liveColumns(executor) {
       const { rows } = await executor.run(
-        `select concat(table_name, '.', column_name) as name, data_type as type, character_set_name as charset, character_maximum_length as length from information_schema.columns where table_schema = database() and (table_name = '${blobs}' or (table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')))`,
+        `select concat(table_name, '.', column_name) as name, data_type as type, character_set_name as charset, character_maximum_length as length, @@character_set_client as client from information_schema.columns where table_schema = database() and (table_name = '${blobs}' or (table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')))`,
         [],
       )
+      const client = String(rows[0]?.['client'] ?? 'utf8mb4')
+      if (!client.startsWith('utf8'))
+        throw new ConfigurationError(
+          `The connection to the database is in ${client}, in which other characters are lost on their way. Give its pool charset: 'utf8mb4'.`,
+        )
       return new Map(
         rows.map(({ name, type, charset, length }) => [
           String(name),
