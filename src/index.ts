@@ -23,6 +23,7 @@ export type {
   Attachable,
   Blank,
   FastifyFile,
+  Formidable1File,
   FormidableFile,
   ManyChanges,
   ManyInput,

@@ -1,7 +1,8 @@
 // What the parsers of forms hand over, from the parsers themselves.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -9,6 +10,7 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { test, type TestContext } from 'node:test'
+import { runInNewContext } from 'node:vm'
 import multipart, { type MultipartFile } from '@fastify/multipart'
 import fastify, { type FastifyRequest } from 'fastify'
 import formidable from 'formidable'
@@ -132,6 +134,126 @@ test('Fastify: saveRequestFiles keeps the names that were sent', async (t) => {
       assert.deepEqual(await app.carried(files satisfies FastifyFile[]), both)
     })
   }
+})
+
+/** A `File` as `@whatwg-node/fetch` has it, on which GraphQL Yoga runs: no tag, no `slice`, a stream of its own. */
+class YogaFile {
+  readonly content: string
+  readonly name: string
+  readonly type: string
+  readonly size: number
+  constructor(content: string, name: string, type: string) {
+    this.content = content
+    this.name = name
+    this.type = type
+    this.size = content.length
+  }
+  slice(): never {
+    throw new Error('Not implemented')
+  }
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return new TextEncoder().encode(this.content).buffer
+  }
+  stream(): unknown {
+    const reader = new Blob([this.content]).stream().getReader()
+    return { getReader: () => reader }
+  }
+}
+/** A `File` as jsdom has it: no stream. */
+class WindowFile {
+  readonly name = 'w.txt'
+  readonly #blob: Blob = new Blob(['win', 'dow'])
+  readonly size = 6
+  readonly type = 'text/plain'
+  slice(start: number, end: number): Blob {
+    return this.#blob.slice(start, end)
+  }
+  arrayBuffer(): Promise<ArrayBuffer> {
+    return this.#blob.arrayBuffer()
+  }
+}
+
+test('an input that was left empty is no file, and a file without bytes is one, whoever read the form', async (t) => {
+  const octets = 'application/octet-stream'
+  const zero = new File([], 'zero.txt', { type: 'text/plain' })
+  const form = filled(['docs', new File([], '', { type: octets })], ['docs', zero])
+  const request = new Request('http://app.test/', { method: 'POST', body: form })
+  const app = await opened(t)
+  const path = join(app.folder, 'upload_5f3a')
+  await writeFile(path, '')
+  const lists: Record<string, unknown> = {
+    web: (await request.formData()).getAll('docs'),
+    // Next's server actions.
+    next: [new File([], 'undefined', { type: octets }), zero],
+    // Named after its field.
+    yoga: [new YogaFile('', 'docs', octets), new YogaFile('', 'user[docs][]', octets), new YogaFile('', 'zero.txt', 'text/plain')],
+    formidable: (await parsed(form, (req) => formidable({ uploadDir: app.folder, allowEmptyFiles: true, minFileSize: 0 }).parse(req)))[1][
+      'docs'
+    ],
+    'formidable 1': [
+      { path, name: '', type: octets, size: 0 },
+      { path, name: 'zero.txt', type: 'text/plain', size: 0 },
+    ],
+  }
+  for (const storage of [multer.memoryStorage(), multer.diskStorage({ destination: app.folder })])
+    lists[storage.constructor.name] = await parsed(form, async (req, res) => {
+      await new Promise((done) => multer({ storage }).any()(req as never, res as never, done))
+      return (req as unknown as { files: unknown }).files
+    })
+  for (const [from, files] of Object.entries(lists))
+    assert.deepEqual(await app.carried({ files, cleanBefore: true } as never), ['zero.txt: '], from)
+  for (const how of ['stream', 'body', 'saved']) {
+    const fresh = await opened(t)
+    await sent(form, how === 'body', async (req) => {
+      if (how === 'stream') for await (const part of req.files()) await fresh.docs.attachLater(part)
+      else if (how === 'body') await fresh.docs.attachLater((req.body as { docs: MultipartFile[] }).docs)
+      else await fresh.docs.attachLater((await req.saveRequestFiles({ tmpdir: fresh.folder })).files)
+    })
+    assert.deepEqual(await fresh.carried([]), ['zero.txt: '], `Fastify: ${how}`)
+  }
+  // Nothing but the name tells these from a choice.
+  assert.deepEqual(await app.carried({ files: new File([], 'LICENSE', { type: octets }), cleanBefore: true }), ['LICENSE: '])
+  assert.deepEqual(await app.carried({ files: new File(['x'], 'undefined', { type: octets }), cleanBefore: true }), ['undefined: x'])
+})
+
+test('a file is told by what it has: of other libraries, of formidable 1, of another realm', async (t) => {
+  const app = await opened(t)
+  const path = join(app.folder, 'upload_5f3a')
+  await writeFile(path, 'old')
+  const list = [
+    new YogaFile('yoga', 'y.txt', 'text/plain'),
+    new WindowFile(),
+    { path, name: 'o.note', type: 'text/x-note', size: 3, hash: null },
+    { io: runInNewContext('Uint8Array.of(97, 98)') as Uint8Array, filename: 'r.txt' },
+  ]
+  assert.deepEqual(await app.carried(list as never), ['y.txt: yoga', 'w.txt: window', 'o.note: old', 'r.txt: ab'])
+  assert.equal((await app.docs.attachments())[2]?.contentType, 'text/x-note')
+})
+
+test('what is not known as a file is refused, and never understood by half', async (t) => {
+  const { docs, folder } = await opened(t)
+  const path = join(folder, 'a.txt')
+  await writeFile(path, 'a')
+  const stream = createReadStream(path)
+  t.after(() => stream.destroy())
+  for (const [input, why] of [
+    [stream, /stream has no name: pass \{ io: stream, filename \}/],
+    [Buffer.from('a'), /Bytes have no name/],
+    [{ path, name: 'b.txt' }, /'name' is not known/],
+    [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /'bytes' is not known/],
+    [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /'type' is not known/],
+    [{ io: Buffer.from('a'), filename: 'b.txt', contentType: {} }, /contentType of a file is a object: give text/],
+    [{ path, filename: 7 }, /filename of a file is a number/],
+    [{ uri: 'file:///a', name: 'a', type: 'b' }, /the keys uri, name, type is no file/],
+    [{ originalname: 'a', mimetype: 'b', size: 1, bucket: 'c', key: 'd' }, /the keys originalname/],
+    [[text('a')], /is no file/],
+    [7, /A number is no file/],
+  ] as const)
+    await assert.rejects(docs.attachLater([input] as never), (error: Error) => {
+      assert.ok(code('INVALID_INPUT')(error) && why.test(error.message) && error.message.length < 200, String(error))
+      return true
+    })
+  assert.deepEqual(await docs.attachments(), [])
 })
 
 test('Fastify: a part that was read by somebody else is refused, not stored as an empty file', async (t) => {

@@ -528,3 +528,29 @@ test('a request that is no form is told so, also where a parser of bodies came f
       message: /application\/json.*send multipart/,
     })
 })
+
+test('a request of another library is read as one, by forms and by the handler; what is none is told so', async (t) => {
+  const { storage } = await web(t)
+  /** As `@whatwg-node/fetch` has it: no class of Node's, and `bodyUsed` stays false. */
+  const foreign = (made: Request): Request => {
+    const { url, method, headers, signal } = made
+    const body = { [Symbol.asyncIterator]: () => (made.body as ReadableStream<Uint8Array>)[Symbol.asyncIterator]() }
+    return { url, method, headers: { get: (name: string) => headers.get(name) }, body, bodyUsed: false, signal, arrayBuffer() {} } as never
+  }
+  const form = foreign(request([['user[photo]', file('a')]]))
+  assert.equal(((await storage.parseForm(form, { model: 'User' })).files.photo as StagedFile).filename, 'a.txt')
+  await assert.rejects(storage.parseForm(form, { model: 'User' }), /was read before/)
+  const path = storage.stagedUploadPath('User.photo')
+  const staged = new Request(`http://app.test${path}`, { method: 'POST', body: 'hello', headers: { 'X-Filename': 'h.txt' } })
+  assert.equal((await storage.handler(foreign(staged))).status, 201)
+  for (const other of [undefined, null, {}, { headers: {} }, { raw: new Request('http://app.test') }, 'text'])
+    await assert.rejects(storage.parseForm(other as never, { model: 'User' }), { code: 'CONFIGURATION', message: /c\.req\.raw in Hono/ })
+})
+
+test('an input that Next left empty, and somebody sent on, is no file', async (t) => {
+  const { storage } = await web(t)
+  const sent = (content: string[]) => request([['user[photo]', new File(content, 'undefined', { type: 'application/octet-stream' })]])
+  assert.deepEqual({ ...(await storage.parseForm(sent([]), { model: 'User' })).files }, {})
+  const zero = await storage.parseForm(request([['user[photo]', file('', 'zero.txt')]]), { model: 'User' })
+  assert.equal((zero.files.photo as StagedFile).byteSize, 0)
+})

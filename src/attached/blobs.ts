@@ -60,7 +60,7 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
       const serviceName = options.service ?? defaultService
       const service = context.services[serviceName]
       if (service === undefined) throw new ConfigurationError(`There is no service '${serviceName}'.`)
-      const input = readAttachable(file, {})
+      const input = await readAttachable(file, {})
       if (input === null || input.kind === 'signed') throw new InvalidInputError('createAndUpload takes a file with bytes.')
       const details = { filename: input.file.filename }
       const store = await context.store()

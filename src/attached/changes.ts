@@ -1,3 +1,4 @@
+import { isBlobLike } from '../blobs/blob-like.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { shown } from '../message.ts'
 import { isUuid } from '../uuid.ts'
@@ -38,8 +39,7 @@ function refusePaths(files: readonly unknown[], details: ErrorDetails): void {
 }
 
 function isChanges(input: unknown): input is Record<string, unknown> {
-  if (typeof input !== 'object' || input === null || Array.isArray(input) || input instanceof Blob || ArrayBuffer.isView(input))
-    return false
+  if (typeof input !== 'object' || input === null || Array.isArray(input) || isBlobLike(input) || ArrayBuffer.isView(input)) return false
   const keys = Object.keys(input)
   return keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
 }
@@ -51,7 +51,7 @@ function isIndexed(files: unknown): files is Record<string, unknown> {
     files !== null &&
     // A list is the app's own, or its parser's.
     !Array.isArray(files) &&
-    !(files instanceof Blob) &&
+    !isBlobLike(files) &&
     !ArrayBuffer.isView(files) &&
     Object.keys(files).length > 0 &&
     Object.keys(files).every((key) => /^\d+$/.test(key))

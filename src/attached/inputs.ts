@@ -6,7 +6,7 @@ import { storeObject } from '../blobs/store-object.ts'
 import { FileNotFoundError, InvalidSignatureError } from '../errors.ts'
 import { checkCount, checkSize, checkType } from '../staging/limits.ts'
 import { insideTransaction, stageFile } from '../staging/stage.ts'
-import { readAttachable } from './attachable.ts'
+import { readAttachable, type Input } from './attachable.ts'
 import type { Changes } from './changes.ts'
 import { PURPOSE, serviceOf } from './context.ts'
 import { detailsOf, reader, type SlotScope } from './scope.ts'
@@ -23,7 +23,11 @@ export type Ready =
 /** Tells apart what came in; signed ids are verified, nothing is read or written but a blob's row. */
 export async function ready(scope: SlotScope, changes: Changes): Promise<Ready[]> {
   const details = detailsOf(scope.lane)
-  const inputs = changes.files.flatMap((file) => readAttachable(file, details) ?? [])
+  const inputs: Input[] = []
+  for (const file of changes.files) {
+    const input = await readAttachable(file, details)
+    if (input !== null) inputs.push(input)
+  }
   const taken = scope.definition.kind === 'one' ? inputs.slice(-1) : inputs
   checkCount(taken.length, scope.definition.kind === 'many' ? scope.definition.maxFiles : undefined, details)
   const result: Ready[] = []

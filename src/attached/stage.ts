@@ -3,7 +3,7 @@ import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
 import { shown } from '../message.ts'
 import { checkCount } from '../staging/limits.ts'
 import { stageFile } from '../staging/stage.ts'
-import { readAttachable, type Attachable } from './attachable.ts'
+import { readAttachable, type Attachable, type Input } from './attachable.ts'
 import { readChanges } from './changes.ts'
 import { PURPOSE } from './context.ts'
 import type { SlotContext, SlotDefinition } from './scope.ts'
@@ -29,7 +29,7 @@ export async function stage(
   if (options.for !== undefined && definition === undefined)
     throw new UnknownAttachmentError(`There is no attachment ${shown(options.for)}.`)
   const details = definition === undefined ? {} : { attachment: name }
-  const input = readAttachable(file, details)
+  const input = await readAttachable(file, details)
   if (input === null || input.kind === 'signed')
     throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
   return stageBytes(context, definition?.limits ?? { maxSize }, input.file, details, options.signal)
@@ -58,17 +58,19 @@ export async function stageInput(context: SlotContext, definition: SlotDefinitio
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
   // Of several files for a has-one the last one is taken, as at its submission.
   // Each is read once: a stream can be handed over once.
-  const given = (kind === 'one' ? files.slice(-1) : files).flatMap((file) => {
-    const read = readAttachable(file, details)
-    return read === null ? [] : [{ file, read }]
-  })
+  const read: { readonly file: unknown; readonly input: Input }[] = []
+  for (const file of files) {
+    const input = await readAttachable(file, details)
+    if (input !== null) read.push({ file, input })
+  }
+  const given = kind === 'one' ? read.slice(-1) : read
   checkCount(given.length, definition.maxFiles, details)
   const all: unknown[] = []
   const own: StagedFile[] = []
   try {
-    for (const { file, read } of given) {
-      if (read.kind !== 'bytes') all.push(file)
-      else all.push(own[own.push(await stageBytes(context, definition.limits, read.file, details)) - 1])
+    for (const { file, input } of given) {
+      if (input.kind !== 'bytes') all.push(file)
+      else all.push(own[own.push(await stageBytes(context, definition.limits, input.file, details)) - 1])
     }
   } catch (error) {
     for (const staged of own) await staged.discard()

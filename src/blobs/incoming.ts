@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { defaultMessage } from '../public-message.ts'
+import { isBytes } from './byte-stream.ts'
 
 /** Bytes with a name, as they come in. */
 export interface IncomingFile {
@@ -24,7 +25,7 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
     // A path that Node refuses is told here.
     source = file.open()
     for await (const piece of source) {
-      if (!(piece instanceof Uint8Array))
+      if (!isBytes(piece))
         throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {
           details,
         })

@@ -1,8 +1,11 @@
 import { Readable } from 'node:stream'
+import { byteStreamOf } from '../blobs/byte-stream.ts'
 import { bytesOf } from '../blobs/incoming.ts'
-import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { ConfigurationError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 
-/** A request of the web, or Node's own. */
+type NodeStream = Parameters<typeof Readable.fromWeb>[0]
+
+/** A request of the web, of whatever library, or Node's own. */
 export type FormRequest = Request | NodeRequest
 /** What is read of Node's IncomingMessage. */
 export interface NodeRequest extends Readable {
@@ -13,10 +16,25 @@ export interface NodeRequest extends Readable {
   body?: unknown
 }
 
-type NodeStream = Parameters<typeof Readable.fromWeb>[0]
+const isFunction = (value: unknown): boolean => typeof value === 'function'
+
+export const isNodeRequest = (request: FormRequest): request is NodeRequest => isFunction((request as Partial<NodeRequest>).pipe)
+
+/** Throws ConfigurationError on what is neither, such as a framework's own context. */
+export function checkRequest(request: FormRequest): void {
+  const { headers, pipe, arrayBuffer } = ((request as unknown) ?? {}) as Partial<Record<'headers' | 'pipe' | 'arrayBuffer', unknown>>
+  const isNode = isFunction(pipe) && typeof headers === 'object' && headers !== null
+  if (isNode || (isFunction(arrayBuffer) && isFunction((headers as Partial<Headers> | undefined)?.get))) return
+  throw new ConfigurationError(
+    "parseForm takes a web Request or Node's request, and was given something else. Pass c.req.raw in Hono, ctx.req in Koa, request.raw in Fastify.",
+  )
+}
+
+/** The web's requests of some libraries do not say that they were read. */
+const readHere = new WeakSet<FormRequest>()
 
 const isRead = (request: FormRequest): boolean =>
-  request instanceof Readable ? request.readableEnded || request.destroyed : request.bodyUsed
+  isNodeRequest(request) ? request.readableEnded || request.destroyed : request.bodyUsed || readHere.has(request)
 
 /** The bytes of a body that was read before, where whoever read it has kept them. */
 export function keptBody({ readableDidRead, readableEnded, rawBody, body }: NodeRequest): Uint8Array | null {
@@ -26,16 +44,24 @@ export function keptBody({ readableDidRead, readableEnded, rawBody, body }: Node
 
 /** The body as a stream that can be let run out: a client that is still sending sees no answer before it has sent all. */
 export function bodyOf(request: FormRequest): Readable {
-  const kept = request instanceof Readable ? keptBody(request) : null
+  const kept = isNodeRequest(request) ? keptBody(request) : null
   if (kept !== null) return Readable.from([kept])
   if (isRead(request))
     throw new InvalidInputError(
       'The body of this request was read before: by another parser of forms, which must not come first, or by request.formData().',
     )
-  const body =
-    request instanceof Readable ? request : request.body === null ? Readable.from([]) : Readable.fromWeb(request.body as NodeStream)
+  if (!isNodeRequest(request)) readHere.add(request)
+  const body = isNodeRequest(request) ? request : streamOf(request.body)
   // Also when it was given up: what breaks off then concerns nobody.
   return body.on('error', () => undefined)
+}
+
+function streamOf(body: unknown): Readable {
+  if (body === null || body === undefined) return Readable.from([])
+  if (body instanceof ReadableStream) return Readable.fromWeb(body as NodeStream)
+  const stream = byteStreamOf(body)
+  if (stream === null) throw new InvalidInputError('The body of this request is no stream.')
+  return stream instanceof Readable ? stream : Readable.from(stream, { objectMode: false })
 }
 
 /** The body in pieces. What is not read to its end is swallowed. */

@@ -1,3 +1,4 @@
+import { isBlobLike } from '../blobs/blob-like.ts'
 import { InvalidInputError } from '../errors.ts'
 
 /**
@@ -5,7 +6,7 @@ import { InvalidInputError } from '../errors.ts'
  * hand it to whoever sent them. Throws InvalidInputError.
  */
 export function refusePaths(name: string, input: unknown): void {
-  if (typeof input !== 'object' || input === null || input instanceof Blob || ArrayBuffer.isView(input)) return
+  if (typeof input !== 'object' || input === null || isBlobLike(input) || ArrayBuffer.isView(input)) return
   const { path, filepath, files } = input as Readonly<Record<string, unknown>>
   if (typeof path === 'string' || typeof filepath === 'string')
     throw new InvalidInputError(

@@ -1,4 +1,6 @@
 import { Readable } from 'node:stream'
+import { isEmptyInput } from '../../blobs/blob-like.ts'
+import { unlessEmpty } from '../../blobs/byte-stream.ts'
 import { turns } from '../../turns.ts'
 import { checkName, countUpTo, type Limits } from './limits.ts'
 import type { PartHead } from './part-head.ts'
@@ -97,13 +99,9 @@ export function fileReader(
   }
 }
 
-/** null: an input for a file that was left empty has neither a name nor bytes. */
-async function chosen({ filename }: PartHead, io: Readable): Promise<AsyncIterable<Uint8Array> | null> {
-  if (filename !== undefined && filename !== '') return io
-  const pieces = io[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>
-  const first = await pieces.next()
-  if (first.done === true) return null
-  return (async function* (): AsyncGenerator<Uint8Array> {
-    for (let next: IteratorResult<Uint8Array> = first; next.done !== true; next = await pieces.next()) yield next.value
-  })()
+/** null: an input for a file that was left empty. */
+async function chosen({ filename = '', contentType }: PartHead, io: Readable): Promise<AsyncIterable<Uint8Array> | null> {
+  if (!isEmptyInput({ name: filename, type: contentType, size: 0 }, undefined)) return io
+  // Only its bytes tell whether somebody chose a file.
+  return unlessEmpty(io as AsyncIterable<Uint8Array>)
 }

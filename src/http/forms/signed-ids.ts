@@ -2,7 +2,7 @@ import { PURPOSE } from '../../attached/context.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
 import { InvalidSignatureError } from '../../errors.ts'
 import { isAllowedWhereAttached } from '../authorize.ts'
-import type { FormRequest } from '../body.ts'
+import { isNodeRequest, type FormRequest } from '../body.ts'
 import type { HttpContext } from '../context.ts'
 
 /**
@@ -24,7 +24,7 @@ export async function allowSigned(context: HttpContext, request: FormRequest, sl
 
 /** What `authorize` reads of Node's request: where it goes, and its headers. */
 function asRequest(request: FormRequest): Request {
-  if (request instanceof Request) return request
+  if (!isNodeRequest(request)) return request
   const {
     headers,
     originalUrl,
