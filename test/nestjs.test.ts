@@ -39,8 +39,8 @@ test('a form is answered at once, its file shown, and attached by the worker of 
   assert.equal(await (await fetch(url + stored?.path())).text(), 'xxxxx')
 })
 
-test('of a form that a pipe or the handler refuses nothing stays', async (t) => {
-  const { url, states } = await started(t)
+test('of a form that a pipe or the handler refuses nothing stays but what its page sent before', async (t) => {
+  const { url, states, storage } = await started(t)
   assert.deepEqual(await refusal(`${url}/users/1`, userForm('')), {
     statusCode: 400,
     error: 'Bad Request',
@@ -48,7 +48,11 @@ test('of a form that a pipe or the handler refuses nothing stays', async (t) => 
   })
   assert.equal((await refusal(`${url}/users/1`, userForm('taken'))).statusCode, 409)
   assert.equal((await post(`${url}/users/1`, userForm('Ada'))).status, 201)
-  assert.deepEqual(await states(), ['dropped', 'dropped', 'linked'])
+  const staged = await storage.stage(new File(['x'], 'before.txt'))
+  const form = userForm('taken')
+  form.set('user[certificates][]', staged.signedId)
+  assert.equal((await refusal(`${url}/users/1`, form)).statusCode, 409)
+  assert.deepEqual(await states(), ['dropped', 'dropped', 'linked', 'staged', 'dropped'])
 })
 
 test('a form that the storage refuses is told with its status and its code', async (t) => {

@@ -80,6 +80,43 @@ test('a form that keeps files by their signed ids, and cleans the rest, keeps th
   )
 })
 
+test('discard gives up what the form staged and what it names that nobody submitted, and nothing else', async (t) => {
+  const { storage, user, query } = await web(t)
+  const staged = async (name: string) => storage.stage(file(name))
+  const [hidden, surplus, submitted, pending, elsewhere] = [
+    await staged('hidden'),
+    await staged('surplus'),
+    await staged('submitted'),
+    await staged('pending'),
+    await staged('elsewhere'),
+  ]
+  await storage.record('User', 2).photo.attachLater(submitted)
+  const [stored] = await user.certificates.attach([file('stored')])
+  const form = await storage.parseForm(
+    request([
+      ['user[certificates][]', hidden.signedId],
+      ['user[certificates][]', submitted.signedId],
+      ['user[certificates][]', stored!.signedId],
+      ['user[photo]', surplus.signedId],
+      // Shows a file, and does not stand for it.
+      ['user[photo]', decodeURIComponent(pending.path().split('/').at(-2)!)],
+      ['user[photo]', file('chosen')],
+      ['post[photo]', elsewhere.signedId],
+    ]),
+    { model: 'User', limits: {} },
+  )
+  await form.discard()
+  await form.discard()
+  const left = await query("select filename from activestorage_delayed_files where state = 'staged' order by filename")
+  assert.deepEqual(
+    left.map(({ filename }) => filename),
+    ['elsewhere.txt', 'pending.txt', 'submitted.txt'],
+  )
+  await storage.drain({ throwOnError: true })
+  assert.equal((await storage.record('User', 2).photo.attachment())?.filename, 'submitted.txt')
+  assert.equal((await (await user.certificates.attachments())[0]!.download()).toString(), 'stored')
+})
+
 test('what is no file is a value: the model without its name, lists as lists, of twice the last', async (t) => {
   const { storage } = await web(t)
   const { values } = await storage.parseForm(

@@ -1,6 +1,7 @@
 import { createParamDecorator, Inject, mixin, type NestInterceptor, type Type } from '@nestjs/common'
 import { catchError } from 'rxjs'
 import type { AnyAttachments, Models } from '../attached/definitions.ts'
+import { StagedFile } from '../attached/staged-file.ts'
 import type { NodeRequest } from '../http/body.ts'
 import type { ParsedForm, ParseFormOptions } from '../http/forms/parse-form.ts'
 import type { FormParser } from '../http/mountable.ts'
@@ -17,7 +18,8 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
  * Where `FileInterceptor` stands today: stages the files of a form as they stream in. `@Body()` is what `storage.parseForm`
  * gives as values, `@UploadedFiles()` its files, `@UploadedForm()` all of it.
  *
- * Where a pipe or the handler throws, nothing of the form is kept. The module makes an HttpException of an error of the
+ * Where a pipe or the handler throws, nothing is kept of what came with the form; files that hidden fields name stay for the
+ * next try. The module makes an HttpException of an error of the
  * library, with its status, its code and the message for visitors; the error is its `cause`. What was typed until then is in
  * the request's body.
  *
@@ -50,7 +52,7 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
       return next.handle().pipe(
         catchError(async (error: unknown) => {
           // What cannot be given up now goes by itself when it has expired.
-          await form.discard().catch(() => undefined)
+          await discardStaged(form).catch(() => undefined)
           throw error
         }),
       )
@@ -71,6 +73,12 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
   }
   Inject(ACTIVE_STORAGE)(Interceptor, undefined, 0)
   return mixin(Interceptor)
+}
+
+/** What this request staged is known to nobody else. What hidden fields name is the page's, which may send it again. */
+async function discardStaged({ files }: ParsedForm<AnyAttachments>): Promise<void> {
+  for (const input of Object.values(files))
+    for (const file of [(input as { readonly files?: unknown }).files ?? input].flat()) if (file instanceof StagedFile) await file.discard()
 }
 
 /**

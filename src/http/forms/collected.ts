@@ -6,11 +6,13 @@ import { checkCount } from '../../staging/limits.ts'
 /** What a form brings for one attachment, in the form's order, though files are staged side by side. */
 export interface Collected {
   readonly entries: { readonly name: string; file: StagedFile | string }[]
+  /** Signed ids of a has-one that another file came after. */
+  readonly surplus: string[]
   readonly deletedIds: string[]
   cleanBefore: string | null
 }
 
-export const nothingCollected = (): Collected => ({ entries: [], deletedIds: [], cleanBefore: null })
+export const nothingCollected = (): Collected => ({ entries: [], surplus: [], deletedIds: [], cleanBefore: null })
 
 /** Takes the next place. Throws TooManyFilesError, before a byte of the file is staged. */
 export function addEntry(
@@ -26,15 +28,16 @@ export function addEntry(
   return entry
 }
 
-/** What was staged, for a form that is refused. */
+/** What this request staged. */
 export async function discardStaged(all: Iterable<Collected>): Promise<void> {
   for (const { entries } of all) for (const { file } of entries) if (file instanceof StagedFile) await file.discard()
 }
 
-/** Of several files for a has-one the last one counts: the others are given up now. */
+/** Of several files for a has-one the last one counts: those that came with this request are given up now. */
 export async function dropSurplus(collected: Collected, definition: SlotDefinition): Promise<void> {
   if (definition.kind === 'many') return
   const surplus = collected.entries.splice(0, Math.max(0, collected.entries.length - 1))
+  collected.surplus.push(...surplus.flatMap(({ file }) => (typeof file === 'string' ? [file] : [])))
   await discardStaged([{ ...collected, entries: surplus }])
 }
 

@@ -2,7 +2,7 @@ import { PURPOSE } from '../../attached/context.ts'
 import { blobPath, pendingPath } from '../../attached/paths.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
-import { findFiles } from '../../staging/file-rows.ts'
+import { dropUnlinked, findFiles } from '../../staging/file-rows.ts'
 import type { HttpContext } from '../context.ts'
 import type { Collected } from './collected.ts'
 
@@ -37,4 +37,14 @@ async function known(context: HttpContext, signedId: string): Promise<Pick<Hidde
   const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
   const blob = signed === null || signed.expired === true ? null : await findBlob(session, { id: String(signed.value) })
   return blob === null ? { filename: null, path: null } : { filename: blob.filename, path: blobPath(context, blob) }
+}
+
+/** Gives up what earlier requests staged, unless it was submitted. A stored blob, or what a token for something else names, stays. */
+export async function discardHidden(context: HttpContext, all: Iterable<Collected>): Promise<void> {
+  const { session } = await context.store()
+  for (const { entries, surplus } of all)
+    for (const signedId of [...surplus, ...entries.map(({ file }) => file)]) {
+      const staged = typeof signedId === 'string' ? context.verifier.verify(signedId, { purpose: PURPOSE.staged }) : null
+      if (staged !== null) await dropUnlinked(session, String(staged.value))
+    }
 }

@@ -8,7 +8,7 @@ import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
 import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
 import { bareFilename, pathFilename } from './filenames.ts'
-import { hiddenOf, type HiddenField } from './hidden.ts'
+import { discardHidden, hiddenOf, type HiddenField } from './hidden.ts'
 import type { FormRequest } from '../body.ts'
 import type { FormLimits } from './limits.ts'
 import { readMultipart } from './multipart.ts'
@@ -41,7 +41,10 @@ export interface ParsedForm<D> {
   readonly files: Files<D>
   /** The files as hidden fields, for a form that is shown again: nobody has to choose them twice. */
   readonly hidden: readonly HiddenField[]
-  /** Gives up what was staged, when the form is refused and not shown again. */
+  /**
+   * Gives up the files that this request staged, and those that its hidden fields name and nobody submitted. Only for a form
+   * that is not shown again: what it sends then would be gone. Stored files stay.
+   */
   discard(): Promise<void>
 }
 
@@ -114,7 +117,10 @@ export async function parseForm(context: HttpContext, request: FormRequest, opti
     values: values.all(),
     files: files as Files<unknown>,
     hidden,
-    discard: () => discardStaged(bySlot.values()),
+    async discard() {
+      await discardStaged(bySlot.values())
+      await discardHidden(context, bySlot.values())
+    },
   }
 }
 
