@@ -101,7 +101,7 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
   assert.deepEqual([other.status, other.json()['code']], [415, 'FILE_TYPE_NOT_ACCEPTED'])
   assert.equal((await announce(ask, `${path}/forged`, hello)).status, 404)
   assert.deepEqual(await query('select count(*) as n from active_storage_blobs'), [{ n: 0 }])
-  assert.throws(() => storage.directUploadPath('User.nothing' as never), /no attachment 'User\.nothing'/)
+  assert.throws(() => storage.directUploadPath('User.nothing' as never), /no attachment "User\.nothing"/)
 })
 
 test('what was announced is stored once, if it is what was announced, and attached by its signed id', async (t) => {
