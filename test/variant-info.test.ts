@@ -189,8 +189,8 @@ test('the frames of an animation count together against the limit, where they ar
   const limit = { limitInputPixels: 120 * 80 }
   await assert.rejects(transform(gif, { resizeToFit: [40, 40] }, limit), {
     code: 'INVARIABLE',
-    message: /^a\.jpg cannot be transformed: 120 × 80 in 2 frames is more than the 9600 pixels of limitInputPixels/,
-    publicMessage: 'a.jpg is too large: it has 120 × 80 in 2 frames pixels. Choose a smaller one.',
+    message: /^a\.jpg cannot be transformed: it has 120 × 80 pixels in 2 frames, and limitInputPixels is 9600/,
+    publicMessage: 'a.jpg has 120 × 80 pixels in 2 frames; at most 9600 in all are accepted. Choose a smaller one.',
   })
   assert.equal((await transform(gif, { convert: 'png' }, limit)).width, 120)
 })

@@ -61,8 +61,8 @@ export function sharp(given: SharpOptions = {}): ImageProcessor {
         const animated = (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
         const { size, pixels } = sizeOf(metadata, animated)
         if (pixels > limitInputPixels)
-          throw refused(`${size} is more than the ${limitInputPixels} pixels of limitInputPixels`, {
-            publicMessage: `${fileText(details)} is too large: it has ${size} pixels. Choose a smaller one.`,
+          throw refused(`it has ${size}, and limitInputPixels is ${limitInputPixels}`, {
+            publicMessage: `${fileText(details)} has ${size}; at most ${numberText(limitInputPixels)} in all are accepted. Choose a smaller one.`,
           })
         signal?.throwIfAborted()
         const image = createSharp(input, { limitInputPixels, failOn: 'error', animated }).autoOrient()
@@ -100,9 +100,12 @@ function formatOf({ format, compression }: Metadata): string {
 
 /** What has to lie in memory. */
 function sizeOf({ width, height, pages = 1 }: Metadata, animated: boolean): { size: string; pixels: number } {
-  const size = `${width} × ${height}`
+  const size = `${width} × ${height} pixels`
   return animated && pages > 1 ? { size: `${size} in ${pages} frames`, pixels: width * height * pages } : { size, pixels: width * height }
 }
+
+/** "100 million". */
+const numberText = (pixels: number): string => (pixels < 1e6 ? String(pixels) : `${Math.floor(pixels / 1e5) / 10} million`)
 
 /** SVG is text that libvips would run; it is told by its first bytes, before libvips sees the file. */
 async function isMarkup(path: string): Promise<boolean> {
