@@ -11,7 +11,7 @@ import { uuidv7 } from '../uuid.ts'
 const INTENT_DELAY = 3_600_000
 
 /** By which the clean-up of an object is found; nobody else's job has it. */
-export const intentKey = (key: string): string => `object:${key}`
+const intentKey = (key: string): string => `object:${key}`
 
 /** By which an object is deleted once more, beside the clean-up that has its own key. */
 const purgeKey = (key: string): string => `purge:${key}`
