@@ -20,9 +20,8 @@ import type { Delayed } from './delayed/definition.ts'
 import { deleteObjectsNow } from './delayed/delete-object.ts'
 import type { Submitted } from './delayed/direct.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
-import { sweep } from './delayed/sweep.ts'
+import type { SweepResult } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
-import { moveGemRows } from './gem/move.ts'
 import { handler } from './http/handler.ts'
 import { parseForm, type ParsedForm } from './http/forms/parse-form.ts'
 import { progressHub } from './http/progress/hub.ts'
@@ -31,7 +30,9 @@ import { withHookMethods } from './orm/hook-methods.ts'
 import { ConfigurationError, InvalidInputError, UnknownAttachmentError } from './errors.ts'
 import { shown } from './message.ts'
 import { keepInternals } from './internals.ts'
+import { servicesOf } from './models.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
+import { sweepEverything } from './sweep-everything.ts'
 import { transactions } from './transactions.ts'
 import { parseDuration } from './units.ts'
 
@@ -131,23 +132,8 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     report,
   })
 
-  const sweepAll = async (stopping?: AbortSignal): Promise<void> => {
-    const open = await store()
-    await moveGemRows({
-      store: open,
-      known,
-      kindOf: context.kindOf,
-      moveAfter: settings.gemMoveAfter,
-      expiresIn: settings.expiresIn,
-      report,
-      stopping,
-    })
-    await sweep(open, { attempts: settings.retries.attempts, keepFor: settings.failedKeepFor, report, stopping })
-    if (engine !== null)
-      await hintDue({ store: open, known }, engine).catch((error: unknown) =>
-        report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error }),
-      )
-  }
+  const sweepAll = async (stopping?: AbortSignal): Promise<SweepResult> =>
+    sweepEverything({ store: await store(), known, kindOf: context.kindOf, settings, engine, stopping })
   const { work, drain, stopAll, direct } = background({
     ready: delayedRoom,
     database: config.database,
@@ -158,6 +144,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     report,
     engine,
     waiting: settings.direct,
+    services: { all: Object.keys(services), used: servicesOf(models) },
   })
 
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
@@ -270,7 +257,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     blobs: blobs(context, settings.service, settings.maxSize),
     work,
     drain,
-    sweep: () => sweepAll(),
+    sweep: async () => void (await sweepAll()),
     async reconcile({ dryRun = false, olderThan = '1h' } = {}) {
       const types = [...models.keys()]
       const blind = types.find((type) => !settings.finds(type) && sourceOf(type) === null)

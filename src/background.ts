@@ -4,10 +4,13 @@ import type { Delayed, Report } from './delayed/definition.ts'
 import { directUploads, type DirectUploads } from './delayed/direct.ts'
 import type { WaitingOptions } from './delayed/direct-options.ts'
 import { deleteObject } from './delayed/delete-object.ts'
+import { createPlaces, inPlace, readConcurrency, type Concurrency, type Outages, type PlaceLimits, type Places } from './delayed/places.ts'
 import { uploadWork } from './delayed/sources.ts'
 import { uploadStats } from './delayed/stats.ts'
 import type { RunResult } from './delayed/settle.ts'
-import { ConfigurationError, type ActiveStorageError } from './errors.ts'
+import type { SweepResult } from './delayed/sweep.ts'
+import { ServiceUnavailableError, type ActiveStorageError } from './errors.ts'
+import { endsQuietly, endsWithin, GRACE } from './jobs/deadline.ts'
 import { drainSources, startWorker, type WorkOptions } from './jobs/embedded.ts'
 import type { JobEngine } from './jobs/engine.ts'
 import { createLeases, type Leases } from './jobs/leases.ts'
@@ -20,8 +23,8 @@ import { uuidv7 } from './uuid.ts'
 
 /** Of `storage.work`. */
 export interface WorkerOptions {
-  /** Pieces of work at once. Default 5. */
-  readonly concurrency?: number
+  /** Pieces of work at once. Default 5, of which one service takes half, or all where there is one. */
+  readonly concurrency?: Concurrency
   /** Stops the worker when it aborts. */
   readonly signal?: AbortSignal
 }
@@ -61,11 +64,13 @@ export interface BackgroundOptions {
   /** In-process wake-ups are called here. */
   readonly wakers: Set<() => void>
   wake(): void
-  sweep(stopping?: AbortSignal): Promise<void>
+  sweep(stopping?: AbortSignal): Promise<SweepResult>
   readonly report: Report
   readonly engine: JobEngine | null
   /** How long a save waits for what it attaches directly. */
   readonly waiting: WaitingOptions
+  /** Names of those that are configured, and of those that attachments go to. */
+  readonly services: { readonly all: readonly string[]; readonly used: readonly string[] }
 }
 
 /** `ended` is told whenever an upload of this process has ended. */
@@ -89,42 +94,48 @@ export function background(given: BackgroundOptions): Background {
   const looks = new Set<() => void>()
   const options: Running = { ...given, ended: () => looks.forEach((look) => look()) }
   const { ready, report, waiting, wake } = options
-  const tally = ({ retryAt }: RunResult): void => {
-    wakeAt(options, retryAt)
+  const outages: Outages = new Map()
+  const tally = ({ dueAt }: RunResult): void => {
+    wakeAt(options, dueAt)
     // What it replaced is to be purged.
     wake()
   }
-  const own = lazily(options, tally, null)
+  const own = lazily(options, { limits: { total: Infinity, of: () => Infinity }, outages, queue: null, tally })
   const direct = directUploads({ ready, take: (token, stopping) => own.take(token, stopping), looks, waiting, report })
   return {
     direct,
     work(given = {}) {
       checkOptions(given, ['concurrency', 'signal'], 'work')
-      const worker = startBackground(options, given)
+      const worker = startBackground(options, outages, given)
       running.add(worker)
       void worker.done.then(() => running.delete(worker))
       return worker
     },
     async drain(given = {}) {
       checkOptions(given, ['concurrency', 'signal', 'timeout', 'throwOnError'], 'drain')
-      return drain(options, given)
+      return drain(options, outages, given)
     },
     async stopAll() {
       await Promise.all([direct.stop(parseDuration(STOP, 'timeout')), ...[...running].map((worker) => worker.stop())])
-      await own.end()
+      await endsWithin(own.end(), GRACE)
     },
   }
 }
 
-function startBackground(options: Running, { concurrency, signal }: WorkerOptions): Worker {
-  const slots = checkConcurrency(concurrency)
+function startBackground(options: Running, outages: Outages, { concurrency, signal }: WorkerOptions): Worker {
+  const limits = readConcurrency(concurrency, options.services)
   const stopping = new AbortController()
-  const queue: Subscription = subscribeToQueue(options.engine, (hint) => work.handle(hint.id, stopping.signal), slots, options.report)
-  const work = lazily(options, ({ retryAt }) => wakeAt(options, retryAt), queue)
+  const queue: Subscription = subscribeToQueue(
+    options.engine,
+    (hint) => work.handle(hint.id, stopping.signal),
+    limits.total,
+    options.report,
+  )
+  const work = lazily(options, { limits, outages, queue, tally: ({ dueAt }) => wakeAt(options, dueAt) })
   let unlisten: Promise<() => Promise<void>> | undefined
   let listening = false
   const embedded = startWorker({
-    ...workOptions(options, work, slots),
+    ...workOptions(options, work, limits),
     pollEvery: () => (listening ? SLOW_POLL : POLL),
     wakes: {
       subscribe: (woken) => {
@@ -137,18 +148,24 @@ function startBackground(options: Running, { concurrency, signal }: WorkerOption
       },
     },
   })
+  const stopped = Promise.withResolvers<void>()
   const end = async (milliseconds: number): Promise<void> => {
     const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), milliseconds)
-    // Whatever does not end well must not end the process.
-    const quietly = (what: string, run: Promise<unknown> | undefined): Promise<unknown> =>
-      Promise.resolve(run).catch((error: unknown) => options.report('warn', `${what} did not end well.`, { error }))
-    await Promise.all([quietly('The worker', embedded.stop({ timeout: milliseconds })), quietly('The queue', queue.stop(milliseconds))])
+    const quietly = endsQuietly((message, error) => options.report('warn', message, { error }))
+    await Promise.all([
+      quietly('The worker', embedded.stop({ timeout: milliseconds }), milliseconds + 2 * GRACE),
+      quietly('The queue', queue.stop(milliseconds), milliseconds + GRACE),
+    ])
     clearTimeout(timer)
-    await quietly(
-      'Listening',
-      unlisten?.then((stopListening) => stopListening()),
-    )
-    await quietly('The heartbeat', work.end())
+    await Promise.all([
+      quietly(
+        'Listening',
+        unlisten?.then((stopListening) => stopListening()),
+        GRACE,
+      ),
+      quietly('The heartbeat', work.end(), GRACE),
+    ])
+    stopped.resolve()
   }
   let ended: Promise<void> | undefined
   const stop: Worker['stop'] = ({ timeout = STOP } = {}) => {
@@ -157,35 +174,46 @@ function startBackground(options: Running, { concurrency, signal }: WorkerOption
   }
   if (signal?.aborted === true) void stop()
   signal?.addEventListener('abort', () => void stop(), { once: true })
-  return { stop, done: embedded.done.then(() => ended), [Symbol.asyncDispose]: () => stop() }
+  return { stop, done: stopped.promise, [Symbol.asyncDispose]: () => stop() }
 }
 
 /** Where nothing tells of it, a retry that is due sooner than the next poll is looked for in time. */
-function wakeAt({ wake }: BackgroundOptions, retryAt: Date | undefined): void {
-  const wait = (retryAt?.getTime() ?? Infinity) - Date.now()
+function wakeAt({ wake }: BackgroundOptions, dueAt: number = Infinity): void {
+  const wait = dueAt - performance.now()
   if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
 }
 
-async function drain(options: Running, { concurrency, timeout, signal, throwOnError = false }: DrainOptions): Promise<DrainResult> {
-  const slots = checkConcurrency(concurrency)
+async function drain(
+  options: Running,
+  outages: Outages,
+  { concurrency, timeout, signal, throwOnError = false }: DrainOptions,
+): Promise<DrainResult> {
+  const limits = readConcurrency(concurrency, options.services)
   const count = { uploaded: 0, retried: 0, failed: 0 }
   let first: ActiveStorageError | undefined
-  const work = lazily(
-    options,
-    ({ outcome, error }) => {
-      if (outcome in count) count[outcome as keyof typeof count] += 1
-      first ??= error
-    },
-    null,
-  )
+  const tally = ({ outcome, error }: Pick<RunResult, 'outcome' | 'error'>): void => {
+    if (outcome in count) count[outcome as keyof typeof count] += 1
+    first ??= error
+  }
+  const work = lazily(options, { limits, outages, queue: null, tally })
+  const sweep = async (stopping?: AbortSignal): Promise<void> => {
+    const { failed } = await options.sweep(stopping)
+    for (const error of failed) tally({ outcome: 'failed', error })
+  }
   const ends = [signal, timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, 'timeout'))]
+  const until = AbortSignal.any(ends.filter((end) => end !== undefined))
+  /** Where the time is over, also a database that does not answer is not waited for. */
+  const inTime = async <T>(running: Promise<T>): Promise<T> => {
+    if (!until.aborted || (await endsWithin(running, GRACE))) return running
+    throw new ServiceUnavailableError('The database did not answer before the time was over. What was not done is given back by itself.')
+  }
   try {
-    await drainSources(workOptions(options, work, slots), AbortSignal.any(ends.filter((end) => end !== undefined)))
+    await drainSources({ ...workOptions(options, work, limits), sweep }, until)
   } finally {
-    await work.end()
+    await inTime(work.end())
   }
   if (throwOnError && first !== undefined) throw first
-  const { pending, running } = await uploadStats((await options.ready()).store)
+  const { pending, running } = await inTime(options.ready().then(({ store }) => uploadStats(store)))
   return { ...count, remaining: pending + running }
 }
 
@@ -196,9 +224,17 @@ interface Work {
   end(): Promise<void>
 }
 
+interface Terms {
+  readonly limits: PlaceLimits
+  readonly outages: Outages
+  /** null: a drain, or direct uploads. */
+  readonly queue: Subscription | null
+  tally(result: RunResult): void
+}
+
 /** What a worker, a drain, or direct uploads do; only a worker has a queue. Each has its own leases, and opens the database at its first claim. */
-function lazily(options: Running, tally: (result: RunResult) => void, queue: Subscription | null): Work {
-  let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases }> | undefined
+function lazily(options: Running, { limits, outages, queue, tally }: Terms): Work {
+  let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases; places: Places }> | undefined
   const ready = () =>
     (room ??= options
       .ready()
@@ -208,7 +244,8 @@ function lazily(options: Running, tally: (result: RunResult) => void, queue: Sub
           onError: (message, error) => options.report('warn', message, { error }),
           ...(queue === null ? {} : { worker: { id: uuidv7(), knows } }),
         })
-        return { delayed, store: delayed.store, leases }
+        const places = createPlaces(limits, outages, delayed.retries, queue === null)
+        return { delayed, store: delayed.store, leases, places }
       })
       .catch((error: unknown) => {
         room = undefined
@@ -229,8 +266,8 @@ function lazily(options: Running, tally: (result: RunResult) => void, queue: Sub
         return null
       },
       'delete-object': async (job, signal) => {
-        const { delayed } = await ready()
-        return deleteObject(delayed.store, delayed.services, job, signal)
+        const { delayed, places } = await ready()
+        return inPlace(places, job.arguments['service'] ?? '', () => deleteObject(delayed.store, delayed.services, job, signal))
       },
     },
     (job, error) => options.report('warn', `The job ${job.name} failed and is tried again.`, { job: job.id, attempt: job.attempts, error }),
@@ -253,16 +290,11 @@ function lazily(options: Running, tally: (result: RunResult) => void, queue: Sub
   }
 }
 
-function workOptions(options: BackgroundOptions, { sources }: Work, concurrency: number): WorkOptions {
+function workOptions(options: BackgroundOptions, { sources }: Work, { total }: PlaceLimits): WorkOptions {
   return {
     sources,
-    concurrency,
+    concurrency: total,
     sweep: options.sweep,
     onError: (message, error) => options.report('error', message, { error }),
   }
-}
-
-function checkConcurrency(concurrency: number = 5): number {
-  if (!(Number.isInteger(concurrency) && concurrency > 0)) throw new ConfigurationError('concurrency must be a whole number above 0.')
-  return concurrency
 }

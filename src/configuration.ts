@@ -54,8 +54,16 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
     /** For attachments without a `maxFiles` of their own. */
     readonly maxFiles?: number
   }
-  /** Default: 10 attempts, 5 s doubling to 1 h, a quarter up or down. */
-  readonly retries?: { readonly attempts?: number; readonly minDelay?: Duration; readonly maxDelay?: Duration }
+  /**
+   * Default: 10 attempts, 5 s doubling to 1 h, a quarter up or down. A service that is away uses up no attempts: it is
+   * looked at every 5 min at most, `for` so long; default '3d'.
+   */
+  readonly retries?: {
+    readonly attempts?: number
+    readonly minDelay?: Duration
+    readonly maxDelay?: Duration
+    readonly for?: Duration
+  }
   /** How long services are waited for; what takes longer ends with a ServiceUnavailableError, and uploads are tried again. */
   readonly serviceTimeouts?: ServiceTimeouts
   /** How long a save with `photo = file` waits for the file to be attached, and what it does when it is not. */
@@ -138,7 +146,7 @@ const optionNames = [
 
 const nestedNames = {
   staging: ['expiresIn', 'maxSize', 'maxFiles'],
-  retries: ['attempts', 'minDelay', 'maxDelay'],
+  retries: ['attempts', 'minDelay', 'maxDelay', 'for'],
   serviceTimeouts: ['progress', 'call', 'copy'],
   direct: ['timeout', 'onFailure'],
   failed: ['keepFor'],
@@ -261,7 +269,7 @@ function readRetries(given: ActiveStorageConfig<Models, string, never, false>['r
   const delays = { minDelay: parseDuration(minDelay, 'retries.minDelay'), maxDelay: parseDuration(maxDelay, 'retries.maxDelay') }
   if (delays.minDelay > delays.maxDelay)
     throw wrong(`retries.minDelay (${minDelay}) is longer than retries.maxDelay (${maxDelay}): set both, the shorter one first.`)
-  return { attempts, ...delays }
+  return { attempts, ...delays, for: parseDuration(given?.for ?? '3d', 'retries.for') }
 }
 
 function isSecret(given: unknown): boolean {

@@ -46,3 +46,9 @@ export function readModels(
   if (models.size === 0) throw wrong('models is empty: define at least one, such as { User: { photo: hasOneAttached() } }.')
   return models
 }
+
+/** Names of the services that attachments go to. */
+export function servicesOf(models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>): string[] {
+  const slots = [...models.values()].flatMap((attachments) => [...attachments.values()])
+  return [...new Set(slots.map(({ service }) => service))]
+}

@@ -5,16 +5,24 @@ import { once } from 'node:events'
 import { createServer as createHttpServer } from 'node:http'
 import { createServer, type AddressInfo, type Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import { after, test, type TestContext } from 'node:test'
+import { after, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlite } from '../src/database/sqlite.ts'
-import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceUnavailableError, type Database, type Service } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  ServiceUnavailableError,
+  type Database,
+  type JobEngine,
+  type Service,
+} from '../src/index.ts'
 import { boundedService } from '../src/services/bounded.ts'
 import { memory } from '../src/services/memory.ts'
 import { s3 } from '../src/services/s3.ts'
 import { readTimeouts } from '../src/services/timeouts.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
-import { text } from './support/storage.ts'
+import { storageOn, text } from './support/storage.ts'
 import { asking } from './support/web.ts'
 
 const models = { User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) } }
@@ -82,31 +90,33 @@ const sick: Readonly<Record<string, (socket: Socket) => void>> = {
   'closes its half of the connection': (socket) => socket.resume().end(),
 }
 
-for (const [how, serve] of Object.entries(sick))
-  test(`a server that ${how} ends each call as ServiceUnavailableError, and the upload is tried again`, async (t) => {
-    const away = await serving(t, serve)
-    const { storage } = await storageWith(t, away)
-    const { photo, docs } = storage.record('User', 1)
-    await photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
-    await docs.attachLater(text('other'))
-    const { retried, uploaded, remaining } = await storage.drain({ concurrency: 1 })
-    assert.deepEqual({ retried, uploaded, remaining }, { retried: 1, uploaded: 1, remaining: 1 })
-    const [upload] = await photo.delayedUploads()
-    assert.equal(upload?.state, 'pending')
-    assert.match(upload?.lastError ?? '', /^The (service away|bucket bucket) /)
+describe('a server', { concurrency: true }, () => {
+  for (const [how, serve] of Object.entries(sick))
+    test(`that ${how} ends each call as ServiceUnavailableError, and the upload is tried again`, async (t) => {
+      const away = await serving(t, serve)
+      const { storage } = await storageWith(t, away)
+      const { photo, docs } = storage.record('User', 1)
+      await photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
+      await docs.attachLater(text('other'))
+      const { retried, uploaded, remaining } = await storage.drain({ concurrency: 1 })
+      assert.deepEqual({ retried, uploaded, remaining }, { retried: 1, uploaded: 1, remaining: 1 })
+      const [upload] = await photo.delayedUploads()
+      assert.equal(upload?.state, 'pending')
+      assert.match(upload?.lastError ?? '', /^The (service away|bucket bucket) /)
 
-    await assert.rejects(photo.attach(text('direct')), ServiceUnavailableError)
-    const asked = boundedService('away', away, readTimeouts(serviceTimeouts))
-    const calls: (() => Promise<unknown>)[] = [
-      () => asked.exists('key'),
-      () => asked.delete('key'),
-      () => asked.copy('key', 'other'),
-      async () => {
-        for await (const _ of await asked.download('key')) continue
-      },
-    ]
-    await Promise.all(calls.map((call) => assert.rejects(call, ServiceUnavailableError)))
-  })
+      await assert.rejects(photo.attach(text('direct')), ServiceUnavailableError)
+      const asked = boundedService('away', away, readTimeouts(serviceTimeouts))
+      const calls: (() => Promise<unknown>)[] = [
+        () => asked.exists('key'),
+        () => asked.delete('key'),
+        () => asked.copy('key', 'other'),
+        async () => {
+          for await (const _ of await asked.download('key')) continue
+        },
+      ]
+      await Promise.all(calls.map((call) => assert.rejects(call, ServiceUnavailableError)))
+    })
+})
 
 /** One whose calls never return, and hear no signal. */
 const never = <T>(): Promise<T> => new Promise(() => undefined)
@@ -287,3 +297,62 @@ atEach(
     assert.equal(app.service.objects.size, 0)
   },
 )
+
+/** What hangs in the middle of a worker's work: `hang` is called there. `arm` comes when an upload waits. */
+interface Hanging {
+  readonly options: object
+  readonly database?: Database<never>
+  arm?(): void
+}
+
+const queue = (work: JobEngine['work']) => ({ jobs: { name: 'a queue', transactional: false, enqueue: () => Promise.resolve(), work } })
+
+const hangs: Readonly<Record<string, (hang: <T>() => Promise<T>) => Hanging>> = {
+  'a service': (hang) => ({ options: { services: { away: { ...deaf, upload: hang }, fine: memory() } } }),
+  findRecord: (hang) => ({ options: { findRecord: { User: hang } } }),
+  'a hook': (hang) => ({ options: { models: { User: { photo: hasOneAttached({ afterUpload: hang }) } } } }),
+  'the end of a queue': (hang) => ({
+    options: queue(() => {
+      void hang()
+      return Promise.resolve({ stop: () => never() })
+    }),
+  }),
+  'the beginning of a queue': (hang) => ({ options: queue(hang) }),
+  'the database': (hang) => {
+    const made = sqlite(':memory:') as unknown as Database<never>
+    let isAway = false
+    const database: Database<never> = {
+      ...made,
+      executor: { run: (...given) => (isAway ? hang() : made.executor.run(...given)) },
+      transaction: (run) => (isAway ? hang() : made.transaction(run)),
+    }
+    return { database, options: {}, arm: () => (isAway = true) }
+  },
+}
+
+describe('whatever hangs', { concurrency: true }, () => {
+  for (const [what, make] of Object.entries(hangs))
+    test(`drain and stop end in time while ${what} hangs`, async () => {
+      const reached = Promise.withResolvers<void>()
+      const hang = <T>(): Promise<T> => {
+        reached.resolve()
+        return never()
+      }
+      const { options, arm, database = sqlite(':memory:') as unknown as Database<never> } = make(hang)
+      const services = { away: memory(), fine: memory() }
+      const storage = storageOn(database, models, memory(), { services, service: 'fine', retries, ...options })
+      await storage.migrate()
+      await storage.record('User', 1).photo.attachLater(text('x'))
+      arm?.()
+      const timed = async (run: () => Promise<unknown>): Promise<void> => {
+        const started = performance.now()
+        await run().catch((error: unknown) => assert.ok(error instanceof ServiceUnavailableError))
+        const took = performance.now() - started
+        assert.ok(took < 5_000, `${took} ms`)
+      }
+      const worker = storage.work()
+      await reached.promise
+      await Promise.all([timed(() => storage.drain({ timeout: '100ms' })), timed(() => worker.stop({ timeout: '100ms' }))])
+      await worker.done
+    })
+})

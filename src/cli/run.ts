@@ -4,6 +4,7 @@ import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
 import { ActiveStorageError } from '../errors.ts'
+import { endsWithin } from '../jobs/deadline.ts'
 import { messageOf } from '../message.ts'
 import { parseDuration, type Duration } from '../units.ts'
 import { loadStorage, type AnyStorage } from './config.ts'
@@ -31,6 +32,9 @@ const usage = `activestorage-delayed <command>
   --concurrency <n>    pieces of work at once; default 5
   --timeout <time>     of work: how long what runs at SIGTERM may go on, default 25s;
                        of drain: when it ends whatever is left, default never. What is not done is given back.`
+
+/** Milliseconds. */
+const CLOSE_TIMEOUT = 5_000
 
 const options = {
   config: { type: 'string' },
@@ -220,7 +224,8 @@ export async function run<M extends Models, Tx>(
     else console.error(error)
     return error instanceof UsageError ? 2 : 1
   } finally {
-    await opened?.close().catch((error: unknown) => console.error(error))
+    // The exit code is known: a connection that does not end must not keep it.
+    await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT).catch((error: unknown) => console.error(error))
   }
 }
 

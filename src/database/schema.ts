@@ -45,6 +45,8 @@ export interface Schema {
     lease_token: Nullable<string>
     lease_until: Generated<BigIntColumn>
     enqueued_at: Generated<BigIntColumn>
+    /** When the service was found to be away that the upload waits for; 0: it does not. */
+    unavailable_since: Generated<BigIntColumn>
     last_error: Nullable<string>
   }
   files: {

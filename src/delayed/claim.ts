@@ -155,7 +155,7 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
       and o.id <> u.id
       and (o.state = 'running' or (o.state = 'pending'
         and coalesce(o.origin_id, o.id) < coalesce(u.origin_id, u.id)
-        and (o.run_at <= ${now(dialect)} or o.attempts = 0 or o.lease_until = ${sql.lit(SNOOZED)})))
+        and (o.run_at <= ${now(dialect)} or (o.attempts = 0 and o.unavailable_since = 0) or o.lease_until = ${sql.lit(SNOOZED)})))
   ) then 1 else 0 end as blocked`
 
 /** Due rows that nobody holds, and whether they have to wait. */

@@ -37,6 +37,8 @@ export interface RetryOptions {
   /** Milliseconds. */
   readonly minDelay: number
   readonly maxDelay: number
+  /** How long an upload waits for a service that is away. */
+  readonly for: number
 }
 
 /** All that the delayed room needs from the outside. */

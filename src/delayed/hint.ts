@@ -49,19 +49,24 @@ export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>
 }
 
 /**
- * A hint may come before its upload is due: the queue's clock is not the database's, or the lane was busy. It comes
- * again then.
+ * A hint may come before its upload is due: the queue's clock is not the database's, the lane was busy, or its service has
+ * no place for it. It comes again then. `waitFor`: milliseconds until its service has room.
  */
-export async function hintAgain({ store }: Pick<Delayed, 'store'>, engine: JobEngine, token: string): Promise<void> {
+export async function hintAgain(
+  { store }: Pick<Delayed, 'store'>,
+  engine: JobEngine,
+  token: string,
+  waitFor: (slot: { readonly type: string; readonly name: string }) => number,
+): Promise<void> {
   const { session, dialect } = store
   const [early] = await session.db
     .selectFrom('uploads')
-    .select(sql<number>`run_at - ${now(dialect)}`.as('wait'))
+    .select(['uploadable_type', 'attr_name', sql<number>`run_at - ${now(dialect)}`.as('wait')])
     .where('token', '=', token)
     .where('state', '=', 'pending')
-    .where('run_at', '>', now(dialect))
     .execute()
   if (early === undefined) return
-  const runAt = new Date(Date.now() + Math.max(1, Number(early.wait)))
-  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt })
+  const wait = Math.max(Number(early.wait), waitFor({ type: String(early.uploadable_type), name: String(early.attr_name) }))
+  if (wait <= 0) return
+  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: new Date(Date.now() + wait) })
 }

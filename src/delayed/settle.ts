@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
-import { later, now } from '../database/expressions.ts'
+import { now } from '../database/expressions.ts'
 import type { ActiveStorageError } from '../errors.ts'
 import { storedMessage } from '../message.ts'
 import { newReference } from '../public-error.ts'
-import type { FileRow } from '../staging/file-rows.ts'
 import type { Delayed, DelayedDefinition } from './definition.ts'
 import { reportHook, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
+import { judge, type Failure } from './retry.ts'
 import { errorToShow, isForVisitor } from './shown-error.ts'
 import { findUpload, type UploadRow } from './upload-rows.ts'
 
@@ -15,14 +15,12 @@ export type Outcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-
 export interface RunResult {
   readonly outcome: Outcome
   readonly error?: ActiveStorageError
-  /** When it is due again. */
+  /** When it is due again, by the database's clock: as its row and its hooks have it. */
   readonly retryAt?: Date
-}
-
-/** A file that could not be carried, and why. */
-export interface Failure {
-  readonly file: FileRow
-  readonly error: ActiveStorageError
+  /** The same by `performance.now()`, whatever the two clocks say. */
+  readonly dueAt?: number
+  /** The service was away. */
+  readonly isAway?: boolean
 }
 
 /** What came of an attempt. */
@@ -62,63 +60,76 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
     if (definition !== undefined) await tellHooks(delayed, definition, current, record, told)
     return { outcome: 'uploaded' }
   }
-  const mayRetry = upload.attempts < delayed.retries.attempts
-  const final = failures.filter(({ error }) => !error.retryable || !mayRetry)
-  const again = failures.length > final.length
-  const delay = again ? backOff(delayed, upload.attempts) : 0
   const last = failures.at(-1)
   const reference = newReference()
-  const isFinal = (file: FileRow): boolean => final.some((each) => each.file === file)
-  await delayed.store.transact(async (tx) => {
-    const result = await tx.db
-      .updateTable('uploads')
-      .set({
-        state: again ? 'pending' : 'failed',
-        run_at: later(tx.dialect, delay),
-        lease_token: null,
-        lease_until: 0,
-        last_error: last === undefined ? null : storedMessage(last.error.message),
-      })
-      .where('id', '=', BigInt(upload.rowId))
-      .where('lease_token', '=', upload.leaseToken)
-      .where('state', '=', 'running')
-      .executeTakeFirst()
-    if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
-    for (const { file, error } of failures)
-      await tx.db
-        .updateTable('files')
-        .set({
-          state: isFinal(file) ? 'failed' : 'staged',
-          last_error: storedMessage(error.message),
-          public_error: storedMessage(errorToShow(error, file.filename, isFinal(file), reference)),
-        })
-        .where('id', '=', file.id)
-        .where('state', '=', 'staged')
-        .execute()
-  })
+  const { verdict, retryAt } = await writeFailures(attempted, reference)
+  const from = performance.now()
   // Before the hooks, which may be slow.
   await attempted.wake()
   for (const { file, error } of failures) {
-    const retryAt = isFinal(file) ? null : new Date(Date.now() + delay)
-    delayed.report(retryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
+    const fileRetryAt = verdict.final.has(file) ? null : retryAt
+    delayed.report(fileRetryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
       ...error.details,
-      ...(retryAt !== null || isForVisitor(error) ? {} : { reference }),
+      ...(fileRetryAt !== null || isForVisitor(error) ? {} : { reference }),
       attempt: upload.attempts,
-      retryAt,
+      retryAt: fileRetryAt,
       error,
     })
     if (definition === undefined || record === null) continue
     try {
-      await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt })
+      await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt: fileRetryAt })
     } catch (thrown) {
       reportHook(delayed, upload, 'errorUpload', thrown, file)
     }
   }
   return {
-    outcome: again ? 'retried' : 'failed',
-    ...(again ? { retryAt: new Date(Date.now() + delay) } : {}),
+    outcome: verdict.again ? 'retried' : 'failed',
+    ...(verdict.again ? { retryAt, dueAt: from + verdict.delay } : {}),
     ...(last === undefined ? {} : { error: last.error }),
   }
+}
+
+/** Fenced. The time of the next attempt is computed once, by the database's clock. */
+async function writeFailures({ delayed, upload, failures }: Attempted, reference: string) {
+  return delayed.store.transact(async (tx) => {
+    let query = tx.db
+      .selectFrom('uploads')
+      .select(['unavailable_since', now(tx.dialect).as('now')])
+      .where('id', '=', BigInt(upload.rowId))
+      .where('lease_token', '=', upload.leaseToken)
+      .where('state', '=', 'running')
+    if (tx.dialect !== 'sqlite') query = query.forUpdate()
+    const row = await query.executeTakeFirst()
+    if (row === undefined) throw new LeaseLost()
+    const times = { since: Number(row.unavailable_since), now: Number(row.now) }
+    const verdict = judge(delayed.retries, failures, { attempts: upload.attempts, ...times })
+    const retryAt = new Date(times.now + verdict.delay)
+    await tx.db
+      .updateTable('uploads')
+      .set({
+        state: verdict.again ? 'pending' : 'failed',
+        run_at: retryAt.getTime(),
+        attempts: verdict.isCounted ? upload.attempts : upload.attempts - 1,
+        unavailable_since: verdict.unavailableSince,
+        lease_token: null,
+        lease_until: 0,
+        last_error: storedMessage(failures.at(-1)?.error.message ?? ''),
+      })
+      .where('id', '=', BigInt(upload.rowId))
+      .execute()
+    for (const { file, error } of failures)
+      await tx.db
+        .updateTable('files')
+        .set({
+          state: verdict.final.has(file) ? 'failed' : 'staged',
+          last_error: storedMessage(error.message),
+          public_error: storedMessage(errorToShow(error, file.filename, verdict.final.has(file), reference)),
+        })
+        .where('id', '=', file.id)
+        .where('state', '=', 'staged')
+        .execute()
+    return { verdict, retryAt }
+  })
 }
 
 /** Returns the upload untouched: the attempt that was counted by its claim is taken back. */
@@ -137,10 +148,4 @@ export async function giveBack(delayed: Delayed, upload: UploadRow): Promise<voi
     .where('id', '=', BigInt(upload.rowId))
     .where('lease_token', '=', upload.leaseToken)
     .execute()
-}
-
-/** Doubles from `minDelay` to `maxDelay`, a quarter up or down, so that a service that comes back is not stormed. */
-function backOff(delayed: Delayed, attempts: number): number {
-  const { minDelay, maxDelay } = delayed.retries
-  return Math.min(minDelay * 2 ** (attempts - 1), maxDelay) * (0.75 + Math.random() * 0.5)
 }

@@ -3,6 +3,7 @@ import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
+import { ServiceError, type ActiveStorageError } from '../errors.ts'
 import { deleteChunks } from '../staging/chunks.ts'
 import { detailsOf, type Report } from './definition.ts'
 import { fetchUploads, hasFiles, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
@@ -22,24 +23,33 @@ export interface SweepOptions {
   readonly stopping?: AbortSignal | undefined
 }
 
+/** What a sweep did that nobody else tells of. */
+export interface SweepResult {
+  /** An error for each upload that it marked as failed. */
+  readonly failed: readonly ActiveStorageError[]
+}
+
 /**
  * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
  * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
  */
-export async function sweep(store: Store, { attempts, keepFor, report, stopping }: SweepOptions): Promise<void> {
-  await endLeases(store, attempts)
+export async function sweep(store: Store, { attempts, keepFor, report, stopping }: SweepOptions): Promise<SweepResult> {
+  const failed = await endLeases(store, attempts, report)
   if (keepFor !== null) await dropOldFailures(store, keepFor, report)
   await settleOrphans(store)
   await dropExpired(store)
   while (stopping?.aborted !== true && (await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
   await deleteFileRows(store)
   await sweepTemporaryFolders()
+  return { failed }
 }
 
-/** Workers that died: their uploads are due again, or have failed when no attempt is left. */
-async function endLeases(store: Store, attempts: number): Promise<void> {
+/** Workers that died: their uploads are due again, or have failed when no attempt is left. Returns these. */
+async function endLeases(store: Store, attempts: number, report: Report): Promise<ActiveStorageError[]> {
   const { dialect } = store
-  const freed: UploadRow[] = []
+  const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
+  // By token: a transaction may run twice.
+  const failed = new Map<string, UploadRow>()
   await batches(store, async (session) => {
     const ended = await freeUploads(session, 'running', sql<boolean>`u.lease_until <= ${now(dialect)}`)
     if (ended.length === 0) return 0
@@ -53,7 +63,6 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
         .where('token', 'in', alive)
         .execute()
     if (dead.length > 0) {
-      const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
       await session.db
         .updateTable('uploads')
         .set({ state: 'failed', lease_token: null, run_at: now(dialect), last_error: message })
@@ -66,10 +75,15 @@ async function endLeases(store: Store, attempts: number): Promise<void> {
         .where('state', '=', 'staged')
         .execute()
     }
-    freed.push(...rows.filter((row) => dead.includes(row.token)))
+    for (const row of rows) if (dead.includes(row.token)) failed.set(row.token, row)
     return rows.length
   })
-  for (const { lane } of freed) await wakeLane(store.session, lane)
+  for (const { lane } of failed.values()) await wakeLane(store.session, lane)
+  return [...failed.values()].map((upload) => {
+    const error = new ServiceError(message, { details: detailsOf(upload) })
+    report('error', message, { ...error.details, upload: upload.token, attempt: upload.attempts, error })
+    return error
+  })
 }
 
 async function dropOldFailures(store: Store, keepFor: number, report: Report): Promise<void> {

@@ -246,7 +246,7 @@ export async function deleteUploads(session: Session, uploads: readonly UploadRo
 /** `lease_until` of a pending upload that was due and is put off because its lane is busy. */
 export const SNOOZED = 1
 
-const isAwake: RawBuilder<boolean> = sql<boolean>`(attempts = 0 or lease_until = ${sql.lit(SNOOZED)})`
+const isAwake: RawBuilder<boolean> = sql<boolean>`((attempts = 0 and unavailable_since = 0) or lease_until = ${sql.lit(SNOOZED)})`
 
 /**
  * What frees a lane wakes its oldest upload that is not waiting for its retry. A statement of its own after the commit: inside the

@@ -1,4 +1,4 @@
-import { ActiveStorageError, RecordNotFoundError, ServiceError, UnknownAttachmentError } from '../errors.ts'
+import { ActiveStorageError, RecordNotFoundError, ServiceError, ServiceUnavailableError, UnknownAttachmentError } from '../errors.ts'
 import { inPlace, messageOf } from '../message.ts'
 import { traced } from '../diagnostics.ts'
 import type { Leases } from '../jobs/leases.ts'
@@ -7,7 +7,8 @@ import { carry } from './carry.ts'
 import { detailsOf, type Delayed } from './definition.ts'
 import { passHooks, tellHooks } from './hooks.ts'
 import { LeaseLost } from './lease-lost.ts'
-import { giveBack, settle, type Failure, type RunResult } from './settle.ts'
+import type { Failure } from './retry.ts'
+import { giveBack, settle, type RunResult } from './settle.ts'
 import { wakeLane, type UploadRow } from './upload-rows.ts'
 
 /**
@@ -89,7 +90,14 @@ async function attempt(delayed: Delayed, upload: UploadRow, wake: () => Promise<
       told.push(file.id)
     } catch (error) {
       if (error instanceof LeaseLost || signal.aborted) throw error
-      failures.push({ file, error: toError(error, upload, file) })
+      if (!(error instanceof ServiceUnavailableError)) {
+        failures.push({ file, error: toError(error, upload, file) })
+        continue
+      }
+      // The others would only wait for it too.
+      for (const each of files.slice(files.indexOf(file)))
+        failures.push({ file: each, error: toError(new ServiceUnavailableError(error.message, { cause: error }), upload, each) })
+      return { ...(await settle({ ...attempted, failures, record, told })), isAway: true }
     }
   }
   return settle({ ...attempted, failures, record, told })

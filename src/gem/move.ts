@@ -3,6 +3,7 @@ import { boundId, canonicalId, lockLanes, type Lane } from '../attachments/lane.
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { Report } from '../delayed/definition.ts'
+import { InvalidInputError, type ActiveStorageError } from '../errors.ts'
 import { NOTHING, replaceable } from '../delayed/keeps.ts'
 import { linkFiles } from '../delayed/link.ts'
 import { uploadsOf } from '../delayed/upload-rows.ts'
@@ -29,15 +30,17 @@ const LANES = 100
 /**
  * Moves the rows that the Ruby gem wrote into ours: base64 becomes staged bytes, and the gem's row goes in the same
  * transaction, so that a Rails job that comes late finds nothing to do. A lane's rows move together, oldest first.
+ * Returns an error for each row that failed for good.
  */
-export async function moveGemRows(room: GemRoom): Promise<void> {
-  if (room.known.length === 0) return
+export async function moveGemRows(room: GemRoom): Promise<ActiveStorageError[]> {
+  const failed: ActiveStorageError[] = []
+  if (room.known.length === 0) return failed
   for (;;) {
     const lanes = await lanesToMove(room.store.session, room.known, room.moveAfter, LANES)
     let settled = 0
     for (const lane of lanes) {
-      if (room.stopping?.aborted === true) return
-      settled += await room.store
+      if (room.stopping?.aborted === true) return failed
+      const moved = await room.store
         .transact((session) => moveLane(room, session, lane))
         .catch((error: unknown) => {
           const record = { type: lane.type, id: lane.id }
@@ -46,26 +49,36 @@ export async function moveGemRows(room: GemRoom): Promise<void> {
             attachment: lane.name,
             error,
           })
-          return 0
+          return { rows: 0, malformed: [] }
         })
+      settled += moved.rows
+      failed.push(...moved.malformed)
     }
     // Those that a Rails job holds are met again by the next sweep.
-    if (lanes.length < LANES || settled === 0) return
+    if (lanes.length < LANES || settled === 0) return failed
   }
 }
 
-/** How many rows it was done with. */
-async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<number> {
+interface Moved {
+  /** How many it was done with. */
+  readonly rows: number
+  /** An error for each that cannot be moved. */
+  readonly malformed: readonly ActiveStorageError[]
+}
+
+async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<Moved> {
   const { recordId } = room.store
   const lane = { ...found, id: canonicalId(found.id, recordId, found.type) }
   await lockLanes(session, [lane])
   const rows = await lockGemRows(session, lane, boundId(lane.id, recordId), room.moveAfter)
+  const malformed: ActiveStorageError[] = []
   for (const row of rows) {
     try {
       await moveRow(room, session, row)
     } catch (error) {
       if (!(error instanceof MalformedFiles)) throw error
       await failGemRow(session, row, error.message)
+      malformed.push(new InvalidInputError(error.message, { details: { record: { type: lane.type, id: lane.id }, attachment: lane.name } }))
       room.report('error', `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`, {
         record: { type: lane.type, id: lane.id },
         attachment: lane.name,
@@ -73,7 +86,7 @@ async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<n
       })
     }
   }
-  return rows.length
+  return { rows: rows.length, malformed }
 }
 
 async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<void> {

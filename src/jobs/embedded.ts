@@ -1,11 +1,11 @@
-import { setTimeout as delay } from 'node:timers/promises'
+import { endsWithin, GRACE } from './deadline.ts'
 import type { Source, Task } from './source.ts'
 
 export interface WorkOptions {
   readonly sources: readonly Source[]
   readonly concurrency: number
   /** Ends early when the signal aborts: what is left is the next one's. */
-  sweep(stopping?: AbortSignal): Promise<void>
+  sweep(stopping?: AbortSignal): Promise<unknown>
   onError(message: string, error: unknown): void
 }
 
@@ -24,8 +24,6 @@ export interface Wakes {
 const SWEEP_EVERY = 60_000
 /** Every which look begins with the last source. */
 const TURNS = 8
-/** What was told to stop has this long to give itself back. */
-const GRACE = 5_000
 const STOP_TIMEOUT = 25_000
 
 /** The embedded engine: claims from the tables, any number of processes at once. Hints only make it look sooner. */
@@ -68,7 +66,7 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
   // Beside the work: it may have gigabytes to delete.
   const sweepNoMore = new AbortController()
   let sweptAt = -Infinity
-  let sweeping: Promise<void> | undefined
+  let sweeping: Promise<unknown> | undefined
   const sweep = (): void => {
     if (sweeping !== undefined || performance.now() - sweptAt <= SWEEP_EVERY) return
     sweptAt = performance.now()
@@ -112,7 +110,9 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
   }
 
   const done = loop()
-    .then(() => sweeping)
+    .then(async () => {
+      await sweeping
+    })
     .finally(unsubscribe)
   const stop = async ({ timeout = STOP_TIMEOUT }: { readonly timeout?: number } = {}): Promise<void> => {
     stopped = true
@@ -136,10 +136,7 @@ async function withGrace(
   running: ReadonlySet<unknown>,
   onError: WorkOptions['onError'],
 ): Promise<void> {
-  const over = new AbortController()
-  const late = delay(milliseconds + GRACE, 'late', { signal: over.signal }).catch(() => 'over')
-  const how = await Promise.race([ended, late]).finally(() => over.abort())
-  if (how === 'late')
+  if (!(await endsWithin(ended, milliseconds + GRACE)))
     onError(
       'What does not end is not waited for any longer.',
       new Error(`${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`),

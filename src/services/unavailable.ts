@@ -30,3 +30,8 @@ export function asUnavailable(error: unknown, name: string): unknown {
   if (error instanceof ActiveStorageError || !isConnectionError(error)) return error
   return new ServiceUnavailableError(`The service ${name} cannot be reached: ${messageOf(error)}`, { cause: error })
 }
+
+/** Whether something is away as a whole: a service, or what a hook or `findRecord` asks. It is not the file's fault. */
+export function isOutage(error: unknown): boolean {
+  return error instanceof ServiceUnavailableError || isConnectionError(error)
+}

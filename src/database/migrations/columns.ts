@@ -16,6 +16,7 @@ export function uploadColumns(types: {
     ['lease_until', `${types.id} default 0 not null`],
     ['enqueued_at', `${types.id} default 0 not null`],
     ['last_error', types.text],
+    ['unavailable_since', `${types.id} default 0 not null`],
   ]
 }
 

@@ -1,0 +1,232 @@
+// A service that is away as a whole: no file's fault, and no reason for others to wait.
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  ConfigurationError,
+  hasManyAttached,
+  hasOneAttached,
+  IntegrityError,
+  ServiceError,
+  ServiceUnavailableError,
+  type Database,
+  type JobEngine,
+  type Service,
+} from '../src/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { sqlite } from '../src/database/sqlite.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { atEach, closeServers, databases } from './support/races.ts'
+import { storageOn, text } from './support/storage.ts'
+
+after(closeServers)
+
+const MINUTE = 60_000
+const DAY = 24 * 60 * MINUTE
+const models = { User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) } }
+const hourly = { minDelay: '1h', maxDelay: '1h' } as const
+
+/** A service whose uploads fail as they are told to, and are counted. */
+function failing(inner: Service) {
+  const service = {
+    ...inner,
+    error: new ServiceUnavailableError('It is away.') as Error | null,
+    uploads: 0,
+    running: 0,
+    most: 0,
+    async upload(...given: Parameters<Service['upload']>) {
+      service.uploads += 1
+      service.running += 1
+      service.most = Math.max(service.most, service.running)
+      await delay(5)
+      service.running -= 1
+      if (service.error !== null) throw service.error
+      await inner.upload(...given)
+    },
+  }
+  return service
+}
+
+atEach(databases, 'an outage uses up no attempts, and ends after retries.for; a retry by a person begins anew', async (app) => {
+  const away = failing(app.service)
+  const services = { away, fine: app.service }
+  const storage = app.anotherWith(models, { retries: { attempts: 2, ...hourly, for: '2d' }, services, service: 'fine' })
+  const { photo } = storage.record('User', 1)
+  await photo.attachLater(text('x'))
+  const state = async () => {
+    const [upload] = await photo.delayedUploads()
+    return [upload?.state, upload?.attempts]
+  }
+  for (const error of [new ServiceUnavailableError('503'), Object.assign(new Error('no way there'), { code: 'ECONNREFUSED' })])
+    for (let round = 0; round < 2; round += 1) {
+      away.error = error
+      assert.equal((await storage.drain()).retried, 1)
+      assert.deepEqual(await state(), ['pending', 0])
+      await app.makeDue()
+    }
+  // Its own errors count, and end the outage.
+  away.error = new IntegrityError('It was broken on the way.')
+  await storage.drain()
+  assert.deepEqual(await state(), ['pending', 1])
+  assert.deepEqual(await app.query('select unavailable_since from {uploads} where unavailable_since > 0'), [])
+
+  away.error = new ServiceUnavailableError('503')
+  await app.makeDue()
+  await storage.drain()
+  await app.query(`update {uploads} set run_at = 0, unavailable_since = unavailable_since - ${2 * DAY}`)
+  assert.equal((await storage.drain()).failed, 1)
+  assert.deepEqual(await state(), ['failed', 1])
+  const [failed] = await photo.delayedUploads()
+  await failed?.retry()
+  assert.equal((await storage.drain()).retried, 1)
+  assert.deepEqual(await state(), ['pending', 0])
+  // One that waits for its service blocks no younger one of its lane.
+  away.error = null
+  await photo.attachLater(text('y'))
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+  assert.deepEqual(await app.attached(1, 'photo'), ['y.txt'])
+})
+
+test('a service that is away is looked at after as long as it has been away, and at least every five minutes', async (t) => {
+  const { storage, service, clock } = await testStorage(models, {
+    services: ['away', 'fine'],
+    retries: { minDelay: '5s', maxDelay: '1h' },
+  })
+  t.after(() => storage.close())
+  const { photo } = storage.record('User', 1)
+  service.fail(Infinity, new ServiceUnavailableError('503'))
+  await photo.attachLater(text('x'))
+  const waits: number[] = []
+  for (let elapsed = 0; ;) {
+    const { retried } = await storage.drain()
+    if (retried === 0) break
+    const [upload] = await photo.delayedUploads()
+    const wait = (upload?.runAt.getTime() ?? 0) - clock.now().getTime()
+    const longest = Math.max(5_000, Math.min(elapsed, 5 * MINUTE))
+    assert.ok(wait <= longest && wait > longest * 0.7, `${wait} ms after ${elapsed} ms`)
+    waits.push(wait)
+    // Hours are left out.
+    const pass = waits.length === 15 ? 70 * 60 * MINUTE : wait + 1000
+    clock.advance(`${pass}ms`)
+    elapsed += pass
+  }
+  assert.ok(waits.length > 20, `${waits.length} attempts`)
+  const [upload] = await photo.delayedUploads()
+  assert.deepEqual([upload?.state, upload?.attempts], ['failed', 0])
+})
+
+test('of a service that is away one upload at a time is tried, while others go on', async (t) => {
+  const away = failing(memory())
+  const fine = memory()
+  const database = sqlite(':memory:') as unknown as Database<never>
+  const storage = storageOn(database, models, away, { services: { away, fine }, service: 'fine', retries: hourly })
+  t.after(() => storage.close())
+  await storage.migrate()
+  for (let id = 1; id <= 12; id += 1) {
+    await storage.record('User', id).photo.attachLater(text('x'))
+    await storage.record('User', id).docs.attachLater(text('y'))
+  }
+  const first = await storage.drain({ concurrency: 6 })
+  assert.deepEqual([first.uploaded, away.uploads], [12, 3])
+  const makeDue = () => database.executor.run("update activestorage_delayed_uploads set run_at = 0 where state = 'pending'", [])
+  for (const uploads of [4, 5]) {
+    await makeDue()
+    assert.equal((await storage.drain({ concurrency: 6 })).retried, 1)
+    assert.equal(away.uploads, uploads)
+  }
+  await makeDue()
+  away.most = 0
+  away.error = null
+  assert.equal((await storage.drain({ concurrency: 6 })).uploaded, 12)
+  assert.ok(away.most > 1, 'it is back, and all its places are used')
+})
+
+for (const concurrency of [4, { total: 4, perService: 2 }, { total: 4, perService: 4, services: { away: 2 } }])
+  test(`a service that hangs takes its own places only: ${JSON.stringify(concurrency)}`, async (t) => {
+    const hanging = Promise.withResolvers<void>()
+    let hung = 0
+    const away: Service = {
+      ...memory(),
+      async upload() {
+        hung += 1
+        await hanging.promise
+      },
+    }
+    const fine = memory()
+    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, { services: { away, fine }, service: 'fine' })
+    t.after(() => storage.close())
+    await storage.migrate()
+    for (let id = 1; id <= 6; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
+    const worker = storage.work({ concurrency })
+    for (let id = 1; id <= 6; id += 1) await storage.record('User', id).docs.attachLater(text('y'))
+    while (fine.objects.size < 6) await delay(5)
+    assert.equal(hung, 2)
+    hanging.resolve()
+    await worker.stop()
+  })
+
+test('places that are none are refused when work begins', async (t) => {
+  const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, memory(), {
+    services: { away: memory(), fine: memory() },
+    service: 'fine',
+  })
+  t.after(() => storage.close())
+  for (const concurrency of [
+    0,
+    1.5,
+    { total: 0 },
+    { perService: -1 },
+    { services: { away: 0 } },
+    { services: { nowhere: 1 } },
+    { all: 1 },
+  ]) {
+    await assert.rejects(storage.drain({ concurrency: concurrency as never }), ConfigurationError)
+    assert.throws(() => storage.work({ concurrency: concurrency as never }), ConfigurationError)
+  }
+})
+
+atEach(databases, 'drain counts as failed what its sweep marks as failed', async (app) => {
+  const storage = app.anotherWith(models, { services: { away: app.service, fine: app.service }, service: 'fine', gem: { moveAfter: '0s' } })
+  const dead = async (id: number) => {
+    await storage.record('User', id).photo.attachLater(text('x'))
+    await app.query(
+      `update {uploads} set state = 'running', attempts = 99, lease_token = 'dead', lease_until = 2 where uploadable_id = ${id}`,
+    )
+  }
+  await dead(1)
+  await app.query(
+    `insert into {uploads} (uploadable_type, uploadable_id, attr_name, files, created_at, updated_at)
+      values ('User', 2, 'photo', 'no JSON', '2020-01-01 00:00:00', '2020-01-01 00:00:00')`,
+  )
+  assert.equal((await storage.drain()).failed, 2)
+  await dead(3)
+  await assert.rejects(storage.drain({ throwOnError: true }), (error: ServiceError) => /worker died/.test(error.message))
+})
+
+atEach(databases, 'the time of a retry is one time: for its row, its hook and the queue', async (app) => {
+  const told: (Date | null)[] = []
+  const hints: (Date | null)[] = []
+  const jobs: JobEngine = {
+    name: 'a queue of the test',
+    transactional: false,
+    enqueue: (_hint, { runAt }) => Promise.resolve(void hints.push(runAt)),
+    work: () => Promise.resolve({ stop: () => Promise.resolve() }),
+  }
+  const photo = hasOneAttached({
+    async errorUpload(_record, _error, _file, { retryAt }) {
+      told.push(retryAt)
+      await delay(20)
+    },
+  })
+  const service: Service = { ...app.service, upload: () => Promise.reject(new ServiceError('refused')) }
+  const storage = app.anotherWith({ User: { photo } }, { jobs, retries: hourly }, service)
+  await storage.record('User', 1).photo.attachLater(text('x'))
+  hints.length = 0
+  await storage.drain()
+  const [upload] = await storage.record('User', 1).photo.delayedUploads()
+  assert.deepEqual(told, [upload?.runAt])
+  assert.deepEqual(
+    hints.filter((hint) => hint !== null),
+    told,
+  )
+})
