@@ -65,8 +65,8 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   assert.deepEqual(
     status.failed.map((each) => [each.record, each.error, each.files]),
     [
-      ['User 1 docs', 'the service is down', ['a.txt']],
-      ['User 1 docs', 'the service is down', ['b.txt']],
+      ['User 1 docs', 'the service is down (User 1, docs, a.txt)', ['a.txt']],
+      ['User 1 docs', 'the service is down (User 1, docs, b.txt)', ['b.txt']],
     ],
   )
   assert.deepEqual(status.workers, [])
