@@ -216,6 +216,8 @@ test("an attachment's own limits are a validation error of Sequelize", async (t)
   )
   assert.ok(error instanceof ValidationError)
   assert.equal(error.errors[0]?.path, 'cover')
+  // What apps show to visitors.
+  for (const { message } of [error, error.errors[0]!]) assert.equal(message, 'big.txt is larger than 1 KB. Choose a smaller one.')
   assert.equal((error.cause as { code?: string }).code, 'FILE_TOO_LARGE')
   assert.equal(await Book.count(), 0)
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
