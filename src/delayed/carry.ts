@@ -78,7 +78,7 @@ async function send({ delayed, upload, signal }: Attempt, file: FileRow, service
     await service.upload(key, bytes(), { byteSize, checksum, contentType, signal })
   } catch (error) {
     // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
-    if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file)
+    if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file).catch(() => undefined)
     await expectLate(session, prepared.service, key).catch(() => undefined)
     renewUntil(session, key, endOf(error))
     throw error
