@@ -22,6 +22,7 @@ import type { Submitted } from './delayed/direct.ts'
 import { hintDue, hintUpload } from './delayed/hint.ts'
 import type { SweepResult } from './delayed/sweep.ts'
 import { tellSuperseded } from './delayed/superseded.ts'
+import { countAll } from './gem/sweepable.ts'
 import { handler } from './http/handler.ts'
 import { parseForm, type ParsedForm } from './http/forms/parse-form.ts'
 import { progressHub } from './http/progress/hub.ts'
@@ -236,10 +237,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       await typedStore()
       return committing.run(run)
     },
-    record(name, id, given = {}) {
-      model(name)
-      return handleOf(name, canonicalId(id, recordId, name), given)
-    },
+    record: (name, id, given = {}) => (model(name), handleOf(name, canonicalId(id, recordId, name), given)),
     async records(name, given, inTransaction = {}) {
       model(name)
       if (!Array.isArray(given)) throw new InvalidInputError(`records of ${name} takes a list of ids: this is ${shown(given)}.`)
@@ -282,6 +280,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     store,
     knows: (slot) => known.some(({ type, name }) => `${type}.${name}` === slot),
     schema: (dialect) => schemaOf(dialect, tables, recordId),
+    sweepable: async () => countAll((await store()).session, { known, ...settings }),
   })
   return storage as unknown as ActiveStorage<M, Tx>
 }

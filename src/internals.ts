@@ -1,6 +1,7 @@
 import type { Dialect } from './database/database.ts'
 import type { DialectSchema } from './database/migrate.ts'
 import type { Store } from './database/store.ts'
+import type { countAll } from './gem/sweepable.ts'
 
 /** What the command line needs beyond the public surface. */
 export interface Internals {
@@ -9,6 +10,8 @@ export interface Internals {
   knows(slot: string): boolean
   /** What makes what the storage needs, on an empty database. */
   schema(dialect: Dialect): DialectSchema
+  /** What a sweep would do now; nothing is changed. */
+  sweepable(): ReturnType<typeof countAll>
 }
 
 const internals = new WeakMap<object, Internals>()

@@ -1,9 +1,11 @@
 // The command line as an operator uses it: processes of their own, on a database file.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { PassThrough } from 'node:stream'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
 import { pathToFileURL } from 'node:url'
@@ -11,7 +13,7 @@ import { internalsOf } from '../src/internals.ts'
 import { run } from '../src/cli/run.ts'
 import { oldTransaction } from '../src/cli/old-transaction.ts'
 import type { Status } from '../src/cli/status.ts'
-import { hasOneAttached } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
 
@@ -95,12 +97,21 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
     [['drain', '--timeout', '10'], /--timeout is "10": give a duration with its unit/],
     [['status', '--config', 'nope.ts'], /There is no file .*nope\.ts/],
     [['sweep', 'now', 'please'], /sweep takes no 'now please'/],
+    [['sweep', '--failed'], /sweep has no option --failed, and nothing was done\. It has --dry-run/],
+    [['migrate', '--dry-run'], /migrate has no option --dry-run/],
+    [['retry', 'x', '--yes'], /retry has no option --yes/],
+    [['drain', '--older-than', '1h'], /drain has no option --older-than/],
+    [['reconcile', '--older-than', 'banana'], /--older-than is "banana": give a duration/],
+    [['discard', '--failed'], /add --yes/],
+    [['generate', '--sql', '--dialect', 'oracle'], /There is no dialect 'oracle'/],
   ]
   for (const [args, stderr] of told) {
     const ended = call(...args)
     assert.equal(ended.status, 2, args.join(' '))
     assert.match(ended.stderr, stderr)
+    assert.equal(ended.stderr.trim().includes('\n'), false, `${args.join(' ')}: one line`)
   }
+  assert.equal(existsSync(join(folder, 'app.db')), false, 'nothing is opened')
   const help = call('--help')
   assert.equal(help.status, 0)
   assert.match(help.stdout, /--timeout <time> +of work: [^]*of drain: /)
@@ -142,6 +153,72 @@ test('on a terminal, retry and discard say in words what they did', async (t) =>
     '1 upload is given up.',
     `0 uploads are given up.\nThere is no upload ${upload!.id}.`,
   ])
+})
+
+test('a dry run of discard, retry or sweep does nothing; discard --failed says how many and asks on a terminal', async (t) => {
+  const app = await fresh(
+    t,
+    kinds.find((kind) => kind.name.startsWith('SQLite'))!,
+    { User: { docs: hasManyAttached() } },
+  )
+  if (app === null) return
+  const { docs } = app.storage.record('User', 1)
+  Object.assign(app.service, { failures: 2, final: true })
+  for (const name of ['a', 'b']) await docs.attachLater(new File(['x'], name))
+  await app.storage.drain()
+  const said: unknown[] = []
+  t.mock.method(console, 'log', (line: string) => said.push(JSON.parse(line)))
+  // run() closes the storage that it is handed.
+  const type = (...args: string[]): Promise<number> => run(app.another(), args)
+  const failed = (await app.storage.delayedUploads.list({ state: 'failed' })).map(({ id }) => id)
+  const states = async (): Promise<string[]> => (await docs.delayedUploads()).map(({ state }) => state)
+  for (const args of [
+    ['discard', '--failed'],
+    ['retry', '--failed'],
+    ['discard', ...failed],
+  ]) {
+    assert.equal(await type(...args, '--dry-run'), 0)
+    assert.deepEqual(said.pop(), { done: failed, missing: [], unchanged: [], dryRun: true })
+    assert.deepEqual(await states(), ['failed', 'failed'])
+  }
+
+  const query = async (sql: string) => (await app.made.database.executor.run(sql, [])).rows
+  await app.storage.stage(new File(['x'], 'expired'))
+  await query("update activestorage_delayed_files set expires_at = 0 where filename = 'expired'")
+  await docs.attachLater(new File(['x'], 'left'))
+  await query("update activestorage_delayed_uploads set state = 'running' where state = 'pending'")
+  await docs.attachLater(new File(['x'], 'orphan'))
+  await query("delete from activestorage_delayed_uploads where state = 'pending'")
+  await query(
+    "insert into activestorage_delayed_uploads (uploadable_type, uploadable_id, attr_name, files, created_at, updated_at) values ('User', 2, 'docs', '[]', '2020-01-01 00:00:00', '2020-01-01 00:00:00')",
+  )
+  const rows = () =>
+    query('select state, token from activestorage_delayed_uploads union all select state, id from activestorage_delayed_files')
+  const before = await rows()
+  const found = { left: 1, givenUp: 0, orphaned: 1, expired: 1, emptied: 0, gemRows: 1 }
+  assert.equal(await type('sweep', '--dry-run'), 0)
+  assert.deepEqual(said.pop(), { dryRun: true, ...found })
+  assert.deepEqual(await rows(), before)
+  await app.storage.sweep()
+  await type('sweep', '--dry-run')
+  assert.deepEqual(said.pop(), { dryRun: true, ...found, left: 0, orphaned: 0, expired: 0, gemRows: 0 })
+
+  const stdin = Object.getOwnPropertyDescriptor(process, 'stdin')!
+  t.after(() => Object.defineProperty(process, 'stdin', stdin))
+  const asked: string[] = []
+  t.mock.method(process.stderr, 'write', (text: string) => asked.push(text) > 0)
+  for (const [answer, code, left] of [
+    ['\n', 1, 2],
+    [null, 1, 2],
+    ['yes\n', 0, 0],
+  ] as const) {
+    const terminal = Object.assign(new PassThrough(), { isTTY: true })
+    Object.defineProperty(process, 'stdin', { configurable: true, value: terminal })
+    terminal.end(answer ?? undefined)
+    assert.equal(await type('discard', '--failed'), code)
+    assert.match(asked.splice(0).join(''), /2 failed uploads with 2 B will be given up/)
+    assert.equal((await states()).filter((state) => state === 'failed').length, left)
+  }
 })
 
 test('generate --sql makes the same tables as migrate', async (t) => {

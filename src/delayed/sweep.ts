@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import type { RawBuilder } from 'kysely'
 import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -6,12 +6,11 @@ import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors.ts'
 import { deleteChunks } from '../staging/chunks.ts'
 import { detailsOf, type Report } from './definition.ts'
-import { fetchUploads, hasFiles, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
+import { isExpired, isKeptOver, isLeft, orphanedFiles, uploadsThatAre } from './sweepable.ts'
+import { fetchUploads, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 
 const DAY = 86_400_000
 const BATCH = 500
-/** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
-const GRACE = 60_000
 
 export interface SweepOptions {
   /** Of an upload. */
@@ -51,7 +50,7 @@ async function endLeases(store: Store, attempts: number, report: Report): Promis
   // By token: a transaction may run twice.
   const failed = new Map<string, UploadRow>()
   await batches(store, async (session) => {
-    const ended = await freeUploads(session, 'running', sql<boolean>`u.lease_until <= ${now(dialect)}`)
+    const ended = await freeUploads(session, 'running', isLeft(dialect))
     if (ended.length === 0) return 0
     const rows = await fetchUploads(selectUploads(session).where('u.token', 'in', ended))
     const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
@@ -87,10 +86,7 @@ async function endLeases(store: Store, attempts: number, report: Report): Promis
 }
 
 async function dropOldFailures(store: Store, keepFor: number, report: Report): Promise<void> {
-  const old = sql<boolean>`u.run_at <= ${later(store.dialect, -keepFor)}`
-  // Those whose hooks are still to be told of what was attached are not over.
-  const untold = sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`
-  const over = sql<boolean>`(${old} and u.lease_until <= ${now(store.dialect)} and not ${untold})`
+  const over = isKeptOver(store.dialect, keepFor)
   const gone: UploadRow[] = []
   await batches(store, async (session) => {
     const tokens = await freeUploads(session, 'failed', over)
@@ -104,33 +100,18 @@ async function dropOldFailures(store: Store, keepFor: number, report: Report): P
 }
 
 /** Tokens of uploads that are so and that nobody holds. */
-async function freeUploads(session: Session, state: string, condition: ReturnType<typeof sql<boolean>>): Promise<string[]> {
-  let query = session.db
-    .selectFrom('uploads as u')
+async function freeUploads(session: Session, ...given: [state: 'running' | 'failed', condition: RawBuilder<boolean>]): Promise<string[]> {
+  let query = uploadsThatAre(session, ...given)
     .select('u.token')
-    .where('u.state', '=', state)
-    .where('u.token', 'is not', null)
-    .where(condition)
-    .where(hasFiles)
     .limit(BATCH)
   if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
   return (await query.execute()).map((row) => String(row.token))
 }
 
-/** Files whose upload row is gone: Rails destroyed the record, or a failure was kept long enough. */
 async function settleOrphans(store: Store): Promise<void> {
   await eachFree(
     store,
-    (session) =>
-      session.db
-        .selectFrom('files as f')
-        .leftJoin('uploads as u', 'u.token', 'f.upload_token')
-        .select('f.id')
-        .where('f.upload_token', 'is not', null)
-        .where('u.token', 'is', null)
-        .where('f.state', 'in', ['staging', 'staged', 'failed', 'attached'])
-        .limit(BATCH)
-        .execute(),
+    (session) => orphanedFiles(session).select('f.id').limit(BATCH).execute(),
     async (session, ids) => {
       const to = (state: string, from: readonly string[]) =>
         session.db.updateTable('files').set({ state }).where('id', 'in', ids).where('state', 'in', from).execute()
@@ -141,27 +122,12 @@ async function settleOrphans(store: Store): Promise<void> {
 }
 
 async function dropExpired(store: Store): Promise<void> {
-  const expired = later(store.dialect, -GRACE)
+  const expired = isExpired(store.dialect)
   await eachFree(
     store,
-    (session) =>
-      session.db
-        .selectFrom('files')
-        .select('id')
-        .where('upload_token', 'is', null)
-        .where('state', 'in', ['staging', 'staged'])
-        .where('expires_at', '<=', expired)
-        .limit(BATCH)
-        .execute(),
+    (session) => session.db.selectFrom('files').select('id').where(expired).limit(BATCH).execute(),
     async (session, ids) => {
-      await session.db
-        .updateTable('files')
-        .set({ state: 'dropped' })
-        .where('id', 'in', ids)
-        .where('upload_token', 'is', null)
-        .where('state', 'in', ['staging', 'staged'])
-        .where('expires_at', '<=', expired)
-        .execute()
+      await session.db.updateTable('files').set({ state: 'dropped' }).where('id', 'in', ids).where(expired).execute()
     },
   )
 }

@@ -19,25 +19,34 @@ export interface Known {
   readonly name: string
 }
 
+function rowsToMove(session: Session, known: readonly Known[], age: number) {
+  const each = known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`)
+  return session.db
+    .selectFrom('uploads')
+    .where('token', 'is', null)
+    .where('uploadable_id', 'is not', null)
+    .where('created_at', '<=', railsAgo(session.dialect, age))
+    .where(sql<boolean>`(${sql.join(each, sql` or `)})`)
+}
+
+/** How many rows the next sweep moves. */
+export async function countToMove(session: Session, known: readonly Known[], age: number): Promise<number> {
+  if (known.length === 0) return 0
+  const [row] = await rowsToMove(session, known, age)
+    .select(sql<string>`count(*)`.as('count'))
+    .execute()
+  return Number(row?.count ?? 0)
+}
+
 /** Lanes with rows to move, the oldest first. */
 export async function lanesToMove(session: Session, known: readonly Known[], age: number, limit: number): Promise<Lane[]> {
-  const rows = await session.db
-    .selectFrom('uploads')
+  const rows = await rowsToMove(session, known, age)
     .select([
       'uploadable_type as type',
       asText(session.dialect, 'uploadable_id').as('id'),
       'attr_name as name',
       sql<number>`min(id)`.as('first'),
     ])
-    .where('token', 'is', null)
-    .where('uploadable_id', 'is not', null)
-    .where('created_at', '<=', railsAgo(session.dialect, age))
-    .where(
-      sql<boolean>`(${sql.join(
-        known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`),
-        sql` or `,
-      )})`,
-    )
     .groupBy(['uploadable_type', 'uploadable_id', 'attr_name'])
     .orderBy('first')
     .limit(limit)

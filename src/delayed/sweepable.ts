@@ -1,0 +1,69 @@
+import { sql, type RawBuilder } from 'kysely'
+import type { Dialect } from '../database/database.ts'
+import { later, now } from '../database/expressions.ts'
+import type { Session } from '../database/session.ts'
+import { hasFiles } from './upload-rows.ts'
+
+// What the sweep takes, as conditions that a dry run counts by.
+
+/** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
+const GRACE = 60_000
+
+/** Of a running upload `u`: its worker died. */
+export const isLeft = (dialect: Dialect): RawBuilder<boolean> => sql<boolean>`u.lease_until <= ${now(dialect)}`
+
+/** Of a failed upload `u`: it was kept long enough, and no hook is still to be told of what was attached. */
+export function isKeptOver(dialect: Dialect, keepFor: number): RawBuilder<boolean> {
+  const untold = sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`
+  return sql<boolean>`(u.run_at <= ${later(dialect, -keepFor)} and ${isLeft(dialect)} and not ${untold})`
+}
+
+export const uploadsThatAre = (session: Session, state: 'running' | 'failed', condition: RawBuilder<boolean>) =>
+  session.db.selectFrom('uploads as u').where('u.state', '=', state).where('u.token', 'is not', null).where(condition).where(hasFiles)
+
+/** Files whose upload row is gone: Rails destroyed the record, or a failure was kept long enough. */
+export const orphanedFiles = (session: Session) =>
+  session.db
+    .selectFrom('files as f')
+    .leftJoin('uploads as u', 'u.token', 'f.upload_token')
+    .where('f.upload_token', 'is not', null)
+    .where('u.token', 'is', null)
+    .where('f.state', 'in', ['staging', 'staged', 'failed', 'attached'])
+
+export const isExpired = (dialect: Dialect): RawBuilder<boolean> =>
+  sql<boolean>`(upload_token is null and state in ('staging', 'staged') and expires_at <= ${later(dialect, -GRACE)})`
+
+/** What a sweep would do now. */
+export interface Sweepable {
+  /** Running uploads whose worker died: they are due again, or have failed. */
+  readonly left: number
+  /** Failed uploads that were kept long enough: they are given up with their bytes. */
+  readonly givenUp: number
+  /** Files of records that were deleted past their hooks. */
+  readonly orphaned: number
+  /** Staged files that nobody submitted in time. */
+  readonly expired: number
+  /** Files whose bytes nobody needs any more and that still have some. */
+  readonly emptied: number
+}
+
+/** `keepFor` as the sweep takes it. */
+export async function countSweepable(session: Session, keepFor: number | null): Promise<Sweepable> {
+  const { dialect } = session
+  const counted = async (query: { execute(): Promise<readonly { readonly count: unknown }[]> }): Promise<number> =>
+    Number((await query.execute())[0]?.count ?? 0)
+  const count = sql<string>`count(*)`.as('count')
+  return {
+    left: await counted(uploadsThatAre(session, 'running', isLeft(dialect)).select(count)),
+    givenUp: keepFor === null ? 0 : await counted(uploadsThatAre(session, 'failed', isKeptOver(dialect, keepFor)).select(count)),
+    orphaned: await counted(orphanedFiles(session).select(count)),
+    expired: await counted(session.db.selectFrom('files').where(isExpired(dialect)).select(count)),
+    emptied: await counted(
+      session.db
+        .selectFrom('files as f')
+        .where('f.state', 'in', ['dropped', 'told'])
+        .where(({ exists, selectFrom }) => exists(selectFrom('chunks as c').select('c.file_id').whereRef('c.file_id', '=', 'f.id')))
+        .select(count),
+    ),
+  }
+}
