@@ -189,7 +189,7 @@ for (const [name, make] of Object.entries(builders))
       const orSkip = skipping(kind)
       // Whoever writes SQL hands over the ids himself: those of one database say all.
       for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-        ormContract({ test: variety.test(orSkip), open: () => explicit(kind, make, variety) })
+        ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => explicit(kind, make, variety) })
       databaseContract({
         test: orSkip,
         async create() {

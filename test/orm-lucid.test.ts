@@ -99,7 +99,8 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
 for (const kind of kinds)
   describe(`Lucid on ${kind.name}`, () => {
     const orSkip = skipping(kind)
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
+    for (const variety of varieties(kind))
+      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
     databaseContract({
       test: orSkip,
       async create() {

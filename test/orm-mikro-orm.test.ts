@@ -95,7 +95,8 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
 for (const kind of kinds)
   describe(`MikroORM on ${kind.name}`, () => {
     const orSkip = skipping(kind)
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
+    for (const variety of varieties(kind))
+      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
     databaseContract({
       test: orSkip,
       async create() {

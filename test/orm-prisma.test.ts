@@ -97,7 +97,7 @@ for (const kind of kinds)
     const orSkip = skipping(kind)
     // Another database would need another client, and say nothing else.
     for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-      ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
+      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
     databaseContract({
       test: orSkip,
       async create() {

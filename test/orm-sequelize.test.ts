@@ -88,7 +88,8 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> 
 for (const kind of kinds)
   describe(`Sequelize on ${kind.name}`, () => {
     const orSkip = skipping(kind)
-    for (const variety of varieties(kind)) ormContract({ test: variety.test(orSkip), open: () => open(kind, variety) })
+    for (const variety of varieties(kind))
+      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
     databaseContract({
       test: orSkip,
       async create() {
@@ -385,6 +386,54 @@ test('reload() forgets what was assigned; a record without its key says so', asy
   await assert.rejects(Book.findAll({ attributes: ['title'], include: ['cover'] }), { code: 'CONFIGURATION', message: /'id'/ })
   const half = await Book.findOne({ attributes: ['title'] })
   assert.throws(() => half?.cover, { code: 'CONFIGURATION', message: /'id'/ })
+})
+
+test('on SQLite transactions of the binding are one at a time, BEGIN alone is tried again, and no function runs twice', async (t) => {
+  const made = await emptyDatabase(kinds[0]!)
+  let refusals = 0
+  let open = 0
+  let most = 0
+  class Watched extends sqlite3.Database {
+    override all(sql: string, given?: unknown, done?: never): void {
+      if (/^(COMMIT|ROLLBACK)/.test(sql)) open -= 1
+      if (!sql.startsWith('BEGIN')) return super.all(sql, given, done)
+      const told = (done ?? given) as (this: object, error: Error | null) => void
+      if (refusals > 0) {
+        refusals -= 1
+        return void setImmediate(() => told.call({}, Object.assign(new Error('SQLITE_BUSY: database is locked'), { code: 'SQLITE_BUSY' })))
+      }
+      open += 1
+      most = Math.max(most, open)
+      super.all(sql, given, done)
+    }
+  }
+  const app = new Sequelize({ dialect: 'sqlite', storage: made.url, logging: false, dialectModule: { ...sqlite3, Database: Watched } })
+  class User extends withAttachments(ormModels.User, Model) {}
+  User.init({ id: idOf(kinds[0]!), name: DataTypes.TEXT }, { sequelize: app, tableName: 'users', timestamps: false })
+  await app.sync()
+  const services = { memory: memory() }
+  const storage = createActiveStorage({
+    database: sequelize(app),
+    services,
+    models: ormModels,
+    secretKeyBase: 'a secret of the tests',
+    logger: false,
+  })
+  t.after(async () => {
+    await storage.close()
+    await app.close()
+    await made.close()
+  })
+  await storage.migrate()
+  // More than Sequelize's own five.
+  refusals = 12
+  let calls = 0
+  await storage.transaction(async () => void (calls += 1))
+  assert.deepEqual({ calls, refusals }, { calls: 1, refusals: 0 })
+  const names = ['a', 'b', 'c', 'd', 'e', 'f']
+  await Promise.all(names.map((name) => User.create({ name, photoTmp: text(name), certificates: [text(name)] })))
+  assert.equal(most, 1)
+  assert.equal(await User.count(), names.length)
 })
 
 test('the library reads from no replica', async (t) => {

@@ -1,9 +1,9 @@
-import { AsyncLocalStorage } from 'node:async_hooks'
 import { DatabaseSync } from 'node:sqlite'
 import { ConfigurationError, ServiceError } from '../errors.ts'
 import { messageOf } from '../message.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
+import { isBusy, sqliteTurns, untilFree, type SqliteTurns } from './sqlite-turns.ts'
 
 interface Statement {
   all(...parameters: unknown[]): unknown[]
@@ -24,13 +24,6 @@ export interface SqliteHandle {
 }
 
 const WAIT = 10_000
-
-/** What is shared by all storages on one handle: whose turn it is, and what runs inside of an open transaction of ours. */
-interface Turns {
-  tail: Promise<void>
-  readonly inside: AsyncLocalStorage<{ open: boolean }>
-}
-const turnsOf = new WeakMap<object, Turns>()
 
 /**
  * SQLite: a path (opened with node:sqlite in WAL mode), or the app's own handle of node:sqlite or better-sqlite3. Where
@@ -57,12 +50,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     handle = made
     return made
   }
-  const turns = (): Turns => {
-    const key = opened()
-    const found = turnsOf.get(key) ?? { tail: Promise.resolve(), inside: new AsyncLocalStorage<{ open: boolean }>() }
-    turnsOf.set(key, found)
-    return found
-  }
+  const turns = (): SqliteTurns => sqliteTurns(opened())
 
   const statement = (sql: string): Statement => {
     const cached = statements.get(sql)
@@ -102,32 +90,13 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
         throw new ServiceError(
           'A transaction has been open on the SQLite handle for 10 s, and this statement is not part of it. Pass { transaction: handle } inside it, or commit sooner.',
         )
-      await new Promise((resolve) => setTimeout(resolve, 2 + Math.random() * 8))
-    }
-  }
-
-  const inTurn = async <T>(run: () => Promise<T>): Promise<T> => {
-    const mine = turns()
-    if (mine.inside.getStore()?.open === true)
-      throw new ConfigurationError(
-        'This call would wait for the transaction that it is made in. Pass { transaction: tx } to storage.record() inside storage.transaction().',
-      )
-    const before = mine.tail
-    let release: () => void = () => {}
-    mine.tail = new Promise((resolve) => {
-      release = resolve
-    })
-    await before
-    try {
-      return await run()
-    } finally {
-      release()
+      await untilFree()
     }
   }
 
   const executor: Executor = {
     run: (sql, parameters) =>
-      inTurn(async () => {
+      turns().take(async () => {
         const result = await whenFree(() => runNow(sql, parameters))
         if (parameters.some((parameter) => Buffer.isBuffer(parameter))) await new Promise(setImmediate)
         return result
@@ -151,14 +120,13 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
       return Promise.resolve('sqlite')
     },
     transaction: <T>(run: (open: OpenTransaction<DatabaseSync>) => Promise<T>) =>
-      inTurn(async () => {
+      turns().take(async () => {
         // From a turn of the event loop of its own: nothing of the app's is in its queue of microtasks, so that statements
         // that the app sends on its handle come before or after a transaction of ours that waits for nothing but SQLite.
         await new Promise(setImmediate)
         await whenFree(() => opened().exec('begin immediate'))
-        const mine = { open: true }
         try {
-          const result = await turns().inside.run(mine, () => run({ tx: opened() as DatabaseSync, executor: inside }))
+          const result = await turns().within(() => run({ tx: opened() as DatabaseSync, executor: inside }))
           opened().exec('commit')
           // node:sqlite never waits: without this, a busy worker would leave no turn to anybody else in the process.
           await new Promise(setImmediate)
@@ -166,9 +134,6 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
         } catch (error) {
           if (isOpen()) opened().exec('rollback')
           throw error
-        } finally {
-          // What was started in there may go on when it is over: it is outside then.
-          mine.open = false
         }
       }),
     join(tx) {
@@ -188,10 +153,6 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
       return Promise.resolve()
     },
   }
-}
-
-function isBusy(error: unknown): boolean {
-  return /database (table )?is locked|SQLITE_BUSY/.test(`${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`)
 }
 
 function normalize(row: Record<string, unknown>): Row {

@@ -4,9 +4,10 @@ import type { Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
+import { begin, inTurn } from './begin.ts'
 import { including } from './including.ts'
 import { recordSource } from './models.ts'
-import { afterCommit, begin, isOver } from './transactions.ts'
+import { afterCommit, isOver } from './transactions.ts'
 
 const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysql: 'mysql', mariadb: 'mysql', sqlite: 'sqlite' }
 
@@ -31,9 +32,10 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
       // A replica may not have yet what was just written.
       const options: QueryOptions = { bind: [...parameters], transaction, raw: true, logging: false, useMaster: true }
       // Of a statement that has no type, each dialect answers something else.
-      return /^\s*(select|with)\b/i.test(sql)
-        ? { rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }), affected: 0 }
-        : { rows: [], affected: await app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const }) }
+      if (/^\s*(select|with)\b/i.test(sql))
+        return { rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }), affected: 0 }
+      const write = (): Promise<number> => app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
+      return { rows: [], affected: await (transaction === null ? inTurn(app, write) : write()) }
     },
     transaction: (run) => begin(app, dialect === 'sqlite' ? {} : { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }, run),
     check(transaction) {

@@ -7,8 +7,9 @@ import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
 import { savingDirectly } from '../saving-directly.ts'
 import type { Constructor } from '../with-attachments.ts'
+import { begin } from './begin.ts'
 import { idOf, isParanoid } from './models.ts'
-import { afterCommit, afterRollback, begin, chainOf, isOver, keepTransaction, openOf } from './transactions.ts'
+import { afterCommit, afterRollback, chainOf, isOver, keepTransaction, openOf } from './transactions.ts'
 import { asValidationError } from './validation.ts'
 
 type Given = Readonly<Record<string, unknown>>

@@ -1,8 +1,4 @@
-import { Transaction, type Model, type ModelStatic, type Sequelize, type TransactionOptions } from 'sequelize'
-
-/** On SQLite, two that read before they write would refuse each other. */
-export const begin = <T>(app: Sequelize, options: TransactionOptions, run: (transaction: Transaction) => Promise<T>): Promise<T> =>
-  app.transaction(app.getDialect() === 'sqlite' ? { ...options, type: Transaction.TYPES.IMMEDIATE } : options, run)
+import type { Transaction, Model, ModelStatic, Sequelize } from 'sequelize'
 
 /** What Sequelize keeps of a transaction, and does not type. */
 interface Inside {

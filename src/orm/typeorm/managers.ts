@@ -6,6 +6,7 @@ import { savingDirectly } from '../saving-directly.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { isBound, isWithFiles, refuseUnbound } from './data-sources.ts'
 import { reachable, type Found } from './entities.ts'
+import { ownTransaction } from './own-transaction.ts'
 import { withRelations } from './relations.ts'
 import { noTransaction, submit } from './saving.ts'
 import { chainOf } from './transactions.ts'
@@ -124,7 +125,7 @@ async function saveWith(
     throw noTransaction(boundModel(first.attachments).type, 'save with { transaction: false }')
   for (const { entity, attachments } of bringers) await stageAssigned(boundModel(attachments), entity)
   return savingDirectly((begun) =>
-    manager.transaction((on) => {
+    ownTransaction(manager, (on) => {
       begun(chainOf(on.queryRunner as QueryRunner)[0])
       return within(on)
     }),

@@ -5,6 +5,7 @@ import { createActiveStorage } from '../../active-storage.ts'
 import { memory } from '../../services/memory.ts'
 import type { ActiveStorage } from '../../storage.ts'
 import { faulty, type FaultyService } from '../faulty.ts'
+import { atOnceBehaviours } from './orm-at-once.ts'
 import { ormModels, type OrmApp, type OrmModels } from './orm-app.ts'
 import { directBehaviours, type OrmOpened } from './orm-direct.ts'
 import { within } from './within.ts'
@@ -17,6 +18,8 @@ export interface OrmContractOptions<Tx> {
   open(): Promise<OrmApp<Tx>>
   /** Milliseconds, after which a test fails: statements that wait for each other would wait for ever. Default: 20 000. */
   readonly timeLimit?: number
+  /** SQLite has one writer: what many requests do at once is tried, too. Default: false. */
+  readonly isSqlite?: boolean
 }
 
 /** An ORM may wrap it in an error of its own. */
@@ -26,13 +29,10 @@ const refusal =
     [error, (error as Error).cause].some((each) => (each as { code?: unknown } | undefined)?.code === code)
 
 const boom = new Error('the app gave up')
-const text = (content: string, filename: string = `${content}.txt`): { io: Buffer; filename: string } => ({
-  io: Buffer.from(content),
-  filename,
-})
+const text = (content: string): { io: Buffer; filename: string } => ({ io: Buffer.from(content), filename: `${content}.txt` })
 
 /** What every binding to an ORM must do: run it on a binding of your own. */
-export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
+export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
   interface Opened extends OrmOpened<Tx> {
     /** How many statements of the library's own have run. */
     statements(): number
@@ -44,8 +44,7 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
       const app = await open()
       const service = faulty(memory()) as FaultyService & ReturnType<typeof memory>
       let statements = 0
-      const { executor } = app.database
-      const counted = (...given: Parameters<typeof executor.run>) => ((statements += 1), executor.run(...given))
+      const counted: (typeof app.database.executor)['run'] = (...given) => ((statements += 1), app.database.executor.run(...given))
       const storage = createActiveStorage({
         database: { ...app.database, executor: { run: counted } },
         services: { memory: service },
@@ -59,7 +58,7 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
       async function assertNothing(): Promise<void> {
         await storage.sweep()
         const { pending, running, failed, stagedBytes } = await storage.delayedUploads.stats()
-        assert.deepEqual({ pending, running, failed, stagedBytes }, { pending: 0, running: 0, failed: 0, stagedBytes: 0 })
+        assert.deepEqual([pending, running, failed, stagedBytes], [0, 0, 0, 0])
       }
       async function ran(): Promise<void> {
         try {
@@ -297,4 +296,5 @@ export function ormContract<Tx>({ test, open, timeLimit = 20_000 }: OrmContractO
   })
 
   directBehaviours(on)
+  if (isSqlite) atOnceBehaviours(on)
 }
