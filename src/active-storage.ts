@@ -202,7 +202,14 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     }),
   )
 
-  const web = { ...context, models, authorize: settings.authorize, defaultService: settings.service, maxSize: settings.maxSize }
+  const web = {
+    ...context,
+    models,
+    afterRefusal: settings.afterRefusal,
+    authorize: settings.authorize,
+    defaultService: settings.service,
+    maxSize: settings.maxSize,
+  }
   const hub = progressHub(web)
   wakers.add(() => hub.look())
   const pathTo = (route: 'direct_uploads' | 'staged_files', slot: string): string => {

@@ -7,6 +7,7 @@ import type { Report, RetryOptions } from './delayed/definition.ts'
 import { readDirect, type DirectOptions, type WaitingOptions } from './delayed/direct-options.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Authorize } from './http/authorize.ts'
+import type { AfterRefusal } from './http/read-on.ts'
 import type { JobEngine } from './jobs/engine.ts'
 import { readModels, wrong } from './models.ts'
 import { checkOptions } from './options.ts'
@@ -82,6 +83,12 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
    * Rails. A blob that is attached in several places is asked for at each, until one says yes.
    */
   readonly authorize?: Authorize
+  /**
+   * How much of a refused request is read on and thrown away before it is answered, so that the answer reaches a client that is
+   * still sending. Default 64 MB and 30 s; of what is answered with 401 or 403, 1 MB and 5 s. A client with more than that gets
+   * the answer at once, and its connection is closed.
+   */
+  readonly afterRefusal?: { readonly maxBytes?: Size; readonly timeout?: Duration }
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
   readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
 }
@@ -117,6 +124,7 @@ export interface Settings {
   readonly gemMoveAfter: number
   readonly verifier: MessageVerifier
   readonly basePath: string
+  readonly afterRefusal: AfterRefusal
   readonly authorize: Authorize | undefined
   readonly report: Report
 }
@@ -141,6 +149,7 @@ const optionNames = [
   'rails',
   'basePath',
   'authorize',
+  'afterRefusal',
   'findRecord',
 ]
 
@@ -152,6 +161,7 @@ const nestedNames = {
   failed: ['keepFor'],
   gem: ['moveAfter'],
   tables: ['prefix', 'schema'],
+  afterRefusal: ['maxBytes', 'timeout'],
   rails: ['keyDigest', 'envelope'],
 } as const
 
@@ -228,6 +238,10 @@ export function readConfiguration(
       ...(rails?.envelope === undefined ? {} : { envelope: rails.envelope }),
     }),
     basePath,
+    afterRefusal: {
+      maxBytes: parseSize(config.afterRefusal?.maxBytes ?? '64 MB', 'afterRefusal.maxBytes'),
+      timeout: parseDuration(config.afterRefusal?.timeout ?? '30s', 'afterRefusal.timeout'),
+    },
     authorize,
     report: reporter(config.logger),
   }

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
+import { FORM, fileIn, headOf, statusesIn, tcpClient } from './support/tcp.ts'
 import { ActiveStorageModule, nestApp, nestStorage, started } from './support/nest-app.ts'
 
 const userForm = (name: string, size = 5): FormData => {
@@ -16,6 +17,17 @@ const userForm = (name: string, size = 5): FormData => {
 async function post(url: string, body: FormData): Promise<{ status: number; text: string }> {
   const answer = await fetch(url, { method: 'POST', body })
   return { status: answer.status, text: await answer.text() }
+}
+/** What is told to one who sends all before he reads, on a connection that is not kept. */
+async function toldAtTheEnd(url: string): Promise<unknown> {
+  const client = tcpClient(Number(new URL(url).port))
+  const form = fileIn('user[photo]')
+  const length = form.length + 8_000_000
+  await client.send(headOf('POST /users/1', { 'Content-Type': FORM, 'Content-Length': length, Connection: 'close' }), form)
+  for (let sent = 0; sent < 8; sent += 1) await client.send(Buffer.alloc(1_000_000, 'x'))
+  const heard = await client.heard()
+  client.socket.destroy()
+  return [statusesIn(heard), heard.error]
 }
 async function refusal(url: string, body: FormData): Promise<{ statusCode: number; code?: string; message: string }> {
   const { status, text } = await post(url, body)
@@ -64,6 +76,7 @@ test('a form that the storage refuses is told with its status and its code', asy
   const unknown = new FormData()
   unknown.set('user[avatar]', new File(['x'], 'x.txt'))
   assert.equal((await refusal(`${url}/users/1`, unknown)).code, 'INVALID_INPUT')
+  assert.deepEqual(await toldAtTheEnd(url), [['413'], null])
   // A mistake of the app is not told to visitors.
   const mistake = await refusal(`${url}/users/1/mistakes`, userForm('Ada'))
   assert.deepEqual([mistake.statusCode, mistake.code], [500, 'UNKNOWN_ATTACHMENT'])
@@ -181,6 +194,7 @@ test('on Fastify: a form is staged, shown and attached, a refused one leaves not
   assert.match(path, /pending/)
   assert.equal(await (await fetch(url + path)).text(), 'xxxxx')
   assert.equal((await refusal(`${url}/users/1`, userForm('Ada', 5000))).code, 'FILE_TOO_LARGE')
+  assert.deepEqual(await toldAtTheEnd(url), [['413'], null])
   assert.equal((await refusal(`${url}/users/1`, userForm('taken'))).statusCode, 409)
   assert.deepEqual(await states(), ['linked', 'dropped'])
   gate.resolve()

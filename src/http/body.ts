@@ -30,11 +30,17 @@ export function checkRequest(request: FormRequest): void {
   )
 }
 
-/** The web's requests of some libraries do not say that they were read. */
-const readHere = new WeakSet<FormRequest>()
+/** What bodies are read as. The web's requests of some libraries do not say that they were read. */
+const streams = new WeakMap<FormRequest, Readable>()
 
+const isEmpty = (request: FormRequest): boolean => !isNodeRequest(request) && (request.body ?? null) === null
 const isRead = (request: FormRequest): boolean =>
-  isNodeRequest(request) ? request.readableEnded || request.destroyed : request.bodyUsed || readHere.has(request)
+  isNodeRequest(request) ? request.readableEnded || request.destroyed : request.bodyUsed || streams.has(request)
+
+/** '': there is none. */
+export function headerOf(request: FormRequest, name: string): string {
+  return String((isNodeRequest(request) ? request.headers[name] : request.headers.get(name)) ?? '')
+}
 
 /** The bytes of a body that was read before, where whoever read it has kept them. */
 export function keptBody({ readableDidRead, readableEnded, rawBody, body }: NodeRequest): Uint8Array | null {
@@ -42,7 +48,7 @@ export function keptBody({ readableDidRead, readableEnded, rawBody, body }: Node
   return (readableDidRead || readableEnded) && bytes instanceof Uint8Array ? bytes : null
 }
 
-/** The body as a stream that can be let run out: a client that is still sending sees no answer before it has sent all. */
+/** The body as a stream. What is not read of it is left where it is: see `bodyLeftOf`. */
 export function bodyOf(request: FormRequest): Readable {
   const kept = isNodeRequest(request) ? keptBody(request) : null
   if (kept !== null) return Readable.from([kept])
@@ -50,8 +56,8 @@ export function bodyOf(request: FormRequest): Readable {
     throw new InvalidInputError(
       'The body of this request was read before: by another parser of forms, which must not come first, or by request.formData().',
     )
-  if (!isNodeRequest(request)) readHere.add(request)
   const body = isNodeRequest(request) ? request : streamOf(request.body)
+  streams.set(request, body)
   // Also when it was given up: what breaks off then concerns nobody.
   return body.on('error', () => undefined)
 }
@@ -64,15 +70,17 @@ function streamOf(body: unknown): Readable {
   return stream instanceof Readable ? stream : Readable.from(stream, { objectMode: false })
 }
 
-/** The body in pieces. What is not read to its end is swallowed. */
+/** What was not read of a body; null: nothing, or it is in other hands. */
+export function bodyLeftOf(request: FormRequest): Readable | null {
+  const body = streams.get(request) ?? (isRead(request) || isEmpty(request) ? null : bodyOf(request))
+  return body === null || body.readableEnded || body.destroyed ? null : body
+}
+
+/** The body in pieces. */
 export async function* bytesIn(request: Request, details: ErrorDetails & { readonly filename: string }): AsyncGenerator<Uint8Array> {
   const body = bodyOf(request)
-  try {
-    const open = (): AsyncIterable<Uint8Array> => body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
-    yield* bytesOf({ filename: details.filename, open }, details, undefined)
-  } finally {
-    body.resume()
-  }
+  const open = (): AsyncIterable<Uint8Array> => body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
+  yield* bytesOf({ filename: details.filename, open }, details, undefined)
 }
 
 /** A small JSON body. Throws InvalidInputError on what is none, or is too long. */

@@ -1,8 +1,10 @@
 import type { SlotContext, SlotDefinition } from '../attached/scope.ts'
+import type { AfterRefusal } from './read-on.ts'
 import type { Authorize } from './authorize.ts'
 
 /** What the routes need; one for each storage. */
 export interface HttpContext extends SlotContext {
+  readonly afterRefusal: AfterRefusal
   readonly authorize: Authorize | undefined
   /** The service of files that no attachment is known for. */
   readonly defaultService: string

@@ -9,6 +9,7 @@ import { showDisk, updateDisk } from './disk.ts'
 import { showPending } from './pending.ts'
 import type { ProgressHub } from './progress/hub.ts'
 import { showUpload } from './progress/routes.ts'
+import { readOn } from './read-on.ts'
 import { matchPath, segmentsBelow, type Route } from './route.ts'
 import { createStagedFile, deleteStagedFile } from './staged-files.ts'
 
@@ -30,7 +31,7 @@ const routesWith = (hub: ProgressHub): readonly Route<HttpContext>[] => [
 /** `storage.handler`. Never rejects: what goes wrong is an answer, and is reported where it is not the request's own fault. */
 export function handler(context: HttpContext, hub: ProgressHub): (request: Request) => Promise<Response> {
   const routes = routesWith(hub)
-  return async (request) => {
+  const answerTo = async (request: Request): Promise<Response> => {
     try {
       return await route(context, routes, request)
     } catch (error) {
@@ -43,6 +44,11 @@ export function handler(context: HttpContext, hub: ProgressHub): (request: Reque
       else context.report('error', `${request.method} ${path} failed (reference ${reference}).`, { ...detailsOf(error), reference, error })
       return failureOf(told)
     }
+  }
+  return async (request) => {
+    const response = await answerTo(request)
+    if (response.status >= 400) await readOn(request, response.status, context.afterRefusal)
+    return response
   }
 }
 

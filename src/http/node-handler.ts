@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequest, sendResponse } from '@remix-run/node-fetch-server'
 import { failure } from './answer.ts'
 import { keptBody } from './body.ts'
+import { closeAfterAnswer } from './close-after-answer.ts'
 import type { Mountable } from './mountable.ts'
 
 /** Node's own request, and what frameworks add to it. */
@@ -41,13 +42,13 @@ async function respond(storage: Mountable, req: Incoming, res: ServerResponse, p
     const body = bodyOf(req, path.startsWith(`${storage.basePath}/direct_uploads`))
     const request = body === 'lost' ? null : requestOf(req, res, path, body)
     const response = request === null ? refusal(body) : await storage.handler(request)
+    if (response.status >= 400) closeAfterAnswer(req)
     // Of a response that has been closed, nobody is told so again.
     if (!res.destroyed) await sendResponse(res, response)
     // Nothing where it was sent whole. Where the client has left, before or meanwhile, its source learns of it.
     await response.body?.cancel()
-    // A client that is still sending what nobody reads would not see the answer, nor any other on its connection.
-    if (request?.bodyUsed === false) await request.body?.cancel()
-    req.resume()
+    // Whoever is still sending what nobody reads would not see another answer on this connection.
+    if (!req.complete) req.removeAllListeners('data').resume()
   } catch {
     // The bytes broke off, and the client must not take what it has for all of them; or it left by itself.
     res.destroy()

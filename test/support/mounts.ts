@@ -52,7 +52,7 @@ function watched() {
   return { service, watch }
 }
 
-function storageOf(t: TestContext) {
+function storageOf(t: TestContext, options: object) {
   const { service, watch } = watched()
   const database = sqlite(':memory:')
   const storage = createActiveStorage({
@@ -61,6 +61,7 @@ function storageOf(t: TestContext) {
     secretKeyBase: 'only for this test',
     models: { User: { photo: hasOneAttached({ maxSize: '1 MB', accept: ['image/*', 'text/plain'] }), certificates: hasManyAttached() } },
     logger: false,
+    ...options,
   })
   t.after(() => storage.close())
   const chunks = async (): Promise<number> =>
@@ -134,8 +135,8 @@ export const mounts: Readonly<Record<string, Mount>> = {
 }
 
 /** An app on a port of its own, until the test ends. */
-export async function listening(t: TestContext, mount: Mount) {
-  const { storage, watch, chunks } = storageOf(t)
+export async function listening(t: TestContext, mount: Mount, options: object = {}) {
+  const { storage, watch, chunks } = storageOf(t, options)
   await storage.migrate()
   const server: Server = createServer(await mount(storage))
   server.listen(0, '127.0.0.1')

@@ -1,9 +1,11 @@
-import type { MiddlewareHandler } from 'hono'
+import { IncomingMessage } from 'node:http'
+import type { Context, MiddlewareHandler } from 'hono'
 import type { Models } from '../../attached/definitions.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
 import { publicErrorOf } from '../../public-error.ts'
 import { failureOf } from '../answer.ts'
 import { needVersion } from '../../needed-version.ts'
+import { closeAfterAnswer } from '../close-after-answer.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
@@ -19,9 +21,17 @@ import type { FormParser, Mountable } from '../mountable.ts'
 export function activeStorage(storage: Mountable): MiddlewareHandler {
   needVersion('activeStorage()', 'hono', '4.0.0')
   return async (c, next) => {
-    if (new URL(c.req.url).pathname.startsWith(`${storage.basePath}/`)) return storage.handler(c.req.raw)
-    return next()
+    if (!new URL(c.req.url).pathname.startsWith(`${storage.basePath}/`)) return next()
+    const response = await storage.handler(c.req.raw)
+    if (response.status >= 400) closeOnNode(c)
+    return response
   }
+}
+
+/** On Node, where something of the refused request was not read. Elsewhere the platform decides. */
+function closeOnNode({ env }: Context): void {
+  const incoming = (env as { readonly incoming?: unknown } | undefined)?.incoming
+  if (incoming instanceof IncomingMessage) closeAfterAnswer(incoming)
 }
 
 /** Hono answers an error with its own response, where the app has no `onError`. */
@@ -50,7 +60,13 @@ export function form<M extends Models, N extends keyof M & string>(
   options: ParseFormOptions<N>,
 ): MiddlewareHandler<{ Variables: { form: ParsedForm<M[N]> } }> {
   return async (c, next) => {
-    c.set('form', await storage.parseForm(c.req.raw, options).catch(refuse))
+    c.set(
+      'form',
+      await storage.parseForm(c.req.raw, options).catch((error: unknown) => {
+        closeOnNode(c)
+        return refuse(error)
+      }),
+    )
     await next()
   }
 }

@@ -1,7 +1,7 @@
 import type { Readable } from 'node:stream'
 import { InvalidInputError } from '../../errors.ts'
 import { messageOf } from '../../message.ts'
-import { bodyOf, checkRequest, isNodeRequest, type FormRequest } from '../body.ts'
+import { bodyOf, headerOf, type FormRequest } from '../body.ts'
 import { fieldReader } from './fields.ts'
 import { fileReader, type FormFile } from './files.ts'
 import { headerParameters } from './header-parameters.ts'
@@ -25,7 +25,6 @@ export interface FormHandlers {
  */
 export async function readMultipart(request: FormRequest, given: FormLimits, handlers: FormHandlers): Promise<void> {
   const limits = limitsOf(given)
-  checkRequest(request)
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => undefined)
   const stopped = new AbortController()
@@ -52,9 +51,6 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
     throw error
   }
 }
-
-const headerOf = (request: FormRequest, name: string): string =>
-  String((isNodeRequest(request) ? request.headers[name] : request.headers.get(name)) ?? '')
 
 /** What reads a body of this Content-Type. Throws InvalidInputError. */
 function formOf(type: string, multipart: (boundary: string) => Sink, urlencoded: (charset: string | undefined) => Sink): Sink {

@@ -9,7 +9,8 @@ import type { HttpContext } from '../context.ts'
 import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
 import { bareFilename, pathFilename } from './filenames.ts'
 import { discardHidden, hiddenOf, type HiddenField } from './hidden.ts'
-import type { FormRequest } from '../body.ts'
+import { checkRequest, type FormRequest } from '../body.ts'
+import { readOn } from '../read-on.ts'
 import type { FormLimits } from './limits.ts'
 import { readMultipart } from './multipart.ts'
 import { aliasesOf, scopesOf, targetOf } from './names.ts'
@@ -55,6 +56,16 @@ export interface ParseForm<M extends Models> {
 
 /** `storage.parseForm`. */
 export async function parseForm(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
+  checkRequest(request)
+  try {
+    return await read(context, request, options)
+  } catch (error) {
+    await readOn(request, error instanceof ActiveStorageError ? error.statusCode : 500, context.afterRefusal)
+    throw error
+  }
+}
+
+async function read(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
   checkOptions(options, ['model', 'scope', 'limits', 'preservePath'], 'parseForm')
   checkOptions(options.limits ?? {}, ['fields', 'files', 'fieldSize', 'fieldsSize', 'depth'], 'parseForm: limits')
   const { model, scope } = options
