@@ -7,9 +7,10 @@ import type { Report, RetryOptions } from './delayed/definition.ts'
 import { readDirect, type DirectOptions, type WaitingOptions } from './delayed/direct-options.ts'
 import { ConfigurationError } from './errors.ts'
 import type { Authorize } from './http/authorize.ts'
-import type { AfterRefusal } from './http/read-on.ts'
+import { readAfterRefusal, type AfterRefusal, type AfterRefusalOptions } from './http/after-refusal.ts'
 import type { JobEngine } from './jobs/engine.ts'
 import { readModels, wrong } from './models.ts'
+import { nestedNames, optionNames } from './option-names.ts'
 import { checkOptions } from './options.ts'
 import { messageVerifier, type MessageVerifier } from './rails/message-verifier.ts'
 import type { ImageProcessor } from './representations/image-processor.ts'
@@ -83,12 +84,8 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
    * Rails. A blob that is attached in several places is asked for at each, until one says yes.
    */
   readonly authorize?: Authorize
-  /**
-   * How much of a refused request is read on and thrown away before it is answered, so that the answer reaches a client that is
-   * still sending. Default 64 MB and 30 s; of what is answered with 401 or 403, 1 MB and 5 s. A client with more than that gets
-   * the answer at once, and its connection is closed.
-   */
-  readonly afterRefusal?: { readonly maxBytes?: Size; readonly timeout?: Duration }
+  /** How much of a refused request is read on, so that the answer reaches a client that is still sending. */
+  readonly afterRefusal?: AfterRefusalOptions
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
   readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
 }
@@ -128,42 +125,6 @@ export interface Settings {
   readonly authorize: Authorize | undefined
   readonly report: Report
 }
-
-const optionNames = [
-  'database',
-  'services',
-  'service',
-  'models',
-  'secretKeyBase',
-  'jobs',
-  'images',
-  'recordId',
-  'staging',
-  'retries',
-  'serviceTimeouts',
-  'direct',
-  'logger',
-  'failed',
-  'gem',
-  'tables',
-  'rails',
-  'basePath',
-  'authorize',
-  'afterRefusal',
-  'findRecord',
-]
-
-const nestedNames = {
-  staging: ['expiresIn', 'maxSize', 'maxFiles'],
-  retries: ['attempts', 'minDelay', 'maxDelay', 'for'],
-  serviceTimeouts: ['progress', 'call', 'copy'],
-  direct: ['timeout', 'onFailure'],
-  failed: ['keepFor'],
-  gem: ['moveAfter'],
-  tables: ['prefix', 'schema'],
-  afterRefusal: ['maxBytes', 'timeout'],
-  rails: ['keyDigest', 'envelope'],
-} as const
 
 const serviceMethods: readonly (keyof Service)[] = [
   'upload',
@@ -238,10 +199,7 @@ export function readConfiguration(
       ...(rails?.envelope === undefined ? {} : { envelope: rails.envelope }),
     }),
     basePath,
-    afterRefusal: {
-      maxBytes: parseSize(config.afterRefusal?.maxBytes ?? '64 MB', 'afterRefusal.maxBytes'),
-      timeout: parseDuration(config.afterRefusal?.timeout ?? '30s', 'afterRefusal.timeout'),
-    },
+    afterRefusal: readAfterRefusal(config.afterRefusal),
     authorize,
     report: reporter(config.logger),
   }

@@ -50,6 +50,7 @@ export type {
 export type { Authorize, Subject } from './http/authorize.ts'
 export type { HiddenField } from './http/forms/hidden.ts'
 export type { FormRequest, NodeRequest } from './http/body.ts'
+export type { AfterRefusalOptions } from './http/after-refusal.ts'
 export type { FormLimits } from './http/forms/limits.ts'
 export type { Reconciled, ReconcileOptions } from './attached/reconcile.ts'
 export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse-form.ts'

@@ -1,5 +1,5 @@
 import type { SlotContext, SlotDefinition } from '../attached/scope.ts'
-import type { AfterRefusal } from './read-on.ts'
+import type { AfterRefusal } from './after-refusal.ts'
 import type { Authorize } from './authorize.ts'
 
 /** What the routes need; one for each storage. */

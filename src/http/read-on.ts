@@ -1,16 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
+import { limitsFor, type AfterRefusal } from './after-refusal.ts'
 import { bodyLeftOf, headerOf, type FormRequest } from './body.ts'
 import { closeAfterAnswer } from './close-after-answer.ts'
-
-/** How much of a refused request is read on. Bytes and milliseconds. */
-export interface AfterRefusal {
-  readonly maxBytes: number
-  readonly timeout: number
-}
-
-/** Of who is not known, or may not: nobody waits long for a stranger. */
-const stranger: AfterRefusal = { maxBytes: 1024 ** 2, timeout: 5000 }
 
 /**
  * Reads the rest of a refused request and throws it away: an answer that comes while a client still sends is lost where the
@@ -19,7 +11,7 @@ const stranger: AfterRefusal = { maxBytes: 1024 ** 2, timeout: 5000 }
  * something is left then, Node's connection is closed in a way that lets the answer arrive.
  */
 export async function readOn(request: FormRequest, status: number, given: AfterRefusal): Promise<void> {
-  const limits = status === 401 || status === 403 ? stranger : given
+  const limits = limitsFor(status, given)
   const isAwaited = /100-continue/i.test(headerOf(request, 'expect'))
   const isTooLong = Number(headerOf(request, 'content-length')) > limits.maxBytes
   const body = isAwaited || isTooLong ? null : bodyLeftOf(request)
