@@ -8,7 +8,7 @@ const rooms = [
   ['active-storage'],
   ['internals', 'storage'],
   ['background', 'sweep-everything'],
-  ['configuration', 'models', 'transactions'],
+  ['configuration', 'option-names', 'models', 'transactions'],
   ['orm', 'http'],
   ['attached'],
   ['gem'],
