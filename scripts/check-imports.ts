@@ -18,7 +18,20 @@ const rooms = [
   ['blobs'],
   ['jobs'],
   ['services', 'database', 'rails'],
-  ['client', 'errors', 'message', 'needed-version', 'public-error', 'public-message', 'diagnostics', 'options', 'turns', 'units', 'uuid'],
+  [
+    'client',
+    'errors',
+    'interruption',
+    'message',
+    'needed-version',
+    'public-error',
+    'public-message',
+    'diagnostics',
+    'options',
+    'turns',
+    'units',
+    'uuid',
+  ],
 ]
 const adapters =
   /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|drizzle|[\w-]+\/index))\.ts$/

@@ -1,5 +1,6 @@
 import { Readable } from 'node:stream'
 import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { interruption } from '../interruption.ts'
 import { messageOf } from '../message.ts'
 import { defaultMessage } from '../public-message.ts'
 import { isBytes } from './byte-stream.ts'
@@ -46,14 +47,13 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
 /** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
 async function* untilAborted(source: AsyncGenerator<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
   if (signal === undefined) return yield* source
-  const aborted = Promise.withResolvers<never>()
-  aborted.promise.catch(() => undefined)
-  const abort = (): void => aborted.reject(signal.reason)
+  const { interrupt, wait } = interruption()
+  const abort = (): void => interrupt(signal.reason)
   signal.addEventListener('abort', abort, { once: true })
   try {
     signal.throwIfAborted()
     for (;;) {
-      const next = await Promise.race([source.next(), aborted.promise])
+      const next = await wait(source.next())
       if (next.done === true) return
       yield next.value
     }

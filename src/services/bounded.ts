@@ -1,4 +1,5 @@
 import { ServiceUnavailableError } from '../errors.ts'
+import { interruption } from '../interruption.ts'
 import type { Service, UploadProgress } from './service.ts'
 import { stopwatch, type Stopwatch } from './stopwatch.ts'
 import { asUnavailable } from './unavailable.ts'
@@ -172,14 +173,13 @@ async function* arriving(
   transfer: AbortController,
 ): AsyncGenerator<Uint8Array> {
   const iterator = bytes[Symbol.asyncIterator]()
-  const stuck = Promise.withResolvers<never>()
-  stuck.promise.catch(() => undefined)
+  const { interrupt, wait } = interruption()
   const clock = stopwatch(limit, () => {
     const error = new ServiceUnavailableError(late)
     transfer.abort(error)
-    stuck.reject(error)
+    interrupt(error)
   })
-  const giveUp = (): void => stuck.reject(signal?.reason)
+  const giveUp = (): void => interrupt(signal?.reason)
   signal?.addEventListener('abort', giveUp, { once: true })
   const moved = counter(clock, size)
   let isOver = false
@@ -187,7 +187,7 @@ async function* arriving(
     for (;;) {
       signal?.throwIfAborted()
       clock.start()
-      const next = await Promise.race([iterator.next(), stuck.promise]).catch((error: unknown) => {
+      const next = await wait(iterator.next()).catch((error: unknown) => {
         isOver = true
         throw asUnavailable(error, name)
       })
