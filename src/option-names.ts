@@ -1,5 +1,5 @@
 /** What `createActiveStorage` takes. */
-export const optionNames = [
+export const optionNames: readonly string[] = [
   'database',
   'services',
   'service',
