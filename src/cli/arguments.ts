@@ -4,7 +4,7 @@ import { parseDuration, type Duration } from '../units.ts'
 import { tools, type Tool } from './migration.ts'
 import { UsageError } from './usage-error.ts'
 
-export const usage = `activestorage-delayed <command>
+export const usage: string = `activestorage-delayed <command>
 
   migrate              makes or completes the tables
                        [--print-utf8mb4: only prints what widens old text columns on MySQL and MariaDB, and changes nothing]
@@ -40,10 +40,11 @@ const options = {
   'dry-run': { type: 'boolean' },
   'older-than': { type: 'string' },
 } as const
-type Option = keyof typeof options
+type Flag = Tool | 'json' | 'help' | 'print-utf8mb4' | 'failed' | 'yes' | 'dry-run'
+type Valued = 'config' | 'dialect' | 'concurrency' | 'timeout' | 'older-than'
 
 /** What each command takes beside `--config`, `--json` and `--help`. */
-const optionsOf = {
+const optionsOf: Readonly<Record<Command, readonly (Flag | Valued)[]>> = {
   migrate: ['print-utf8mb4'],
   generate: [...tools, 'dialect'],
   work: ['concurrency', 'timeout'],
@@ -53,13 +54,11 @@ const optionsOf = {
   discard: ['failed', 'dry-run', 'yes'],
   sweep: ['dry-run'],
   reconcile: ['dry-run', 'older-than'],
-} as const satisfies Readonly<Record<string, readonly Option[]>>
+}
 const everywhere: readonly string[] = ['config', 'json', 'help']
 
-export type Command = keyof typeof optionsOf
-export type Values = {
-  readonly [O in Option]?: ((typeof options)[O]['type'] extends 'string' ? string : boolean) | undefined
-}
+export type Command = 'migrate' | 'generate' | 'work' | 'drain' | 'status' | 'retry' | 'discard' | 'sweep' | 'reconcile'
+export type Values = { readonly [F in Flag]?: boolean | undefined } & { readonly [V in Valued]?: string | undefined }
 export interface Typed {
   readonly name: Command
   readonly ids: readonly string[]

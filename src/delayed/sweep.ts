@@ -1,4 +1,3 @@
-import type { RawBuilder } from 'kysely'
 import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
 import { later, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -6,7 +5,7 @@ import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors.ts'
 import { deleteChunks } from '../staging/chunks.ts'
 import { detailsOf, type Report } from './definition.ts'
-import { isExpired, isKeptOver, isLeft, orphanedFiles, uploadsThatAre } from './sweepable.ts'
+import { isExpired, isInState, isKeptOver, isLeft, isOrphaned } from './sweepable.ts'
 import { fetchUploads, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 
 const DAY = 86_400_000
@@ -100,8 +99,10 @@ async function dropOldFailures(store: Store, keepFor: number, report: Report): P
 }
 
 /** Tokens of uploads that are so and that nobody holds. */
-async function freeUploads(session: Session, ...given: [state: 'running' | 'failed', condition: RawBuilder<boolean>]): Promise<string[]> {
-  let query = uploadsThatAre(session, ...given)
+async function freeUploads(session: Session, ...given: Parameters<typeof isInState>): Promise<string[]> {
+  let query = session.db
+    .selectFrom('uploads as u')
+    .where(isInState(...given))
     .select('u.token')
     .limit(BATCH)
   if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
@@ -111,7 +112,7 @@ async function freeUploads(session: Session, ...given: [state: 'running' | 'fail
 async function settleOrphans(store: Store): Promise<void> {
   await eachFree(
     store,
-    (session) => orphanedFiles(session).select('f.id').limit(BATCH).execute(),
+    (session) => session.db.selectFrom('files as f').where(isOrphaned).select('f.id').limit(BATCH).execute(),
     async (session, ids) => {
       const to = (state: string, from: readonly string[]) =>
         session.db.updateTable('files').set({ state }).where('id', 'in', ids).where('state', 'in', from).execute()

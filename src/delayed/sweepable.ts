@@ -18,17 +18,13 @@ export function isKeptOver(dialect: Dialect, keepFor: number): RawBuilder<boolea
   return sql<boolean>`(u.run_at <= ${later(dialect, -keepFor)} and ${isLeft(dialect)} and not ${untold})`
 }
 
-export const uploadsThatAre = (session: Session, state: 'running' | 'failed', condition: RawBuilder<boolean>) =>
-  session.db.selectFrom('uploads as u').where('u.state', '=', state).where('u.token', 'is not', null).where(condition).where(hasFiles)
+/** Of an upload `u` of this app. */
+export const isInState = (state: 'running' | 'failed', condition: RawBuilder<boolean>): RawBuilder<boolean> =>
+  sql<boolean>`(u.state = ${sql.lit(state)} and u.token is not null and ${condition} and ${hasFiles})`
 
-/** Files whose upload row is gone: Rails destroyed the record, or a failure was kept long enough. */
-export const orphanedFiles = (session: Session) =>
-  session.db
-    .selectFrom('files as f')
-    .leftJoin('uploads as u', 'u.token', 'f.upload_token')
-    .where('f.upload_token', 'is not', null)
-    .where('u.token', 'is', null)
-    .where('f.state', 'in', ['staging', 'staged', 'failed', 'attached'])
+/** Of a file `f`: its upload's row is gone. Rails destroyed the record, or a failure was kept long enough. */
+export const isOrphaned: RawBuilder<boolean> = sql<boolean>`(f.upload_token is not null and f.state in ('staging', 'staged', 'failed', 'attached')
+  and not exists (select 1 from ${sql.table('uploads')} u where u.token = f.upload_token))`
 
 export const isExpired = (dialect: Dialect): RawBuilder<boolean> =>
   sql<boolean>`(upload_token is null and state in ('staging', 'staged') and expires_at <= ${later(dialect, -GRACE)})`
@@ -53,10 +49,17 @@ export async function countSweepable(session: Session, keepFor: number | null): 
   const counted = async (query: { execute(): Promise<readonly { readonly count: unknown }[]> }): Promise<number> =>
     Number((await query.execute())[0]?.count ?? 0)
   const count = sql<string>`count(*)`.as('count')
+  const uploads = (...given: Parameters<typeof isInState>): Promise<number> =>
+    counted(
+      session.db
+        .selectFrom('uploads as u')
+        .where(isInState(...given))
+        .select(count),
+    )
   return {
-    left: await counted(uploadsThatAre(session, 'running', isLeft(dialect)).select(count)),
-    givenUp: keepFor === null ? 0 : await counted(uploadsThatAre(session, 'failed', isKeptOver(dialect, keepFor)).select(count)),
-    orphaned: await counted(orphanedFiles(session).select(count)),
+    left: await uploads('running', isLeft(dialect)),
+    givenUp: keepFor === null ? 0 : await uploads('failed', isKeptOver(dialect, keepFor)),
+    orphaned: await counted(session.db.selectFrom('files as f').where(isOrphaned).select(count)),
     expired: await counted(session.db.selectFrom('files').where(isExpired(dialect)).select(count)),
     emptied: await counted(
       session.db
