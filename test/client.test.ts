@@ -230,7 +230,7 @@ test('the element shows an upload from its first byte to its end, through failur
   service.final = true
   await storage.drain()
   await page.locator('delayed-upload[state=failed]').waitFor()
-  await element.getByText('refused for good').first().waitFor()
+  await element.getByText('could not be stored. It is kept: those who run this site can try it again.').first().waitFor()
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
   await (await storage.delayedUploads.find(upload.id))?.retry()

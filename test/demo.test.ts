@@ -29,7 +29,7 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   const photoInput = page.locator('form.new input[name="user[photo_tmp]"][type=file]')
   const save = page.locator('form.new').getByRole('button', { name: 'Save' })
   await photoInput.setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('<!doctype html>') })
-  await page.getByText('no.png is text/html').waitFor()
+  await page.getByText('no.png is of a type that is not accepted here').waitFor()
   // What was refused is not left out silently.
   await save.click()
   assert.equal(await page.getByRole('button', { name: 'Remove no.png' }).evaluate((element) => element === document.activeElement), true)
@@ -87,7 +87,7 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   await ada.getByText('Change').click()
   await ada.locator('input[name="user[photo_tmp]"][type=file]').setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: photo })
   await submit.click()
-  await ada.locator('delayed-upload[state=failed]').getByText('The storage service answered 503').waitFor()
+  await ada.locator('delayed-upload[state=failed]').getByText('could not be stored. It is kept').waitFor()
   await page.getByRole('button', { name: 'failing' }).click()
   // The page is another one then: a click before it would be lost with the old one.
   await page.getByRole('button', { name: 'failing', pressed: false }).waitFor()
