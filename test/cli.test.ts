@@ -216,7 +216,7 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
     Object.defineProperty(process, 'stdin', { configurable: true, value: terminal })
     terminal.end(answer ?? undefined)
     assert.equal(await type('discard', '--failed'), code)
-    assert.match(asked.splice(0).join(''), /2 failed uploads with 2 B will be given up/)
+    assert.match(asked.splice(0).join(''), /2 failed uploads with 2 bytes will be given up/)
     assert.equal((await states()).filter((state) => state === 'failed').length, left)
   }
 })

@@ -1,8 +1,8 @@
 import { createInterface } from 'node:readline/promises'
 import type { DelayedUpload } from '../attached/values.ts'
+import { sizeText } from '../public-message.ts'
 import type { Values } from './arguments.ts'
 import type { AnyStorage } from './config.ts'
-import { bytes } from './table.ts'
 
 export interface Call {
   readonly storage: AnyStorage
@@ -70,7 +70,7 @@ async function failedUploads(storage: AnyStorage): Promise<Failed[]> {
 }
 
 async function isMeant(failed: readonly Failed[]): Promise<boolean> {
-  const size = bytes(failed.reduce((sum, { byteSize }) => sum + byteSize, 0))
+  const size = sizeText(failed.reduce((sum, { byteSize }) => sum + byteSize, 0))
   const which = failed.length === 1 ? '1 failed upload' : `${failed.length} failed uploads`
   const asking = createInterface({ input: process.stdin, output: process.stderr })
   try {

@@ -2,11 +2,12 @@ import type { Stats } from '../delayed/stats.ts'
 import { countGemRows, type GemRowCount } from '../gem/rows.ts'
 import { internalsOf } from '../internals.ts'
 import { ConfigurationError } from '../errors.ts'
+import { sizeText } from '../public-message.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
 import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'
 import type { AnyStorage } from './config.ts'
 import { oldTransaction, type OldTransaction } from './old-transaction.ts'
-import { age, bytes, table } from './table.ts'
+import { age, table } from './table.ts'
 
 export interface Status {
   readonly uploads: Stats
@@ -52,9 +53,9 @@ export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransac
     table(
       ['uploads', 'count', 'bytes', 'oldest'],
       [
-        ['pending', String(uploads.pending), bytes(uploads.stagedBytes - uploads.failedBytes), since(uploads.oldestPendingAt)],
+        ['pending', String(uploads.pending), sizeText(uploads.stagedBytes - uploads.failedBytes), since(uploads.oldestPendingAt)],
         ['running', String(uploads.running), '', ''],
-        ['failed', String(uploads.failed), bytes(uploads.failedBytes), since(uploads.oldestFailedAt)],
+        ['failed', String(uploads.failed), sizeText(uploads.failedBytes), since(uploads.oldestFailedAt)],
       ],
     ),
     workers.length === 0

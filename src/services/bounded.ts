@@ -1,5 +1,6 @@
 import { ServiceUnavailableError } from '../errors.ts'
 import { interruption } from '../interruption.ts'
+import { sizeText } from '../public-message.ts'
 import type { Service, UploadProgress } from './service.ts'
 import { stopwatch, type Stopwatch } from './stopwatch.ts'
 import { asUnavailable } from './unavailable.ts'
@@ -33,7 +34,7 @@ export function boundedService(name: string, service: Service, limits: ServiceLi
   const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`
   const advice = 'Look whether the service, and the way to it, work.'
   const stuck = (key: string): string =>
-    `The service ${name} moved less than ${Math.ceil(limits.bytes / 1024)} KB of ${key} in ${seconds(limits.within)}. ${advice}`
+    `The service ${name} moved less than ${sizeText(limits.bytes)} of ${key} in ${seconds(limits.within)}. ${advice}`
   const call = <T>(what: string, signal: AbortSignal | undefined, limit: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
     limited(name, { limit, signal, late: `The service ${name} did not ${what} within ${seconds(limit)}. ${advice}` }, run)
   return {
