@@ -1,14 +1,12 @@
 import { sql } from 'kysely'
+import { WIDE_CHARSETS } from '../database/charsets.ts'
 import type { Session } from '../database/session.ts'
 import { cut } from './filename.ts'
-
-/** Character sets that hold every character. */
-const WIDE = /^(utf8mb4|utf16|utf16le|utf32|gb18030)$/
 
 async function columnOf(session: Session, name: 'filename' | 'key' | 'metadata'): Promise<{ charset: string | null; length: number }> {
   const column = (await session.liveColumns()).get(`${session.tables.blobs}.${name}`)
   const charset = column?.charset
-  return { charset: charset === undefined || WIDE.test(charset) ? null : charset, length: column?.length ?? Infinity }
+  return { charset: charset === undefined || WIDE_CHARSETS.includes(charset) ? null : charset, length: column?.length ?? Infinity }
 }
 
 /**

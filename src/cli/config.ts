@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { internalsOf } from '../internals.ts'
+import { isStorage } from '../internals.ts'
 import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import { ConfigurationError } from '../errors.ts'
@@ -25,8 +25,7 @@ export async function loadStorage(path: string | undefined, folder: string): Pro
       : "Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'."
     throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, { cause: error })
   })) as Record<string, unknown>
-  for (const found of [module['storage'], module['default']])
-    if (typeof found === 'object' && found !== null && internalsOf(found) !== null) return found as AnyStorage
+  for (const found of [module['storage'], module['default']]) if (isStorage(found)) return found as AnyStorage
   throw new ConfigurationError(`${file} exports no storage: export const storage = createActiveStorage({ … }).`)
 }
 

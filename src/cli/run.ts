@@ -2,7 +2,7 @@ import { internalsOf } from '../internals.ts'
 import type { ActiveStorage } from '../storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
-import { ActiveStorageError, ConfigurationError } from '../errors.ts'
+import { ActiveStorageError } from '../errors.ts'
 import { endsWithin } from '../jobs/deadline.ts'
 import type { Duration } from '../units.ts'
 import { readArguments, usage, type Command, type Values } from './arguments.ts'
@@ -33,8 +33,8 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
   async generate({ storage, values, print }) {
     const tool = tools.find((name) => values[name] === true) as Tool
     const internals = internalsOf(storage)
-    const dialect = (values.dialect ?? (await internals?.store())?.dialect) as Dialect
-    const migration = internals === null ? '' : migrationFor(tool, internals.schema(dialect))
+    const dialect = (values.dialect ?? (await internals.store()).dialect) as Dialect
+    const migration = migrationFor(tool, internals.schema(dialect))
     // Into a file it is the migration all the same.
     if (values.json === true) print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
     else console.log(migration)
@@ -66,9 +66,7 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
   discard: (call) => forEach(call, 'discard'),
   async sweep({ storage, values, print }) {
     if (values['dry-run'] === true) {
-      const internals = internalsOf(storage)
-      if (internals === null) throw new ConfigurationError('This is no storage of createActiveStorage.')
-      const found = await internals.sweepable()
+      const found = await internalsOf(storage).sweepable()
       print(sweepableText(found), { dryRun: true, ...found })
       return 0
     }

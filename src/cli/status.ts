@@ -1,7 +1,6 @@
 import type { Stats } from '../delayed/stats.ts'
 import { countGemRows, type GemRowCount } from '../gem/rows.ts'
 import { internalsOf } from '../internals.ts'
-import { ConfigurationError } from '../errors.ts'
 import { sizeText } from '../public-message.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
 import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'
@@ -27,7 +26,6 @@ const OLD = 600_000
 /** An operator's questions: what waits and how long, what failed and why, how many bytes are staged, is a worker alive. */
 export async function readStatus(storage: AnyStorage): Promise<Status> {
   const internals = internalsOf(storage)
-  if (internals === null) throw new ConfigurationError('This is no storage of createActiveStorage.')
   const { session } = await internals.store()
   const failed = await storage.delayedUploads.list({ state: 'failed', limit: 20 })
   return {

@@ -1,13 +1,10 @@
 import { internalsOf } from '../internals.ts'
 import { utf8mb4Statements } from '../database/migrations/utf8mb4.ts'
-import { ConfigurationError } from '../errors.ts'
 import type { AnyStorage } from './config.ts'
 
 /** What a person may run so that old text columns hold every character. None on PostgreSQL and SQLite. */
 export async function readUtf8mb4Statements(storage: AnyStorage): Promise<readonly string[]> {
-  const internals = internalsOf(storage)
-  if (internals === null) throw new ConfigurationError('This is no storage of createActiveStorage.')
-  const { dialect, session, tables } = await internals.store()
+  const { dialect, session, tables } = await internalsOf(storage).store()
   return dialect === 'mysql' || dialect === 'mariadb' ? utf8mb4Statements(session.executor, tables) : []
 }
 

@@ -1,7 +1,7 @@
+import { ConfigurationError } from '../../errors.ts'
+import { WIDE_CHARSETS } from '../charsets.ts'
 import type { Executor } from '../executor.ts'
 import type { TableNames } from '../schema.ts'
-
-const WIDE = ['utf8mb4', 'utf16', 'utf16le', 'utf32']
 
 /**
  * Statements for MySQL and MariaDB by which the text columns of Rails' tables and of the gem's come to hold every
@@ -11,7 +11,7 @@ export async function utf8mb4Statements(executor: Executor, tables: TableNames):
   const list = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ')
   const shared = list([tables.blobs, tables.attachments, tables.variant_records, tables.uploads])
   const { rows } = await executor.run(
-    `select c.table_name as tab, c.column_name as col, c.collation_name as collation, t.row_format as format from information_schema.columns c join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name where c.table_schema = database() and c.table_name in (${shared}) and c.character_set_name not in (${list(WIDE)}) order by c.table_name, c.ordinal_position`,
+    `select c.table_name as tab, c.column_name as col, c.collation_name as collation, t.row_format as format from information_schema.columns c join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name where c.table_schema = database() and c.table_name in (${shared}) and c.character_set_name not in (${list(WIDE_CHARSETS)}) order by c.table_name, c.ordinal_position`,
     [],
   )
   const statements: string[] = []
@@ -29,7 +29,10 @@ export async function utf8mb4Statements(executor: Executor, tables: TableNames):
 function widened(definition: string, column: string, collation: string): string {
   const line = definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''
   const parts = /^\s*(`\w+` \w+(?:\(\d+\))?)(?: CHARACTER SET \w+)?(?: COLLATE \w+)?(.*?),?$/.exec(line)
-  if (parts === null) throw new Error(`The definition of ${column} cannot be read: ${line}`)
+  if (parts === null)
+    throw new ConfigurationError(
+      `The definition of the column ${column} cannot be read (${line.trim().slice(0, 80)}). Widen its table by hand.`,
+    )
   const [, start = '', rest = ''] = parts
   return `${start} character set utf8mb4 collate ${wideCollation(collation)}${rest}`
 }
