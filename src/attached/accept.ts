@@ -1,6 +1,7 @@
+import { readWordTable } from '../blobs/word-table.ts'
+
 /** What people write for types that are none, with what they mean. */
-const misspelt: ReadonlyMap<string, string> = new Map(
-  `
+const misspelt: ReadonlyMap<string, string> = readWordTable(`
 image/jpeg image/jpg image/jpe image/jfif; image/tiff image/tif; image/svg+xml image/svg image/svg-xml; image/heic image/heics;
 image/vnd.microsoft.icon image/ico; image/vnd.adobe.photoshop image/psd; application/pdf text/pdf image/pdf document/pdf;
 text/plain text/txt text/text application/txt application/text; text/markdown text/md application/md; text/html text/htm application/html;
@@ -15,13 +16,7 @@ application/vnd.oasis.opendocument.text application/odt; application/vnd.oasis.o
 application/epub+zip application/epub; application/gzip application/gz; application/rtf application/richtext;
 audio/mpeg audio/mpg; audio/ogg audio/oga; video/quicktime video/mov video/qt; video/x-matroska video/mkv;
 video/mpeg video/mpg; video/x-ms-wmv video/wmv; video/3gpp video/3gp; audio/x-ms-wma audio/wma; video/x-flv video/flv
-`
-    .split(';')
-    .flatMap((entry) => {
-      const [type = '', ...wrong] = entry.trim().split(/\s+/)
-      return wrong.map((each): [string, string] => [each, type])
-    }),
-)
+`)
 const misspeltKinds: Readonly<Record<string, string>> = {
   images: 'image',
   img: 'image',

@@ -1,9 +1,10 @@
+import { readWordTable } from './word-table.ts'
+
 /**
  * Extensions whose type Marcel 2.0 tells otherwise than the package `mime`, or alone. Rails stores Marcel's answers, and shares our rows.
  * The facts are those of Marcel's tables (MIT), which come from Apache Tika (Apache 2.0). Types are bare and in lower case.
  */
-export const marcelExtensions: ReadonlyMap<string, string> = new Map(
-  `
+export const marcelExtensions: ReadonlyMap<string, string> = readWordTable(`
 application/bizagi-modeler bpm; application/cbor cbor; application/coreldraw cdr; application/dif+xml dif;
 application/dita+xml dita ditamap ditaval; application/envi.hdr hdr; application/fits fit fits fts; application/gzip tgz;
 application/hwp+zip hwpx; application/illustrator ai; application/pgp-encrypted gpg; application/postscript epsf epsi;
@@ -79,10 +80,4 @@ text/x-perl al perl pl pm; text/x-php php php3 php4; text/x-prolog pro; text/x-p
 text/x-rst rest restx rst; text/x-ruby rb; text/x-scala scala; text/x-scheme scm; text/x-sed sed; text/x-stsrc st; text/x-tcl itk tcl tk;
 text/x-vbasic cls frm; text/x-vbdotnet vb; text/x-vbscript vbs; text/x-verilog v; text/x-vhdl vhd vhdl; text/x-yacc y; video/mp4 m4v;
 video/x-dirac drc; video/x-flc flc; video/x-jng jng; video/x-ogm ogm
-`
-    .split(';')
-    .flatMap((entry) => {
-      const [type = '', ...extensions] = entry.trim().split(/\s+/)
-      return extensions.map((extension): [string, string] => [extension, type])
-    }),
-)
+`)

@@ -1,6 +1,13 @@
-/** A type in lower case and without parameters, or null where the text is no type or longer than its column. */
+import { readWordTable } from './word-table.ts'
+
+/** A type in lower case and without parameters. '' where there is none. */
+export function withoutParameters(text: string | null | undefined): string {
+  return text?.split(';')[0]?.trim().toLowerCase() ?? ''
+}
+
+/** The same, or null where the text is no type or longer than its column. */
 export function bareType(text: string | null | undefined): string | null {
-  const type = text?.split(';')[0]?.trim().toLowerCase() ?? ''
+  const type = withoutParameters(text)
   return type.length <= 255 && /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(type) ? type : null
 }
 
@@ -9,13 +16,12 @@ export function bareType(text: string | null | undefined): string | null {
  * that reads signatures. It is Marcel's, because Rails stores and compares these. A type with one name keeps it.
  */
 export function canonicalType(type: string): string {
-  const bare = type.split(';')[0]?.trim().toLowerCase() ?? ''
+  const bare = withoutParameters(type)
   return aliases.get(bare) ?? bare
 }
 
 /** The first of each entry is the name that counts. Facts of Marcel 2.0 (MIT; from Apache Tika, Apache 2.0), IANA, `file-type` and browsers. */
-const aliases: ReadonlyMap<string, string> = new Map(
-  `
+const aliases: ReadonlyMap<string, string> = readWordTable(`
 application/coreldraw application/cdr application/x-cdr application/x-coreldraw image/cdr image/x-cdr;
 application/gzip application/gzip-compressed application/gzipped application/x-gunzip application/x-gzip application/x-gzip-compressed gzip/document;
 application/inf application/x-setupscript application/x-wine-extension-inf; application/java-vm application/x-java application/x-java-vm;
@@ -80,10 +86,5 @@ text/x-java-properties text/properties text/x-properties; text/x-java-source tex
 text/x-tcl application/x-tcl; video/daala video/x-daala; video/mj2 image/mj2; video/mp4 video/x-m4v;
 video/mpeg video/mp1s video/mp2p video/x-mpeg; video/ogg video/theora video/x-theora; video/x-matroska video/matroska;
 video/x-ms-asf application/vnd.ms-asf; video/x-msvideo video/avi video/msvideo video/vnd.avi; video/x-oggrgb video/x-ogg-rgb;
-video/x-ogguvs video/x-ogg-uvs; video/x-oggyuv video/x-ogg-yuv`
-    .split(';')
-    .flatMap((entry) => {
-      const [name = '', ...others] = entry.trim().split(/\s+/)
-      return others.map((other): [string, string] => [other, name])
-    }),
-)
+video/x-ogguvs video/x-ogg-uvs; video/x-oggyuv video/x-ogg-yuv
+`)

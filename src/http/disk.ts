@@ -1,5 +1,6 @@
 import { findBlob, type BlobRow } from '../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../blobs/object-intents.ts'
+import { withoutParameters } from '../blobs/type-names.ts'
 import { PURPOSE, serviceOf } from '../attached/context.ts'
 import { ActiveStorageError, InvalidInputError } from '../errors.ts'
 import { fileText } from '../public-message.ts'
@@ -56,7 +57,8 @@ export async function updateDisk(context: HttpContext, request: Request, { token
   const row = typeof key === 'string' ? await blobOf(context, key) : null
   if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
   await allowBlob(context, request, 'upload', row)
-  if (bareType(request.headers.get('content-type')) !== bareType(String(contentType ?? 'application/octet-stream')))
+  // Browsers add a charset to what they were told to send.
+  if (withoutParameters(request.headers.get('content-type')) !== withoutParameters(String(contentType ?? 'application/octet-stream')))
     throw refused(row, `The Content-Type is not ${String(contentType)}, which was announced.`)
   const length = request.headers.get('content-length')
   if (length !== null && Number(length) !== byteSize)
@@ -85,8 +87,6 @@ async function dropUnwanted(context: HttpContext, { id, serviceName, key }: Blob
   throw notFound()
 }
 
-/** Browsers add a charset to what they were told to send. */
-const bareType = (header: string | null): string => (header ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
 const refused = ({ filename }: BlobRow, why: string, cause?: unknown): InvalidInputError =>
   new InvalidInputError(why, {
     cause,
