@@ -1,6 +1,7 @@
 import { InvalidInputError } from '../../errors.ts'
 import { decodeText, percentDecoded } from './charsets.ts'
 import { headerParameters } from './header-parameters.ts'
+import { unreadable } from './unreadable.ts'
 
 /** What a part of a form says of itself. */
 export interface PartHead {
@@ -70,6 +71,3 @@ function filenameIn(parameters: ReadonlyMap<string, string>, contentType: string
   }
   return plain ?? extended
 }
-
-const unreadable = (message: string): InvalidInputError =>
-  new InvalidInputError(message, { publicMessage: 'The form could not be read. Send it again.' })

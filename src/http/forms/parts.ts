@@ -1,5 +1,6 @@
-import { InvalidInputError } from '../../errors.ts'
+import type { InvalidInputError } from '../../errors.ts'
 import type { Sink } from './sink.ts'
+import { unreadable } from './unreadable.ts'
 
 /** Bytes of a part's head, and of what comes before the first part. */
 const LONGEST_HEAD = 16 * 1024
@@ -90,8 +91,4 @@ function findDelimiter(
   return { found: Math.max(from, buffer.length - delimiter.length + 1), kind: 'unknown' }
 }
 
-function broken(why: string): InvalidInputError {
-  return new InvalidInputError(`The form cannot be read: ${why}. Nothing was kept of it.`, {
-    publicMessage: 'The form could not be read. Send it again.',
-  })
-}
+const broken = (why: string): InvalidInputError => unreadable(`The form cannot be read: ${why}. Nothing was kept of it.`)

@@ -1,5 +1,5 @@
-import { InvalidInputError } from '../../errors.ts'
 import type { Sink } from './sink.ts'
+import { unreadable } from './unreadable.ts'
 
 /** Hands decoded bytes on. Throws InvalidInputError for an encoding that is not known: stored as it is, the file would be broken. */
 export function decoded(encoding: string, sink: Sink): Sink {
@@ -29,6 +29,3 @@ function fromBase64(sink: Sink): Sink {
     },
   }
 }
-
-const unreadable = (message: string): InvalidInputError =>
-  new InvalidInputError(message, { publicMessage: 'The form could not be read. Send it again.' })
