@@ -4,7 +4,7 @@ import type { Delayed, Report } from './delayed/definition.ts'
 import { directUploads, type DirectUploads } from './delayed/direct.ts'
 import type { WaitingOptions } from './delayed/direct-options.ts'
 import { deleteObject } from './delayed/delete-object.ts'
-import { createPlaces, inPlace, readConcurrency, type Concurrency, type Outages, type PlaceLimits, type Places } from './delayed/places.ts'
+import { createPlaces, runIn, readConcurrency, type Concurrency, type Outages, type PlaceLimits, type Places } from './delayed/places.ts'
 import { uploadWork } from './delayed/sources.ts'
 import { uploadStats } from './delayed/stats.ts'
 import type { RunResult } from './delayed/settle.ts'
@@ -267,7 +267,7 @@ function lazily(options: Running, { limits, outages, queue, tally }: Terms): Wor
       },
       'delete-object': async (job, signal) => {
         const { delayed, places } = await ready()
-        return inPlace(places, job.arguments['service'] ?? '', () => deleteObject(delayed.store, delayed.services, job, signal))
+        return runIn(places, job.arguments['service'] ?? '', () => deleteObject(delayed.store, delayed.services, job, signal))
       },
     },
     (job, error) => options.report('warn', `The job ${job.name} failed and is tried again.`, { job: job.id, attempt: job.attempts, error }),

@@ -1,4 +1,4 @@
-import { inPlace } from './message.ts'
+import { withDetails } from './message.ts'
 import { defaultMessage, fileText, sizeText } from './public-message.ts'
 
 /** What every error of the library says about the place it happened at. */
@@ -53,7 +53,7 @@ export class ActiveStorageError extends Error {
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
-    super(inPlace(message, options.details), options.cause === undefined ? undefined : { cause: options.cause })
+    super(withDetails(message, options.details), options.cause === undefined ? undefined : { cause: options.cause })
     this.name = new.target.name
     this.details = options.details ?? {}
     if (options.publicMessage !== undefined) Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })

@@ -7,7 +7,7 @@ export function messageOf(error: unknown): string {
 }
 
 /** The message with record, attachment and file, unless it names them by itself. */
-export function inPlace(message: string, { record, attachment, filename }: ErrorDetails = {}): string {
+export function withDetails(message: string, { record, attachment, filename }: ErrorDetails = {}): string {
   const place = [record === undefined ? undefined : `${record.type} ${record.id}`, attachment, filename]
   const missing = place.filter((each) => each !== undefined && !message.includes(each))
   return missing.length === 0 ? message : `${message} (${missing.join(', ')})`

@@ -53,7 +53,7 @@ export interface Places {
 }
 
 /** Runs a job in a place of its service. Returns how long to put it off, in milliseconds, where there is none. */
-export async function inPlace(places: Places, service: string, run: () => Promise<number | null>): Promise<number | null> {
+export async function runIn(places: Places, service: string, run: () => Promise<number | null>): Promise<number | null> {
   if (places.room(service) < 1) return places.wait(service)
   const leave = places.take(service)
   try {

@@ -1,5 +1,5 @@
 import { ActiveStorageError, RecordNotFoundError, ServiceError, ServiceUnavailableError, UnknownAttachmentError } from '../errors.ts'
-import { inPlace, messageOf } from '../message.ts'
+import { withDetails, messageOf } from '../message.ts'
 import { traced } from '../diagnostics.ts'
 import type { Leases } from '../jobs/leases.ts'
 import { filesOf, type FileRow } from '../staging/file-rows.ts'
@@ -123,5 +123,5 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
   const details = detailsOf(upload, file.filename)
   if (!(error instanceof ActiveStorageError)) return new ServiceError(messageOf(error), { cause: error, details })
-  return Object.assign(error, { message: inPlace(error.message, details), details: { ...error.details, ...details } })
+  return Object.assign(error, { message: withDetails(error.message, details), details: { ...error.details, ...details } })
 }
