@@ -308,3 +308,18 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
   const answer = await storage.handler(new Request(`http://app.test${photo?.path({ proxy: true })}`))
   assert.match(answer.headers.get('content-disposition') ?? '', /filename="2023-a\.txt"/)
 })
+
+test('a form is read in time that grows with its length alone, whatever its pieces and its boundary', async () => {
+  const read = (pieces: readonly Uint8Array[], type: string): Promise<void> =>
+    readMultipart(requestOf(pieces, type), {}, { field: () => undefined, file: async () => assert.fail() })
+  const { user } = process.cpuUsage()
+  const pair = Buffer.from(`a=${'x'.repeat(400_000)}&b=1`)
+  await read(oneByOne(pair), 'application/x-www-form-urlencoded')
+  // Of a search for many characters that nearly match.
+  const boundary = 'a'.repeat(8000)
+  const almost = Buffer.from(`${`\r\n--${boundary.slice(1)}b`.repeat(2)}${'a'.repeat(50_000)}`)
+  const head = Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n`)
+  await assert.rejects(read([head, ...Array.from({ length: 14 }, () => almost)], `multipart/form-data; boundary=${boundary}`), isRefusal)
+  const spent = process.cpuUsage().user - user
+  assert.ok(spent < 2_000_000, `${spent} µs were spent`)
+})

@@ -48,7 +48,9 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
     urlencoded(charset) {
       const decode = (text: string, what: string): string => decodeText(percentDecoded(text.replaceAll('+', ' ')), charset, what)
       const longest = 3 * (limits.fieldSize + limits.nameSize)
-      let rest = ''
+      // Of the last pair. Joined once, at its end: a pair may come in a million pieces.
+      let rest: string[] = []
+      let length = 0
       const addPair = (pair: string): void => {
         const equals = pair.includes('=') ? pair.indexOf('=') : pair.length
         const name = decode(pair.slice(0, equals), 'The name of a field')
@@ -58,12 +60,21 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
       }
       return {
         write(piece) {
-          const pairs = (rest + Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('latin1')).split('&')
-          rest = pairs.pop() ?? ''
-          for (const pair of pairs) addPair(pair)
-          if (rest.length > longest) throw tooLong(rest.slice(0, Math.min(rest.indexOf('='), 100)), limits)
+          for (const [index, text] of Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+            .toString('latin1')
+            .split('&')
+            .entries()) {
+            if (index > 0) {
+              addPair(rest.join(''))
+              rest = []
+              length = 0
+            }
+            rest.push(text)
+            length += text.length
+          }
+          if (length > longest) throw tooLong(rest.join('').split('=', 1)[0] ?? '', limits)
         },
-        end: () => addPair(rest),
+        end: () => addPair(rest.join('')),
       }
     },
   }
