@@ -18,6 +18,7 @@ import { sqlite } from '../src/database/sqlite.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
+import { memoryQueue } from './support/table-queue.ts'
 
 after(closeServers)
 
@@ -163,6 +164,59 @@ for (const concurrency of [4, { total: 4, perService: 2 }, { total: 4, perServic
     assert.equal(hung, 2)
     hanging.resolve()
     await worker.stop()
+  })
+
+test('hints that come together take the places of their service only, and what finds none is not left lying', async (t) => {
+  const away = failing(memory())
+  away.error = null
+  const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
+    services: { away, fine: memory() },
+    service: 'fine',
+    jobs: memoryQueue(),
+  })
+  t.after(() => storage.close())
+  await storage.migrate()
+  const uploads = 20
+  for (let id = 1; id <= uploads; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
+  const began = performance.now()
+  const worker = storage.work({ concurrency: { total: uploads, perService: 2 } })
+  while ((await storage.delayedUploads.list()).length > 0) await delay(5)
+  await worker.stop()
+  assert.deepEqual([away.uploads, away.most], [uploads, 2])
+  // Hints that were put off come again after 5 s.
+  assert.ok(performance.now() - began < 4_500)
+})
+
+for (const [what, statement, nth] of [
+  ['the claim of another service', /with candidates/, 2],
+  ['putting off those that have to wait', /"u"\."id" in|u\.id in/, 1],
+] as const)
+  test(`what was claimed is carried though the database fails in ${what}`, async (t) => {
+    const database = sqlite(':memory:') as unknown as Database<never>
+    let seen = 0
+    const breaking = (executor: Database<never>['executor']): Database<never>['executor'] => ({
+      run(sql, parameters) {
+        if (isBreaking && statement.test(sql) && (seen += 1) === nth) return Promise.reject(new Error('The connection was lost.'))
+        return executor.run(sql, parameters)
+      },
+    })
+    let isBreaking = false
+    const broken: Database<never> = {
+      ...database,
+      executor: breaking(database.executor),
+      transaction: (run) => database.transaction((open) => run({ tx: open.tx, executor: breaking(open.executor) })),
+    }
+    const storage = storageOn(broken, models, memory(), { services: { away: memory(), fine: memory() }, service: 'fine' })
+    t.after(() => storage.close())
+    await storage.migrate()
+    for (let id = 1; id <= 4; id += 1) {
+      await storage.record('User', id).photo.attachLater(text('x'))
+      await storage.record('User', id).docs.attachLater(text('y'))
+      await storage.record('User', id).docs.attachLater(text('z'))
+    }
+    isBreaking = true
+    assert.equal((await storage.drain({ concurrency: 4 })).uploaded, 12)
+    assert.ok(seen >= nth)
   })
 
 test('places that are none are refused when work begins', async (t) => {

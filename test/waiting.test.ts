@@ -160,6 +160,22 @@ test('every call of a service that never returns ends', async () => {
   await assert.rejects(asked.copy('key', 'other', { signal: AbortSignal.timeout(1) }))
 })
 
+test('a service that throws before it returns a promise only fails its call', async (t) => {
+  t.mock.timers.enable({ apis: ['setTimeout'] })
+  const hasty: Service = {
+    ...memory(),
+    exists() {
+      throw new Error('not connected')
+    },
+  }
+  const asked = boundedService('hasty', hasty, readTimeouts(serviceTimeouts))
+  const giving = new AbortController()
+  await assert.rejects(asked.exists('key', { signal: giving.signal }), /not connected/)
+  giving.abort()
+  // What would still wait for it fails here.
+  t.mock.timers.tick(10_000)
+})
+
 test('a visitor gets 503 from a service that does not answer, and the end of a download that stops in the middle', async (t) => {
   const stopping = async function* (): AsyncGenerator<Uint8Array> {
     yield Buffer.alloc(MEGABYTE)

@@ -58,7 +58,14 @@ async function claimBatch(delayed: Delayed, width: Width): Promise<{ claimed: Up
   const { claimed, blocked } = store.session.returning
     ? await claimAtOnce(store.session, delayed, width)
     : await store.transact((session) => claimInSteps(session, delayed, width))
-  if (blocked.length > 0) await store.transact((session) => snooze(session, blocked))
+  if (blocked.length > 0)
+    await store
+      .transact((session) => snooze(session, blocked))
+      .catch((error: unknown) => {
+        // What is claimed is begun in any case; the others are only looked at again.
+        if (claimed.length === 0) throw error
+        delayed.report('debug', 'Uploads that have to wait could not be put off.', { error })
+      })
   return { claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))), blocked }
 }
 
@@ -134,11 +141,15 @@ async function claimSingly(delayed: Delayed, limit: number): Promise<UploadRow[]
   const all: UploadRow[] = []
   for (let skip = 0; all.length < limit;) {
     const one = await claimBatch(delayed, { width: 1, limit: 1, skip, only: null }).catch((error: unknown) => {
-      if (!delayed.store.database.isUniqueViolation(error)) throw error
-      skip += 1
-      return null
+      if (delayed.store.database.isUniqueViolation(error)) return 'contended'
+      if (all.length === 0) throw error
+      return 'over'
     })
-    if (one === null) continue
+    if (one === 'over') break
+    if (one === 'contended') {
+      skip += 1
+      continue
+    }
     if (one.claimed.length + one.blocked.length === 0) break
     all.push(...one.claimed)
   }

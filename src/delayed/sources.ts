@@ -1,6 +1,6 @@
 import type { Hint } from '../jobs/engine.ts'
 import type { Leases } from '../jobs/leases.ts'
-import type { Source, Task } from '../jobs/source.ts'
+import type { Source } from '../jobs/source.ts'
 import { claimHooks } from './claim-hooks.ts'
 import { claimUploads } from './claim.ts'
 import type { Delayed } from './definition.ts'
@@ -9,6 +9,7 @@ import type { Places } from './places.ts'
 import type { UploadRow } from './upload-rows.ts'
 import type { RunResult } from './settle.ts'
 import { runHooks, runUpload } from './uploader.ts'
+import { turns } from '../turns.ts'
 
 export interface Ready {
   readonly delayed: Delayed
@@ -28,6 +29,15 @@ export interface UploadWork {
 
 type Leave = ReturnType<Places['take']>
 
+/** An upload that is claimed, and has a place of its service. */
+interface Claimed {
+  readonly service: string
+  run(stopping: AbortSignal): Promise<RunResult>
+}
+
+/** Milliseconds in which a hint goes on with those that were put off: then they come again by themselves. */
+const GOES_ON = 5_000
+
 export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResult) => void): UploadWork {
   const run = async (upload: UploadRow, leave: Leave, stopping: AbortSignal): Promise<RunResult> => {
     const { delayed, leases } = await ready()
@@ -40,31 +50,68 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     await hintNext(delayed, upload, result)
     return result
   }
-  const takeOne = async (known: Delayed['known'], token: string, stopping: AbortSignal): Promise<RunResult | null> => {
+  const claimOne = async (known: Delayed['known'], token: string): Promise<Claimed | null> => {
     const { delayed, places } = await ready()
     const [upload] = await claimUploads({ ...delayed, known }, 1, token)
-    return upload === undefined ? null : run(upload, places.take(serviceOf(delayed, upload.lane)), stopping)
+    if (upload === undefined) return null
+    const service = serviceOf(delayed, upload.lane)
+    const leave = places.take(service)
+    return { service, run: (stopping) => run(upload, leave, stopping) }
+  }
+  const claimOf = async (service: string, known: Delayed['known'], limit: number): Promise<Claimed[]> => {
+    const { delayed, places } = await ready()
+    const uploads = await claimUploads({ ...delayed, known }, Math.min(limit, places.room(service)))
+    return uploads.map((upload) => {
+      const leave = places.take(service)
+      return { service, run: (stopping) => run(upload, leave, stopping) }
+    })
+  }
+  const claimDue = async (limit: number): Promise<Claimed[]> => {
+    const groups = knownByService((await ready()).delayed)
+    const all: Claimed[] = []
+    turn += 1
+    // Each service comes first in its turn.
+    for (let index = 0; index < groups.length; index += 1) {
+      const [service, known] = groups[(index + turn) % groups.length] ?? ['', []]
+      const claimed = await claimOf(service, known, limit - all.length).catch((error: unknown) => {
+        // What is claimed is begun in any case; the next look meets the error again.
+        if (all.length === 0) throw error
+        return null
+      })
+      if (claimed === null) break
+      all.push(...claimed)
+    }
+    return all
+  }
+  // Whoever looks for room takes it before another looks: hints come many at a time.
+  const looking = turns(1)
+  const alone = async <T>(look: () => Promise<T>): Promise<T> => {
+    await looking.take()
+    return look().finally(() => looking.give())
+  }
+  /** Services for which hints found no room, and were put off. */
+  const putOff = new Set<string>()
+  const goOn = async (service: string, stopping: AbortSignal): Promise<void> => {
+    const { delayed, places } = await ready()
+    const known = delayed.known.filter((slot) => serviceOf(delayed, slot) === service)
+    for (const until = performance.now() + GOES_ON; putOff.has(service) && !stopping.aborted && performance.now() < until;) {
+      const [next] = await alone(() => claimOf(service, known, 1))
+      if (next === undefined) {
+        // Else whoever has the place goes on.
+        if (places.room(service) > 0) putOff.delete(service)
+        return
+      }
+      await next.run(stopping)
+    }
   }
   let turn = 0
   return {
-    take: async (token, stopping) => takeOne((await ready()).delayed.known, token, stopping),
+    take: async (token, stopping) => (await claimOne((await ready()).delayed.known, token))?.run(stopping) ?? null,
     uploads: {
       name: 'uploads',
       async claim(limit) {
-        const { delayed, places } = await ready()
-        const groups = knownByService(delayed)
-        const tasks: Task[] = []
-        turn += 1
-        // Each service comes first in its turn.
-        for (let index = 0; index < groups.length; index += 1) {
-          const [service, known] = groups[(index + turn) % groups.length] ?? ['', []]
-          const room = Math.min(limit - tasks.length, places.room(service))
-          for (const upload of await claimUploads({ ...delayed, known }, room)) {
-            const leave = places.take(service)
-            tasks.push({ run: async (stopping) => void (await run(upload, leave, stopping)) })
-          }
-        }
-        return tasks
+        const claimed = await alone(() => claimDue(limit))
+        return claimed.map(({ run }) => ({ run: async (stopping) => void (await run(stopping)) }))
       },
     },
     hooks: {
@@ -77,9 +124,21 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     },
     async handle(hint, stopping) {
       const { delayed, places } = await ready()
-      const free = delayed.known.filter((slot) => places.room(serviceOf(delayed, slot)) > 0)
-      if ((await takeOne(free, hint.id, stopping)) !== null || delayed.engine === null) return
-      const waitFor = (slot: Slot): number => (free.some((each) => isSame(each, slot)) ? 0 : places.wait(serviceOf(delayed, slot)))
+      const { free, claimed } = await alone(async () => {
+        const free = delayed.known.filter((slot) => places.room(serviceOf(delayed, slot)) > 0)
+        return { free, claimed: await claimOne(free, hint.id) }
+      })
+      if (claimed !== null) {
+        await claimed.run(stopping)
+        await goOn(claimed.service, stopping)
+        return
+      }
+      if (delayed.engine === null) return
+      const waitFor = (slot: Slot): number => {
+        if (free.some((each) => isSame(each, slot))) return 0
+        putOff.add(serviceOf(delayed, slot))
+        return places.wait(serviceOf(delayed, slot))
+      }
       await hintAgain(delayed, delayed.engine, hint.id, waitFor)
     },
   }

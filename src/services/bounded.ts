@@ -111,7 +111,8 @@ async function limited<T>(
   }
   given?.addEventListener('abort', giveUp, { once: true })
   clock.start()
-  const running = run(given === undefined ? own.signal : AbortSignal.any([given, own.signal]), clock)
+  // A service of the app's own may throw before it returns a promise.
+  const running = (async () => run(given === undefined ? own.signal : AbortSignal.any([given, own.signal]), clock))()
   try {
     return await Promise.race([running, end.promise])
   } catch (error) {
