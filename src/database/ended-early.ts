@@ -1,8 +1,12 @@
 import { ConfigurationError } from '../errors.ts'
 
-/** For a transaction that the database had given up, or ended, before its COMMIT. */
+/**
+ * For a transaction that the database had given up, or ended, before its COMMIT. Either a statement failed (a deadlock, an error
+ * of PostgreSQL) and the app caught the error: then all of it is rolled back, with what was submitted in it. Or, on MySQL, a
+ * statement such as CREATE TABLE has committed it.
+ */
 export function endedEarly(): ConfigurationError {
   return new ConfigurationError(
-    'The transaction had ended before its commit. Either one of its statements failed (a deadlock, an error of PostgreSQL) and the app caught the error: then all of it is rolled back, with what was submitted in it; let errors leave storage.transaction(), or use a savepoint around what may fail. Or, on MySQL, a statement such as CREATE TABLE has committed it.',
+    'The transaction had ended before its commit: a statement failed and its error was caught, or MySQL committed it (CREATE TABLE). Let errors leave storage.transaction(), or use a savepoint.',
   )
 }

@@ -7,7 +7,7 @@ const keysOf = (names: readonly string[]): string[] => [...fileKeys(names), ...n
 
 const hidden = ({ name: type }: { readonly name: string }, key: string): ConfigurationError =>
   new ConfigurationError(
-    `The class ${type} has '${key}' of its own, which hides the attachment: leave it out. withAttachments(…) types it; beside @HasAttachments(…), write "interface ${type} extends Attached<typeof attachments> {}". Where a class must name it, "declare ${key}: …" makes no field.`,
+    `The class ${type} has '${key}' of its own, which hides the attachment. Remove it, or write "declare ${key}: …". To type it beside @HasAttachments(…): interface ${type} extends Attached<typeof attachments> {}.`,
   )
 
 /** Throws ConfigurationError where a prototype has what an accessor is to be found behind. */

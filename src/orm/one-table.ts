@@ -6,6 +6,6 @@ export function oneTable<C>(classes: readonly C[], of: (each: C) => { readonly n
   const another = others.find(({ table }) => table !== first?.table)
   if (first !== undefined && another !== undefined)
     throw new ConfigurationError(
-      `${first.name} (${first.table}) and ${another.name} (${another.table}) have the same attachments object: each would show, and delete, what the other's record of the same id has. Give each class an object of its own, and each a name in models.`,
+      `${first.name} (${first.table}) and ${another.name} (${another.table}) have the same attachments object, so each would show and delete the other's files. Give each class an object of its own, with its name in models.`,
     )
 }

@@ -83,9 +83,10 @@ export async function* readStagedRange(
 /** All chunks but the last are of one size. */
 const chunkCount = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_SIZE)
 
+/** The database was restored or edited meanwhile. */
 function notWhole(file: FileRow, size: number): IntegrityError {
   return new IntegrityError(
-    `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. The database may have been restored or edited; discard the upload and ask for the file again.`,
+    `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. Discard the upload and ask for the file again.`,
     { details: { filename: file.filename } },
   )
 }

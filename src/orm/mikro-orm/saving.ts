@@ -59,7 +59,7 @@ export const bind = (em: EntityManager): void => void bound.add(em.getDriver())
 export function refuseUnbound(em: EntityManager, { name }: { readonly name: string }): void {
   if (bound.has(em.getDriver())) return
   throw new ConfigurationError(
-    `${name} has attachments, and this MikroORM is not bound to a storage here: pass it to mikroOrm(orm) in createActiveStorage, and import that module wherever entities are flushed.`,
+    `${name} has attachments, but this MikroORM is not bound to a storage. Pass it to mikroOrm(orm) in createActiveStorage, and import that module where entities are flushed.`,
   )
 }
 

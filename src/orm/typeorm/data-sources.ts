@@ -25,6 +25,6 @@ export const isWithFiles = ({ entity, attachments }: Pick<Found, 'entity' | 'att
 /** Throws ConfigurationError: nobody would bring the files along, or take them away. */
 export function refuseUnbound({ metadata }: Pick<Found, 'metadata'>): never {
   throw new ConfigurationError(
-    `${metadata.name} has attachments, and this DataSource is not bound to a storage: files would be dropped or left behind. Pass it to typeorm(dataSource) in createActiveStorage, and import that module wherever entities are saved.`,
+    `${metadata.name} has attachments, but this DataSource is not bound to a storage. Pass it to typeorm(dataSource) in createActiveStorage, and import that module where entities are saved.`,
   )
 }
