@@ -7,7 +7,7 @@ const rooms = [
   ['index', 'testing', 'cli', 'dashboard'],
   ['active-storage'],
   ['internals', 'storage'],
-  ['background', 'sweep-everything'],
+  ['background'],
   ['configuration', 'option-names', 'models', 'transactions'],
   ['orm', 'http'],
   ['attached'],

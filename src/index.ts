@@ -1,6 +1,7 @@
 export { createActiveStorage } from './active-storage.ts'
 export type { ActiveStorage, Id } from './storage.ts'
-export type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
+export type { DrainOptions, DrainResult } from './background/drain.ts'
+export type { Worker, WorkerOptions } from './background/worker.ts'
 export type { ActiveStorageConfig, Logger } from './configuration.ts'
 export type { Concurrency } from './delayed/places.ts'
 export type { ServiceTimeouts } from './services/timeouts.ts'

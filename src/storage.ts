@@ -5,7 +5,8 @@ import type { Models } from './attached/definitions.ts'
 import type { Reconciled, ReconcileOptions } from './attached/reconcile.ts'
 import type { RecordAttachments } from './attached/record.ts'
 import type { StagedFile } from './attached/staged-file.ts'
-import type { DrainOptions, DrainResult, Worker, WorkerOptions } from './background.ts'
+import type { DrainOptions, DrainResult } from './background/drain.ts'
+import type { Worker, WorkerOptions } from './background/worker.ts'
 import type { ParseForm } from './http/forms/parse-form.ts'
 
 /** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */

@@ -1,6 +1,6 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common'
 import type { Models } from '../attached/definitions.ts'
-import type { WorkerOptions } from '../background.ts'
+import type { WorkerOptions } from '../background/worker.ts'
 import type { ActiveStorage } from '../storage.ts'
 
 /** What of a storage does not depend on its models. */

@@ -6,7 +6,7 @@ import {
   type OnModuleInit,
 } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
-import type { Worker } from '../background.ts'
+import type { Worker } from '../background/worker.ts'
 import { leaveForms, mount, type Mounted } from './mount.ts'
 import { OPTIONS, type ActiveStorageModuleOptions, type AnyStorage } from './options.ts'
 import { ACTIVE_STORAGE } from './token.ts'

@@ -1,8 +1,8 @@
-import type { Settings } from './configuration.ts'
-import { hintDue } from './delayed/hint.ts'
-import { sweep, type SweepResult } from './delayed/sweep.ts'
-import { moveGemRows, type GemRoom } from './gem/move.ts'
-import type { JobEngine } from './jobs/engine.ts'
+import type { Settings } from '../configuration.ts'
+import { hintDue } from '../delayed/hint.ts'
+import { sweep, type SweepResult } from '../delayed/sweep.ts'
+import { moveGemRows, type GemRoom } from '../gem/move.ts'
+import type { JobEngine } from '../jobs/engine.ts'
 
 interface Everything extends Pick<GemRoom, 'store' | 'known' | 'kindOf' | 'stopping'> {
   readonly settings: Settings
