@@ -323,3 +323,18 @@ test('a form is read in time that grows with its length alone, whatever its piec
   const spent = process.cpuUsage().user - user
   assert.ok(spent < 2_000_000, `${spent} µs were spent`)
 })
+
+test('a boundary with spaces after it is one, whatever pieces it comes in', async () => {
+  const form = Buffer.from(
+    [
+      '--b \t\r\nContent-Disposition: form-data; name="a"\r\n\r\nx',
+      '--b \r\nContent-Disposition: form-data; name="p"; filename="p.txt"\r\n\r\n\r\n--b y\r\n--b-\r\n--bb\r\ny',
+      '--b--  \r\n',
+    ].join('\r\n'),
+  )
+  for (const pieces of [[form], oneByOne(form)])
+    assert.deepEqual(await read(pieces), [
+      ['field', 'a', 'x'],
+      ['file', 'p', '\r\n--b y\r\n--b-\r\n--bb\r\ny', 'p.txt'],
+    ])
+})

@@ -5,6 +5,8 @@ import { unreadable } from './unreadable.ts'
 /** Bytes of a part's head, and of what comes before the first part. */
 const LONGEST_HEAD = 16 * 1024
 const LONGEST_PREAMBLE = 64 * 1024
+/** Spaces after a boundary. No client sends any, but what carries a form may add some. */
+const LONGEST_PADDING = 100
 
 /**
  * Finds the parts of a form (RFC 2046, 5.1.1) in its pieces, and hands the bytes of each to what `open` returns for its head.
@@ -41,7 +43,7 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
   }
 
   const readBody = (buffer: Buffer, at: number): number | null => {
-    const { found, kind } = findDelimiter(buffer, delimiter, at)
+    const { found, kind, end } = findDelimiter(buffer, delimiter, at)
     if (kind === 'unknown') {
       if (found <= at + kept) return null
       pass(buffer, at, found)
@@ -52,7 +54,7 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
     sink?.end()
     sink = null
     state = kind === 'last' ? 'epilogue' : 'head'
-    return found + delimiter.length
+    return end
   }
 
   const read = (buffer: Buffer, at: number): number | null => {
@@ -75,20 +77,24 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
   }
 }
 
-/** Where a boundary begins that is one; 'unknown': where one may begin, of which the rest is to come. */
+/**
+ * Where a boundary begins that is one, and where it ends with the spaces after it; 'unknown': where one may begin, of which
+ * the rest is to come.
+ */
 function findDelimiter(
   buffer: Buffer,
   delimiter: Buffer,
   from: number,
-): { readonly found: number; readonly kind: 'part' | 'last' | 'unknown' } {
+): { readonly found: number; readonly kind: 'part' | 'last' | 'unknown'; readonly end: number } {
   for (let found = buffer.indexOf(delimiter, from); found !== -1; found = buffer.indexOf(delimiter, found + 1)) {
     const end = found + delimiter.length
-    const after = buffer.toString('latin1', end, end + 2)
-    if (after.length < 2) return { found, kind: 'unknown' }
-    if (after === '\r\n') return { found, kind: 'part' }
-    if (after === '--') return { found, kind: 'last' }
+    const after = buffer.toString('latin1', end, end + LONGEST_PADDING)
+    if (after.startsWith('--')) return { found, kind: 'last', end }
+    const padding = /^[ \t]*(?=\r\n)/.exec(after)?.[0]
+    if (padding !== undefined) return { found, kind: 'part', end: end + padding.length }
+    if (after.length < LONGEST_PADDING && /^(-|[ \t]*\r?)$/.test(after)) return { found, kind: 'unknown', end }
   }
-  return { found: Math.max(from, buffer.length - delimiter.length + 1), kind: 'unknown' }
+  return { found: Math.max(from, buffer.length - delimiter.length + 1), kind: 'unknown', end: buffer.length }
 }
 
 const broken = (why: string): InvalidInputError => unreadable(`The form cannot be read: ${why}. Nothing was kept of it.`)
