@@ -128,6 +128,41 @@ atEach(
   },
 )
 
+for (const [when, drains] of [
+  ['before the younger one begins', { before: false, after: true }],
+  ['when the younger one is attached', { before: true, after: true }],
+  ['while the younger one waits for its own', { before: true, after: false }],
+] as const)
+  atEach(databases, `what names a file of an older upload stays beside it, when that is retried ${when}`, async (app) => {
+    const down = new Set(['bad', 'other'])
+    const service: Service = {
+      ...app.service,
+      async upload(...[key, body, options]) {
+        const name = [...down].find(({ length }) => length === options.byteSize)
+        if (name !== undefined) throw Object.assign(new ServiceError('it is refused'), { retryable: name !== 'bad' })
+        await app.service.upload(key, body, options)
+      },
+    }
+    if (drains.after) down.delete('other')
+    const storage = app.anotherWith(models, { retries: { minDelay: '1h', maxDelay: '1h' } }, service)
+    const { contract } = await twoAttached(app)
+    const { certificates } = storage.record('User', 1)
+    const staged = await storage.stage(text('bad'))
+    await certificates.attachLater({ files: [staged], cleanBefore: true })
+    await storage.drain()
+    await certificates.attachLater({ files: [contract.signedId, staged.signedId, text('other')], cleanBefore: true })
+    if (drains.before) await storage.drain()
+    down.delete('bad')
+    const older = (await certificates.delayedUploads()).find(({ state }) => state === 'failed')
+    await older!.retry()
+    await storage.drain()
+    down.clear()
+    await app.makeDue()
+    await storage.drain({ throwOnError: true })
+    await app.finishTidy()
+    assert.deepEqual((await app.attached(1, 'certificates')).toSorted(), ['bad.txt', 'contract.txt', 'other.txt'])
+  })
+
 atEach(databases, 'what a younger submission names is not taken away by an older one that still waits', async (app) => {
   const { certificates, contract } = await twoAttached(app)
   await certificates.attachLater({ files: [text('older')], cleanBefore: true })

@@ -10,7 +10,7 @@ import { detailsOf } from './definition.ts'
 import { discardUploads } from './discard.ts'
 import { LeaseLost } from './lease-lost.ts'
 import type { Prepared } from './prepare.ts'
-import { addToYounger, supersedeOlder, type Superseded } from './spare.ts'
+import { addToOthers, supersedeOlder, type Superseded } from './spare.ts'
 import { uploadsOf, type UploadRow } from './upload-rows.ts'
 
 /** What the attaching transaction did. */
@@ -55,8 +55,8 @@ export async function attachFile(
       checksum: prepared.checksum,
     })
     const attachment = await insertAttachment(session, upload.lane, blob)
-    const younger = lane.filter(({ order }) => order > held.order)
-    await addToYounger(session, younger, prepared.file.id, { attachmentId: attachment.attachmentId, blobId: blob.id })
+    const others = lane.filter(({ rowId }) => rowId !== held.rowId)
+    await addToOthers(session, others, held, prepared.file.id, { attachmentId: attachment.attachmentId, blobId: blob.id })
     const superseded = await replace(session, held, replaces, lane)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {

@@ -108,7 +108,7 @@ export async function link(session: Session, plan: LinkPlan): Promise<string | n
   const cleanBefore = submission.cleanBefore && kind === 'many'
   const others = replaceable(attached, keeps)
   await deleteAttachments(session, lane, deletedIds, true)
-  await spareFromOlder(session, older, attached, keeps)
+  await spareFromOlder(session, older, attached, { keeps, brings: linked.map(({ id }) => id) })
   if (linked.length > 0)
     return linkFiles(session, {
       lane,

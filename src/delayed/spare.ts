@@ -10,36 +10,60 @@ async function update(session: Session, upload: UploadRow, set: Partial<Pick<Upl
   await session.db.updateTable('uploads').set(columns).where('id', '=', BigInt(upload.rowId)).execute()
 }
 
-/** The last submission counts: what it names, older uploads of the lane do not take away either. The lane is locked. */
+const merged = (keeps: Keeps, more: Keeps): Keeps => ({
+  blobs: [...new Set([...keeps.blobs, ...more.blobs])],
+  files: [...new Set([...keeps.files, ...more.files])],
+})
+const sizeOf = ({ blobs, files }: Keeps): number => blobs.length + files.length
+
+/** A submission, as uploads of its lane that are older have to know it. */
+export interface Younger {
+  readonly keeps: Keeps
+  /** Ids of the files that it brings. */
+  readonly brings: readonly string[]
+}
+
+/**
+ * The last submission counts: what it names, older uploads of the lane do not take away either. One whose file it names goes on
+ * beside it: even its retry, which replaces what is there by then, leaves all of the submission. The lane is locked.
+ */
 export async function spareFromOlder(
   session: Session,
   older: readonly UploadRow[],
   attached: readonly LaneAttachment[],
-  keeps: Keeps,
+  { keeps, brings }: Younger,
 ): Promise<void> {
   const named = new Set(attached.filter(({ blobId }) => keeps.blobs.includes(blobId)).map(({ attachmentId }) => attachmentId))
+  const tokens = older.map(({ token }) => token)
+  const files = keeps.files.length === 0 ? [] : await filesOf(session, tokens)
+  const holders = new Set(files.flatMap(({ id, uploadToken }) => (keeps.files.includes(id) ? [uploadToken] : [])))
   for (const upload of older) {
     if (upload.replaces === null) continue
     const replaces = upload.replaces.filter((id) => !named.has(id))
-    const files = keeps.files.filter((id) => !upload.keeps.files.includes(id))
-    if (replaces.length === upload.replaces.length && files.length === 0) continue
-    await update(session, upload, { replaces, keeps: { ...upload.keeps, files: [...upload.keeps.files, ...files] } })
+    const more = holders.has(upload.token) ? { blobs: keeps.blobs, files: [...keeps.files, ...brings] } : { blobs: [], files: keeps.files }
+    const all = merged(upload.keeps, more)
+    if (replaces.length === upload.replaces.length && sizeOf(all) === sizeOf(upload.keeps)) continue
+    await update(session, upload, { replaces, keeps: all })
   }
 }
 
-/** An upload attached a file: the younger ones that replace what there was replace it too, unless they named it. */
-export async function addToYounger(
+/**
+ * An upload attached a file. Others of its lane that keep the file keep its blob from now on; the younger ones of the rest that
+ * replace what there was replace it too.
+ */
+export async function addToOthers(
   session: Session,
-  younger: readonly UploadRow[],
+  others: readonly UploadRow[],
+  { order }: UploadRow,
   fileId: string,
   attached: LaneAttachment,
 ): Promise<void> {
-  for (const upload of younger) {
+  for (const upload of others) {
     const { replaces, keeps } = upload
     if (replaces === null) continue
     // The file's row goes in a day; a retry may come later.
-    if (keeps.files.includes(fileId)) await update(session, upload, { keeps: { ...keeps, blobs: [...keeps.blobs, attached.blobId] } })
-    else await update(session, upload, { replaces: [...replaces, attached.attachmentId] })
+    if (keeps.files.includes(fileId)) await update(session, upload, { keeps: merged(keeps, { blobs: [attached.blobId], files: [] }) })
+    else if (upload.order > order) await update(session, upload, { replaces: [...replaces, attached.attachmentId] })
   }
 }
 
