@@ -162,6 +162,8 @@ test('an id that is none finds nothing by being cast', async (t) => {
   const blob = (await user.photo.attachment())!.blob
   for (const id of [[blob.id], { toString: () => blob.id }, Object(blob.id), ` ${blob.id}`, Number(blob.id) + 0.5, true])
     await assert.rejects(storage.blobs.find(id as never), invalid, inspect(id))
+  // Capitals are no cast: deletedIds takes them too.
+  assert.equal(await storage.blobs.find('019AC0DE-0000-7000-8000-00000000000A'), null)
   for (const id of [[upload!.id], { toString: () => upload!.id }, Object(upload!.id), 7, null])
     await assert.rejects(storage.delayedUploads.find(id as never), invalid, inspect(id))
   assert.equal(await storage.blobs.findSigned([blob.signedId] as never), null)

@@ -5,8 +5,8 @@ import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.t
 import { shown } from '../message.ts'
 import { checkSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../units.ts'
-import { isUuid } from '../uuid.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
+import { isTooLarge, readRowId } from './row-id.ts'
 import { PURPOSE, type AttachedContext } from './context.ts'
 import { announce } from './direct-upload.ts'
 import { blobValue } from './stored-values.ts'
@@ -41,13 +41,12 @@ export interface Blobs {
 const PAGE = 200
 
 export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
-  const find = async (id: unknown): Promise<StoredBlob | null> => {
-    const text = typeof id === 'string' || typeof id === 'bigint' || Number.isSafeInteger(id) ? String(id) : ''
-    const isNumber = /^\d{1,19}$/.test(text)
-    if (!isNumber && !isUuid(text)) throw new InvalidInputError(`${shown(id)} is no blob id.`)
-    if (isNumber && BigInt(text) >= 2n ** 63n) return null
+  const find = async (given: unknown): Promise<StoredBlob | null> => {
+    const id = readRowId(given)
+    if (id === null) throw new InvalidInputError(`${shown(given)} is no blob id. Give the id of a blob, as a number or text.`)
+    if (isTooLarge(id)) return null
     const { session } = await context.store()
-    const row = await findBlob(session, { id: isNumber ? String(BigInt(text)) : text }).catch(noneOfItsType)
+    const row = await findBlob(session, { id }).catch(noneOfItsType)
     return row === null ? null : blobValue(context, row)
   }
   return {

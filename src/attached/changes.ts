@@ -1,7 +1,7 @@
 import { isBlobLike } from '../blobs/blob-like.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { shown } from '../message.ts'
-import { isUuid } from '../uuid.ts'
+import { isTooLarge, readRowId } from './row-id.ts'
 
 /** A has-one's or has-many's input in one form. */
 export interface Changes {
@@ -78,11 +78,10 @@ function readIds(input: unknown, details: ErrorDetails): string[] {
   const list: readonly unknown[] = Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input]
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
-    const text = typeof id === 'string' || typeof id === 'bigint' || Number.isSafeInteger(id) ? String(id) : ''
-    const isNumber = /^\d{1,19}$/.test(text)
-    if (!isUuid(text.toLowerCase()) && !(isNumber && BigInt(text) < 2n ** 63n))
+    const read = readRowId(id)
+    if (read === null || isTooLarge(read))
       throw new InvalidInputError(`deletedIds holds ${shown(id)}, which is no attachment id.`, { details })
-    return [isNumber ? String(BigInt(text)) : text.toLowerCase()]
+    return [read]
   })
 }
 

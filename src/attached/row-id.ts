@@ -1,0 +1,14 @@
+import { isUuid } from '../uuid.ts'
+
+/**
+ * The one form of the id of an attachment or a blob: decimal without zeros, or a lower-case UUID. Nothing is cast or trimmed.
+ * null: it is none.
+ */
+export function readRowId(value: unknown): string | null {
+  const text = typeof value === 'string' || typeof value === 'bigint' || Number.isSafeInteger(value) ? String(value).toLowerCase() : ''
+  if (/^\d{1,19}$/.test(text)) return String(BigInt(text))
+  return isUuid(text) ? text : null
+}
+
+/** Whether an id is a number that no column of Rails holds. */
+export const isTooLarge = (id: string): boolean => !isUuid(id) && BigInt(id) >= 2n ** 63n
