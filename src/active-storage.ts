@@ -34,7 +34,7 @@ import { keepInternals } from './internals.ts'
 import { servicesOf } from './models.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
 import { sweepEverything } from './background/sweep-everything.ts'
-import { transactions } from './transactions.ts'
+import { transactions } from './database/transactions.ts'
 import { parseDuration } from './units.ts'
 
 /**

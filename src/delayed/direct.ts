@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Lane } from '../attachments/lane.ts'
 import { ActiveStorageError, AttachPendingError, ServiceError } from '../errors.ts'
+import { endsWithin, GRACE } from '../jobs/deadline.ts'
 import { messageOf } from '../message.ts'
 import { fileText } from '../public-message.ts'
 import { filesOf, isAttached } from '../staging/file-rows.ts'
@@ -58,9 +59,9 @@ const PENDING: End = { isAttached: false }
 
 /** At once, of one service: a service that hangs must not hold the uploads to the others. */
 const PLACES = 8
+/** Milliseconds between two looks at an upload that another process has. */
 const SOONEST = 20
 const LATEST = 500
-const GRACE = 5_000
 
 interface Followed {
   /** By `performance.now()`. */
@@ -202,7 +203,7 @@ export function directUploads(options: DirectParts): DirectUploads {
       for (const look of options.looks) look()
       const ended = Promise.allSettled(running)
       const timer = setTimeout(() => stopping.abort(new Error('The storage is closing.')), milliseconds)
-      await Promise.race([ended, delay(milliseconds + GRACE, undefined, { ref: false })])
+      await endsWithin(ended, milliseconds + GRACE)
       clearTimeout(timer)
     },
   }

@@ -1,5 +1,5 @@
 import { Readable } from 'node:stream'
-import { byteStreamOf } from '../blobs/byte-stream.ts'
+import { byteStreamOf, isBytes } from '../blobs/byte-stream.ts'
 import { bytesOf } from '../blobs/incoming.ts'
 import { ConfigurationError, InvalidInputError, type ErrorDetails } from '../errors.ts'
 
@@ -45,7 +45,7 @@ export function headerOf(request: FormRequest, name: string): string {
 /** The bytes of a body that was read before, where whoever read it has kept them. */
 export function keptBody({ readableDidRead, readableEnded, rawBody, body }: NodeRequest): Uint8Array | null {
   const bytes = rawBody ?? body
-  return (readableDidRead || readableEnded) && bytes instanceof Uint8Array ? bytes : null
+  return (readableDidRead || readableEnded) && isBytes(bytes) ? bytes : null
 }
 
 /** The body as a stream. What is not read of it is left where it is: see `bodyLeftOf`. */

@@ -1,5 +1,5 @@
-import type { Database } from './database/database.ts'
-import { endedEarly } from './database/ended-early.ts'
+import type { Database } from './database.ts'
+import { endedEarly } from './ended-early.ts'
 
 /** The app's transactions: what runs in one, and what is to be done after its commit. */
 export interface Transactions<Tx> {
