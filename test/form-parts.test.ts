@@ -59,6 +59,8 @@ test('an odd header is read as Rack reads it, whatever pieces the form comes in'
     [`form-data; ${name}; filename="a.txt"; filename*=windows-1251''%F4.txt`, photo('ф.txt')],
     [`form-data; ${name}; filename="a.txt"; filename*=klingon''%F4.txt`, photo('a.txt')],
     [`form-data; ${name}; filename*=klingon''%F4.txt`, 'refused'],
+    [`form-data; ${name}; filename*0="a"; filename*1=".txt"`, 'refused'],
+    [`form-data; ${name}; filename*0*=UTF-8''a; filename*1*=.txt`, 'refused'],
     [`form-data; ${name}; filename*=a.txt`, photo('a.txt')],
     [`form-data; ${name}; filename="100%.txt"`, photo('100%.txt')],
     [`form-data; ${name}; filename=""`, photo('')],
@@ -280,6 +282,8 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
     ['a\u202E/d\u0007.txt', 'd\u0007.txt', 'a/d.txt'],
     ['folder/', 'folder', 'folder'],
     ['../..', 'file', 'file'],
+    ['C:../d.txt', 'd.txt', 'C-../d.txt'],
+    ['album/A: b.txt', 'A: b.txt', 'album/A: b.txt'],
   ] as const
   for (const [sent, bare, path] of names)
     for (const [options, expected] of [

@@ -18,5 +18,6 @@ export function pathFilename(filename: string): string {
   const parts = partsOf(filename)
     .map((part) => part.replaceAll(/[\p{Cc}\u202A-\u202E\u2066-\u2069]/gu, ''))
     .filter((part) => !leadsNowhere(part) && !/^[A-Za-z]:$/.test(part))
-  return parts.length === 0 ? 'file' : parts.join('/')
+  // 'C:a.txt' is on another drive, where a path is resolved on Windows.
+  return parts.length === 0 ? 'file' : parts.join('/').replace(/^([A-Za-z]):/, '$1-')
 }

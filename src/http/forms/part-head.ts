@@ -38,7 +38,8 @@ export function readHead(head: string): PartHead {
   const bareType = /^\s*([^\s;,/]+\/[^\s;,/]+)/.exec(contentType)?.[1]?.toLowerCase()
   const filename = filenameIn(parameters, bareType)
   // Read as a field, the file would be lost, or its bytes be taken for a text.
-  if (filename === undefined && /filename\*?\s*=/i.test(given))
+  // Some number the pieces of a long one: `filename*0`, `filename*1`.
+  if (filename === undefined && /filename[*\d]*\s*=/i.test(given))
     throw new InvalidInputError(`A part of the form has a filename that cannot be read: ${JSON.stringify(given.slice(0, 100))}.`, {
       publicMessage: 'The form could not be read: the name of a file is not valid. Rename the file and send the form again.',
     })
