@@ -21,7 +21,7 @@ export function sizeText(bytes: number): string {
   let value = bytes
   let unit = 0
   for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024
-  return `${Math.floor(value * 10) / 10} ${units[unit] ?? ''}`
+  return bytes === 1 ? '1 byte' : `${Math.floor(value * 10) / 10} ${units[unit] ?? ''}`
 }
 
 /** "coverImage" is "cover image". */
@@ -60,7 +60,7 @@ const sentences: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails
   INVALID_SIGNATURE: () => 'This page is too old, or a file of it is gone. Reload the page and choose the file again.',
   INVARIABLE: (file) => `${file} cannot be read as an image. Choose another one, such as a JPEG or PNG.`,
   FILE_TOO_LARGE: (file) => `${file} is too large. Choose a smaller one.`,
-  FILE_TYPE_NOT_ACCEPTED: (file) => `Files like ${file} are not accepted here. Choose one of another type.`,
+  FILE_TYPE_NOT_ACCEPTED: (file) => `${file} is of a type that is not accepted here. Choose one of another type.`,
   TOO_MANY_FILES: () => 'These are too many files. Choose fewer.',
   ATTACHMENT_REQUIRED: (_file, { attachment }) =>
     attachment === undefined ? 'A file is missing. Choose one.' : `The ${wordsOf(attachment)} is missing. Choose a file.`,

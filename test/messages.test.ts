@@ -126,6 +126,8 @@ test('every class of error has a sentence for visitors, with the file named once
   assert.equal(publicOf(1.5 * 1024 ** 3), 'The file is larger than 1.5 GB. Choose a smaller one.')
   assert.match(publicOf(500, `${'x'.repeat(200)}.png`), /^x{40}…x{11}\.png is larger than 500 bytes\./)
   assert.equal(new all.AttachmentRequiredError('', { details }).publicMessage, 'The cover image is missing. Choose a file.')
+  assert.equal(publicOf(1), 'The file is larger than 1 byte. Choose a smaller one.')
+  assert.match(new all.FileTypeNotAcceptedError('').publicMessage, /^The file is of a type that is not accepted here\./)
   assert.equal(publicErrorOf(new ServiceError(SECRET, { details })).code, 'SERVICE')
 })
 
