@@ -187,6 +187,36 @@ test('hints that come together take the places of their service only, and what f
   assert.ok(performance.now() - began < 4_500)
 })
 
+atEach(databases, 'a drain deletes all objects of a service that has fewer places, and none of one that is away', async (app) => {
+  const away = memory()
+  const fine = memory()
+  const storage = app.anotherWith(models, { services: { away, fine }, service: 'fine' })
+  const { photo, docs } = storage.record('User', 1)
+  const files = 12
+  await docs.attach(Array.from({ length: files }, (_, index) => text(`${index}`)))
+  await photo.attach(text('x'))
+  let running = 0
+  let most = 0
+  let deleted = 0
+  fine.delete = async () => {
+    running += 1
+    most = Math.max(most, running)
+    await delay(5)
+    running -= 1
+    deleted += 1
+  }
+  away.delete = () => Promise.reject(new ServiceUnavailableError('503'))
+  await docs.purgeLater()
+  await photo.purgeLater()
+  await storage.drain({ concurrency: { total: 5, perService: 2 } })
+  assert.deepEqual([deleted, most], [files, 2])
+  const left = await app.query("select attempts from {jobs} where name = 'delete-object'")
+  assert.deepEqual(
+    left.map(({ attempts }) => Number(attempts)),
+    [1],
+  )
+})
+
 for (const [what, statement, nth] of [
   ['the claim of another service', /with candidates/, 2],
   ['putting off those that have to wait', /"u"\."id" in|u\.id in/, 1],

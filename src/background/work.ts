@@ -69,6 +69,10 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
       },
     },
     (job, error) => options.report('warn', `The job ${job.name} failed and is tried again.`, { job: job.id, attempt: job.attempts, error }),
+    async () => {
+      const { delayed, places } = await ready()
+      return Object.keys(delayed.services).filter((service) => places.room(service) < 1)
+    },
   )
   return {
     // Where the app has a queue, it brings uploads to workers; a drain looks for all that is due by itself.

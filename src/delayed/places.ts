@@ -52,9 +52,10 @@ export interface Places {
   wait(service: string): number
 }
 
-/** Runs a job in a place of its service. Returns how long to put it off, in milliseconds, where there is none. */
+/** Runs a job in a place of its service. Returns how long to put it off, in milliseconds. */
 export async function runIn(places: Places, service: string, run: () => Promise<number | null>): Promise<number | null> {
-  if (places.room(service) < 1) return places.wait(service)
+  // Claims leave it alone from now on, until there is room.
+  if (places.room(service) < 1) return 0
   const leave = places.take(service)
   try {
     const delay = await run()

@@ -89,18 +89,19 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     await looking.take()
     return look().finally(() => looking.give())
   }
-  /** Services for which hints found no room, and were put off. */
+  /** Services without room when hints came, which were put off. */
   const putOff = new Set<string>()
   const goOn = async (service: string, stopping: AbortSignal): Promise<void> => {
     const { delayed, places } = await ready()
     const known = delayed.known.filter((slot) => serviceOf(delayed, slot) === service)
     for (const until = performance.now() + GOES_ON; putOff.has(service) && !stopping.aborted && performance.now() < until;) {
-      const [next] = await alone(() => claimOf(service, known, 1))
-      if (next === undefined) {
-        // Else whoever has the place goes on.
-        if (places.room(service) > 0) putOff.delete(service)
-        return
-      }
+      const [next] = await alone(async () => {
+        const claimed = await claimOf(service, known, 1)
+        // Without room, whoever has it goes on.
+        if (claimed.length === 0 && places.room(service) > 0) putOff.delete(service)
+        return claimed
+      })
+      if (next === undefined) return
       await next.run(stopping)
     }
   }
@@ -125,7 +126,10 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     async handle(hint, stopping) {
       const { delayed, places } = await ready()
       const { free, claimed } = await alone(async () => {
-        const free = delayed.known.filter((slot) => places.room(serviceOf(delayed, slot)) > 0)
+        const hasRoom = (slot: Slot): boolean => places.room(serviceOf(delayed, slot)) > 0
+        const free = delayed.known.filter(hasRoom)
+        // Before a place is given back: whoever does has to see it.
+        for (const slot of delayed.known) if (!hasRoom(slot)) putOff.add(serviceOf(delayed, slot))
         return { free, claimed: await claimOne(free, hint.id) }
       })
       if (claimed !== null) {
@@ -134,11 +138,7 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
         return
       }
       if (delayed.engine === null) return
-      const waitFor = (slot: Slot): number => {
-        if (free.some((each) => isSame(each, slot))) return 0
-        putOff.add(serviceOf(delayed, slot))
-        return places.wait(serviceOf(delayed, slot))
-      }
+      const waitFor = (slot: Slot): number => (free.some((each) => isSame(each, slot)) ? 0 : places.wait(serviceOf(delayed, slot)))
       await hintAgain(delayed, delayed.engine, hint.id, waitFor)
     },
   }

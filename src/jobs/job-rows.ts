@@ -29,15 +29,24 @@ export interface JobClaim {
   readonly leaseFor: number
   /** The one that has this key. */
   readonly key?: string
+  /** Deletions of objects of these services are left alone. */
+  readonly notOf?: readonly string[]
 }
 
+/** How the arguments of an object's deletion begin. */
+const ofService = (service: string): string => `${JSON.stringify({ service }).slice(0, -1)},`
+
 /** Takes due jobs; also those whose worker died. Runs inside a transaction. */
-export async function claimJobs(session: Session, { names, limit, leaseFor, key }: JobClaim): Promise<JobRow[]> {
+export async function claimJobs(session: Session, { names, limit, leaseFor, key, notOf = [] }: JobClaim): Promise<JobRow[]> {
   const { dialect } = session
   const which = key === undefined ? sql`` : sql`and ${sql.ref('jobs.key')} = ${key}`
+  const others = notOf.map((service) => {
+    const start = ofService(service)
+    return sql`and substr(arguments, 1, ${sql.lit([...start].length)}) <> ${start}`
+  })
   const found = await sql<{ id: string; name: string; arguments: string; attempts: number }>`
     select id, name, arguments, attempts from ${sql.table('jobs')}
-    where name in (${sql.join(names)}) ${which}
+    where name in (${sql.join(names)}) ${which} ${sql.join(others, sql` `)}
       and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
     order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(session.db)
   const jobs: JobRow[] = []
@@ -80,7 +89,7 @@ export async function finishJob(session: Session, job: JobRow): Promise<void> {
   await session.db.deleteFrom('jobs').where('id', '=', job.id).where('lease_token', '=', job.leaseToken).execute()
 }
 
-/** Puts a job back: after a failure, or because its time has not come. */
+/** Puts a job back: after a failure, or because its time has not come, which is no attempt. */
 export async function postponeJob(session: Session, job: JobRow, delay: number, error: string | null): Promise<void> {
   await session.db
     .updateTable('jobs')
@@ -89,6 +98,7 @@ export async function postponeJob(session: Session, job: JobRow, delay: number, 
       lease_token: null,
       lease_until: 0,
       run_at: later(session.dialect, delay),
+      ...(error === null ? { attempts: sql<number>`attempts - 1` } : {}),
       last_error: error === null ? null : storedMessage(error),
     })
     .where('id', '=', job.id)

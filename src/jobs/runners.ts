@@ -34,12 +34,15 @@ export function jobSource(
   ready: () => Promise<{ readonly store: Store; readonly leases: Leases }>,
   handlers: JobHandlers,
   onError: (job: JobRow, error: unknown) => void,
+  /** Services that have no room for another deletion now. */
+  full: () => Promise<readonly string[]>,
 ): Source {
   return {
     name: 'jobs',
     async claim(limit) {
       const { store, leases } = await ready()
-      const jobs = await store.transact((session) => claimJobs(session, { names: Object.keys(handlers), limit, leaseFor: LEASE }))
+      const claim = { names: Object.keys(handlers), limit, leaseFor: LEASE, notOf: await full() }
+      const jobs = await store.transact((session) => claimJobs(session, claim))
       return jobs.map((job) => ({
         async run(stopping) {
           const lease = leases.hold(job.leaseToken)
