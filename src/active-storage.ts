@@ -29,7 +29,7 @@ import { progressHub } from './http/progress/hub.ts'
 import { bindModel } from './orm/bound.ts'
 import { withHookMethods } from './orm/hook-methods.ts'
 import { ConfigurationError, InvalidInputError, UnknownAttachmentError } from './errors.ts'
-import { shown } from './message.ts'
+import { listText, shown } from './message.ts'
 import { keepInternals } from './internals.ts'
 import { servicesOf } from './models.ts'
 import type { ActiveStorage, InTransaction } from './storage.ts'
@@ -151,7 +151,7 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
     const found = models.get(name)
     if (found === undefined)
-      throw new UnknownAttachmentError(`There is no model ${shown(name)}; there are ${[...models.keys()].join(', ')}.`)
+      throw new UnknownAttachmentError(`There is no model ${shown(name)}; there are ${listText([...models.keys()])}.`)
     return found
   }
   const committing = transactions<Tx>(config.database, wake)

@@ -6,6 +6,7 @@ import type { RecordIdType } from './database/store.ts'
 import type { Report, RetryOptions } from './delayed/definition.ts'
 import { readDirect, type DirectOptions, type WaitingOptions } from './delayed/direct-options.ts'
 import { ConfigurationError } from './errors.ts'
+import { listText } from './message.ts'
 import type { Authorize } from './http/authorize.ts'
 import { readAfterRefusal, type AfterRefusal, type AfterRefusalOptions } from './http/after-refusal.ts'
 import type { JobEngine } from './jobs/engine.ts'
@@ -224,13 +225,10 @@ function readService({ services, service }: { readonly services: Readonly<Record
   if (names.length === 0) throw wrong('services is empty: configure at least one, such as { local: disk({ root }) }.')
   for (const name of names) {
     const missing = serviceMethods.filter((method) => typeof services[name]?.[method] !== 'function')
-    if (missing.length > 0)
-      throw wrong(
-        `services.${name} is no service, for it lacks ${missing.join(', ')}: pass one such as disk({ root }), or what has them all.`,
-      )
+    if (missing.length > 0) throw wrong(`services.${name} is no service: it lacks ${listText(missing)}. Pass one such as disk({ root }).`)
   }
-  if (only === undefined) throw wrong(`there are several services (${names.join(', ')}): say with service which one new files go to.`)
-  if (!names.includes(only)) throw wrong(`service is '${only}', which is not among ${names.join(', ')}.`)
+  if (only === undefined) throw wrong(`there are several services (${listText(names)}): say with service which one new files go to.`)
+  if (!names.includes(only)) throw wrong(`service is '${only}', which is not among ${listText(names)}.`)
   return only
 }
 

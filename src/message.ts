@@ -21,6 +21,18 @@ export function shown(value: unknown): string {
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }
 
+const LIST = 120
+
+/** Names as a message lists them: as many as fit, so that it stays short. */
+export function listText(names: readonly string[]): string {
+  let text = names[0] ?? ''
+  for (const name of names.slice(1)) {
+    if (text.length + name.length > LIST) return `${text}, …`
+    text += `, ${name}`
+  }
+  return text
+}
+
 const LONGEST = 10_000
 
 /** As a database can store it: PostgreSQL takes no NUL, MySQL no more than 64 KB. */

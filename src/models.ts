@@ -3,6 +3,7 @@ import { RESERVED } from './attached/record.ts'
 import type { SlotDefinition } from './attached/scope.ts'
 import type { ActiveStorageConfig } from './configuration.ts'
 import { ConfigurationError } from './errors.ts'
+import { listText } from './message.ts'
 import { parseSize } from './units.ts'
 
 export const wrong = (text: string): ConfigurationError => new ConfigurationError(`createActiveStorage: ${text}`)
@@ -26,7 +27,7 @@ export function readModels(
       if (options === null) throw wrong(`${where} is not made by hasOneAttached or hasManyAttached.`)
       if (RESERVED.includes(name) || name.includes('.')) throw wrong(`${where}: '${name}' is a reserved name; choose another.`)
       if (options.service !== undefined && services[options.service] === undefined)
-        throw wrong(`${where} goes to the service '${options.service}', which is not among ${Object.keys(services).join(', ')}.`)
+        throw wrong(`${where} goes to the service '${options.service}', which is not among ${listText(Object.keys(services))}.`)
       if (options.variantInfo !== undefined && images === undefined) throw wrong(`${where} has variantInfo: pass images: sharp().`)
       const maxSize = options.maxSize ?? staging?.maxSize
       slots.set(name, {

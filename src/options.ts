@@ -1,9 +1,10 @@
 import { ConfigurationError } from './errors.ts'
+import { listText } from './message.ts'
 
 /** What is misspelt would silently not apply: it is told instead, with the names that are known. */
 export function checkOptions(given: unknown, known: readonly string[], where: string): void {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
-    throw new ConfigurationError(`${where}: give an object with ${known.join(', ')}.`)
+    throw new ConfigurationError(`${where}: give an object with ${listText(known)}.`)
   for (const name of Object.keys(given))
-    if (!known.includes(name)) throw new ConfigurationError(`${where}: unknown option '${name}'. It knows ${known.join(', ')}.`)
+    if (!known.includes(name)) throw new ConfigurationError(`${where}: unknown option '${name}'. It knows ${listText(known)}.`)
 }

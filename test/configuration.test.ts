@@ -11,7 +11,10 @@ import { memory } from '../src/services/memory.ts'
 import { s3 } from '../src/services/s3.ts'
 
 const refused = (run: () => unknown, text: RegExp): void =>
-  assert.throws(run, (error: unknown) => (error as { code?: string }).code === 'CONFIGURATION' && text.test(String(error)))
+  assert.throws(run, ({ code, message }: { code?: unknown; message: string }) => {
+    assert.ok(message.length < 200, message)
+    return code === 'CONFIGURATION' && text.test(message)
+  })
 
 test('definitions', () => {
   refused(() => hasOneAttached({ requird: true } as never), /unknown option 'requird'/)

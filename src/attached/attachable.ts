@@ -3,6 +3,7 @@ import { bytesOfBlob, isBlobLike, isEmptyInput, type BlobLike } from '../blobs/b
 import { isBytes } from '../blobs/byte-stream.ts'
 import type { IncomingFile } from '../blobs/incoming.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { shown } from '../message.ts'
 import { byteSource } from './byte-source.ts'
 import { fromParser, fromPath, type FastifyFile, type Formidable1File, type FormidableFile, type MulterFile } from './parsed-files.ts'
 import { StagedFile } from './staged-file.ts'
@@ -52,7 +53,7 @@ export async function readAttachable(input: unknown, details: ErrorDetails): Pro
   if (input === null || input === undefined || input === '') return null
   if (typeof input === 'string') {
     if (!input.includes('--'))
-      throw new InvalidInputError(`${JSON.stringify(input.slice(0, 80))} is no signed id. To attach a file from disk, pass { path: … }.`, {
+      throw new InvalidInputError(`${shown(input)} is no signed id. To attach a file from disk, pass { path: … }.`, {
         details,
       })
     return { kind: 'signed', signedId: input }

@@ -6,7 +6,7 @@ import type { LinkPlan } from '../delayed/link.ts'
 import { uploadsOf } from '../delayed/upload-rows.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
 import { dropGemRows } from '../gem/rows.ts'
-import { shown } from '../message.ts'
+import { listText, shown } from '../message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
 import type { LoadedCell, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
@@ -102,7 +102,7 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
   const scopeOf = (name: string): SlotScope => {
     const definition = definitions.get(name)
     if (definition === undefined)
-      throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${[...definitions.keys()].join(', ')}.`, {
+      throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${listText([...definitions.keys()])}.`, {
         details: { record: { type, id }, attachment: name },
       })
     return {

@@ -1,4 +1,5 @@
 import { ConfigurationError, ServiceUnavailableError } from '../errors.ts'
+import { listText } from '../message.ts'
 import { checkOptions } from '../options.ts'
 import type { RetryOptions } from './definition.ts'
 import { outageDelay } from './retry.ts'
@@ -34,7 +35,7 @@ export function readConcurrency(
       throw new ConfigurationError(`concurrency${name === '' ? '' : `: ${name}`} must be a whole number above 0.`)
   for (const name of Object.keys(services))
     if (!names.all.includes(name))
-      throw new ConfigurationError(`concurrency.services names '${name}', which is not among ${names.all.join(', ')}.`)
+      throw new ConfigurationError(`concurrency.services names '${name}', which is not among ${listText(names.all)}.`)
   const usual = perService ?? (names.used.length < 2 ? total : Math.ceil(total / 2))
   return { total, of: (service) => services[service] ?? usual }
 }

@@ -1,5 +1,6 @@
 import { canonicalType } from '../blobs/type-names.ts'
 import { FileTooLargeError, FileTypeNotAcceptedError, TooManyFilesError, type ErrorDetails } from '../errors.ts'
+import { listText } from '../message.ts'
 import { fileText, sizeText, typesText } from '../public-message.ts'
 
 /** What a file must keep to while it streams in. Sizes in bytes. */
@@ -22,7 +23,7 @@ export function checkType(contentType: string, limits: Limits, details: ErrorDet
   const { accept } = limits
   if (accept === undefined || isAccepted(contentType, accept)) return
   throw new FileTypeNotAcceptedError(
-    `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${accept.join(', ')}.`,
+    `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${listText(accept)}.`,
     { details, publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.` },
   )
 }

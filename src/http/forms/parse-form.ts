@@ -3,6 +3,7 @@ import type { Files } from '../../attached/record.ts'
 import type { SlotDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
 import { ActiveStorageError, InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
+import { listText, shown } from '../../message.ts'
 import { fileText } from '../../public-message.ts'
 import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
@@ -72,7 +73,7 @@ async function read(context: HttpContext, request: FormRequest, options: ParseFo
   const nameOf = options.preservePath === true ? pathFilename : bareFilename
   const slots = context.models.get(model)
   if (slots === undefined)
-    throw new UnknownAttachmentError(`There is no model '${model}'; there are ${[...context.models.keys()].join(', ')}.`)
+    throw new UnknownAttachmentError(`There is no model '${model}'; there are ${listText([...context.models.keys()])}.`)
   const scopes = scope === null ? null : scope === undefined ? scopesOf(model) : [scope]
   const aliases = aliasesOf(slots.keys())
   const values = formValues()
@@ -148,7 +149,7 @@ function unknownFile(
     return kind === 'one' ? full : `${full}[]`
   })
   return new InvalidInputError(
-    `The form has a file ${JSON.stringify(name.slice(0, 100))}, which is no attachment of ${model}: its inputs are called ${known.join(', ')}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
+    `The form has a file ${shown(name)}, which is no attachment of ${model}. Its inputs are called ${listText(known)}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
     { details: { filename }, publicMessage: `${fileText({ filename })} was not expected here. Reload the page and try again.` },
   )
 }
