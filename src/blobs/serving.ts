@@ -1,3 +1,4 @@
+import { contentDisposition } from './content-disposition.ts'
 import { canonicalType } from './type-names.ts'
 
 /** What a browser would run: it is served as bytes, whatever it is asked for. Rails' list. */
@@ -31,6 +32,15 @@ export function served(contentType: string | null): { readonly contentType: stri
   const type = contentType ?? 'application/octet-stream'
   const name = canonicalType(type)
   return { contentType: isRun(type) || isRun(name) ? 'application/octet-stream' : type, mayBeInline: inline.has(type) }
+}
+
+/**
+ * What a service writes beside an object. A bucket that is public serves it as this says, without asking the app: what a
+ * browser must not show is stored as a download. Rails' `service_metadata`.
+ */
+export function storedAs(contentType: string, filename: string): { readonly contentType: string; readonly disposition?: string } {
+  const { contentType: stored, mayBeInline } = served(contentType)
+  return { contentType: stored, ...(mayBeInline ? {} : { disposition: contentDisposition('attachment', filename) }) }
 }
 
 /** Browsers show every type of XML as a page of its own. */

@@ -13,6 +13,7 @@ import { identifyContentType } from './content-type.ts'
 import { normalizeFilename } from './filename.ts'
 import { bytesOf, type IncomingFile } from './incoming.ts'
 import { generateKey, prefixed } from './key.ts'
+import { storedAs } from './serving.ts'
 import { storableFilename, storableKey } from './storable.ts'
 import { temporaryFailure, temporaryFolder } from './temporary-folder.ts'
 
@@ -63,7 +64,12 @@ export async function storeObject(session: Session, file: IncomingFile, options:
       new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`, { details })
     const bytes = renewing(session, key, createReadStream(path), lost)
     try {
-      await service.upload(key, bytes, { byteSize, checksum, contentType, ...(signal === undefined ? {} : { signal }) })
+      await service.upload(key, bytes, {
+        byteSize,
+        checksum,
+        ...storedAs(contentType, filename),
+        ...(signal === undefined ? {} : { signal }),
+      })
     } catch (error) {
       await expectLate(session, serviceName, key).catch(() => undefined)
       renewUntil(session, key, endOf(error))

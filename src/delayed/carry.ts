@@ -1,4 +1,5 @@
 import { abandonObject, expectLate, renewUntil } from '../blobs/object-intents.ts'
+import { storedAs } from '../blobs/serving.ts'
 import type { Session } from '../database/session.ts'
 import { traced } from '../diagnostics.ts'
 import { ConfigurationError } from '../errors.ts'
@@ -68,14 +69,14 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
 
 async function send({ delayed, upload, signal }: Attempt, file: FileRow, service: Service, prepared: Prepared): Promise<void> {
   const { session } = delayed.store
-  const { key, byteSize, checksum, contentType } = prepared
+  const { key, byteSize, checksum, contentType, filename } = prepared
   let isSent = false
   const bytes = async function* (): AsyncGenerator<Uint8Array> {
     yield* watched(delayed, upload, prepared, signal)
     isSent = true
   }
   try {
-    await service.upload(key, bytes(), { byteSize, checksum, contentType, signal })
+    await service.upload(key, bytes(), { byteSize, checksum, ...storedAs(contentType, filename), signal })
   } catch (error) {
     // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
     if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file).catch(() => undefined)

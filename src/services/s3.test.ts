@@ -166,3 +166,40 @@ test('an attachment has a URL of its service, with its name; markup is never sho
   assert.equal(markup.headers.get('content-type'), 'application/octet-stream')
   assert.match(markup.headers.get('content-disposition') ?? '', /^attachment;/)
 })
+
+test('a public bucket is told to serve what a browser would run as a download, whoever uploads it', async (t) => {
+  const { service, Bucket } = await bucketed({ public: true })
+  const storage = createActiveStorage({
+    database: sqlite(':memory:'),
+    services: { s3: service },
+    models: { User: { photo: hasOneAttached() } },
+    secretKeyBase: 'a secret of the tests',
+  })
+  t.after(() => storage.close())
+  await storage.migrate()
+  const { photo } = storage.record('User', 1)
+  const stored = async () => {
+    const { ContentType, ContentDisposition } = await client.send(
+      new HeadObjectCommand({ Bucket, Key: (await photo.attachment())?.blob.key }),
+    )
+    return [ContentType, ContentDisposition]
+  }
+  const cases = [
+    [
+      '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      'a.svg',
+      'application/octet-stream',
+      `attachment; filename="a.svg"; filename*=UTF-8''a.svg`,
+    ],
+    ['<html><script>1</script>', 'ф.png', 'application/octet-stream', `attachment; filename="%3F.png"; filename*=UTF-8''%D1%84.png`],
+    ['hello', 'a.txt', 'text/plain', `attachment; filename="a.txt"; filename*=UTF-8''a.txt`],
+    ['GIF89a', 'a.gif', 'image/gif', undefined],
+  ] as const
+  for (const [bytes, name, ...expected] of cases) {
+    await photo.attach(new File([bytes], name))
+    assert.deepEqual(await stored(), expected, `${name}, attached`)
+    await photo.attachLater(new File([bytes], name))
+    await storage.drain({ throwOnError: true })
+    assert.deepEqual(await stored(), expected, `${name}, delayed`)
+  }
+})
