@@ -67,7 +67,7 @@ test('the storage', () => {
   wrong({ findRecord: { Usr: () => null } }, /'Usr'/)
   wrong({ findRecord: { User: 'find' } }, /findRecord\.User is no function/)
   wrong({ findRecord: () => null }, /findRecord must be an object/)
-  wrong({ services: { local: { upload: memory().upload } } }, /services\.local is no service, for it lacks download, delete,/)
+  wrong({ services: { local: { upload: memory().upload } } }, /services\.local is no service: it lacks download, delete,/)
   wrong({ services: { local: undefined } }, /services\.local is no service/)
   wrong({ images: sharp }, /pass sharp\(\)/)
   for (const secretKeyBase of ['', [], ['new', ''], 7]) wrong({ secretKeyBase }, /secretKeyBase must be text/)
