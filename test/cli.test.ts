@@ -103,6 +103,8 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
     [['drain', '--older-than', '1h'], /drain has no option --older-than/],
     [['reconcile', '--older-than', 'banana'], /--older-than is "banana": give a duration/],
     [['discard', '--failed'], /add --yes/],
+    [['discard', 'x', '--failed', '--yes'], /discard takes ids, or --failed, which means all that have failed: not both/],
+    [['retry', 'x', '--failed'], /retry takes ids, or --failed/],
     [['generate', '--sql', '--dialect', 'oracle'], /There is no dialect 'oracle'/],
   ]
   for (const [args, stderr] of told) {

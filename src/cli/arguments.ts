@@ -103,6 +103,9 @@ function check(name: Command, words: readonly string[], values: Values): void {
   if (values.help === true) return
   if (name === 'retry' || name === 'discard') {
     if (words.length === 0 && values.failed !== true) throw new UsageError(`${name} takes the ids of uploads (see status), or --failed.`)
+    // `discard --failed 12` reads as 'the failed one, 12': taking all the others too would lose their files.
+    if (words.length > 0 && values.failed === true)
+      throw new UsageError(`${name} takes ids, or --failed, which means all that have failed: not both.`)
     if (name === 'discard' && values.failed === true && values.yes !== true && values['dry-run'] !== true && process.stdin.isTTY !== true)
       throw new UsageError('discard --failed deletes files for good, and nobody can be asked here: add --yes, or --dry-run to see them.')
   } else if (words.length > 0) throw new UsageError(`${name} takes no '${words.join(' ')}'.`)

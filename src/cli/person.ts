@@ -13,7 +13,7 @@ export interface Call {
 }
 type Verb = 'retry' | 'discard'
 
-/** `retry` and `discard`: of ids, and of all that failed. */
+/** `retry` and `discard`: of ids, or of all that failed. */
 export async function forEach(call: Call, verb: Verb): Promise<number> {
   const { storage, ids, values, print } = call
   const isDry = values['dry-run'] === true
@@ -43,7 +43,7 @@ export async function forEach(call: Call, verb: Verb): Promise<number> {
   }
   for (const { id } of failed) {
     // Somebody else may have tried it again meanwhile.
-    const upload = ids.includes(id) ? null : await storage.delayedUploads.find(id)
+    const upload = await storage.delayedUploads.find(id)
     if (upload?.state === 'failed') await does(upload)
   }
   const count = done.length === 1 ? '1 upload' : `${done.length} uploads`
