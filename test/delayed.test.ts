@@ -236,7 +236,10 @@ for (const kind of kinds)
       await assert.rejects(photo.attachLater(page.signedId), code('FILE_TOO_LARGE'), 'staged without limits')
       await assert.rejects(docs.attachLater([text('a'), text('b'), text('c')]), code('TOO_MANY_FILES'))
       await docs.attachLater([text('a'), text('b')])
-      await assert.rejects(docs.attachLater(text('c')), code('TOO_MANY_FILES'))
+      await assert.rejects(docs.attachLater(text('c')), {
+        code: 'TOO_MANY_FILES',
+        publicMessage: 'With the 2 already here these are 3 files; 2 at most are accepted. Choose fewer.',
+      })
       assert.equal((await storage.delayedUploads.list()).length, 1)
     })
 

@@ -267,6 +267,7 @@ test('places that are none are refused when work begins', async (t) => {
     await assert.rejects(storage.drain({ concurrency: concurrency as never }), ConfigurationError)
     assert.throws(() => storage.work({ concurrency: concurrency as never }), ConfigurationError)
   }
+  assert.throws(() => storage.work({ concurrency: { total: 0 } }), { message: 'concurrency.total must be a whole number above 0.' })
 })
 
 atEach(databases, 'drain counts as failed what its sweep marks as failed', async (app) => {

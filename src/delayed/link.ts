@@ -84,7 +84,7 @@ export async function planLink(session: Session, submission: Submission): Promis
   const rowless = submission.blobs.length - stored.length
   if (counts && linked.length + rowless + keeps.blobs.filter(isNew).length > 0) {
     const others = cleanBefore ? keeps.files.length : await occupied(session, uploads ?? [], replaceable(attached, keeps))
-    checkCount(linked.length + rowless + keeps.blobs.length + others, submission.maxFiles, details)
+    checkCount(linked.length + rowless + keeps.blobs.length, submission.maxFiles, details, others)
   }
   return {
     submission,

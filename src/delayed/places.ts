@@ -30,9 +30,14 @@ export function readConcurrency(
   const { total = 5, perService, services = {} } = typeof given === 'number' ? { total: given } : given
   if (typeof services !== 'object' || services === null)
     throw new ConfigurationError('concurrency.services is an object such as { amazon: 16 }.')
-  for (const [name, count] of Object.entries({ '': total, perService, ...services }))
+  const counts: readonly (readonly [string, number | undefined])[] = [
+    [typeof given === 'number' ? 'concurrency' : 'concurrency.total', total],
+    ['concurrency.perService', perService],
+    ...Object.entries(services).map(([name, count]) => [`concurrency.services.${name}`, count] as const),
+  ]
+  for (const [name, count] of counts)
     if (count !== undefined && !(Number.isInteger(count) && count > 0))
-      throw new ConfigurationError(`concurrency${name === '' ? '' : `: ${name}`} must be a whole number above 0.`)
+      throw new ConfigurationError(`${name} must be a whole number above 0.`)
   for (const name of Object.keys(services))
     if (!names.all.includes(name))
       throw new ConfigurationError(`concurrency.services names '${name}', which is not among ${listText(names.all)}.`)

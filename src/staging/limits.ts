@@ -32,12 +32,15 @@ export function isAccepted(contentType: string, accept: readonly string[]): bool
   return accept.some((pattern) => matches(contentType, pattern))
 }
 
-export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails): void {
-  if (maxFiles !== undefined && count > maxFiles)
-    throw new TooManyFilesError(`${count} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`, {
-      details,
-      publicMessage: `These are ${count} files; ${maxFiles} at most are accepted. Choose fewer.`,
-    })
+/** `count` files come to `present` ones, which are attached or on their way. Throws TooManyFilesError. */
+export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails, present = 0): void {
+  if (maxFiles === undefined || count + present <= maxFiles) return
+  const many = (files: number): string => (files === 1 ? 'is 1 file' : `are ${files} files`)
+  const are = present === 0 ? `These ${many(count)}` : `With the ${present} already here these ${many(count + present)}`
+  throw new TooManyFilesError(`${count + present} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`, {
+    details,
+    publicMessage: `${are}; ${maxFiles} at most ${maxFiles === 1 ? 'is' : 'are'} accepted. Choose fewer.`,
+  })
 }
 
 /** "photo of User 7", as far as it is known. */
