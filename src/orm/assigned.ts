@@ -4,7 +4,7 @@ import { forgetLoaded } from './loaded.ts'
 import { fileKeys, refuseFields } from './fields.ts'
 import type { RecordId } from './record-id.ts'
 import { refusePaths } from './refuse-paths.ts'
-import { waitedFor } from './saving-directly.ts'
+import { collectInto } from './save-and-finish.ts'
 
 /** What was assigned to a record and is not committed yet. */
 interface Assigned {
@@ -137,7 +137,7 @@ export async function submitAssigned(
   for (const [name, entry] of entries) if (!entry.isStaged && (entry.staging !== null || entry.isOpen())) throw givenOnce(model, name)
   const inputs = (how: Assigned['how']): Record<string, unknown> =>
     Object.fromEntries(entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]))
-  const handle = model.record(id, transaction.tx, undefined, waitedFor(transaction.chain, model))
+  const handle = model.record(id, transaction.tx, undefined, collectInto(transaction.chain, model))
   forgetLoaded(record)
   const [direct, later] = [inputs('attach'), inputs('attachLater')]
   const { isOpen = () => false } = transaction

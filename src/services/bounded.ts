@@ -49,7 +49,7 @@ export function boundedService(name: string, service: Service, limits: ServiceLi
             return running.finally(() => clock.renew())
           },
         }
-        return service.upload(key, taken(body, clock, moved, signal, limits.bytes), { ...options, signal, progress })
+        return service.upload(key, watchUpload(body, clock, moved, signal, limits.bytes), { ...options, signal, progress })
       }),
     async download(key, options = {}) {
       const transfer = new AbortController()
@@ -60,7 +60,7 @@ export function boundedService(name: string, service: Service, limits: ServiceLi
         transfer.abort(error)
         throw error
       })
-      return arriving(name, bytes, { limit: limits.within, signal, late: stuck(key) }, limits.bytes, transfer)
+      return watchDownload(name, bytes, { limit: limits.within, signal, late: stuck(key) }, limits.bytes, transfer)
     },
     delete: (key, options) => call(`delete ${key}`, options?.signal, limits.call, (signal) => service.delete(key, { signal })),
     deletePrefixed: (prefix, options) =>
@@ -139,7 +139,7 @@ function counter(clock: Stopwatch, bytes: number): (count: number) => void {
  * The bytes of an upload, in pieces small enough to see that they move on. The clock stands while the next ones are read,
  * and a call that was given up gets no more of them.
  */
-async function* taken(
+async function* watchUpload(
   body: AsyncIterable<Uint8Array>,
   clock: Stopwatch,
   moved: (count: number) => void,
@@ -167,7 +167,7 @@ async function* taken(
 }
 
 /** The bytes of a download. The clock stands while their reader is busy with them. */
-async function* arriving(
+async function* watchDownload(
   name: string,
   bytes: AsyncIterable<Uint8Array>,
   { limit, signal, late }: Limited,

@@ -78,10 +78,10 @@ export async function sendParts(
   }
 }
 
-async function* pieces(data: Buffer, taken: (bytes: number) => void): AsyncGenerator<Buffer> {
+async function* pieces(data: Buffer, onTaken: (bytes: number) => void): AsyncGenerator<Buffer> {
   for (let at = 0; at < data.length; at += PIECE) {
     const piece = data.subarray(at, at + PIECE)
     yield piece
-    taken(piece.length)
+    onTaken(piece.length)
   }
 }

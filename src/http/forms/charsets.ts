@@ -17,7 +17,7 @@ export function decodeText(bytes: Uint8Array, charset: string | undefined, what:
 }
 
 /** A percent sign that encodes nothing stays. */
-export function percentDecoded(text: string): Buffer {
+export function decodePercent(text: string): Buffer {
   const bytes = text.replaceAll(/%([\da-f]{2})/gi, (_, hex: string) => String.fromCharCode(parseInt(hex, 16)))
   return Buffer.from(bytes, 'latin1')
 }

@@ -1,6 +1,6 @@
 import { FormLimitError } from '../../errors.ts'
 import { sizeText } from '../../public-message.ts'
-import { decodeText, percentDecoded } from './charsets.ts'
+import { decodeText, decodePercent } from './charsets.ts'
 import { checkName, countUpTo, type Limits } from './limits.ts'
 import type { PartHead } from './part-head.ts'
 import type { Sink } from './sink.ts'
@@ -46,7 +46,7 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
       }
     },
     urlencoded(charset) {
-      const decode = (text: string, what: string): string => decodeText(percentDecoded(text.replaceAll('+', ' ')), charset, what)
+      const decode = (text: string, what: string): string => decodeText(decodePercent(text.replaceAll('+', ' ')), charset, what)
       const longest = 3 * (limits.fieldSize + limits.nameSize)
       // Of the last pair. Joined once, at its end: a pair may come in a million pieces.
       let rest: string[] = []

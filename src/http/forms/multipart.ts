@@ -9,7 +9,7 @@ import { limitsOf, type FormLimits } from './limits.ts'
 import { readHead } from './part-head.ts'
 import { partsOf } from './parts.ts'
 import type { Sink } from './sink.ts'
-import { decoded } from './transfer-encodings.ts'
+import { decodePart } from './transfer-encodings.ts'
 
 export interface FormHandlers {
   /** May throw. */
@@ -36,13 +36,13 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
   const files = fileReader(limits, flow, handlers.file, fail)
   const open = (text: string): Sink => {
     const head = readHead(text)
-    return decoded(head.transferEncoding, head.filename === undefined ? fields.open(head) : files.open(head))
+    return decodePart(head.transferEncoding, head.filename === undefined ? fields.open(head) : files.open(head))
   }
   const type = headerOf(request, 'content-type')
   const form = formOf(type, (boundary) => partsOf(boundary, open), fields.urlencoded)
   const source = bodyOf(request)
   try {
-    await Promise.race([fed(source, form, stopped.signal), failed])
+    await Promise.race([feed(source, form, stopped.signal), failed])
     await Promise.race([files.taken(), failed])
   } catch (error) {
     fail(error)
@@ -71,7 +71,7 @@ function formOf(type: string, multipart: (boundary: string) => Sink, urlencoded:
 }
 
 /** Resolves at the end of the form; rejects where it breaks off, or cannot be read. Reads nothing after `stopped`. */
-function fed(source: Readable, form: Sink, stopped: AbortSignal): Promise<void> {
+function feed(source: Readable, form: Sink, stopped: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {
       source.off('data', take)

@@ -1,5 +1,5 @@
 import { InvalidInputError } from '../../errors.ts'
-import { decodeText, percentDecoded } from './charsets.ts'
+import { decodeText, decodePercent } from './charsets.ts'
 import { headerParameters } from './header-parameters.ts'
 import { unreadable } from './unreadable.ts'
 
@@ -66,7 +66,7 @@ function filenameIn(parameters: ReadonlyMap<string, string>, contentType: string
   if (extended === undefined) return plain ?? (contentType === 'application/octet-stream' ? '' : undefined)
   const [, charset = '', encoded = ''] = /^([^']*)'[^']*'(.*)$/s.exec(extended) ?? []
   try {
-    if (charset !== '') return decodeText(percentDecoded(encoded), charset, 'The name of a file')
+    if (charset !== '') return decodeText(decodePercent(encoded), charset, 'The name of a file')
   } catch (error) {
     if (plain === undefined) throw error
   }

@@ -2,7 +2,7 @@ import type { Sink } from './sink.ts'
 import { unreadable } from './unreadable.ts'
 
 /** Hands decoded bytes on. Throws InvalidInputError for an encoding that is not known: stored as it is, the file would be broken. */
-export function decoded(encoding: string, sink: Sink): Sink {
+export function decodePart(encoding: string, sink: Sink): Sink {
   if (['', '7bit', '8bit', 'binary'].includes(encoding)) return sink
   if (encoding === 'base64') return fromBase64(sink)
   const named = JSON.stringify(encoding.slice(0, 50))

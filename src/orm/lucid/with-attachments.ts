@@ -8,7 +8,7 @@ import { afterCommit, chainOf } from '../knex/transactions.ts'
 import type { Bringing, BringingClass } from './inputs.ts'
 import { transaction, watched } from './transactions.ts'
 import { asRecordId, type RecordId } from '../record-id.ts'
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
 /** What models have by `withAttachments`. */
@@ -73,7 +73,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
       const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
       await submitAssigned(model, record, idOf(record), open, isNew)
     }
-    await savingDirectly((begun) => within(record, saved, begun))
+    await saveAndFinish((begun) => within(record, saved, begun))
   }
 
   const remove = (record: LucidRow, plain: () => Promise<unknown>): Promise<void> =>

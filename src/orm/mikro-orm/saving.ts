@@ -4,7 +4,7 @@ import { optionsOf } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { stageAssigned, submitAssigned, takeAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { keyOf } from './entities.ts'
 import { flushed, renewAfterRollback } from './renewing.ts'
@@ -78,7 +78,7 @@ export async function flushWith(given: EntityManager, plain: () => Promise<void>
   const within = flushing.getStore()
   if (within?.has(em) === true) return plain()
   listen(em)
-  await savingDirectly((begun) => {
+  await saveAndFinish((begun) => {
     const turn = (turns.get(em) ?? Promise.resolve()).then(() =>
       flushing.run(new Set(within).add(em), async () => {
         try {

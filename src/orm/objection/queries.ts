@@ -3,7 +3,7 @@ import type { Model, QueryBuilder } from 'objection'
 import { hasAssigned, stageAssigned } from '../assigned.ts'
 import { isAnyRequired } from '../bound.ts'
 import { chainOf } from '../knex/transactions.ts'
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import { graph, idOf, modelOf, submit } from './records.ts'
 import { asValidationError } from './validation.ts'
 
@@ -60,7 +60,7 @@ export function inTransaction(given: QueryBuilder<Model>): void {
     if (db.isTransaction === true) return within(db as Knex.Transaction, plain)
     if (query.isInsert()) for (const record of bringers) await stageAssigned(modelOf(record)!, record)
     try {
-      return await savingDirectly((begun) =>
+      return await saveAndFinish((begun) =>
         db.transaction((trx) => {
           begun(chainOf(trx)[0])
           query.transacting(trx)

@@ -1,4 +1,4 @@
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import { accessors, type Attached } from './accessors.ts'
 import { isDelegate, type AnyClient, type Delegate, type TransactionOptions } from './client.ts'
 import { isLazy, noBatch } from './lazily.ts'
@@ -52,7 +52,7 @@ export function bringing(client: AnyClient, models: readonly Attached[], open?: 
     within: (run) =>
       open !== undefined
         ? run({ ...self, open })
-        : savingDirectly((begun) =>
+        : saveAndFinish((begun) =>
             transaction(self, (on) => {
               begun(on.open)
               return run(on)

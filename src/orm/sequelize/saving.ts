@@ -5,7 +5,7 @@ import { assign, hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAs
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { begin } from './begin.ts'
 import { idOf, isParanoid } from './models.ts'
@@ -21,7 +21,7 @@ interface InTransaction {
 const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined, run: (tx: Transaction) => Promise<T>): Promise<T> => {
   const open = openOf(model.sequelize!, options)
   if (open !== undefined) return run(open)
-  return savingDirectly((begun) =>
+  return saveAndFinish((begun) =>
     begin(model.sequelize!, {}, (transaction) => {
       begun(transaction)
       return run(transaction)

@@ -2,7 +2,7 @@ import { EntityManager, type DataSource, type QueryRunner } from 'typeorm'
 import { hasAssigned, refuseFiles, stageAssigned } from '../assigned.ts'
 import { boundModel } from '../bound.ts'
 import { copyAssigned } from '../copy-assigned.ts'
-import { savingDirectly } from '../saving-directly.ts'
+import { saveAndFinish } from '../save-and-finish.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { isBound, isWithFiles, refuseUnbound } from './data-sources.ts'
 import { reachable, type Found } from './entities.ts'
@@ -124,7 +124,7 @@ async function saveWith(
   if ((options as { transaction?: boolean } | undefined)?.transaction === false)
     throw noTransaction(boundModel(first.attachments).type, 'save with { transaction: false }')
   for (const { entity, attachments } of bringers) await stageAssigned(boundModel(attachments), entity)
-  return savingDirectly((begun) =>
+  return saveAndFinish((begun) =>
     ownTransaction(manager, (on) => {
       begun(chainOf(on.queryRunner as QueryRunner)[0])
       return within(on)
