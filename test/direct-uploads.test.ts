@@ -14,6 +14,8 @@ import { storageOn } from './support/storage.ts'
 import { asking, web, webModels, type Answer } from './support/web.ts'
 
 const md5 = (data: string | Uint8Array): string => createHash('md5').update(data).digest('base64')
+/** As JSON: `JSON.stringify` itself cannot write it. */
+const nestedJson = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
 const hello = { filename: 'up.txt', content_type: 'text/plain', byte_size: 5, checksum: md5('hello') }
 type Ask = ReturnType<typeof asking>
 const announce = (ask: Ask, path: string, blob: unknown, contentType = 'application/json'): Promise<Answer> =>
@@ -80,6 +82,9 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
     assert.equal(answer.status, status, JSON.stringify(blob))
     assert.deepEqual(Object.keys(answer.json()), ['error', 'code'])
   }
+  const deep = `{"blob":${JSON.stringify({ ...hello, metadata: {} }).replace('{}', nestedJson(9_000))}}`
+  const tooDeep = await ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: deep })
+  assert.deepEqual([tooDeep.status, tooDeep.json()['code']], [422, 'INVALID_INPUT'])
   assert.equal((await announce(ask, path, hello, 'text/plain')).status, 415)
   for (const body of [
     '',
@@ -249,6 +254,8 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
     [{ headers: { 'x-filename': 'a.txt' }, body: 'x'.repeat(1_100_000) }, 413, 'FILE_TOO_LARGE'],
     [{ body: 'no name' }, 422, 'INVALID_INPUT'],
     [{ headers: { 'x-filename': '%zz' }, body: 'no name' }, 422, 'INVALID_INPUT'],
+    [{ headers: { 'x-filename': '%00' }, body: 'no name' }, 422, 'INVALID_INPUT'],
+    [{ headers: { 'x-filename': '%20' }, body: 'no name' }, 422, 'INVALID_INPUT'],
     [{ headers: { 'content-type': 'multipart/form-data' }, body: 'no boundary' }, 422, 'INVALID_INPUT'],
     [{ body: new FormData() }, 422, 'INVALID_INPUT'],
   ] as const) {

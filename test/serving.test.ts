@@ -147,7 +147,7 @@ test('conditions', async (t) => {
   assert.equal(await status({ 'if-none-match': '"x"' }), 200)
   assert.equal(await status({ 'if-modified-since': modified }), 304)
   assert.equal(await status({ 'if-modified-since': before }), 200)
-  for (const none of ['yesterday', '2044', '1 Jan 2044', new Date('2044-01-01').toISOString(), ''])
+  for (const none of ['yesterday', '2044', '1 Jan 2044', 'Sat, 31 Feb 2044 00:00:00 GMT', new Date('2044-01-01').toISOString(), ''])
     assert.equal(await status({ 'if-modified-since': none }), 200, none)
   for (const form of ['Fri, 01 Jan 2044 00:00:00 GMT', 'Friday, 01-Jan-44 00:00:00 GMT', 'Fri Jan  1 00:00:00 2044'])
     assert.equal(await status({ 'if-modified-since': form }), 304, form)

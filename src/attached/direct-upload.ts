@@ -6,7 +6,8 @@ import { generateKey, prefixed } from '../blobs/key.ts'
 import { announceObject } from '../blobs/object-intents.ts'
 import { storableFilename, storableKey } from '../blobs/storable.ts'
 import { served } from '../blobs/serving.ts'
-import { InvalidInputError } from '../errors.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors.ts'
+import { messageOf } from '../message.ts'
 import { checkSize, checkType, isAccepted, type Limits } from '../staging/limits.ts'
 import { serviceOf, type AttachedContext } from './context.ts'
 import { diskUploadPath } from './paths.ts'
@@ -59,6 +60,7 @@ export async function announce(
   if (told !== null && !mayBeOther(told, limits)) checkType(told, limits, details)
   const contentType = told ?? 'application/octet-stream'
   const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
+  checkJson(metadata, asked, details)
   const service = serviceOf(context, serviceName)
   const { session, transact } = await context.store()
   const filename = await storableFilename(session, asked, (message) => context.report('warn', message, details))
@@ -84,4 +86,16 @@ export async function announce(
 function mayBeOther(contentType: string, { accept }: Limits): boolean {
   const other = otherTrackType(contentType)
   return other !== null && accept !== undefined && isAccepted(other, accept)
+}
+
+/** JSON of thousands of levels can be read but not written. */
+function checkJson(metadata: object, filename: string, details: ErrorDetails): void {
+  try {
+    JSON.stringify(metadata)
+  } catch (cause) {
+    throw new InvalidInputError(`metadata of ${filename} cannot be written as JSON: ${messageOf(cause)}. Give plain values.`, {
+      details,
+      cause,
+    })
+  }
 }

@@ -43,5 +43,7 @@ function httpDate(header: string | null): number | null {
   const text = header?.trim() ?? ''
   if (!forms.some((form) => form.test(text))) return null
   const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
-  return Number.isNaN(time) ? null : time
+  // Date.parse takes 31 February for a day of March.
+  const day = Number(/[ \d]\d(?=[ -])/.exec(text)?.[0])
+  return new Date(time).getUTCDate() === day ? time : null
 }

@@ -2,6 +2,7 @@ import { PURPOSE } from '../attached/context.ts'
 import { stagedPath } from '../attached/paths.ts'
 import { stage } from '../attached/stage.ts'
 import type { StagedFile } from '../attached/staged-file.ts'
+import { normalizeFilename } from '../blobs/filename.ts'
 import { InvalidInputError } from '../errors.ts'
 import { dropUnlinked } from '../staging/file-rows.ts'
 import { isUuid } from '../uuid.ts'
@@ -42,7 +43,7 @@ function nameIn(request: Request): string {
   const given = request.headers.get('x-filename') ?? new URL(request.url).searchParams.get('filename') ?? ''
   try {
     const name = decodeURIComponent(given)
-    if (name !== '') return name
+    if (normalizeFilename(name).trim() !== '') return name
   } catch {
     // Told below.
   }

@@ -22,6 +22,8 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
   let sink: Sink | null = null
   // The line end of a head is kept: where the body is empty, some clients let the boundary follow at once.
   let kept = 0
+  // How far an unfinished head was searched for its end.
+  let searched = 0
 
   const pass = (buffer: Buffer, from: number, to: number): void => {
     if (state === 'preamble' && (preamble += to - from) > LONGEST_PREAMBLE) throw broken('its boundary does not come')
@@ -31,8 +33,9 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
 
   /** Returns where it stopped, because the head goes on in the next piece. */
   const readHead = (buffer: Buffer, at: number): number | null => {
-    const end = buffer.indexOf('\r\n\r\n', at, 'latin1')
+    const end = buffer.indexOf('\r\n\r\n', at + searched, 'latin1')
     if ((end === -1 ? buffer.length : end) - at > LONGEST_HEAD) throw broken(`a part has a head of more than ${LONGEST_HEAD} bytes`)
+    searched = end === -1 ? Math.max(0, buffer.length - at - 3) : 0
     if (end === -1) return null
     const head = buffer.subarray(at, end)
     if (head.includes(delimiter)) throw broken('a part has a head without an end')
