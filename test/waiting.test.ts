@@ -160,6 +160,17 @@ test('every call of a service that never returns ends', async () => {
   await assert.rejects(asked.copy('key', 'other', { signal: AbortSignal.timeout(1) }))
 })
 
+test('a purge of many files waits once for a service that does not answer', async (t) => {
+  let asked = 0
+  const fine: Service = { ...memory(), delete: () => ((asked += 1), never()) }
+  const { storage, query } = await storageWith(t, memory(), { services: { away: memory(), fine } })
+  const { docs } = storage.record('User', 1)
+  await docs.attach([text('a'), text('b'), text('c')])
+  await docs.purge()
+  assert.equal(asked, 1)
+  assert.equal((await query("select id from activestorage_delayed_jobs where name = 'delete-object'")).length, 3)
+})
+
 test('a service that throws before it returns a promise only fails its call', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const hasty: Service = {

@@ -1,6 +1,6 @@
 import { findBlob } from '../blobs/blob-rows.ts'
 import type { Store } from '../database/store.ts'
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError, ServiceUnavailableError } from '../errors.ts'
 import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
 import { LEASE } from '../jobs/leases.ts'
 import { runJob } from '../jobs/runners.ts'
@@ -51,10 +51,19 @@ export async function deleteObjectsNow(
     const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
-    const handle = () => deleteObject(store, services, job, AbortSignal.timeout(LEASE / 2))
-    await runJob(store, job, handle, (_job, error) =>
-      report('warn', `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`, { job: job.id, error }),
+    const signal = AbortSignal.timeout(LEASE / 2)
+    let isAway = false
+    await runJob(
+      store,
+      job,
+      () => deleteObject(store, services, job, signal),
+      (_job, error) => {
+        isAway = signal.aborted || error instanceof ServiceUnavailableError
+        report('warn', `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`, { job: job.id, error })
+      },
     )
+    // Who purges many files does not wait as long for each.
+    if (isAway) return
   }
 }
 
