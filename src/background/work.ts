@@ -104,5 +104,6 @@ export function workOptions(options: BackgroundOptions, { sources }: Work, { tot
 /** Where nothing tells of it, a retry that is due sooner than the next poll is looked for in time. */
 export function wakeAt({ wake }: BackgroundOptions, dueAt: number = Infinity): void {
   const wait = dueAt - performance.now()
-  if (wait < SLOW_POLL) setTimeout(wake, wait).unref()
+  // Timers may be a millisecond early.
+  if (wait < SLOW_POLL) setTimeout(wake, wait + 2).unref()
 }

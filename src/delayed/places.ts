@@ -54,6 +54,8 @@ export interface Places {
   room(service: string): number
   /** Takes a place. Returns how to give it back, with what was seen: whether the service is away; null: nothing. */
   take(service: string): (isAway: boolean | null) => void
+  /** Until when a service that is away is left alone, by `performance.now()`; 0: it is not away. */
+  awayUntil(service: string): number
   /** Milliseconds until it is worth looking for room again. */
   wait(service: string): number
 }
@@ -101,6 +103,7 @@ export function createPlaces(limits: PlaceLimits, outages: Outages, retries: Ret
         outages.set(service, { since, until: now + outageDelay(retries, now - since) })
       }
     },
+    awayUntil: (service) => outages.get(service)?.until ?? 0,
     wait: (service) => Math.max(left(service), BUSY_WAIT),
   }
 }

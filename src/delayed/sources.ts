@@ -40,13 +40,16 @@ const GOES_ON = 5_000
 
 export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResult) => void): UploadWork {
   const run = async (upload: UploadRow, leave: Leave, stopping: AbortSignal): Promise<RunResult> => {
-    const { delayed, leases } = await ready()
+    const { delayed, leases, places } = await ready()
     const result = await runUpload(delayed, leases, upload, stopping).catch((error: unknown) => {
       leave(null)
       throw error
     })
     leave(result.isAway === true ? true : result.outcome === 'uploaded' ? false : null)
-    tally(result)
+    const { dueAt } = result
+    // Whatever is due by then may be the next to look whether the service is back.
+    const nextLook = places.awayUntil(serviceOf(delayed, upload.lane))
+    tally(dueAt === undefined ? result : { ...result, dueAt: Math.max(dueAt, nextLook) })
     await hintNext(delayed, upload, result)
     return result
   }
