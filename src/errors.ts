@@ -27,6 +27,7 @@ export type ErrorCode =
   | 'FORM_LIMIT'
   | 'CONFIGURATION'
   | 'SERVICE'
+  | 'SERVICE_UNAVAILABLE'
 
 /** For subclasses of an app's own. */
 export interface ActiveStorageErrorOptions {
@@ -167,7 +168,7 @@ export class ConfigurationError extends ActiveStorageError {
 }
 /** A storage service failed; tried again unless it says that it never will succeed. */
 export class ServiceError extends ActiveStorageError {
-  override readonly code = 'SERVICE' as const
+  override readonly code: 'SERVICE' | 'SERVICE_UNAVAILABLE' = 'SERVICE'
   override readonly retryable: boolean = true
 }
 /**
@@ -175,8 +176,6 @@ export class ServiceError extends ActiveStorageError {
  * is not the file's fault: an upload loses no attempt by it, and is tried again until `retries.for` is over.
  */
 export class ServiceUnavailableError extends ServiceError {
+  override readonly code = 'SERVICE_UNAVAILABLE' as const
   override readonly statusCode = 503
-  constructor(message: string, options: ActiveStorageErrorOptions = {}) {
-    super(message, { publicMessage: 'The storage of files does not answer. Try again in a few minutes.', ...options })
-  }
 }

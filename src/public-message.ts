@@ -72,6 +72,7 @@ const sentences: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails
   INVALID_INPUT: () => 'The form cannot be read. Reload the page and try again.',
   FORM_LIMIT: () => 'The form is too large. Send less at once.',
   CONFIGURATION: () => SORRY,
+  SERVICE_UNAVAILABLE: () => 'The storage of files does not answer. Try again in a few minutes.',
   SERVICE: (file) => `${file} could not be stored. Try again later.`,
 }
 

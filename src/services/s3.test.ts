@@ -144,7 +144,7 @@ test('errors say which bucket, what failed and what to do', async () => {
   await assert.rejects(put(s3({ bucket: 'missing', ...options })), /The bucket missing failed for key.*Create the bucket/)
   const stranger = s3({ bucket: 'tests-1', ...options, credentials: { ...server.credentials, secretAccessKey: 'wrong' } })
   if (server.lenient === null) await assert.rejects(put(stranger), /Look at the credentials/)
-  await assert.rejects(put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })), code('SERVICE'))
+  await assert.rejects(put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })), code('SERVICE_UNAVAILABLE'))
 })
 
 test('an attachment has a URL of its service, with its name; markup is never shown in the page', strict, async (t) => {
