@@ -1,15 +1,27 @@
 // A file that is on its way: seen by whoever has its path, followed by whoever has its upload's.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached, type UploadSnapshot } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
-import { fresh, text } from './support/storage.ts'
+import { onEachStatement } from './support/statements.ts'
+import { fresh, storageOn, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
 
 after(() => stopEmbedded())
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 const CHUNK = 512 * 1024
+
+const attachedSoon = { User: { photo: hasOneAttached(), shouted: hasOneAttached({ variantInfo: { convert: 'png' } }) } }
+/** Makes other bytes, as a conversion does. */
+const shouting = {
+  name: 'shouting',
+  async transform(_input: string, output: string) {
+    await writeFile(output, 'A!')
+    return { contentType: 'image/png', extension: 'png' }
+  },
+}
 
 for (const kind of kinds) {
   test(`${kind.name}: a pending file is served by any process, in parts too, until it is attached; then it is found where it went`, async (t) => {
@@ -55,6 +67,37 @@ for (const kind of kinds) {
     }
     await photo.purge()
     assert.equal((await ask(path)).status, 404)
+  })
+
+  test(`${kind.name}: a pending file that is attached while it is looked for is found where it went`, async (t) => {
+    const app = await fresh(t, kind, attachedSoon, { images: shouting })
+    if (app === null) return
+    // The worker attaches the file right before the reader's next statement of this kind.
+    let before: RegExp | null = null
+    const attachBefore = async (statement: string): Promise<void> => {
+      if (before?.test(statement) !== true) return
+      before = null
+      await app.storage.drain({ throwOnError: true })
+    }
+    const database = app.made.another()
+    onEachStatement(database, (sql, run) => attachBefore(sql).then(run))
+    const { readChunks } = database
+    if (readChunks !== undefined)
+      Object.assign(database, {
+        readChunks: async (...given: Parameters<typeof readChunks>) => (await attachBefore('chunks'), readChunks(...given)),
+      })
+    const reader = storageOn(database, attachedSoon, app.service, { images: shouting })
+    t.after(() => reader.close())
+    for (const name of ['photo', 'shouted'] as const)
+      for (const statement of [/^select .*delayed_uploads/, /chunks/]) {
+        await app.storage.record('User', 1)[name].attachLater(text('a'))
+        const [upload] = await app.storage.record('User', 1)[name].delayedUploads()
+        before = statement
+        const answer = await asking(reader)(upload?.files[0]?.path() ?? assert.fail())
+        // Bytes that are stored as they were staged are read on where they went.
+        const isRead = name === 'photo' && statement.test('chunks')
+        assert.deepEqual([answer.status, answer.text, before], isRead ? [200, 'a', null] : [302, '', null], `${name}, ${statement}`)
+      }
   })
 
   test(`${kind.name}: what was given up, or never submitted, is seen no more`, async (t) => {
