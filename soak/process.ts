@@ -33,7 +33,7 @@ async function act(): Promise<void> {
   const user = randomInt(1, USERS + 1)
   const chance = randomInt(100)
   if (chance < 5) {
-    await storage.stage(randomFile())
+    await storage.stage(randomFile().file)
     return
   }
   await storage.transaction(async (client) => {
@@ -46,13 +46,13 @@ async function act(): Promise<void> {
         md5,
       ]))
     if (chance < 50) {
-      const file = randomFile()
+      const { file, md5 } = randomFile()
       await photo.attachLater(file)
-      await note('photo', file.filename, file.md5)
+      await note('photo', file.filename, md5)
     } else if (chance < 90) {
       const files = Array.from({ length: randomInt(1, 4) }, randomFile)
-      await documents.attachLater(files)
-      for (const file of files) await note('documents', file.filename, file.md5)
+      await documents.attachLater(files.map(({ file }) => file))
+      for (const { file, md5 } of files) await note('documents', file.filename, md5)
     } else {
       await photo.purge()
       await note('photo', null, null)
@@ -62,7 +62,7 @@ async function act(): Promise<void> {
 }
 
 /** Mostly small. */
-function randomFile(): { io: Buffer; filename: string; md5: string } {
+function randomFile(): { file: { io: Buffer; filename: string }; md5: string } {
   const io = randomBytes(randomInt(10) === 0 ? randomInt(3_000_000) : randomInt(150_000))
-  return { io, filename: `${randomUUID()}.bin`, md5: createHash('md5').update(io).digest('base64') }
+  return { file: { io, filename: `${randomUUID()}.bin` }, md5: createHash('md5').update(io).digest('base64') }
 }
