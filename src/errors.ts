@@ -60,7 +60,7 @@ export class ActiveStorageError extends Error {
     if (options.publicMessage !== undefined) Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })
   }
 
-  /** What a visitor may read: the file, the limit and what to do. No id, key, path or SQL. */
+  /** A visitor may read this: it says the file, the limit and what to do, and holds no id, key, path or SQL. */
   get publicMessage(): string {
     return defaultMessage(this.code, this.details)
   }

@@ -5,11 +5,11 @@ import { SORRY } from './public-message.ts'
 /** What a visitor may be told of an error. */
 export interface PublicError {
   readonly statusCode: number
-  /** The error's own; 'INTERNAL' of one that is not the library's. */
+  /** The error's `code`; 'INTERNAL' for an error that is not the library's. */
   readonly code: string
   /** `publicMessage`, or one fixed sentence. */
   readonly message: string
-  /** Of an error that is the app's to look at: `message` ends with it, and so should the line in the log. null: it is the visitor's. */
+  /** Finds the line in the log: `message` ends with it, and so should that line. null: the visitor can mend the error. */
   readonly reference: string | null
 }
 

@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from './support/free-port.ts'
 import { listening, mounts } from './support/mounts.ts'
 import { web } from './support/web.ts'
 import { FORM, fileIn, headOf, statusesIn, tcpClient } from './support/tcp.ts'
@@ -131,15 +131,6 @@ async function nginxBefore(t: TestContext, ports: readonly number[]): Promise<nu
       await delay(5)
     }
   return fronts
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 async function answers(port: number): Promise<boolean> {

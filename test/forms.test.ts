@@ -149,7 +149,7 @@ class YogaFile {
     this.size = content.length
   }
   slice(): never {
-    throw new Error('Not implemented')
+    throw new Error('slice() of a foreign File was called; arrayBuffer() is enough.')
   }
   async arrayBuffer(): Promise<ArrayBuffer> {
     return new TextEncoder().encode(this.content).buffer

@@ -48,12 +48,12 @@ export async function fromParser(
   const { originalname, filepath, path, buffer, size } = input
   if (typeof originalname === 'string') {
     const data = isBytes(buffer) ? byteSource(buffer, details) : typeof path === 'string' ? () => createReadStream(path) : null
-    return data === null ? undefined : named(originalname, input['mimetype'], size, details, data)
+    return data === null ? undefined : incomingFileOf(originalname, input['mimetype'], size, details, data)
   }
   if (typeof filepath === 'string' && 'originalFilename' in input)
-    return named(input['originalFilename'], input['mimetype'], size, details, () => createReadStream(filepath))
+    return incomingFileOf(input['originalFilename'], input['mimetype'], size, details, () => createReadStream(filepath))
   if (typeof path === 'string' && typeof size === 'number' && 'name' in input && 'type' in input)
-    return named(input['name'], input['type'], size, details, () => createReadStream(path))
+    return incomingFileOf(input['name'], input['type'], size, details, () => createReadStream(path))
   return undefined
 }
 
@@ -63,7 +63,7 @@ const isStream = (value: unknown): value is Readable =>
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '')
 
 /** null: an input that was left empty. */
-function named(
+function incomingFileOf(
   filename: unknown,
   declaredType: unknown,
   size: unknown,
@@ -81,15 +81,15 @@ async function fromFastify(part: FastifyFile, details: ErrorDetails): Promise<In
   const filename = textOf(part.filename)
   const told = { ...details, filename: filename === '' ? 'file' : filename }
   const { bytesRead } = file as { readonly bytesRead?: number }
-  if (typeof filepath === 'string') return named(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
+  if (typeof filepath === 'string') return incomingFileOf(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
   // With attachFieldsToBody the plugin has read the stream itself and keeps the bytes.
   if (part.toBuffer !== undefined && wasRead(file) && !wasHandedOver(file))
-    return named(filename, mimetype, filename === '' ? bytesRead : undefined, details, () => buffered(part, told))
+    return incomingFileOf(filename, mimetype, filename === '' ? bytesRead : undefined, details, () => buffered(part, told))
   const open = byteSource(file, told)
-  if (filename !== '') return named(filename, mimetype, undefined, details, open)
+  if (filename !== '') return incomingFileOf(filename, mimetype, undefined, details, open)
   // Only its bytes tell whether somebody chose a file.
   const rest = await unlessEmpty(open())
-  return rest === null ? null : named('', mimetype, undefined, details, () => rest)
+  return rest === null ? null : incomingFileOf('', mimetype, undefined, details, () => rest)
 }
 
 /** A part that somebody else has read gives an empty buffer, though bytes went through its stream. */

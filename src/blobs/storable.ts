@@ -16,7 +16,7 @@ async function columnOf(session: Session, name: 'filename' | 'key' | 'metadata')
  */
 export async function storableFilename(session: Session, filename: string, warn: (message: string) => void): Promise<string> {
   const { charset, length } = await columnOf(session, 'filename')
-  const stored = cut(charset === null ? filename : await replaced(session, charset, filename), length)
+  const stored = cut(charset === null ? filename : await replaceUnstorable(session, charset, filename), length)
   if (stored !== filename)
     warn(
       `${filename} is stored as ${stored}, for its column cannot hold the name (${charset ?? `${length} characters`}). See "Old character sets" in docs/databases.md.`,
@@ -27,7 +27,7 @@ export async function storableFilename(session: Session, filename: string, warn:
 /** A blob's key as its column can hold it. A prefix or a name that the app chose may be of any characters. */
 export async function storableKey(session: Session, key: string): Promise<string> {
   const { charset } = await columnOf(session, 'key')
-  return charset === null ? key : replaced(session, charset, key)
+  return charset === null ? key : replaceUnstorable(session, charset, key)
 }
 
 /** JSON that the metadata column can hold: with escapes where it does not hold every character. */
@@ -39,7 +39,7 @@ export async function storableJson(session: Session, value: object): Promise<str
 }
 
 /** The database itself is asked what it would make of the text: it knows its character sets. */
-async function replaced(session: Session, charset: string, text: string): Promise<string> {
+async function replaceUnstorable(session: Session, charset: string, text: string): Promise<string> {
   if (/^[\0-\x7f]*$/.test(text)) return text
   const { rows } = await sql<{ held: string }>`select convert(convert(${text} using ${sql.raw(charset)}) using utf8mb4) as held`.execute(
     session.db,

@@ -85,12 +85,12 @@ export function readArguments(argv: readonly string[]): Typed | null {
     throw new UsageError(
       `${name} has no option --${foreign}, and nothing was done. It has ${known.map((option) => `--${option}`).join(', ')}.`,
     )
-  const values = parsed(argv)
+  const values = parseValues(argv)
   check(name as Command, ids, values)
   return { name: name as Command, ids, values }
 }
 
-function parsed(argv: readonly string[]): Values {
+function parseValues(argv: readonly string[]): Values {
   try {
     return parseArgs({ args: [...argv], options, allowPositionals: true }).values
   } catch (error) {

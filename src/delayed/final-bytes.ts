@@ -36,10 +36,10 @@ export async function finalBytes(
   if (variantInfo === undefined) return { filename, byteSize, checksum, contentType, open, dispose: () => Promise.resolve() }
   if (delayed.images === undefined)
     throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.', { details })
-  return transformed(delayed.images, variantInfo, { filename, contentType, open }, details, signal)
+  return transformBytes(delayed.images, variantInfo, { filename, contentType, open }, details, signal)
 }
 
-async function transformed(
+async function transformBytes(
   images: ImageProcessor,
   transformation: Transformation,
   { filename, contentType, open }: Pick<Bytes, 'filename' | 'contentType' | 'open'>,

@@ -12,7 +12,7 @@ export interface NodeRequest extends Readable {
   headers: Record<string, string | string[] | undefined>
   /** Bytes that a parser, or the platform, has left beside (Cloud Functions, NestJS). */
   rawBody?: unknown
-  /** What a parser made of them: bytes, of `express.raw()`. */
+  /** The parser's result: `express.raw()` puts bytes here. */
   body?: unknown
 }
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
-import { after, describe, test } from 'node:test'
+import { after, describe, test, type TestContext } from 'node:test'
 import { CreateBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
 import { sqlite } from '../database/sqlite.ts'
-import { createActiveStorage, hasOneAttached } from '../index.ts'
+import { createActiveStorage, hasOneAttached, type Service } from '../index.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
 import { clockOf } from '../testing/clock.ts'
 import { serviceContract } from '../testing/contracts/service.ts'
@@ -147,8 +147,8 @@ test('errors say which bucket, what failed and what to do', async () => {
   await assert.rejects(put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })), code('SERVICE_UNAVAILABLE'))
 })
 
-test('an attachment has a URL of its service, with its name; markup is never shown in the page', strict, async (t) => {
-  const { service } = await bucketed()
+/** A storage of photos on the service; closed with the test. */
+async function storageOn(t: TestContext, service: Service) {
   const storage = createActiveStorage({
     database: sqlite(':memory:'),
     services: { s3: service },
@@ -157,6 +157,12 @@ test('an attachment has a URL of its service, with its name; markup is never sho
   })
   t.after(() => storage.close())
   await storage.migrate()
+  return storage
+}
+
+test('an attachment has a URL of its service, with its name; markup is never shown in the page', strict, async (t) => {
+  const { service } = await bucketed()
+  const storage = await storageOn(t, service)
   const { photo } = storage.record('User', 1)
   const urlOf = async (file: File) => (await photo.attach(file))?.url({ expiresIn: '1m' }) ?? ''
   const text = await fetch(await urlOf(new File(['hello'], 'naïve.txt')))
@@ -169,14 +175,7 @@ test('an attachment has a URL of its service, with its name; markup is never sho
 
 test('a public bucket is told to serve what a browser would run as a download, whoever uploads it', async (t) => {
   const { service, Bucket } = await bucketed({ public: true })
-  const storage = createActiveStorage({
-    database: sqlite(':memory:'),
-    services: { s3: service },
-    models: { User: { photo: hasOneAttached() } },
-    secretKeyBase: 'a secret of the tests',
-  })
-  t.after(() => storage.close())
-  await storage.migrate()
+  const storage = await storageOn(t, service)
   const { photo } = storage.record('User', 1)
   const stored = async () => {
     const { ContentType, ContentDisposition } = await client.send(

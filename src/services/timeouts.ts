@@ -6,9 +6,9 @@ import type { ServiceLimits } from './bounded.ts'
 export interface ServiceTimeouts {
   /** A transfer moves at least `bytes`, or all that are left, in every stretch of `within`. Default '64 KB' in '60s'. */
   readonly progress?: { readonly bytes?: Size; readonly within?: Duration }
-  /** Of calls without a body, such as `exists` and `delete`. Default '60s'. */
+  /** A call without a body, such as `exists` or `delete`, ends within this time. Default '60s'. */
   readonly call?: Duration
-  /** Of copies, of deletions of many objects, and of what ends an upload in parts. Default '10m'. */
+  /** A copy, a deletion of many objects and the call that completes an upload in parts end within this time. Default '10m'. */
   readonly copy?: Duration
 }
 

@@ -1,6 +1,5 @@
 // The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -11,6 +10,7 @@ import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import type { Database } from '../../src/index.ts'
 import { installScriptsRan } from './install-scripts.ts'
+import { freePort } from './free-port.ts'
 
 export interface TestDatabase {
   /** A path, for SQLite. */
@@ -98,17 +98,6 @@ export async function stopEmbedded(): Promise<void> {
     await admin.end()
   }
   await stopServer()
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }
 
 async function connected(url: string | null): Promise<pg.Client> {

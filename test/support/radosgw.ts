@@ -1,12 +1,12 @@
 // A real S3 server that checks signatures and digests: Ceph's gateway with everything in memory, where it is installed.
 import { execFile as execFileWithCallback, spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
-import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { S3Server } from './s3-server.ts'
+import { freePort } from './free-port.ts'
 
 const execFile = promisify(execFileWithCallback)
 
@@ -112,15 +112,4 @@ rgw_frontends = beast endpoint=127.0.0.1:${gateway}
 rgw_data = ${folder}/rgw
 setuser_match_path = /
 `
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer()
-    server.once('error', reject)
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0))
-    })
-  })
 }

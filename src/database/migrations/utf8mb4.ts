@@ -17,7 +17,7 @@ export async function utf8mb4Statements(executor: Executor, tables: TableNames):
   const statements: string[] = []
   for (const [table, columns] of Map.groupBy(rows, (row) => String(row['tab']))) {
     const made = String((await executor.run(`show create table \`${table}\``, [])).rows[0]?.['Create Table'])
-    const changes = columns.map((row) => `modify ${widened(made, String(row['col']), String(row['collation']))}`)
+    const changes = columns.map((row) => `modify ${widenDefinition(made, String(row['col']), String(row['collation']))}`)
     // Indexes of the older formats are too short for utf8mb4.
     if (/^(compact|redundant)$/i.test(String(columns[0]?.['format']))) changes.push('row_format=dynamic')
     statements.push(`alter table \`${table}\`\n  ${[...changes, 'default character set utf8mb4'].join(',\n  ')}`)
@@ -26,7 +26,7 @@ export async function utf8mb4Statements(executor: Executor, tables: TableNames):
 }
 
 /** The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not repeat. */
-function widened(definition: string, column: string, collation: string): string {
+function widenDefinition(definition: string, column: string, collation: string): string {
   const line = definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''
   const parts = /^\s*(`\w+` \w+(?:\(\d+\))?)(?: CHARACTER SET \w+)?(?: COLLATE \w+)?(.*?),?$/.exec(line)
   if (parts === null)
