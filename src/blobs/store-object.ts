@@ -29,6 +29,9 @@ export interface StoreObjectOptions {
   checkType(contentType: string): void
 }
 
+/** Bytes that tell a content type. */
+const HEAD = 512 * 1024
+
 /**
  * Stores an object for a blob whose row comes next: through a temporary file, because a service wants size and MD5 first.
  * Its intent is committed before the first byte leaves; whoever inserts the blob removes it.
@@ -42,18 +45,19 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const path = join(folder.path, 'bytes')
     const hash = md5()
     let byteSize = 0
-    let head = Buffer.alloc(0)
+    const head: Uint8Array[] = []
     const measured = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of bytesOf(file, details, signal)) {
+        // A copy: whoever yields it may fill it again.
+        if (byteSize < HEAD) head.push(Buffer.from(chunk))
         byteSize += chunk.length
         options.checkSize(byteSize)
         hash.update(chunk)
-        if (head.length < 512 * 1024) head = Buffer.concat([head, chunk])
         yield chunk
       }
     }
     await pipeline(measured(), createWriteStream(path)).catch(temporaryFailure(filename, details))
-    const contentType = await identifyContentType(head, filename, file.declaredType)
+    const contentType = await identifyContentType(Buffer.concat(head), filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
     const key = await storableKey(session, prefixed(options.keyPrefix, generateKey()))

@@ -24,7 +24,8 @@ const PATTERN = /^activestorage-delayed-([0-9a-f]{8})-(\d+)-(\d+)-\w{6}$/
 export async function temporaryFolder(): Promise<TemporaryFolder> {
   firstSweep ??= sweepTemporaryFolders()
   await firstSweep
-  const started = (await startOf(process.pid)) ?? '0'
+  ownStart ??= startOf(process.pid)
+  const started = (await ownStart) ?? '0'
   const path = await mkdtemp(join(tmpdir(), `activestorage-delayed-${place()}-${process.pid}-${started}-`))
   const touch = (): void => void utimes(path, new Date(), new Date()).catch(() => undefined)
   const touching = setInterval(touch, HOUR).unref()
@@ -38,6 +39,7 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
 }
 
 let firstSweep: Promise<void> | undefined
+let ownStart: Promise<string | null> | undefined
 
 /**
  * Removes the folders of processes that are dead. A folder that a process made where this one cannot look (another

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { createReadStream, createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { md5 } from '../blobs/checksum.ts'
 import { extension } from '../blobs/filename.ts'
 import { isFull, noRoom, temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
 import { traced } from '../diagnostics.ts'
@@ -58,7 +58,7 @@ async function transformBytes(
       // A processor cannot tell a full disk from a broken image, which fails for good.
       throw (await isFull(folder.path)) ? noRoom(filename, details, error) : error
     })
-    const hash = createHash('md5')
+    const hash = md5()
     for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
     const suffix = extension(filename)
     const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
@@ -66,7 +66,7 @@ async function transformBytes(
     return {
       filename: keepsName ? filename : `${base}.${made.extension}`,
       byteSize: (await stat(output)).size,
-      checksum: hash.digest('base64'),
+      checksum: hash.digest(),
       contentType: made.contentType,
       open: () => createReadStream(output),
       dispose: folder.remove,

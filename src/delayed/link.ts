@@ -60,10 +60,10 @@ export async function planLink(session: Session, submission: Submission): Promis
   // Uploads are locked before files, as workers do it: which ones, is looked up without a lock.
   const isLinked = (file: FileRow): boolean => file.uploadToken !== null
   const counts = kind === 'many' && submission.maxFiles !== undefined
-  const looksLinked = (await findFiles(session, unique)).some(isLinked)
   const lockUploads = () => uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const stored = submission.blobs.filter((id) => id !== null)
-  let uploads = counts || looksLinked || stored.length > 0 ? await lockUploads() : null
+  const needsUploads = counts || stored.length > 0 || (await findFiles(session, unique)).some(isLinked)
+  let uploads = needsUploads ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
   const fresh = found.filter((file) => !isLinked(file))

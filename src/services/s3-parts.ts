@@ -64,7 +64,6 @@ export async function sendParts(
       before.catch(() => undefined)
     }
     await before
-    sent.sort((a, b) => a.PartNumber - b.PartNumber)
     const completed = client.send(
       new sdk.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: sent } }),
       abort,
