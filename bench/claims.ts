@@ -16,7 +16,12 @@ const sizes = [1_000, 100_000, ...(process.argv.includes('--large') ? [1_000_000
 async function insert(
   { executor }: Database<never>,
   kind: Kind,
-  { from = 1_000_000, count, oneLane = false, state = 'pending' }: { from?: number; count: number; oneLane?: boolean; state?: string },
+  {
+    from = 1_000_000,
+    count,
+    oneLane = false,
+    state = 'pending',
+  }: { from?: number; count: number; oneLane?: boolean; state?: string },
 ): Promise<void> {
   const series = {
     SQLite: `(with recursive s(n) as (select 1 union all select n + 1 from s where n < ${count}) select n from s) s`,
@@ -24,7 +29,11 @@ async function insert(
     MariaDB: `(select seq as n from seq_1_to_${count}) s`,
   }[kind.name]
   const text = (number: string): string =>
-    ({ SQLite: `'u' || ${number}`, PostgreSQL: `'u' || ${number}`, MariaDB: `concat('u', ${number})` })[kind.name] ?? ''
+    ({
+      SQLite: `'u' || ${number}`,
+      PostgreSQL: `'u' || ${number}`,
+      MariaDB: `concat('u', ${number})`,
+    })[kind.name] ?? ''
   const now = kind.name === 'SQLite' ? "strftime('%Y-%m-%d %H:%M:%f', 'now')" : 'current_timestamp'
   const n = `(n + ${from})`
   await executor.run(
@@ -40,9 +49,13 @@ async function insert(
   const analyze = {
     SQLite: ['analyze'],
     PostgreSQL: ['analyze'],
-    MariaDB: ['analyze table activestorage_delayed_uploads', 'analyze table activestorage_delayed_files'],
+    MariaDB: [
+      'analyze table activestorage_delayed_uploads',
+      'analyze table activestorage_delayed_files',
+    ],
   }
-  for (const statement of analyze[kind.name as keyof typeof analyze]) await executor.run(statement, [])
+  for (const statement of analyze[kind.name as keyof typeof analyze])
+    await executor.run(statement, [])
 }
 
 const situations = [
@@ -58,10 +71,19 @@ for (const kind of kinds) {
     if (made === null) continue
     const { database } = made
     const models = { User: { docs: hasManyAttached() } }
-    const storage = createActiveStorage({ database, services: { memory: memory() }, models, secretKeyBase: 'bench' })
+    const storage = createActiveStorage({
+      database,
+      services: { memory: memory() },
+      models,
+      secretKeyBase: 'bench',
+    })
     await storage.migrate()
     const store = await openStore<never>(database, tableNames(), 'bigint')
-    const delayed = { store, known: [{ type: 'User', name: 'docs' }], definition: () => undefined } as never
+    const delayed = {
+      store,
+      known: [{ type: 'User', name: 'docs' }],
+      definition: () => undefined,
+    } as never
     if (lane > 0) await insert(database, kind, { from: 0, count: lane, oneLane: true })
     if (failed > 0) await insert(database, kind, { from: 100_000, count: failed, state: 'failed' })
     await insert(database, kind, { count: waiting })
@@ -96,5 +118,7 @@ async function timed(run: () => Promise<unknown>): Promise<number> {
 
 function part(taken: readonly number[] = [], share: number): number {
   const sorted = taken.toSorted((a, b) => a - b)
-  return Number((sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0).toFixed(2))
+  return Number(
+    (sorted[Math.min(Math.floor(sorted.length * share), sorted.length - 1)] ?? 0).toFixed(2),
+  )
 }

@@ -41,11 +41,15 @@ for (const kind of kinds) {
       const count = name === 'near' ? 64 : 16 * Math.sqrt(concurrency)
       const bare = await seconds(() =>
         pool(count, concurrency, (index) =>
-          service.upload(`${kind.name}-${name}-${concurrency}-${index}`, bytesOf(MB)(), { byteSize: MB, checksum }),
+          service.upload(`${kind.name}-${name}-${concurrency}-${index}`, bytesOf(MB)(), {
+            byteSize: MB,
+            checksum,
+          }),
         ),
       )
       const file = () => ({ io: bytesOf(MB)(), filename: 'bench.bin' })
-      for (let index = 0; index < count; index += 1) await storage.record('User', (id += 1))[name as 'near'].attachLater(file())
+      for (let index = 0; index < count; index += 1)
+        await storage.record('User', (id += 1))[name as 'near'].attachLater(file())
       const ours = await seconds(() => storage.drain({ concurrency, throwOnError: true }))
       rows.push({
         database: kind.name,
@@ -68,7 +72,11 @@ async function seconds(run: () => Promise<unknown>): Promise<number> {
   return (performance.now() - started) / 1000
 }
 
-async function pool(count: number, concurrency: number, run: (index: number) => Promise<void>): Promise<void> {
+async function pool(
+  count: number,
+  concurrency: number,
+  run: (index: number) => Promise<void>,
+): Promise<void> {
   let next = 0
   const lane = async (): Promise<void> => {
     while (next < count) await run((next += 1))

@@ -24,14 +24,28 @@ if (!isTold) console.log('form: no memory and no processor time, for this is not
 const scratch = await mkdtemp(join(tmpdir(), 'bench-'))
 const server = join(import.meta.dirname, 'web/form-server.ts')
 const beside = await postgresDatabase()
-const contenders: { readonly name: string; readonly child: Child; readonly storage?: ReturnType<typeof openStorage> }[] = []
-for (const [name, kind] of Object.entries({ 'busboy to nothing': 'busboy', 'multer to a disk': 'multer' }))
+const contenders: {
+  readonly name: string
+  readonly child: Child
+  readonly storage?: ReturnType<typeof openStorage>
+}[] = []
+for (const [name, kind] of Object.entries({
+  'busboy to nothing': 'busboy',
+  'multer to a disk': 'multer',
+}))
   contenders.push({ name, child: await start(server, [kind, join(scratch, kind)]) })
-for (const [database, url] of Object.entries({ SQLite: join(scratch, 'app.db'), PostgreSQL: beside?.url })) {
+for (const [database, url] of Object.entries({
+  SQLite: join(scratch, 'app.db'),
+  PostgreSQL: beside?.url,
+})) {
   if (url === undefined) continue
   const storage = openStorage(url, join(scratch, 'files'))
   await storage.migrate()
-  contenders.push({ name: `parseForm, ${database}`, child: await start(server, ['parseForm', join(scratch, 'files'), url]), storage })
+  contenders.push({
+    name: `parseForm, ${database}`,
+    child: await start(server, ['parseForm', join(scratch, 'files'), url]),
+    storage,
+  })
 }
 
 interface Taken {
@@ -41,7 +55,10 @@ interface Taken {
   readonly p99: number
   readonly max: number
 }
-async function taken({ child }: (typeof contenders)[number], run: () => Promise<unknown>): Promise<Taken> {
+async function taken(
+  { child }: (typeof contenders)[number],
+  run: () => Promise<unknown>,
+): Promise<Taken> {
   const told = async (): Promise<{ p99: number; max: number }> => {
     child.process.send('')
     return (await once(child.process, 'message'))[0] as { p99: number; max: number }
@@ -73,7 +90,8 @@ for (let round = 0; round <= Number(values.rounds); round += 1)
     await mkdir(join(scratch, 'multer'))
   }
 
-const of = (all: readonly Taken[] | undefined, what: keyof Taken): number => middle((all ?? []).map((each) => each[what]))
+const of = (all: readonly Taken[] | undefined, what: keyof Taken): number =>
+  middle((all ?? []).map((each) => each[what]))
 const [floor, peer] = measured
 const table = (which: 'large' | 'small', columns: (all: readonly Taken[]) => Row): Row[] =>
   contenders.map(({ name }, index) => {

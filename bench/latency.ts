@@ -53,9 +53,15 @@ async function measure(): Promise<void> {
       await client.query("notify bare, ''")
       await client.query('commit')
     })
-    const ours = await timed(began, (id) => storage.record('User', id).photo.attachLater(new File(['x'], 'x')))
+    const ours = await timed(began, (id) =>
+      storage.record('User', id).photo.attachLater(new File(['x'], 'x')),
+    )
     rows.push({ from: 'PostgreSQL, a bare notification to another process', ...bare })
-    rows.push({ from: 'PostgreSQL, commit to start in another process', ...ours, 'p50 ÷ bare': ratio(ours['p50 ms'], bare['p50 ms']) })
+    rows.push({
+      from: 'PostgreSQL, commit to start in another process',
+      ...ours,
+      'p50 ÷ bare': ratio(ours['p50 ms'], bare['p50 ms']),
+    })
     worker.kill()
     await client.end()
     await storage.close()
@@ -71,7 +77,9 @@ async function measure(): Promise<void> {
     const began = (): Promise<bigint> => new Promise((resolve) => (heard = resolve))
     const worker = storage.work()
     await delay(500)
-    const ours = await timed(began, (id) => storage.record('User', id).photo.attachLater(new File(['x'], 'x')))
+    const ours = await timed(began, (id) =>
+      storage.record('User', id).photo.attachLater(new File(['x'], 'x')),
+    )
     rows.push({ from: `${kind.name}, commit to start in the same process`, ...ours })
     await worker.stop()
     await storage.close()
@@ -82,7 +90,10 @@ async function measure(): Promise<void> {
 }
 
 /** Milliseconds between the return of `act` and what `began` says; one that begins before counts as 0. */
-async function timed(began: () => Promise<bigint>, act: (id: number) => Promise<unknown>): Promise<{ 'p50 ms': number; 'p95 ms': number }> {
+async function timed(
+  began: () => Promise<bigint>,
+  act: (id: number) => Promise<unknown>,
+): Promise<{ 'p50 ms': number; 'p95 ms': number }> {
   const taken: number[] = []
   for (let id = 1; id <= TIMES; id += 1) {
     const start = began()
@@ -92,6 +103,7 @@ async function timed(began: () => Promise<bigint>, act: (id: number) => Promise<
     await delay(10)
   }
   taken.sort((a, b) => a - b)
-  const at = (share: number): number => Number((taken[Math.floor(taken.length * share)] ?? 0).toFixed(2))
+  const at = (share: number): number =>
+    Number((taken[Math.floor(taken.length * share)] ?? 0).toFixed(2))
   return { 'p50 ms': at(0.5), 'p95 ms': at(0.95) }
 }

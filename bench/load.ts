@@ -25,7 +25,11 @@ const { values } = parseArgs({
     seconds: { type: 'string', default: '60' },
   },
 })
-const [uploads, streams, seconds] = [Number(values.uploads), Number(values.streams), Number(values.seconds)]
+const [uploads, streams, seconds] = [
+  Number(values.uploads),
+  Number(values.streams),
+  Number(values.seconds),
+]
 const SIZE = 10 * 1024 ** 2
 const TICK = 100
 /** Milliseconds between small forms. */
@@ -60,7 +64,9 @@ await Promise.all(
     while (waiting.length < streams) {
       const id = (next += 1)
       waiting.push({ id, path: '' })
-      const upload = await storage.record('User', id).files.attachLater({ io: Buffer.from(`file ${id}`), filename: `${id}.bin` })
+      const upload = await storage
+        .record('User', id)
+        .files.attachLater({ io: Buffer.from(`file ${id}`), filename: `${id}.bin` })
       expected.set(id, md5(`file ${id}`))
       waiting[waiting.findIndex((each) => each.id === id)] = { id, path: upload?.path() ?? '' }
     }
@@ -125,11 +131,14 @@ const send = async (id: number, part: Part): Promise<void> => {
   }
 }
 // It comes in the last third.
-await database.query('update activestorage_delayed_uploads set run_at = (extract(epoch from now()) * 1000 + (2 + random()) * $1)::bigint', [
-  (seconds * 1000) / 3,
-])
+await database.query(
+  'update activestorage_delayed_uploads set run_at = (extract(epoch from now()) * 1000 + (2 + random()) * $1)::bigint',
+  [(seconds * 1000) / 3],
+)
 const began = performance.now()
-const slow = Array.from({ length: uploads }, (_, index) => send(1000 + index, trickling(1000 + index)))
+const slow = Array.from({ length: uploads }, (_, index) =>
+  send(1000 + index, trickling(1000 + index)),
+)
 let over = false
 const steady: Promise<void>[] = []
 const stream = (async () => {
@@ -163,14 +172,17 @@ report(`load of ${uploads} slow uploads and ${streams} streams`, rows)
 for (const [id, checksum] of expected) {
   const attached = await storage.record('User', id).files.attachments()
   const [only] = attached
-  if (attached.length !== 1 || only === undefined) faults.push(`record ${id}: ${attached.length} files are attached`)
-  else if (only.checksum !== checksum || md5(await only.download()) !== checksum) faults.push(`record ${id}: the bytes are wrong`)
+  if (attached.length !== 1 || only === undefined)
+    faults.push(`record ${id}: ${attached.length} files are attached`)
+  else if (only.checksum !== checksum || md5(await only.download()) !== checksum)
+    faults.push(`record ${id}: the bytes are wrong`)
 }
 await storage.sweep()
 for (const [what, sql] of Object.entries({
   'chunks are left': 'select count(*) from activestorage_delayed_chunks',
   'uploads are left': 'select count(*) from activestorage_delayed_uploads',
-  'files are staged': "select count(*) from activestorage_delayed_files where state not in ('attached', 'told', 'dropped')",
+  'files are staged':
+    "select count(*) from activestorage_delayed_files where state not in ('attached', 'told', 'dropped')",
 })) {
   const count = Number((await database.query(sql)).rows[0]?.count)
   if (count > 0) faults.push(`${count} ${what}`)
@@ -214,7 +226,11 @@ function fetched(url: string, agent: Agent): Promise<void> {
   return new Promise((resolve, reject) => {
     get(url, { agent }, (response) => {
       response.resume()
-      response.on('end', () => (response.statusCode === 200 ? resolve() : reject(new Error(`${url}: ${response.statusCode}`))))
+      response.on('end', () =>
+        response.statusCode === 200
+          ? resolve()
+          : reject(new Error(`${url}: ${response.statusCode}`)),
+      )
     }).on('error', reject)
   })
 }
@@ -222,7 +238,10 @@ function fetched(url: string, agent: Agent): Promise<void> {
 /** What a process may open. Node raises its soft limit to the hard one by itself. */
 function openFiles(): number {
   try {
-    return Number(/Max open files\s+\d+\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ?? Infinity)
+    return Number(
+      /Max open files\s+\d+\s+(\d+)/.exec(readFileSync('/proc/self/limits', 'utf8'))?.[1] ??
+        Infinity,
+    )
   } catch {
     return Infinity
   }

@@ -30,7 +30,10 @@ const SIZE = 100 * 1024
 
 let statements = 0
 /** MikroORM has a pg of its own. */
-for (const { Client } of [pg, createRequire(createRequire(import.meta.url).resolve('@mikro-orm/postgresql'))('pg') as typeof pg]) {
+for (const { Client } of [
+  pg,
+  createRequire(createRequire(import.meta.url).resolve('@mikro-orm/postgresql'))('pg') as typeof pg,
+]) {
   const query = Client.prototype.query as (...given: unknown[]) => unknown
   Client.prototype.query = function (this: unknown, ...given: unknown[]) {
     statements += 1
@@ -56,7 +59,12 @@ const open = (database: Database<never, boolean>, attachments: Attachments) =>
   })
 type Attachments = ReturnType<typeof attachmentsOf>
 const attachmentsOf = () => ({ photo: hasOneAttached() })
-const submit = (storage: Storage, id: number, transaction: unknown, file: object): Promise<unknown> =>
+const submit = (
+  storage: Storage,
+  id: number,
+  transaction: unknown,
+  file: object,
+): Promise<unknown> =>
   storage.record('User', id, { transaction: transaction as never }).photo.attachLater(file as never)
 const database = (made: unknown): Database<never, boolean> => made as Database<never, boolean>
 
@@ -70,15 +78,22 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
       declare id: number
       declare name: string
     }
-    const columns = { id: { type: 'integer', primary: true, generated: 'increment' }, name: { type: 'text' } } as const
-    const entities = [User, Plain].map((target) => new EntitySchema({ name: target.name, target, tableName: 'users', columns } as never))
+    const columns = {
+      id: { type: 'integer', primary: true, generated: 'increment' },
+      name: { type: 'text' },
+    } as const
+    const entities = [User, Plain].map(
+      (target) =>
+        new EntitySchema({ name: target.name, target, tableName: 'users', columns } as never),
+    )
     const source = new DataSource({ type: 'postgres', url, entities: entities as never })
     const made = typeorm(source)
     await source.initialize()
     return {
       database: database(made),
       plain: () => source.manager.save(source.manager.create(Plain, { name: 'Ada' })),
-      bringing: (file) => source.manager.save(source.manager.create(User, { name: 'Ada', photoTmp: file as never })),
+      bringing: (file) =>
+        source.manager.save(source.manager.create(User, { name: 'Ada', photoTmp: file as never })),
       end: () => source.destroy(),
     }
   },
@@ -91,11 +106,23 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
       declare id: number
       declare name: string
     }
-    const properties = { id: { type: 'integer', primary: true, autoincrement: true }, name: { type: 'text' } }
+    const properties = {
+      id: { type: 'integer', primary: true, autoincrement: true },
+      name: { type: 'text' },
+    }
     const entities = [User, Plain].map(
-      (each) => new MikroSchema({ class: each, tableName: each === User ? 'users' : 'people', properties } as never),
+      (each) =>
+        new MikroSchema({
+          class: each,
+          tableName: each === User ? 'users' : 'people',
+          properties,
+        } as never),
     )
-    const orm = await MikroORM.init({ clientUrl: url, entities: entities as never, metadataCache: { enabled: false } })
+    const orm = await MikroORM.init({
+      clientUrl: url,
+      entities: entities as never,
+      metadataCache: { enabled: false },
+    })
     const save = (type: typeof User | typeof Plain, data: object): Promise<void> => {
       const em = orm.em.fork()
       em.create(type, data as never)
@@ -112,8 +139,12 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
     const app = new Sequelize(url, { logging: false })
     class User extends withSequelize(attachments, SequelizeModel) {}
     class Plain extends SequelizeModel {}
-    const columns = { id: { type: DataTypes.INTEGER, primaryKey: true, autoIncrement: true }, name: DataTypes.TEXT }
-    for (const model of [User, Plain]) model.init({ ...columns }, { sequelize: app, tableName: 'users', timestamps: false })
+    const columns = {
+      id: { type: DataTypes.INTEGER, primaryKey: true, autoIncrement: true },
+      name: DataTypes.TEXT,
+    }
+    for (const model of [User, Plain])
+      model.init({ ...columns }, { sequelize: app, tableName: 'users', timestamps: false })
     return {
       database: database(sequelize(app)),
       plain: () => Plain.create({ name: 'Ada' }),
@@ -164,7 +195,9 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
       plain: async () => db('users').insert({ name: 'Ada' }).returning('id'),
       bringing: (file, storage) =>
         db.transaction(async (trx) => {
-          const [user] = (await trx('users').insert({ name: 'Ada' }).returning('id')) as { id: number }[]
+          const [user] = (await trx('users').insert({ name: 'Ada' }).returning('id')) as {
+            id: number
+          }[]
           await submit(storage, user!.id, trx, file)
         }),
       end: () => db.destroy(),
@@ -172,12 +205,16 @@ const cases: Readonly<Record<string, (url: string, attachments: Attachments) => 
   },
   async Kysely(url) {
     const pool = new pg.Pool({ connectionString: url })
-    const db = new Kysely<{ users: { id: Generated<number>; name: string } }>({ dialect: new PostgresDialect({ pool }) })
-    const insert = (on: typeof db) => on.insertInto('users').values({ name: 'Ada' }).returning('id').executeTakeFirstOrThrow()
+    const db = new Kysely<{ users: { id: Generated<number>; name: string } }>({
+      dialect: new PostgresDialect({ pool }),
+    })
+    const insert = (on: typeof db) =>
+      on.insertInto('users').values({ name: 'Ada' }).returning('id').executeTakeFirstOrThrow()
     return {
       database: database(kysely(db)),
       plain: () => insert(db),
-      bringing: (file, storage) => db.transaction().execute(async (trx) => submit(storage, (await insert(trx)).id, trx, file)),
+      bringing: (file, storage) =>
+        db.transaction().execute(async (trx) => submit(storage, (await insert(trx)).id, trx, file)),
       end: () => db.destroy(),
     }
   },
@@ -205,7 +242,8 @@ for (const [name, make] of Object.entries(cases)) {
   const client = new pg.Client({ connectionString: made.url })
   await client.connect()
   // MikroORM has one class for a table.
-  for (const table of ['users', 'people']) await client.query(`create table ${table} (id serial primary key, name text not null)`)
+  for (const table of ['users', 'people'])
+    await client.query(`create table ${table} (id serial primary key, name text not null)`)
   await client.end()
   await made.database.close()
   const attachments = attachmentsOf()

@@ -12,7 +12,9 @@ import { openStorage } from './web/storage.ts'
 import { isTold, watch } from './web/usage.ts'
 import { hasWrk, wrk } from './web/wrk.ts'
 
-const { values } = parseArgs({ options: { seconds: { type: 'string', default: '2' }, rounds: { type: 'string', default: '3' } } })
+const { values } = parseArgs({
+  options: { seconds: { type: 'string', default: '2' }, rounds: { type: 'string', default: '3' } },
+})
 const [seconds, rounds] = [Number(values.seconds), Number(values.rounds)]
 const KB = 1024
 const SMALL = 64 * KB
@@ -35,17 +37,25 @@ const server = join(import.meta.dirname, 'web/file-server.ts')
 const beside = await postgresDatabase()
 const contenders: Contender[] = []
 const plain = { small: '', large: '' }
-for (const [database, url] of Object.entries({ SQLite: join(scratch, 'app.db'), PostgreSQL: beside?.url })) {
+for (const [database, url] of Object.entries({
+  SQLite: join(scratch, 'app.db'),
+  PostgreSQL: beside?.url,
+})) {
   if (url === undefined) continue
   const storage = openStorage(url, folder)
   await storage.migrate()
   const { files } = storage.record('User', 1)
-  const file = (size: number) => ({ io: bytesOf(size)(), filename: 'bench.bin', contentType: 'application/octet-stream' })
+  const file = (size: number) => ({
+    io: bytesOf(size)(),
+    filename: 'bench.bin',
+    contentType: 'application/octet-stream',
+  })
   await files.attach([file(SMALL), file(LARGE)])
   const [small, large] = await files.attachments()
   await storage.record('User', 2).files.attachLater([file(SMALL), file(LARGE)])
   const [staged] = await storage.record('User', 2).files.delayedUploads()
-  if (small === undefined || large === undefined || staged === undefined) throw new Error('The files are not there.')
+  if (small === undefined || large === undefined || staged === undefined)
+    throw new Error('The files are not there.')
   const onDisk = (key: string): string => `/${key.slice(0, 2)}/${key.slice(2, 4)}/${key}`
   plain.small = onDisk(small.blob.key)
   plain.large = onDisk(large.blob.key)
@@ -63,12 +73,26 @@ const nginx = await startNginx(folder, scratch)
 if (nginx === null) console.log('serve: not beside nginx, which is not here.')
 else contenders.unshift({ name: 'nginx', child: nginx, ...plain })
 for (const kind of ['send', 'stream'] as const)
-  contenders.push({ name: kind === 'send' ? 'send' : 'a bare stream', child: await start(server, [kind, folder]), ...plain })
+  contenders.push({
+    name: kind === 'send' ? 'send' : 'a bare stream',
+    child: await start(server, [kind, folder]),
+    ...plain,
+  })
 
 const loads = {
   '64 KB, req/s': { unit: 'req/s', file: 'small', connections: 16, headers: () => ({}) },
-  'not modified, req/s': { unit: 'req/s', file: 'small', connections: 16, headers: (etag: string) => ({ 'If-None-Match': etag }) },
-  '1 KB of 256 MB, req/s': { unit: 'req/s', file: 'large', connections: 16, headers: () => ({ Range: 'bytes=134000000-134001023' }) },
+  'not modified, req/s': {
+    unit: 'req/s',
+    file: 'small',
+    connections: 16,
+    headers: (etag: string) => ({ 'If-None-Match': etag }),
+  },
+  '1 KB of 256 MB, req/s': {
+    unit: 'req/s',
+    file: 'large',
+    connections: 16,
+    headers: () => ({ Range: 'bytes=134000000-134001023' }),
+  },
   '256 MB, MB/s': { unit: 'MB/s', file: 'large', connections: 4, headers: () => ({}) },
   '255 MB of 256, MB/s': {
     unit: 'MB/s',
@@ -78,7 +102,10 @@ const loads = {
   },
 } as const
 type Name = keyof typeof loads
-const measured = contenders.map((contender) => ({ contender, taken: [] as { name: Name; value: number; cpu: number; peak: number }[] }))
+const measured = contenders.map((contender) => ({
+  contender,
+  taken: [] as { name: Name; value: number; cpu: number; peak: number }[],
+}))
 for (let round = 0; round < rounds; round += 1)
   for (const [name, load] of Object.entries(loads))
     for (const { contender, taken } of measured) {
@@ -87,18 +114,25 @@ for (let round = 0; round < rounds; round += 1)
       const etag = first.headers.get('etag')
       if (load === loads['not modified, req/s'] && etag === null) continue
       const used = watch(contender.child.pid)
-      const done = await wrk(url, { seconds, connections: load.connections, headers: load.headers(etag ?? '') })
+      const done = await wrk(url, {
+        seconds,
+        connections: load.connections,
+        headers: load.headers(etag ?? ''),
+      })
       const { cpu, peak } = used.end()
       const units = load.unit === 'req/s' ? done['req/s'] / 1000 : done['MB/s'] / 1024
       taken.push({ name: name as Name, value: done[load.unit], cpu: cpu / seconds / units, peak })
     }
 const of = (index: number, name: Name, what: 'value' | 'cpu'): number | null => {
-  const all = measured[index]?.taken.filter((each) => each.name === name).map((each) => each[what]) ?? []
+  const all =
+    measured[index]?.taken.filter((each) => each.name === name).map((each) => each[what]) ?? []
   return all.length === 0 ? null : middle(all)
 }
 const rows = measured.map(({ contender, taken }, index): Row => ({
   served: contender.name,
-  ...Object.fromEntries((Object.keys(loads) as Name[]).map((name) => [name, shown(of(index, name, 'value'))])),
+  ...Object.fromEntries(
+    (Object.keys(loads) as Name[]).map((name) => [name, shown(of(index, name, 'value'))]),
+  ),
   'CPU s per 1000 × 64 KB': shown(of(index, '64 KB, req/s', 'cpu'), 2),
   'CPU s per GB': shown(of(index, '256 MB, MB/s', 'cpu'), 2),
   'peak MB': Math.max(...taken.map((each) => each.peak)),
@@ -114,7 +148,10 @@ for (const floor of ['nginx', 'send']) {
       ...Object.fromEntries(
         (Object.keys(loads) as Name[]).map((each) => {
           const [ours, theirs] = [of(index, each, 'value'), of(at, each, 'value')]
-          return [each.replace(/,.*/, ''), ours === null || theirs === null ? '–' : shown(ours / theirs, 2)]
+          return [
+            each.replace(/,.*/, ''),
+            ours === null || theirs === null ? '–' : shown(ours / theirs, 2),
+          ]
         }),
       ),
     })),

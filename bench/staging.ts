@@ -53,7 +53,8 @@ async function copyFloor(url: string): Promise<Floor & { close(): Promise<void> 
     },
     async read() {
       const hash = createHash('md5')
-      for await (const part of client.query(copyTo('copy floor to stdout (format binary)'))) hash.update(part as Buffer)
+      for await (const part of client.query(copyTo('copy floor to stdout (format binary)')))
+        hash.update(part as Buffer)
       hash.digest()
     },
     close: () => client.end(),
@@ -69,14 +70,20 @@ function driverFloor(database: Database<never>): Floor {
       for (let left = size, position = 0; left > 0; left -= CHUNK, position += 1) {
         const data = Buffer.alloc(Math.min(CHUNK, left), 'abcdefghijklm')
         hash.update(data)
-        await database.executor.run('insert into floor_rows (position, data) values (?, ?)', [position, data])
+        await database.executor.run('insert into floor_rows (position, data) values (?, ?)', [
+          position,
+          data,
+        ])
       }
       hash.digest()
     },
     async read(size) {
       const hash = createHash('md5')
       for (let position = 0; position * CHUNK < size; position += 1) {
-        const { rows } = await database.executor.run('select data from floor_rows where position = ?', [position])
+        const { rows } = await database.executor.run(
+          'select data from floor_rows where position = ?',
+          [position],
+        )
         hash.update(rows[0]?.['data'] as Buffer)
       }
       hash.digest()
@@ -114,7 +121,10 @@ for (const kind of kinds) {
     delay.enable()
     const write = await median(times, async () => {
       const staged = await storage.stage({ io: bytesOf(size)(), filename: 'bench.bin' })
-      id = String((await database.executor.run('select max(id) as id from activestorage_delayed_files', [])).rows[0]?.['id'])
+      id = String(
+        (await database.executor.run('select max(id) as id from activestorage_delayed_files', []))
+          .rows[0]?.['id'],
+      )
       return staged
     })
     const [file] = await findFiles(store.session, [id])

@@ -4,7 +4,13 @@ import { randomBytes } from 'node:crypto'
 import { rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createActiveStorage, hasOneAttached, type Attachable, type Database, type StagedFile } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasOneAttached,
+  type Attachable,
+  type Database,
+  type StagedFile,
+} from '../src/index.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, stopEmbedded } from '../test/support/databases.ts'
@@ -16,7 +22,10 @@ const rows: Row[] = []
 const path = join(tmpdir(), `bench-stored-${process.pid}.db`)
 
 for (const kind of kinds) {
-  const made = kind.name === 'SQLite' ? { database: sqlite(path) as unknown as Database<never>, close: removeFile } : await kind.create()
+  const made =
+    kind.name === 'SQLite'
+      ? { database: sqlite(path) as unknown as Database<never>, close: removeFile }
+      : await kind.create()
   if (made === null) continue
   const { database } = made
   const storage = createActiveStorage({
@@ -28,7 +37,9 @@ for (const kind of kinds) {
   })
   await storage.migrate()
   await storage.stage({ io: randomBytes(MB), filename: 'warm.bin' })
-  const ours = await cost(database, kind.name, () => storage.stage({ io: random(), filename: 'bench.bin' }))
+  const ours = await cost(database, kind.name, () =>
+    storage.stage({ io: random(), filename: 'bench.bin' }),
+  )
   rows.push({ database: kind.name, layout: 'chunks', ...ours })
   // MariaDB's default packet is too small for it.
   if (kind.name !== 'MariaDB') {
@@ -36,8 +47,13 @@ for (const kind of kinds) {
     const gem = await cost(database, kind.name, async () => {
       const pieces: Buffer[] = []
       for await (const piece of random()) pieces.push(piece)
-      const text = JSON.stringify([{ filename: 'bench.bin', file: Buffer.concat(pieces).toString('base64') }])
-      await database.executor.run(`insert into gem_layout values (${kind.name === 'PostgreSQL' ? '$1' : '?'})`, [text])
+      const text = JSON.stringify([
+        { filename: 'bench.bin', file: Buffer.concat(pieces).toString('base64') },
+      ])
+      await database.executor.run(
+        `insert into gem_layout values (${kind.name === 'PostgreSQL' ? '$1' : '?'})`,
+        [text],
+      )
     })
     rows.push({ database: kind.name, layout: "the gem's", ...gem })
   }
@@ -55,7 +71,11 @@ async function* random(): AsyncGenerator<Buffer> {
 /** Per byte of the file: what the tables grew by, what was logged, what the process needed at its peak. */
 async function cost(database: Database<never>, name: string, run: () => Promise<unknown>) {
   globalThis.gc?.()
-  const before = { bytes: await stored(database, name), log: await logged(database, name), rss: process.memoryUsage.rss() }
+  const before = {
+    bytes: await stored(database, name),
+    log: await logged(database, name),
+    rss: process.memoryUsage.rss(),
+  }
   let peak = before.rss
   const timer = setInterval(() => (peak = Math.max(peak, process.memoryUsage.rss())), 5)
   await run()
@@ -77,7 +97,10 @@ async function stored({ executor }: Database<never>, name: string): Promise<numb
   const tables = ['activestorage_delayed_chunks', 'gem_layout']
   const { rows: found } =
     name === 'PostgreSQL'
-      ? await executor.run(`select sum(pg_total_relation_size(oid)) as n from pg_class where relname in ('${tables.join("','")}')`, [])
+      ? await executor.run(
+          `select sum(pg_total_relation_size(oid)) as n from pg_class where relname in ('${tables.join("','")}')`,
+          [],
+        )
       : await executor.run(
           "select sum(file_size) as n from information_schema.innodb_sys_tablespaces where name = concat(database(), '/activestorage_delayed_chunks')",
           [],
@@ -113,7 +136,11 @@ async function bloat(
       largest = Math.max(largest, await stored(database, 'PostgreSQL'))
     }
   }
-  rows.push({ database: 'PostgreSQL', layout: '10,000 × 100 KB through, 50 there: MB at most', 'stored ÷ byte': Math.round(largest / MB) })
+  rows.push({
+    database: 'PostgreSQL',
+    layout: '10,000 × 100 KB through, 50 there: MB at most',
+    'stored ÷ byte': Math.round(largest / MB),
+  })
 }
 
 async function removeFile(): Promise<void> {

@@ -32,12 +32,19 @@ export function middle(values: readonly number[]): number {
   return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0
 }
 
-export const sizes = { '1 KB': 1024, '100 KB': 102_400, '1 MB': 1024 ** 2, '10 MB': 10 * 1024 ** 2, '100 MB': 100 * 1024 ** 2 } as const
+export const sizes = {
+  '1 KB': 1024,
+  '100 KB': 102_400,
+  '1 MB': 1024 ** 2,
+  '10 MB': 10 * 1024 ** 2,
+  '100 MB': 100 * 1024 ** 2,
+} as const
 
 export function bytesOf(size: number): () => AsyncGenerator<Uint8Array> {
   const piece = Buffer.alloc(Math.min(size, 65_536), 'abcdefghijklm')
   return async function* () {
-    for (let left = size; left > 0; left -= piece.length) yield left >= piece.length ? piece : piece.subarray(0, left)
+    for (let left = size; left > 0; left -= piece.length)
+      yield left >= piece.length ? piece : piece.subarray(0, left)
   }
 }
 

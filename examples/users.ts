@@ -2,7 +2,12 @@
 import { mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ParsedForm } from 'activestorage-delayed'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ParsedForm,
+} from 'activestorage-delayed'
 import { disk } from 'activestorage-delayed/services/disk'
 import { sqlite } from 'activestorage-delayed/sqlite'
 
@@ -28,7 +33,9 @@ export async function start(): Promise<void> {
 }
 
 export async function createTable(): Promise<void> {
-  await storage.transaction(async (tx) => tx.exec('create table if not exists users (id integer primary key, name text not null)'))
+  await storage.transaction(async (tx) =>
+    tx.exec('create table if not exists users (id integer primary key, name text not null)'),
+  )
 }
 
 /** What a form says of a user. */
@@ -37,7 +44,9 @@ export type UserForm = Pick<ParsedForm<typeof attachments>, 'values' | 'files'>
 /** The user and the files, or nothing. */
 export async function createUser({ values, files }: UserForm): Promise<void> {
   await storage.transaction(async (tx) => {
-    const { lastInsertRowid: id } = tx.prepare('insert into users (name) values (?)').run(String(values['name']))
+    const { lastInsertRowid: id } = tx
+      .prepare('insert into users (name) values (?)')
+      .run(String(values['name']))
     await storage.record('User', id, { transaction: tx }).attachLater(files)
   })
 }
@@ -49,7 +58,9 @@ interface User {
 }
 
 async function listUsers(): Promise<User[]> {
-  const rows = await storage.transaction(async (tx) => tx.prepare('select id, name from users order by id').all())
+  const rows = await storage.transaction(async (tx) =>
+    tx.prepare('select id, name from users order by id').all(),
+  )
   return Promise.all(
     rows.map(async (row) => {
       const user = storage.record('User', Number(row['id']))
@@ -63,7 +74,8 @@ async function listUsers(): Promise<User[]> {
   )
 }
 
-const escape = (text: string): string => text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+const escape = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
 
 /** The list, and the form for one more. */
 export async function usersPage(): Promise<string> {

@@ -35,7 +35,8 @@ const rooms = [
 ]
 const adapters =
   /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|drizzle|[\w-]+\/index))\.ts$/
-const rankOf = (path: string): number => rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
+const rankOf = (path: string): number =>
+  rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
 const faults: string[] = []
 for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
@@ -43,16 +44,23 @@ for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
   if (rankOf(file) < 0) faults.push(`${file}: no room of this name is known`)
   // What runs in a browser takes nothing from what runs on a server, nor the other way round.
   const isClient = file.startsWith('src/client/')
-  if (isClient && /^(?:import|export) .* from '[^.]/m.test(readFileSync(file, 'utf8'))) faults.push(`${file} imports a package`)
+  if (isClient && /^(?:import|export) .* from '[^.]/m.test(readFileSync(file, 'utf8')))
+    faults.push(`${file} imports a package`)
   for (const [, target = ''] of readFileSync(file, 'utf8').matchAll(/from '(\.[^']+)'/g)) {
     const path = normalize(join(dirname(file), target))
-    if (path.startsWith('src/client/') !== isClient) faults.push(`${file} imports ${path}: one of them runs in a browser`)
+    if (path.startsWith('src/client/') !== isClient)
+      faults.push(`${file} imports ${path}: one of them runs in a browser`)
     if (rankOf(path) < rankOf(file)) faults.push(`${file} imports ${path}, which is to its left`)
     // Where an ORM's connection to SQLite is one handle, its binding is that handle's; and it is several files.
-    const isOwn = file.startsWith('src/orm/') && (path === 'src/database/sqlite.ts' || dirname(path) === dirname(file))
-    if (adapters.test(path) && !isOwn && !file.startsWith('src/testing')) faults.push(`${file} imports the adapter ${path}`)
+    const isOwn =
+      file.startsWith('src/orm/') &&
+      (path === 'src/database/sqlite.ts' || dirname(path) === dirname(file))
+    if (adapters.test(path) && !isOwn && !file.startsWith('src/testing'))
+      faults.push(`${file} imports the adapter ${path}`)
   }
 }
 for (const fault of faults) console.error(fault)
-console.log(faults.length === 0 ? 'Imports go one way.' : `${faults.length} imports go the wrong way.`)
+console.log(
+  faults.length === 0 ? 'Imports go one way.' : `${faults.length} imports go the wrong way.`,
+)
 process.exitCode = faults.length === 0 ? 0 : 1

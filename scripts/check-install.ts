@@ -29,7 +29,9 @@ function problemOf(path: string, { gypfile, hasInstallScript }: Locked): string 
     : `${name} is built by npm ci, which then needs a compiler: use a package that ships its binaries.`
 }
 
-const problems = Object.entries(packages).flatMap(([path, locked]) => (path === '' ? [] : (problemOf(path, locked) ?? [])))
+const problems = Object.entries(packages).flatMap(([path, locked]) =>
+  path === '' ? [] : (problemOf(path, locked) ?? []),
+)
 for (const problem of problems) console.error(problem)
 if (problems.length > 0) process.exit(1)
 console.log(`npm ci builds none of ${Object.keys(packages).length - 1} packages.`)

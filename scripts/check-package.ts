@@ -1,23 +1,44 @@
 // What a clean clone publishes is whole, and works: every subpath can be imported and required, and its types resolve.
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 
-const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as { name: string; exports: Record<string, unknown> }
+const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  name: string
+  exports: Record<string, unknown>
+}
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 try {
   const clone = join(folder, 'clone')
-  const listed = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '-z'], { encoding: 'utf8' })
-  for (const file of listed.split('\0')) if (existsSync(file) && file !== '') cpSync(file, join(clone, file))
+  const listed = execFileSync(
+    'git',
+    ['ls-files', '--cached', '--others', '--exclude-standard', '-z'],
+    { encoding: 'utf8' },
+  )
+  for (const file of listed.split('\0'))
+    if (existsSync(file) && file !== '') cpSync(file, join(clone, file))
   symlinkSync(resolve('node_modules'), join(clone, 'node_modules'))
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { cwd: clone, stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], {
+    cwd: clone,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
   const modules = join(folder, 'node_modules')
   mkdirSync(modules)
   for (const entry of readdirSync('node_modules'))
-    if (!entry.startsWith('.') && entry !== name) symlinkSync(resolve('node_modules', entry), join(modules, entry))
+    if (!entry.startsWith('.') && entry !== name)
+      symlinkSync(resolve('node_modules', entry), join(modules, entry))
   mkdirSync(join(modules, name))
   execFileSync('tar', ['-xzf', tarball, '-C', join(modules, name), '--strip-components=1'])
   const require = createRequire(join(folder, 'app.cjs'))
@@ -27,7 +48,8 @@ try {
     const required: unknown = require(specifier)
     if (subpath === './package.json') continue
     const imported = (await import(resolved)) as object
-    if (Object.keys(imported).length === 0 || Object.keys(required as object).length === 0) throw new Error(`${specifier} exports nothing`)
+    if (Object.keys(imported).length === 0 || Object.keys(required as object).length === 0)
+      throw new Error(`${specifier} exports nothing`)
   }
   execFileSync('npx', ['publint', tarball, '--strict'], { stdio: 'inherit' })
   execFileSync('npx', ['attw', tarball, '--profile', 'esm-only'], { stdio: 'inherit' })

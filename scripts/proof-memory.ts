@@ -35,7 +35,8 @@ interface Measured {
 async function* pseudoRandom(size: number): AsyncGenerator<Buffer> {
   const cipher = createCipheriv('aes-128-ctr', Buffer.alloc(16, 'proof'), Buffer.alloc(16))
   const zeros = Buffer.alloc(PIECE)
-  for (let left = size; left > 0; left -= PIECE) yield cipher.update(left < PIECE ? zeros.subarray(0, left) : zeros)
+  for (let left = size; left > 0; left -= PIECE)
+    yield cipher.update(left < PIECE ? zeros.subarray(0, left) : zeros)
 }
 
 async function md5(bytes: AsyncIterable<Uint8Array>): Promise<string> {
@@ -93,12 +94,22 @@ async function runStep(step: Step, url: string, folder: string, size: number): P
 }
 
 /** A process of its own for each step, so that each peak is that step's alone. */
-async function inProcess(step: Step, url: string, folder: string, size: number, signal: AbortSignal): Promise<Measured> {
-  const child = spawn(process.execPath, [import.meta.filename, `--step=${step}`, url, folder, String(size)], {
-    // Temporary files too go where they are removed in all cases.
-    env: { ...process.env, TMPDIR: folder },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+async function inProcess(
+  step: Step,
+  url: string,
+  folder: string,
+  size: number,
+  signal: AbortSignal,
+): Promise<Measured> {
+  const child = spawn(
+    process.execPath,
+    [import.meta.filename, `--step=${step}`, url, folder, String(size)],
+    {
+      // Temporary files too go where they are removed in all cases.
+      env: { ...process.env, TMPDIR: folder },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   const end = (): void => void child.kill('SIGKILL')
   signal.addEventListener('abort', end, { once: true })
   let output = ''
@@ -130,18 +141,37 @@ async function prove(
     const { seconds, peak, delay, read } = await inProcess(step, server.url, folder, size, signal)
     const intact = read.every((sum) => sum === expected)
     if (peak > LIMIT || !intact) good = false
-    const verdict = peak > LIMIT ? `above ${LIMIT} MB` : !intact ? 'MD5 differs' : step === 'read back' ? 'MD5 the same' : 'ok'
-    lines.push([server.name, step, (size / MB / seconds).toFixed(0), peak.toFixed(0), delay.toFixed(0), verdict])
+    const verdict =
+      peak > LIMIT
+        ? `above ${LIMIT} MB`
+        : !intact
+          ? 'MD5 differs'
+          : step === 'read back'
+            ? 'MD5 the same'
+            : 'ok'
+    lines.push([
+      server.name,
+      step,
+      (size / MB / seconds).toFixed(0),
+      peak.toFixed(0),
+      delay.toFixed(0),
+      verdict,
+    ])
   }
   return { lines, good }
 }
 
 function print(lines: readonly (readonly string[])[]): void {
-  const widths = lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
+  const widths =
+    lines[0]?.map((_, column) => Math.max(...lines.map((line) => line[column]?.length ?? 0))) ?? []
   for (const line of lines)
     console.log(
       line
-        .map((cell, column) => (column > 1 && column < 5 ? cell.padStart(widths[column] ?? 0) : cell.padEnd(widths[column] ?? 0)))
+        .map((cell, column) =>
+          column > 1 && column < 5
+            ? cell.padStart(widths[column] ?? 0)
+            : cell.padEnd(widths[column] ?? 0),
+        )
         .join('  ')
         .trimEnd(),
     )
@@ -152,7 +182,8 @@ async function main(text: string): Promise<number> {
   const { postgresDatabase, stopEmbedded } = await import('../test/support/databases.ts')
   const size = parseSize((/^\d+$/.test(text) ? Number(text) : text) as Size, 'The size')
   const interrupted = new AbortController()
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => interrupted.abort(new Error(`Ended by ${name}.`)))
+  for (const name of ['SIGINT', 'SIGTERM'] as const)
+    process.once(name, () => interrupted.abort(new Error(`Ended by ${name}.`)))
   const { signal } = interrupted
   const { bavail, bsize } = await statfs(tmpdir())
   const needed = 4 * size
@@ -171,7 +202,10 @@ async function main(text: string): Promise<number> {
       signal.throwIfAborted()
       const folder = await mkdtemp(join(tmpdir(), 'asd-proof-'))
       try {
-        const server = name === 'SQLite' ? { url: join(folder, 'app.db'), close: () => Promise.resolve() } : await postgresDatabase()
+        const server =
+          name === 'SQLite'
+            ? { url: join(folder, 'app.db'), close: () => Promise.resolve() }
+            : await postgresDatabase()
         if (server === null) {
           console.log('PostgreSQL is skipped: no server answered and none could be brought up.')
           continue
@@ -190,14 +224,17 @@ async function main(text: string): Promise<number> {
   } finally {
     await stopEmbedded()
   }
-  console.log(`A file of ${Math.round(size / MB)} MB; each step is a process of its own, which may use ${LIMIT} MB.\n`)
+  console.log(
+    `A file of ${Math.round(size / MB)} MB; each step is a process of its own, which may use ${LIMIT} MB.\n`,
+  )
   print(lines)
   return good ? 0 : 1
 }
 
 const [first = '1 GB', url = '', folder = '', size = ''] = process.argv.slice(2)
 const step = first.replace(/^--step=/, '')
-if (first.startsWith('--step=') && isStep(step)) process.stdout.write(JSON.stringify(await runStep(step, url, folder, Number(size))))
+if (first.startsWith('--step=') && isStep(step))
+  process.stdout.write(JSON.stringify(await runStep(step, url, folder, Number(size))))
 else
   process.exitCode = await main(first).catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : error)

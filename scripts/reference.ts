@@ -35,20 +35,35 @@ try {
     const exported = items.filter(isExported)
     const parts = partsOf(exported, items)
     const sections = exported.map((item) => section(item, specifier))
-    if (parts.length > 0) sections.push('# Their parts', 'Not exported by themselves.', ...parts.map((item) => section(item)))
+    if (parts.length > 0)
+      sections.push(
+        '# Their parts',
+        'Not exported by themselves.',
+        ...parts.map((item) => section(item)),
+      )
     pages.set(file, `# ${specifier}\n\n${sections.join('\n\n')}\n`)
-    list.push(`- [${specifier}](${file}): ${exported.map((item) => `\`${titleOf(item)}\``).join(', ')}`)
+    list.push(
+      `- [${specifier}](${file}): ${exported.map((item) => `\`${titleOf(item)}\``).join(', ')}`,
+    )
     for (const item of [...exported, ...parts]) told.add(titleOf(item))
   }
-  pages.set('README.md', `# Reference\n\nWritten by \`npm run docs\` from the comments in the code.\n\n${list.join('\n')}\n`)
+  pages.set(
+    'README.md',
+    `# Reference\n\nWritten by \`npm run docs\` from the comments in the code.\n\n${list.join('\n')}\n`,
+  )
 } finally {
   rmSync(temporary, { recursive: true })
 }
 
 if (check) {
-  const stale = [...pages].flatMap(([file, text]) => (read(join(folder, file)) === text ? [] : [file]))
+  const stale = [...pages].flatMap(([file, text]) =>
+    read(join(folder, file)) === text ? [] : [file],
+  )
   for (const name of undocumented) console.error(`${name} has no doc comment.`)
-  if (stale.length > 0) console.error(`${folder} is not up to date (${stale.join(', ')}): npm run build && npm run docs.`)
+  if (stale.length > 0)
+    console.error(
+      `${folder} is not up to date (${stale.join(', ')}): npm run build && npm run docs.`,
+    )
   if (stale.length > 0 || undocumented.length > 0) process.exitCode = 1
   else console.log('The reference is up to date, and everything in it has a comment.')
 } else {
@@ -99,14 +114,18 @@ function itemsOf(types: string): readonly Item[] {
     },
   })
   if (!succeeded) throw new Error(`${types} could not be read.`)
-  const { members } = JSON.parse(readFileSync(apiJsonFilePath, 'utf8')) as { members: [{ members: Item[] }] }
+  const { members } = JSON.parse(readFileSync(apiJsonFilePath, 'utf8')) as {
+    members: [{ members: Item[] }]
+  }
   return members[0].members
 }
 
 /** What the exported ones name, and is neither exported nor on an earlier page; and what these name. */
 function partsOf(exported: readonly Item[], items: readonly Item[]): readonly Item[] {
   const parts = new Map<string, Item>()
-  const others = items.filter((item) => !isExported(item) && isType(item) && !told.has(titleOf(item)))
+  const others = items.filter(
+    (item) => !isExported(item) && isType(item) && !told.has(titleOf(item)),
+  )
   const namesOf = (item: Item): Set<string> =>
     new Set(
       declarationOf(item)
@@ -142,7 +161,12 @@ function titleOf({ name = '' }: Item): string {
 function section(item: Item, specifier?: string): string {
   const { text, examples } = commentOf(item)
   if (text === '' && specifier !== undefined) undocumented.push(`${titleOf(item)} of ${specifier}`)
-  return [`## ${titleOf(item)}`, text, code(declarationOf(item)), ...examples.map((example) => `For example:\n\n${code(example)}`)]
+  return [
+    `## ${titleOf(item)}`,
+    text,
+    code(declarationOf(item)),
+    ...examples.map((example) => `For example:\n\n${code(example)}`),
+  ]
     .filter((part) => part !== '')
     .join('\n\n')
 }
@@ -162,8 +186,11 @@ function excerptOf({ excerptTokens = [] }: Item): string {
 
 /** Interfaces and classes with their members, and what is said of each. */
 function declarationOf(item: Item): string {
-  const members = (item.members ?? []).filter(({ docComment = '' }) => !docComment.includes('@internal'))
-  if (members.length === 0 && item.kind !== 'Interface' && item.kind !== 'Class') return excerptOf(item)
+  const members = (item.members ?? []).filter(
+    ({ docComment = '' }) => !docComment.includes('@internal'),
+  )
+  if (members.length === 0 && item.kind !== 'Interface' && item.kind !== 'Class')
+    return excerptOf(item)
   const lines = members.flatMap((member) => {
     const { text } = commentOf(member)
     return [...(text === '' ? [] : [`/** ${text.replaceAll('\n', ' ')} */`]), excerptOf(member)]

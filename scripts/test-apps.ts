@@ -7,7 +7,9 @@ import { join } from 'node:path'
 
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 try {
-  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], { stdio: ['ignore', 'ignore', 'inherit'] })
+  execFileSync('npm', ['pack', '--silent', '--pack-destination', folder], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
   const named = process.argv.slice(2)
   const files = ['test/apps/apps.ts', ...(named.length > 0 ? [] : ['test/apps/beside-older.ts'])]

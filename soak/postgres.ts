@@ -36,7 +36,9 @@ export async function startPostgres(): Promise<SoakedServer> {
   return {
     url: `postgres://postgres:x@127.0.0.1:${port}/postgres`,
     async restart(how) {
-      const pid = Number((await readFile(join(databaseDir, 'postmaster.pid'), 'utf8')).split('\n')[0])
+      const pid = Number(
+        (await readFile(join(databaseDir, 'postmaster.pid'), 'utf8')).split('\n')[0],
+      )
       process.kill(pid, how === 'fast' ? 'SIGINT' : 'SIGQUIT')
       while (isAlive(pid)) await delay(50)
       server = make()

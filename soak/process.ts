@@ -23,7 +23,8 @@ async function visit(): Promise<void> {
   while (!stopping) {
     await act().then(
       () => process.send?.({ done: true }),
-      (error: unknown) => process.send?.({ failed: String((error as { code?: unknown }).code ?? error) }),
+      (error: unknown) =>
+        process.send?.({ failed: String((error as { code?: unknown }).code ?? error) }),
     )
     await delay(randomInt(20, 120))
   }
@@ -39,12 +40,10 @@ async function act(): Promise<void> {
   await storage.transaction(async (client) => {
     const { photo, documents } = storage.record('User', user, { transaction: client })
     const note = async (name: string, filename: string | null, md5: string | null): Promise<void> =>
-      void (await client.query('insert into submissions (user_id, name, filename, md5) values ($1, $2, $3, $4)', [
-        user,
-        name,
-        filename,
-        md5,
-      ]))
+      void (await client.query(
+        'insert into submissions (user_id, name, filename, md5) values ($1, $2, $3, $4)',
+        [user, name, filename, md5],
+      ))
     if (chance < 50) {
       const { file, md5 } = randomFile()
       await photo.attachLater(file)
@@ -57,12 +56,16 @@ async function act(): Promise<void> {
       await photo.purge()
       await note('photo', null, null)
     }
-    if (randomInt(100) < 10) throw Object.assign(new Error('The visitor thinks better of it.'), { code: 'ROLLED_BACK' })
+    if (randomInt(100) < 10)
+      throw Object.assign(new Error('The visitor thinks better of it.'), { code: 'ROLLED_BACK' })
   })
 }
 
 /** Mostly small. */
 function randomFile(): { file: { io: Buffer; filename: string }; md5: string } {
   const io = randomBytes(randomInt(10) === 0 ? randomInt(3_000_000) : randomInt(150_000))
-  return { file: { io, filename: `${randomUUID()}.bin` }, md5: createHash('md5').update(io).digest('base64') }
+  return {
+    file: { io, filename: `${randomUUID()}.bin` },
+    md5: createHash('md5').update(io).digest('base64'),
+  }
 }

@@ -58,7 +58,11 @@ seats.forEach(seat)
 
 const ends = Date.now() + duration
 /** Does something at random times until the end. */
-async function plague(least: number, most: number, what: () => Promise<void> | void): Promise<void> {
+async function plague(
+  least: number,
+  most: number,
+  what: () => Promise<void> | void,
+): Promise<void> {
   for (;;) {
     const pause = randomInt(least, most)
     if (Date.now() + pause > ends) return
@@ -114,13 +118,20 @@ console.table(events)
 for (const { role, spared, rss } of seats)
   if (spared) {
     const quarter = Math.ceil(rss.length / 4)
-    const mean = (part: readonly number[]): number => Math.round(part.reduce((sum, each) => sum + each, 0) / part.length / 1024 ** 2)
+    const mean = (part: readonly number[]): number =>
+      Math.round(part.reduce((sum, each) => sum + each, 0) / part.length / 1024 ** 2)
     const [second, last] = [mean(rss.slice(quarter, 2 * quarter)), mean(rss.slice(-quarter))]
-    console.log(`Memory of a ${role}, MB on average: ${second} in the second quarter, ${last} in the last one.`)
+    console.log(
+      `Memory of a ${role}, MB on average: ${second} in the second quarter, ${last} in the last one.`,
+    )
     if (last > second * 1.5 + 30) faults.push(`the memory of a ${role} grows`)
   }
-console.log(`${rows[0]?.['files']} files were submitted, ${rows[0]?.['attached']} are attached; the rest was replaced or purged.`)
+console.log(
+  `${rows[0]?.['files']} files were submitted, ${rows[0]?.['attached']} are attached; the rest was replaced or purged.`,
+)
 console.log(`All was uploaded ${180 - left} s after the last submission.`)
 for (const fault of faults) console.error(`✖ ${fault}`)
-console.log(faults.length === 0 ? 'Every file is there once, and nothing else.' : `${faults.length} faults.`)
+console.log(
+  faults.length === 0 ? 'Every file is there once, and nothing else.' : `${faults.length} faults.`,
+)
 process.exitCode = faults.length === 0 ? 0 : 1

@@ -1,6 +1,12 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  ServiceError,
+  type Service,
+} from '../src/index.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { disk } from '../src/services/disk.ts'
 
@@ -30,7 +36,9 @@ export function openStorage(url: string, folder: string) {
   const told = async (filename: string): Promise<void> => {
     await database.executor.run('insert into told (filename) values ($1)', [filename])
   }
-  const hooks = { afterUpload: (_record: unknown, file: { readonly filename: string }) => told(file.filename) }
+  const hooks = {
+    afterUpload: (_record: unknown, file: { readonly filename: string }) => told(file.filename),
+  }
   const storage = createActiveStorage({
     database,
     services: { local: fragile(folder) },

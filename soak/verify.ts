@@ -19,12 +19,16 @@ export async function settle({ storage, database: { executor } }: Opened): Promi
 }
 
 /** What is wrong; nothing, where the library keeps its promises. */
-export async function faultsOf({ storage, database: { executor } }: Opened, folder: string): Promise<string[]> {
+export async function faultsOf(
+  { storage, database: { executor } }: Opened,
+  folder: string,
+): Promise<string[]> {
   const faults: string[] = []
   const rows = async (text: string): Promise<Rows> => (await executor.run(text, [])).rows
   const expect = async (what: string, text: string): Promise<void> => {
     const found = await rows(text)
-    if (found.length > 0) faults.push(`${what}: ${found.length}, such as ${JSON.stringify(found[0])}`)
+    if (found.length > 0)
+      faults.push(`${what}: ${found.length}, such as ${JSON.stringify(found[0])}`)
   }
   const attached = `select a.record_id as user_id, a.name, b.filename, b.checksum, b.key
     from active_storage_attachments a join active_storage_blobs b on b.id = a.blob_id`
@@ -41,7 +45,10 @@ export async function faultsOf({ storage, database: { executor } }: Opened, fold
     `select * from (${attached}) a where not exists (select 1 from (${wanted}) w
     where a.user_id = w.user_id and a.name = w.name and a.filename = w.filename)`,
   )
-  await expect('attached twice', `select filename, count(*) from (${attached}) a group by filename having count(*) > 1`)
+  await expect(
+    'attached twice',
+    `select filename, count(*) from (${attached}) a group by filename having count(*) > 1`,
+  )
   await expect(
     'attached, and no hook was told',
     `select filename from (${attached}) a where not exists (select 1 from told t where t.filename = a.filename)`,
@@ -56,18 +63,30 @@ export async function faultsOf({ storage, database: { executor } }: Opened, fold
     ['jobs', 'true'],
     ['files', "upload_token is null or state <> 'told'"],
   ])
-    await expect(`rows left in ${table}`, `select * from activestorage_delayed_${table} where ${condition}`)
+    await expect(
+      `rows left in ${table}`,
+      `select * from activestorage_delayed_${table} where ${condition}`,
+    )
   const entries = await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })
-  const objects = new Set(entries.filter((entry) => entry.isFile() && !entry.parentPath.includes('.tmp')).map((entry) => entry.name))
-  const keys = new Set((await rows('select key from active_storage_blobs')).map(({ key }) => String(key)))
+  const objects = new Set(
+    entries
+      .filter((entry) => entry.isFile() && !entry.parentPath.includes('.tmp'))
+      .map((entry) => entry.name),
+  )
+  const keys = new Set(
+    (await rows('select key from active_storage_blobs')).map(({ key }) => String(key)),
+  )
   const orphans = [...objects].filter((name) => !keys.has(name))
-  if (orphans.length > 0) faults.push(`objects of nothing: ${orphans.length}, such as ${orphans[0]}`)
+  if (orphans.length > 0)
+    faults.push(`objects of nothing: ${orphans.length}, such as ${orphans[0]}`)
   const missing = [...keys].filter((key) => !objects.has(key))
-  if (missing.length > 0) faults.push(`blobs without an object: ${missing.length}, such as ${missing[0]}`)
+  if (missing.length > 0)
+    faults.push(`blobs without an object: ${missing.length}, such as ${missing[0]}`)
   for (const { user_id: user } of await rows('select distinct user_id from submissions'))
     for (const attachment of await storage.record('User', Number(user)).documents.attachments()) {
       const bytes = await attachment.download()
-      if (createHash('md5').update(bytes).digest('base64') !== attachment.checksum) faults.push(`spoilt: ${attachment.filename}`)
+      if (createHash('md5').update(bytes).digest('base64') !== attachment.checksum)
+        faults.push(`spoilt: ${attachment.filename}`)
     }
   return faults
 }

@@ -48,9 +48,12 @@ import { parseDuration } from './units.ts'
  *   models: { User: { photo: hasOneAttached(), certificates: hasManyAttached() } },
  * })
  */
-export function createActiveStorage<const M extends Models, S extends string, Tx, F extends boolean = false>(
-  config: Config<M, S, Tx, F>,
-): ActiveStorage<M, Tx> {
+export function createActiveStorage<
+  const M extends Models,
+  S extends string,
+  Tx,
+  F extends boolean = false,
+>(config: Config<M, S, Tx, F>): ActiveStorage<M, Tx> {
   const settings = readConfiguration(config as never)
   const { models, recordId, tables, services, report } = settings
   const engine = config.jobs ?? null
@@ -58,7 +61,10 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   let opened: Promise<Store<Tx>> | undefined
   let closed = false
   const typedStore = (): Promise<Store<Tx>> => {
-    if (closed) return Promise.reject(new ConfigurationError('This storage was closed: nothing can be done with it any more.'))
+    if (closed)
+      return Promise.reject(
+        new ConfigurationError('This storage was closed: nothing can be done with it any more.'),
+      )
     opened ??= openStore<Tx>(config.database, tables, recordId)
       // Classes that cannot be told apart are told at once.
       .then((open) => (Object.keys(config.models).forEach(sourceOf), open))
@@ -71,7 +77,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const store = typedStore as () => Promise<Store>
 
   const channel = `activestorage_delayed_${createHash('sha256').update(tables.files).digest('hex').slice(0, 12)}`
-  const known = [...models].flatMap(([type, attachments]) => [...attachments.keys()].map((name) => ({ type, name })))
+  const known = [...models].flatMap(([type, attachments]) =>
+    [...attachments.keys()].map((name) => ({ type, name })),
+  )
   const wakers = new Set<() => void>()
   const hinting = new Set<Promise<void>>()
   const wake = (): void => {
@@ -79,15 +87,23 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     if (closed || engine === null || engine.transactional) return
     const hinted = store()
       .then((open) => hintDue({ store: open, known }, engine))
-      .catch((error: unknown) => report('warn', `${engine.name} was not told of new work; the next sweep tells it.`, { error }))
+      .catch((error: unknown) =>
+        report('warn', `${engine.name} was not told of new work; the next sweep tells it.`, {
+          error,
+        }),
+      )
       .finally(() => hinting.delete(hinted))
     hinting.add(hinted)
   }
-  const definitionOf = (type: string, name: string): SlotDefinition | undefined => models.get(type)?.get(name)
+  const definitionOf = (type: string, name: string): SlotDefinition | undefined =>
+    models.get(type)?.get(name)
   /** The ORM's, where it has a class with the model's attachments. */
-  const sourceOf = (type: string): RecordSource | null => config.database.records?.((config.models as Models)[type] ?? {}) ?? null
+  const sourceOf = (type: string): RecordSource | null =>
+    config.database.records?.((config.models as Models)[type] ?? {}) ?? null
   const findRecord = async (type: string, id: string): Promise<unknown> =>
-    settings.finds(type) ? settings.findRecord(type, id) : (sourceOf(type)?.find(id) ?? { type, id })
+    settings.finds(type)
+      ? settings.findRecord(type, id)
+      : (sourceOf(type)?.find(id) ?? { type, id })
   const touch = async (type: string, id: string): Promise<void> => {
     try {
       await sourceOf(type)?.touch?.(id)
@@ -107,11 +123,14 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     report,
     kindOf: (lane) => definitionOf(lane.type, lane.name)?.kind ?? 'many',
     async announce(session, token) {
-      if (engine !== null) return engine.transactional ? hintUpload(session, engine, token) : undefined
-      if (config.database.listen !== undefined) await sql`select pg_notify(${channel}, '')`.execute(session.db)
+      if (engine !== null)
+        return engine.transactional ? hintUpload(session, engine, token) : undefined
+      if (config.database.listen !== undefined)
+        await sql`select pg_notify(${channel}, '')`.execute(session.db)
     },
     superseded: (uploads) => {
-      for (const upload of uploads) tellSuperseded(report, upload, 'An upload was superseded by a direct change.')
+      for (const upload of uploads)
+        tellSuperseded(report, upload, 'An upload was superseded by a direct change.')
     },
     finish: (...given) => direct.finish(...given),
     deleteNow: async (keys) => deleteObjectsNow(await store(), services, keys, report),
@@ -126,7 +145,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     known,
     definition: (type, name) => {
       const definition = definitionOf(type, name)
-      return definition === undefined ? undefined : withHooks(withHookMethods(definition, name, sourceOf(type)), context)
+      return definition === undefined
+        ? undefined
+        : withHooks(withHookMethods(definition, name, sourceOf(type)), context)
     },
     findRecord,
     touch,
@@ -134,7 +155,14 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   })
 
   const sweepAll = async (stopping?: AbortSignal): Promise<SweepResult> =>
-    sweepEverything({ store: await store(), known, kindOf: context.kindOf, settings, engine, stopping })
+    sweepEverything({
+      store: await store(),
+      known,
+      kindOf: context.kindOf,
+      settings,
+      engine,
+      stopping,
+    })
   const { work, drain, stopAll, direct } = background({
     ready: delayedRoom,
     database: config.database,
@@ -151,7 +179,9 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
   const model = (name: string): ReadonlyMap<string, SlotDefinition> => {
     const found = models.get(name)
     if (found === undefined)
-      throw new UnknownAttachmentError(`There is no model ${shown(name)}; there are ${listText([...models.keys()])}.`)
+      throw new UnknownAttachmentError(
+        `There is no model ${shown(name)}; there are ${listText([...models.keys()])}.`,
+      )
     return found
   }
   const committing = transactions<Tx>(config.database, wake)
@@ -172,19 +202,25 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
     },
     startAtCommit: (upload) => {
       submitted?.(upload)
-      if (transaction !== undefined) committing.afterCommit(transaction, () => direct.start(upload.token))
+      if (transaction !== undefined)
+        committing.afterCommit(transaction, () => direct.start(upload.token))
     },
     loaded,
   })
   const handleOf = (...given: Parameters<typeof scopeOf>) => recordHandle(scopeOf(...given))
 
-  const loadAll = async (name: string, ids: readonly string[], { transaction }: InTransaction<Tx>): Promise<LoadedCell[]> => {
+  const loadAll = async (
+    name: string,
+    ids: readonly string[],
+    { transaction }: InTransaction<Tx>,
+  ): Promise<LoadedCell[]> => {
     const opened = await typedStore()
     const session = transaction === undefined ? opened.session : opened.join(transaction)
     return load(session, name, ids)
   }
 
-  const within = (transaction: unknown): InTransaction<Tx> => (transaction === undefined ? {} : { transaction: transaction as Tx })
+  const within = (transaction: unknown): InTransaction<Tx> =>
+    transaction === undefined ? {} : { transaction: transaction as Tx }
   const unbind = Object.entries(config.models as Models).map(([name, attachments]) =>
     bindModel(attachments, {
       type: name,
@@ -244,10 +280,16 @@ export function createActiveStorage<const M extends Models, S extends string, Tx
       await typedStore()
       return committing.run(run)
     },
-    record: (name, id, given = {}) => (model(name), handleOf(name, canonicalId(id, recordId, name), given)),
+    record: (name, id, given = {}) => (
+      model(name),
+      handleOf(name, canonicalId(id, recordId, name), given)
+    ),
     async records(name, given, inTransaction = {}) {
       model(name)
-      if (!Array.isArray(given)) throw new InvalidInputError(`records of ${name} takes a list of ids: this is ${shown(given)}.`)
+      if (!Array.isArray(given))
+        throw new InvalidInputError(
+          `records of ${name} takes a list of ids: this is ${shown(given)}.`,
+        )
       const ids = given.map((id) => canonicalId(id, recordId, name))
       const loaded = await loadAll(name, ids, inTransaction)
       return ids.map((id, index) => handleOf(name, id, inTransaction, loaded[index]))

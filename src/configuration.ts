@@ -8,7 +8,11 @@ import { readDirect, type DirectOptions, type WaitingOptions } from './delayed/d
 import { ConfigurationError } from './errors.ts'
 import { listText } from './message.ts'
 import type { Authorize } from './http/authorize.ts'
-import { readAfterRefusal, type AfterRefusal, type AfterRefusalOptions } from './http/after-refusal.ts'
+import {
+  readAfterRefusal,
+  type AfterRefusal,
+  type AfterRefusalOptions,
+} from './http/after-refusal.ts'
 import type { JobEngine } from './jobs/engine.ts'
 import { readModels, wrong } from './models.ts'
 import { nestedNames, optionNames } from './option-names.ts'
@@ -88,11 +92,18 @@ export interface ActiveStorageConfig<M extends Models, S extends string, Tx, F e
   /** How much of a refused request is read on, so that the answer reaches a client that is still sending. */
   readonly afterRefusal?: AfterRefusalOptions
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
-  readonly rails?: { readonly keyDigest?: 'SHA1' | 'SHA256'; readonly envelope?: 'marshal' | 'json' }
+  readonly rails?: {
+    readonly keyDigest?: 'SHA1' | 'SHA256'
+    readonly envelope?: 'marshal' | 'json'
+  }
 }
 
-type Finders<M> = { readonly [N in NeedsRecord<M>]: (id: string) => Awaitable<RecordOf<M[N]> | null | undefined> } & {
-  readonly [N in Exclude<keyof M, NeedsRecord<M>>]?: (id: string) => Awaitable<object | null | undefined>
+type Finders<M> = {
+  readonly [N in NeedsRecord<M>]: (id: string) => Awaitable<RecordOf<M[N]> | null | undefined>
+} & {
+  readonly [N in Exclude<keyof M, NeedsRecord<M>>]?: (
+    id: string,
+  ) => Awaitable<object | null | undefined>
 }
 
 /** Asked for only by models whose hooks read more than `{ type, id }`, and not where the database's binding loads records. */
@@ -102,7 +113,13 @@ type FindRecord<M, F extends boolean> = F extends true
     ? { readonly findRecord?: Finders<M> }
     : { readonly findRecord: Finders<M> }
 
-export type Config<M extends Models, S extends string, Tx, F extends boolean> = ActiveStorageConfig<M, S, Tx, F> & FindRecord<M, F>
+export type Config<M extends Models, S extends string, Tx, F extends boolean> = ActiveStorageConfig<
+  M,
+  S,
+  Tx,
+  F
+> &
+  FindRecord<M, F>
 
 /** A configuration with its defaults, checked. Times in milliseconds, sizes in bytes. */
 export interface Settings {
@@ -148,12 +165,14 @@ export function readConfiguration(
     const given = config[name as keyof typeof nestedNames]
     if (given !== undefined) checkOptions(given, known, `createActiveStorage: ${name}`)
   }
-  if (typeof config.database?.open !== 'function') throw wrong('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
+  if (typeof config.database?.open !== 'function')
+    throw wrong('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
   const service = readService(config)
   const models = readModels(config, service)
   const finders = readFinders(config.findRecord, models)
   const recordId = config.recordId ?? 'bigint'
-  if (!['bigint', 'uuid', 'text'].includes(recordId)) throw wrong(`recordId is '${String(recordId)}': bigint, uuid or text.`)
+  if (!['bigint', 'uuid', 'text'].includes(recordId))
+    throw wrong(`recordId is '${String(recordId)}': bigint, uuid or text.`)
   for (const name of [config.tables?.prefix, config.tables?.schema])
     if (name !== undefined && !/^[A-Za-z_]\w{0,40}$/.test(name))
       throw wrong('tables.prefix and tables.schema must be letters, digits and underscores.')
@@ -162,7 +181,9 @@ export function readConfiguration(
   const limits = readTimeouts(config.serviceTimeouts)
   const { jobs, images, rails, authorize, basePath = '/rails/active_storage' } = config
   if (!/^(\/[\w.~-]+)+$/.test(basePath) || /(^|\/)\.{1,2}(\/|$)/.test(basePath))
-    throw wrong(`basePath is ${JSON.stringify(basePath)}: give a path such as '/rails/active_storage', without a slash at its end.`)
+    throw wrong(
+      `basePath is ${JSON.stringify(basePath)}: give a path such as '/rails/active_storage', without a slash at its end.`,
+    )
   if (authorize !== undefined && typeof authorize !== 'function')
     throw wrong('authorize is no function: give (request, subject) => true or false.')
   if (jobs !== undefined && (typeof jobs.enqueue !== 'function' || typeof jobs.work !== 'function'))
@@ -174,10 +195,15 @@ export function readConfiguration(
   if (rails?.envelope !== undefined && !['marshal', 'json'].includes(rails.envelope))
     throw wrong(`rails.envelope is '${String(rails.envelope)}': marshal or json.`)
   if (config.secretKeyBase !== undefined && !isSecret(config.secretKeyBase))
-    throw wrong('secretKeyBase must be text or a list of texts, none of them empty. Leave it out to read SECRET_KEY_BASE on first use.')
+    throw wrong(
+      'secretKeyBase must be text or a list of texts, none of them empty. Leave it out to read SECRET_KEY_BASE on first use.',
+    )
   return {
     services: Object.fromEntries(
-      Object.entries(config.services).map(([name, each]) => [name, tracedService(name, boundedService(name, each, limits))]),
+      Object.entries(config.services).map(([name, each]) => [
+        name,
+        tracedService(name, boundedService(name, each, limits)),
+      ]),
     ),
     service,
     models,
@@ -189,10 +215,16 @@ export function readConfiguration(
     recordId,
     tables: tableNames(config.tables),
     expiresIn: parseDuration(config.staging?.expiresIn ?? '24h', 'staging.expiresIn'),
-    maxSize: config.staging?.maxSize === undefined ? undefined : parseSize(config.staging.maxSize, 'staging.maxSize'),
+    maxSize:
+      config.staging?.maxSize === undefined
+        ? undefined
+        : parseSize(config.staging.maxSize, 'staging.maxSize'),
     retries: readRetries(config.retries),
     direct: readDirect(config.direct),
-    failedKeepFor: config.failed?.keepFor === undefined ? null : parseDuration(config.failed.keepFor, 'failed.keepFor'),
+    failedKeepFor:
+      config.failed?.keepFor === undefined
+        ? null
+        : parseDuration(config.failed.keepFor, 'failed.keepFor'),
     gemMoveAfter: parseDuration(config.gem?.moveAfter ?? '10m', 'gem.moveAfter'),
     verifier: messageVerifier({
       secrets: () => readSecrets(config.secretKeyBase),
@@ -208,37 +240,67 @@ export function readConfiguration(
 
 type Finder = (id: string) => unknown
 
-function readFinders(given: object | undefined, models: ReadonlyMap<string, unknown>): Readonly<Record<string, Finder | undefined>> {
+function readFinders(
+  given: object | undefined,
+  models: ReadonlyMap<string, unknown>,
+): Readonly<Record<string, Finder | undefined>> {
   if (given !== undefined && (typeof given !== 'object' || given === null))
     throw wrong('findRecord must be an object such as { User: (id) => users.find(id) }.')
   for (const [name, finder] of Object.entries(given ?? {})) {
-    if (!models.has(name)) throw wrong(`findRecord names the model '${name}', which is not defined.`)
+    if (!models.has(name))
+      throw wrong(`findRecord names the model '${name}', which is not defined.`)
     if (finder !== undefined && typeof finder !== 'function')
-      throw wrong(`findRecord.${name} is no function: give one that takes an id and returns the record.`)
+      throw wrong(
+        `findRecord.${name} is no function: give one that takes an id and returns the record.`,
+      )
   }
   return (given ?? {}) as Readonly<Record<string, Finder | undefined>>
 }
 
-function readService({ services, service }: { readonly services: Readonly<Record<string, Service>>; readonly service?: string }): string {
+function readService({
+  services,
+  service,
+}: {
+  readonly services: Readonly<Record<string, Service>>
+  readonly service?: string
+}): string {
   const names = Object.keys(services ?? {})
   const only = service ?? (names.length === 1 ? names[0] : undefined)
-  if (names.length === 0) throw wrong('services is empty: configure at least one, such as { local: disk({ root }) }.')
+  if (names.length === 0)
+    throw wrong('services is empty: configure at least one, such as { local: disk({ root }) }.')
   for (const name of names) {
-    const missing = serviceMethods.filter((method) => typeof services[name]?.[method] !== 'function')
-    if (missing.length > 0) throw wrong(`services.${name} is no service: it lacks ${listText(missing)}. Pass one such as disk({ root }).`)
+    const missing = serviceMethods.filter(
+      (method) => typeof services[name]?.[method] !== 'function',
+    )
+    if (missing.length > 0)
+      throw wrong(
+        `services.${name} is no service: it lacks ${listText(missing)}. Pass one such as disk({ root }).`,
+      )
   }
-  if (only === undefined) throw wrong(`there are several services (${listText(names)}): say with service which one new files go to.`)
-  if (!names.includes(only)) throw wrong(`service is '${only}', which is not among ${listText(names)}.`)
+  if (only === undefined)
+    throw wrong(
+      `there are several services (${listText(names)}): say with service which one new files go to.`,
+    )
+  if (!names.includes(only))
+    throw wrong(`service is '${only}', which is not among ${listText(names)}.`)
   return only
 }
 
-function readRetries(given: ActiveStorageConfig<Models, string, never, false>['retries']): RetryOptions {
+function readRetries(
+  given: ActiveStorageConfig<Models, string, never, false>['retries'],
+): RetryOptions {
   const attempts = given?.attempts ?? 10
-  if (!(Number.isInteger(attempts) && attempts > 0)) throw wrong('retries.attempts must be a whole number above 0.')
+  if (!(Number.isInteger(attempts) && attempts > 0))
+    throw wrong('retries.attempts must be a whole number above 0.')
   const { minDelay = '5s', maxDelay = '1h' } = given ?? {}
-  const delays = { minDelay: parseDuration(minDelay, 'retries.minDelay'), maxDelay: parseDuration(maxDelay, 'retries.maxDelay') }
+  const delays = {
+    minDelay: parseDuration(minDelay, 'retries.minDelay'),
+    maxDelay: parseDuration(maxDelay, 'retries.maxDelay'),
+  }
   if (delays.minDelay > delays.maxDelay)
-    throw wrong(`retries.minDelay (${minDelay}) is longer than retries.maxDelay (${maxDelay}): set both, the shorter one first.`)
+    throw wrong(
+      `retries.minDelay (${minDelay}) is longer than retries.maxDelay (${maxDelay}): set both, the shorter one first.`,
+    )
   return { attempts, ...delays, for: parseDuration(given?.for ?? '3d', 'retries.for') }
 }
 
@@ -251,7 +313,9 @@ function readSecrets(given: string | readonly string[] | undefined): readonly st
   const list = given ?? process.env['SECRET_KEY_BASE']
   const all = typeof list === 'string' ? [list] : (list ?? [])
   if (!isSecret(all))
-    throw new ConfigurationError('No secret to sign ids with: set SECRET_KEY_BASE in the environment, or pass secretKeyBase.')
+    throw new ConfigurationError(
+      'No secret to sign ids with: set SECRET_KEY_BASE in the environment, or pass secretKeyBase.',
+    )
   return all
 }
 
@@ -259,9 +323,12 @@ function reporter(logger: Logger | false | undefined): Report {
   if (logger === false) return () => undefined
   for (const level of ['debug', 'info', 'warn', 'error'] as const)
     if (logger !== undefined && typeof logger?.[level] !== 'function')
-      throw wrong(`logger has no ${level}(): pass one with debug, info, warn and error, such as console, or false for silence.`)
+      throw wrong(
+        `logger has no ${level}(): pass one with debug, info, warn and error, such as console, or false for silence.`,
+      )
   if (logger !== undefined) return (level, message, details) => logger[level](message, details)
   return (level, message, details) => {
-    if (level === 'warn' || level === 'error') console[level](`activestorage-delayed: ${message}`, details)
+    if (level === 'warn' || level === 'error')
+      console[level](`activestorage-delayed: ${message}`, details)
   }
 }

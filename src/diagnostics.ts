@@ -22,10 +22,16 @@ const operations = [
 ] as const
 export type Operation = (typeof operations)[number]
 
-const tracing = new Map(operations.map((name) => [name, tracingChannel<object>(`activestorage-delayed:${name}`)]))
+const tracing = new Map(
+  operations.map((name) => [name, tracingChannel<object>(`activestorage-delayed:${name}`)]),
+)
 
 /** Runs `run` as one operation that subscribers see begin and end. */
-export function traced<T>(operation: Operation, message: object, run: () => Promise<T>): Promise<T> {
+export function traced<T>(
+  operation: Operation,
+  message: object,
+  run: () => Promise<T>,
+): Promise<T> {
   const found = tracing.get(operation)
   return found === undefined ? run() : found.tracePromise(run, message)
 }

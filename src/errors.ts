@@ -54,10 +54,14 @@ export class ActiveStorageError extends Error {
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
-    super(withDetails(message, options.details), options.cause === undefined ? undefined : { cause: options.cause })
+    super(
+      withDetails(message, options.details),
+      options.cause === undefined ? undefined : { cause: options.cause },
+    )
     this.name = new.target.name
     this.details = options.details ?? {}
-    if (options.publicMessage !== undefined) Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })
+    if (options.publicMessage !== undefined)
+      Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })
   }
 
   /** A visitor may read this: it says the file, the limit and what to do, and holds no id, key, path or SQL. */

@@ -35,7 +35,14 @@ export type {
   Source,
 } from './attached/attachable.ts'
 export type { WhenAttachedOptions } from './attached/when-attached.ts'
-export type { Files, ManyAttached, OneAttached, RecordAttachments, Slot, Slots } from './attached/record.ts'
+export type {
+  Files,
+  ManyAttached,
+  OneAttached,
+  RecordAttachments,
+  Slot,
+  Slots,
+} from './attached/record.ts'
 export type {
   Addressed,
   Attachment,
@@ -56,7 +63,13 @@ export type { FormLimits } from './http/forms/limits.ts'
 export type { Reconciled, ReconcileOptions } from './attached/reconcile.ts'
 export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse-form.ts'
 export type { FileSnapshot, UploadSnapshot } from './http/progress/snapshot.ts'
-export type { Database, Dialect, OpenTransaction, RecordSource, Reserved } from './database/database.ts'
+export type {
+  Database,
+  Dialect,
+  OpenTransaction,
+  RecordSource,
+  Reserved,
+} from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
@@ -64,7 +77,13 @@ export type { DirectOptions } from './delayed/direct-options.ts'
 export type { Stats } from './delayed/stats.ts'
 export type { EngineWorker, EnqueueOptions, Hint, JobEngine } from './jobs/engine.ts'
 export type { ImageProcessor, Transformation } from './representations/image-processor.ts'
-export type { DirectUploadOptions, Service, ServiceUrlOptions, UploadOptions, UploadProgress } from './services/service.ts'
+export type {
+  DirectUploadOptions,
+  Service,
+  ServiceUrlOptions,
+  UploadOptions,
+  UploadProgress,
+} from './services/service.ts'
 export type { Duration, Size } from './units.ts'
 export * from './errors.ts'
 export { publicErrorOf, type PublicError } from './public-error.ts'

@@ -17,14 +17,17 @@ export interface Internals {
 
 const internals = new WeakMap<object, Internals>()
 
-export const keepInternals = (storage: object, kept: Internals): void => void internals.set(storage, kept)
+export const keepInternals = (storage: object, kept: Internals): void =>
+  void internals.set(storage, kept)
 
 /** Whether createActiveStorage made it. */
-export const isStorage = (value: unknown): boolean => typeof value === 'object' && value !== null && internals.has(value)
+export const isStorage = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && internals.has(value)
 
 /** Throws ConfigurationError for what createActiveStorage did not make. */
 export function internalsOf(storage: object): Internals {
   const found = internals.get(storage)
-  if (found === undefined) throw new ConfigurationError('This is no storage of createActiveStorage. Pass what it returns.')
+  if (found === undefined)
+    throw new ConfigurationError('This is no storage of createActiveStorage. Pass what it returns.')
   return found
 }

@@ -7,16 +7,25 @@ export function messageOf(error: unknown): string {
 }
 
 /** The message with record, attachment and file, unless it names them by itself. */
-export function withDetails(message: string, { record, attachment, filename }: ErrorDetails = {}): string {
-  const place = [record === undefined ? undefined : `${record.type} ${record.id}`, attachment, filename]
+export function withDetails(
+  message: string,
+  { record, attachment, filename }: ErrorDetails = {},
+): string {
+  const place = [
+    record === undefined ? undefined : `${record.type} ${record.id}`,
+    attachment,
+    filename,
+  ]
   const missing = place.filter((each) => each !== undefined && !message.includes(each))
   return missing.length === 0 ? message : `${message} (${missing.join(', ')})`
 }
 
 /** A value that a caller handed over, as a message names it: short, whatever it is. Never throws. */
 export function shown(value: unknown): string {
-  if (typeof value === 'string') return JSON.stringify(value.length > 50 ? `${value.slice(0, 50)}…` : value)
-  if (['number', 'bigint', 'boolean', 'undefined'].includes(typeof value) || value === null) return String(value)
+  if (typeof value === 'string')
+    return JSON.stringify(value.length > 50 ? `${value.slice(0, 50)}…` : value)
+  if (['number', 'bigint', 'boolean', 'undefined'].includes(typeof value) || value === null)
+    return String(value)
   if (Array.isArray(value)) return 'a list'
   return typeof value === 'object' ? 'an object' : `a ${typeof value}`
 }

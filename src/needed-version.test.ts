@@ -9,11 +9,14 @@ test('a version that is too old is refused by a text that says which is needed',
       message: `prisma() needs @prisma/client 7.2.0 or newer, and this app has ${told}: npm install @prisma/client@latest.`,
     })
   // What nobody tells is what is installed.
-  assert.throws(() => needVersion('typeorm()', 'typeorm', '999.0.0'), { message: /999\.0\.0 or newer, and this app has \d+\.\d+\.\d+: / })
+  assert.throws(() => needVersion('typeorm()', 'typeorm', '999.0.0'), {
+    message: /999\.0\.0 or newer, and this app has \d+\.\d+\.\d+: /,
+  })
 })
 
 test('a version that is new enough, or that cannot be told, is taken', () => {
-  for (const told of ['7.2.0', '7.10.0', '8.0.0', '7.2.0-beta.1', 'workspace']) needVersion('prisma()', '@prisma/client', '7.2.0', told)
+  for (const told of ['7.2.0', '7.10.0', '8.0.0', '7.2.0-beta.1', 'workspace'])
+    needVersion('prisma()', '@prisma/client', '7.2.0', told)
   needVersion('typeorm()', 'typeorm', '1.0.0')
   needVersion('x()', 'not-installed-at-all', '1.0.0')
 })

@@ -6,5 +6,8 @@ export function checkOptions(given: unknown, known: readonly string[], where: st
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     throw new ConfigurationError(`${where}: give an object with ${listText(known)}.`)
   for (const name of Object.keys(given))
-    if (!known.includes(name)) throw new ConfigurationError(`${where}: unknown option '${name}'. It knows ${listText(known)}.`)
+    if (!known.includes(name))
+      throw new ConfigurationError(
+        `${where}: unknown option '${name}'. It knows ${listText(known)}.`,
+      )
 }

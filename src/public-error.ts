@@ -27,9 +27,14 @@ export interface PublicError {
  * }
  */
 export function publicErrorOf(error: unknown): PublicError {
-  if (!(error instanceof ActiveStorageError)) return { statusCode: 500, code: 'INTERNAL', ...referred(SORRY) }
+  if (!(error instanceof ActiveStorageError))
+    return { statusCode: 500, code: 'INTERNAL', ...referred(SORRY) }
   const { statusCode, code, publicMessage } = error
-  return { statusCode, code, ...(statusCode < 500 ? { message: publicMessage, reference: null } : referred(publicMessage)) }
+  return {
+    statusCode,
+    code,
+    ...(statusCode < 500 ? { message: publicMessage, reference: null } : referred(publicMessage)),
+  }
 }
 
 /** Short enough to be read out on the telephone, and without letters that look alike. */

@@ -12,7 +12,9 @@ const LONGEST_NAME = 60
 export function fileText({ filename }: ErrorDetails): string {
   if (filename === undefined || filename === '') return 'The file'
   const characters = Array.from(filename)
-  return characters.length <= LONGEST_NAME ? filename : `${characters.slice(0, 40).join('')}…${characters.slice(-15).join('')}`
+  return characters.length <= LONGEST_NAME
+    ? filename
+    : `${characters.slice(0, 40).join('')}…${characters.slice(-15).join('')}`
 }
 
 /** As people say it: "20 MB". 1024-based, as the options are; never more than it is. */
@@ -57,16 +59,23 @@ function typeText(type: string): string {
 const sentences: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails) => string>> = {
   FILE_NOT_FOUND: (file) => `${file} is not there any more. Choose it again.`,
   INTEGRITY: (file) => `${file} did not arrive whole. Send it again.`,
-  INVALID_SIGNATURE: () => 'This page is too old, or a file of it is gone. Reload the page and choose the file again.',
-  INVARIABLE: (file) => `${file} cannot be read as an image. Choose another one, such as a JPEG or PNG.`,
+  INVALID_SIGNATURE: () =>
+    'This page is too old, or a file of it is gone. Reload the page and choose the file again.',
+  INVARIABLE: (file) =>
+    `${file} cannot be read as an image. Choose another one, such as a JPEG or PNG.`,
   FILE_TOO_LARGE: (file) => `${file} is too large. Choose a smaller one.`,
-  FILE_TYPE_NOT_ACCEPTED: (file) => `${file} is of a type that is not accepted here. Choose one of another type.`,
+  FILE_TYPE_NOT_ACCEPTED: (file) =>
+    `${file} is of a type that is not accepted here. Choose one of another type.`,
   TOO_MANY_FILES: () => 'These are too many files. Choose fewer.',
   ATTACHMENT_REQUIRED: (_file, { attachment }) =>
-    attachment === undefined ? 'A file is missing. Choose one.' : `The ${wordsOf(attachment)} is missing. Choose a file.`,
-  ATTACH_PENDING: (file) => `What you entered is saved. ${file} is still being stored: you need not send it again.`,
+    attachment === undefined
+      ? 'A file is missing. Choose one.'
+      : `The ${wordsOf(attachment)} is missing. Choose a file.`,
+  ATTACH_PENDING: (file) =>
+    `What you entered is saved. ${file} is still being stored: you need not send it again.`,
   STAGED_FILE_EXPIRED: (file) => `${file} waited too long to be saved. Choose it again.`,
-  STAGED_FILE_ALREADY_USED: (file) => `${file} was saved already. Choose it again to use it once more.`,
+  STAGED_FILE_ALREADY_USED: (file) =>
+    `${file} was saved already. Choose it again to use it once more.`,
   UNKNOWN_ATTACHMENT: () => SORRY,
   RECORD_NOT_FOUND: () => 'What the file belongs to is not there.',
   INVALID_INPUT: () => 'The form cannot be read. Reload the page and try again.',
@@ -76,4 +85,5 @@ const sentences: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails
   SERVICE: (file) => `${file} could not be stored. Try again later.`,
 }
 
-export const defaultMessage = (code: ErrorCode, details: ErrorDetails): string => sentences[code](fileText(details), details)
+export const defaultMessage = (code: ErrorCode, details: ErrorDetails): string =>
+  sentences[code](fileText(details), details)

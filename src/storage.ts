@@ -16,7 +16,9 @@ export interface InTransaction<Tx> {
   readonly transaction?: Tx
 }
 
-type SlotName<M extends Models> = { [N in keyof M & string]: `${N}.${keyof M[N] & string}` }[keyof M & string]
+type SlotName<M extends Models> = {
+  [N in keyof M & string]: `${N}.${keyof M[N] & string}`
+}[keyof M & string]
 
 /** What `createActiveStorage` returns. `Tx` is the transaction object of its database. */
 export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
@@ -28,9 +30,17 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none, such as that of a record which is not saved. */
-  record<N extends keyof M & string>(model: N, id: Id, options?: InTransaction<Tx>): RecordAttachments<M[N]>
+  record<N extends keyof M & string>(
+    model: N,
+    id: Id,
+    options?: InTransaction<Tx>,
+  ): RecordAttachments<M[N]>
   /** In the order of `ids`; what is attached and on its way to all of them is read at once, in two statements. */
-  records<N extends keyof M & string>(model: N, ids: readonly Id[], options?: InTransaction<Tx>): Promise<RecordAttachments<M[N]>[]>
+  records<N extends keyof M & string>(
+    model: N,
+    ids: readonly Id[],
+    options?: InTransaction<Tx>,
+  ): Promise<RecordAttachments<M[N]>[]>
   /**
    * Keeps the bytes in the database until they are submitted; `for` applies that attachment's limits.
    *
@@ -38,7 +48,10 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * const staged = await storage.stage(file, { for: 'User.photo' })
    * await storage.record('User', 1).photo.attachLater(staged)
    */
-  stage(file: Attachable, options?: { readonly signal?: AbortSignal; readonly for?: SlotName<M> }): Promise<StagedFile>
+  stage(
+    file: Attachable,
+    options?: { readonly signal?: AbortSignal; readonly for?: SlotName<M> },
+  ): Promise<StagedFile>
   /**
    * Reads a form as it streams in: each file is staged while it arrives, within its attachment's limits, and the rest comes as
    * values. A form that is refused, or that breaks off, leaves nothing. Takes a web Request or Node's own, which no other

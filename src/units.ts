@@ -13,15 +13,25 @@ const millisecondsOf = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 
 /** Bytes. `where` names the option in the error. */
 export function parseSize(size: Size, where: string): number {
   const match = typeof size === 'number' ? null : /^(\d+(?:\.\d+)?) ?(B|KB|MB|GB)$/.exec(size)
-  const bytes = typeof size === 'number' ? size : match === null ? NaN : Number(match[1]) * bytesOf[match[2] as keyof typeof bytesOf]
+  const bytes =
+    typeof size === 'number'
+      ? size
+      : match === null
+        ? NaN
+        : Number(match[1]) * bytesOf[match[2] as keyof typeof bytesOf]
   if (!(bytes > 0) || !Number.isFinite(bytes))
-    throw new ConfigurationError(`${where} is ${shown(size)}: give bytes as a number, or text such as '10 MB'.`)
+    throw new ConfigurationError(
+      `${where} is ${shown(size)}: give bytes as a number, or text such as '10 MB'.`,
+    )
   return Math.floor(bytes)
 }
 
 /** Milliseconds. `where` names the option in the error. */
 export function parseDuration(duration: Duration, where: string): number {
   const match = typeof duration === 'string' ? /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(duration) : null
-  if (match === null) throw new ConfigurationError(`${where} is ${shown(duration)}: give a duration with its unit, such as '24h'.`)
+  if (match === null)
+    throw new ConfigurationError(
+      `${where} is ${shown(duration)}: give a duration with its unit, such as '24h'.`,
+    )
   return Number(match[1]) * millisecondsOf[match[2] as keyof typeof millisecondsOf]
 }

@@ -11,7 +11,9 @@ import { listening, mounts, type Storage } from './support/mounts.ts'
 const MB = 1024 ** 2
 
 async function largeFile(storage: Storage, size: number): Promise<string> {
-  await storage.record('User', 1).certificates.attach({ io: Buffer.alloc(size), filename: 'large.bin' })
+  await storage
+    .record('User', 1)
+    .certificates.attach({ io: Buffer.alloc(size), filename: 'large.bin' })
   const [large] = await storage.record('User', 1).certificates.attachments()
   return large?.path({ proxy: true }) ?? ''
 }
@@ -20,7 +22,10 @@ async function largeFile(storage: Storage, size: number): Promise<string> {
 function nextAnswer(storage: Storage): Promise<Response> {
   const { promise, resolve } = Promise.withResolvers<Response>()
   const { handler } = storage
-  Object.assign(storage, { handler: async (request: Request) => handler(request).then((answer) => (resolve(answer), answer)) })
+  Object.assign(storage, {
+    handler: async (request: Request) =>
+      handler(request).then((answer) => (resolve(answer), answer)),
+  })
   return promise
 }
 
@@ -48,7 +53,10 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.equal((await (await fetch(`${url}${path}`)).arrayBuffer()).byteLength, size)
     const [idle, whole] = watch.downloads
     assert.equal(whole?.pulled, size / 65_536)
-    assert.ok((idle?.pulled ?? 0) < size / 65_536 / 2, `${idle?.pulled} pieces were read for a client that reads none`)
+    assert.ok(
+      (idle?.pulled ?? 0) < size / 65_536 / 2,
+      `${idle?.pulled} pieces were read for a client that reads none`,
+    )
     request.destroy()
     await idle?.ended
   })
@@ -84,9 +92,14 @@ for (const [name, mount] of Object.entries(mounts)) {
         return parsing
       },
     })
-    const request = httpRequest(`${url}/users`, { method: 'POST', headers: { 'content-type': 'multipart/form-data; boundary=x' } })
+    const request = httpRequest(`${url}/users`, {
+      method: 'POST',
+      headers: { 'content-type': 'multipart/form-data; boundary=x' },
+    })
     request.on('error', () => undefined)
-    request.write('--x\r\ncontent-disposition: form-data; name="user[certificates][]"; filename="a.bin"\r\n\r\n')
+    request.write(
+      '--x\r\ncontent-disposition: form-data; name="user[certificates][]"; filename="a.bin"\r\n\r\n',
+    )
     request.write(Buffer.alloc(1_500_000))
     await received.promise
     while ((await chunks()) === 0) await new Promise((resolve) => setImmediate(resolve))
@@ -101,7 +114,11 @@ for (const [name, mount] of Object.entries(mounts)) {
     const { storage, chunks, url } = await listening(t, mount)
     const staging = nextAnswer(storage)
     const headers = { 'content-type': 'application/octet-stream', 'x-filename': 'a.bin' }
-    const request = sendPart(`${url}${storage.stagedUploadPath('User.certificates')}`, { method: 'POST', headers }, Buffer.alloc(1_500_000))
+    const request = sendPart(
+      `${url}${storage.stagedUploadPath('User.certificates')}`,
+      { method: 'POST', headers },
+      Buffer.alloc(1_500_000),
+    )
     while ((await chunks()) === 0) await new Promise((resolve) => setImmediate(resolve))
     request.destroy()
     assert.equal((await staging).status, 422)
@@ -116,26 +133,46 @@ for (const [name, mount] of Object.entries(mounts)) {
     const announced = await fetch(`${url}${storage.directUploadPath('User.certificates')}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
-      body: JSON.stringify({ blob: { filename: 'a.bin', content_type: 'application/x-bin', byte_size: data.length, checksum } }),
+      body: JSON.stringify({
+        blob: {
+          filename: 'a.bin',
+          content_type: 'application/x-bin',
+          byte_size: data.length,
+          checksum,
+        },
+      }),
     })
-    const { direct_upload: target } = (await announced.json()) as { direct_upload: { url: string; headers: Record<string, string> } }
+    const { direct_upload: target } = (await announced.json()) as {
+      direct_upload: { url: string; headers: Record<string, string> }
+    }
     const storing = nextAnswer(storage)
     const connected = connection(server)
     const headers = { ...target.headers, 'content-length': data.length }
-    const request = sendPart(`${url}${target.url}`, { method: 'PUT', headers, agent: false }, data.subarray(0, MB))
+    const request = sendPart(
+      `${url}${target.url}`,
+      { method: 'PUT', headers, agent: false },
+      data.subarray(0, MB),
+    )
     const socket = await connected
     while (socket.bytesRead < MB) await new Promise((resolve) => setImmediate(resolve))
     request.destroy()
     assert.ok((await storing).status >= 400)
     // Longer than a parser of bodies, or Fastify, lets one be.
-    assert.equal((await fetch(`${url}${target.url}`, { method: 'PUT', headers: target.headers, body: data })).status, 204)
+    assert.equal(
+      (await fetch(`${url}${target.url}`, { method: 'PUT', headers: target.headers, body: data }))
+        .status,
+      204,
+    )
   })
 
   test(`${name}: who sends all before reading learns that nobody wanted it`, async (t) => {
     const { storage, port } = await listening(t, mount)
     const socket = connect(port, '127.0.0.1').setEncoding('utf8')
-    socket.write(`PUT ${storage.basePath}/disk/nonsense HTTP/1.1\r\nHost: x\r\nContent-Length: ${32 * MB}\r\n\r\n`)
-    for (let sent = 0; sent < 32; sent += 1) if (!socket.write(Buffer.alloc(MB))) await once(socket, 'drain')
+    socket.write(
+      `PUT ${storage.basePath}/disk/nonsense HTTP/1.1\r\nHost: x\r\nContent-Length: ${32 * MB}\r\n\r\n`,
+    )
+    for (let sent = 0; sent < 32; sent += 1)
+      if (!socket.write(Buffer.alloc(MB))) await once(socket, 'drain')
     socket.write('GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
     let answer = ''
     for await (const chunk of socket) answer += String(chunk)

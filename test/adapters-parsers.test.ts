@@ -1,7 +1,12 @@
 // Parsers of bodies and hooks of an app: what they have read or set does not harm what comes below the mount point.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type ServerResponse,
+} from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { test, type TestContext } from 'node:test'
 import fastifyMultipart from '@fastify/multipart'
@@ -26,7 +31,10 @@ async function stageJson(url: string, storage: Storage): Promise<{ status: numbe
   return { status: 201, body: await (await fetch(`${url}${path}`)).text() }
 }
 
-async function app(t: TestContext, mount: (storage: Storage) => Promise<RequestListener> | RequestListener) {
+async function app(
+  t: TestContext,
+  mount: (storage: Storage) => Promise<RequestListener> | RequestListener,
+) {
   return listening(t, async (storage) => mount(storage))
 }
 
@@ -41,9 +49,13 @@ test('bytes that a parser has kept are taken from there', async (t) => {
   const raw = await app(t, (on) => express().use(express.raw({ type: '*/*' }), activeStorage(on)))
   assert.deepEqual(await stageJson(raw.url, raw.storage), { status: 201, body: json.toString() })
   // As NestJS does with rawBody: true.
-  const verify = (req: IncomingMessage, _res: ServerResponse, rawBody: Buffer): unknown => Object.assign(req, { rawBody })
+  const verify = (req: IncomingMessage, _res: ServerResponse, rawBody: Buffer): unknown =>
+    Object.assign(req, { rawBody })
   const beside = await app(t, (on) => express().use(express.json({ verify }), activeStorage(on)))
-  assert.deepEqual(await stageJson(beside.url, beside.storage), { status: 201, body: json.toString() })
+  assert.deepEqual(await stageJson(beside.url, beside.storage), {
+    status: 201,
+    body: json.toString(),
+  })
 })
 
 test('a body that was read and is kept nowhere is told, and does not hang; an empty one is no loss', async (t) => {
@@ -63,9 +75,18 @@ test('a body that was read and is kept nowhere is told, and does not hang; an em
 })
 
 test('JSON that announces a direct upload is understood, whichever parser has read it', async (t) => {
-  for (const parser of [express.json(), express.text({ type: '*/*' }), express.raw({ type: '*/*' })]) {
+  for (const parser of [
+    express.json(),
+    express.text({ type: '*/*' }),
+    express.raw({ type: '*/*' }),
+  ]) {
     const { storage, url } = await app(t, (on) => express().use(parser, activeStorage(on)))
-    const blob = { filename: 'é.txt', content_type: 'text/plain', byte_size: 1, checksum: 'nUQCjWcj7OcSUyUJD1q9gA==' }
+    const blob = {
+      filename: 'é.txt',
+      content_type: 'text/plain',
+      byte_size: 1,
+      checksum: 'nUQCjWcj7OcSUyUJD1q9gA==',
+    }
     const answer = await fetch(`${url}${storage.directUploadPath('User.photo')}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -76,7 +97,10 @@ test('JSON that announces a direct upload is understood, whichever parser has re
   }
 })
 
-async function fastifyOn(t: TestContext, prepare: (instance: FastifyInstance, storage: Storage) => Promise<unknown>) {
+async function fastifyOn(
+  t: TestContext,
+  prepare: (instance: FastifyInstance, storage: Storage) => Promise<unknown>,
+) {
   const { storage } = await app(t, () => (_req, res) => void res.end())
   const instance = fastify()
   await prepare(instance, storage)
@@ -92,7 +116,11 @@ async function fastifyOn(t: TestContext, prepare: (instance: FastifyInstance, st
 
 test('Fastify: what hooks set is on the answers, and inject works', async (t) => {
   const { storage, instance } = await fastifyOn(t, async (own, on) => {
-    own.addHook('onRequest', async (_request, reply) => void reply.header('Access-Control-Allow-Origin', 'https://app.example'))
+    own.addHook(
+      'onRequest',
+      async (_request, reply) =>
+        void reply.header('Access-Control-Allow-Origin', 'https://app.example'),
+    )
     await own.register(forFastify.activeStorage(on))
   })
   const { headers, body } = await instance.inject(await pathOfPhoto(storage))
@@ -114,14 +142,20 @@ test('Fastify: beside @fastify/multipart, which comes first', async (t) => {
   const { storage, url } = await fastifyOn(t, async (own, on) => {
     await own.register(fastifyMultipart)
     await own.register(forFastify.activeStorage(on))
-    own.post('/ours', async (request) => (await forFastify.form(on, request, { model: 'User' })).hidden.length)
+    own.post(
+      '/ours',
+      async (request) => (await forFastify.form(on, request, { model: 'User' })).hidden.length,
+    )
     own.post('/theirs', async (request) => (await request.file())?.filename)
   })
   for (const [path, said] of [
     ['/ours', '1'],
     ['/theirs', 'x.bin'],
   ] as const)
-    assert.equal(await (await fetch(`${url}${path}`, { method: 'POST', body: multipart() })).text(), said)
+    assert.equal(
+      await (await fetch(`${url}${path}`, { method: 'POST', body: multipart() })).text(),
+      said,
+    )
   assert.equal((await stageJson(url, storage)).status, 201)
 })
 
@@ -129,7 +163,9 @@ test('Fastify: a form that @fastify/multipart has read is told as that', async (
   const { url } = await fastifyOn(t, async (own, on) => {
     await own.register(fastifyMultipart, { attachFieldsToBody: true })
     await own.register(forFastify.activeStorage(on))
-    own.post('/ours', (request) => forFastify.form(on, request, { model: 'User' }).catch((error: unknown) => String(error)))
+    own.post('/ours', (request) =>
+      forFastify.form(on, request, { model: 'User' }).catch((error: unknown) => String(error)),
+    )
   })
   const answer = await fetch(`${url}/ours`, { method: 'POST', body: multipart() })
   assert.match(await answer.text(), /was read before: by another parser of forms/)

@@ -25,14 +25,27 @@ for (const [name, mount] of Object.entries(mounts)) {
     for (const [line, headers, status] of [
       ['POST /users', { 'Content-Type': FORM }, '413'],
       [`PUT ${storage.basePath}/disk/nonsense`, {}, '404'],
-      [`POST ${storage.stagedUploadPath('User.photo')}`, { 'Content-Type': 'text/plain', 'X-Filename': 'large.txt' }, '413'],
+      [
+        `POST ${storage.stagedUploadPath('User.photo')}`,
+        { 'Content-Type': 'text/plain', 'X-Filename': 'large.txt' },
+        '413',
+      ],
       [`POST ${storage.stagedUploadPath('User.photo')}`, { 'Content-Type': FORM }, '413'],
-      [`POST ${storage.directUploadPath('User.photo')}`, { 'Content-Type': 'application/json' }, '422'],
+      [
+        `POST ${storage.directUploadPath('User.photo')}`,
+        { 'Content-Type': 'application/json' },
+        '422',
+      ],
     ] as const) {
       // Its parser of JSON comes first, and refuses by itself.
       if (name === 'express' && status === '422') continue
       const client = tcpClient(port)
-      await client.send(headOf(line, { ...headers, 'Content-Length': length, Connection: 'close' }), form, ...pieces(8), end)
+      await client.send(
+        headOf(line, { ...headers, 'Content-Length': length, Connection: 'close' }),
+        form,
+        ...pieces(8),
+        end,
+      )
       const heard = await client.heard()
       assert.deepEqual([statusesIn(heard), heard.error], [[status], null], line)
       client.socket.destroy()
@@ -40,7 +53,9 @@ for (const [name, mount] of Object.entries(mounts)) {
   })
 
   test(`${name}: who waits for an answer, or has more to send than is read on, gets it at once, then the end`, async (t) => {
-    const { storage, port } = await listening(t, mount, { authorize: (_: Request, { action }: { action: string }) => action === 'read' })
+    const { storage, port } = await listening(t, mount, {
+      authorize: (_: Request, { action }: { action: string }) => action === 'read',
+    })
     const staged = `POST ${storage.stagedUploadPath('User.photo')}`
     const form = fileIn('user[photo]')
     const cases: readonly (readonly [
@@ -49,10 +64,30 @@ for (const [name, mount] of Object.entries(mounts)) {
       sent: readonly Uint8Array[],
       status: string,
     ])[] = [
-      ['POST /users', { 'Content-Type': FORM, 'Content-Length': 100 * MB }, [Buffer.from(form), ...pieces(2)], '413'],
-      ['POST /users', { 'Content-Type': FORM, 'Content-Length': 8 * MB, Expect: '100-continue' }, [Buffer.from(form), ...pieces(2)], '413'],
-      [`PUT ${storage.basePath}/disk/nonsense`, { 'Content-Length': 8 * MB, Expect: '100-continue' }, [], '404'],
-      [`PUT ${storage.basePath}/disk/nonsense`, { 'Content-Length': 100 * MB, Connection: 'close' }, [], '404'],
+      [
+        'POST /users',
+        { 'Content-Type': FORM, 'Content-Length': 100 * MB },
+        [Buffer.from(form), ...pieces(2)],
+        '413',
+      ],
+      [
+        'POST /users',
+        { 'Content-Type': FORM, 'Content-Length': 8 * MB, Expect: '100-continue' },
+        [Buffer.from(form), ...pieces(2)],
+        '413',
+      ],
+      [
+        `PUT ${storage.basePath}/disk/nonsense`,
+        { 'Content-Length': 8 * MB, Expect: '100-continue' },
+        [],
+        '404',
+      ],
+      [
+        `PUT ${storage.basePath}/disk/nonsense`,
+        { 'Content-Length': 100 * MB, Connection: 'close' },
+        [],
+        '404',
+      ],
       // Nobody reads much of a stranger's.
       [staged, { 'Content-Length': 2 * MB, 'X-Filename': 'a.txt' }, [], '403'],
     ]
@@ -70,7 +105,9 @@ for (const [name, mount] of Object.entries(mounts)) {
     // One who goes on is left after two seconds.
     if (name !== 'node') return
     const client = tcpClient(port)
-    await client.send(headOf(`PUT ${storage.basePath}/disk/nonsense`, { 'Content-Length': 100 * MB }))
+    await client.send(
+      headOf(`PUT ${storage.basePath}/disk/nonsense`, { 'Content-Length': 100 * MB }),
+    )
     assert.deepEqual(statusesIn(await client.heard()), ['404'])
     const from = performance.now()
     while (!client.socket.destroyed) {
@@ -81,13 +118,25 @@ for (const [name, mount] of Object.entries(mounts)) {
   })
 
   test(`${name}: what is endless or slow is read on within afterRefusal`, async (t) => {
-    const { port } = await listening(t, mount, { afterRefusal: { maxBytes: '1 MB', timeout: '50ms' } })
+    const { port } = await listening(t, mount, {
+      afterRefusal: { maxBytes: '1 MB', timeout: '50ms' },
+    })
     const chunk = (data: string | Buffer): Buffer =>
-      Buffer.concat([Buffer.from(`${data.length.toString(16)}\r\n`), Buffer.from(data), Buffer.from('\r\n')])
-    const chunks = (count: number): Buffer[] => [chunk(fileIn('user[photo]')), ...pieces(count).map(chunk)]
+      Buffer.concat([
+        Buffer.from(`${data.length.toString(16)}\r\n`),
+        Buffer.from(data),
+        Buffer.from('\r\n'),
+      ])
+    const chunks = (count: number): Buffer[] => [
+      chunk(fileIn('user[photo]')),
+      ...pieces(count).map(chunk),
+    ]
     for (const count of [2, 5]) {
       const client = tcpClient(port)
-      await client.send(headOf('POST /users', { 'Content-Type': FORM, 'Transfer-Encoding': 'chunked' }), ...chunks(count))
+      await client.send(
+        headOf('POST /users', { 'Content-Type': FORM, 'Transfer-Encoding': 'chunked' }),
+        ...chunks(count),
+      )
       const heard = await client.heard()
       assert.deepEqual([statusesIn(heard), heard.error], [['413'], null], `${count} MB`)
       client.socket.destroy()
@@ -103,7 +152,9 @@ async function nginxBefore(t: TestContext, ports: readonly number[]): Promise<nu
     return 'nginx is not installed'
   }
   const docs = await readFile(new URL('../docs/frameworks/node.md', import.meta.url), 'utf8')
-  const location = /```nginx\n(location [\s\S]*?)```/.exec(docs)?.[1] ?? assert.fail('The docs have no location for nginx.')
+  const location =
+    /```nginx\n(location [\s\S]*?)```/.exec(docs)?.[1] ??
+    assert.fail('The docs have no location for nginx.')
   const folder = await mkdtemp(join(tmpdir(), 'nginx-'))
   const fronts: number[] = []
   for (const _ of [...ports, ...ports]) fronts.push(await freePort())
@@ -112,14 +163,22 @@ async function nginxBefore(t: TestContext, ports: readonly number[]): Promise<nu
   // The second half closes each connection to the app, as nginx does where it is told nothing.
   const closing = location.replace(/^.*Connection.*\n/m, '')
   assert.notEqual(closing, location)
-  const servers = fronts.map((front, index) => server(front, ports[index % ports.length] ?? 0, index < ports.length ? location : closing))
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((each) => `${each}_temp_path ${folder}/${each};`)
+  const servers = fronts.map((front, index) =>
+    server(front, ports[index % ports.length] ?? 0, index < ports.length ? location : closing),
+  )
+  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map(
+    (each) => `${each}_temp_path ${folder}/${each};`,
+  )
   await writeFile(
     join(folder, 'nginx.conf'),
     `${process.getuid?.() === 0 ? 'user root;' : ''} daemon off; worker_processes 1; pid ${folder}/pid; error_log ${folder}/error.log;
      events {} http { access_log off; ${temporary.join(' ')} ${servers.join('\n')} }`,
   )
-  const nginx = spawn('nginx', ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')], { stdio: 'ignore' })
+  const nginx = spawn(
+    'nginx',
+    ['-p', folder, '-c', join(folder, 'nginx.conf'), '-e', join(folder, 'error.log')],
+    { stdio: 'ignore' },
+  )
   t.after(async () => {
     nginx.kill('SIGTERM')
     if (nginx.exitCode === null) await once(nginx, 'exit')
@@ -146,8 +205,15 @@ async function answers(port: number): Promise<boolean> {
 }
 
 test('a handler of the web reads a refused body to the same limits', async (t) => {
-  const refuse = async (status: number, size: number, headers: Record<string, string>): Promise<number> => {
-    const { storage } = await web(t, { afterRefusal: { maxBytes: '4 MB' }, authorize: () => status !== 403 })
+  const refuse = async (
+    status: number,
+    size: number,
+    headers: Record<string, string>,
+  ): Promise<number> => {
+    const { storage } = await web(t, {
+      afterRefusal: { maxBytes: '4 MB' },
+      authorize: () => status !== 403,
+    })
     let read = 0
     const body = new ReadableStream<Uint8Array>({
       pull(controller) {
@@ -157,7 +223,12 @@ test('a handler of the web reads a refused body to the same limits', async (t) =
       },
     })
     const url = `http://app.test${status === 403 ? storage.stagedUploadPath('User.photo') : `${storage.basePath}/disk/nonsense`}`
-    const init = { method: status === 403 ? 'POST' : 'PUT', body, headers: { 'X-Filename': 'a', ...headers }, duplex: 'half' }
+    const init = {
+      method: status === 403 ? 'POST' : 'PUT',
+      body,
+      headers: { 'X-Filename': 'a', ...headers },
+      duplex: 'half',
+    }
     assert.equal((await storage.handler(new Request(url, init as RequestInit))).status, status)
     return read
   }
@@ -178,7 +249,10 @@ test('behind nginx a visitor is told 413, not 502, on every adapter', async (t) 
   )
   if (typeof fronts === 'string') return t.skip(fronts)
   const body = new FormData()
-  body.set('user[photo]', new File([Buffer.alloc(8 * MB, 'x')], 'large.txt', { type: 'text/plain' }))
+  body.set(
+    'user[photo]',
+    new File([Buffer.alloc(8 * MB, 'x')], 'large.txt', { type: 'text/plain' }),
+  )
   for (const [index, front] of fronts.entries()) {
     const name = names[index % names.length]
     // Several at once: what is lost is lost in a race.
@@ -186,10 +260,15 @@ test('behind nginx a visitor is told 413, not 502, on every adapter', async (t) 
       const answer = await fetch(`http://127.0.0.1:${front}/users`, { method: 'POST', body })
       return [answer.status, await answer.text()] as const
     })
-    for (const each of await Promise.all(uploads)) assert.deepEqual(each, [413, 'FILE_TOO_LARGE'], name)
+    for (const each of await Promise.all(uploads))
+      assert.deepEqual(each, [413, 'FILE_TOO_LARGE'], name)
     // More than is read on: the answer comes at once.
     const client = tcpClient(front)
-    await client.send(headOf('POST /users', { 'Content-Type': FORM, 'Content-Length': 100 * MB }), fileIn('user[photo]'), ...pieces(4))
+    await client.send(
+      headOf('POST /users', { 'Content-Type': FORM, 'Content-Length': 100 * MB }),
+      fileIn('user[photo]'),
+      ...pieces(4),
+    )
     const heard = await client.heard()
     assert.deepEqual([statusesIn(heard), heard.error], [['413'], null], name)
     client.socket.destroy()

@@ -6,7 +6,8 @@ import { test } from 'node:test'
 import { listening, mounts, type Storage } from './support/mounts.ts'
 
 const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
-const staged = async (storage: Storage): Promise<number> => (await storage.delayedUploads.stats()).stagedBytes
+const staged = async (storage: Storage): Promise<number> =>
+  (await storage.delayedUploads.stats()).stagedBytes
 
 for (const [name, mount] of Object.entries(mounts)) {
   test(`${name}: what is below the mount point is answered, the rest is the app's`, async (t) => {
@@ -21,9 +22,15 @@ for (const [name, mount] of Object.entries(mounts)) {
     const proxy = `${url}${large?.path({ proxy: true })}`
     assert.deepEqual(Buffer.from(await (await fetch(proxy)).arrayBuffer()), data)
     const part = await fetch(proxy, { headers: { range: 'bytes=5-8' } })
-    assert.deepEqual([part.status, Buffer.from(await part.arrayBuffer())], [206, data.subarray(5, 9)])
+    assert.deepEqual(
+      [part.status, Buffer.from(await part.arrayBuffer())],
+      [206, data.subarray(5, 9)],
+    )
     const head = await fetch(proxy, { method: 'HEAD' })
-    assert.deepEqual([head.status, head.headers.get('content-length'), await head.text()], [200, '300000', ''])
+    assert.deepEqual(
+      [head.status, head.headers.get('content-length'), await head.text()],
+      [200, '300000', ''],
+    )
     const etag = head.headers.get('etag') ?? ''
     assert.equal((await fetch(proxy, { headers: { 'if-none-match': etag } })).status, 304)
     assert.equal((await fetch(`${url}${storage.basePath}/blobs/redirect/no/x`)).status, 404)
@@ -33,7 +40,12 @@ for (const [name, mount] of Object.entries(mounts)) {
   test(`${name}: a browser's own uploads come through, whatever parsers there are`, async (t) => {
     const { storage, url } = await listening(t, mount)
     const data = randomBytes(200_000)
-    const blob = { filename: 'a.bin', content_type: 'application/octet-stream', byte_size: data.length, checksum: md5(data) }
+    const blob = {
+      filename: 'a.bin',
+      content_type: 'application/octet-stream',
+      byte_size: data.length,
+      checksum: md5(data),
+    }
     const announced = await fetch(`${url}${storage.directUploadPath('User.certificates')}`, {
       method: 'POST',
       headers: { 'Content-Type': 'application/json' },
@@ -44,7 +56,11 @@ for (const [name, mount] of Object.entries(mounts)) {
       signed_id: string
       direct_upload: { url: string; headers: Record<string, string> }
     }
-    assert.equal((await fetch(`${url}${target.url}`, { method: 'PUT', headers: target.headers, body: data })).status, 204)
+    assert.equal(
+      (await fetch(`${url}${target.url}`, { method: 'PUT', headers: target.headers, body: data }))
+        .status,
+      204,
+    )
     await storage.record('User', 1).certificates.attach(signedId)
     const [attached] = await storage.record('User', 1).certificates.attachments()
     assert.deepEqual(await attached?.download(), data)
@@ -67,7 +83,10 @@ for (const [name, mount] of Object.entries(mounts)) {
     form.set('user[name]', 'Ada')
     form.set('user[photo]', new File(['photo'], 'a.txt', { type: 'text/plain' }))
     form.append('user[certificates][]', new File([randomBytes(700_000)], 'b.bin'))
-    assert.equal(await (await fetch(`${url}/users`, { method: 'POST', body: form })).text(), 'saved Ada')
+    assert.equal(
+      await (await fetch(`${url}/users`, { method: 'POST', body: form })).text(),
+      'saved Ada',
+    )
     assert.equal((await storage.delayedUploads.list()).length, 2)
     await storage.drain()
     for (const [file, code] of [
@@ -86,8 +105,12 @@ for (const [name, mount] of Object.entries(mounts)) {
 
   test(`${name}: progress streams as it happens, and ends`, async (t) => {
     const { storage, url } = await listening(t, mount)
-    const upload = await storage.record('User', 1).photo.attachLater({ io: Buffer.from('x'), filename: 'x.txt' })
-    const answer = await fetch(`${url}${upload?.path()}`, { headers: { accept: 'text/event-stream' } })
+    const upload = await storage
+      .record('User', 1)
+      .photo.attachLater({ io: Buffer.from('x'), filename: 'x.txt' })
+    const answer = await fetch(`${url}${upload?.path()}`, {
+      headers: { accept: 'text/event-stream' },
+    })
     // Else a middleware that compresses holds the events back until there are many.
     assert.equal(answer.headers.get('cache-control'), 'no-store, no-transform')
     let text = ''

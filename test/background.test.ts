@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import { after, describe, test } from 'node:test'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+} from '../src/index.ts'
 import { openStore } from '../src/database/store.ts'
 import { tableNames } from '../src/database/schema.ts'
 import { createLeases, type Leases } from '../src/jobs/leases.ts'
@@ -11,15 +16,19 @@ import { fresh, retries, switchable, text } from './support/storage.ts'
 after(() => stopEmbedded())
 
 const simple = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 
 for (const kind of kinds)
   describe(kind.name, () => {
-    const rowsOf = async (database: Database<never>, sql: string) => (await database.executor.run(sql, [])).rows
+    const rowsOf = async (database: Database<never>, sql: string) =>
+      (await database.executor.run(sql, [])).rows
 
     test('a worker has a row while it lives, with what it knows, and removes it when it stops', async (t) => {
       const uploaded = Promise.withResolvers<void>()
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) } })
+      const app = await fresh(t, kind, {
+        User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
+      })
       if (app === null) return
       const worker = app.storage.work()
       await app.storage.record('User', 1).photo.attachLater(text('x'))
@@ -30,7 +39,10 @@ for (const kind of kinds)
         ['["User.photo"]'],
       )
       await worker.stop()
-      assert.deepEqual(await rowsOf(app.made.database, 'select * from activestorage_delayed_workers'), [])
+      assert.deepEqual(
+        await rowsOf(app.made.database, 'select * from activestorage_delayed_workers'),
+        [],
+      )
     })
 
     test('a lease is renewed while it is held; one that another took, or that cannot be renewed, aborts the work', async (t) => {
@@ -47,8 +59,13 @@ for (const kind of kinds)
         return { ...held, beat: clock.mock.calls[0]?.arguments[0] as unknown as () => void }
       }
       // Not on a connection of its own, which the database would wait for when it closes.
-      const shared = { ...store, database: { ...store.database, reserve: () => Promise.resolve(null) } }
-      const leases = createLeases(shared as never, { onError: (message, error) => assert.fail(`${message} ${String(error)}`) })
+      const shared = {
+        ...store,
+        database: { ...store.database, reserve: () => Promise.resolve(null) },
+      }
+      const leases = createLeases(shared as never, {
+        onError: (message, error) => assert.fail(`${message} ${String(error)}`),
+      })
       t.after(() => leases.close())
       /** A beat that finds the one before still at work does nothing: so beat until it shows. */
       const beatUntil = async (shown: () => boolean | Promise<boolean>): Promise<void> => {
@@ -62,7 +79,14 @@ for (const kind of kinds)
       const held = holdByHand(leases, 'mine')
       await beatUntil(
         async () =>
-          Number((await rowsOf(app.made.database, 'select lease_until as t from activestorage_delayed_uploads'))[0]?.['t']) > Date.now(),
+          Number(
+            (
+              await rowsOf(
+                app.made.database,
+                'select lease_until as t from activestorage_delayed_uploads',
+              )
+            )[0]?.['t'],
+          ) > Date.now(),
       )
       assert.equal(held.signal.aborted, false)
       await run(`update activestorage_delayed_uploads set lease_token = 'theirs'`)
@@ -74,11 +98,15 @@ for (const kind of kinds)
         ...shared,
         session: store.over({ run: () => Promise.reject(new Error('no connection')) }),
       }
-      const others = createLeases(unreachable as never, { lease: 200, onError: (_, error) => errors.push(error) })
+      const others = createLeases(unreachable as never, {
+        lease: 200,
+        onError: (_, error) => errors.push(error),
+      })
       t.after(() => others.close())
       const other = holdByHand(others, 'theirs')
       other.beat()
-      if (!other.signal.aborted) await new Promise((resolve) => other.signal.addEventListener('abort', resolve))
+      if (!other.signal.aborted)
+        await new Promise((resolve) => other.signal.addEventListener('abort', resolve))
       assert.match(String(other.signal.reason), /could not be renewed/)
       assert.equal(errors.length, 1)
     })
@@ -95,7 +123,9 @@ for (const kind of kinds)
       const { database } = app.made
       const counting: Database<never> = {
         ...database,
-        executor: { run: (sql, parameters) => (statements.push(sql), database.executor.run(sql, parameters)) },
+        executor: {
+          run: (sql, parameters) => (statements.push(sql), database.executor.run(sql, parameters)),
+        },
       }
       const storage = createActiveStorage({
         database: counting,
@@ -124,7 +154,11 @@ for (const kind of kinds)
       )
       assert.deepEqual(await users[4]!.docs.attachments(), [])
       await users[0]!.docs.purge()
-      assert.deepEqual(await users[0]!.docs.attachments(), [], 'a change is seen through the handle that made it')
+      assert.deepEqual(
+        await users[0]!.docs.attachments(),
+        [],
+        'a change is seen through the handle that made it',
+      )
     })
 
     test('what happens is told on diagnostics channels', async (t) => {
@@ -134,14 +168,21 @@ for (const kind of kinds)
       const uploads = tracingChannel<object>('activestorage-delayed:service_upload')
       const attempts = tracingChannel<object>('activestorage-delayed:delayed_upload')
       const handlers = {
-        start: (message: object) => void seen.push(`start ${(message as { service: string }).service}`),
-        error: (message: object) => void seen.push(`error ${(message as { error: Error }).error.message}`),
+        start: (message: object) =>
+          void seen.push(`start ${(message as { service: string }).service}`),
+        error: (message: object) =>
+          void seen.push(`error ${(message as { error: Error }).error.message}`),
         end: () => undefined,
         asyncStart: () => undefined,
         asyncEnd: () => undefined,
       }
-      const attempted = { ...handlers, start: (message: object) => void seen.push(`attempt ${(message as { attempt: number }).attempt}`) }
-      const superseded = (message: unknown): void => void seen.push(`superseded ${(message as { attachment: string }).attachment}`)
+      const attempted = {
+        ...handlers,
+        start: (message: object) =>
+          void seen.push(`attempt ${(message as { attempt: number }).attempt}`),
+      }
+      const superseded = (message: unknown): void =>
+        void seen.push(`superseded ${(message as { attachment: string }).attachment}`)
       uploads.subscribe(handlers)
       attempts.subscribe(attempted)
       subscribe('activestorage-delayed:superseded', superseded)
@@ -172,7 +213,9 @@ for (const kind of kinds)
     })
 
     test('blobs: made by themselves, found, listed while nothing uses them, and told by their bytes when a browser made them', async (t) => {
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ accept: ['image/*'] }), docs: hasManyAttached() } })
+      const app = await fresh(t, kind, {
+        User: { photo: hasOneAttached({ accept: ['image/*'] }), docs: hasManyAttached() },
+      })
       if (app === null) return
       const { storage, made } = app
       const unattached = async (): Promise<string[]> => {

@@ -14,7 +14,10 @@ after(() => stopEmbedded())
 const models = {
   User: {
     photo: hasOneAttached(),
-    named: hasOneAttached({ useFilename: (_record, filename) => filename, keyPrefix: () => 'дом😀' }),
+    named: hasOneAttached({
+      useFilename: (_record, filename) => filename,
+      keyPrefix: () => 'дом😀',
+    }),
     docs: hasManyAttached({ keyPrefix: 'a😀' }),
   },
 }
@@ -34,7 +37,11 @@ function railsTables(charset: string): string[] {
 }
 
 /** A database with old tables, migrated; null: skipped. */
-async function old(t: TestContext, charset: string, given: readonly string[] = railsTables(charset)) {
+async function old(
+  t: TestContext,
+  charset: string,
+  given: readonly string[] = railsTables(charset),
+) {
   const kind = kinds.find(({ name }) => name === 'MariaDB') ?? assert.fail()
   const made = await kind.create()
   if (made === null) return t.skip(`MariaDB: ${kind.why}`)
@@ -56,12 +63,19 @@ async function old(t: TestContext, charset: string, given: readonly string[] = r
     await made.close()
   })
   const shape = async (): Promise<unknown[]> =>
-    Promise.all(['blobs', 'attachments', 'variant_records'].map((table) => run(`show create table active_storage_${table}`)))
+    Promise.all(
+      ['blobs', 'attachments', 'variant_records'].map((table) =>
+        run(`show create table active_storage_${table}`),
+      ),
+    )
   return { run, database, told, storage, shape }
 }
 
 /** What `migrate --print-utf8mb4` prints. */
-async function print(t: TestContext, storage: ActiveStorage<typeof models, never>): Promise<string> {
+async function print(
+  t: TestContext,
+  storage: ActiveStorage<typeof models, never>,
+): Promise<string> {
   const log = t.mock.method(console, 'log', () => undefined)
   assert.equal(await run(storage, ['migrate', '--print-utf8mb4']), 0)
   log.mock.restore()
@@ -87,9 +101,10 @@ for (const { charset, stored, key } of cases) {
     assert.equal((await user.photo.latest())?.filename, name)
     await storage.drain({ throwOnError: true })
     assert.equal((await user.photo.attachment())?.filename, stored)
-    assert.deepEqual(await app.run('select filename, sent_filename from activestorage_delayed_files'), [
-      { filename: name, sent_filename: stored },
-    ])
+    assert.deepEqual(
+      await app.run('select filename, sent_filename from activestorage_delayed_files'),
+      [{ filename: name, sent_filename: stored }],
+    )
     assert.equal(app.told.length, 1)
     assert.match(app.told[0] ?? '', new RegExp(`^${name} is stored as ${stored}.*${charset}`))
 
@@ -100,11 +115,19 @@ for (const { charset, stored, key } of cases) {
     const [doc] = await user.docs.attach([text('prefixed', 'a.txt')])
     assert.match(doc?.blob.key ?? '', /^a_\/\w{28}$/)
     assert.equal((await storage.blobs.createAndUpload(text('blob', name))).filename, stored)
-    assert.equal((await user.docs.attach([text('long', `${'long '.repeat(20)}.txt`)]))[0]?.filename, `${'long '.repeat(7)}l.txt`)
+    assert.equal(
+      (await user.docs.attach([text('long', `${'long '.repeat(20)}.txt`)]))[0]?.filename,
+      `${'long '.repeat(7)}l.txt`,
+    )
     assert.equal(app.told.length, 5)
 
     // What Rails and the app wrote into metadata is merged, and stays what it was.
-    const direct = { filename: name, byteSize: 1, checksum: 'DMF1ucDxtqgxw5niaXcmYQ==', metadata: { alt: '😀 дом' } }
+    const direct = {
+      filename: name,
+      byteSize: 1,
+      checksum: 'DMF1ucDxtqgxw5niaXcmYQ==',
+      metadata: { alt: '😀 дом' },
+    }
     const { blob } = await storage.blobs.createBeforeDirectUpload(direct as never)
     assert.deepEqual([blob.filename, blob.metadata], [stored, { alt: '😀 дом' }])
   })
@@ -117,17 +140,26 @@ for (const { charset, stored, key } of cases) {
     await storage.migrate()
     await storage.record('User', 1).photo.attachLater(text('x', name))
     assert.equal((await storage.drain()).failed, 1)
-    assert.match((await storage.delayedUploads.list({ state: 'failed' }))[0]?.lastError ?? '', /😀 дом/)
+    assert.match(
+      (await storage.delayedUploads.list({ state: 'failed' }))[0]?.lastError ?? '',
+      /😀 дом/,
+    )
   })
 
   test(`${charset}: what the columns of records' names and ids cannot hold is refused in words`, async (t) => {
-    const ids = railsTables(charset).map((sql) => sql.replace(/(record_id|uploadable_id) bigint/, '$1 varchar(100)'))
+    const ids = railsTables(charset).map((sql) =>
+      sql.replace(/(record_id|uploadable_id) bigint/, '$1 varchar(100)'),
+    )
     const app = await old(t, charset, ids)
     if (app === undefined) return
     const storage = app.storage({ recordId: 'text' })
     await storage.migrate()
     const { photo } = storage.record('User', '😀')
-    for (const call of [() => photo.attachment(), () => photo.attachLater(text('x')), () => photo.attach(text('x'))])
+    for (const call of [
+      () => photo.attachment(),
+      () => photo.attachLater(text('x')),
+      () => photo.attach(text('x')),
+    ])
       await assert.rejects(call(), { code: 'INVALID_INPUT', message: /character set/ })
   })
 
@@ -167,7 +199,10 @@ test('a connection in another character set, in which names would be lost on the
     await pool.end()
     await made.close()
   })
-  await assert.rejects(storage.migrate(), { code: 'CONFIGURATION', message: /is in latin1, .*charset: 'utf8mb4'/ })
+  await assert.rejects(storage.migrate(), {
+    code: 'CONFIGURATION',
+    message: /is in latin1, .*charset: 'utf8mb4'/,
+  })
 })
 
 test('PostgreSQL: a database in LATIN1 refuses in words what it cannot hold, and takes the rest', async (t) => {
@@ -175,8 +210,15 @@ test('PostgreSQL: a database in LATIN1 refuses in words what it cannot hold, and
   if (made === null) return t.skip('PostgreSQL: no server answered and none could be brought up')
   const name = `${new URL(made.url).pathname.slice(1)}_latin1`
   await made.database.open()
-  await made.database.executor.run(`create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`, [])
-  const storage = storageOn(postgres(made.url.replace(/\/[^/]*$/, `/${name}`)) as never, models, switchable())
+  await made.database.executor.run(
+    `create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`,
+    [],
+  )
+  const storage = storageOn(
+    postgres(made.url.replace(/\/[^/]*$/, `/${name}`)) as never,
+    models,
+    switchable(),
+  )
   t.after(async () => {
     await storage.close()
     await made.database.executor.run(`drop database ${name}`, [])
@@ -185,6 +227,9 @@ test('PostgreSQL: a database in LATIN1 refuses in words what it cannot hold, and
   })
   await storage.migrate()
   const { photo } = storage.record('User', 1)
-  await assert.rejects(photo.attachLater(text('x', '日本.txt')), { code: 'INVALID_INPUT', message: /character set/ })
+  await assert.rejects(photo.attachLater(text('x', '日本.txt')), {
+    code: 'INVALID_INPUT',
+    message: /character set/,
+  })
   assert.equal((await photo.attach(text('x', 'é.txt')))?.filename, 'é.txt')
 })

@@ -44,12 +44,18 @@ export const storage = createActiveStorage({
 `,
   )
   const call = (...args: string[]) => {
-    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], { cwd: folder, encoding: 'utf8' })
+    const { status, stdout, stderr } = spawnSync(process.execPath, [bin, ...args], {
+      cwd: folder,
+      encoding: 'utf8',
+    })
     return { status, stdout, stderr, json: () => JSON.parse(stdout) as unknown }
   }
   const submit = async (name: string): Promise<void> => {
     const script = `const { storage } = await import(${JSON.stringify(pathToFileURL(join(folder, 'activestorage.config.ts')).href)}); await storage.record('User', 1).docs.attachLater(new File(['x'], '${name}')); await storage.close()`
-    assert.equal(spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder }).status, 0)
+    assert.equal(
+      spawnSync(process.execPath, ['--input-type=module', '-e', script], { cwd: folder }).status,
+      0,
+    )
   }
   return { folder, call, submit }
 }
@@ -73,12 +79,28 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   )
   assert.deepEqual(status.workers, [])
   const [first, second] = status.failed
-  assert.deepEqual(call('discard', second!.id).json(), { done: [second!.id], missing: [], unchanged: [] })
+  assert.deepEqual(call('discard', second!.id).json(), {
+    done: [second!.id],
+    missing: [],
+    unchanged: [],
+  })
   await rm(join(folder, 'down'))
-  assert.deepEqual(call('retry', first!.id, 'missing').json(), { done: [first!.id], missing: ['missing'], unchanged: [] })
+  assert.deepEqual(call('retry', first!.id, 'missing').json(), {
+    done: [first!.id],
+    missing: ['missing'],
+    unchanged: [],
+  })
   const again = call('retry', first!.id)
-  assert.deepEqual([again.status, again.json()], [0, { done: [], missing: [], unchanged: [first!.id] }])
-  assert.deepEqual(call('drain', '--timeout', '30s').json(), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
+  assert.deepEqual(
+    [again.status, again.json()],
+    [0, { done: [], missing: [], unchanged: [first!.id] }],
+  )
+  assert.deepEqual(call('drain', '--timeout', '30s').json(), {
+    uploaded: 1,
+    retried: 0,
+    failed: 0,
+    remaining: 0,
+  })
   assert.equal(call('sweep').status, 0)
   assert.deepEqual(call('reconcile', '--dry-run').json(), { removed: 0, dryRun: true })
   assert.equal(call('retry', '--failed').status, 0)
@@ -97,13 +119,19 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
     [['drain', '--timeout', '10'], /--timeout is "10": give a duration with its unit/],
     [['status', '--config', 'nope.ts'], /There is no file .*nope\.ts/],
     [['sweep', 'now', 'please'], /sweep takes no 'now please'/],
-    [['sweep', '--failed'], /sweep has no option --failed, and nothing was done\. It has --dry-run/],
+    [
+      ['sweep', '--failed'],
+      /sweep has no option --failed, and nothing was done\. It has --dry-run/,
+    ],
     [['migrate', '--dry-run'], /migrate has no option --dry-run/],
     [['retry', 'x', '--yes'], /retry has no option --yes/],
     [['drain', '--older-than', '1h'], /drain has no option --older-than/],
     [['reconcile', '--older-than', 'banana'], /--older-than is "banana": give a duration/],
     [['discard', '--failed'], /add --yes/],
-    [['discard', 'x', '--failed', '--yes'], /discard takes ids, or --failed, which means all that have failed: not both/],
+    [
+      ['discard', 'x', '--failed', '--yes'],
+      /discard takes ids, or --failed, which means all that have failed: not both/,
+    ],
     [['retry', 'x', '--failed'], /retry takes ids, or --failed/],
     [['generate', '--sql', '--dialect', 'oracle'], /There is no dialect 'oracle'/],
   ]
@@ -118,7 +146,10 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
   assert.equal(help.status, 0)
   assert.match(help.stdout, /--timeout <time> +of work: [^]*of drain: /)
   await writeFile(join(folder, 'broken.ts'), 'enum Colour { Red }')
-  assert.match(call('status', '--config', 'broken.ts').stderr, /could not be loaded[^]*run\(storage\)/)
+  assert.match(
+    call('status', '--config', 'broken.ts').stderr,
+    /could not be loaded[^]*run\(storage\)/,
+  )
 })
 
 test('a configuration in a package of CommonJS is told how it can be loaded', async (t) => {
@@ -128,7 +159,10 @@ test('a configuration in a package of CommonJS is told how it can be loaded', as
     await writeFile(join(folder, 'common.ts'), text)
     const { status, stderr } = call('status', '--config', 'common.ts')
     assert.equal(status, 1)
-    assert.match(stderr, /common\.ts could not be loaded[^]*activestorage\.config\.mts, or set "type": "module"/)
+    assert.match(
+      stderr,
+      /common\.ts could not be loaded[^]*activestorage\.config\.mts, or set "type": "module"/,
+    )
   }
 })
 
@@ -146,7 +180,9 @@ test('on a terminal, retry and discard say in words what they did', async (t) =>
   process.stdout.isTTY = true
   t.after(() => (process.stdout.isTTY = before))
   // run() closes the storage that it is handed.
-  const storage = Object.assign(Object.create(app.storage) as typeof app.storage, { close: () => Promise.resolve() })
+  const storage = Object.assign(Object.create(app.storage) as typeof app.storage, {
+    close: () => Promise.resolve(),
+  })
   assert.equal(await run(storage, ['retry', upload!.id]), 0)
   assert.equal(await run(storage, ['discard', upload!.id]), 0)
   assert.equal(await run(storage, ['discard', upload!.id]), 1)
@@ -173,7 +209,8 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
   // run() closes the storage that it is handed.
   const type = (...args: string[]): Promise<number> => run(app.another(), args)
   const failed = (await app.storage.delayedUploads.list({ state: 'failed' })).map(({ id }) => id)
-  const states = async (): Promise<string[]> => (await docs.delayedUploads()).map(({ state }) => state)
+  const states = async (): Promise<string[]> =>
+    (await docs.delayedUploads()).map(({ state }) => state)
   for (const args of [
     ['discard', '--failed'],
     ['retry', '--failed'],
@@ -195,7 +232,9 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
     "insert into activestorage_delayed_uploads (uploadable_type, uploadable_id, attr_name, files, created_at, updated_at) values ('User', 2, 'docs', '[]', '2020-01-01 00:00:00', '2020-01-01 00:00:00')",
   )
   const rows = () =>
-    query('select state, token from activestorage_delayed_uploads union all select state, id from activestorage_delayed_files')
+    query(
+      'select state, token from activestorage_delayed_uploads union all select state, id from activestorage_delayed_files',
+    )
   const before = await rows()
   const found = { left: 1, givenUp: 0, orphaned: 1, expired: 1, emptied: 0, gemRows: 1 }
   assert.equal(await type('sweep', '--dry-run'), 0)
@@ -203,7 +242,14 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
   assert.deepEqual(await rows(), before)
   await app.storage.sweep()
   await type('sweep', '--dry-run')
-  assert.deepEqual(said.pop(), { dryRun: true, ...found, left: 0, orphaned: 0, expired: 0, gemRows: 0 })
+  assert.deepEqual(said.pop(), {
+    dryRun: true,
+    ...found,
+    left: 0,
+    orphaned: 0,
+    expired: 0,
+    gemRows: 0,
+  })
 
   const stdin = Object.getOwnPropertyDescriptor(process, 'stdin')!
   t.after(() => Object.defineProperty(process, 'stdin', stdin))
@@ -230,17 +276,29 @@ test('generate --sql makes the same tables as migrate', async (t) => {
   const made = new DatabaseSync(':memory:')
   made.exec(stdout)
   const schema = (database: DatabaseSync): unknown[] =>
-    database.prepare("select type, name, tbl_name from sqlite_master where name not like 'sqlite_%' order by name").all()
+    database
+      .prepare(
+        "select type, name, tbl_name from sqlite_master where name not like 'sqlite_%' order by name",
+      )
+      .all()
   const migrated = new DatabaseSync(join(folder, 'app.db'))
   assert.deepEqual(schema(made), schema(migrated))
   migrated.close()
   for (const dialect of ['postgres', 'mysql'])
-    assert.match(call('generate', '--sql', '--dialect', dialect).stdout, /create table if not exists/)
+    assert.match(
+      call('generate', '--sql', '--dialect', dialect).stdout,
+      /create table if not exists/,
+    )
   assert.equal(call('generate', '--prisma').stdout, stdout)
   const both = call('generate', '--knex', '--typeorm')
   assert.deepEqual([both.status, both.stdout], [2, ''])
   assert.match(both.stderr, /generate takes one of --sql, .*--typeorm\./)
-  assert.equal(await readFile(join(folder, 'activestorage.config.ts'), 'utf8').then((text) => text.includes('storage')), true)
+  assert.equal(
+    await readFile(join(folder, 'activestorage.config.ts'), 'utf8').then((text) =>
+      text.includes('storage'),
+    ),
+    true,
+  )
 })
 
 test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', async (t) => {

@@ -23,7 +23,12 @@ declare global {
 }
 
 test('MD5 is that of everybody else, in whatever pieces the bytes come', () => {
-  for (const size of [...Array.from({ length: 200 }, (_, index) => index), 1000, 65_536, 1_000_003]) {
+  for (const size of [
+    ...Array.from({ length: 200 }, (_, index) => index),
+    1000,
+    65_536,
+    1_000_003,
+  ]) {
     const bytes = randomBytes(size)
     const hash = md5()
     for (let at = 0; at < size; at += 77) hash.update(bytes.subarray(at, at + 77))
@@ -44,7 +49,10 @@ async function open(t: TestContext) {
   const weather = { cutting: false, status: 0, asked: 0 }
   const app = new Hono()
   app.get('/client/:name', async (c) => {
-    const source = await readFile(new URL(`../src/client/${c.req.param('name')}`, import.meta.url), 'utf8')
+    const source = await readFile(
+      new URL(`../src/client/${c.req.param('name')}`, import.meta.url),
+      'utf8',
+    )
     return c.body(stripTypeScriptTypes(source), 200, { 'content-type': 'text/javascript' })
   })
   app.all(`${storage.basePath}/*`, async (c) => {
@@ -72,11 +80,13 @@ async function open(t: TestContext) {
       <button>Save</button></form><div id="here"></div><div id="there"></div>
       <script type="module">window.seen = []; window.client = await import('/client/index.ts'); document.body.dataset.ready = ''</script>`),
   )
-  const { server, url } = await new Promise<{ server: ReturnType<typeof serve>; url: string }>((resolve) => {
-    const started = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
-      resolve({ server: started, url: `http://127.0.0.1:${port}` }),
-    )
-  })
+  const { server, url } = await new Promise<{ server: ReturnType<typeof serve>; url: string }>(
+    (resolve) => {
+      const started = serve({ fetch: app.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
+        resolve({ server: started, url: `http://127.0.0.1:${port}` }),
+      )
+    },
+  )
   const page = await browser.newPage({ baseURL: url })
   const errors: string[] = []
   page.on('pageerror', (error) => errors.push(String(error)))
@@ -108,12 +118,21 @@ test('a script stages a file, or sends it to the service itself, sees it go, and
       const code = async (run: Promise<unknown>): Promise<unknown> =>
         run.then(
           () => 'no error',
-          (error: unknown) => (error instanceof UploadError ? [error.code, error.status, error.message] : String(error)),
+          (error: unknown) =>
+            error instanceof UploadError
+              ? [error.code, error.status, error.message]
+              : String(error),
         )
-      const staged = await stageFile(file, stage ?? '', { onProgress: (done, total) => seen.push(done / total) })
-      const uploaded = await directUpload(file, direct ?? '', { onProgress: (done, total) => seen.push(done / total) })
+      const staged = await stageFile(file, stage ?? '', {
+        onProgress: (done, total) => seen.push(done / total),
+      })
+      const uploaded = await directUpload(file, direct ?? '', {
+        onProgress: (done, total) => seen.push(done / total),
+      })
       const abort = new AbortController()
-      const aborted = code(stageFile(file, stage ?? '', { signal: abort.signal, onProgress: () => abort.abort() }))
+      const aborted = code(
+        stageFile(file, stage ?? '', { signal: abort.signal, onProgress: () => abort.abort() }),
+      )
       return {
         staged,
         uploaded,
@@ -139,7 +158,10 @@ test('a script stages a file, or sends it to the service itself, sees it go, and
   await user.certificates.attachLater(sent.staged.signedId)
   await storage.drain()
   const [first, second] = await user.certificates.attachments()
-  assert.deepEqual([first?.checksum, second?.checksum], [sent.uploaded.checksum, sent.uploaded.checksum])
+  assert.deepEqual(
+    [first?.checksum, second?.checksum],
+    [sent.uploaded.checksum, sent.uploaded.checksum],
+  )
   const refused = await page.evaluate(async (path) => {
     const run = window.client.stageFile(new File(['x'.repeat(1_100_000)], 'large.txt'), path)
     return run.then(
@@ -148,7 +170,10 @@ test('a script stages a file, or sends it to the service itself, sees it go, and
     )
   }, storage.stagedUploadPath('User.photo'))
   assert.equal(refused, 'FILE_TOO_LARGElarge.txt is larger than 1 MB. Choose a smaller one.')
-  assert.equal((sent.gone as string[])[2], 'né "large".bin: this page is too old. Reload it and choose the file again.')
+  assert.equal(
+    (sent.gone as string[])[2],
+    'né "large".bin: this page is too old. Reload it and choose the file again.',
+  )
 })
 
 test('inputs send what is chosen at once; the form waits, goes without bytes, and without what was taken out', async (t) => {
@@ -157,7 +182,9 @@ test('inputs send what is chosen at once; the form waits, goes without bytes, an
   const { page, storage, user } = app
   const photo = page.locator('input[name="user[photo]"][type=file]')
   const certificates = page.locator('input[name="user[certificates][]"][type=file]')
-  const image = await createSharp({ create: { width: 8, height: 8, channels: 3, background: 'teal' } })
+  const image = await createSharp({
+    create: { width: 8, height: 8, channels: 3, background: 'teal' },
+  })
     .png()
     .toBuffer()
   // Chosen before the script is there.
@@ -165,7 +192,8 @@ test('inputs send what is chosen at once; the form waits, goes without bytes, an
   await page.evaluate(() => {
     window.client.stageInputs()
     window.client.stageInputs()
-    for (const name of ['progress', 'done', 'error']) addEventListener(`staged-upload:${name}`, () => window.seen.push(name))
+    for (const name of ['progress', 'done', 'error'])
+      addEventListener(`staged-upload:${name}`, () => window.seen.push(name))
   })
   await page.locator('input[type=hidden][name="user[photo]"]').waitFor({ state: 'attached' })
   // A has-one: a new choice takes the place of the old one, which is given up.
@@ -178,9 +206,14 @@ test('inputs send what is chosen at once; the form waits, goes without bytes, an
   ])
   await page.locator('input[type=hidden]').nth(2).waitFor({ state: 'attached' })
   await page.getByRole('button', { name: 'Remove unwanted.txt' }).click()
-  await certificates.setInputFiles([{ name: 'late.txt', mimeType: 'text/plain', buffer: Buffer.alloc(2_000_000, 'c') }])
+  await certificates.setInputFiles([
+    { name: 'late.txt', mimeType: 'text/plain', buffer: Buffer.alloc(2_000_000, 'c') },
+  ])
   await page.getByLabel('Name').fill('Ada')
-  const [posted] = await Promise.all([page.waitForRequest('**/users'), page.getByRole('button', { name: 'Save' }).click()])
+  const [posted] = await Promise.all([
+    page.waitForRequest('**/users'),
+    page.getByRole('button', { name: 'Save' }).click(),
+  ])
   await page.waitForURL('**/users')
   assert.equal(await page.textContent('body'), 'saved Ada')
   assert.ok((posted.postDataBuffer()?.length ?? 0) < 10_000, 'the bytes travelled twice')
@@ -198,7 +231,9 @@ test('without scripts the same form sends the files with itself', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app
-  await page.locator('input[name="user[photo]"]').setInputFiles({ name: 'plain.txt', mimeType: 'text/plain', buffer: Buffer.from('x') })
+  await page
+    .locator('input[name="user[photo]"]')
+    .setInputFiles({ name: 'plain.txt', mimeType: 'text/plain', buffer: Buffer.from('x') })
   await page.getByRole('button', { name: 'Save' }).click()
   await page.waitForURL('**/users')
   await storage.drain()
@@ -210,12 +245,16 @@ test('the element shows an upload from its first byte to its end, through failur
   if (app === null) return
   const { page, storage, service, weather, user } = app
   const evil = '<b onclick=alert(1)>né</b>.txt'
-  const upload = (await user.certificates.attachLater([new File(['x'], evil), new File(['y'], 'second.txt')])) ?? assert.fail()
+  const upload =
+    (await user.certificates.attachLater([new File(['x'], evil), new File(['y'], 'second.txt')])) ??
+    assert.fail()
   weather.cutting = true
   await page.evaluate((src) => {
     window.client.defineDelayedUpload()
     window.client.defineDelayedUpload()
-    addEventListener('delayed-upload:change', (event) => window.seen.push((event as CustomEvent<{ state: string }>).detail.state))
+    addEventListener('delayed-upload:change', (event) =>
+      window.seen.push((event as CustomEvent<{ state: string }>).detail.state),
+    )
     const element = document.createElement('delayed-upload')
     element.setAttribute('src', src)
     element.textContent = 'as long as nothing is known'
@@ -230,7 +269,10 @@ test('the element shows an upload from its first byte to its end, through failur
   service.final = true
   await storage.drain()
   await page.locator('delayed-upload[state=failed]').waitFor()
-  await element.getByText('could not be stored. It is kept: those who run this site can try it again.').first().waitFor()
+  await element
+    .getByText('could not be stored. It is kept: those who run this site can try it again.')
+    .first()
+    .waitFor()
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
   await (await storage.delayedUploads.find(upload.id))?.retry()
@@ -251,9 +293,13 @@ test('the element shows an upload from its first byte to its end, through failur
   await noted(page, '"attached"')
   // It was the end: nobody asks any more.
   const before = weather.asked
-  await page.evaluate(() => document.querySelector('#here')?.append(document.querySelector('delayed-upload') as Node))
+  await page.evaluate(() =>
+    document.querySelector('#here')?.append(document.querySelector('delayed-upload') as Node),
+  )
   await page.waitForFunction(
-    () => (document.querySelector('delayed-upload') as unknown as { upload: { state: string } }).upload.state === 'attached',
+    () =>
+      (document.querySelector('delayed-upload') as unknown as { upload: { state: string } }).upload
+        .state === 'attached',
   )
   assert.ok(weather.asked - before <= 1)
 })
@@ -278,7 +324,10 @@ test('a script that follows an upload survives a server that fails, and hears of
   await storage.drain()
   await noted(page, 'attached')
   await page.evaluate(
-    (path) => void window.client.followUpload(path, () => undefined, { onGone: () => window.seen.push('gone') }),
+    (path) =>
+      void window.client.followUpload(path, () => undefined, {
+        onGone: () => window.seen.push('gone'),
+      }),
     `${storage.basePath}/delayed_uploads/forged`,
   )
   await noted(page, 'gone')

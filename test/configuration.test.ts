@@ -24,7 +24,10 @@ test('definitions', () => {
   refused(() => hasOneAttached({ accept: ['png'] as never }), /image\/png/)
   refused(() => hasOneAttached({ afterUpload: 'log' as never }), /afterUpload must be a function/)
   refused(() => hasOneAttached({ variantInfo: { resizeToFitt: [1, 2] } as never }), /resizeToFitt/)
-  refused(() => hasOneAttached({ variantInfo: { resizeToFit: [1, 2], resizeToFill: [1, 2] } }), /exclude each other/)
+  refused(
+    () => hasOneAttached({ variantInfo: { resizeToFit: [1, 2], resizeToFill: [1, 2] } }),
+    /exclude each other/,
+  )
   refused(() => hasOneAttached({ variantInfo: { resizeToFill: [0, 2] } }), /whole pixels/)
   refused(() => hasOneAttached({ variantInfo: {} }), /variantInfo of hasOneAttached: it is empty/)
   refused(() => hasOneAttached({ accept: [] }), /accept is an empty list/)
@@ -37,7 +40,9 @@ test('definitions', () => {
   ] as const)
     refused(
       () => hasOneAttached({ accept: ['image/png', wrong] }),
-      new RegExp(`'${wrong.replace('*', '\\*')}', which is no content type. Write '${right.replace('*', '\\*')}'`),
+      new RegExp(
+        `'${wrong.replace('*', '\\*')}', which is no content type. Write '${right.replace('*', '\\*')}'`,
+      ),
     )
   for (const wrong of ['image/pn*', '*/png', 'audio/ogg; codecs=opus', 'a/b/c'] as const)
     refused(() => hasOneAttached({ accept: [wrong] }), /must be a list of content types/)
@@ -46,13 +51,19 @@ test('definitions', () => {
   refused(() => hasOneAttached({ useFilename: 'photo.png' } as never), /useFilename must be/)
   refused(() => hasOneAttached({ keyPrefix: 7 } as never), /keyPrefix must be text/)
   refused(() => hasOneAttached(null as never), /hasOneAttached: give an object/)
-  for (const keyPrefix of ['../other', '/etc', 'a//b', 'a/./b']) refused(() => hasOneAttached({ keyPrefix }), /keyPrefix/)
+  for (const keyPrefix of ['../other', '/etc', 'a//b', 'a/./b'])
+    refused(() => hasOneAttached({ keyPrefix }), /keyPrefix/)
   for (const keyPrefix of ['', 'users', 'users/', 'tenant/1']) hasOneAttached({ keyPrefix })
 })
 
 test('the storage', () => {
-  const base = { database: sqlite(':memory:'), services: { local: memory() }, models: { User: { photo: hasOneAttached() } } }
-  const wrong = (options: object, text: RegExp): void => refused(() => createActiveStorage({ ...base, ...options } as never), text)
+  const base = {
+    database: sqlite(':memory:'),
+    services: { local: memory() },
+    models: { User: { photo: hasOneAttached() } },
+  }
+  const wrong = (options: object, text: RegExp): void =>
+    refused(() => createActiveStorage({ ...base, ...options } as never), text)
   createActiveStorage(base)
   wrong({ model: {} }, /unknown option 'model'/)
   wrong({ database: undefined }, /database is missing/)
@@ -63,20 +74,34 @@ test('the storage', () => {
   wrong({ models: { User: { photo: {} } } }, /not made by hasOneAttached/)
   wrong({ models: { User: { attachLater: hasOneAttached() } } }, /reserved name/)
   wrong({ models: { User: { photo: hasOneAttached({ service: 'nowhere' }) } } }, /'nowhere'/)
-  wrong({ models: { User: { photo: hasOneAttached({ variantInfo: { convert: 'jpg' } }) } } }, /images: sharp/)
+  wrong(
+    { models: { User: { photo: hasOneAttached({ variantInfo: { convert: 'jpg' } }) } } },
+    /images: sharp/,
+  )
   wrong({ findRecord: { Usr: () => null } }, /'Usr'/)
   wrong({ findRecord: { User: 'find' } }, /findRecord\.User is no function/)
   wrong({ findRecord: () => null }, /findRecord must be an object/)
-  wrong({ services: { local: { upload: memory().upload } } }, /services\.local is no service: it lacks download, delete,/)
+  wrong(
+    { services: { local: { upload: memory().upload } } },
+    /services\.local is no service: it lacks download, delete,/,
+  )
   wrong({ services: { local: undefined } }, /services\.local is no service/)
   wrong({ images: sharp }, /pass sharp\(\)/)
-  for (const secretKeyBase of ['', [], ['new', ''], 7]) wrong({ secretKeyBase }, /secretKeyBase must be text/)
+  for (const secretKeyBase of ['', [], ['new', ''], 7])
+    wrong({ secretKeyBase }, /secretKeyBase must be text/)
   createActiveStorage({ ...base, secretKeyBase: ['new', 'old'], logger: console, images: sharp() })
   wrong({ recordId: 'int' }, /bigint, uuid or text/)
   wrong({ tables: { prefix: 'a"; drop table users; --' } }, /letters, digits/)
   wrong({ tables: { schema: 'files' } }, /tables\.schema is for PostgreSQL/)
-  wrong({ tables: { schema: 'files' }, database: mysql('mysql://root@localhost/app') }, /tables\.schema is for PostgreSQL/)
-  createActiveStorage({ ...base, tables: { schema: 'files' }, database: postgres('postgres://localhost/app') })
+  wrong(
+    { tables: { schema: 'files' }, database: mysql('mysql://root@localhost/app') },
+    /tables\.schema is for PostgreSQL/,
+  )
+  createActiveStorage({
+    ...base,
+    tables: { schema: 'files' },
+    database: postgres('postgres://localhost/app'),
+  })
   for (const [name, value] of Object.entries({
     staging: 'expires',
     retries: 'attempt',
@@ -90,7 +115,8 @@ test('the storage', () => {
   }
   wrong({ rails: { keyDigest: 'MD5' } }, /rails\.keyDigest is 'MD5': SHA1 or SHA256/)
   wrong({ rails: { envelope: 'yaml' } }, /rails\.envelope is 'yaml': marshal or json/)
-  for (const logger of [null, true, { warn: () => undefined, error: () => undefined }]) wrong({ logger }, /logger has no debug\(\)/)
+  for (const logger of [null, true, { warn: () => undefined, error: () => undefined }])
+    wrong({ logger }, /logger has no debug\(\)/)
   wrong({ retries: { minDelay: '2h' } }, /minDelay \(2h\) is longer than retries\.maxDelay \(1h\)/)
   wrong({ staging: { maxFiles: 0 } }, /staging\.maxFiles is 0/)
   wrong({ retries: { attempts: 0 } }, /above 0/)
@@ -98,7 +124,10 @@ test('the storage', () => {
   wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
   wrong({ jobs: {} }, /enqueue and work/)
   refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
-  refused(() => createActiveStorage(base).work({ concurency: 3 } as never), /work: unknown option 'concurency'/)
+  refused(
+    () => createActiveStorage(base).work({ concurency: 3 } as never),
+    /work: unknown option 'concurency'/,
+  )
   refused(() => createActiveStorage(undefined as never), /give an object/)
 })
 
@@ -108,7 +137,10 @@ test('a drain', async () => {
     services: { local: memory() },
     models: { User: { photo: hasOneAttached() } },
   })
-  await assert.rejects(storage.drain({ time: '5s' } as never), { code: 'CONFIGURATION', message: /drain: unknown option 'time'/ })
+  await assert.rejects(storage.drain({ time: '5s' } as never), {
+    code: 'CONFIGURATION',
+    message: /drain: unknown option 'time'/,
+  })
   await storage.close()
 })
 
@@ -119,9 +151,15 @@ test('services and images', () => {
   refused(() => disk(undefined as never), /disk: give an object with root/)
   refused(() => s3({} as never), /s3: bucket is missing/)
   refused(() => s3({ bucket: 'b', accessKeyId: 'x' } as never), /s3: unknown option 'accessKeyId'/)
-  refused(() => s3({ bucket: 'b', serverSideEncryption: 'aes256' } as never), /is 'aes256', which is none of AES256/)
+  refused(
+    () => s3({ bucket: 'b', serverSideEncryption: 'aes256' } as never),
+    /is 'aes256', which is none of AES256/,
+  )
   refused(() => s3({ bucket: 'b', kmsKeyId: 'k' }), /kmsKeyId is for/)
-  refused(() => s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'AES256' }), /kmsKeyId is for/)
+  refused(
+    () => s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'AES256' }),
+    /kmsKeyId is for/,
+  )
   s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'aws:kms' })
   refused(() => sharp({ limit: 5 } as never), /sharp: unknown option 'limit'/)
 })
@@ -129,13 +167,15 @@ test('services and images', () => {
 test('databases', () => {
   for (const missing of [undefined, '', { url: undefined }])
     refused(() => postgres(missing), /postgres\(\): the url is missing.*postgres:\/\//)
-  for (const missing of [undefined, '']) refused(() => mysql(missing), /mysql\(\): the url is missing.*mysql:\/\//)
+  for (const missing of [undefined, ''])
+    refused(() => mysql(missing), /mysql\(\): the url is missing.*mysql:\/\//)
   refused(() => mysql('app'), /cannot be read/)
   refused(() => mysql('mysql://root@localhost/app?ssl=true'), /options after '\?'/)
   for (const wrong of [null, {}, 7])
     for (const database of [postgres, mysql, sqlite])
       refused(() => database(wrong as never), /pool|no text but number|handle|pass the path/)
-  for (const wrong of [undefined, '']) refused(() => sqlite(wrong as never), /pass the path of a file/)
+  for (const wrong of [undefined, ''])
+    refused(() => sqlite(wrong as never), /pass the path of a file/)
 })
 
 test('a missing secret is told when it is first needed', async (t) => {

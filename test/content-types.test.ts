@@ -9,15 +9,21 @@ import { canonicalType } from '../src/blobs/type-names.ts'
 import { checkType } from '../src/staging/limits.ts'
 
 const bytes = (...parts: (string | number[])[]): Buffer =>
-  Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part))))
+  Buffer.concat(
+    parts.map((part) =>
+      typeof part === 'string' ? Buffer.from(part, 'latin1') : Buffer.from(part),
+    ),
+  )
 const box = (name: string, ...parts: (string | number[])[]): string => {
   const content = bytes(...parts).toString('latin1')
   const size = Buffer.alloc(4)
   size.writeUInt32BE(content.length + 8)
   return size.toString('latin1') + name + content
 }
-const track = (kind: string): string => box('trak', box('mdia', box('hdlr', '\0'.repeat(8), kind, '\0'.repeat(13))))
-const mp4 = (...tracks: string[]): Buffer => bytes(box('ftyp', 'isom\x00\x00\x02\x00isomiso2'), box('moov', ...tracks.map(track)))
+const track = (kind: string): string =>
+  box('trak', box('mdia', box('hdlr', '\0'.repeat(8), kind, '\0'.repeat(13))))
+const mp4 = (...tracks: string[]): Buffer =>
+  bytes(box('ftyp', 'isom\x00\x00\x02\x00isomiso2'), box('moov', ...tracks.map(track)))
 const webm = (...codecs: string[]): Buffer =>
   bytes(
     [0x1a, 0x45, 0xdf, 0xa3, 0x87, 0x42, 0x82, 0x84],
@@ -34,22 +40,44 @@ function ole2(stream?: string): Buffer {
   if (stream !== undefined) file.write(stream, 512 + 128, 'utf16le')
   return file
 }
-const animatedPng = bytes([0x89], 'PNG\r\n\x1a\n', [0, 0, 0, 13], 'IHDR', '\0'.repeat(17), [0, 0, 0, 8], 'acTL', '\0'.repeat(12))
+const animatedPng = bytes(
+  [0x89],
+  'PNG\r\n\x1a\n',
+  [0, 0, 0, 13],
+  'IHDR',
+  '\0'.repeat(17),
+  [0, 0, 0, 8],
+  'acTL',
+  '\0'.repeat(12),
+)
 const xml = (content: string): Buffer => Buffer.from(`<?xml version="1.0"?>\n${content}`)
 
 test('a name tells what Marcel tells of it, for every extension that Marcel knows', async () => {
-  const { extensions } = JSON.parse(readFileSync(new URL('vectors/marcel.json', import.meta.url), 'utf8')) as {
+  const { extensions } = JSON.parse(
+    readFileSync(new URL('vectors/marcel.json', import.meta.url), 'utf8'),
+  ) as {
     extensions: Record<string, string>
   }
   const other: string[] = []
   for (const [type, endings] of Object.entries(extensions))
     for (const ending of endings.split(' ')) {
-      const found = await identifyContentType(new Uint8Array(), `report.${ending.toUpperCase()}`, 'image/x-lie')
+      const found = await identifyContentType(
+        new Uint8Array(),
+        `report.${ending.toUpperCase()}`,
+        'image/x-lie',
+      )
       // Marcel's types may have parameters; ours have none. 'image/x-lie': the name does not tell.
       const expected = type.split(';')[0]?.trim().toLowerCase()
-      if (found !== expected && !(expected === 'application/octet-stream' && found === 'image/x-lie')) other.push(`${ending}: ${found}`)
+      if (
+        found !== expected &&
+        !(expected === 'application/octet-stream' && found === 'image/x-lie')
+      )
+        other.push(`${ending}: ${found}`)
     }
-  assert.deepEqual(other, ['lha: application/x-lzh-compressed', 'lzh: application/x-lzh-compressed'])
+  assert.deepEqual(other, [
+    'lha: application/x-lzh-compressed',
+    'lzh: application/x-lzh-compressed',
+  ])
 })
 
 test('where the bytes tell a container, the name tells its kind, and what a browser says tells it where the name does not', async () => {
@@ -67,18 +95,29 @@ test('where the bytes tell a container, the name tells its kind, and what a brow
     [zip, 'book.epub', undefined, 'application/epub+zip'],
     [zip, 'photo.jpg', 'image/jpeg', 'application/zip'],
     [gzipSync('x'), 'picture.emz', undefined, 'image/x-emf-compressed'],
-    [gzipSync('<svg xmlns="http://www.w3.org/2000/svg"/>'), 'picture.svgz', 'image/svg+xml', 'application/gzip'],
+    [
+      gzipSync('<svg xmlns="http://www.w3.org/2000/svg"/>'),
+      'picture.svgz',
+      'image/svg+xml',
+      'application/gzip',
+    ],
     [ogg('\x01video'), 'film.ogv', undefined, 'video/ogg'],
     [bytes('%PDF-1.5'), 'logo.ai', 'application/postscript', 'application/illustrator'],
     [bytes('%PDF-1.5'), 'logo.png', 'image/png', 'application/pdf'],
     [mp4(), 'song.m4a', undefined, 'audio/mp4'],
     [mp4(), 'film.mp4', 'audio/mp4', 'video/mp4'],
-    [xml('<kml xmlns="http://www.opengis.net/kml/2.2"/>'), 'places.kml', undefined, 'application/vnd.google-earth.kml+xml'],
+    [
+      xml('<kml xmlns="http://www.opengis.net/kml/2.2"/>'),
+      'places.kml',
+      undefined,
+      'application/vnd.google-earth.kml+xml',
+    ],
     [xml('<rss version="2.0"/>'), 'feed', undefined, 'application/rss+xml'],
     [xml('<rss version="2.0"/>'), 'feed.xml', undefined, 'application/xml'],
     [xml('<a/>'), 'a.gpx', 'text/plain', 'application/gpx+xml'],
   ]
-  for (const [head, name, declared, type] of rows) assert.equal(await identifyContentType(head, name, declared), type, name)
+  for (const [head, name, declared, type] of rows)
+    assert.equal(await identifyContentType(head, name, declared), type, name)
 })
 
 test('what a browser can run is told by its bytes, whatever its name, encoding or container says', async () => {
@@ -102,15 +141,25 @@ test('what a browser can run is told by its bytes, whatever its name, encoding o
   assert.equal(await identifyContentType(prefixed, 'a.rss'), 'image/svg+xml')
   const page = '<html xmlns="http://www.w3.org/1999/xhtml"><script>alert(1)</script></html>'
   assert.equal(await identifyContentType(xml(page), 'a.kml'), 'application/xhtml+xml')
-  assert.equal(await identifyContentType(Buffer.from(`<!doctype html>${page}`), 'a.kmz'), 'text/html')
+  assert.equal(
+    await identifyContentType(Buffer.from(`<!doctype html>${page}`), 'a.kmz'),
+    'text/html',
+  )
   // XML in which something runs stays XML, and every XML is a download.
   for (const content of [
     '<kml><script xmlns="http://www.w3.org/1999/xhtml"/></kml>',
     '<?xml-stylesheet href="a.xsl"?><kml/>',
     `<!-- ${'x'.repeat(70_000)}`,
   ])
-    assert.equal(await identifyContentType(xml(content), 'a.kml'), 'application/xml', content.slice(0, 40))
-  assert.deepEqual(served('application/vnd.google-earth.kml+xml'), { contentType: 'application/octet-stream', mayBeInline: false })
+    assert.equal(
+      await identifyContentType(xml(content), 'a.kml'),
+      'application/xml',
+      content.slice(0, 40),
+    )
+  assert.deepEqual(served('application/vnd.google-earth.kml+xml'), {
+    contentType: 'application/octet-stream',
+    mayBeInline: false,
+  })
   assert.equal(served('IMAGE/SVG+XML; charset=utf-8').contentType, 'application/octet-stream')
   // No name makes a page or a picture of what is none.
   for (const [head, name, type] of [
@@ -156,7 +205,8 @@ test('types are stored under the names that Marcel has for them', async () => {
     ['nonsense', 'application/octet-stream'],
   ] as const)
     assert.equal(await identifyContentType(Buffer.from('?'), 'file', declared), type)
-  for (const name of ['image/png', 'text/csv', 'application/x-new']) assert.equal(canonicalType(name), name)
+  for (const name of ['image/png', 'text/csv', 'application/x-new'])
+    assert.equal(canonicalType(name), name)
 })
 
 test('accept takes every name of a type, in any case', () => {

@@ -2,7 +2,11 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import type { Database, JobEngine } from '../src/index.ts'
-import { databaseContract, jobEngineContract, type DatabaseContractOptions } from '../src/testing/index.ts'
+import {
+  databaseContract,
+  jobEngineContract,
+  type DatabaseContractOptions,
+} from '../src/testing/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { memoryQueue, tableQueue } from './support/table-queue.ts'
 
@@ -10,7 +14,9 @@ after(() => stopEmbedded())
 
 async function created(kind: Kind) {
   const made = await kind.create()
-  return made === null ? null : { database: made.database as Database<never, boolean>, close: () => made.close() }
+  return made === null
+    ? null
+    : { database: made.database as Database<never, boolean>, close: () => made.close() }
 }
 
 /** Where a server is not to be had. */
@@ -41,8 +47,12 @@ for (const kind of kinds) {
 }
 
 const sqliteKind = kinds[0] as Kind
-const queueOf = (engine: () => JobEngine) => async () => ({ ...((await created(sqliteKind)) ?? assert.fail()), engine: engine() })
-describe('a queue elsewhere', () => jobEngineContract({ test, create: queueOf(() => memoryQueue()) }))
+const queueOf = (engine: () => JobEngine) => async () => ({
+  ...((await created(sqliteKind)) ?? assert.fail()),
+  engine: engine(),
+})
+describe('a queue elsewhere', () =>
+  jobEngineContract({ test, create: queueOf(() => memoryQueue()) }))
 
 /** Names of what a suite finds wrong. */
 async function faults(suite: (run: DatabaseContractOptions['test']) => void): Promise<string[]> {
@@ -54,12 +64,17 @@ async function faults(suite: (run: DatabaseContractOptions['test']) => void): Pr
 }
 
 test('the suites find what is wrong', async () => {
-  const spoilt = (spoil: (database: Database<never, boolean>) => Partial<Database<never, boolean>>) => async () => {
-    const made = (await created(sqliteKind)) ?? assert.fail()
-    return { ...made, database: { ...made.database, ...spoil(made.database) } }
-  }
-  const on = (create: DatabaseContractOptions['create']) => faults((run) => databaseContract({ test: run, create }))
-  assert.deepEqual(await on(spoilt(() => ({ isUniqueViolation: () => false }))), ['errors are told apart, and spoil no connection'])
+  const spoilt =
+    (spoil: (database: Database<never, boolean>) => Partial<Database<never, boolean>>) =>
+    async () => {
+      const made = (await created(sqliteKind)) ?? assert.fail()
+      return { ...made, database: { ...made.database, ...spoil(made.database) } }
+    }
+  const on = (create: DatabaseContractOptions['create']) =>
+    faults((run) => databaseContract({ test: run, create }))
+  assert.deepEqual(await on(spoilt(() => ({ isUniqueViolation: () => false }))), [
+    'errors are told apart, and spoil no connection',
+  ])
   assert.deepEqual(await on(spoilt(({ executor }) => ({ join: () => executor }))), [
     'a transaction commits when its function returns, and is undone when it throws',
     'what is no transaction is refused',
@@ -78,6 +93,8 @@ test('the suites find what is wrong', async () => {
 
   const queue = (engine: () => JobEngine, timeout: number) =>
     faults((run) => jobEngineContract({ test: run, create: queueOf(engine), timeout }))
-  assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 30_000), ['a worker that stops lets its handlers return'])
+  assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 30_000), [
+    'a worker that stops lets its handlers return',
+  ])
   assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
 })

@@ -18,22 +18,33 @@ const worker = join(import.meta.dirname, 'support', 'crashing-worker.ts')
 
 /** As if the dead worker's minute were over. */
 async function endLeases(database: Database<never>): Promise<void> {
-  for (const table of ['uploads', 'jobs']) await database.executor.run(`update activestorage_delayed_${table} set lease_until = 0`, [])
+  for (const table of ['uploads', 'jobs'])
+    await database.executor.run(`update activestorage_delayed_${table} set lease_until = 0`, [])
 }
 
 for (const kind of ['SQLite', 'PostgreSQL'])
   for (const point of [...killPoints, 'in the middle of an upload'])
     test(`${kind}: a process killed at '${point}' loses nothing and repeats nothing`, async (t) => {
       const folder = await mkdtemp(join(tmpdir(), 'asd-crash-'))
-      const server = kind === 'SQLite' ? { url: join(folder, 'app.db'), close: () => Promise.resolve() } : await postgresDatabase()
-      if (server === null) return t.skip('PostgreSQL: no server answered and none could be brought up')
-      const database = (kind === 'SQLite' ? sqlite(server.url) : postgres(server.url)) as unknown as Database<never>
+      const server =
+        kind === 'SQLite'
+          ? { url: join(folder, 'app.db'), close: () => Promise.resolve() }
+          : await postgresDatabase()
+      if (server === null)
+        return t.skip('PostgreSQL: no server answered and none could be brought up')
+      const database = (kind === 'SQLite'
+        ? sqlite(server.url)
+        : postgres(server.url)) as unknown as Database<never>
       const told: string[] = []
       const storage = createActiveStorage({
         database,
         services: { test: disk({ root: join(folder, 'objects') }) },
         secretKeyBase: 'a secret of the tests',
-        models: { User: { photo: hasOneAttached({ afterUpload: (_user, file) => void told.push(file.filename) }) } },
+        models: {
+          User: {
+            photo: hasOneAttached({ afterUpload: (_user, file) => void told.push(file.filename) }),
+          },
+        },
       })
       t.after(async () => {
         await storage.close()
@@ -44,7 +55,9 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       const bytes = Buffer.alloc(2 * 1024 * 1024, 'x')
       const { photo } = storage.record('User', 1)
       const deletes = point === 'deleting' || point === 'deleted'
-      await (deletes ? photo.attach({ io: bytes, filename: 'a.txt' }) : photo.attachLater({ io: bytes, filename: 'a.txt' }))
+      await (deletes
+        ? photo.attach({ io: bytes, filename: 'a.txt' })
+        : photo.attachLater({ io: bytes, filename: 'a.txt' }))
       const child = spawn(process.execPath, [worker, server.url, join(folder, 'objects'), point], {
         stdio: ['ignore', 'inherit', 'inherit'],
       })
@@ -58,9 +71,9 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       if (attachment !== null) assert.deepEqual(await attachment.download(), bytes)
       assert.deepEqual(told, deletes || point === 'finished' ? [] : ['a.txt'])
       assert.deepEqual(await storage.delayedUploads.list(), [])
-      const objects = (await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })).filter(
-        (entry) => entry.isFile() && !entry.parentPath.endsWith('.tmp'),
-      )
+      const objects = (
+        await readdir(join(folder, 'objects'), { recursive: true, withFileTypes: true })
+      ).filter((entry) => entry.isFile() && !entry.parentPath.endsWith('.tmp'))
       assert.deepEqual(
         objects.map((entry) => entry.name),
         attachment === null ? [] : [attachment.blob.key],
@@ -90,7 +103,11 @@ test('a worker that wakes up after its lease changes nothing', async (t) => {
       },
     },
   })
-  const other = createActiveStorage({ ...options, database: sqlite(path), services: { test: files } })
+  const other = createActiveStorage({
+    ...options,
+    database: sqlite(path),
+    services: { test: files },
+  })
   t.after(async () => {
     await zombie.close()
     await other.close()

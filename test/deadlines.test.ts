@@ -32,16 +32,25 @@ function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void
 }
 
 test('retries are put off twice as long each time, up to the longest, and not all alike', async (t) => {
-  const { storage, service, clock } = await testStorage(models, { retries: { attempts: 6, minDelay: '1m', maxDelay: '4m' } })
+  const { storage, service, clock } = await testStorage(models, {
+    retries: { attempts: 6, minDelay: '1m', maxDelay: '4m' },
+  })
   t.after(() => storage.close())
   const uploads = 20
   service.fail(Infinity)
-  for (let id = 1; id <= uploads; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
+  for (let id = 1; id <= uploads; id += 1)
+    await storage.record('User', id).photo.attachLater(text('x'))
   for (const minutes of [1, 2, 4, 4, 4]) {
     assert.equal((await storage.drain()).retried, uploads)
-    const waits = (await storage.delayedUploads.list()).map(({ runAt }) => (runAt.getTime() - clock.now().getTime()) / MINUTE)
+    const waits = (await storage.delayedUploads.list()).map(
+      ({ runAt }) => (runAt.getTime() - clock.now().getTime()) / MINUTE,
+    )
     assert.equal(waits.length, uploads)
-    for (const wait of waits) assert.ok(wait > minutes * 0.7 && wait < minutes * 1.26, `${wait} minutes, not about ${minutes}`)
+    for (const wait of waits)
+      assert.ok(
+        wait > minutes * 0.7 && wait < minutes * 1.26,
+        `${wait} minutes, not about ${minutes}`,
+      )
     assert.ok(Math.max(...waits) - Math.min(...waits) > minutes * 0.05, 'all at once')
     clock.advance('6m')
   }
@@ -63,7 +72,10 @@ test('a file is staged however slow its client is while bytes arrive; one that s
   assert.equal(staged.byteSize, 6 * PIECE)
   await storage.record('User', 1).photo.attachLater(staged)
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
-  await assert.rejects(storage.stage({ io: slowly(1, 17), filename: 'stopped.bin' }), { code: 'INVALID_INPUT', message: /too long/ })
+  await assert.rejects(storage.stage({ io: slowly(1, 17), filename: 'stopped.bin' }), {
+    code: 'INVALID_INPUT',
+    message: /too long/,
+  })
   await storage.sweep()
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
 })
@@ -74,7 +86,9 @@ for (const how of ['attach', 'attachLater'] as const)
     t.after(() => storage.close())
     const pass = bothClocks(t, clock)
     const dueCleanUps = (): unknown =>
-      database.prepare('select count(*) as n from activestorage_delayed_jobs where run_at <= ?').get(clock.now().getTime())?.['n']
+      database
+        .prepare('select count(*) as n from activestorage_delayed_jobs where run_at <= ?')
+        .get(clock.now().getTime())?.['n']
     const due: unknown[] = []
     afterEachPiece(service, () => {
       pass(20)
@@ -99,14 +113,20 @@ test('a transfer whose clean-up has begun ends with an error that says so, befor
     await storage.drain()
   })
   const { photo } = storage.record('User', 1)
-  await assert.rejects(photo.attach({ io: Buffer.alloc(12 * PIECE), filename: 'large.bin' }), { code: 'SERVICE', message: /clean-up/ })
+  await assert.rejects(photo.attach({ io: Buffer.alloc(12 * PIECE), filename: 'large.bin' }), {
+    code: 'SERVICE',
+    message: /clean-up/,
+  })
   assert.equal(sent, 2)
   assert.equal(await photo.attached(), false)
   assert.equal(service.objects.size, 0)
 })
 
 /** Calls `then` whenever a service has taken another piece of an upload. */
-function afterEachPiece(service: Awaited<ReturnType<typeof testStorage>>['service'], then: () => void | Promise<void>): void {
+function afterEachPiece(
+  service: Awaited<ReturnType<typeof testStorage>>['service'],
+  then: () => void | Promise<void>,
+): void {
   const { upload } = service
   service.upload = (key, body, options) => {
     const watched = async function* (): AsyncGenerator<Uint8Array> {
@@ -136,16 +156,25 @@ test('a lease whose renewals are answered too late ends in time, though they suc
       return { rows: renewing ? [] : [{ lease_token: 'mine' }], affected: 1 }
     },
   })
-  const leases = createLeases({ ...store, database: { ...store.database, reserve: () => Promise.resolve(null) }, session: slow } as never, {
-    lease: 360,
-    onError: () => undefined,
-  })
+  const leases = createLeases(
+    {
+      ...store,
+      database: { ...store.database, reserve: () => Promise.resolve(null) },
+      session: slow,
+    } as never,
+    {
+      lease: 360,
+      onError: () => undefined,
+    },
+  )
   t.after(async () => {
     await leases.close()
     await database.close()
   })
   const { signal } = leases.hold('mine')
-  const lost = new Promise<'lost'>((resolve) => signal.addEventListener('abort', () => resolve('lost')))
+  const lost = new Promise<'lost'>((resolve) =>
+    signal.addEventListener('abort', () => resolve('lost')),
+  )
   assert.equal(await Promise.race([lost, renewed.promise]), 'lost')
   assert.match(String(signal.reason), /in time/)
   assert.ok(renewals > 0)
@@ -167,7 +196,11 @@ test('the lease of a job is renewed like that of an upload', async (t) => {
   const draining = storage.drain({ concurrency: 1 })
   const signal = await deleting.promise
   const leaseOf = (): number =>
-    Number(database.prepare("select lease_until from activestorage_delayed_jobs where state = 'running'").get()?.['lease_until'])
+    Number(
+      database
+        .prepare("select lease_until from activestorage_delayed_jobs where state = 'running'")
+        .get()?.['lease_until'],
+    )
   database.exec("update activestorage_delayed_jobs set lease_until = 1 where state = 'running'")
   for (let turns = 0; leaseOf() === 1 && signal?.aborted === false && turns < 100; turns += 1) {
     for (const beat of beats) beat()
@@ -183,7 +216,8 @@ test('the lease of a job is renewed like that of an upload', async (t) => {
 test('what answers a second submission is kept as long again from when the file was attached', async (t) => {
   const { storage, clock, database } = await testStorage(models, { staging: { expiresIn: '24h' } })
   t.after(() => storage.close())
-  const files = (): unknown => database.prepare('select count(*) as n from activestorage_delayed_files').get()?.['n']
+  const files = (): unknown =>
+    database.prepare('select count(*) as n from activestorage_delayed_files').get()?.['n']
   const staged = await storage.stage(text('x'))
   const { photo } = storage.record('User', 1)
   await photo.attachLater(staged)
@@ -193,7 +227,9 @@ test('what answers a second submission is kept as long again from when the file 
   await storage.sweep()
   assert.equal(files(), 1)
   assert.equal(await photo.attachLater(staged), null)
-  await assert.rejects(storage.record('User', 2).photo.attachLater(staged), { code: 'STAGED_FILE_ALREADY_USED' })
+  await assert.rejects(storage.record('User', 2).photo.attachLater(staged), {
+    code: 'STAGED_FILE_ALREADY_USED',
+  })
   clock.advance('5h')
   await storage.sweep()
   assert.equal(files(), 0)
@@ -207,7 +243,10 @@ test('bytes that changed in the database are not transformed and attached', asyn
     },
   }
   const transformed = { User: { photo: hasOneAttached({ variantInfo: { resizeToFit: [1, 1] } }) } }
-  const { storage, service, database } = await testStorage(transformed, { images: copying as never, retries: { attempts: 1 } })
+  const { storage, service, database } = await testStorage(transformed, {
+    images: copying as never,
+    retries: { attempts: 1 },
+  })
   t.after(() => storage.close())
   await storage.record('User', 1).photo.attachLater(text('good'))
   database.exec("update activestorage_delayed_chunks set data = cast('evil' as blob)")
@@ -228,8 +267,11 @@ async function twoFailures(app: App): Promise<void> {
   await app.query(`update {uploads} set run_at = run_at - ${8 * DAY} where uploadable_id = 1`)
 }
 const failures = async (app: App): Promise<string[]> =>
-  (await app.query('select uploadable_id from {uploads} order by id')).map((row) => String(row['uploadable_id']))
-const chunks = async (app: App): Promise<number> => (await app.query('select position from {chunks}')).length
+  (await app.query('select uploadable_id from {uploads} order by id')).map((row) =>
+    String(row['uploadable_id']),
+  )
+const chunks = async (app: App): Promise<number> =>
+  (await app.query('select position from {chunks}')).length
 
 atEach(databases, 'failed uploads keep their bytes for ever', async (app) => {
   await twoFailures(app)
@@ -238,30 +280,40 @@ atEach(databases, 'failed uploads keep their bytes for ever', async (app) => {
   assert.deepEqual([await failures(app), await chunks(app)], [['1', '2'], 2])
 })
 
-atEach(databases, 'failed uploads that are kept for a time go after it with their bytes, and not before', async (app) => {
-  await twoFailures(app)
-  const keeping = createActiveStorage({
-    database: app.another().database,
-    services: { test: app.service },
-    models: { User: { photo: hasOneAttached() } },
-    secretKeyBase: 's',
-    retries,
-    failed: { keepFor: '7d' },
-    logger: false,
-  })
-  await keeping.sweep()
-  assert.deepEqual([await failures(app), await chunks(app)], [['2'], 1])
-  await app.query(`update {uploads} set run_at = run_at - ${8 * DAY}`)
-  await keeping.sweep()
-  assert.deepEqual([await failures(app), await chunks(app)], [[], 0])
-})
+atEach(
+  databases,
+  'failed uploads that are kept for a time go after it with their bytes, and not before',
+  async (app) => {
+    await twoFailures(app)
+    const keeping = createActiveStorage({
+      database: app.another().database,
+      services: { test: app.service },
+      models: { User: { photo: hasOneAttached() } },
+      secretKeyBase: 's',
+      retries,
+      failed: { keepFor: '7d' },
+      logger: false,
+    })
+    await keeping.sweep()
+    assert.deepEqual([await failures(app), await chunks(app)], [['2'], 1])
+    await app.query(`update {uploads} set run_at = run_at - ${8 * DAY}`)
+    await keeping.sweep()
+    assert.deepEqual([await failures(app), await chunks(app)], [[], 0])
+  },
+)
 
-atEach(databases, 'the row of a worker that died goes a day after its last sign of life', async (app) => {
-  for (const hours of [1, 23, 25])
-    await app.query(
-      `insert into {workers} (id, started_at, seen_at, knows) values ('${hours} hours', 1, ${Date.now() - hours * 60 * MINUTE}, '[]')`,
-    )
-  await app.storage.sweep()
-  const left = (await app.query('select id from {workers}')).map((row) => String(row['id'])).toSorted()
-  assert.deepEqual(left, ['1 hours', '23 hours'])
-})
+atEach(
+  databases,
+  'the row of a worker that died goes a day after its last sign of life',
+  async (app) => {
+    for (const hours of [1, 23, 25])
+      await app.query(
+        `insert into {workers} (id, started_at, seen_at, knows) values ('${hours} hours', 1, ${Date.now() - hours * 60 * MINUTE}, '[]')`,
+      )
+    await app.storage.sweep()
+    const left = (await app.query('select id from {workers}'))
+      .map((row) => String(row['id']))
+      .toSorted()
+    assert.deepEqual(left, ['1 hours', '23 hours'])
+  },
+)

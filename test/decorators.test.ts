@@ -27,7 +27,10 @@ import { text } from './support/storage.ts'
 const [legacy, standard] = [compiled('legacy'), compiled('standard')]
 const one = { cover: hasOneAttached() }
 const many = { photo: hasOneAttached(), certificates: hasManyAttached() }
-const shadow = { code: 'CONFIGURATION', message: /Shadowed has 'photo' of its own.*interface Shadowed extends Attached/ }
+const shadow = {
+  code: 'CONFIGURATION',
+  message: /Shadowed has 'photo' of its own.*interface Shadowed extends Attached/,
+}
 
 async function file(t: TestContext): Promise<string> {
   const made = await kinds[0]!.create()
@@ -44,7 +47,10 @@ async function storageOf<M extends object>(t: TestContext, database: unknown, mo
     models: models as never,
     secretKeyBase: 'a secret of the tests',
     logger: false,
-  }) as unknown as ActiveStorage<{ User: typeof many; Book: typeof one; Page: { scan: typeof one.cover } }, never>
+  }) as unknown as ActiveStorage<
+    { User: typeof many; Book: typeof one; Page: { scan: typeof one.cover } },
+    never
+  >
   await storage.migrate()
   t.after(() => storage.close())
   return { storage, service }
@@ -61,7 +67,10 @@ interface Book extends forTypeorm.Attached<typeof one> {
   title: string
 }
 interface Verbs {
-  user(name: string, files: { photoTmp?: Attachable; certificatesTmp?: Attachable[] }): Promise<User>
+  user(
+    name: string,
+    files: { photoTmp?: Attachable; certificatesTmp?: Attachable[] },
+  ): Promise<User>
   book?(title: string, files: { coverTmp?: Attachable }): Promise<Book>
   /** Found anew. */
   findUser(id: number): Promise<User>
@@ -70,15 +79,24 @@ interface Verbs {
   remove(record: object): Promise<unknown>
 }
 
-async function saved({ storage, service }: Opened, { user, book, findUser, findBook, save, remove }: Verbs): Promise<void> {
+async function saved(
+  { storage, service }: Opened,
+  { user, book, findUser, findBook, save, remove }: Verbs,
+): Promise<void> {
   await assert.rejects(user('nobody', {}), { code: 'ATTACHMENT_REQUIRED' })
   const ada = await user('Ada', { photoTmp: text('a'), certificatesTmp: [text('b')] })
-  assert.ok(!Object.keys(ada).some((key) => /photo|certificates/.test(key)), 'entities hold nothing of ours')
+  assert.ok(
+    !Object.keys(ada).some((key) => /photo|certificates/.test(key)),
+    'entities hold nothing of ours',
+  )
   assert.equal((await ada.photoDelayedUploads()).length, 1)
   await storage.drain({ throwOnError: true })
   const found = await findUser(ada.id)
   assert.equal((await found.photo.attachment())?.filename, 'a.txt')
-  assert.equal((await storage.record('User', ada.id).certificates.attachments())[0]?.filename, 'b.txt')
+  assert.equal(
+    (await storage.record('User', ada.id).certificates.attachments())[0]?.filename,
+    'b.txt',
+  )
   found.photoTmp = text('c')
   await save(found)
   await found.certificates.attach(text('d'))
@@ -113,7 +131,12 @@ interface TypeormEntities {
 }
 
 async function typeormStorage(t: TestContext, entities: readonly unknown[], models: object) {
-  const source = new DataSource({ type: 'better-sqlite3', database: await file(t), synchronize: true, entities: entities as never })
+  const source = new DataSource({
+    type: 'better-sqlite3',
+    database: await file(t),
+    synchronize: true,
+    entities: entities as never,
+  })
   const database = forTypeorm.typeorm(source)
   await source.initialize()
   t.after(() => source.destroy())
@@ -131,17 +154,32 @@ const activeRecords = (user: ActiveRecords, book?: ActiveRecords): Verbs => ({
 })
 
 test('TypeORM: active records, one table for classes that extend, and what a save cascades to', async (t) => {
-  const { told, User, Book, Comic, Page, userAttachments, bookAttachments, pageAttachments }: TypeormEntities = await legacy('typeorm')
+  const {
+    told,
+    User,
+    Book,
+    Comic,
+    Page,
+    userAttachments,
+    bookAttachments,
+    pageAttachments,
+  }: TypeormEntities = await legacy('typeorm')
   const models = { User: userAttachments, Book: bookAttachments, Page: pageAttachments }
   const opened = await typeormStorage(t, [User, Book, Comic, Page], models)
   const { source, storage, service } = opened
   await saved(opened, activeRecords(User, Comic))
   assert.deepEqual(told, ['Ada: a.txt', 'Ada: c.txt', 'Maus: all'])
 
-  const bob = (await User.create({ name: 'Bob', photoTmp: text('a'), books: [{ title: 'B', coverTmp: text('b') }] }).save()) as never as {
+  const bob = (await User.create({
+    name: 'Bob',
+    photoTmp: text('a'),
+    books: [{ title: 'B', coverTmp: text('b') }],
+  }).save()) as never as {
     books: Book[]
   }
-  const page = (await source.manager.save(source.manager.create(Page, { number: 1, scanTmp: text('c') } as never))) as { id: number }
+  const page = (await source.manager.save(
+    source.manager.create(Page, { number: 1, scanTmp: text('c') } as never),
+  )) as { id: number }
   await storage.drain({ throwOnError: true })
   assert.equal((await bob.books[0]!.cover.attachment())?.filename, 'B-b.txt')
   assert.equal((await storage.record('Page', page.id).scan.attachment())?.filename, 'c.txt')
@@ -154,8 +192,12 @@ test('TypeORM: a field that hides an attachment is refused when the data source 
 })
 
 test('TypeORM: a decorator of the standard, on an entity that a schema tells of', async (t) => {
-  const { User, schema, userAttachments, accessor }: TypeormEntities & { schema: unknown; accessor: () => unknown } =
-    await standard('typeorm')
+  const {
+    User,
+    schema,
+    userAttachments,
+    accessor,
+  }: TypeormEntities & { schema: unknown; accessor: () => unknown } = await standard('typeorm')
   await saved(await typeormStorage(t, [schema], { User: userAttachments }), activeRecords(User))
   assert.throws(accessor, shadow)
 })
@@ -173,7 +215,11 @@ for (const [form, modules] of [
     readonly bookAttachments: object
     readonly metadataProvider?: unknown
   }
-  const connect = async (t: TestContext, { metadataProvider }: Entities, entities: readonly unknown[]): Promise<MikroORM> => {
+  const connect = async (
+    t: TestContext,
+    { metadataProvider }: Entities,
+    entities: readonly unknown[],
+  ): Promise<MikroORM> => {
     const orm = await MikroORM.init({
       driver: SqliteDriver,
       dbName: await file(t),
@@ -190,7 +236,10 @@ for (const [form, modules] of [
     const all: Entities = await modules('mikro-orm')
     const { User, Book, Comic, userAttachments, bookAttachments } = all
     const orm = await connect(t, all, [User, Book, Comic])
-    const opened = await storageOf(t, forMikroOrm.mikroOrm(orm), { User: userAttachments, Book: bookAttachments })
+    const opened = await storageOf(t, forMikroOrm.mikroOrm(orm), {
+      User: userAttachments,
+      Book: bookAttachments,
+    })
     const em = orm.em.fork()
     const flushed = async <T extends object>(type: Class<T>, values: object): Promise<T> => {
       const own = em.fork()
@@ -206,7 +255,11 @@ for (const [form, modules] of [
       save: () => em.flush(),
       remove: (record) => em.remove(record).flush(),
     })
-    const bob = await flushed(User, { name: 'Bob', photoTmp: text('a'), books: [{ title: 'B', coverTmp: text('b') }] })
+    const bob = await flushed(User, {
+      name: 'Bob',
+      photoTmp: text('a'),
+      books: [{ title: 'B', coverTmp: text('b') }],
+    })
     const [book] = (bob as never as { books: { getItems(): Book[] } }).books.getItems()
     await opened.storage.drain({ throwOnError: true })
     assert.equal((await book!.cover.attachment())?.filename, 'B-b.txt')
@@ -228,10 +281,18 @@ test('Lucid: columns by decorators, and a save of the class that calls super', a
     readonly bookAttachments: object
   }
   const { User, Book, Shadowed, userAttachments, bookAttachments }: Models = await legacy('lucid')
-  const connection = { client: 'better-sqlite3', connection: { filename: await file(t) }, useNullAsDefault: true }
+  const connection = {
+    client: 'better-sqlite3',
+    connection: { filename: await file(t) },
+    useNullAsDefault: true,
+  }
   const logger = new Proxy({}, { get: () => () => undefined })
   const emitter = { emit: () => undefined, hasListeners: () => false }
-  const db = new LucidDatabase({ connection: 'main', connections: { main: connection } } as never, logger as never, emitter as never)
+  const db = new LucidDatabase(
+    { connection: 'main', connections: { main: connection } } as never,
+    logger as never,
+    emitter as never,
+  )
   t.after(() => db.manager.closeAll())
   for (const [model, column] of [
     [User, 'name'],
@@ -245,10 +306,14 @@ test('Lucid: columns by decorators, and a save of the class that calls super', a
   }
   assert.deepEqual([User.table, Book.table], ['users', 'books'])
   assert.throws(() => forLucid.lucid(db, { models: [Shadowed] }), shadow)
-  const opened = await storageOf(t, forLucid.lucid(db, { models: [User, Book] }), { User: userAttachments, Book: bookAttachments })
+  const opened = await storageOf(t, forLucid.lucid(db, { models: [User, Book] }), {
+    User: userAttachments,
+    Book: bookAttachments,
+  })
   await saved(opened, {
     user: (name, files) => User.create({ name, ...files } as never) as Promise<never>,
-    book: (title, files) => Book.create({ title: ` ${title} `, ...files } as never) as Promise<never>,
+    book: (title, files) =>
+      Book.create({ title: ` ${title} `, ...files } as never) as Promise<never>,
     findUser: (id) => User.findOrFail(id) as Promise<never>,
     findBook: (id) => Book.findOrFail(id) as Promise<never>,
     save: (record) => (record as { save(): Promise<unknown> }).save(),
@@ -280,9 +345,16 @@ test('a class that cannot be made without arguments is told of its field at the 
   }
   const schema = new EntitySchema<Pick<Shadowed, 'id' | 'name'>>({
     class: Shadowed as never,
-    properties: { id: { type: 'integer', primary: true, autoincrement: true }, name: { type: 'text' } },
+    properties: {
+      id: { type: 'integer', primary: true, autoincrement: true },
+      name: { type: 'text' },
+    },
   })
-  const orm = await MikroORM.init({ driver: SqliteDriver, dbName: await file(t), entities: [schema] } as unknown as Options)
+  const orm = await MikroORM.init({
+    driver: SqliteDriver,
+    dbName: await file(t),
+    entities: [schema],
+  } as unknown as Options)
   t.after(() => orm.close())
   await orm.schema.create()
   await storageOf(t, forMikroOrm.mikroOrm(orm), { Shadowed: attachments })

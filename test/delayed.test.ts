@@ -8,12 +8,15 @@ import { fresh, text } from './support/storage.ts'
 after(() => stopEmbedded())
 
 const simple = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
-const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename)
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const names = (files: readonly { filename: string }[]): string[] =>
+  files.map((file) => file.filename)
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 
 /** Uploads until nothing is due; retries are due after milliseconds here. */
 async function drainAll(storage: { drain(): Promise<{ remaining: number }> }): Promise<void> {
-  for (let round = 0; round < 50 && (await storage.drain()).remaining > 0; round += 1) await delay(5)
+  for (let round = 0; round < 50 && (await storage.drain()).remaining > 0; round += 1)
+    await delay(5)
 }
 
 for (const kind of kinds)
@@ -30,7 +33,12 @@ for (const kind of kinds)
       const user = storage.record('User', 1)
       assert.equal(await user.photo.attached(), false)
       assert.equal((await user.photo.latest())?.state, 'staged')
-      assert.deepEqual(await storage.drain({ throwOnError: true }), { uploaded: 2, retried: 0, failed: 0, remaining: 0 })
+      assert.deepEqual(await storage.drain({ throwOnError: true }), {
+        uploaded: 2,
+        retried: 0,
+        failed: 0,
+        remaining: 0,
+      })
       const photo = await user.photo.attachment()
       assert.equal(photo?.checksum, 'XUFAKrxLKna5cZ2REBfFkg==')
       assert.equal((await photo?.download())?.toString(), 'hello')
@@ -55,15 +63,23 @@ for (const kind of kinds)
     })
 
     test('a blank input is no upload; a miss of a required attachment rolls back', async (t) => {
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ required: true }), docs: hasManyAttached({ required: true }) } })
+      const app = await fresh(t, kind, {
+        User: {
+          photo: hasOneAttached({ required: true }),
+          docs: hasManyAttached({ required: true }),
+        },
+      })
       if (app === null) return
       const { storage } = app
       const user = storage.record('User', 1)
-      for (const blank of ['', null, undefined, new File([], '')]) assert.equal(await user.photo.attachLater(blank), null)
+      for (const blank of ['', null, undefined, new File([], '')])
+        assert.equal(await user.photo.attachLater(blank), null)
       assert.equal(await user.docs.attachLater(['', null, undefined]), null)
       await assert.rejects(user.validate(), code('ATTACHMENT_REQUIRED'))
       await assert.rejects(
-        storage.transaction((tx) => storage.record('User', 1, { transaction: tx }).attachLater({ photo: text('only this') })),
+        storage.transaction((tx) =>
+          storage.record('User', 1, { transaction: tx }).attachLater({ photo: text('only this') }),
+        ),
         code('ATTACHMENT_REQUIRED'),
       )
       assert.deepEqual(await storage.delayedUploads.list(), [])
@@ -84,7 +100,9 @@ for (const kind of kinds)
       await user.photo.attachLater(text('d'))
       await drainAll(storage)
       await storage.drain()
-      assert.deepEqual(names(await user.photo.attachment().then((a) => (a === null ? [] : [a]))), ['d.txt'])
+      assert.deepEqual(names(await user.photo.attachment().then((a) => (a === null ? [] : [a]))), [
+        'd.txt',
+      ])
       assert.equal(service.objects.size, 1)
     })
 
@@ -115,7 +133,10 @@ for (const kind of kinds)
       assert.equal(none, null)
       assert.deepEqual(names(await certificates.attachments()), ['b.txt', 'c.txt'])
       assert.equal((await storage.record('User', 2).certificates.attachments()).length, 1)
-      await assert.rejects(certificates.attachLater({ deletedIds: ['1 OR 1=1'] }), code('INVALID_INPUT'))
+      await assert.rejects(
+        certificates.attachLater({ deletedIds: ['1 OR 1=1'] }),
+        code('INVALID_INPUT'),
+      )
       await certificates.attachLater({ files: [text('new'), text('new2')], cleanBefore: true })
       assert.deepEqual(names(await certificates.attachments()), ['b.txt', 'c.txt'])
       assert.deepEqual(names(await certificates.latest()), ['new.txt', 'new2.txt'])
@@ -132,7 +153,8 @@ for (const kind of kinds)
           photo: hasOneAttached({
             errorUpload: (_user, error, file, { attempt, retryAt }) =>
               void told.push(`${error.code} ${file.filename} ${attempt} ${retryAt !== null}`),
-            afterUpload: (_user, file: HookFile) => void told.push(`after ${file.filename} ${file.attachment?.filename}`),
+            afterUpload: (_user, file: HookFile) =>
+              void told.push(`after ${file.filename} ${file.attachment?.filename}`),
             afterUploadAll: () => void told.push('all'),
           }),
         },
@@ -142,7 +164,12 @@ for (const kind of kinds)
       service.failures = 2
       await storage.record('User', 1).photo.attachLater(text('x'))
       await drainAll(storage)
-      assert.deepEqual(told, ['SERVICE x.txt 1 true', 'SERVICE x.txt 2 true', 'after x.txt x.txt', 'all'])
+      assert.deepEqual(told, [
+        'SERVICE x.txt 1 true',
+        'SERVICE x.txt 2 true',
+        'after x.txt x.txt',
+        'all',
+      ])
       assert.equal((await storage.delayedUploads.list()).length, 0)
     })
 
@@ -175,7 +202,11 @@ for (const kind of kinds)
       const { storage, service } = app
       service.failures = 100
       const upload = await storage.record('User', 1).photo.attachLater(text('x'))
-      for (let round = 0; round < 20 && (await storage.delayedUploads.find(upload!.id))?.state !== 'failed'; round += 1) {
+      for (
+        let round = 0;
+        round < 20 && (await storage.delayedUploads.find(upload!.id))?.state !== 'failed';
+        round += 1
+      ) {
         await storage.drain()
         await delay(5)
       }
@@ -197,10 +228,16 @@ for (const kind of kinds)
       const first = await photo.attachLater(staged.signedId)
       const second = await photo.attachLater(staged)
       assert.equal(second?.id, first?.id)
-      await assert.rejects(storage.record('User', 2).photo.attachLater(staged), code('STAGED_FILE_ALREADY_USED'))
+      await assert.rejects(
+        storage.record('User', 2).photo.attachLater(staged),
+        code('STAGED_FILE_ALREADY_USED'),
+      )
       await drainAll(storage)
       await photo.attachLater(staged)
-      await assert.rejects(storage.record('User', 2).photo.attachLater(staged), code('STAGED_FILE_ALREADY_USED'))
+      await assert.rejects(
+        storage.record('User', 2).photo.attachLater(staged),
+        code('STAGED_FILE_ALREADY_USED'),
+      )
       await drainAll(storage)
       assert.equal((await photo.attachment())?.filename, 'x.txt')
       const dropped = await storage.stage(text('y'))
@@ -213,7 +250,10 @@ for (const kind of kinds)
 
     test('limits end the stream at once, and nothing is left', async (t) => {
       const app = await fresh(t, kind, {
-        User: { photo: hasOneAttached({ maxSize: '1 MB', accept: ['text/plain'] }), docs: hasManyAttached({ maxFiles: 2 }) },
+        User: {
+          photo: hasOneAttached({ maxSize: '1 MB', accept: ['text/plain'] }),
+          docs: hasManyAttached({ maxFiles: 2 }),
+        },
       })
       if (app === null) return
       const { storage } = app
@@ -225,20 +265,38 @@ for (const kind of kinds)
         }
       }
       const { photo, docs } = storage.record('User', 1)
-      await assert.rejects(photo.attachLater({ io: endless(), filename: 'big.txt' }), code('FILE_TOO_LARGE'))
+      await assert.rejects(
+        photo.attachLater({ io: endless(), filename: 'big.txt' }),
+        code('FILE_TOO_LARGE'),
+      )
       assert.ok(pulled <= 6)
-      await assert.rejects(photo.attachLater(new File(['<svg onload="x">'], 'a.txt')), code('FILE_TYPE_NOT_ACCEPTED'))
+      await assert.rejects(
+        photo.attachLater(new File(['<svg onload="x">'], 'a.txt')),
+        code('FILE_TYPE_NOT_ACCEPTED'),
+      )
       const [small, page] = [
         await storage.stage(new File(['<html>'], 'a.txt'), { for: 'User.docs' }),
         await storage.stage(new File([new Uint8Array(2 << 20)], 'a.txt')),
       ]
-      await assert.rejects(photo.attachLater(small), code('FILE_TYPE_NOT_ACCEPTED'), 'staged for another attachment')
-      await assert.rejects(photo.attachLater(page.signedId), code('FILE_TOO_LARGE'), 'staged without limits')
-      await assert.rejects(docs.attachLater([text('a'), text('b'), text('c')]), code('TOO_MANY_FILES'))
+      await assert.rejects(
+        photo.attachLater(small),
+        code('FILE_TYPE_NOT_ACCEPTED'),
+        'staged for another attachment',
+      )
+      await assert.rejects(
+        photo.attachLater(page.signedId),
+        code('FILE_TOO_LARGE'),
+        'staged without limits',
+      )
+      await assert.rejects(
+        docs.attachLater([text('a'), text('b'), text('c')]),
+        code('TOO_MANY_FILES'),
+      )
       await docs.attachLater([text('a'), text('b')])
       await assert.rejects(docs.attachLater(text('c')), {
         code: 'TOO_MANY_FILES',
-        publicMessage: 'With the 2 already here these are 3 files; 2 at most are accepted. Choose fewer.',
+        publicMessage:
+          'With the 2 already here these are 3 files; 2 at most are accepted. Choose fewer.',
       })
       assert.equal((await storage.delayedUploads.list()).length, 1)
     })
@@ -247,7 +305,10 @@ for (const kind of kinds)
       const app = await fresh(t, kind, {
         User: {
           photo: hasOneAttached({ useFilename: (_user: unknown, name) => `../../${name}` }),
-          docs: hasManyAttached({ useFilename: true, keyPrefix: (user) => `tenant/${(user as { id: string }).id}` }),
+          docs: hasManyAttached({
+            useFilename: true,
+            keyPrefix: (user) => `tenant/${(user as { id: string }).id}`,
+          }),
         },
       })
       if (app === null) return
@@ -267,7 +328,10 @@ for (const kind of kinds)
       const keys = [...service.objects.keys()]
       assert.equal(keys.length, 5)
       assert.ok(keys.every((key) => !key.includes('..') && !key.startsWith('/')))
-      assert.equal(keys.filter((key) => /^tenant\/1\/1-[0-9a-f-]{36}-.*履歴書-\d+\.pdf$/.test(key)).length, 2)
+      assert.equal(
+        keys.filter((key) => /^tenant\/1\/1-[0-9a-f-]{36}-.*履歴書-\d+\.pdf$/.test(key)).length,
+        2,
+      )
     })
 
     test('ten workers on one has-many keep all files', async (t) => {
@@ -275,7 +339,8 @@ for (const kind of kinds)
       if (app === null) return
       const { storage, service } = app
       const expected = Array.from({ length: 20 }, (_, index) => `f${index}.txt`)
-      for (const name of expected) await storage.record('User', 1).certificates.attachLater(text(name, name))
+      for (const name of expected)
+        await storage.record('User', 1).certificates.attachLater(text(name, name))
       const workers = Array.from({ length: 10 }, () => app.another())
       await Promise.all(workers.map(async (worker) => drainAll(worker)))
       await drainAll(storage)
@@ -285,7 +350,9 @@ for (const kind of kinds)
 
     test('a worker tells its wake-up at commit and stops gracefully', async (t) => {
       const uploaded = Promise.withResolvers<void>()
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) } })
+      const app = await fresh(t, kind, {
+        User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
+      })
       if (app === null) return
       const worker = app.storage.work({ concurrency: 2 })
       await app.storage.record('User', 1).photo.attachLater(text('x'))

@@ -13,7 +13,9 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   const browser = await openBrowser(t)
   if (browser === null) return
   const data = await mkdtemp(join(tmpdir(), 'demo-'))
-  const server = spawn(process.execPath, ['examples/demo/server.ts'], { env: { ...process.env, DEMO_DATA: data, PORT: '0' } })
+  const server = spawn(process.execPath, ['examples/demo/server.ts'], {
+    env: { ...process.env, DEMO_DATA: data, PORT: '0' },
+  })
   t.after(async () => {
     server.kill('SIGTERM')
     await new Promise((resolve) => server.once('exit', resolve))
@@ -28,12 +30,23 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   await page.getByLabel('Name').fill('Ada Lovelace')
   const photoInput = page.locator('form.new input[name="user[photo_tmp]"][type=file]')
   const save = page.locator('form.new').getByRole('button', { name: 'Save' })
-  await photoInput.setInputFiles({ name: 'no.png', mimeType: 'image/png', buffer: Buffer.from('<!doctype html>') })
+  await photoInput.setInputFiles({
+    name: 'no.png',
+    mimeType: 'image/png',
+    buffer: Buffer.from('<!doctype html>'),
+  })
   await page.getByText('no.png is of a type that is not accepted here').waitFor()
   // What was refused is not left out silently.
   await save.click()
-  assert.equal(await page.getByRole('button', { name: 'Remove no.png' }).evaluate((element) => element === document.activeElement), true)
-  const photo = await createSharp({ create: { width: 300, height: 300, channels: 3, background: 'teal' } })
+  assert.equal(
+    await page
+      .getByRole('button', { name: 'Remove no.png' })
+      .evaluate((element) => element === document.activeElement),
+    true,
+  )
+  const photo = await createSharp({
+    create: { width: 300, height: 300, channels: 3, background: 'teal' },
+  })
     .png()
     .toBuffer()
   await photoInput.setInputFiles({ name: 'ada.png', mimeType: 'image/png', buffer: photo })
@@ -69,7 +82,11 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   const asked = Promise.withResolvers<Route>()
   await ada.getByText('Change').click()
   const added = ada.locator('input[name^="user[certificates_tmp][files]"]')
-  await added.setInputFiles({ name: 'late.bin', mimeType: 'application/octet-stream', buffer: Buffer.alloc(1_300_000) })
+  await added.setInputFiles({
+    name: 'late.bin',
+    mimeType: 'application/octet-stream',
+    buffer: Buffer.alloc(1_300_000),
+  })
   await page.route('**/users', (route) => asked.resolve(route), { times: 1 })
   await submit.click()
   await page.getByText('late.bin').waitFor()
@@ -85,16 +102,24 @@ test('a user is saved at once, the photo is seen while it travels; what failed i
   await page.getByRole('button', { name: 'failing' }).click()
   await page.getByRole('button', { name: 'failing', pressed: true }).waitFor()
   await ada.getByText('Change').click()
-  await ada.locator('input[name="user[photo_tmp]"][type=file]').setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: photo })
+  await ada
+    .locator('input[name="user[photo_tmp]"][type=file]')
+    .setInputFiles({ name: 'other.png', mimeType: 'image/png', buffer: photo })
   await submit.click()
-  await ada.locator('delayed-upload[state=failed]').getByText('could not be stored. It is kept').waitFor()
+  await ada
+    .locator('delayed-upload[state=failed]')
+    .getByText('could not be stored. It is kept')
+    .waitFor()
   await page.getByRole('button', { name: 'failing' }).click()
   // The page is another one then: a click before it would be lost with the old one.
   await page.getByRole('button', { name: 'failing', pressed: false }).waitFor()
   await ada.getByRole('button', { name: 'Retry' }).click()
   await ada.getByText('other.png ·').waitFor()
   await ada.locator('delayed-upload').waitFor({ state: 'detached' })
-  assert.match((await page.getByAltText('Photo of Ada Lovelace').getAttribute('src')) ?? '', /blobs/)
+  assert.match(
+    (await page.getByAltText('Photo of Ada Lovelace').getAttribute('src')) ?? '',
+    /blobs/,
+  )
   await ada.getByText('Change').click()
   await ada.getByLabel('at once if none is added').check()
   await submit.click()

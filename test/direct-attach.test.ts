@@ -14,7 +14,9 @@ type App = NonNullable<Awaited<ReturnType<typeof fresh<typeof models>>>>
 
 /** `attach` in a transaction; whoever waits does it afterwards. */
 const attachWithin = ({ storage }: Pick<App, 'storage'>, name: 'photo' | 'docs', file: File) =>
-  storage.transaction(async (tx) => void (await storage.record('User', 1, { transaction: tx })[name].attach(file)))
+  storage.transaction(
+    async (tx) => void (await storage.record('User', 1, { transaction: tx })[name].attach(file)),
+  )
 
 /** Holds every upload; resolves `begun` with the first. */
 function held({ service }: App): { begun: Promise<void>; release: () => void } {
@@ -39,7 +41,10 @@ for (const kind of kinds) {
     const worker = app.another().work()
     await begun
     const attached = photo.whenAttached()
-    await assert.rejects(photo.whenAttached({ timeout: '50ms' }), { code: 'ATTACH_PENDING', retryable: false })
+    await assert.rejects(photo.whenAttached({ timeout: '50ms' }), {
+      code: 'ATTACH_PENDING',
+      retryable: false,
+    })
     release()
     await attached
     assert.equal((await photo.attachment())?.filename, 'ada.txt')
@@ -67,20 +72,31 @@ for (const kind of kinds) {
 const sqliteKind = kinds.find(({ name }) => name === 'SQLite')!
 
 test('what fails for now is told at once and goes on in the background; what fails for good says so', async (t) => {
-  const app = await fresh(t, sqliteKind, models, { retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } })
+  const app = await fresh(t, sqliteKind, models, {
+    retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' },
+  })
   if (app === null) return
   const { photo } = app.storage.record('User', 1)
   app.service.failures = 1
   await attachWithin(app, 'photo', text('ada'))
-  const pending = { code: 'ATTACH_PENDING', details: { record: { type: 'User', id: '1' }, attachment: 'photo', filename: 'ada.txt' } }
-  await assert.rejects(photo.whenAttached(), { ...pending, message: /ada\.txt is not attached yet: its upload goes on in the background/ })
+  const pending = {
+    code: 'ATTACH_PENDING',
+    details: { record: { type: 'User', id: '1' }, attachment: 'photo', filename: 'ada.txt' },
+  }
+  await assert.rejects(photo.whenAttached(), {
+    ...pending,
+    message: /ada\.txt is not attached yet: its upload goes on in the background/,
+  })
   assert.equal((await photo.delayedUploads())[0]?.state, 'pending')
   // Whoever asks later is told the same, without another attempt.
   await assert.rejects(photo.whenAttached(), pending)
   assert.equal(app.service.uploads, 1)
   Object.assign(app.service, { failures: 1, final: true })
   await (await photo.delayedUploads())[0]?.retry()
-  await assert.rejects(photo.whenAttached(), { ...pending, message: /ada\.txt could not be attached: its upload failed and is kept/ })
+  await assert.rejects(photo.whenAttached(), {
+    ...pending,
+    message: /ada\.txt could not be attached: its upload failed and is kept/,
+  })
 })
 
 test('close() ends with what was begun after a commit, and leaves what it did not begin to workers', async (t) => {
@@ -97,7 +113,10 @@ test('close() ends with what was begun after a commit, and leaves what it did no
 })
 
 /** Entities of TypeORM, which saves in a transaction of the binding's own. */
-async function entities(t: TestContext, direct: { timeout?: '50ms'; onFailure?: 'throw' | 'background' }) {
+async function entities(
+  t: TestContext,
+  direct: { timeout?: '50ms'; onFailure?: 'throw' | 'background' },
+) {
   const made = await sqliteKind.create()
   await made!.database.close()
   const attachments = { photo: hasOneAttached() }
@@ -110,7 +129,12 @@ async function entities(t: TestContext, direct: { timeout?: '50ms'; onFailure?: 
     target: User,
     columns: { id: { type: 'integer', primary: true, generated: true }, name: { type: 'text' } },
   })
-  const dataSource = new DataSource({ type: 'better-sqlite3', database: made!.url, entities: [schema], synchronize: true })
+  const dataSource = new DataSource({
+    type: 'better-sqlite3',
+    database: made!.url,
+    entities: [schema],
+    synchronize: true,
+  })
   const service = switchable()
   const logged: string[] = []
   const storage = createActiveStorage({
@@ -129,7 +153,13 @@ async function entities(t: TestContext, direct: { timeout?: '50ms'; onFailure?: 
     await made!.close()
   })
   const { manager } = dataSource
-  return { manager, storage, service, logged, user: () => manager.create(User, { name: 'Ada', photo: text('ada') } as never) as User }
+  return {
+    manager,
+    storage,
+    service,
+    logged,
+    user: () => manager.create(User, { name: 'Ada', photo: text('ada') } as never) as User,
+  }
 }
 
 test("direct: { onFailure: 'background' } resolves a save whose service fails, and the log says so", async (t) => {
@@ -155,8 +185,16 @@ test('direct: { timeout } bounds the wait of a save; its upload goes on, and is 
 
 test('wrong options of direct are told at start-up', () => {
   const make = (direct: object) => () =>
-    createActiveStorage({ database: sqliteLike(), services: { test: switchable() }, models, direct } as never)
-  assert.throws(make({ onFailure: 'ignore' }), { code: 'CONFIGURATION', message: /direct\.onFailure is 'ignore'/ })
+    createActiveStorage({
+      database: sqliteLike(),
+      services: { test: switchable() },
+      models,
+      direct,
+    } as never)
+  assert.throws(make({ onFailure: 'ignore' }), {
+    code: 'CONFIGURATION',
+    message: /direct\.onFailure is 'ignore'/,
+  })
   assert.throws(make({ timeout: 30 }), { code: 'CONFIGURATION', message: /direct\.timeout/ })
 })
 const sqliteLike = () => ({ open: () => Promise.resolve('sqlite') })

@@ -16,10 +16,24 @@ import { asking, web, webModels, type Answer } from './support/web.ts'
 const md5 = (data: string | Uint8Array): string => createHash('md5').update(data).digest('base64')
 /** As JSON: `JSON.stringify` itself cannot write it. */
 const nestedJson = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
-const hello = { filename: 'up.txt', content_type: 'text/plain', byte_size: 5, checksum: md5('hello') }
+const hello = {
+  filename: 'up.txt',
+  content_type: 'text/plain',
+  byte_size: 5,
+  checksum: md5('hello'),
+}
 type Ask = ReturnType<typeof asking>
-const announce = (ask: Ask, path: string, blob: unknown, contentType = 'application/json'): Promise<Answer> =>
-  ask(path, { method: 'POST', headers: { 'content-type': contentType }, body: JSON.stringify({ blob }) })
+const announce = (
+  ask: Ask,
+  path: string,
+  blob: unknown,
+  contentType = 'application/json',
+): Promise<Answer> =>
+  ask(path, {
+    method: 'POST',
+    headers: { 'content-type': contentType },
+    body: JSON.stringify({ blob }),
+  })
 interface Announced {
   readonly signed_id: string
   readonly direct_upload: { readonly url: string; readonly headers: Record<string, string> }
@@ -48,15 +62,38 @@ test("the answer is Rails' own, key by key", async (t) => {
     'signed_id',
     'direct_upload',
   ])
-  const { id, key, metadata, service_name: service, created_at: created, direct_upload: target } = body
+  const {
+    id,
+    key,
+    metadata,
+    service_name: service,
+    created_at: created,
+    direct_upload: target,
+  } = body
   assert.deepEqual([typeof id, metadata, service], ['number', { a: 1, custom: { x: 'y' } }, 'test'])
   assert.match(String(key), /^[a-z0-9]{28}$/)
   assert.match(String(created), /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
   assert.deepEqual((target as Announced['direct_upload']).headers, { 'Content-Type': 'text/plain' })
-  const sizes = await announce(ask, path, { ...hello, byte_size: '5', key: 'evil', service_name: 'evil', id: 7 })
-  assert.deepEqual([sizes.json()['byte_size'], sizes.json()['service_name'], sizes.json()['key'] === 'evil'], [5, 'test', false])
-  const untyped = await announce(ask, path, { filename: 'a', byte_size: 5, checksum: hello.checksum })
-  assert.deepEqual([untyped.status, untyped.json()['content_type']], [200, 'application/octet-stream'])
+  const sizes = await announce(ask, path, {
+    ...hello,
+    byte_size: '5',
+    key: 'evil',
+    service_name: 'evil',
+    id: 7,
+  })
+  assert.deepEqual(
+    [sizes.json()['byte_size'], sizes.json()['service_name'], sizes.json()['key'] === 'evil'],
+    [5, 'test', false],
+  )
+  const untyped = await announce(ask, path, {
+    filename: 'a',
+    byte_size: 5,
+    checksum: hello.checksum,
+  })
+  assert.deepEqual(
+    [untyped.status, untyped.json()['content_type']],
+    [200, 'application/octet-stream'],
+  )
 })
 
 test('what is announced badly is refused, and leaves no blob', async (t) => {
@@ -83,7 +120,11 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
     assert.deepEqual(Object.keys(answer.json()), ['error', 'code'])
   }
   const deep = `{"blob":${JSON.stringify({ ...hello, metadata: {} }).replace('{}', nestedJson(9_000))}}`
-  const tooDeep = await ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: deep })
+  const tooDeep = await ask(path, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: deep,
+  })
   assert.deepEqual([tooDeep.status, tooDeep.json()['code']], [422, 'INVALID_INPUT'])
   assert.equal((await announce(ask, path, hello, 'text/plain')).status, 415)
   for (const body of [
@@ -95,7 +136,11 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
     `{"blob":${'['.repeat(30_000)}`,
     JSON.stringify({ blob: hello, more: 'x'.repeat(70_000) }),
   ]) {
-    const { status } = await ask(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body })
+    const { status } = await ask(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body,
+    })
     assert.ok(status === 400 || status === 422, `${body.slice(0, 20)}: ${status}`)
   }
   // Within the limits of the attachment that the page was made for.
@@ -106,12 +151,17 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
   assert.deepEqual([other.status, other.json()['code']], [415, 'FILE_TYPE_NOT_ACCEPTED'])
   assert.equal((await announce(ask, `${path}/forged`, hello)).status, 404)
   assert.deepEqual(await query('select count(*) as n from active_storage_blobs'), [{ n: 0 }])
-  assert.throws(() => storage.directUploadPath('User.nothing' as never), /no attachment "User\.nothing"/)
+  assert.throws(
+    () => storage.directUploadPath('User.nothing' as never),
+    /no attachment "User\.nothing"/,
+  )
 })
 
 test('what was announced is stored once, if it is what was announced, and attached by its signed id', async (t) => {
   const { storage, ask, user, service } = await web(t)
-  const { signed_id: signedId, direct_upload: target } = announced(await announce(ask, storage.directUploadPath('User.photo'), hello))
+  const { signed_id: signedId, direct_upload: target } = announced(
+    await announce(ask, storage.directUploadPath('User.photo'), hello),
+  )
   const put = (body: string, headers: Record<string, string> = target.headers): Promise<Answer> =>
     ask(target.url, { method: 'PUT', headers, body })
   await assert.rejects(user.photo.attach(signedId), { code: 'FILE_NOT_FOUND' })
@@ -134,16 +184,29 @@ test('what was announced is stored once, if it is what was announced, and attach
 test('a type that was a lie is found out when it is attached', async (t) => {
   const { storage, ask, user } = await web(t)
   const bytes = '<!doctype html><script>alert(1)</script>'
-  const blob = { filename: 'a.png', content_type: 'image/png', byte_size: bytes.length, checksum: md5(bytes) }
-  const { signed_id: signedId, direct_upload: target } = announced(await announce(ask, storage.directUploadPath('User.photo'), blob))
-  assert.equal((await ask(target.url, { method: 'PUT', headers: target.headers, body: bytes })).status, 204)
+  const blob = {
+    filename: 'a.png',
+    content_type: 'image/png',
+    byte_size: bytes.length,
+    checksum: md5(bytes),
+  }
+  const { signed_id: signedId, direct_upload: target } = announced(
+    await announce(ask, storage.directUploadPath('User.photo'), blob),
+  )
+  assert.equal(
+    (await ask(target.url, { method: 'PUT', headers: target.headers, body: bytes })).status,
+    204,
+  )
   await assert.rejects(user.photo.attach(signedId), { code: 'FILE_TYPE_NOT_ACCEPTED' })
   assert.equal(await user.photo.attached(), false)
 })
 
 test('the name of an announced file counts before what its browser says, and its bytes count when it is attached', async (t) => {
   const models = {
-    User: { photo: hasOneAttached({ accept: ['text/csv', 'application/zip', 'audio/*'] }), certificates: hasManyAttached() },
+    User: {
+      photo: hasOneAttached({ accept: ['text/csv', 'application/zip', 'audio/*'] }),
+      certificates: hasManyAttached(),
+    },
   }
   const { storage, ask, user, query } = await web(t, { models })
   const announceAs = async (filename: string, type: string | undefined, bytes: string) => {
@@ -165,13 +228,24 @@ test('the name of an announced file counts before what its browser says, and its
   ] as const) {
     const { status, body } = await announceAs('data', undefined, bytes)
     assert.equal(status, 200)
-    assert.equal((await ask(body.direct_upload.url, { method: 'PUT', headers: body.direct_upload.headers, body: bytes })).status, 204)
+    assert.equal(
+      (
+        await ask(body.direct_upload.url, {
+          method: 'PUT',
+          headers: body.direct_upload.headers,
+          body: bytes,
+        })
+      ).status,
+      204,
+    )
     const attached = user.photo.attach(body.signed_id)
     if (code === undefined) await attached
     else await assert.rejects(attached, { code })
   }
   assert.deepEqual(
-    await query('select content_type as type from active_storage_blobs where id = (select max(blob_id) from active_storage_attachments)'),
+    await query(
+      'select content_type as type from active_storage_blobs where id = (select max(blob_id) from active_storage_attachments)',
+    ),
     [{ type: 'application/zip' }],
   )
 })
@@ -191,7 +265,8 @@ test('a file whose blob is purged while its bytes come in is refused, and nothin
     checksum: md5('hello'),
     contentType: 'text/plain',
   })
-  const files = async () => (await readdir(root, { recursive: true, withFileTypes: true })).filter((each) => each.isFile())
+  const files = async () =>
+    (await readdir(root, { recursive: true, withFileTypes: true })).filter((each) => each.isFile())
   const half = Promise.withResolvers<void>()
   const rest = Promise.withResolvers<void>()
   const body = new ReadableStream<Uint8Array>({
@@ -203,7 +278,12 @@ test('a file whose blob is purged while its bytes come in is refused, and nothin
       controller.close()
     },
   })
-  const sending = asking(storage)(url, { method: 'PUT', headers: { ...headers }, body, duplex: 'half' })
+  const sending = asking(storage)(url, {
+    method: 'PUT',
+    headers: { ...headers },
+    body,
+    duplex: 'half',
+  })
   await half.promise
   await blob.purge()
   await storage.drain()
@@ -223,11 +303,18 @@ test('an app announces files by itself too', async (t) => {
   const { storage, ask, user } = await web(t, { staging: { maxSize: '10 B' } })
   const file = { filename: 'a.txt', byteSize: 5, checksum: md5('hello'), contentType: 'text/plain' }
   const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload(file)
-  assert.equal((await ask(url, { method: 'PUT', headers: { ...headers }, body: 'hello' })).status, 204)
+  assert.equal(
+    (await ask(url, { method: 'PUT', headers: { ...headers }, body: 'hello' })).status,
+    204,
+  )
   await user.certificates.attach(blob)
   assert.equal((await user.certificates.attachments()).length, 1)
-  await assert.rejects(storage.blobs.createBeforeDirectUpload({ ...file, byteSize: 11 }), { code: 'FILE_TOO_LARGE' })
-  await assert.rejects(storage.blobs.createBeforeDirectUpload({ ...file, service: 'none' }), { code: 'CONFIGURATION' })
+  await assert.rejects(storage.blobs.createBeforeDirectUpload({ ...file, byteSize: 11 }), {
+    code: 'FILE_TOO_LARGE',
+  })
+  await assert.rejects(storage.blobs.createBeforeDirectUpload({ ...file, service: 'none' }), {
+    code: 'CONFIGURATION',
+  })
 })
 
 test('a file is staged before its form: as the body, or in a form', async (t) => {
@@ -236,13 +323,22 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
   const form = new FormData()
   form.set('file', new File(['in a form'], 'né.txt', { type: 'text/plain' }))
   for (const [init, content] of [
-    [{ headers: { 'content-type': 'text/plain', 'x-filename': 'n%C3%A9.txt' }, body: 'as the body' }, 'as the body'],
+    [
+      {
+        headers: { 'content-type': 'text/plain', 'x-filename': 'n%C3%A9.txt' },
+        body: 'as the body',
+      },
+      'as the body',
+    ],
     [{ body: form }, 'in a form'],
   ] as const) {
     const answer = await ask(path, { method: 'POST', ...init })
     assert.equal(answer.status, 201, answer.text)
     const staged = answer.json()
-    assert.deepEqual([staged['filename'], staged['byteSize'], staged['contentType']], ['né.txt', content.length, 'text/plain'])
+    assert.deepEqual(
+      [staged['filename'], staged['byteSize'], staged['contentType']],
+      ['né.txt', content.length, 'text/plain'],
+    )
     assert.equal((await ask(String(staged['path']))).text, content)
     await user.photo.attachLater(String(staged['signedId']))
     // Once submitted it is nobody's to give up.
@@ -256,7 +352,11 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
     [{ headers: { 'x-filename': '%zz' }, body: 'no name' }, 422, 'INVALID_INPUT'],
     [{ headers: { 'x-filename': '%00' }, body: 'no name' }, 422, 'INVALID_INPUT'],
     [{ headers: { 'x-filename': '%20' }, body: 'no name' }, 422, 'INVALID_INPUT'],
-    [{ headers: { 'content-type': 'multipart/form-data' }, body: 'no boundary' }, 422, 'INVALID_INPUT'],
+    [
+      { headers: { 'content-type': 'multipart/form-data' }, body: 'no boundary' },
+      422,
+      'INVALID_INPUT',
+    ],
     [{ body: new FormData() }, 422, 'INVALID_INPUT'],
   ] as const) {
     const answer = await ask(path, { method: 'POST', ...init })
@@ -268,7 +368,9 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
   assert.equal((await ask(path, { method: 'POST', body: two })).json()['code'], 'FORM_LIMIT')
   await storage.sweep()
   assert.deepEqual(
-    await query("select count(*) as n from activestorage_delayed_files where state in ('staging', 'staged') and upload_token is null"),
+    await query(
+      "select count(*) as n from activestorage_delayed_files where state in ('staging', 'staged') and upload_token is null",
+    ),
     [{ n: 0 }],
   )
 })
@@ -277,12 +379,22 @@ test('the app is asked at each request, with what it is for', async (t) => {
   const asked: string[] = []
   let allowed: (name: string | undefined) => boolean = () => true
   const { storage, ask, user } = await web(t, {
-    authorize: (_request: Request, { action, blob, record, name }: import('../src/index.ts').Subject) => {
-      asked.push([action, blob?.filename, record && `${record.type} ${record.id}`, name].map(String).join(' '))
+    authorize: (
+      _request: Request,
+      { action, blob, record, name }: import('../src/index.ts').Subject,
+    ) => {
+      asked.push(
+        [action, blob?.filename, record && `${record.type} ${record.id}`, name]
+          .map(String)
+          .join(' '),
+      )
       return allowed(name)
     },
   })
-  const told = async (path: string, init?: RequestInit): Promise<readonly [number, readonly string[]]> => {
+  const told = async (
+    path: string,
+    init?: RequestInit,
+  ): Promise<readonly [number, readonly string[]]> => {
     asked.length = 0
     return [(await ask(path, init)).status, [...asked]]
   }
@@ -295,22 +407,40 @@ test('the app is asked at each request, with what it is for', async (t) => {
   assert.equal(proxied.headers.get('cache-control'), 'max-age=0, private, must-revalidate')
   // Whoever may see one of the records that it is attached to may see it.
   allowed = (name) => name === 'certificates'
-  assert.deepEqual(await told(photo.path()), [302, ['read x.txt User 1 photo', 'read x.txt User 2 certificates']])
+  assert.deepEqual(await told(photo.path()), [
+    302,
+    ['read x.txt User 1 photo', 'read x.txt User 2 certificates'],
+  ])
   const upload = await user.certificates.attachLater({ io: Buffer.from('y'), filename: 'y.txt' })
   assert.deepEqual(await told(upload?.path() ?? ''), [200, ['read undefined User 1 certificates']])
-  assert.deepEqual(await told(upload?.files[0]?.path() ?? ''), [200, ['read undefined User 1 certificates']])
+  assert.deepEqual(await told(upload?.files[0]?.path() ?? ''), [
+    200,
+    ['read undefined User 1 certificates'],
+  ])
   await storage.drain()
   assert.deepEqual(await told(upload?.path() ?? ''), [200, ['read undefined User 1 certificates']])
   allowed = () => false
-  for (const path of [photo.path(), photo.path({ proxy: true }), await photo.url(), upload?.path() ?? '', upload?.files[0]?.path() ?? '']) {
+  for (const path of [
+    photo.path(),
+    photo.path({ proxy: true }),
+    await photo.url(),
+    upload?.path() ?? '',
+    upload?.files[0]?.path() ?? '',
+  ]) {
     const answer = await ask(path)
-    assert.deepEqual([answer.status, answer.json()['code'], answer.headers.get('cache-control')], [403, 'FORBIDDEN', 'no-store'])
+    assert.deepEqual(
+      [answer.status, answer.json()['code'], answer.headers.get('cache-control')],
+      [403, 'FORBIDDEN', 'no-store'],
+    )
   }
-  assert.deepEqual(await told(storage.stagedUploadPath('User.photo'), { method: 'POST', body: 'x' }), [
+  assert.deepEqual(
+    await told(storage.stagedUploadPath('User.photo'), { method: 'POST', body: 'x' }),
+    [403, ['upload undefined undefined photo']],
+  )
+  assert.deepEqual(
+    (await told(`${storage.basePath}/direct_uploads`, { method: 'POST', body: 'x' }))[0],
     403,
-    ['upload undefined undefined photo'],
-  ])
-  assert.deepEqual((await told(`${storage.basePath}/direct_uploads`, { method: 'POST', body: 'x' }))[0], 403)
+  )
   allowed = () => {
     throw new Error('the app fails')
   }

@@ -21,7 +21,13 @@ import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
 import { stopEmbedded } from './support/databases.ts'
-import { networkServers, openUrl, sqliteServer, type Server, type ServerKind } from './support/servers.ts'
+import {
+  networkServers,
+  openUrl,
+  sqliteServer,
+  type Server,
+  type ServerKind,
+} from './support/servers.ts'
 import { noSpace, tinyDisk } from './support/tiny-disk.ts'
 
 after(() => stopEmbedded())
@@ -29,7 +35,8 @@ after(() => stopEmbedded())
 const MB = 1024 * 1024
 const script = join(import.meta.dirname, 'support', 'disaster-worker.ts')
 const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]
-const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename).sort()
+const names = (files: readonly { filename: string }[]): string[] =>
+  files.map((file) => file.filename).sort()
 
 interface Heard {
   readonly level: string
@@ -51,9 +58,16 @@ function storageOn(
   { service = memory(), onLog, errorUpload, afterUploadAll, delay: minDelay = '1ms' }: Given = {},
 ) {
   const hear = (level: string) => (message: string) => onLog?.({ level, message })
-  const logger: Logger = { debug: hear('debug'), info: hear('info'), warn: hear('warn'), error: hear('error') }
+  const logger: Logger = {
+    debug: hear('debug'),
+    info: hear('info'),
+    warn: hear('warn'),
+    error: hear('error'),
+  }
   const hooks = {
-    ...(errorUpload === undefined ? {} : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }),
+    ...(errorUpload === undefined
+      ? {}
+      : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }),
     ...(afterUploadAll === undefined ? {} : { afterUploadAll }),
   }
   return createActiveStorage({
@@ -62,7 +76,10 @@ function storageOn(
     secretKeyBase: 'a secret of the tests',
     retries: { attempts: 50, minDelay, maxDelay: minDelay },
     logger,
-    images: { name: 'none', transform: () => Promise.reject(new Error('The other process transforms.')) },
+    images: {
+      name: 'none',
+      transform: () => Promise.reject(new Error('The other process transforms.')),
+    },
     models: {
       User: {
         photo: hasOneAttached(hooks),
@@ -81,7 +98,11 @@ interface App {
   count(table: string): Promise<number>
 }
 
-async function openApp(t: TestContext, kind: ServerKind, given?: Given | ((server: Server) => Given)): Promise<App | null> {
+async function openApp(
+  t: TestContext,
+  kind: ServerKind,
+  given?: Given | ((server: Server) => Given),
+): Promise<App | null> {
   const server = await kind.create()
   if (server === null) {
     t.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
@@ -104,18 +125,22 @@ async function openApp(t: TestContext, kind: ServerKind, given?: Given | ((serve
     run,
     count: async (table) =>
       Number(
-        (await run(`select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`))[0]?.[
-          'n'
-        ],
+        (
+          await run(
+            `select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`,
+          )
+        )[0]?.['n'],
       ),
   }
 }
 
 /** As if the dead worker's minute, and every delay, were over. */
-const endLeases = ({ run }: Pick<App, 'run'>) => run('update activestorage_delayed_uploads set lease_until = 0, run_at = 0')
+const endLeases = ({ run }: Pick<App, 'run'>) =>
+  run('update activestorage_delayed_uploads set lease_until = 0, run_at = 0')
 
 /** As if the quarter of an hour that an unfinished file is kept were over. */
-const expire = ({ run }: Pick<App, 'run'>) => run('update activestorage_delayed_files set expires_at = 0 where upload_token is null')
+const expire = ({ run }: Pick<App, 'run'>) =>
+  run('update activestorage_delayed_files set expires_at = 0 where upload_token is null')
 
 /** Uploads until nothing is left, whoever has to be helped out of a lease. */
 async function finish(app: App): Promise<void> {
@@ -127,7 +152,10 @@ async function finish(app: App): Promise<void> {
   assert.fail('Uploads are left.')
 }
 
-async function* pieces(count: number, at: (index: number) => unknown = () => undefined): AsyncGenerator<Uint8Array> {
+async function* pieces(
+  count: number,
+  at: (index: number) => unknown = () => undefined,
+): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < count; index += 1) {
     yield Buffer.alloc(MB, `${index}`)
     await at(index)
@@ -137,7 +165,9 @@ async function* pieces(count: number, at: (index: number) => unknown = () => und
 /** Every object that a disk service shows, and everything that it hides. */
 async function filesIn(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  return entries.filter((entry) => entry.isFile() && entry.name !== 'ballast').map((entry) => entry.name)
+  return entries
+    .filter((entry) => entry.isFile() && entry.name !== 'ballast')
+    .map((entry) => entry.name)
 }
 
 interface Ended {
@@ -187,7 +217,11 @@ describe('a full disk', () => {
         if (full) throw noSpace()
       }
     }
-    const service: Service = { ...files, upload: (key, body, options) => files.upload(key, tiny === null ? failing(body) : body, options) }
+    const service: Service = {
+      ...files,
+      upload: (key, body, options) =>
+        files.upload(key, tiny === null ? failing(body) : body, options),
+    }
     const errors: (Error & { details?: { filename?: string } })[] = []
     const heard: Heard[] = []
     const app = await openApp(t, sqliteServer, {
@@ -201,7 +235,12 @@ describe('a full disk', () => {
     const { photo } = app.storage.record('User', 1)
     await tiny?.fill(2.5 * MB)
     await photo.attachLater({ io: pieces(2), filename: 'report.txt' })
-    assert.deepEqual(await app.storage.drain(), { uploaded: 0, retried: 1, failed: 0, remaining: 1 })
+    assert.deepEqual(await app.storage.drain(), {
+      uploaded: 0,
+      retried: 1,
+      failed: 0,
+      remaining: 1,
+    })
     assert.deepEqual(await filesIn(folder), [])
     assert.equal(await photo.attached(), false)
     const [upload] = await photo.delayedUploads()
@@ -210,7 +249,11 @@ describe('a full disk', () => {
     assert.match(upload.lastError ?? '', /disk is full/)
     assert.match(upload.files[0]?.lastError ?? '', /disk is full/)
     assert.equal(errors[0]?.details?.filename, 'report.txt')
-    assert.ok(heard.some(({ level, message }) => level === 'warn' && /report\.txt.*disk is full/i.test(message)))
+    assert.ok(
+      heard.some(
+        ({ level, message }) => level === 'warn' && /report\.txt.*disk is full/i.test(message),
+      ),
+    )
     full = false
     await tiny?.free()
     await endLeases(app)
@@ -242,13 +285,23 @@ describe('a full disk', () => {
     if (tiny === null) handle.exec('pragma max_page_count = 100000')
     else await tiny.free()
     await photo.attachLater({ io: pieces(2), filename: 'small.txt' })
-    assert.deepEqual(await storage.drain({ throwOnError: true }), { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
+    assert.deepEqual(await storage.drain({ throwOnError: true }), {
+      uploaded: 1,
+      retried: 0,
+      failed: 0,
+      remaining: 0,
+    })
     assert.equal((await (await photo.attachment())?.download())?.length, 2 * MB)
     const run = async (sql: string) => (await database.executor.run(sql, [])).rows
     await expire({ run })
     await storage.sweep()
-    assert.deepEqual(await run('select count(*) as n from activestorage_delayed_chunks'), [{ n: 0 }])
-    assert.deepEqual(await run(`select count(*) as n from activestorage_delayed_files where state = 'staging'`), [{ n: 0 }])
+    assert.deepEqual(await run('select count(*) as n from activestorage_delayed_chunks'), [
+      { n: 0 },
+    ])
+    assert.deepEqual(
+      await run(`select count(*) as n from activestorage_delayed_files where state = 'staging'`),
+      [{ n: 0 }],
+    )
     assert.deepEqual(await run('pragma integrity_check'), [{ integrity_check: 'ok' }])
   })
 })
@@ -287,14 +340,17 @@ for (const kind of networkServers)
       if (app === null) return
       const { storage, server } = app
       const broken = storage.transaction(async (tx) => {
-        await storage
-          .record('User', 1, { transaction: tx })
-          .docs.attachLater({ io: pieces(4, (index) => (index === 1 ? server.cut() : undefined)), filename: 'a.txt' })
+        await storage.record('User', 1, { transaction: tx }).docs.attachLater({
+          io: pieces(4, (index) => (index === 1 ? server.cut() : undefined)),
+          filename: 'a.txt',
+        })
       })
       await assert.rejects(broken)
       assert.equal(await app.count('chunks'), 0)
       await storage.transaction(async (tx) => {
-        await storage.record('User', 1, { transaction: tx }).docs.attachLater({ io: pieces(1), filename: 'b.txt' })
+        await storage
+          .record('User', 1, { transaction: tx })
+          .docs.attachLater({ io: pieces(1), filename: 'b.txt' })
       })
       await finish(app)
       assert.deepEqual(names(await storage.record('User', 1).docs.attachments()), ['b.txt'])
@@ -349,7 +405,11 @@ for (const kind of networkServers)
         await uploaded.promise
       }
       await worker.stop()
-      assert.deepEqual(names(await app.storage.record('User', 1).docs.attachments()), ['0.txt', '1.txt', '2.txt'])
+      assert.deepEqual(names(await app.storage.record('User', 1).docs.attachments()), [
+        '0.txt',
+        '1.txt',
+        '2.txt',
+      ])
     })
 
     test('again and again, under a working worker: every acknowledged file arrives once', async (t) => {
@@ -376,7 +436,8 @@ for (const kind of networkServers)
           )
       submitting = false
       await storm
-      const submitLast = () => storage.record('User', 0).docs.attachLater({ io: pieces(1), filename: 'last.txt' })
+      const submitLast = () =>
+        storage.record('User', 0).docs.attachLater({ io: pieces(1), filename: 'last.txt' })
       // Each connection of the pool may be one that was cut.
       for (let left = 12; ; left -= 1) {
         const error = await submitLast().then(
@@ -390,7 +451,9 @@ for (const kind of networkServers)
       await worker.stop({ timeout: '100ms' })
       await endLeases(app)
       await finish(app)
-      const attached = await Promise.all([0, 1, 2, 3].map((id) => storage.record('User', id).docs.attachments()))
+      const attached = await Promise.all(
+        [0, 1, 2, 3].map((id) => storage.record('User', id).docs.attachments()),
+      )
       const arrived = names(attached.flat())
       // One whose acknowledgement was lost on the way back may have been committed all the same.
       assert.deepEqual(
@@ -418,15 +481,25 @@ for (const kind of everywhere)
       )
       assert.equal(source.destroyed, true)
       await app.storage.sweep()
-      assert.deepEqual([await app.count('chunks'), await app.count('files'), await app.count('uploads')], [0, 0, 0])
+      assert.deepEqual(
+        [await app.count('chunks'), await app.count('files'), await app.count('uploads')],
+        [0, 0, 0],
+      )
     })
 
     test('a client that goes away between two pieces: nothing is left', async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const client = new AbortController()
-      const source = Readable.from(pieces(4, (index) => (index === 2 ? client.abort(new Error('the client went away')) : undefined)))
-      await assert.rejects(app.storage.stage({ io: source, filename: 'gone.txt' }, { signal: client.signal }), /went away/)
+      const source = Readable.from(
+        pieces(4, (index) =>
+          index === 2 ? client.abort(new Error('the client went away')) : undefined,
+        ),
+      )
+      await assert.rejects(
+        app.storage.stage({ io: source, filename: 'gone.txt' }, { signal: client.signal }),
+        /went away/,
+      )
       assert.equal(source.destroyed, true)
       await app.storage.sweep()
       assert.deepEqual([await app.count('chunks'), await app.count('files')], [0, 0])
@@ -449,7 +522,10 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
           kill('SIGTERM')
         }
       })
-      assert.deepEqual({ code: ended.code, signal: ended.signal, last: ended.lines.at(-1) }, { code: 0, signal: null, last: 'stopped' })
+      assert.deepEqual(
+        { code: ended.code, signal: ended.signal, last: ended.lines.at(-1) },
+        { code: 0, signal: null, last: 'stopped' },
+      )
       const [upload] = await photo.delayedUploads()
       assert.deepEqual(
         { state: upload?.state, attempts: upload?.attempts, lastError: upload?.lastError },
@@ -485,7 +561,10 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
         assert.equal(signals.at(-1), null, 'The hook is told again and again.')
         assert.deepEqual(names(await docs.attachments()), ['a.txt'])
         const left = await docs.delayedUploads()
-        const states = left.map((upload) => [upload.state, ...upload.files.map((file) => file.state)])
+        const states = left.map((upload) => [
+          upload.state,
+          ...upload.files.map((file) => file.state),
+        ])
         // What failed waits for a person.
         assert.deepEqual(states, mode === 'hook' ? [] : [['failed', 'attached', 'failed']])
         assert.equal(await app.count('uploads'), mode === 'hook' ? 0 : 1)
@@ -497,15 +576,26 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
     test(`${kind.name}: an image that kills its process is tried as often as any other, then has failed`, async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
-      await app.storage.record('User', 1).avatar.attachLater({ io: pieces(1), filename: 'bomb.png' })
+      await app.storage
+        .record('User', 1)
+        .avatar.attachLater({ io: pieces(1), filename: 'bomb.png' })
       const ends: string[] = []
       for (let round = 0; round < 6; round += 1) {
-        const { lines, signal } = await inProcess('plain', app.server.url, join(app.folder, 'objects'))
+        const { lines, signal } = await inProcess(
+          'plain',
+          app.server.url,
+          join(app.folder, 'objects'),
+        )
         ends.push(`${lines.join()} ${signal ?? 'alive'}`)
         if (signal === null) break
         await endLeases(app)
       }
-      assert.deepEqual(ends, ['transform SIGKILL', 'transform SIGKILL', 'transform SIGKILL', ' alive'])
+      assert.deepEqual(ends, [
+        'transform SIGKILL',
+        'transform SIGKILL',
+        'transform SIGKILL',
+        ' alive',
+      ])
       const [upload] = await app.storage.record('User', 1).avatar.delayedUploads()
       assert.equal(upload?.state, 'failed')
       assert.match(upload.lastError ?? '', /worker died in each of 3 attempts/)
@@ -540,9 +630,15 @@ test('a client that goes away while it sends nothing: staging ends at once', asy
 test('a database that is gone after the claim: drain rejects, and the process lives', async (t) => {
   const app = await openApp(t, sqliteServer)
   if (app === null) return
-  for (let id = 1; id < 4; id += 1) await app.storage.record('User', id).photo.attachLater({ io: Buffer.from('x'), filename: 'x.txt' })
+  for (let id = 1; id < 4; id += 1)
+    await app.storage
+      .record('User', id)
+      .photo.attachLater({ io: Buffer.from('x'), filename: 'x.txt' })
   const ended = await inProcess('lost database', app.server.url, join(app.folder, 'objects'))
-  assert.deepEqual({ code: ended.code, lines: ended.lines }, { code: 0, lines: ['drain: The database is gone.'] })
+  assert.deepEqual(
+    { code: ended.code, lines: ended.lines },
+    { code: 0, lines: ['drain: The database is gone.'] },
+  )
   await endLeases(app)
   await finish(app)
   assert.equal(await app.count('active_storage_attachments'), 3)

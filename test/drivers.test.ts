@@ -15,7 +15,13 @@ import { mysql, type MysqlConnection, type MysqlPool } from '../src/database/mys
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite, type SqliteHandle } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
-import { accountOf, kinds, postgresDatabase, stopEmbedded, type Account } from './support/databases.ts'
+import {
+  accountOf,
+  kinds,
+  postgresDatabase,
+  stopEmbedded,
+  type Account,
+} from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
 after(() => stopEmbedded())
@@ -95,7 +101,12 @@ const onPostgres = (name: string, options: pg.PoolConfig): Driver => ({
           await client.query(how)
           client.release()
         }
-        return { tx: client as never, run: (sql) => client.query(sql), commit: end('commit'), rollback: end('rollback') }
+        return {
+          tx: client as never,
+          run: (sql) => client.query(sql),
+          commit: end('commit'),
+          rollback: end('rollback'),
+        }
       },
       async close() {
         await pool.end()
@@ -111,7 +122,10 @@ interface SqliteApp extends App {
 interface SqliteDriver extends Driver {
   open(): Promise<SqliteApp | string>
 }
-const onSqlite = (name: string, openFile: (path: string) => SqliteHandle | string): SqliteDriver => ({
+const onSqlite = (
+  name: string,
+  openFile: (path: string) => SqliteHandle | string,
+): SqliteDriver => ({
   name,
   async open() {
     const folder = await mkdtemp(join(tmpdir(), 'asd-'))
@@ -129,10 +143,16 @@ const onSqlite = (name: string, openFile: (path: string) => SqliteHandle | strin
       database: sqlite(handle) as unknown as Database<never>,
       // No transaction is open on it; and it is open on another one.
       notTransactions: [handle, other, {}],
-      startIds: (table, id) => `insert into sqlite_sequence (name, seq) values ('${table}', ${id - 1n})`,
+      startIds: (table, id) =>
+        `insert into sqlite_sequence (name, seq) values ('${table}', ${id - 1n})`,
       async begin() {
         handle.exec('begin immediate')
-        return { tx: handle as never, run: (sql) => run(sql)(), commit: run('commit'), rollback: run('rollback') }
+        return {
+          tx: handle as never,
+          run: (sql) => run(sql)(),
+          commit: run('commit'),
+          rollback: run('rollback'),
+        }
       },
       async close() {
         handle.close()
@@ -154,9 +174,17 @@ function openBetterSqlite3(path: string): SqliteHandle | string {
 }
 
 /** What apps set for themselves, and what would spoil our rows if it were not undone. */
-const oddMysql = { connectionLimit: 1, rowsAsArray: true, namedPlaceholders: true, typeCast: (): string => 'cast by the app' }
+const oddMysql = {
+  connectionLimit: 1,
+  rowsAsArray: true,
+  namedPlaceholders: true,
+  typeCast: (): string => 'cast by the app',
+}
 const oddParsers: pg.CustomTypesConfig = {
-  getTypeParser: (oid, format) => (oid === 20 ? (value: string) => Number(value) : pg.types.getTypeParser(oid, format as 'text')) as never,
+  getTypeParser: (oid, format) =>
+    (oid === 20
+      ? (value: string) => Number(value)
+      : pg.types.getTypeParser(oid, format as 'text')) as never,
 }
 const sqliteDrivers = [
   onSqlite('a handle of node:sqlite', (path) => new DatabaseSync(path)),
@@ -164,19 +192,31 @@ const sqliteDrivers = [
 ]
 const drivers: readonly Driver[] = [
   onPostgres('a pool of pg', {}),
-  onPostgres('a pool of pg of one connection, with parsers of the app', { max: 1, types: oddParsers }),
+  onPostgres('a pool of pg of one connection, with parsers of the app', {
+    max: 1,
+    types: oddParsers,
+  }),
   onMysql('a pool of mariadb', (options) => mariadb.createPool({ ...options, connectionLimit: 4 })),
   onMysql('a pool of mariadb of one connection, with settings of the app', (options) =>
     mariadb.createPool({ ...options, ...oddMysql, bigIntAsNumber: true }),
   ),
   onMysql('a pool of mysql2', (options) => mysql2.createPool(options)),
-  onMysql('a pool of mysql2 of one connection, with settings of the app', (options) => mysql2.createPool({ ...options, ...oddMysql })),
+  onMysql('a pool of mysql2 of one connection, with settings of the app', (options) =>
+    mysql2.createPool({ ...options, ...oddMysql }),
+  ),
   ...sqliteDrivers,
 ]
 
-const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached(), few: hasManyAttached({ maxFiles: 1 }) } }
+const models = {
+  User: {
+    photo: hasOneAttached(),
+    certificates: hasManyAttached(),
+    few: hasManyAttached({ maxFiles: 1 }),
+  },
+}
 const configuration = { code: 'CONFIGURATION' }
-const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename)
+const names = (files: readonly { filename: string }[]): string[] =>
+  files.map((file) => file.filename)
 const everyByte = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256))
 const big = Buffer.alloc(3 * 2 ** 20 + 7)
 for (let index = 0; index < big.length; index += 1) big[index] = (index * 31 + (index >> 8)) & 255
@@ -213,7 +253,11 @@ async function opened<A extends App>(t: TestContext, driver: { open(): Promise<A
   }
 }
 const railsTables = ['active_storage_blobs', 'active_storage_attachments'] as const
-const ourTables = ['activestorage_delayed_uploads', 'activestorage_delayed_chunks', 'activestorage_delayed_jobs'] as const
+const ourTables = [
+  'activestorage_delayed_uploads',
+  'activestorage_delayed_chunks',
+  'activestorage_delayed_jobs',
+] as const
 
 for (const driver of drivers)
   test(driver.name, { timeout: 40_000 }, async (t) => {
@@ -232,13 +276,17 @@ for (const driver of drivers)
 
     await t.test("from the app's own transaction to purge, with ids above 2^53", async () => {
       const first = 2n ** 53n + 1n
-      for (const table of [...railsTables, 'activestorage_delayed_uploads']) await query(app.startIds(table, first))
+      for (const table of [...railsTables, 'activestorage_delayed_uploads'])
+        await query(app.startIds(table, first))
       const id = 2n ** 53n + 1n
 
       const undone = await app.begin()
       await undone.run('insert into notes values (1)')
       const inUndone = storage.record('User', id, { transaction: undone.tx })
-      await inUndone.attachLater({ photo: { io: big, filename: 'big.bin' }, certificates: [text('a')] })
+      await inUndone.attachLater({
+        photo: { io: big, filename: 'big.bin' },
+        certificates: [text('a')],
+      })
       assert.equal((await inUndone.photo.delayedUploads()).length, 1)
       await undone.rollback()
       assert.deepEqual(await rows('notes', 'activestorage_delayed_files', ...ourTables), {})
@@ -255,7 +303,12 @@ for (const driver of drivers)
       assert.deepEqual(await rows('notes'), { notes: 1 })
       const user = storage.record('User', id)
       assert.equal((await user.photo.latest())?.filename, '📷 履歴書.bin')
-      assert.deepEqual(await storage.drain({ throwOnError: true }), { uploaded: 2, retried: 0, failed: 0, remaining: 0 })
+      assert.deepEqual(await storage.drain({ throwOnError: true }), {
+        uploaded: 2,
+        retried: 0,
+        failed: 0,
+        remaining: 0,
+      })
       const photo = await user.photo.attachment()
       assert.equal(photo?.filename, '📷 履歴書.bin')
       assert.ok((await photo.download()).equals(big))
@@ -265,7 +318,8 @@ for (const driver of drivers)
       assert.equal(new Set([photo, ...certificates].map((each) => each.id)).size, 4)
 
       // Ids beside it are others, which a double would not tell apart.
-      for (const beside of [id - 1n, id + 1n]) assert.deepEqual(await storage.record('User', beside).certificates.attachments(), [])
+      for (const beside of [id - 1n, id + 1n])
+        assert.deepEqual(await storage.record('User', beside).certificates.attachments(), [])
       assert.equal(await user.certificates.attachLater({ deletedIds: [certificates[1]!.id] }), null)
       assert.deepEqual(names(await user.certificates.attachments()), ['every byte', 'c.txt'])
       await user.photo.attach(text('direct'))
@@ -273,7 +327,9 @@ for (const driver of drivers)
       await storage.drain({ throwOnError: true })
       assert.equal(service.objects.size, 3)
 
-      await storage.transaction((tx) => storage.record('User', id, { transaction: tx }).photo.purge())
+      await storage.transaction((tx) =>
+        storage.record('User', id, { transaction: tx }).photo.purge(),
+      )
       await user.certificates.purgeLater()
       await storage.drain({ throwOnError: true })
       assert.deepEqual(await rows(...railsTables, ...ourTables), {})
@@ -286,17 +342,20 @@ for (const driver of drivers)
         const user = await app.begin()
         await storage.record('User', id, { transaction: user.tx }).photo.attachLater(text(`${id}`))
         await user.commit()
-        await storage.transaction((tx) => storage.record('User', id, { transaction: tx }).certificates.attachLater([text('a'), text('b')]))
+        await storage.transaction((tx) =>
+          storage
+            .record('User', id, { transaction: tx })
+            .certificates.attachLater([text('a'), text('b')]),
+        )
       }
       while ((await storage.delayedUploads.list()).length > 0) await delay(5)
       await worker.stop()
       for (let id = 1; id <= 3; id += 1) {
         const user = storage.record('User', id)
-        assert.deepEqual(names([...(await user.certificates.attachments()), (await user.photo.attachment())!]), [
-          'a.txt',
-          'b.txt',
-          `${id}.txt`,
-        ])
+        assert.deepEqual(
+          names([...(await user.certificates.attachments()), (await user.photo.attachment())!]),
+          ['a.txt', 'b.txt', `${id}.txt`],
+        )
       }
       assert.deepEqual(await rows('activestorage_delayed_workers'), {})
     })
@@ -327,10 +386,13 @@ for (const driver of sqliteDrivers)
       handle.exec('rollback')
       await Promise.all(calls)
       await storage.drain()
-      assert.deepEqual(await app.rows('notes', 'activestorage_delayed_files', 'active_storage_attachments'), {
-        activestorage_delayed_files: 2,
-        active_storage_attachments: 2,
-      })
+      assert.deepEqual(
+        await app.rows('notes', 'activestorage_delayed_files', 'active_storage_attachments'),
+        {
+          activestorage_delayed_files: 2,
+          active_storage_attachments: 2,
+        },
+      )
     },
   )
 
@@ -356,7 +418,9 @@ for (const driver of sqliteDrivers)
       })
       await later
       assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
-      assert.deepEqual(await app.rows('active_storage_attachments'), { active_storage_attachments: 2 })
+      assert.deepEqual(await app.rows('active_storage_attachments'), {
+        active_storage_attachments: 2,
+      })
     },
   )
 
@@ -381,14 +445,23 @@ for (const driver of sqliteDrivers)
       }
     }
     const turn = (): Promise<unknown> => new Promise(setImmediate)
-    const pauses = [() => delay(1), turn, () => turn().then(() => storage.record('User', 1).photo.attachment())]
+    const pauses = [
+      () => delay(1),
+      turn,
+      () => turn().then(() => storage.record('User', 1).photo.attachment()),
+    ]
     const appWork = pauses.map((pause) => appWorks(pause))
     for (let round = 0; round < 4; round += 1) {
       const user = storage.record('User', round)
       await user.few.attach(text('x'))
       // Rolls back.
       const refused = assert.rejects(user.few.attach(text('y')), { code: 'TOO_MANY_FILES' })
-      await Promise.all([refused, user.photo.attachLater(text('x')), user.certificates.attach(text('y')), storage.drain()])
+      await Promise.all([
+        refused,
+        user.photo.attachLater(text('x')),
+        user.certificates.attach(text('y')),
+        storage.drain(),
+      ])
     }
     working = false
     await Promise.all(appWork)
@@ -403,12 +476,18 @@ test(
     const made = await postgresDatabase()
     if (made === null) return t.skip(noServer('PostgreSQL'))
     const uploaded = Promise.withResolvers<void>()
-    const listening = { User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) } }
+    const listening = {
+      User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
+    }
     const service = switchable()
     const pool = new pg.Pool({ connectionString: made.url, max: 1 })
     pool.on('error', () => undefined)
     const storage = storageOn(postgres(pool) as unknown as Database<never>, listening, service)
-    const elsewhere = storageOn(postgres(made.url) as unknown as Database<never>, listening, service)
+    const elsewhere = storageOn(
+      postgres(made.url) as unknown as Database<never>,
+      listening,
+      service,
+    )
     t.after(async () => {
       await Promise.all([storage.close(), elsewhere.close()])
       await pool.end()
@@ -451,7 +530,9 @@ test('pg: who hears that a statement failed finds no lock of it any more', async
   for (let round = 0; round < 100; round += 1) {
     // Two connections, so that what follows need not wait for the one that failed.
     await Promise.all([run('select pg_sleep(0.002)'), run('select pg_sleep(0.002)')])
-    await assert.rejects(run('update fenced set other = case when id = 200 then 199 else other end'))
+    await assert.rejects(
+      run('update fenced set other = case when id = 200 then 199 else other end'),
+    )
     assert.equal((await run('select id from fenced for update skip locked')).rows.length, 200)
   }
 })

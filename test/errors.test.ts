@@ -4,7 +4,13 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test, type TestContext } from 'node:test'
-import { ConfigurationError, FormLimitError, hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import {
+  ConfigurationError,
+  FormLimitError,
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+} from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, storageOn } from './support/storage.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
@@ -32,12 +38,18 @@ test('a file that is not there, or yields no bytes, is the input’s fault, now 
   if (app === null) return
   const { photo } = app.storage.record('User', 1)
   const missing = { path: '/nowhere/at all.pdf' }
-  const expected = { code: 'INVALID_INPUT', message: /at all\.pdf could not be read to its end: ENOENT/ }
+  const expected = {
+    code: 'INVALID_INPUT',
+    message: /at all\.pdf could not be read to its end: ENOENT/,
+  }
   const words = { filename: 'words.txt', io: yielding(['text']) }
   await assert.rejects(photo.attachLater(missing), expected)
   await assert.rejects(photo.attach(missing), expected)
   await assert.rejects(app.storage.blobs.createAndUpload(missing), expected)
-  await assert.rejects(photo.attach(words), { code: 'INVALID_INPUT', message: /words\.txt yields string, not bytes/ })
+  await assert.rejects(photo.attach(words), {
+    code: 'INVALID_INPUT',
+    message: /words\.txt yields string, not bytes/,
+  })
   await photo.attach(missing).catch((error: unknown) =>
     assert.deepEqual((error as { details: unknown }).details, {
       record: { type: 'User', id: '1' },
@@ -58,7 +70,11 @@ test('a temporary folder that is full, or not there, is told as such, and nothin
   else {
     temporaryFolder(t, tiny.folder)
     const large = { io: Buffer.alloc(2 << 20), filename: 'large.bin' }
-    const full = { code: 'SERVICE', retryable: true, message: /large\.bin could not be written to the temporary folder .*Its disk is full/ }
+    const full = {
+      code: 'SERVICE',
+      retryable: true,
+      message: /large\.bin could not be written to the temporary folder .*Its disk is full/,
+    }
     await assert.rejects(photo.attach(large), full)
     assert.deepEqual(await readdir(tiny.folder), [])
   }
@@ -82,7 +98,10 @@ test('a signal stops a transfer while its bytes come in, and reaches the service
     stopped.abort(new Error('enough'))
     await new Promise(() => undefined)
   }
-  await assert.rejects(blobs.createAndUpload({ io: never(), filename: 'x' }, { signal: stopped.signal }), /enough/)
+  await assert.rejects(
+    blobs.createAndUpload({ io: never(), filename: 'x' }, { signal: stopped.signal }),
+    /enough/,
+  )
   assert.equal(app.service.uploads, 0)
   assert.deepEqual(await readdir(folder), [])
   const gate = Promise.withResolvers<void>()
@@ -103,9 +122,15 @@ for (const kind of kinds)
     const { id } = await blobs.createAndUpload(new File(['x'], 'x'))
     // To MySQL, a text is the number that it begins with.
     const alike = `${`${id}a`.padEnd(8, '0')}-0000-7000-8000-000000000000`
-    for (const unknown of ['9223372036854775807', '9999999999999999999', 9999999999999999999n, alike])
+    for (const unknown of [
+      '9223372036854775807',
+      '9999999999999999999',
+      9999999999999999999n,
+      alike,
+    ])
       assert.equal(await blobs.find(unknown), null)
-    for (const known of [id, BigInt(id), Number(id), `000${id}`]) assert.equal((await blobs.find(known))?.id, id)
+    for (const known of [id, BigInt(id), Number(id), `000${id}`])
+      assert.equal((await blobs.find(known))?.id, id)
     await assert.rejects(blobs.find('1 or 1=1'), { code: 'INVALID_INPUT' })
   })
 
@@ -125,14 +150,21 @@ test('a row that was inserted and is read elsewhere is told with the reason', as
     ...inner,
     returning: false,
     executor: split(inner.executor),
-    transaction: (run) => inner.transaction(({ tx, executor }) => run({ tx, executor: split(executor) })),
+    transaction: (run) =>
+      inner.transaction(({ tx, executor }) => run({ tx, executor: split(executor) })),
   }
   const storage = storageOn(database, models, app.service)
   t.after(() => storage.close())
   const { photo } = storage.record('User', 1)
-  await assert.rejects(photo.attach(new File(['x'], 'x')), { code: 'CONFIGURATION', message: /^The blob with key .* connect past it/ })
+  await assert.rejects(photo.attach(new File(['x'], 'x')), {
+    code: 'CONFIGURATION',
+    message: /^The blob with key .* connect past it/,
+  })
   lagging = /from "active_storage_attachments" as "a" inner join/
-  await assert.rejects(photo.attach(new File(['x'], 'x')), { code: 'CONFIGURATION', message: /^The attachment of the blob \d+ / })
+  await assert.rejects(photo.attach(new File(['x'], 'x')), {
+    code: 'CONFIGURATION',
+    message: /^The attachment of the blob \d+ /,
+  })
 })
 
 test('PostgreSQL: a staged chunk without bytes is told with its file', async (t) => {
@@ -144,13 +176,30 @@ test('PostgreSQL: a staged chunk without bytes is told with its file', async (t)
   if (app === null) return
   const { photo } = app.storage.record('User', 1)
   const upload = await photo.attachLater(new File(['x'], 'x'))
-  await app.storage.transaction((tx) => app.made.execute(tx, "update activestorage_delayed_chunks set data = ''"))
+  await app.storage.transaction((tx) =>
+    app.made.execute(tx, "update activestorage_delayed_chunks set data = ''"),
+  )
   const [file] = upload!.files
-  await assert.rejects(file!.download(), { code: 'INTEGRITY', message: new RegExp(`staged file ${file!.id} has a chunk without bytes`) })
+  await assert.rejects(file!.download(), {
+    code: 'INTEGRITY',
+    message: new RegExp(`staged file ${file!.id} has a chunk without bytes`),
+  })
 })
 
 test('an error has the shape by which frameworks know one of HTTP, and tells them not to show its message', () => {
-  const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({ status, statusCode, expose })
-  assert.deepEqual(shape(new FormLimitError('too many')), { status: 413, statusCode: 413, expose: false })
-  assert.deepEqual(shape(new ConfigurationError('wrong')), { status: 500, statusCode: 500, expose: false })
+  const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({
+    status,
+    statusCode,
+    expose,
+  })
+  assert.deepEqual(shape(new FormLimitError('too many')), {
+    status: 413,
+    statusCode: 413,
+    expose: false,
+  })
+  assert.deepEqual(shape(new ConfigurationError('wrong')), {
+    status: 500,
+    statusCode: 500,
+    expose: false,
+  })
 })

@@ -15,13 +15,23 @@ const node = async (...args: readonly string[]): Promise<string> => {
 await node('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
 
 test('the example app is tested by node:test, vitest and Jest', async (t) => {
-  await t.test('node:test', async () => assert.match(await node('--test', 'examples/testing/node/*.test.ts'), /pass 3/))
+  await t.test('node:test', async () =>
+    assert.match(await node('--test', 'examples/testing/node/*.test.ts'), /pass 3/),
+  )
   await t.test('vitest', async () =>
-    assert.match(await node('node_modules/vitest/vitest.mjs', 'run', '--root', 'examples/testing/vitest'), /3 passed/),
+    assert.match(
+      await node('node_modules/vitest/vitest.mjs', 'run', '--root', 'examples/testing/vitest'),
+      /3 passed/,
+    ),
   )
   await t.test('Jest', async () =>
     assert.match(
-      await node('--experimental-vm-modules', 'node_modules/jest/bin/jest.js', '--config', 'examples/testing/jest/jest.config.js'),
+      await node(
+        '--experimental-vm-modules',
+        'node_modules/jest/bin/jest.js',
+        '--config',
+        'examples/testing/jest/jest.config.js',
+      ),
       /3 passed/,
     ),
   )

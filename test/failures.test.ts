@@ -1,7 +1,15 @@
 // What fails, or is given back: it is written down, kept as long as it should be, and tried again without losing anything.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { hasManyAttached, hasOneAttached, ServiceError, type Database, type Hint, type JobEngine, type Service } from '../src/index.ts'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  ServiceError,
+  type Database,
+  type Hint,
+  type JobEngine,
+  type Service,
+} from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { fresh, storageOn, switchable, text } from './support/storage.ts'
@@ -20,7 +28,8 @@ function picky(app: App, retryable: boolean) {
     ...app.service,
     down: true,
     async upload(...[key, body, options]: Parameters<Service['upload']>) {
-      if (service.down && options.byteSize === 'bad'.length) throw Object.assign(new ServiceError('it is refused'), { retryable })
+      if (service.down && options.byteSize === 'bad'.length)
+        throw Object.assign(new ServiceError('it is refused'), { retryable })
       await app.service.upload(key, body, options)
     },
   }
@@ -28,24 +37,32 @@ function picky(app: App, retryable: boolean) {
 }
 
 for (const state of ['failed', 'pending'] as const)
-  atEach(databases, `a retry of a ${state} cleanBefore upload keeps what the upload attached itself`, async (app) => {
-    const service = picky(app, state === 'pending')
-    const storage = app.anotherWith(models, { retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } }, service)
-    const { certificates } = storage.record('User', 1)
-    await certificates.attach(text('older'))
-    await certificates.attachLater({ files: [text('good one'), text('bad')], cleanBefore: true })
-    await storage.drain()
-    assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt'])
-    await certificates.attach(text('meanwhile'))
-    service.down = false
-    const [upload] = await certificates.delayedUploads()
-    assert.equal(upload?.state, state)
-    await upload.retry()
-    await storage.drain({ throwOnError: true })
-    await app.finishTidy()
-    // What came in between is what a retry replaces.
-    assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt', 'bad.txt'])
-  })
+  atEach(
+    databases,
+    `a retry of a ${state} cleanBefore upload keeps what the upload attached itself`,
+    async (app) => {
+      const service = picky(app, state === 'pending')
+      const storage = app.anotherWith(
+        models,
+        { retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } },
+        service,
+      )
+      const { certificates } = storage.record('User', 1)
+      await certificates.attach(text('older'))
+      await certificates.attachLater({ files: [text('good one'), text('bad')], cleanBefore: true })
+      await storage.drain()
+      assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt'])
+      await certificates.attach(text('meanwhile'))
+      service.down = false
+      const [upload] = await certificates.delayedUploads()
+      assert.equal(upload?.state, state)
+      await upload.retry()
+      await storage.drain({ throwOnError: true })
+      await app.finishTidy()
+      // What came in between is what a retry replaces.
+      assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt', 'bad.txt'])
+    },
+  )
 
 atEach(databases, 'a retry of a failed upload to a has-one replaces what is there', async (app) => {
   const service = picky(app, false)
@@ -70,12 +87,18 @@ atEach(
   'a failed upload is given up when it was kept long enough, counted from its failure, and each is reported',
   async (app) => {
     const said: Said[] = []
-    const say = (text: string, details: Record<string, unknown>): void => void said.push({ text, details })
+    const say = (text: string, details: Record<string, unknown>): void =>
+      void said.push({ text, details })
     const quiet = (): void => undefined
     const logger = { debug: quiet, info: quiet, warn: say, error: quiet }
     const service = picky(app, false)
     const keeping = app.anotherWith(
-      { User: { photo: hasOneAttached({ afterUpload: () => Promise.reject(new Error('later')) }), certificates: hasManyAttached() } },
+      {
+        User: {
+          photo: hasOneAttached({ afterUpload: () => Promise.reject(new Error('later')) }),
+          certificates: hasManyAttached(),
+        },
+      },
       { failed: { keepFor: '7d' }, logger },
       service,
     )
@@ -83,8 +106,10 @@ atEach(
       (await app.query('select uploadable_id, state from {uploads} order by uploadable_id')).map(
         (row) => `${String(row['uploadable_id'])} ${String(row['state'])}`,
       )
-    const failedAgo = (days: number, which = '') => app.query(`update {uploads} set run_at = ${Date.now() - days * DAY} ${which}`)
-    for (const id of [1, 2, 3]) await keeping.record('User', id).certificates.attachLater([text('bad'), text('good one')])
+    const failedAgo = (days: number, which = '') =>
+      app.query(`update {uploads} set run_at = ${Date.now() - days * DAY} ${which}`)
+    for (const id of [1, 2, 3])
+      await keeping.record('User', id).certificates.attachLater([text('bad'), text('good one')])
     await keeping.drain()
     await failedAgo(8)
     const [, second, third] = await keeping.delayedUploads.list()
@@ -92,11 +117,18 @@ atEach(
     await app.query(
       "update {files} set state = 'attached' where state = 'told' and upload_token = (select token from {uploads} where uploadable_id = 1)",
     )
-    await app.query(`update {uploads} set lease_until = ${Date.now() + 60_000} where uploadable_id = 2`)
+    await app.query(
+      `update {uploads} set lease_until = ${Date.now() + 60_000} where uploadable_id = 2`,
+    )
     said.length = 0
     await keeping.sweep()
     assert.deepEqual(await states(), ['1 failed', '2 failed'])
-    const told = () => said.map(({ text, details }) => [/keepFor/.test(text), (details['record'] as { id: string }).id, details['upload']])
+    const told = () =>
+      said.map(({ text, details }) => [
+        /keepFor/.test(text),
+        (details['record'] as { id: string }).id,
+        details['upload'],
+      ])
     assert.deepEqual(told(), [[true, '3', third?.id]])
 
     await app.query('update {uploads} set lease_until = 0')
@@ -114,33 +146,46 @@ atEach(
   },
 )
 
-atEach(databases, 'an upload whose rest succeeds long after a file of it failed is kept from then on', async (app) => {
-  let hold = true
-  const refusing = picky(app, false)
-  const service: Service = {
-    ...refusing,
-    upload: (key, body, options) =>
-      hold && options.byteSize !== 'bad'.length ? Promise.reject(new ServiceError('for now')) : refusing.upload(key, body, options),
-  }
-  const storage = app.anotherWith(models, { failed: { keepFor: '7d' }, retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } }, service)
-  const { certificates } = storage.record('User', 1)
-  await certificates.attachLater([text('bad'), text('good one')])
-  await storage.drain()
-  hold = false
-  await app.query(`update {uploads} set run_at = ${Date.now() - 8 * DAY}`)
-  const written = storage.holdAfter(/^update uploads set state = \S+, run_at = .* where id/)
-  const working = app.begin(() => storage.drain())
-  await written.reachedBy(working)
-  // Its worker dies right there.
-  await app.query('update {uploads} set lease_until = 0')
-  await app.anotherWith(models, { failed: { keepFor: '7d' } }).sweep()
-  written.open()
-  await working
-  assert.deepEqual(
-    (await certificates.delayedUploads()).map(({ state, files }) => [state, files.map((file) => file.state)]),
-    [['failed', ['failed', 'attached']]],
-  )
-})
+atEach(
+  databases,
+  'an upload whose rest succeeds long after a file of it failed is kept from then on',
+  async (app) => {
+    let hold = true
+    const refusing = picky(app, false)
+    const service: Service = {
+      ...refusing,
+      upload: (key, body, options) =>
+        hold && options.byteSize !== 'bad'.length
+          ? Promise.reject(new ServiceError('for now'))
+          : refusing.upload(key, body, options),
+    }
+    const storage = app.anotherWith(
+      models,
+      { failed: { keepFor: '7d' }, retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } },
+      service,
+    )
+    const { certificates } = storage.record('User', 1)
+    await certificates.attachLater([text('bad'), text('good one')])
+    await storage.drain()
+    hold = false
+    await app.query(`update {uploads} set run_at = ${Date.now() - 8 * DAY}`)
+    const written = storage.holdAfter(/^update uploads set state = \S+, run_at = .* where id/)
+    const working = app.begin(() => storage.drain())
+    await written.reachedBy(working)
+    // Its worker dies right there.
+    await app.query('update {uploads} set lease_until = 0')
+    await app.anotherWith(models, { failed: { keepFor: '7d' } }).sweep()
+    written.open()
+    await working
+    assert.deepEqual(
+      (await certificates.delayedUploads()).map(({ state, files }) => [
+        state,
+        files.map((file) => file.state),
+      ]),
+      [['failed', ['failed', 'attached']]],
+    )
+  },
+)
 
 const odd = `bad \0 answer \ud800 of ${'x'.repeat(100_000)}`
 atEach(
@@ -154,7 +199,11 @@ atEach(
       upload: () => Promise.reject(new Error(odd)),
       delete: () => Promise.reject(new Error(odd)),
     }
-    const storage = app.anotherWith({ User: { photo } }, { retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' } }, service)
+    const storage = app.anotherWith(
+      { User: { photo } },
+      { retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' } },
+      service,
+    )
     const slot = storage.record('User', 1).photo
     await slot.attachLater(text('x'))
     assert.equal((await storage.drain()).retried, 1)
@@ -174,7 +223,9 @@ atEach(
     await storage.blobs.find(blob.id).then((found) => found?.purge())
     await app.makeDue()
     await storage.drain()
-    const [job] = await app.query('select state, last_error from {jobs} where last_error is not null')
+    const [job] = await app.query(
+      'select state, last_error from {jobs} where last_error is not null',
+    )
     assert.equal(job?.['state'], 'pending')
     assert.match(String(job['last_error']), /^bad .*answer/)
   },
@@ -182,7 +233,10 @@ atEach(
 
 for (const kind of kinds)
   test(`${kind.name}: of two storages with files of their own, neither shows nor touches what failed in the other`, async (t) => {
-    const app = await fresh(t, kind, models, { tables: { prefix: 'a_' }, failed: { keepFor: '1d' } })
+    const app = await fresh(t, kind, models, {
+      tables: { prefix: 'a_' },
+      failed: { keepFor: '1d' },
+    })
     if (app === null) return
     const a = app.storage
     const b = app.another({ tables: { prefix: 'b_' } })
@@ -201,7 +255,11 @@ for (const kind of kinds)
       oldest: (await storage.delayedUploads.stats()).oldestFailedAt !== null,
     })
     const ofB = { list: [[precious?.id, ['failed precious.txt']]], failed: 1, oldest: true }
-    assert.deepEqual(await shown(a), { list: [[own?.id, ['failed own.txt']]], failed: 1, oldest: true })
+    assert.deepEqual(await shown(a), {
+      list: [[own?.id, ['failed own.txt']]],
+      failed: 1,
+      oldest: true,
+    })
     assert.deepEqual(await shown(b), ofB)
     assert.equal(await a.delayedUploads.find(precious?.id ?? ''), null)
     assert.equal(await a.delayedUploads.findSigned(precious?.signedId ?? ''), null)
@@ -234,7 +292,8 @@ test('a transfer goes on though its progress cannot be written', async (t) => {
     ...made.database,
     executor: {
       run(sql, parameters) {
-        if (!/set "uploaded_bytes" = \? where/.test(sql)) return made.database.executor.run(sql, parameters)
+        if (!/set "uploaded_bytes" = \? where/.test(sql))
+          return made.database.executor.run(sql, parameters)
         failures += 1
         return Promise.reject(new Error('The connection is gone.'))
       },
@@ -264,7 +323,9 @@ test('a transfer goes on though its progress cannot be written', async (t) => {
     await made.close()
   })
   await storage.migrate()
-  await storage.record('User', 1).photo.attachLater({ io: new Uint8Array(3 * 1024 ** 2), filename: 'large.bin' } as never)
+  await storage
+    .record('User', 1)
+    .photo.attachLater({ io: new Uint8Array(3 * 1024 ** 2), filename: 'large.bin' } as never)
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
   assert.ok(failures > 2)
   assert.equal(service.uploads, 1)
@@ -292,34 +353,44 @@ function byHand() {
   return { engine, hints, bring }
 }
 
-atEach(databases, 'an upload that is given back is told to the queue again, and once', async (app) => {
-  const queue = byHand()
-  const begun = Promise.withResolvers<void>()
-  let attempts = 0
-  const service: Service = {
-    ...app.service,
-    upload(_key, _body, { signal }) {
-      attempts += 1
-      if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
-      begun.resolve()
-      return new Promise((_resolve, reject) => signal?.addEventListener('abort', () => reject(signal.reason as Error)))
-    },
-  }
-  const storage = app.anotherWith(models, { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } }, service)
-  const worker = storage.work()
-  await storage.record('User', 1).photo.attachLater(text('x'))
-  await storage.sweep()
-  const [hint] = queue.hints
-  assert.ok(hint !== undefined)
-  await queue.bring(hint)
-  await app.makeDue()
-  await storage.sweep()
-  const before = queue.hints.length
-  const carrying = queue.bring(hint)
-  await begun.promise
-  await worker.stop({ timeout: '1ms' })
-  await carrying
-  await storage.sweep()
-  assert.equal(queue.hints.length, before + 1)
-  assert.equal(queue.hints.at(-1)?.id, hint.id)
-})
+atEach(
+  databases,
+  'an upload that is given back is told to the queue again, and once',
+  async (app) => {
+    const queue = byHand()
+    const begun = Promise.withResolvers<void>()
+    let attempts = 0
+    const service: Service = {
+      ...app.service,
+      upload(_key, _body, { signal }) {
+        attempts += 1
+        if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
+        begun.resolve()
+        return new Promise((_resolve, reject) =>
+          signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+        )
+      },
+    }
+    const storage = app.anotherWith(
+      models,
+      { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } },
+      service,
+    )
+    const worker = storage.work()
+    await storage.record('User', 1).photo.attachLater(text('x'))
+    await storage.sweep()
+    const [hint] = queue.hints
+    assert.ok(hint !== undefined)
+    await queue.bring(hint)
+    await app.makeDue()
+    await storage.sweep()
+    const before = queue.hints.length
+    const carrying = queue.bring(hint)
+    await begun.promise
+    await worker.stop({ timeout: '1ms' })
+    await carrying
+    await storage.sweep()
+    assert.equal(queue.hints.length, before + 1)
+    assert.equal(queue.hints.at(-1)?.id, hint.id)
+  },
+)

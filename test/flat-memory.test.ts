@@ -11,8 +11,11 @@ setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc') as () => void
 
 const PIECES = 50
-const readers: Readonly<Record<string, (pieces: () => AsyncGenerator<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>>> = {
-  'a file that comes in': (pieces) => Promise.resolve(bytesOf({ filename: 'a.bin', open: pieces }, {}, new AbortController().signal)),
+const readers: Readonly<
+  Record<string, (pieces: () => AsyncGenerator<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>>
+> = {
+  'a file that comes in': (pieces) =>
+    Promise.resolve(bytesOf({ filename: 'a.bin', open: pieces }, {}, new AbortController().signal)),
   'a file that a service sends': (pieces) =>
     boundedService(
       'local',

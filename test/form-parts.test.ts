@@ -31,7 +31,8 @@ async function read(pieces: readonly Uint8Array[], type?: string): Promise<Came[
   return came
 }
 const oneByOne = (form: Buffer): Buffer[] => [...form].map((byte) => Buffer.from([byte]))
-const isRefusal = (error: unknown): boolean => error instanceof ActiveStorageError && error.statusCode >= 400 && error.statusCode < 500
+const isRefusal = (error: unknown): boolean =>
+  error instanceof ActiveStorageError && error.statusCode >= 400 && error.statusCode < 500
 
 test('an odd header is read as Rack reads it, whatever pieces the form comes in', async () => {
   const name = 'name="user[photo]"'
@@ -79,10 +80,14 @@ test('an odd header is read as Rack reads it, whatever pieces the form comes in'
   ]
   const after: Came = ['field', 'after', 'y']
   for (const [disposition, expected] of cases) {
-    const form = formOf(`Content-Disposition: ${disposition}\r\n\r\nx`, 'no-header\r\ncontent-disposition:form-data; name=after\r\n\r\ny')
+    const form = formOf(
+      `Content-Disposition: ${disposition}\r\n\r\nx`,
+      'no-header\r\ncontent-disposition:form-data; name=after\r\n\r\ny',
+    )
     for (const pieces of [[form], oneByOne(form)])
       if (expected === 'refused') await assert.rejects(read(pieces), isRefusal, disposition)
-      else assert.deepEqual((await read(pieces)).toSorted(), [after, expected].toSorted(), disposition)
+      else
+        assert.deepEqual((await read(pieces)).toSorted(), [after, expected].toSorted(), disposition)
   }
   const bodies: readonly (readonly [part: string, content: string])[] = [
     ['name=a\r\n\r\n', ''],
@@ -91,8 +96,12 @@ test('an odd header is read as Rack reads it, whatever pieces the form comes in'
     ['name=a\r\n\r\n\r\n--bb\r\n--b-\r\r\n', '\r\n--bb\r\n--b-\r\r\n'],
   ]
   for (const [part, content] of bodies) {
-    const form = formOf(`content-disposition: form-data; ${part}`, 'content-disposition: form-data; name=after\r\n\r\ny')
-    for (const pieces of [[form], oneByOne(form)]) assert.deepEqual(await read(pieces), [['field', 'a', content], after], part)
+    const form = formOf(
+      `content-disposition: form-data; ${part}`,
+      'content-disposition: form-data; name=after\r\n\r\ny',
+    )
+    for (const pieces of [[form], oneByOne(form)])
+      assert.deepEqual(await read(pieces), [['field', 'a', content], after], part)
   }
 })
 
@@ -138,7 +147,8 @@ test('whatever its header is, the file comes or an error does, and so does a fie
     '\n',
     '\0',
   ]
-  const noise = (): string => Array.from({ length: Math.floor(next() * 6) }, () => of(alphabet)).join('')
+  const noise = (): string =>
+    Array.from({ length: Math.floor(next() * 6) }, () => of(alphabet)).join('')
   const charsets = [
     '',
     '',
@@ -152,8 +162,18 @@ test('whatever its header is, the file comes or an error does, and so does a fie
   const outcomes = { came: 0, refused: 0 }
   for (let round = 0; round < 3000; round += 1) {
     const isFile = next() < 0.5
-    const named = of([`name="f${noise()}"`, `name=f${noise()}`, `name${noise()}="f"`, `${noise()}name="f"${noise()}`])
-    const filename = of([`filename="a${noise()}"`, `filename=a${noise()}`, `filename*=UTF-8''a${noise()}`, `filename="${noise()}"`])
+    const named = of([
+      `name="f${noise()}"`,
+      `name=f${noise()}`,
+      `name${noise()}="f"`,
+      `${noise()}name="f"${noise()}`,
+    ])
+    const filename = of([
+      `filename="a${noise()}"`,
+      `filename=a${noise()}`,
+      `filename*=UTF-8''a${noise()}`,
+      `filename="${noise()}"`,
+    ])
     const parameters = isFile
       ? of([
           [named, filename],
@@ -162,7 +182,10 @@ test('whatever its header is, the file comes or an error does, and so does a fie
       : [named]
     const disposition = `form-data;${of([' ', noise()])}${parameters.join(of(['; ', ';', `;${noise()}`]))}${of(['', noise()])}`
     const head = `Content-Disposition: ${disposition}\r\nContent-Type: text/plain${of(charsets)}`
-    const form = formOf(`${head}\r\n\r\n${'x'.repeat(40)}`, 'Content-Disposition: form-data; name="after"\r\n\r\ny')
+    const form = formOf(
+      `${head}\r\n\r\n${'x'.repeat(40)}`,
+      'Content-Disposition: form-data; name="after"\r\n\r\ny',
+    )
     const cut = Math.floor(next() * form.length)
     const came = await read([form.subarray(0, cut), form.subarray(cut)]).catch((error: unknown) => {
       assert.ok(isRefusal(error), `${JSON.stringify(head)}: ${String(error)}`)
@@ -174,7 +197,8 @@ test('whatever its header is, the file comes or an error does, and so does a fie
     assert.equal(came.length, 2, story)
     const [first] = came.filter(([, name]) => name !== 'after')
     assert.equal(first?.[0], isFile ? 'file' : 'field', story)
-    if (isFile || !/charset="?(windows|utf-16)/.test(head)) assert.equal(first?.[2], 'x'.repeat(40), story)
+    if (isFile || !/charset="?(windows|utf-16)/.test(head))
+      assert.equal(first?.[2], 'x'.repeat(40), story)
   }
   assert.ok(outcomes.came > 500 && outcomes.refused > 500, JSON.stringify(outcomes))
 })
@@ -184,11 +208,16 @@ test('base64 is decoded, another encoding is refused', async () => {
   const lines = data.toString('base64').replaceAll(/.{20}/g, '$&\r\n')
   const part = (encoding: string, body: string, what = '; filename="a"'): string =>
     `Content-Disposition: form-data; name="a"${what}\r\nContent-Transfer-Encoding: ${encoding}\r\n\r\n${body}`
-  for (const form of [formOf(part('base64', lines)), formOf(part('BASE64 ', lines.replace(/=+$/, '')))])
-    for (const pieces of [[form], oneByOne(form)]) assert.equal((await read(pieces))[0]?.[2], data.toString('latin1'))
+  for (const form of [
+    formOf(part('base64', lines)),
+    formOf(part('BASE64 ', lines.replace(/=+$/, ''))),
+  ])
+    for (const pieces of [[form], oneByOne(form)])
+      assert.equal((await read(pieces))[0]?.[2], data.toString('latin1'))
   assert.deepEqual(await read([formOf(part('base64', 'w6k=', ''))]), [['field', 'a', 'é']])
   assert.deepEqual(await read([formOf(part('base64', ''))]), [['file', 'a', '', 'a']])
-  for (const plain of ['7bit', '8bit', 'binary']) assert.equal((await read([formOf(part(plain, 'a=b'))]))[0]?.[2], 'a=b')
+  for (const plain of ['7bit', '8bit', 'binary'])
+    assert.equal((await read([formOf(part(plain, 'a=b'))]))[0]?.[2], 'a=b')
   for (const [encoding, body] of [
     ['base64', 'a!b='],
     ['base64', 'QQ==QQ=='],
@@ -198,13 +227,16 @@ test('base64 is decoded, another encoding is refused', async () => {
   ] as const)
     for (const what of ['; filename="a"', '']) {
       const form = formOf(part(encoding, body, what))
-      for (const pieces of [[form], oneByOne(form)]) await assert.rejects(read(pieces), isRefusal, `${encoding} ${body}`)
+      for (const pieces of [[form], oneByOne(form)])
+        await assert.rejects(read(pieces), isRefusal, `${encoding} ${body}`)
     }
 })
 
 test('a field is decoded from the charset that it names, or refused', async () => {
   const part = (charset: string, bytes: string): Buffer =>
-    formOf(`Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=${charset}\r\n\r\n${bytes}`)
+    formOf(
+      `Content-Disposition: form-data; name="a"\r\nContent-Type: text/plain; charset=${charset}\r\n\r\n${bytes}`,
+    )
   const cases: readonly (readonly [charset: string, bytes: string, text: string | null])[] = [
     ['utf-8', '\xc3\xa9', 'é'],
     ['UTF8', '\xc3\xa9', 'é'],
@@ -223,12 +255,18 @@ test('a field is decoded from the charset that it names, or refused', async () =
     ['__proto__', 'a', null],
   ]
   for (const [charset, bytes, text] of cases) {
-    if (text === null) await assert.rejects(read([part(charset, bytes)]), { code: 'INVALID_INPUT', statusCode: 422, message: /charset/ })
+    if (text === null)
+      await assert.rejects(read([part(charset, bytes)]), {
+        code: 'INVALID_INPUT',
+        statusCode: 422,
+        message: /charset/,
+      })
     else assert.deepEqual(await read([part(charset, bytes)]), [['field', 'a', text]], charset)
     const encoded = `a=${[...Buffer.from(bytes, 'latin1')].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')}&b=1+1&&=x&c`
     const type = `application/x-www-form-urlencoded; charset=${charset}`
     for (const pieces of [[Buffer.from(encoded)], oneByOne(Buffer.from(encoded))])
-      if (text === null) await assert.rejects(read(pieces, type), { code: 'INVALID_INPUT', statusCode: 422 })
+      if (text === null)
+        await assert.rejects(read(pieces, type), { code: 'INVALID_INPUT', statusCode: 422 })
       else if (charset !== 'utf-16le')
         assert.deepEqual(
           await read(pieces, type),
@@ -245,14 +283,20 @@ test('a field is decoded from the charset that it names, or refused', async () =
 test('the first error ends a form, however much of it is there', async () => {
   const good = 'Content-Disposition: form-data; name="a"; filename="a"\r\n\r\nx'
   for (const bad of ['Content-Disposition: form-data; name="a', 'X: y', good]) {
-    const form = formOf(good, ...Array.from({ length: Math.floor(2_000_000 / (bad.length + 15)) }, () => `${bad}\r\n\r\n`))
+    const form = formOf(
+      good,
+      ...Array.from({ length: Math.floor(2_000_000 / (bad.length + 15)) }, () => `${bad}\r\n\r\n`),
+    )
     let files = 0
     const { user } = process.cpuUsage()
     const file = async ({ io }: { io: AsyncIterable<Uint8Array> }): Promise<void> => {
       files += 1
       for await (const _ of io);
     }
-    await assert.rejects(readMultipart(requestOf([form]), {}, { field: assert.fail, file }), isRefusal)
+    await assert.rejects(
+      readMultipart(requestOf([form]), {}, { field: assert.fail, file }),
+      isRefusal,
+    )
     assert.ok(files <= 100, `${files} files were begun`)
     const spent = process.cpuUsage().user - user
     assert.ok(spent < 1_000_000, `${spent} µs were spent`)
@@ -261,12 +305,16 @@ test('the first error ends a form, however much of it is there', async () => {
 
 test('a body that a platform has read is taken from rawBody', async (t) => {
   const { storage } = await web(t)
-  const form = formOf('Content-Disposition: form-data; name="user[photo]"; filename="a.txt"\r\n\r\nhello')
+  const form = formOf(
+    'Content-Disposition: form-data; name="user[photo]"; filename="a.txt"\r\n\r\nhello',
+  )
   for (const beside of ['rawBody', 'body']) {
     const request = requestOf([form])
     for await (const _ of request);
     await assert.rejects(storage.parseForm(request, { model: 'User' }), /read before/)
-    const { files } = await storage.parseForm(Object.assign(request, { [beside]: form }), { model: 'User' })
+    const { files } = await storage.parseForm(Object.assign(request, { [beside]: form }), {
+      model: 'User',
+    })
     assert.equal((files.photo as StagedFile).byteSize, 5)
   }
 })
@@ -295,10 +343,16 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
       form.set('user[certificates][]', new File(['x'], sent))
       const request = new Request('http://app.test/', { method: 'POST', body: form })
       const { files } = await storage.parseForm(request, { model: 'User', ...options })
-      assert.equal((files.certificates as { files: StagedFile[] }).files[0]?.filename, expected, sent)
+      assert.equal(
+        (files.certificates as { files: StagedFile[] }).files[0]?.filename,
+        expected,
+        sent,
+      )
     }
   const { files } = await storage.parseForm(
-    requestOf([formOf(`Content-Disposition: form-data; name="user[photo]"; filename="2023/a.txt"\r\n\r\nx`)]),
+    requestOf([
+      formOf(`Content-Disposition: form-data; name="user[photo]"; filename="2023/a.txt"\r\n\r\nx`),
+    ]),
     {
       model: 'User',
       preservePath: true,
@@ -309,13 +363,19 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
   await storage.drain()
   const photo = await user.photo.attachment()
   assert.equal(photo?.filename, '2023/a.txt')
-  const answer = await storage.handler(new Request(`http://app.test${photo?.path({ proxy: true })}`))
+  const answer = await storage.handler(
+    new Request(`http://app.test${photo?.path({ proxy: true })}`),
+  )
   assert.match(answer.headers.get('content-disposition') ?? '', /filename="2023-a\.txt"/)
 })
 
 test('a form is read in time that grows with its length alone, whatever its pieces and its boundary', async () => {
   const read = (pieces: readonly Uint8Array[], type: string): Promise<void> =>
-    readMultipart(requestOf(pieces, type), {}, { field: () => undefined, file: async () => assert.fail() })
+    readMultipart(
+      requestOf(pieces, type),
+      {},
+      { field: () => undefined, file: async () => assert.fail() },
+    )
   const { user } = process.cpuUsage()
   const pair = Buffer.from(`a=${'x'.repeat(400_000)}&b=1`)
   await read(oneByOne(pair), 'application/x-www-form-urlencoded')
@@ -323,7 +383,13 @@ test('a form is read in time that grows with its length alone, whatever its piec
   const boundary = 'a'.repeat(8000)
   const almost = Buffer.from(`${`\r\n--${boundary.slice(1)}b`.repeat(2)}${'a'.repeat(50_000)}`)
   const head = Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n`)
-  await assert.rejects(read([head, ...Array.from({ length: 14 }, () => almost)], `multipart/form-data; boundary=${boundary}`), isRefusal)
+  await assert.rejects(
+    read(
+      [head, ...Array.from({ length: 14 }, () => almost)],
+      `multipart/form-data; boundary=${boundary}`,
+    ),
+    isRefusal,
+  )
   const spent = process.cpuUsage().user - user
   assert.ok(spent < 2_000_000, `${spent} µs were spent`)
 })

@@ -15,12 +15,20 @@ import multipart, { type MultipartFile } from '@fastify/multipart'
 import fastify, { type FastifyRequest } from 'fastify'
 import formidable from 'formidable'
 import multer from 'multer'
-import { hasManyAttached, hasOneAttached, type FastifyFile, type FormidableFile, type ManyInput, type MulterFile } from '../src/index.ts'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type FastifyFile,
+  type FormidableFile,
+  type ManyInput,
+  type MulterFile,
+} from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
 
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 
 async function opened(t: TestContext) {
   const { storage } = await testStorage(models)
@@ -38,7 +46,9 @@ async function opened(t: TestContext) {
       await docs.attachLater(files)
       await storage.drain({ throwOnError: true })
       const attached = await docs.attachments()
-      return Promise.all(attached.map(async (each) => `${each.filename}: ${String(await each.download())}`))
+      return Promise.all(
+        attached.map(async (each) => `${each.filename}: ${String(await each.download())}`),
+      )
     },
   }
 }
@@ -52,7 +62,10 @@ const twoDocs = filled(['docs', text('a')], ['docs', text('b')])
 const both = ['a.txt: a', 'b.txt: b']
 
 /** Submits a form to a server of plain Node, and returns what `parse` made of it. */
-async function parsed<T>(form: FormData, parse: (req: IncomingMessage, res: ServerResponse) => Promise<T>): Promise<T> {
+async function parsed<T>(
+  form: FormData,
+  parse: (req: IncomingMessage, res: ServerResponse) => Promise<T>,
+): Promise<T> {
   const found = Promise.withResolvers<T>()
   const server = createServer((req, res) => {
     parse(req, res)
@@ -61,7 +74,10 @@ async function parsed<T>(form: FormData, parse: (req: IncomingMessage, res: Serv
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')
   try {
-    await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { method: 'POST', body: form })
+    await fetch(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, {
+      method: 'POST',
+      body: form,
+    })
     return await found.promise
   } finally {
     server.close()
@@ -69,7 +85,11 @@ async function parsed<T>(form: FormData, parse: (req: IncomingMessage, res: Serv
 }
 
 /** Submits a form to Fastify, where `handle` gets its request. */
-async function sent(form: FormData, attachFieldsToBody: boolean, handle: (req: FastifyRequest) => Promise<void>): Promise<void> {
+async function sent(
+  form: FormData,
+  attachFieldsToBody: boolean,
+  handle: (req: FastifyRequest) => Promise<void>,
+): Promise<void> {
   const app = fastify()
   await app.register(multipart, attachFieldsToBody ? { attachFieldsToBody } : {})
   let failure: unknown
@@ -85,19 +105,29 @@ async function sent(form: FormData, attachFieldsToBody: boolean, handle: (req: F
 test('multer: .array() and .fields(), from a folder and from memory', async (t) => {
   for (const where of ['folder', 'memory']) {
     const app = await opened(t)
-    const upload = multer(where === 'folder' ? { dest: app.folder } : { storage: multer.memoryStorage() })
+    const upload = multer(
+      where === 'folder' ? { dest: app.folder } : { storage: multer.memoryStorage() },
+    )
     const run = async (form: FormData, middleware: ReturnType<typeof upload.any>) =>
       parsed(form, async (req, res) => {
         await new Promise<void>((done, fail) =>
-          middleware(req as never, res as never, (error) => (error === undefined ? done() : fail(error))),
+          middleware(req as never, res as never, (error) =>
+            error === undefined ? done() : fail(error),
+          ),
         )
         return (req as unknown as { files: unknown }).files
       })
     const list = (await run(twoDocs, upload.array('docs'))) as Express.Multer.File[]
     assert.deepEqual(await app.carried(list satisfies MulterFile[]), both)
     const fields = filled(['docs', text('c')], ['docs', text('d')])
-    const { docs } = (await run(fields, upload.fields([{ name: 'docs' }]))) as Record<string, Express.Multer.File[]>
-    assert.deepEqual(await app.carried({ files: docs, cleanBefore: true }), ['c.txt: c', 'd.txt: d'])
+    const { docs } = (await run(fields, upload.fields([{ name: 'docs' }]))) as Record<
+      string,
+      Express.Multer.File[]
+    >
+    assert.deepEqual(await app.carried({ files: docs, cleanBefore: true }), [
+      'c.txt: c',
+      'd.txt: d',
+    ])
   }
 })
 
@@ -105,7 +135,10 @@ test('formidable: the list of a field', async (t) => {
   const app = await opened(t)
   const [, files] = await parsed(twoDocs, (req) => formidable({ uploadDir: app.folder }).parse(req))
   // In the order in which the parser's own writes to the disk ended.
-  assert.deepEqual((await app.carried((files['docs'] ?? []) satisfies FormidableFile[])).toSorted(), both)
+  assert.deepEqual(
+    (await app.carried((files['docs'] ?? []) satisfies FormidableFile[])).toSorted(),
+    both,
+  )
 })
 
 test('Fastify: parts as they stream in', async (t) => {
@@ -186,10 +219,16 @@ test('an input that was left empty is no file, and a file without bytes is one, 
     // Next's server actions.
     next: [new File([], 'undefined', { type: octets }), zero],
     // Named after its field.
-    yoga: [new YogaFile('', 'docs', octets), new YogaFile('', 'user[docs][]', octets), new YogaFile('', 'zero.txt', 'text/plain')],
-    formidable: (await parsed(form, (req) => formidable({ uploadDir: app.folder, allowEmptyFiles: true, minFileSize: 0 }).parse(req)))[1][
-      'docs'
+    yoga: [
+      new YogaFile('', 'docs', octets),
+      new YogaFile('', 'user[docs][]', octets),
+      new YogaFile('', 'zero.txt', 'text/plain'),
     ],
+    formidable: (
+      await parsed(form, (req) =>
+        formidable({ uploadDir: app.folder, allowEmptyFiles: true, minFileSize: 0 }).parse(req),
+      )
+    )[1]['docs'],
     'formidable 1': [
       { path, name: '', type: octets, size: 0 },
       { path, name: 'zero.txt', type: 'text/plain', size: 0 },
@@ -206,14 +245,22 @@ test('an input that was left empty is no file, and a file without bytes is one, 
     const fresh = await opened(t)
     await sent(form, how === 'body', async (req) => {
       if (how === 'stream') for await (const part of req.files()) await fresh.docs.attachLater(part)
-      else if (how === 'body') await fresh.docs.attachLater((req.body as { docs: MultipartFile[] }).docs)
-      else await fresh.docs.attachLater((await req.saveRequestFiles({ tmpdir: fresh.folder })).files)
+      else if (how === 'body')
+        await fresh.docs.attachLater((req.body as { docs: MultipartFile[] }).docs)
+      else
+        await fresh.docs.attachLater((await req.saveRequestFiles({ tmpdir: fresh.folder })).files)
     })
     assert.deepEqual(await fresh.carried([]), ['zero.txt: '], `Fastify: ${how}`)
   }
   // Nothing but the name tells these from a choice.
-  assert.deepEqual(await app.carried({ files: new File([], 'LICENSE', { type: octets }), cleanBefore: true }), ['LICENSE: '])
-  assert.deepEqual(await app.carried({ files: new File(['x'], 'undefined', { type: octets }), cleanBefore: true }), ['undefined: x'])
+  assert.deepEqual(
+    await app.carried({ files: new File([], 'LICENSE', { type: octets }), cleanBefore: true }),
+    ['LICENSE: '],
+  )
+  assert.deepEqual(
+    await app.carried({ files: new File(['x'], 'undefined', { type: octets }), cleanBefore: true }),
+    ['undefined: x'],
+  )
 })
 
 test('a file is told by what it has: of other libraries, of formidable 1, of another realm', async (t) => {
@@ -226,7 +273,12 @@ test('a file is told by what it has: of other libraries, of formidable 1, of ano
     { path, name: 'o.note', type: 'text/x-note', size: 3, hash: null },
     { io: runInNewContext('Uint8Array.of(97, 98)') as Uint8Array, filename: 'r.txt' },
   ]
-  assert.deepEqual(await app.carried(list as never), ['y.txt: yoga', 'w.txt: window', 'o.note: old', 'r.txt: ab'])
+  assert.deepEqual(await app.carried(list as never), [
+    'y.txt: yoga',
+    'w.txt: window',
+    'o.note: old',
+    'r.txt: ab',
+  ])
   assert.equal((await app.docs.attachments())[2]?.contentType, 'text/x-note')
 })
 
@@ -242,7 +294,10 @@ test('what is not known as a file is refused, and never understood by half', asy
     [{ path, name: 'b.txt' }, /'name' is not known/],
     [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /'bytes' is not known/],
     [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /'type' is not known/],
-    [{ io: Buffer.from('a'), filename: 'b.txt', contentType: {} }, /contentType of a file is a object: give text/],
+    [
+      { io: Buffer.from('a'), filename: 'b.txt', contentType: {} },
+      /contentType of a file is a object: give text/,
+    ],
     [{ path, filename: 7 }, /filename of a file is a number/],
     [{ uri: 'file:///a', name: 'a', type: 'b' }, /the keys uri, name, type is no file/],
     [{ originalname: 'a', mimetype: 'b', size: 1, bucket: 'c', key: 'd' }, /the keys originalname/],
@@ -250,7 +305,10 @@ test('what is not known as a file is refused, and never understood by half', asy
     [7, /A number is no file/],
   ] as const)
     await assert.rejects(docs.attachLater([input] as never), (error: Error) => {
-      assert.ok(code('INVALID_INPUT')(error) && why.test(error.message) && error.message.length < 200, String(error))
+      assert.ok(
+        code('INVALID_INPUT')(error) && why.test(error.message) && error.message.length < 200,
+        String(error),
+      )
       return true
     })
   assert.deepEqual(await docs.attachments(), [])

@@ -7,18 +7,26 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { after, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type JobEngine } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type JobEngine,
+} from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, retries, storageOn, switchable, text } from './support/storage.ts'
 
 after(() => stopEmbedded())
 
 const simple = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
-const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename)
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const names = (files: readonly { filename: string }[]): string[] =>
+  files.map((file) => file.filename)
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 
 async function drainAll(storage: { drain(): Promise<{ remaining: number }> }): Promise<void> {
-  for (let round = 0; round < 50 && (await storage.drain()).remaining > 0; round += 1) await delay(5)
+  for (let round = 0; round < 50 && (await storage.drain()).remaining > 0; round += 1)
+    await delay(5)
 }
 
 for (const kind of kinds)
@@ -31,10 +39,18 @@ for (const kind of kinds)
       await app.storage.record('User', 1).docs.attachLater([text('a'), text('b')])
       const first = app.another().drain()
       while (app.service.uploads === 0) await delay(2)
-      assert.deepEqual(await app.another().drain(), { uploaded: 0, retried: 0, failed: 0, remaining: 1 })
+      assert.deepEqual(await app.another().drain(), {
+        uploaded: 0,
+        retried: 0,
+        failed: 0,
+        remaining: 1,
+      })
       gate.resolve()
       await first
-      assert.deepEqual(names(await app.storage.record('User', 1).docs.attachments()), ['a.txt', 'b.txt'])
+      assert.deepEqual(names(await app.storage.record('User', 1).docs.attachments()), [
+        'a.txt',
+        'b.txt',
+      ])
       assert.equal(app.service.uploads, 2)
     })
 
@@ -65,9 +81,15 @@ for (const kind of kinds)
       await docs.attachLater({ files: [text('c')], cleanBefore: true })
       await drainAll(app.storage)
       assert.equal((await (await photo.attachment())?.download())?.toString(), 'old')
-      assert.deepEqual(await Promise.all((await docs.attachments()).map(async (file) => (await file.download()).toString())), ['a', 'b'])
+      assert.deepEqual(
+        await Promise.all(
+          (await docs.attachments()).map(async (file) => (await file.download()).toString()),
+        ),
+        ['a', 'b'],
+      )
       app.service.failures = 0
-      for (const upload of await app.storage.delayedUploads.list({ state: 'failed' })) await upload.retry()
+      for (const upload of await app.storage.delayedUploads.list({ state: 'failed' }))
+        await upload.retry()
       await drainAll(app.storage)
       await app.storage.drain()
       assert.equal((await photo.attachment())?.filename, 'new.txt')
@@ -117,14 +139,23 @@ for (const kind of kinds)
       await drainAll(app.storage)
       assert.deepEqual(names(await docs.attachments()), ['b.txt', 'a.txt'])
       for (let round = 0; round < 4; round += 1) {
-        await app.made.database.executor.run('update activestorage_delayed_uploads set run_at = 0', [])
+        await app.made.database.executor.run(
+          'update activestorage_delayed_uploads set run_at = 0',
+          [],
+        )
         await app.storage.drain()
       }
       assert.deepEqual(await docs.attachments().then(names), ['b.txt', 'a.txt'])
-      for (const what of ['error a.txt', 'after a.txt', 'after b.txt', 'all']) assert.ok(told.includes(what), what)
-      for (const what of ['after a.txt', 'after b.txt', 'all']) assert.equal(told.filter((each) => each === what).length, 2, what)
+      for (const what of ['error a.txt', 'after a.txt', 'after b.txt', 'all'])
+        assert.ok(told.includes(what), what)
+      for (const what of ['after a.txt', 'after b.txt', 'all'])
+        assert.equal(told.filter((each) => each === what).length, 2, what)
       assert.equal(app.service.uploads, 3)
-      assert.deepEqual((await app.made.database.executor.run('select id from activestorage_delayed_uploads', [])).rows, [])
+      assert.deepEqual(
+        (await app.made.database.executor.run('select id from activestorage_delayed_uploads', []))
+          .rows,
+        [],
+      )
     })
 
     test('a queue that is down does not fail the save; the sweep tells it later (X17)', async (t) => {
@@ -135,7 +166,10 @@ for (const kind of kinds)
       const jobs: JobEngine = {
         name: 'a queue that is down',
         transactional: false,
-        enqueue: (hint) => (down ? Promise.reject(new Error('no connection')) : Promise.resolve(void hints.push(hint.id))),
+        enqueue: (hint) =>
+          down
+            ? Promise.reject(new Error('no connection'))
+            : Promise.resolve(void hints.push(hint.id)),
         work: () => Promise.resolve({ stop: () => Promise.resolve() }),
       }
       const storage = createActiveStorage({
@@ -165,7 +199,9 @@ for (const kind of kinds)
       if (app === null) return
       const { docs } = app.storage.record('User', 1)
       const [a, b, c] = await docs.attach([text('a'), text('b'), text('c')])
-      const form = JSON.parse(JSON.stringify({ deleted_ids: ['', a!.id], clean_before: '0', files: [''] })) as object
+      const form = JSON.parse(
+        JSON.stringify({ deleted_ids: ['', a!.id], clean_before: '0', files: [''] }),
+      ) as object
       assert.equal(await docs.attachLater(form), null)
       await docs.attachLater({ deleted_ids: `${b!.id},${c!.id}` } as object)
       assert.deepEqual(await docs.attachments(), [])
@@ -177,7 +213,9 @@ for (const kind of kinds)
     })
 
     test('a name that the app always gives alike gets a key of its own each time (X27)', async (t) => {
-      const app = await fresh(t, kind, { User: { photo: hasOneAttached({ useFilename: () => 'photo.png' }) } })
+      const app = await fresh(t, kind, {
+        User: { photo: hasOneAttached({ useFilename: () => 'photo.png' }) },
+      })
       if (app === null) return
       const { photo } = app.storage.record('User', 1)
       for (const content of ['one', 'two', 'three']) {
@@ -237,7 +275,11 @@ for (const kind of kinds)
       const upload = await storage.record('User', 1).photo.attachLater(text('x'))
       assert.equal((await other.drain()).remaining, 1)
       assert.equal((await storage.delayedUploads.find(upload!.id))?.state, 'pending')
-      for (let round = 0; round < 20 && (await storage.delayedUploads.find(upload!.id))?.state !== 'failed'; round += 1) {
+      for (
+        let round = 0;
+        round < 20 && (await storage.delayedUploads.find(upload!.id))?.state !== 'failed';
+        round += 1
+      ) {
         await storage.drain()
         await delay(5)
       }
@@ -264,7 +306,10 @@ for (const kind of kinds)
       const latest = await photo.latest()
       assert.equal(latest?.state, 'uploading')
       assert.equal((await latest.download()).toString(), 'x')
-      assert.deepEqual((await app.made.database.executor.run('select id from active_storage_blobs', [])).rows, [])
+      assert.deepEqual(
+        (await app.made.database.executor.run('select id from active_storage_blobs', [])).rows,
+        [],
+      )
       gate.resolve()
       await worker
       assert.equal((await (await photo.attachment())?.download())?.toString(), 'x')
@@ -272,7 +317,10 @@ for (const kind of kinds)
 
     test('what is no file is told with record, attachment and file, and leaves nothing (X37)', async (t) => {
       const app = await fresh(t, kind, {
-        User: { photo: hasOneAttached({ maxSize: '10 KB', accept: ['text/*'] }), docs: hasManyAttached({ maxFiles: 1 }) },
+        User: {
+          photo: hasOneAttached({ maxSize: '10 KB', accept: ['text/*'] }),
+          docs: hasManyAttached({ maxFiles: 1 }),
+        },
       })
       if (app === null) return
       const { photo, docs } = app.storage.record('User', 7)
@@ -287,19 +335,38 @@ for (const kind of kinds)
       }
       const big = { io: Buffer.alloc(20_000, 'a'), filename: 'big.txt' }
       const bad: [() => Promise<unknown>, string, string?][] = [
-        [() => photo.attachLater({ io: consumed, filename: 'consumed.txt' }), 'INVALID_INPUT', 'consumed.txt'],
-        [() => photo.attachLater({ io: broken(), filename: 'broken.txt' }), 'INVALID_INPUT', 'broken.txt'],
-        [() => photo.attachLater({ io: texts() as AsyncIterable<Uint8Array>, filename: 'text.txt' }), 'INVALID_INPUT', 'text.txt'],
+        [
+          () => photo.attachLater({ io: consumed, filename: 'consumed.txt' }),
+          'INVALID_INPUT',
+          'consumed.txt',
+        ],
+        [
+          () => photo.attachLater({ io: broken(), filename: 'broken.txt' }),
+          'INVALID_INPUT',
+          'broken.txt',
+        ],
+        [
+          () =>
+            photo.attachLater({ io: texts() as AsyncIterable<Uint8Array>, filename: 'text.txt' }),
+          'INVALID_INPUT',
+          'text.txt',
+        ],
         [() => photo.attachLater({ path: '/nowhere/missing.txt' }), 'INVALID_INPUT', 'missing.txt'],
         [() => photo.attachLater(big), 'FILE_TOO_LARGE', 'big.txt'],
         [() => photo.attach(big), 'FILE_TOO_LARGE', 'big.txt'],
         [
-          () => photo.attachLater(new File([Buffer.from('GIF89a      ')], 'a.txt', { type: 'text/plain' })),
+          () =>
+            photo.attachLater(
+              new File([Buffer.from('GIF89a      ')], 'a.txt', { type: 'text/plain' }),
+            ),
           'FILE_TYPE_NOT_ACCEPTED',
           'a.txt',
         ],
         [() => photo.attachLater('/etc/passwd'), 'INVALID_INPUT'],
-        [() => photo.attachLater('AAAA--0000000000000000000000000000000000000000'), 'INVALID_SIGNATURE'],
+        [
+          () => photo.attachLater('AAAA--0000000000000000000000000000000000000000'),
+          'INVALID_SIGNATURE',
+        ],
         [() => photo.attachLater(42 as never), 'INVALID_INPUT'],
         [() => photo.attachLater(Buffer.from('x') as never), 'INVALID_INPUT'],
         [() => photo.attachLater({ io: Buffer.from('x') } as never), 'INVALID_INPUT'],
@@ -313,7 +380,11 @@ for (const kind of kinds)
             code: got,
             details,
             statusCode,
-          } = error as { code: string; details: { record?: unknown; attachment?: string; filename?: string }; statusCode: number }
+          } = error as {
+            code: string
+            details: { record?: unknown; attachment?: string; filename?: string }
+            statusCode: number
+          }
           assert.equal(got, expected, String(error))
           assert.deepEqual(details.record, { type: 'User', id: '7' }, String(error))
           assert.ok(['photo', 'docs'].includes(details.attachment ?? ''), String(error))
@@ -329,7 +400,14 @@ for (const kind of kinds)
         'active_storage_blobs',
         'active_storage_attachments',
       ])
-        assert.equal(Number((await app.made.database.executor.run(`select count(*) as n from ${table}`, [])).rows[0]?.['n']), 0, table)
+        assert.equal(
+          Number(
+            (await app.made.database.executor.run(`select count(*) as n from ${table}`, []))
+              .rows[0]?.['n'],
+          ),
+          0,
+          table,
+        )
       assert.equal(app.service.objects.size, 0)
     })
   })

@@ -2,7 +2,12 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, describe, test } from 'node:test'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+} from '../src/index.ts'
 import { MalformedFiles, readFilesText } from '../src/gem/files-text.ts'
 import { sharp } from '../src/representations/sharp.ts'
 import { memory } from '../src/services/memory.ts'
@@ -23,7 +28,9 @@ interface ExpectedBlob {
 interface Vectors {
   readonly ddl: { readonly postgres: string; readonly sqlite: readonly string[] }
   readonly objects: Readonly<Record<string, string>>
-  readonly tables: Readonly<Record<string, readonly Readonly<Record<string, string | number | boolean | null>>[]>>
+  readonly tables: Readonly<
+    Record<string, readonly Readonly<Record<string, string | number | boolean | null>>[]>
+  >
   readonly rows: readonly {
     case: string
     row: number
@@ -34,8 +41,16 @@ interface Vectors {
     kept: number[]
   }[]
 }
-const vectors = JSON.parse(await readFile(new URL('vectors/gem-rows.json', import.meta.url), 'utf8')) as Vectors
-const order = ['users', 'people', 'active_storage_blobs', 'active_storage_attachments', 'activestorage_delayed_uploads']
+const vectors = JSON.parse(
+  await readFile(new URL('vectors/gem-rows.json', import.meta.url), 'utf8'),
+) as Vectors
+const order = [
+  'users',
+  'people',
+  'active_storage_blobs',
+  'active_storage_attachments',
+  'activestorage_delayed_uploads',
+]
 
 async function loaded(kind: Kind, told: string[] = []) {
   const made = await kind.create()
@@ -49,7 +64,8 @@ async function loaded(kind: Kind, told: string[] = []) {
         : typeof value === 'boolean' && kind.name === 'SQLite'
           ? String(Number(value))
           : String(value)
-  for (const statement of kind.name === 'SQLite' ? vectors.ddl.sqlite : [vectors.ddl.postgres]) await run(statement)
+  for (const statement of kind.name === 'SQLite' ? vectors.ddl.sqlite : [vectors.ddl.postgres])
+    await run(statement)
   for (const table of order)
     for (const row of vectors.tables[table] ?? [])
       await run(
@@ -58,11 +74,14 @@ async function loaded(kind: Kind, told: string[] = []) {
           .join(', ')}) values (${Object.values(row).map(literal).join(', ')})`,
       )
   if (kind.name === 'PostgreSQL')
-    for (const table of order) await run(`select setval('${table}_id_seq', (select max(id) + 1 from ${table}))`)
+    for (const table of order)
+      await run(`select setval('${table}_id_seq', (select max(id) + 1 from ${table}))`)
   const service = memory()
-  for (const [key, data] of Object.entries(vectors.objects)) (service.objects as Map<string, Buffer>).set(key, Buffer.from(data, 'base64'))
+  for (const [key, data] of Object.entries(vectors.objects))
+    (service.objects as Map<string, Buffer>).set(key, Buffer.from(data, 'base64'))
   const hooks = {
-    errorUpload: (_record: unknown, error: Error, file: { filename: string }) => void told.push(`${file.filename}: ${error.name}`),
+    errorUpload: (_record: unknown, error: Error, file: { filename: string }) =>
+      void told.push(`${file.filename}: ${error.name}`),
   }
   const extension = (name: string): string => /\.[^.]+$/.exec(name)?.[0] ?? ''
   const storage = createActiveStorage({
@@ -74,11 +93,19 @@ async function loaded(kind: Kind, told: string[] = []) {
     logger: false,
     gem: { moveAfter: '0s' },
     findRecord: {
-      CustomNamed: async (id) => ({ id, name: String((await run(`select name from users where id = ${Number(id)}`)).rows[0]?.['name']) }),
+      CustomNamed: async (id) => ({
+        id,
+        name: String(
+          (await run(`select name from users where id = ${Number(id)}`)).rows[0]?.['name'],
+        ),
+      }),
     },
     models: {
       User: { photo: hasOneAttached(hooks), certificates: hasManyAttached(hooks) },
-      Named: { photo: hasOneAttached({ useFilename: true }), certificates: hasManyAttached({ useFilename: true }) },
+      Named: {
+        photo: hasOneAttached({ useFilename: true }),
+        certificates: hasManyAttached({ useFilename: true }),
+      },
       CustomNamed: {
         photo: hasOneAttached({
           useFilename: (user: { id: string; name: string }, name) =>
@@ -86,7 +113,9 @@ async function loaded(kind: Kind, told: string[] = []) {
         }),
         certificates: hasManyAttached({ useFilename: (_user: unknown, name) => `custom_${name}` }),
       },
-      Vart: { photo: hasOneAttached({ ...hooks, variantInfo: { resizeToFit: [40, 40], convert: 'jpg' } }) },
+      Vart: {
+        photo: hasOneAttached({ ...hooks, variantInfo: { resizeToFit: [40, 40], convert: 'jpg' } }),
+      },
       Person: { photo: hasOneAttached(), certificates: hasManyAttached() },
     },
   })
@@ -97,7 +126,9 @@ async function loaded(kind: Kind, told: string[] = []) {
 const escaped = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
 
 /** What the gem's job itself gets wrong, and what must come out here. */
-const better: Readonly<Record<number, Partial<{ blobs: ExpectedBlob[]; removed: number[]; kept: number[] }>>> = {
+const better: Readonly<
+  Record<number, Partial<{ blobs: ExpectedBlob[]; removed: number[]; kept: number[] }>>
+> = {
   30: { removed: [], kept: [10, 11] },
   47: {
     blobs: [
@@ -111,7 +142,15 @@ const better: Readonly<Record<number, Partial<{ blobs: ExpectedBlob[]; removed: 
     ],
   },
   48: {
-    blobs: [{ filename_column: 'a.txt', content_type: 'text/plain', byte_size: 7, checksum: 'ZE0lNw+exNL8S11p3GrnjQ==', key: 'random28' }],
+    blobs: [
+      {
+        filename_column: 'a.txt',
+        content_type: 'text/plain',
+        byte_size: 7,
+        checksum: 'ZE0lNw+exNL8S11p3GrnjQ==',
+        key: 'random28',
+      },
+    ],
   },
 }
 
@@ -134,7 +173,9 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         const { rows } = await app.run(
           `select a.id, b.filename, b.content_type, b.byte_size, b.checksum, b.key as object_key from active_storage_attachments a join active_storage_blobs b on b.id = a.blob_id where a.record_type = '${type}' and a.record_id = ${id} and a.name = '${vector.attachment}' order by a.created_at, a.id`,
         )
-        const known = new Set((vectors.tables['active_storage_attachments'] ?? []).map((row) => Number(row['id'])))
+        const known = new Set(
+          (vectors.tables['active_storage_attachments'] ?? []).map((row) => Number(row['id'])),
+        )
         const fresh = rows.filter((row) => !known.has(Number(row['id'])))
         assert.deepEqual(
           rows.filter((row) => known.has(Number(row['id']))).map((row) => Number(row['id'])),
@@ -144,10 +185,17 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         assert.equal(fresh.length, expected.blobs.length, vector.case)
         for (const [index, blob] of expected.blobs.entries()) {
           const row = fresh[index]!
-          assert.match(String(row['filename']), new RegExp(blob.filename_pattern ?? `^${escaped(blob.filename_column)}$`, 's'), vector.case)
+          assert.match(
+            String(row['filename']),
+            new RegExp(blob.filename_pattern ?? `^${escaped(blob.filename_column)}$`, 's'),
+            vector.case,
+          )
           assert.match(
             String(row['object_key']),
-            new RegExp(blob.key_pattern ?? (blob.key === 'random28' ? '^[0-9a-z]{28}$' : `^${escaped(blob.key)}$`)),
+            new RegExp(
+              blob.key_pattern ??
+                (blob.key === 'random28' ? '^[0-9a-z]{28}$' : `^${escaped(blob.key)}$`),
+            ),
             vector.case,
           )
           assert.deepEqual(
@@ -155,17 +203,29 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
             [blob.content_type, blob.byte_size, blob.checksum],
             vector.case,
           )
-          assert.equal(app.service.objects.get(String(row['object_key']))?.length, blob.byte_size, vector.case)
+          assert.equal(
+            app.service.objects.get(String(row['object_key']))?.length,
+            blob.byte_size,
+            vector.case,
+          )
         }
       }
       assert.deepEqual(told, ['a.txt: InvariableError'])
       const [failed, ...others] = await app.storage.delayedUploads.list()
-      assert.deepEqual([failed?.record, failed?.state, others.length], [{ type: 'Vart', id: '44' }, 'failed', 0])
+      assert.deepEqual(
+        [failed?.record, failed?.state, others.length],
+        [{ type: 'Vart', id: '44' }, 'failed', 0],
+      )
       assert.equal((await failed?.files[0]?.download())?.toString(), 'hello a')
       const attached = (
-        await app.run('select b.key as object_key from active_storage_blobs b join active_storage_attachments a on a.blob_id = b.id')
+        await app.run(
+          'select b.key as object_key from active_storage_blobs b join active_storage_attachments a on a.blob_id = b.id',
+        )
       ).rows
-      assert.deepEqual([...app.service.objects.keys()].toSorted(), attached.map((row) => String(row['object_key'])).toSorted())
+      assert.deepEqual(
+        [...app.service.objects.keys()].toSorted(),
+        attached.map((row) => String(row['object_key'])).toSorted(),
+      )
     })
 
     test("a late job of Rails' finds nothing to do for a moved row, and breaks off at one of ours", async (t) => {
@@ -178,7 +238,14 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       await app.storage.sweep()
       // What the gem's job sends first: find by id, then parse files.
       for (const row of vectors.tables['activestorage_delayed_uploads'] ?? [])
-        assert.deepEqual((await app.run(`select files from activestorage_delayed_uploads where id = ${Number(row['id'])}`)).rows, [])
+        assert.deepEqual(
+          (
+            await app.run(
+              `select files from activestorage_delayed_uploads where id = ${Number(row['id'])}`,
+            )
+          ).rows,
+          [],
+        )
       const ours = (await app.run('select files from activestorage_delayed_uploads')).rows
       assert.ok(ours.length > 10)
       for (const row of ours) assert.throws(() => JSON.parse(String(row['files'])) as unknown)
@@ -199,7 +266,9 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       await certificates.attachLater(new File(['later'], 'later.txt'))
       await app.storage.drain()
       assert.deepEqual(await certificates.attachments(), [])
-      await app.run("update activestorage_delayed_uploads set created_at = '2020-01-01 00:00:00', run_at = 0")
+      await app.run(
+        "update activestorage_delayed_uploads set created_at = '2020-01-01 00:00:00', run_at = 0",
+      )
       await app.storage.drain()
       await app.storage.drain()
       assert.deepEqual(
@@ -216,16 +285,27 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         await app.made.close()
       })
       await app.run('delete from activestorage_delayed_uploads where id <> 11')
-      await app.run(`update activestorage_delayed_uploads set files = '[{"io":"aGVsbG8gY', deleted_ids = '1'`)
+      await app.run(
+        `update activestorage_delayed_uploads set files = '[{"io":"aGVsbG8gY', deleted_ids = '1'`,
+      )
       await app.storage.drain()
       const [failed] = await app.storage.delayedUploads.list({ state: 'failed' })
       assert.match(failed?.lastError ?? '', /cannot be read/)
-      assert.equal((await app.run('select files from activestorage_delayed_uploads where id = 11')).rows[0]?.['files'], '[{"io":"aGVsbG8gY')
-      await app.run(`update activestorage_delayed_uploads set files = '[{"content_type":null,"filename":"x.txt","io":"aGVsbG8="}]'`)
+      assert.equal(
+        (await app.run('select files from activestorage_delayed_uploads where id = 11')).rows[0]?.[
+          'files'
+        ],
+        '[{"io":"aGVsbG8gY',
+      )
+      await app.run(
+        `update activestorage_delayed_uploads set files = '[{"content_type":null,"filename":"x.txt","io":"aGVsbG8="}]'`,
+      )
       await failed?.retry()
       await app.storage.drain()
       assert.deepEqual(
-        (await app.storage.record('User', 10).certificates.attachments()).map((file) => file.filename),
+        (await app.storage.record('User', 10).certificates.attachments()).map(
+          (file) => file.filename,
+        ),
         ['x.txt'],
       )
     })

@@ -84,7 +84,10 @@ const tools: Readonly<Record<string, Tool>> = {
             ? new PostgresDialect({ pool: new pg.Pool({ connectionString: place.url }) })
             : new MysqlDialect({ pool: mysql2.createPool(place.url) }),
     })
-    const migrator = new Migrator({ db, provider: new FileMigrationProvider({ fs, path, migrationFolder: place.folder }) })
+    const migrator = new Migrator({
+      db,
+      provider: new FileMigrationProvider({ fs, path, migrationFolder: place.folder }),
+    })
     assert.equal((await migrator.migrateToLatest()).error, undefined)
     return async () => {
       assert.equal((await migrator.migrateDown()).error, undefined)
@@ -92,13 +95,19 @@ const tools: Readonly<Record<string, Tool>> = {
     }
   },
   async lucid(place, text) {
-    const { default: Schema } = (await imported(await save(place, '1_active_storage.ts', text))) as { default: typeof BaseSchema }
+    const { default: Schema } = (await imported(
+      await save(place, '1_active_storage.ts', text),
+    )) as { default: typeof BaseSchema }
     const connection =
       place.kind === 'SQLite'
         ? { client: 'better-sqlite3', connection: { filename: place.url }, useNullAsDefault: true }
         : { client: place.kind === 'PostgreSQL' ? 'pg' : 'mysql2', connection: place.url }
     const none = new Proxy({}, { get: () => () => undefined })
-    const db = new Database({ connection: 'main', connections: { main: connection } } as never, none as never, none as never)
+    const db = new Database(
+      { connection: 'main', connections: { main: connection } } as never,
+      none as never,
+      none as never,
+    )
     await new Schema(db.connection(), '1_active_storage.ts', false).execUp()
     return async () => {
       await new Schema(db.connection(), '1_active_storage.ts', false).execDown()
@@ -112,12 +121,18 @@ const tools: Readonly<Record<string, Tool>> = {
       extensions: [MikroMigrator],
       entities: [],
       discovery: { warnWhenNoEntities: false },
-      migrations: { migrationsList: [{ name: 'active_storage', class: migration as never }], snapshot: false },
+      migrations: {
+        migrationsList: [{ name: 'active_storage', class: migration as never }],
+        snapshot: false,
+      },
     }
     const orm =
       place.kind === 'SQLite'
         ? await Sqlite.init({ ...options, dbName: place.url })
-        : await (place.kind === 'PostgreSQL' ? PostgreSql : MariaDb).init({ ...options, clientUrl: place.url })
+        : await (place.kind === 'PostgreSQL' ? PostgreSql : MariaDb).init({
+            ...options,
+            clientUrl: place.url,
+          })
     await orm.migrator.up()
     return async () => {
       await orm.migrator.down()
@@ -126,12 +141,19 @@ const tools: Readonly<Record<string, Tool>> = {
   },
   async sequelize(place, text) {
     // As sequelize-cli reads it: CommonJS.
-    const { default: migration } = (await imported(await save(place, '1-active-storage.cjs', text))) as {
+    const { default: migration } = (await imported(
+      await save(place, '1-active-storage.cjs', text),
+    )) as {
       default: Record<'down' | 'up', (query: QueryInterface) => Promise<void>>
     }
     const db =
       place.kind === 'SQLite'
-        ? new Sequelize({ dialect: 'sqlite', storage: place.url, dialectModule: sqlite3, logging: false })
+        ? new Sequelize({
+            dialect: 'sqlite',
+            storage: place.url,
+            dialectModule: sqlite3,
+            logging: false,
+          })
         : new Sequelize(place.url.replace(/^mysql:/, 'mariadb:'), { logging: false })
     await migration.up(db.getQueryInterface())
     return async () => {
@@ -140,11 +162,17 @@ const tools: Readonly<Record<string, Tool>> = {
     }
   },
   async typeorm(place, text) {
-    const migrations = Object.values(await imported(await save(place, '1-ActiveStorage.ts', text))) as never
+    const migrations = Object.values(
+      await imported(await save(place, '1-ActiveStorage.ts', text)),
+    ) as never
     const db = new DataSource(
       place.kind === 'SQLite'
         ? { type: 'better-sqlite3', database: place.url, migrations }
-        : { type: place.kind === 'PostgreSQL' ? 'postgres' : 'mariadb', url: place.url, migrations },
+        : {
+            type: place.kind === 'PostgreSQL' ? 'postgres' : 'mariadb',
+            url: place.url,
+            migrations,
+          },
     )
     await db.initialize()
     assert.equal((await db.runMigrations()).length, 1)
@@ -155,7 +183,9 @@ const tools: Readonly<Record<string, Tool>> = {
   },
   async drizzle(place, text) {
     await save(place, '0000_active_storage.sql', text)
-    const entries = [{ idx: 0, version: '7', when: 1, tag: '0000_active_storage', breakpoints: true }]
+    const entries = [
+      { idx: 0, version: '7', when: 1, tag: '0000_active_storage', breakpoints: true },
+    ]
     await save(place, 'meta/_journal.json', JSON.stringify({ version: '7', dialect: 'x', entries }))
     const options = { migrationsFolder: place.folder }
     if (place.kind === 'SQLite') {
@@ -163,7 +193,10 @@ const tools: Readonly<Record<string, Tool>> = {
       migrateSqlite(drizzleSqlite(handle), options)
       handle.close()
     } else {
-      const pool = place.kind === 'PostgreSQL' ? new pg.Pool({ connectionString: place.url }) : mysql2Promise.createPool(place.url)
+      const pool =
+        place.kind === 'PostgreSQL'
+          ? new pg.Pool({ connectionString: place.url })
+          : mysql2Promise.createPool(place.url)
       await (place.kind === 'PostgreSQL'
         ? migratePg(drizzlePg(pool as pg.Pool), options)
         : migrateMysql(drizzleMysql(pool as mysql2Promise.Pool), options))
@@ -173,10 +206,18 @@ const tools: Readonly<Record<string, Tool>> = {
   },
 }
 
-const dialects: Readonly<Record<string, Dialect>> = { SQLite: 'sqlite', PostgreSQL: 'postgres', MariaDB: 'mariadb' }
+const dialects: Readonly<Record<string, Dialect>> = {
+  SQLite: 'sqlite',
+  PostgreSQL: 'postgres',
+  MariaDB: 'mariadb',
+}
 
 /** What the command prints into a file. */
-async function generated(tool: string, kind: string, t: { mock: typeof import('node:test').mock }): Promise<string> {
+async function generated(
+  tool: string,
+  kind: string,
+  t: { mock: typeof import('node:test').mock },
+): Promise<string> {
   const storage = createActiveStorage({
     database: sqlite(':memory:'),
     findRecord: { User: (id) => ({ id }) },
@@ -207,7 +248,10 @@ for (const [tool, migrate] of Object.entries(tools))
         }
         assert.equal(await missing(), schema.steps.length)
         const folder = await mkdtemp(join(folders, `${tool}-`))
-        const back = await migrate({ kind: kind.name, url: made.url, folder }, await generated(tool, kind.name, t))
+        const back = await migrate(
+          { kind: kind.name, url: made.url, folder },
+          await generated(tool, kind.name, t),
+        )
         assert.equal(await missing(), 0)
         if (back === null) return
         await back()

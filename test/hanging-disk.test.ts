@@ -12,8 +12,18 @@ const support = resolve(import.meta.dirname, 'support')
 const folder = await mkdtemp(join(tmpdir(), 'asd-hanging-'))
 after(() => rm(folder, { recursive: true, force: true }))
 const shim = join(folder, 'hang.so')
-const built = spawnSync('cc', ['-shared', '-fPIC', '-o', shim, join(support, 'hanging-disk.c'), '-ldl'])
-const skip = process.platform === 'linux' && built.status === 0 ? false : 'a disk that hangs needs Linux and a C compiler (cc)'
+const built = spawnSync('cc', [
+  '-shared',
+  '-fPIC',
+  '-o',
+  shim,
+  join(support, 'hanging-disk.c'),
+  '-ldl',
+])
+const skip =
+  process.platform === 'linux' && built.status === 0
+    ? false
+    : 'a disk that hangs needs Linux and a C compiler (cc)'
 
 async function place(at: string) {
   const own = await mkdtemp(join(folder, 'app-'))
@@ -29,21 +39,28 @@ async function place(at: string) {
 }
 
 for (const at of ['mkdir', 'open', 'rename'])
-  test(`a disk that hangs in ${at} takes no other service's place, no more than two threads and no attempt`, { skip }, async () => {
-    const { env } = await place(at)
-    const { stdout } = await run(process.execPath, [join(support, 'hanging-disk-worker.ts')], { env, timeout: 60_000 })
-    const { during, attempts, refused, isThreadFree, names } = JSON.parse(stdout)
-    assert.equal(during.uploaded, 3)
-    assert.deepEqual(attempts, [0, 0, 0, 0, 0])
-    assert.match(refused.message, /^The disk of .* hangs: 2 calls to it do not return/)
-    assert.ok(refused.took < 250, `refused after ${refused.took} ms, not at once`)
-    assert.equal(isThreadFree, true)
-    // It came back: each file is attached once.
-    assert.deepEqual(
-      names,
-      [1, 2, 3, 4, 5].map((id) => [`hung ${id}.txt`]),
-    )
-  })
+  test(
+    `a disk that hangs in ${at} takes no other service's place, no more than two threads and no attempt`,
+    { skip },
+    async () => {
+      const { env } = await place(at)
+      const { stdout } = await run(process.execPath, [join(support, 'hanging-disk-worker.ts')], {
+        env,
+        timeout: 60_000,
+      })
+      const { during, attempts, refused, isThreadFree, names } = JSON.parse(stdout)
+      assert.equal(during.uploaded, 3)
+      assert.deepEqual(attempts, [0, 0, 0, 0, 0])
+      assert.match(refused.message, /^The disk of .* hangs: 2 calls to it do not return/)
+      assert.ok(refused.took < 250, `refused after ${refused.took} ms, not at once`)
+      assert.equal(isThreadFree, true)
+      // It came back: each file is attached once.
+      assert.deepEqual(
+        names,
+        [1, 2, 3, 4, 5].map((id) => [`hung ${id}.txt`]),
+      )
+    },
+  )
 
 test('drain --timeout ends in time, with its code, while a disk hangs', { skip }, async () => {
   const { env, hangs } = await place('mkdir')
@@ -57,7 +74,15 @@ test('drain --timeout ends in time, with its code, while a disk hangs', { skip }
   const started = performance.now()
   const { stdout } = await run(
     process.execPath,
-    [cli, 'drain', '--timeout', '1s', '--json', '--config', join(support, 'hanging-disk-storage.ts')],
+    [
+      cli,
+      'drain',
+      '--timeout',
+      '1s',
+      '--json',
+      '--config',
+      join(support, 'hanging-disk-storage.ts'),
+    ],
     { env, timeout: 30_000 },
   )
   assert.equal(JSON.parse(stdout).remaining, 3)

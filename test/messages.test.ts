@@ -6,7 +6,14 @@ import { Hono } from 'hono'
 import * as forFastify from '../src/http/adapters/fastify.ts'
 import * as forHono from '../src/http/adapters/hono.ts'
 import * as all from '../src/index.ts'
-import { ActiveStorageError, FileTooLargeError, hasManyAttached, publicErrorOf, ServiceError, type UploadSnapshot } from '../src/index.ts'
+import {
+  ActiveStorageError,
+  FileTooLargeError,
+  hasManyAttached,
+  publicErrorOf,
+  ServiceError,
+  type UploadSnapshot,
+} from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
@@ -23,7 +30,8 @@ interface Logged {
 }
 function log() {
   const lines: Logged[] = []
-  const say = (message: string, details: Record<string, unknown>): void => void lines.push({ message, details })
+  const say = (message: string, details: Record<string, unknown>): void =>
+    void lines.push({ message, details })
   return { lines, logger: { debug: say, info: say, warn: say, error: say } }
 }
 
@@ -31,13 +39,17 @@ for (const kind of kinds)
   test(`${kind.name}: whoever follows an upload is never shown the log's text of its failure, nor one that an older version wrote`, async (t) => {
     const { lines, logger } = log()
     const models = { User: { docs: hasManyAttached() } }
-    const app = await fresh(t, kind, models, { logger, retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' } })
+    const app = await fresh(t, kind, models, {
+      logger,
+      retries: { attempts: 2, minDelay: '1h', maxDelay: '1h' },
+    })
     if (app === null) return
     const execute = (sql: string) => app.made.database.executor.run(sql, [])
     const ask = asking(app.storage)
     const { docs } = app.storage.record('User', 1)
     const upload = (await docs.attachLater([text('a'), text('bad')])) ?? assert.fail()
-    app.service.upload = (_key, _body, { byteSize }) => Promise.reject(byteSize === 1 ? new Error(SECRET) : new all.InvariableError(SECRET))
+    app.service.upload = (_key, _body, { byteSize }) =>
+      Promise.reject(byteSize === 1 ? new Error(SECRET) : new all.InvariableError(SECRET))
     const shown = async () => {
       const snapshot = (await ask(upload.path())).json() as unknown as UploadSnapshot
       const [value] = await docs.delayedUploads()
@@ -46,17 +58,24 @@ for (const kind of kinds)
         [asJson.lastError, ...asJson.files.map((file) => file.lastError)],
         [snapshot.lastError, ...snapshot.files.map((file) => file.lastError)],
       )
-      assert.ok(value?.lastError?.startsWith(SECRET) === true && value.publicError === snapshot.lastError)
+      assert.ok(
+        value?.lastError?.startsWith(SECRET) === true && value.publicError === snapshot.lastError,
+      )
       assert.doesNotMatch(JSON.stringify([snapshot, asJson]), internal)
       return snapshot.files.map((file) => file.lastError)
     }
     const choose = 'bad.txt cannot be read as an image. Choose another one, such as a JPEG or PNG.'
     await app.storage.drain()
     await execute('update activestorage_delayed_uploads set run_at = 0')
-    assert.deepEqual(await shown(), ['a.txt could not be stored yet. It is tried again by itself.', choose])
+    assert.deepEqual(await shown(), [
+      'a.txt could not be stored yet. It is tried again by itself.',
+      choose,
+    ])
     await app.storage.drain()
     const [stuck, other] = await shown()
-    const reference = /^a\.txt could not be stored\. It is kept: .* Reference: (\w{8})\.$/.exec(stuck ?? '')?.[1]
+    const reference = /^a\.txt could not be stored\. It is kept: .* Reference: (\w{8})\.$/.exec(
+      stuck ?? '',
+    )?.[1]
     assert.equal(other, choose)
     const [last] = lines.filter(({ details }) => details['reference'] === reference)
     assert.ok(last?.message.includes(SECRET) && reference !== undefined)
@@ -66,7 +85,9 @@ for (const kind of kinds)
     assert.deepEqual(await shown(), [`a.txt ${kept}`, `bad.txt ${kept}`])
     await (await docs.delayedUploads())[0]?.retry()
     assert.deepEqual(
-      ((await ask(upload.path())).json()['files'] as UploadSnapshot['files']).map((file) => file.lastError),
+      ((await ask(upload.path())).json()['files'] as UploadSnapshot['files']).map(
+        (file) => file.lastError,
+      ),
       [null, null],
     )
   })
@@ -86,9 +107,15 @@ test('the handler tells a visitor the file, the limit and what to do; the log, a
     [large.status, large.json()],
     [413, { error: 'né.png is larger than 1 MB. Choose a smaller one.', code: 'FILE_TOO_LARGE' }],
   )
-  assert.match(lines.at(-1)?.message ?? '', /né\.png is larger than the 1 MB \(1048576 bytes\) allowed for photo/)
+  assert.match(
+    lines.at(-1)?.message ?? '',
+    /né\.png is larger than the 1 MB \(1048576 bytes\) allowed for photo/,
+  )
   const other = await send('a.pdf', 'application/pdf', '%PDF-1.7')
-  assert.deepEqual([other.status, other.json()['error']], [415, 'a.pdf is of a type that is not accepted here. Accepted: images, TXT.'])
+  assert.deepEqual(
+    [other.status, other.json()['error']],
+    [415, 'a.pdf is of a type that is not accepted here. Accepted: images, TXT.'],
+  )
 })
 
 test('an error that is not ours is one fixed sentence to a visitor, with a reference that the log repeats', async (t) => {
@@ -98,19 +125,35 @@ test('an error that is not ours is one fixed sentence to a visitor, with a refer
   app.database.executor.run = () => Promise.reject(new Error(SECRET))
   const answer = await app.ask(path)
   const { error, code } = answer.json()
-  const reference = /^Something went wrong on our side\. Try again later\. Reference: (\w{8})\.$/.exec(String(error))?.[1]
+  const reference =
+    /^Something went wrong on our side\. Try again later\. Reference: (\w{8})\.$/.exec(
+      String(error),
+    )?.[1]
   assert.deepEqual([answer.status, code], [500, 'INTERNAL'])
   const { message, details } = lines.at(-1) ?? assert.fail()
-  assert.ok(reference !== undefined && message.includes(reference) && String(details['error']).includes(SECRET))
+  assert.ok(
+    reference !== undefined &&
+      message.includes(reference) &&
+      String(details['error']).includes(SECRET),
+  )
 })
 
 test('every class of error has a sentence for visitors, with the file named once and nothing of the inside', () => {
-  const details = { record: { type: 'User', id: '1' }, attachment: 'coverImage', filename: 'né.png' }
-  const classes = Object.values(all).filter((each) => typeof each === 'function' && each.prototype instanceof ActiveStorageError)
+  const details = {
+    record: { type: 'User', id: '1' },
+    attachment: 'coverImage',
+    filename: 'né.png',
+  }
+  const classes = Object.values(all).filter(
+    (each) => typeof each === 'function' && each.prototype instanceof ActiveStorageError,
+  )
   assert.ok(classes.length >= 16)
   for (const each of classes) {
     const Made = each as unknown as new (message: string, ...rest: unknown[]) => ActiveStorageError
-    const error = each === FileTooLargeError ? new Made(SECRET, 20 * 1024 ** 2, { details }) : new Made(SECRET, { details })
+    const error =
+      each === FileTooLargeError
+        ? new Made(SECRET, 20 * 1024 ** 2, { details })
+        : new Made(SECRET, { details })
     const { message, reference } = publicErrorOf(error)
     assert.doesNotMatch(message, internal)
     assert.doesNotMatch(message.replace(/Reference: .*/, ''), /\d{3}/)
@@ -118,16 +161,33 @@ test('every class of error has a sentence for visitors, with the file named once
     assert.ok(message.length < 200 && message.split('né.png').length <= 2, message)
     assert.equal(reference === null, error.statusCode < 500)
     // Whoever gives a sentence is taken by his word.
-    assert.equal(new Made(SECRET, ...(each === FileTooLargeError ? [1] : []), { publicMessage: 'Said.' }).publicMessage, 'Said.')
+    assert.equal(
+      new Made(SECRET, ...(each === FileTooLargeError ? [1] : []), { publicMessage: 'Said.' })
+        .publicMessage,
+      'Said.',
+    )
   }
   const publicOf = (maxSize: number, filename?: string) =>
-    new FileTooLargeError('', maxSize, filename === undefined ? {} : { details: { filename } }).publicMessage
-  assert.equal(publicOf(20 * 1024 ** 2, 'a.png'), 'a.png is larger than 20 MB. Choose a smaller one.')
+    new FileTooLargeError('', maxSize, filename === undefined ? {} : { details: { filename } })
+      .publicMessage
+  assert.equal(
+    publicOf(20 * 1024 ** 2, 'a.png'),
+    'a.png is larger than 20 MB. Choose a smaller one.',
+  )
   assert.equal(publicOf(1.5 * 1024 ** 3), 'The file is larger than 1.5 GB. Choose a smaller one.')
-  assert.match(publicOf(500, `${'x'.repeat(200)}.png`), /^x{40}…x{11}\.png is larger than 500 bytes\./)
-  assert.equal(new all.AttachmentRequiredError('', { details }).publicMessage, 'The cover image is missing. Choose a file.')
+  assert.match(
+    publicOf(500, `${'x'.repeat(200)}.png`),
+    /^x{40}…x{11}\.png is larger than 500 bytes\./,
+  )
+  assert.equal(
+    new all.AttachmentRequiredError('', { details }).publicMessage,
+    'The cover image is missing. Choose a file.',
+  )
   assert.equal(publicOf(1), 'The file is larger than 1 byte. Choose a smaller one.')
-  assert.match(new all.FileTypeNotAcceptedError('').publicMessage, /^The file is of a type that is not accepted here\./)
+  assert.match(
+    new all.FileTypeNotAcceptedError('').publicMessage,
+    /^The file is of a type that is not accepted here\./,
+  )
   assert.equal(publicErrorOf(new ServiceError(SECRET, { details })).code, 'SERVICE')
 })
 
@@ -142,7 +202,9 @@ test('Fastify and Hono answer by themselves with the message for visitors; a han
   const own = 'for the log: bucket-7'
 
   const logged: string[] = []
-  const app = fastify({ logger: { level: 'error', stream: { write: (line: string) => void logged.push(line) } } })
+  const app = fastify({
+    logger: { level: 'error', stream: { write: (line: string) => void logged.push(line) } },
+  })
   t.after(() => app.close())
   await app.register(forFastify.activeStorage(storage))
   app.post('/users', (request) => forFastify.form(storage, request, { model: 'User' }))
@@ -159,21 +221,35 @@ test('Fastify and Hono answer by themselves with the message for visitors; a han
     headers: { 'content-type': request.headers.get('content-type') ?? '' },
     payload: Buffer.from(await request.arrayBuffer()),
   })
-  assert.deepEqual(refused.json(), { statusCode: 413, code: 'FILE_TOO_LARGE', error: 'Payload Too Large', message })
+  assert.deepEqual(refused.json(), {
+    statusCode: 413,
+    code: 'FILE_TOO_LARGE',
+    error: 'Payload Too Large',
+    message,
+  })
   const ours = await app.inject('/ours')
   const reference = /Reference: (\w{8})\.$/.exec(ours.json<Error>().message)?.[1] ?? assert.fail()
   assert.equal(ours.statusCode, 500)
   assert.doesNotMatch(ours.body, internal)
   assert.ok(logged.some((line) => line.includes(reference) && line.includes(own)))
   assert.equal((await app.inject('/theirs')).json<Error>().message, own)
-  assert.deepEqual(await app.inject('/handled').then(({ statusCode, body }) => [statusCode, body]), [418, own])
+  assert.deepEqual(
+    await app.inject('/handled').then(({ statusCode, body }) => [statusCode, body]),
+    [418, own],
+  )
 
   const hono = new Hono()
   hono.post('/users', forHono.form(storage, { model: 'User' }), (c) => c.text('saved'))
   const answer = await hono.fetch(tooLarge())
-  assert.deepEqual([answer.status, await answer.json()], [413, { error: message, code: 'FILE_TOO_LARGE' }])
+  assert.deepEqual(
+    [answer.status, await answer.json()],
+    [413, { error: message, code: 'FILE_TOO_LARGE' }],
+  )
   hono.onError((error, c) => c.text(error.message))
-  assert.match(await (await hono.fetch(tooLarge())).text(), /^né\.txt is larger than the 1 MB \(1048576 bytes\) allowed for photo/)
+  assert.match(
+    await (await hono.fetch(tooLarge())).text(),
+    /^né\.txt is larger than the 1 MB \(1048576 bytes\) allowed for photo/,
+  )
 })
 
 test('the message for the log names record, attachment and file, also of an error that does not know them', async (t) => {
@@ -182,9 +258,15 @@ test('the message for the log names record, attachment and file, also of an erro
     details: { record: { type: 'User', id: '7' }, attachment: 'photo', filename: 'a.txt' },
   })
   assert.deepEqual([message, details.attachment], ['It broke. (User 7, photo, a.txt)', 'photo'])
-  assert.equal(new ServiceError('photo of User 7: a.txt broke.', { details }).message, 'photo of User 7: a.txt broke.')
+  assert.equal(
+    new ServiceError('photo of User 7: a.txt broke.', { details }).message,
+    'photo of User 7: a.txt broke.',
+  )
   app.service.upload = () => Promise.reject(new Error(SECRET))
   await app.user.photo.attachLater(text('a'))
   await app.storage.drain()
-  assert.equal((await app.user.photo.delayedUploads())[0]?.lastError, `${SECRET} (User 1, photo, a.txt)`)
+  assert.equal(
+    (await app.user.photo.delayedUploads())[0]?.lastError,
+    `${SECRET} (User 1, photo, a.txt)`,
+  )
 })

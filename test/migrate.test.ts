@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type Database, type Models } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type Database,
+  type Models,
+} from '../src/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { storageOn, switchable, text, type Switchable } from './support/storage.ts'
 
@@ -51,10 +58,12 @@ async function empty(t: TestContext, kind: Kind) {
     async tables(): Promise<string[]> {
       const rows = await run(
         {
-          SQLite: "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'",
+          SQLite:
+            "select name from sqlite_master where type = 'table' and name not like 'sqlite_%'",
           PostgreSQL:
             "select case schemaname when 'public' then '' else schemaname || '.' end || tablename as name from pg_tables where schemaname not in ('pg_catalog', 'information_schema')",
-          MariaDB: 'select table_name as name from information_schema.tables where table_schema = database()',
+          MariaDB:
+            'select table_name as name from information_schema.tables where table_schema = database()',
         }[kind.name] ?? '',
       )
       return rows.map((row) => String(row['name'])).toSorted()
@@ -89,11 +98,17 @@ function railsTables(kind: Kind, version: string, recordId: string = 'bigint'): 
 
 /** All that Rails would find changed: its rows, and how its tables are made. */
 async function railsState({ run }: Empty, kind: Kind): Promise<unknown[]> {
-  const names = ['active_storage_blobs', 'active_storage_attachments', 'active_storage_variant_records']
+  const names = [
+    'active_storage_blobs',
+    'active_storage_attachments',
+    'active_storage_variant_records',
+  ]
   const state: unknown[] = []
   for (const name of names) state.push(...(await run(`select * from ${name} order by id`)))
   const looks: Readonly<Record<string, readonly string[]>> = {
-    SQLite: ["select name, sql from sqlite_master where tbl_name like 'active_storage_%' order by name"],
+    SQLite: [
+      "select name, sql from sqlite_master where tbl_name like 'active_storage_%' order by name",
+    ],
     PostgreSQL: [
       "select table_name, column_name, data_type, is_nullable, column_default, datetime_precision from information_schema.columns where table_name like 'active_storage_%' order by 1, 2",
       "select indexdef from pg_indexes where tablename like 'active_storage_%' order by 1",
@@ -102,7 +117,9 @@ async function railsState({ run }: Empty, kind: Kind): Promise<unknown[]> {
   }
   // A counter of MariaDB's stands in there.
   for (const look of looks[kind.name] ?? [])
-    state.push(...(await run(look)).map((row) => JSON.stringify(row).replace(/AUTO_INCREMENT=\d+/, '')))
+    state.push(
+      ...(await run(look)).map((row) => JSON.stringify(row).replace(/AUTO_INCREMENT=\d+/, '')),
+    )
   return state.map((row) => (typeof row === 'string' ? row : { ...(row as object) }))
 }
 
@@ -150,7 +167,10 @@ for (const kind of kinds)
       )
       await storage.migrate()
       await storage.drain()
-      assert.equal((await (await storage.record('User', 1).photo.attachment())?.download())?.toString(), 'x')
+      assert.equal(
+        (await (await storage.record('User', 1).photo.attachment())?.download())?.toString(),
+        'x',
+      )
       assert.deepEqual((await run('select id from activestorage_delayed_uploads')).rows, [])
     })
 
@@ -169,7 +189,9 @@ for (const kind of kinds)
         await run(
           `insert into active_storage_attachments (name, record_type, record_id, blob_id, created_at) values ('photo', 'User', 1, 1, ${at}), ('docs', 'User', 1, 2, ${at}), ('docs', 'Admin', 1, 2, ${at})`,
         )
-        await run("insert into active_storage_variant_records (blob_id, variation_digest) values (1, 'bWVoIPCfkbsgbm90IGEgZGlnZXN0')")
+        await run(
+          "insert into active_storage_variant_records (blob_id, variation_digest) values (1, 'bWVoIPCfkbsgbm90IGEgZGlnZXN0')",
+        )
         const before = await railsState(app, kind)
 
         const service = switchable()
@@ -191,12 +213,25 @@ for (const kind of kinds)
         assert.equal((await photo?.download())?.toString(), 'hello')
         assert.deepEqual(
           [photo?.filename, photo?.contentType, photo?.checksum, photo?.blob.metadata],
-          ['été 📷.png', 'image/png', 'XUFAKrxLKna5cZ2REBfFkg==', { identified: true, width: 10, height: 20, analyzed: true }],
+          [
+            'été 📷.png',
+            'image/png',
+            'XUFAKrxLKna5cZ2REBfFkg==',
+            { identified: true, width: 10, height: 20, analyzed: true },
+          ],
         )
-        assert.equal(photo?.createdAt.toISOString(), `2021-03-04T05:06:07.${version === '6.1' && kind.name === 'MariaDB' ? '000' : '123'}Z`)
+        assert.equal(
+          photo?.createdAt.toISOString(),
+          `2021-03-04T05:06:07.${version === '6.1' && kind.name === 'MariaDB' ? '000' : '123'}Z`,
+        )
         const [doc] = await user.docs.attachments()
         assert.deepEqual(
-          [doc?.filename, doc?.contentType, doc?.blob.metadata, (await doc?.download())?.toString()],
+          [
+            doc?.filename,
+            doc?.contentType,
+            doc?.blob.metadata,
+            (await doc?.download())?.toString(),
+          ],
           ['a b.pdf', 'application/octet-stream', {}, 'second'],
         )
 
@@ -210,12 +245,16 @@ for (const kind of kinds)
         assert.equal((await user.photo.attachment())?.filename, 'newer.txt')
         // The first photo went with its variant; the document is another record's too.
         assert.deepEqual(
-          (await run('select filename from active_storage_blobs order by id')).map(({ filename }) => filename),
+          (await run('select filename from active_storage_blobs order by id')).map(
+            ({ filename }) => filename,
+          ),
           ['a b.pdf', 'newer.txt', 'new.txt'],
         )
         assert.deepEqual(await run('select id from active_storage_variant_records'), [])
         if (kind.name === 'SQLite')
-          for (const { created_at: ours } of await run('select created_at from active_storage_blobs'))
+          for (const { created_at: ours } of await run(
+            'select created_at from active_storage_blobs',
+          ))
             assert.match(String(ours), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/)
       })
 
@@ -232,18 +271,26 @@ for (const kind of kinds)
         for (const sql of railsTables(kind, '8.1', type)) await app.run(sql)
         const tables = await app.tables()
         const id = '0190e2a1-1111-7abc-8def-000000000001'
-        for (const recordId of (['bigint', 'uuid', 'text'] as const).filter((each) => !fits.includes(each))) {
+        for (const recordId of (['bigint', 'uuid', 'text'] as const).filter(
+          (each) => !fits.includes(each),
+        )) {
           const refused = {
             ...configuration,
-            message: new RegExp(`record_id is .*recordId is '${recordId}'.*pass recordId: '${fits[0] === 'bigint' ? 'bigint' : ''}`),
+            message: new RegExp(
+              `record_id is .*recordId is '${recordId}'.*pass recordId: '${fits[0] === 'bigint' ? 'bigint' : ''}`,
+            ),
           }
-          const user = app.storage(two, switchable(), { recordId }).record('User', recordId === 'bigint' ? 1 : id)
+          const user = app
+            .storage(two, switchable(), { recordId })
+            .record('User', recordId === 'bigint' ? 1 : id)
           await assert.rejects(user.photo.attachment(), refused)
           await assert.rejects(user.photo.attachLater(text('x')), refused)
           const inTransaction = app.storage(two, switchable(), { recordId })
           await assert.rejects(
             inTransaction.transaction((tx) =>
-              inTransaction.record('User', recordId === 'bigint' ? 1 : id, { transaction: tx }).docs.attachments(),
+              inTransaction
+                .record('User', recordId === 'bigint' ? 1 : id, { transaction: tx })
+                .docs.attachments(),
             ),
             refused,
           )
@@ -259,7 +306,9 @@ for (const kind of kinds)
             null,
           )
         const recordId = fits.at(-1) as 'text'
-        const storage: ActiveStorage<typeof two, never> = app.storage(two, switchable(), { recordId })
+        const storage: ActiveStorage<typeof two, never> = app.storage(two, switchable(), {
+          recordId,
+        })
         await storage.migrate()
         const { photo } = storage.record('User', type === 'bigint' ? 1 : id)
         await photo.attachLater(text('fits'))
@@ -267,7 +316,9 @@ for (const kind of kinds)
         assert.equal((await photo.attachment())?.filename, 'fits.txt')
       }
       const gem = await empty(t, kind)
-      await gem?.run(`create table activestorage_delayed_uploads (id ${serial[kind.name]}, uploadable_id bigint, files text)`)
+      await gem?.run(
+        `create table activestorage_delayed_uploads (id ${serial[kind.name]}, uploadable_id bigint, files text)`,
+      )
       await assert.rejects(gem!.storage(two, switchable(), { recordId: 'text' }).migrate(), {
         ...configuration,
         message: /uploadable_id is /,
@@ -291,11 +342,15 @@ for (const kind of kinds)
           () => user.photo.attachLater(text('x')),
           () => user.photo.attach(text('x')),
           () => storage.stage(text('x')),
-          () => storage.transaction((tx) => storage.record('User', 1, { transaction: tx }).photo.attachLater(text('x'))),
+          () =>
+            storage.transaction((tx) =>
+              storage.record('User', 1, { transaction: tx }).photo.attachLater(text('x')),
+            ),
           () => storage.drain(),
           () => storage.delayedUploads.stats(),
         ]
-        for (const call of calls) await assert.rejects(call(), { ...configuration, message: /storage\.migrate\(\)/ })
+        for (const call of calls)
+          await assert.rejects(call(), { ...configuration, message: /storage\.migrate\(\)/ })
         await storage.migrate()
         await user.photo.attachLater(text('x'))
         await storage.drain({ throwOnError: true })
@@ -318,10 +373,15 @@ for (const kind of kinds)
         if (app === null) return
         const services = [switchable(), switchable()] as const
         const one = app.storage(two, services[0], { tables: first })
-        const other = app.storage({ Product: { photo: hasOneAttached() } }, services[1], { tables: second })
+        const other = app.storage({ Product: { photo: hasOneAttached() } }, services[1], {
+          tables: second,
+        })
         await one.migrate()
         await other.migrate()
-        const own = ({ schema, prefix = 'activestorage_delayed_' }: NonNullable<Options['tables']>): string[] =>
+        const own = ({
+          schema,
+          prefix = 'activestorage_delayed_',
+        }: NonNullable<Options['tables']>): string[] =>
           ['files', 'chunks', 'jobs', 'workers', ...(kind.name === 'SQLite' ? [] : ['locks'])].map(
             (name) => `${schema === undefined ? '' : `${schema}.`}${prefix}${name}`,
           )
@@ -335,29 +395,47 @@ for (const kind of kinds)
 
         // Nothing is missing, so that nothing is begun.
         for (const tables of [first, second]) {
-          const database = { ...app.database, transaction: () => Promise.reject(new Error('migrated twice')) } as Database<never>
+          const database = {
+            ...app.database,
+            transaction: () => Promise.reject(new Error('migrated twice')),
+          } as Database<never>
           await app.storage(two, switchable(), { tables }, database).migrate()
         }
 
         const user = one.record('User', 1)
         const product = other.record('Product', 1)
         const staged = await one.stage(text('staged'))
-        await assert.rejects(product.photo.attachLater(staged.signedId), { code: 'STAGED_FILE_EXPIRED' })
+        await assert.rejects(product.photo.attachLater(staged.signedId), {
+          code: 'STAGED_FILE_EXPIRED',
+        })
         await one.transaction((tx) =>
-          one.record('User', 1, { transaction: tx }).attachLater({ photo: text('one'), docs: [text('a'), text('b')] }),
+          one
+            .record('User', 1, { transaction: tx })
+            .attachLater({ photo: text('one'), docs: [text('a'), text('b')] }),
         )
         await product.photo.attachLater(text('other'))
         assert.deepEqual(
           await Promise.all(
             [one, other].map(async (storage) =>
-              (await storage.delayedUploads.list()).flatMap(({ files }) => files.map(({ filename }) => filename)).toSorted(),
+              (await storage.delayedUploads.list())
+                .flatMap(({ files }) => files.map(({ filename }) => filename))
+                .toSorted(),
             ),
           ),
           [['a.txt', 'b.txt', 'one.txt'], ['other.txt']],
         )
-        assert.deepEqual([(await one.delayedUploads.stats()).stagedBytes, (await other.delayedUploads.stats()).stagedBytes], [11, 5])
+        assert.deepEqual(
+          [
+            (await one.delayedUploads.stats()).stagedBytes,
+            (await other.delayedUploads.stats()).stagedBytes,
+          ],
+          [11, 5],
+        )
         await other.sweep()
-        assert.deepEqual(await other.drain({ throwOnError: true }).then(({ uploaded }) => uploaded), 1)
+        assert.deepEqual(
+          await other.drain({ throwOnError: true }).then(({ uploaded }) => uploaded),
+          1,
+        )
         assert.deepEqual([services[0].uploads, services[1].uploads], [0, 1])
         assert.equal((await one.drain({ throwOnError: true })).uploaded, 2)
         assert.equal((await (await user.photo.attachment())?.download())?.toString(), 'one')
@@ -391,7 +469,10 @@ for (const kind of kinds)
       test('a schema is refused', async (t) => {
         const app = await empty(t, kind)
         if (app === null) return
-        assert.throws(() => app.storage(two, switchable(), { tables: { schema: 'apart' } }), configuration)
+        assert.throws(
+          () => app.storage(two, switchable(), { tables: { schema: 'apart' } }),
+          configuration,
+        )
       })
   })
 

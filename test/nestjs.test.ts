@@ -23,13 +23,23 @@ async function toldAtTheEnd(url: string): Promise<unknown> {
   const client = tcpClient(Number(new URL(url).port))
   const form = fileIn('user[photo]')
   const length = form.length + 8_000_000
-  await client.send(headOf('POST /users/1', { 'Content-Type': FORM, 'Content-Length': length, Connection: 'close' }), form)
+  await client.send(
+    headOf('POST /users/1', {
+      'Content-Type': FORM,
+      'Content-Length': length,
+      Connection: 'close',
+    }),
+    form,
+  )
   for (let sent = 0; sent < 8; sent += 1) await client.send(Buffer.alloc(1_000_000, 'x'))
   const heard = await client.heard()
   client.socket.destroy()
   return [statusesIn(heard), heard.error]
 }
-async function refusal(url: string, body: FormData): Promise<{ statusCode: number; code?: string; message: string }> {
+async function refusal(
+  url: string,
+  body: FormData,
+): Promise<{ statusCode: number; code?: string; message: string }> {
   const { status, text } = await post(url, body)
   const told = JSON.parse(text) as { statusCode: number; code?: string; message: string }
   assert.equal(told.statusCode, status)
@@ -40,7 +50,10 @@ test('a form is answered at once, its file shown, and attached by the worker of 
   const { storage, service, attached, url } = await started(t, { work: { concurrency: 1 } })
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
-  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), { status: 201, text: 'saved Ada' })
+  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), {
+    status: 201,
+    text: 'saved Ada',
+  })
   const { photo } = storage.record('User', 1)
   const path = (await photo.latest())?.path() ?? ''
   assert.match(path, /pending/)
@@ -80,7 +93,10 @@ test('a form that the storage refuses is told with its status and its code', asy
   // A mistake of the app is not told to visitors.
   const mistake = await refusal(`${url}/users/1/mistakes`, userForm('Ada'))
   assert.deepEqual([mistake.statusCode, mistake.code], [500, 'UNKNOWN_ATTACHMENT'])
-  assert.match(mistake.message, /^Something went wrong on our side\. Try again later\. Reference: \w{8}\.$/)
+  assert.match(
+    mistake.message,
+    /^Something went wrong on our side\. Try again later\. Reference: \w{8}\.$/,
+  )
 })
 
 test('what the handler throws of the storage is told with its code, too', async (t) => {
@@ -159,7 +175,11 @@ test('the storage is made of what the app injects', async (t) => {
     ActiveStorageModule.forRootAsync({
       imports: [SettingsModule],
       inject: [Settings],
-      useFactory: async ({ photo }: Settings) => ({ storage: photo.storage, migrate: true, work: true }),
+      useFactory: async ({ photo }: Settings) => ({
+        storage: photo.storage,
+        migrate: true,
+        work: true,
+      }),
     }),
   )
   await post(`${url}/users/1`, userForm('Ada'))
@@ -168,9 +188,12 @@ test('the storage is made of what the app injects', async (t) => {
 
 test('a worker without a server', async (t) => {
   const { storage, service, attached } = nestStorage(t)
-  const context = await NestFactory.createApplicationContext(ActiveStorageModule.forRoot({ storage, migrate: true, work: true }), {
-    logger: false,
-  })
+  const context = await NestFactory.createApplicationContext(
+    ActiveStorageModule.forRoot({ storage, migrate: true, work: true }),
+    {
+      logger: false,
+    },
+  )
   await storage.record('User', 1).attachLater({ photo: new File(['x'], 'x.txt') })
   await attached
   await context.close()
@@ -179,17 +202,27 @@ test('a worker without a server', async (t) => {
 
 test('an option that is misspelt is told', async (t) => {
   const { storage } = nestStorage(t)
-  await assert.rejects(nestApp(t, ActiveStorageModule.forRoot({ storage, worker: true } as never)), {
-    code: 'CONFIGURATION',
-    message: /unknown option 'worker'/,
-  })
+  await assert.rejects(
+    nestApp(t, ActiveStorageModule.forRoot({ storage, worker: true } as never)),
+    {
+      code: 'CONFIGURATION',
+      message: /unknown option 'worker'/,
+    },
+  )
 })
 
 test('on Fastify: a form is staged, shown and attached, a refused one leaves nothing, and no parser reads a file first', async (t) => {
-  const { storage, service, attached, states, url } = await started(t, { work: true }, new FastifyAdapter())
+  const { storage, service, attached, states, url } = await started(
+    t,
+    { work: true },
+    new FastifyAdapter(),
+  )
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
-  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), { status: 201, text: 'saved Ada' })
+  assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), {
+    status: 201,
+    text: 'saved Ada',
+  })
   const path = (await storage.record('User', 1).photo.latest())?.path() ?? ''
   assert.match(path, /pending/)
   assert.equal(await (await fetch(url + path)).text(), 'xxxxx')

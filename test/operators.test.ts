@@ -43,16 +43,19 @@ const database = mysql(mysql2.createPool(account))`,
 }
 
 for (const [driver, { create, database }] of Object.entries(pools))
-  test(`the command line ends by itself though the app's own pool of ${driver} stays open`, { timeout: 60_000 }, async (t) => {
-    const made = await create()
-    if (made === null) return t.skip('no server answered')
-    t.after(() => made.close())
-    // Where the drivers are found.
-    const folder = await mkdtemp(join(resolve('test'), '.operators-'))
-    t.after(() => rm(folder, { recursive: true }))
-    await writeFile(
-      join(folder, 'activestorage.config.ts'),
-      `${database}
+  test(
+    `the command line ends by itself though the app's own pool of ${driver} stays open`,
+    { timeout: 60_000 },
+    async (t) => {
+      const made = await create()
+      if (made === null) return t.skip('no server answered')
+      t.after(() => made.close())
+      // Where the drivers are found.
+      const folder = await mkdtemp(join(resolve('test'), '.operators-'))
+      t.after(() => rm(folder, { recursive: true }))
+      await writeFile(
+        join(folder, 'activestorage.config.ts'),
+        `${database}
 import { createActiveStorage, hasOneAttached } from ${from('src/index.ts')}
 import { memory } from ${from('src/services/memory.ts')}
 export const storage = createActiveStorage({
@@ -63,48 +66,55 @@ export const storage = createActiveStorage({
   logger: false,
 })
 `,
-    )
-    const call = async (command: string) => {
-      const child = spawn(process.execPath, [resolve('src/cli/bin.ts'), command], {
-        cwd: folder,
-        env: { ...process.env, APP_URL: made.url },
-      })
-      let late: ReturnType<typeof setTimeout> | undefined
-      let said = ''
-      for (const stream of [child.stdout, child.stderr])
-        stream.on('data', (data: unknown) => {
-          said += String(data)
-          // An open pool keeps a process for ten seconds and more.
-          late ??= setTimeout(() => child.kill('SIGKILL'), 6_000)
+      )
+      const call = async (command: string) => {
+        const child = spawn(process.execPath, [resolve('src/cli/bin.ts'), command], {
+          cwd: folder,
+          env: { ...process.env, APP_URL: made.url },
         })
-      const ended = await new Promise((done) => child.once('exit', (code, signal) => done(code ?? signal)))
-      clearTimeout(late)
-      return { ended, said }
-    }
-    const { ended, said } = await call('migrate')
-    assert.deepEqual([ended, /"migrated":true/.test(said)], [0, true], said)
-  })
+        let late: ReturnType<typeof setTimeout> | undefined
+        let said = ''
+        for (const stream of [child.stdout, child.stderr])
+          stream.on('data', (data: unknown) => {
+            said += String(data)
+            // An open pool keeps a process for ten seconds and more.
+            late ??= setTimeout(() => child.kill('SIGKILL'), 6_000)
+          })
+        const ended = await new Promise((done) =>
+          child.once('exit', (code, signal) => done(code ?? signal)),
+        )
+        clearTimeout(late)
+        return { ended, said }
+      }
+      const { ended, said } = await call('migrate')
+      assert.deepEqual([ended, /"migrated":true/.test(said)], [0, true], said)
+    },
+  )
 
-atEach(databases, "status names rows of the gem's by their attachment, also those that nobody here knows", async (app) => {
-  const at = '2020-01-01 00:00:00'
-  for (const [type, name] of [
-    ['User', 'photo'],
-    ['User', 'photo'],
-    ['User', 'portrait'],
-    ['Account', 'logo'],
-  ])
-    await app.query(
-      `insert into {uploads} (uploadable_type, uploadable_id, attr_name, created_at, updated_at) values ('${type}', 1, '${name}', '${at}', '${at}')`,
-    )
-  const storage = app.anotherWith({ User: { photo: hasOneAttached() } })
-  const status = await readStatus(storage)
-  assert.deepEqual(status.gemRows, [
-    { attachment: 'Account.logo', waiting: 1, known: false },
-    { attachment: 'User.photo', waiting: 2, known: true },
-    { attachment: 'User.portrait', waiting: 1, known: false },
-  ])
-  assert.match(statusText(status), /Account\.logo +1 +NO: define it/)
-})
+atEach(
+  databases,
+  "status names rows of the gem's by their attachment, also those that nobody here knows",
+  async (app) => {
+    const at = '2020-01-01 00:00:00'
+    for (const [type, name] of [
+      ['User', 'photo'],
+      ['User', 'photo'],
+      ['User', 'portrait'],
+      ['Account', 'logo'],
+    ])
+      await app.query(
+        `insert into {uploads} (uploadable_type, uploadable_id, attr_name, created_at, updated_at) values ('${type}', 1, '${name}', '${at}', '${at}')`,
+      )
+    const storage = app.anotherWith({ User: { photo: hasOneAttached() } })
+    const status = await readStatus(storage)
+    assert.deepEqual(status.gemRows, [
+      { attachment: 'Account.logo', waiting: 1, known: false },
+      { attachment: 'User.photo', waiting: 2, known: true },
+      { attachment: 'User.portrait', waiting: 1, known: false },
+    ])
+    assert.match(statusText(status), /Account\.logo +1 +NO: define it/)
+  },
+)
 
 atEach(databases, 'stats count the workers that were heard of lately', async (app) => {
   const alive = async (): Promise<number> => (await app.storage.delayedUploads.stats()).workersAlive
@@ -113,7 +123,9 @@ atEach(databases, 'stats count the workers that were heard of lately', async (ap
   while ((await alive()) < 2) await new Promise(setImmediate)
   // One of them was not heard of for a minute.
   const [row] = await app.query('select id from {workers}')
-  await app.query(`update {workers} set seen_at = seen_at - 60000 where id = '${String(row?.['id'])}'`)
+  await app.query(
+    `update {workers} set seen_at = seen_at - 60000 where id = '${String(row?.['id'])}'`,
+  )
   assert.equal(await alive(), 1)
   for (const worker of workers) await worker.stop()
   assert.equal(await alive(), 0)

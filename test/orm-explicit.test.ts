@@ -8,7 +8,14 @@ import { drizzle as drizzlePg } from 'drizzle-orm/node-postgres'
 import { drizzle as drizzleSqlite } from 'drizzle-orm/better-sqlite3'
 import { sql as drizzleSql } from 'drizzle-orm'
 import knexInit, { type Knex } from 'knex'
-import { CompiledQuery, Kysely, MysqlDialect, PostgresDialect, SqliteDialect, type Transaction } from 'kysely'
+import {
+  CompiledQuery,
+  Kysely,
+  MysqlDialect,
+  PostgresDialect,
+  SqliteDialect,
+  type Transaction,
+} from 'kysely'
 import mysql2 from 'mysql2'
 import mysql2Promise from 'mysql2/promise'
 import pg from 'pg'
@@ -34,20 +41,34 @@ interface Builder {
   end(): Promise<unknown>
 }
 
-const builders: Readonly<Record<string, (kind: string, url: string, connections: number) => Builder>> = {
+const builders: Readonly<
+  Record<string, (kind: string, url: string, connections: number) => Builder>
+> = {
   Kysely(kind, url, connections) {
     const db = new Kysely<Record<string, never>>({
       dialect:
         kind === 'SQLite'
           ? new SqliteDialect({ database: new BetterSqlite3(url) })
           : kind === 'PostgreSQL'
-            ? new PostgresDialect({ pool: new pg.Pool({ connectionString: url, max: connections }) })
-            : new MysqlDialect({ pool: mysql2.createPool({ uri: url, connectionLimit: connections, supportBigNumbers: true }) }),
+            ? new PostgresDialect({
+                pool: new pg.Pool({ connectionString: url, max: connections }),
+              })
+            : new MysqlDialect({
+                pool: mysql2.createPool({
+                  uri: url,
+                  connectionLimit: connections,
+                  supportBigNumbers: true,
+                }),
+              }),
     })
     return {
       database: kysely(db) as unknown as Database<never>,
       run: async (sql, tx) =>
-        (await ((tx as Transaction<never> | undefined) ?? db).executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql))).rows,
+        (
+          await ((tx as Transaction<never> | undefined) ?? db).executeQuery<
+            Record<string, unknown>
+          >(CompiledQuery.raw(sql))
+        ).rows,
       transaction: (run) => db.transaction().execute((tx) => run(tx as never)),
       end: () => db.destroy(),
     }
@@ -67,7 +88,11 @@ const builders: Readonly<Record<string, (kind: string, url: string, connections:
       database: knex(db) as unknown as Database<never>,
       async run(sql, tx) {
         const answer = (await ((tx as Knex.Transaction | undefined) ?? db).raw(sql)) as never
-        return kind === 'PostgreSQL' ? (answer as { rows: [] }).rows : kind === 'SQLite' ? answer : answer[0]
+        return kind === 'PostgreSQL'
+          ? (answer as { rows: [] }).rows
+          : kind === 'SQLite'
+            ? answer
+            : answer[0]
       },
       transaction: (run) => db.transaction((tx) => run(tx as never)),
       nested: (tx, run) => (tx as Knex.Transaction).transaction((inner) => run(inner as never)),
@@ -80,7 +105,12 @@ const builders: Readonly<Record<string, (kind: string, url: string, connections:
       const database = drizzle(drizzleSqlite(handle)) as unknown as Database<never>
       return {
         database,
-        run: (sql) => Promise.resolve(/^select|returning/.test(sql) ? (handle.prepare(sql).all() as []) : (handle.exec(sql), [])),
+        run: (sql) =>
+          Promise.resolve(
+            /^select|returning/.test(sql)
+              ? (handle.prepare(sql).all() as [])
+              : (handle.exec(sql), []),
+          ),
         transaction: (run) => database.transaction(({ tx }) => run(tx)),
         end: () => Promise.resolve(handle.close()),
       }
@@ -88,14 +118,20 @@ const builders: Readonly<Record<string, (kind: string, url: string, connections:
     const pool =
       kind === 'PostgreSQL'
         ? new pg.Pool({ connectionString: url, max: connections })
-        : mysql2Promise.createPool({ uri: url, connectionLimit: connections, supportBigNumbers: true })
-    const db = (kind === 'PostgreSQL' ? drizzlePg(pool as pg.Pool) : drizzleMysql(pool as mysql2Promise.Pool)) as ReturnType<
-      typeof drizzlePg
-    >
+        : mysql2Promise.createPool({
+            uri: url,
+            connectionLimit: connections,
+            supportBigNumbers: true,
+          })
+    const db = (
+      kind === 'PostgreSQL' ? drizzlePg(pool as pg.Pool) : drizzleMysql(pool as mysql2Promise.Pool)
+    ) as ReturnType<typeof drizzlePg>
     return {
       database: drizzle(db) as unknown as Database<never>,
       async run(sql, tx) {
-        const answer = (await ((tx as typeof db | undefined) ?? db).execute(drizzleSql.raw(sql))) as never
+        const answer = (await ((tx as typeof db | undefined) ?? db).execute(
+          drizzleSql.raw(sql),
+        )) as never
         return kind === 'PostgreSQL' ? (answer as { rows: [] }).rows : answer[0]
       },
       transaction: (run) => db.transaction((tx) => run(tx as never)),
@@ -107,17 +143,27 @@ const builders: Readonly<Record<string, (kind: string, url: string, connections:
 
 const tableOf = { User: 'users', Member: 'members' } as const
 
-async function explicit(kind: Kind, make: (typeof builders)[string], variety: Variety): Promise<OrmApp<never>> {
+async function explicit(
+  kind: Kind,
+  make: (typeof builders)[string],
+  variety: Variety,
+): Promise<OrmApp<never>> {
   const made = await emptyDatabase(kind)
   const builder = make(kind.name, made.url, variety.connections)
   const isUuid = variety.recordId === 'uuid'
   const id = isUuid
     ? `${kind.name === 'PostgreSQL' ? 'uuid' : 'char(36)'} primary key`
-    : { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
-  for (const table of Object.values(tableOf)) await builder.run(`create table ${table} (id ${id}, name text not null)`)
+    : {
+        SQLite: 'integer primary key',
+        PostgreSQL: 'bigserial primary key',
+        MariaDB: 'bigint auto_increment primary key',
+      }[kind.name]
+  for (const table of Object.values(tableOf))
+    await builder.run(`create table ${table} (id ${id}, name text not null)`)
   await countFarther(kind, made.url, variety)
   let storage: Storage | undefined
-  const record = (model: 'User', recordId: string, tx: never) => storage!.record(model, recordId, { transaction: tx })
+  const record = (model: 'User', recordId: string, tx: never) =>
+    storage!.record(model, recordId, { transaction: tx })
   const within = <T>(tx: never | undefined, run: (tx: never) => Promise<T>): Promise<T> =>
     tx === undefined ? storage!.transaction(run) : run(tx)
   const insert = async (model: keyof typeof tableOf, name: string, tx: never): Promise<string> => {
@@ -159,7 +205,11 @@ async function explicit(kind: Kind, make: (typeof builders)[string], variety: Va
       }
     },
     save: (model, recordId, files, given) =>
-      within(given, async (tx) => void (await record(model as 'User', recordId, tx).attachLater(files as never))),
+      within(
+        given,
+        async (tx) =>
+          void (await record(model as 'User', recordId, tx).attachLater(files as never)),
+      ),
     destroy: (model, recordId, given) =>
       within(given, async (tx) => {
         await builder.run(`delete from ${tableOf[model]} where id = '${recordId}'`, tx)
@@ -175,7 +225,10 @@ async function explicit(kind: Kind, make: (typeof builders)[string], variety: Va
     },
     transaction: builder.transaction,
     ...(builder.nested === undefined ? {} : { nested: builder.nested }),
-    names: async (model) => (await builder.run(`select name from ${tableOf[model]} order by id`)).map((row) => String(row['name'])),
+    names: async (model) =>
+      (await builder.run(`select name from ${tableOf[model]} order by id`)).map((row) =>
+        String(row['name']),
+      ),
     async close() {
       await builder.end()
       await made.close()
@@ -189,7 +242,11 @@ for (const [name, make] of Object.entries(builders))
       const orSkip = skipping(kind)
       // Whoever writes SQL hands over the ids himself: those of one database say all.
       for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-        ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => explicit(kind, make, variety) })
+        ormContract({
+          test: variety.test(orSkip),
+          isSqlite: kind.name === 'SQLite',
+          open: () => explicit(kind, make, variety),
+        })
       databaseContract({
         test: orSkip,
         async create() {
@@ -208,5 +265,7 @@ for (const [name, make] of Object.entries(builders))
       await made!.close()
     })
     const { tx } = await transaction((open) => Promise.resolve({ tx: open }))
-    await assert.rejects(async () => database.join(tx).run('select 1', []), { code: 'CONFIGURATION' })
+    await assert.rejects(async () => database.join(tx).run('select 1', []), {
+      code: 'CONFIGURATION',
+    })
   })

@@ -6,7 +6,13 @@ import { Database } from '@adonisjs/lucid/database'
 import { Adapter, BaseModel } from '@adonisjs/lucid/orm'
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { LucidModel } from '@adonisjs/lucid/types/model'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type AttachmentHooks,
+} from '../src/index.ts'
 import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -30,15 +36,21 @@ function connect({ name }: Kind, url: string, { connections }: Variety = usual):
             : { client: 'mysql2', connection: { uri: url, supportBigNumbers: true } as object }),
           pool: { min: 0, max: connections },
         }
-  return new Database({ connection: 'main', connections: { main: connection } } as never, logger as never, emitter as never)
+  return new Database(
+    { connection: 'main', connections: { main: connection } } as never,
+    logger as never,
+    emitter as never,
+  )
 }
 /** What `@column()` does. */
 function columns(model: LucidModel, names: readonly string[], db: Database): void {
   model.$adapter = new Adapter(db)
   model.boot()
-  for (const name of names) if (!model.$hasColumn(name)) model.$addColumn(name, { isPrimary: name === 'id' })
+  for (const name of names)
+    if (!model.$hasColumn(name)) model.$addColumn(name, { isPrimary: name === 'id' })
 }
-const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+const tmp = (files: object): object =>
+  Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionClientContract>> {
   const made = await emptyDatabase(kind)
@@ -67,7 +79,9 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
     database: lucid(db, { models: [User, Member] }),
     recordId: variety.recordId,
     create: async (model, name, files, client) =>
-      String((await classes[model].create({ ...id(), name, ...tmp(files) }, client && { client })).id),
+      String(
+        (await classes[model].create({ ...id(), name, ...tmp(files) }, client && { client })).id,
+      ),
     build(model, name, files) {
       const record = new classes[model]().fill({ ...id(), name, ...files })
       return {
@@ -81,7 +95,8 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<TransactionCli
       const record = await classes[model].findOrFail(id, client && { client })
       await record.merge(tmp(files)).save()
     },
-    destroy: async (model, id, client) => (await classes[model].findOrFail(id, client && { client })).delete(),
+    destroy: async (model, id, client) =>
+      (await classes[model].findOrFail(id, client && { client })).delete(),
     load: (client) =>
       User.query(client && { client })
         .preload('photo')
@@ -100,7 +115,11 @@ for (const kind of kinds)
   describe(`Lucid on ${kind.name}`, () => {
     const orSkip = skipping(kind)
     for (const variety of varieties(kind))
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
     databaseContract({
       test: orSkip,
       async create() {
@@ -123,7 +142,9 @@ test('a COMMIT that fails is an error, and the record is not taken for saved', a
   }
   columns(Player, ['id', 'team'], db)
   await db.rawQuery('create table teams (id int primary key)')
-  await db.rawQuery('create table players (id bigserial primary key, team int references teams deferrable initially deferred)')
+  await db.rawQuery(
+    'create table players (id bigserial primary key, team int references teams deferrable initially deferred)',
+  )
   const storage = createActiveStorage({
     database: lucid(db, { models: [Player] }),
     services: { memory: memory() },
@@ -160,7 +181,10 @@ test('a COMMIT that fails is an error, and the record is not taken for saved', a
 
 const told: string[] = []
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
-class Book extends withAttachments(bookAttachments, BaseModel) implements AttachmentHooks<typeof bookAttachments> {
+class Book
+  extends withAttachments(bookAttachments, BaseModel)
+  implements AttachmentHooks<typeof bookAttachments>
+{
   declare id: number
   declare title: string
   coverFilename(filename: string): string {
@@ -181,13 +205,14 @@ async function library(t: TestContext) {
     table.text('title').unique()
   })
   const service = memory()
-  const storage: ActiveStorage<{ Book: typeof bookAttachments }, TransactionClientContract> = createActiveStorage({
-    database: lucid(db, { models: [Book] }),
-    services: { memory: service },
-    models: { Book: bookAttachments },
-    secretKeyBase: 'a secret of the tests',
-    logger: false,
-  })
+  const storage: ActiveStorage<{ Book: typeof bookAttachments }, TransactionClientContract> =
+    createActiveStorage({
+      database: lucid(db, { models: [Book] }),
+      services: { memory: service },
+      models: { Book: bookAttachments },
+      secretKeyBase: 'a secret of the tests',
+      logger: false,
+    })
   await storage.migrate()
   told.length = 0
   t.after(async () => {
@@ -227,7 +252,9 @@ test("inside a transaction of the app, a record's own handle is in it too", asyn
     }),
     /gave up/,
   )
-  await assert.rejects(Book.create({ title: 'A', coverTmp: text('a') }), { code: 'SQLITE_CONSTRAINT_UNIQUE' })
+  await assert.rejects(Book.create({ title: 'A', coverTmp: text('a') }), {
+    code: 'SQLITE_CONSTRAINT_UNIQUE',
+  })
   assert.throws(() => new Book().cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
@@ -285,7 +312,9 @@ test('a record that its files refused is saved again as what it was', async (t) 
   await Book.create({ title: 'another, with the id that was rolled back' })
   await book.merge({ pagesTmp: pages.slice(0, 3) }).save()
   await storage.drain({ throwOnError: true })
-  await assert.rejects(book.merge({ title: 'B', pagesTmp: [text('d')] }).save(), { code: 'TOO_MANY_FILES' })
+  await assert.rejects(book.merge({ title: 'B', pagesTmp: [text('d')] }).save(), {
+    code: 'TOO_MANY_FILES',
+  })
   await book.merge({ pagesTmp: null }).save()
   const again = await Book.query().where('id', book.id).preload('pages').firstOrFail()
   assert.equal(again.title, 'B')

@@ -2,11 +2,24 @@
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
-import { Collection, EntitySchema, MikroORM, type EntityManager, type Options, type RequiredEntityData } from '@mikro-orm/core'
+import {
+  Collection,
+  EntitySchema,
+  MikroORM,
+  type EntityManager,
+  type Options,
+  type RequiredEntityData,
+} from '@mikro-orm/core'
 import { MariaDbDriver } from '@mikro-orm/mariadb'
 import { PostgreSqlDriver } from '@mikro-orm/postgresql'
 import { SqliteDriver } from '@mikro-orm/sqlite'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type AttachmentHooks,
+} from '../src/index.ts'
 import { mikroOrm, withAttachments } from '../src/orm/mikro-orm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -27,27 +40,48 @@ class Member extends withAttachments(ormModels.Member) {
 }
 const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
 
-const connect = ({ name }: Kind, url: string, entities: unknown[], { connections }: Variety = usual): Promise<MikroORM> =>
+const connect = (
+  { name }: Kind,
+  url: string,
+  entities: unknown[],
+  { connections }: Variety = usual,
+): Promise<MikroORM> =>
   MikroORM.init({
     ...(name === 'SQLite'
       ? { driver: SqliteDriver, dbName: url }
-      : { driver: name === 'PostgreSQL' ? PostgreSqlDriver : MariaDbDriver, clientUrl: url.replace(/^mysql:/, 'mariadb:') }),
+      : {
+          driver: name === 'PostgreSQL' ? PostgreSqlDriver : MariaDbDriver,
+          clientUrl: url.replace(/^mysql:/, 'mariadb:'),
+        }),
     entities,
     pool: { min: 0, max: connections },
     metadataCache: { enabled: false },
   } as unknown as Options)
 
-const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+const tmp = (files: object): object =>
+  Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
 
 async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>> {
   const made = await emptyDatabase(kind)
   const id =
     variety.recordId === 'uuid'
       ? ({ type: 'uuid', primary: true, onCreate: () => randomUUID() } as const)
-      : ({ type: kind.name === 'SQLite' ? 'integer' : 'bigint', primary: true, autoincrement: true } as const)
+      : ({
+          type: kind.name === 'SQLite' ? 'integer' : 'bigint',
+          primary: true,
+          autoincrement: true,
+        } as const)
   const schemas = [
-    new EntitySchema<User>({ class: User, tableName: 'users', properties: { id, name: { type: 'text' } } } as never),
-    new EntitySchema<Member>({ class: Member, tableName: 'members', properties: { id, name: { type: 'text' } } } as never),
+    new EntitySchema<User>({
+      class: User,
+      tableName: 'users',
+      properties: { id, name: { type: 'text' } },
+    } as never),
+    new EntitySchema<Member>({
+      class: Member,
+      tableName: 'members',
+      properties: { id, name: { type: 'text' } },
+    } as never),
   ]
   const orm = await connect(kind, made.url, schemas, variety)
   await orm.schema.create()
@@ -81,10 +115,14 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
       em.remove(await em.findOneOrFail(classes[model], { id } as never))
       await em.flush()
     },
-    load: (em = orm.em.fork()) => em.find(User, {}, { populate: ['photo'], orderBy: { name: 'asc' } as never }),
+    load: (em = orm.em.fork()) =>
+      em.find(User, {}, { populate: ['photo'], orderBy: { name: 'asc' } as never }),
     transaction: (run) => orm.em.fork().transactional(run),
     nested: (em, run) => em.transactional(run),
-    names: async (model) => (await orm.em.fork().find(classes[model], {}, { orderBy: { id: 'asc' } as never })).map(({ name }) => name),
+    names: async (model) =>
+      (await orm.em.fork().find(classes[model], {}, { orderBy: { id: 'asc' } as never })).map(
+        ({ name }) => name,
+      ),
     async close() {
       await orm.close()
       await made.close()
@@ -96,7 +134,11 @@ for (const kind of kinds)
   describe(`MikroORM on ${kind.name}`, () => {
     const orSkip = skipping(kind)
     for (const variety of varieties(kind))
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
     databaseContract({
       test: orSkip,
       async create() {
@@ -107,8 +149,14 @@ for (const kind of kinds)
   })
 
 const told: string[] = []
-const bookAttachments = { cover: hasOneAttached({ maxSize: '1 KB' }), pages: hasManyAttached({ maxFiles: 3 }) }
-class Book extends withAttachments(bookAttachments) implements AttachmentHooks<typeof bookAttachments> {
+const bookAttachments = {
+  cover: hasOneAttached({ maxSize: '1 KB' }),
+  pages: hasManyAttached({ maxFiles: 3 }),
+}
+class Book
+  extends withAttachments(bookAttachments)
+  implements AttachmentHooks<typeof bookAttachments>
+{
   id!: number
   title!: string
   updatedAt?: Date
@@ -154,13 +202,14 @@ async function library(t: TestContext, kind = kinds[0]!) {
   const orm = await bookshelf(made.url, kind)
   await orm.schema.create()
   const service = memory()
-  const storage: ActiveStorage<{ Book: typeof bookAttachments }, EntityManager> = createActiveStorage({
-    database: mikroOrm(orm),
-    services: { memory: service },
-    models: { Book: bookAttachments },
-    secretKeyBase: 'a secret of the tests',
-    logger: false,
-  })
+  const storage: ActiveStorage<{ Book: typeof bookAttachments }, EntityManager> =
+    createActiveStorage({
+      database: mikroOrm(orm),
+      services: { memory: service },
+      models: { Book: bookAttachments },
+      secretKeyBase: 'a secret of the tests',
+      logger: false,
+    })
   await storage.migrate()
   told.length = 0
   t.after(async () => {
@@ -205,7 +254,9 @@ test('what a flush cascades to brings its files; literals do too', async (t) => 
   author.books.add(book)
   await em.flush()
   await storage.drain({ throwOnError: true })
-  const names = await Promise.all(author.books.getItems().map(async (each) => (await each.cover.attachment())?.filename))
+  const names = await Promise.all(
+    author.books.getItems().map(async (each) => (await each.cover.attachment())?.filename),
+  )
   assert.deepEqual(names.toSorted(), ['A-a.txt', 'B-b.txt'])
 })
 
@@ -269,7 +320,13 @@ test('what related entities have is read with them: populate that names attachme
     await fork().findOneOrFail(Author, { id: 1 } as never, { populate: ['books.cover'] as never }),
     ...(await fork().findAll(Author, { populate: ['books', 'books.cover'] as never })),
     (await fork().findAndCount(Author, {}, { populate: ['books.pages'] as never }))[0][0]!,
-    (await fork().findByCursor(Author, { orderBy: { id: 'asc' } as never, first: 1, populate: ['books.pages'] as never })).items[0]!,
+    (
+      await fork().findByCursor(Author, {
+        orderBy: { id: 'asc' } as never,
+        first: 1,
+        populate: ['books.pages'] as never,
+      })
+    ).items[0]!,
   ]
   const books = found.map((each) => each.books.getItems()[0])
   await storage.record('Book', books[0]!.id).cover.detach()
@@ -281,7 +338,11 @@ test('what related entities have is read with them: populate that names attachme
 
 test('what is created or assigned under the name of an attachment is attached', async (t) => {
   const { em, storage } = await library(t)
-  const book = em.create(Book, { title: 'A', cover: text('a'), pages: [text('b')] } as RequiredEntityData<Book>)
+  const book = em.create(Book, {
+    title: 'A',
+    cover: text('a'),
+    pages: [text('b')],
+  } as RequiredEntityData<Book>)
   await em.flush()
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
@@ -310,7 +371,9 @@ test('what a flush that fails was to insert is inserted by the next one, with wh
   ]
   for (const flush of flushes) {
     const friend = em.create(Author, {} as never)
-    const author = em.create(Author, { books: [{ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }] } as never)
+    const author = em.create(Author, {
+      books: [{ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }],
+    } as never)
     author.friends.add(friend)
     await assert.rejects(flush(em), { code: 'TOO_MANY_FILES' })
     const [book] = author.books.getItems()
@@ -322,7 +385,9 @@ test('what a flush that fails was to insert is inserted by the next one, with wh
     book!.pagesTmp = [text('a')]
     await em.flush()
     await storage.drain({ throwOnError: true })
-    const found = await orm.em.fork().findOneOrFail(Author, author.id as never, { populate: ['books.pages', 'friends'] as never })
+    const found = await orm.em
+      .fork()
+      .findOneOrFail(Author, author.id as never, { populate: ['books.pages', 'friends'] as never })
     assert.deepEqual(
       (await found.books[0]!.pages.attachments()).map(({ filename }) => filename),
       ['a.txt'],
@@ -347,39 +412,48 @@ test('what was inserted in a transaction that was rolled back, or in a savepoint
   await assert.rejects(twice, /deadlock/)
   await em.flush()
   await storage.drain({ throwOnError: true })
-  assert.equal((await (await orm.em.fork().findOneOrFail(Book, book.id)).cover.attachment())?.filename, 'A-a.txt')
+  assert.equal(
+    (await (await orm.em.fork().findOneOrFail(Book, book.id)).cover.attachment())?.filename,
+    'A-a.txt',
+  )
   assert.equal(await em.count(Book), 1)
 })
 
-test('flushes of one manager at the same time wait for each other', { timeout: 20_000 }, async (t) => {
-  // Where each transaction has a connection of its own.
-  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
-  const made = await library(t, kind).catch((error: unknown) => {
-    if (error !== notThere) throw error
-    return null
-  })
-  if (made === null) return t.skip(kind.why)
-  const { em, storage } = made
-  const books = await Promise.all(
-    ['A', 'B', 'C'].map(async (title) => {
-      const book = em.create(Book, { title, coverTmp: text(title) })
-      await em.flush()
-      return book
-    }),
-  )
-  books[0]!.pagesTmp = [text('p')]
-  await Promise.all([em.flush(), em.flush()])
-  books[1]!.coverTmp = big()
-  const [first, second] = [em.flush(), em.flush()]
-  await assert.rejects(first, { code: 'FILE_TOO_LARGE' })
-  await assert.rejects(second, { code: 'FILE_TOO_LARGE' })
-  books[1]!.coverTmp = text('D')
-  await em.flush()
-  await storage.drain({ throwOnError: true })
-  const names = await Promise.all(books.map(async (book) => (await book.cover.attachment())?.filename))
-  assert.deepEqual(names, ['A-A.txt', 'B-D.txt', 'C-C.txt'])
-  assert.equal((await books[0]!.pages.attachments()).length, 1)
-})
+test(
+  'flushes of one manager at the same time wait for each other',
+  { timeout: 20_000 },
+  async (t) => {
+    // Where each transaction has a connection of its own.
+    const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+    const made = await library(t, kind).catch((error: unknown) => {
+      if (error !== notThere) throw error
+      return null
+    })
+    if (made === null) return t.skip(kind.why)
+    const { em, storage } = made
+    const books = await Promise.all(
+      ['A', 'B', 'C'].map(async (title) => {
+        const book = em.create(Book, { title, coverTmp: text(title) })
+        await em.flush()
+        return book
+      }),
+    )
+    books[0]!.pagesTmp = [text('p')]
+    await Promise.all([em.flush(), em.flush()])
+    books[1]!.coverTmp = big()
+    const [first, second] = [em.flush(), em.flush()]
+    await assert.rejects(first, { code: 'FILE_TOO_LARGE' })
+    await assert.rejects(second, { code: 'FILE_TOO_LARGE' })
+    books[1]!.coverTmp = text('D')
+    await em.flush()
+    await storage.drain({ throwOnError: true })
+    const names = await Promise.all(
+      books.map(async (book) => (await book.cover.attachment())?.filename),
+    )
+    assert.deepEqual(names, ['A-A.txt', 'B-D.txt', 'C-C.txt'])
+    assert.equal((await books[0]!.pages.attachments()).length, 1)
+  },
+)
 
 test('managers that were forked before an ORM was bound bring files; those of one that is not bound refuse them', async (t) => {
   const { em, orm, storage, url } = await library(t)

@@ -4,7 +4,13 @@ import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
 import knexInit, { type Knex } from 'knex'
 import objectionPackage, { type RelationMappings } from 'objection'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type AttachmentHooks,
+} from '../src/index.ts'
 import { objection, withAttachments } from '../src/orm/objection/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -51,17 +57,21 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Knex.Transacti
   await countFarther(kind, made.url, variety)
   const id = (): object => (variety.recordId === 'uuid' ? { id: randomUUID() } : {})
   const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
-  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  const tmp = (files: object): object =>
+    Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   return {
     database: objection(db, [User, Member]),
     recordId: variety.recordId,
-    create: async (model, name, files, trx) => String((await classes[model].query(trx ?? db).insert({ ...id(), name, ...tmp(files) })).id),
+    create: async (model, name, files, trx) =>
+      String((await classes[model].query(trx ?? db).insert({ ...id(), name, ...tmp(files) })).id),
     build(model, name, files) {
       const record = classes[model].fromJson({ ...id(), name, ...files })
       let isSaved = false
       return {
         async save(trx) {
-          const query = isSaved ? record.$query(trx ?? db).patch({ name }) : classes[model].query(trx ?? db).insert(record)
+          const query = isSaved
+            ? record.$query(trx ?? db).patch({ name })
+            : classes[model].query(trx ?? db).insert(record)
           isSaved = true
           await query
           return String(record.id)
@@ -98,12 +108,19 @@ for (const kind of kinds)
   describe(`Objection on ${kind.name}`, () => {
     const orSkip = skipping(kind)
     for (const variety of varieties(kind))
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
   })
 
 const told: string[] = []
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
-class Book extends withAttachments(bookAttachments, Model) implements AttachmentHooks<typeof bookAttachments> {
+class Book
+  extends withAttachments(bookAttachments, Model)
+  implements AttachmentHooks<typeof bookAttachments>
+{
   static override tableName = 'books'
   declare id: number
   declare title: string
@@ -125,7 +142,11 @@ class Author extends withAttachments(authorAttachments, Model) {
   declare id: number
   declare books: Book[]
   static override relationMappings: RelationMappings = {
-    books: { relation: Model.HasManyRelation, modelClass: Book, join: { from: 'authors.id', to: 'books.authorId' } },
+    books: {
+      relation: Model.HasManyRelation,
+      modelClass: Book,
+      join: { from: 'authors.id', to: 'books.authorId' },
+    },
   }
 }
 
@@ -143,7 +164,10 @@ async function library(t: TestContext) {
     table.integer('authorId')
   })
   const service = memory()
-  const storage: ActiveStorage<{ Book: typeof bookAttachments; Author: typeof authorAttachments }, Knex.Transaction> = createActiveStorage({
+  const storage: ActiveStorage<
+    { Book: typeof bookAttachments; Author: typeof authorAttachments },
+    Knex.Transaction
+  > = createActiveStorage({
     database: objection(db, [Book, Author]),
     services: { memory: service },
     models: { Book: bookAttachments, Author: authorAttachments },
@@ -170,12 +194,18 @@ test('inserted, patched and fetched records have their files, hooks are methods,
   assert.deepEqual(told, ['Maus: Maus-a.txt'])
   assert.ok((await book.$query()).updatedAt, 'touched by its own $beforeUpdate')
   assert.equal(await book.$query().patch({ pagesTmp: [text('b')] }), 1)
-  const patched = await Book.query().patchAndFetchById(book.id, { title: 'Maus II', pagesTmp: [text('c')] })
+  const patched = await Book.query().patchAndFetchById(book.id, {
+    title: 'Maus II',
+    pagesTmp: [text('c')],
+  })
   Object.assign(patched, { cover: text('d') })
   await patched.$query().patch(patched)
   await storage.drain({ throwOnError: true })
   assert.equal((await patched.cover.attachment())?.filename, 'Maus II-d.txt')
-  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), ['b.txt', 'c.txt'])
+  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), [
+    'b.txt',
+    'c.txt',
+  ])
   await Book.query().delete().where('title', 'like', 'Maus%')
   await storage.drain()
   assert.equal(service.objects.size, 0)
@@ -183,19 +213,24 @@ test('inserted, patched and fetched records have their files, hooks are methods,
 
 test('graphs bring their files, also those of records that do not change', async (t) => {
   const { storage } = await library(t)
-  const author = await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }] } as never)
+  const author = await Author.query().insertGraph({
+    books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }],
+  } as never)
   const [first, second] = author.books as [Book, Book]
   await Author.query().upsertGraph({
     id: author.id,
-    books: [{ id: first.id }, { id: second.id, coverTmp: text('b') }, { title: 'C', pagesTmp: [text('c')] }],
+    books: [
+      { id: first.id },
+      { id: second.id, coverTmp: text('b') },
+      { title: 'C', pagesTmp: [text('c')] },
+    ],
   } as never)
   await storage.drain({ throwOnError: true })
   const books = await Book.query().orderBy('id')
-  assert.deepEqual(await Promise.all(books.map(async (book) => (await book.cover.attachment())?.filename)), [
-    'A-a.txt',
-    'B-b.txt',
-    undefined,
-  ])
+  assert.deepEqual(
+    await Promise.all(books.map(async (book) => (await book.cover.attachment())?.filename)),
+    ['A-a.txt', 'B-b.txt', undefined],
+  )
   assert.equal((await books[2]!.pages.attachments())[0]?.filename, 'c.txt')
   await Author.query().upsertGraph({ id: author.id, books: [{ id: first.id }] } as never)
   assert.equal(await storage.record('Book', second.id).cover.attachment(), null)
@@ -213,7 +248,10 @@ test('what would lose a file is refused, and nothing is written', async (t) => {
     code: 'CONFIGURATION',
     message: /one by one/,
   })
-  await assert.rejects(async () => Book.query().insert({ title: 'A', coverTmp: text('a') }), /UNIQUE constraint/)
+  await assert.rejects(
+    async () => Book.query().insert({ title: 'A', coverTmp: text('a') }),
+    /UNIQUE constraint/,
+  )
   await assert.rejects(
     db.transaction(async (trx) => {
       await Book.query(trx).insert({ title: 'D', coverTmp: text('a') })
@@ -221,7 +259,10 @@ test('what would lose a file is refused, and nothing is written', async (t) => {
     }),
     /gave up/,
   )
-  assert.throws(() => Book.fromJson({ title: 'A' }).cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
+  assert.throws(() => Book.fromJson({ title: 'A' }).cover, {
+    code: 'INVALID_INPUT',
+    message: /not saved yet/,
+  })
   assert.deepEqual(
     (await Book.query().orderBy('id')).map(({ title }) => title),
     ['A', 'B'],
@@ -274,7 +315,9 @@ test('what was inserted in a savepoint that was rolled back is brought again, th
   await db.transaction(async (trx) => {
     await assert.rejects(
       trx.transaction(async (inner) => {
-        await inner.transaction(async (innermost) => void (await Book.query(innermost).insert(book)))
+        await inner.transaction(
+          async (innermost) => void (await Book.query(innermost).insert(book)),
+        )
         throw new Error('the savepoint')
       }),
       /the savepoint/,
@@ -361,7 +404,8 @@ test('what was read of a record ahead is forgotten when the record is patched wi
 test('what limits refuse is a ValidationError of the model', async (t) => {
   await library(t)
   await assert.rejects(
-    async () => Book.query().insert({ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }),
+    async () =>
+      Book.query().insert({ title: 'A', pagesTmp: ['a', 'b', 'c', 'd'].map((each) => text(each)) }),
     (error) => {
       assert.ok(error instanceof ValidationError)
       const [item] = (error.data as { pages: { message: string; keyword: string }[] }).pages

@@ -4,7 +4,12 @@ import { after, describe, test, type TestContext } from 'node:test'
 import { PrismaBetterSqlite3 } from '@prisma/adapter-better-sqlite3'
 import { PrismaMariaDb } from '@prisma/adapter-mariadb'
 import { PrismaPg } from '@prisma/adapter-pg'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+} from '../src/index.ts'
 import { prisma, withAttachments } from '../src/orm/prisma/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -24,7 +29,9 @@ const providerOf = ({ name }: Kind): Provider => providers[name as keyof typeof 
 async function clientOf(kind: Kind, url: string, { recordId, connections }: Variety = usual) {
   const provider = providerOf(kind)
   const name = generateClient(provider, recordId)
-  const { PrismaClient } = (await import(`./.prisma/${name}/client/client.ts`)) as typeof import('./.prisma/sqlite/client/client.ts')
+  const { PrismaClient } = (await import(
+    `./.prisma/${name}/client/client.ts`
+  )) as typeof import('./.prisma/sqlite/client/client.ts')
   const adapter =
     provider === 'sqlite'
       ? new PrismaBetterSqlite3({ url: `file:${url}` })
@@ -40,21 +47,33 @@ async function open(kind: Kind, variety: Variety) {
   const isUuid = variety.recordId === 'uuid'
   const id = isUuid
     ? 'text primary key'
-    : { SQLite: 'integer primary key', PostgreSQL: 'bigserial primary key', MariaDB: 'bigint auto_increment primary key' }[kind.name]
-  for (const table of ['users', 'members']) await base.$executeRawUnsafe(`create table ${table} (id ${id}, name text not null)`)
+    : {
+        SQLite: 'integer primary key',
+        PostgreSQL: 'bigserial primary key',
+        MariaDB: 'bigint auto_increment primary key',
+      }[kind.name]
+  for (const table of ['users', 'members'])
+    await base.$executeRawUnsafe(`create table ${table} (id ${id}, name text not null)`)
   await countFarther(kind, made.url, variety)
   const db = base.$extends(withAttachments(ormModels))
   // Typed as SQLite's.
   const idOf = (value: string) =>
-    isUuid ? (value as unknown as number) : kind.name === 'SQLite' ? Number(value) : (BigInt(value) as unknown as number)
-  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+    isUuid
+      ? (value as unknown as number)
+      : kind.name === 'SQLite'
+        ? Number(value)
+        : (BigInt(value) as unknown as number)
+  const tmp = (files: object): object =>
+    Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   type Tx = Parameters<Parameters<typeof db.$transaction>[0]>[0]
-  const usersOf = (on: Tx, model: 'User' | 'Member') => (model === 'User' ? on.user : on.member) as typeof on.user
+  const usersOf = (on: Tx, model: 'User' | 'Member') =>
+    (model === 'User' ? on.user : on.member) as typeof on.user
   let storage: ActiveStorage<typeof ormModels, Tx> | undefined
   const app: OrmApp<Tx> = {
     database: prisma(db),
     recordId: variety.recordId,
-    create: async (model, name, files, tx = db) => String((await usersOf(tx, model).create({ data: { name, ...tmp(files) } })).id),
+    create: async (model, name, files, tx = db) =>
+      String((await usersOf(tx, model).create({ data: { name, ...tmp(files) } })).id),
     build(model, name, files) {
       // Prisma's records are values: what is saved already is not created again.
       let isSaved = false
@@ -83,7 +102,8 @@ async function open(kind: Kind, variety: Variety) {
     },
     transaction: (run) => db.$transaction(run),
     nested: (tx, run) => tx.$transaction(run),
-    names: async (model) => (await usersOf(db, model).findMany({ orderBy: { id: 'asc' } })).map(({ name }) => name),
+    names: async (model) =>
+      (await usersOf(db, model).findMany({ orderBy: { id: 'asc' } })).map(({ name }) => name),
     async close() {
       await db.$disconnect()
       await made.close()
@@ -97,7 +117,11 @@ for (const kind of kinds)
     const orSkip = skipping(kind)
     // Another database would need another client, and say nothing else.
     for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
     databaseContract({
       test: orSkip,
       async create() {
@@ -148,19 +172,44 @@ async function library(t: TestContext) {
 
 test('records have their attachments, selected or included or as they come; as JSON they are their columns', async (t) => {
   const { db, storage } = await library(t)
-  const whole = await db.book.create({ data: { title: 'A', coverTmp: text('a'), author: { create: { name: 'Ada' } } } })
+  const whole = await db.book.create({
+    data: { title: 'A', coverTmp: text('a'), author: { create: { name: 'Ada' } } },
+  })
   assert.equal((await whole.coverDelayedUploads()).length, 1)
-  assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(whole)) as object), ['id', 'title', 'secret', 'updatedAt', 'authorId'])
-  const some = await db.book.create({ data: { title: 'B', coverTmp: text('b') }, select: { title: true, cover: true } })
+  assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(whole)) as object), [
+    'id',
+    'title',
+    'secret',
+    'updatedAt',
+    'authorId',
+  ])
+  const some = await db.book.create({
+    data: { title: 'B', coverTmp: text('b') },
+    select: { title: true, cover: true },
+  })
   assert.deepEqual(JSON.parse(JSON.stringify(some)), { title: 'B' })
   assert.ok(!Object.keys(some).includes('id'), 'what was not selected is not there')
-  const without = await db.book.update({ where: { title: 'B' }, data: { pagesTmp: [text('p')] }, omit: { id: true, secret: true } })
-  assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(without)) as object), ['title', 'updatedAt', 'authorId'])
+  const without = await db.book.update({
+    where: { title: 'B' },
+    data: { pagesTmp: [text('p')] },
+    omit: { id: true, secret: true },
+  })
+  assert.deepEqual(Object.keys(JSON.parse(JSON.stringify(without)) as object), [
+    'title',
+    'updatedAt',
+    'authorId',
+  ])
   await storage.drain({ throwOnError: true })
   const { books } = await db.author.findFirstOrThrow({ include: { books: true } })
   assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
-  const found = await db.book.findUniqueOrThrow({ where: { title: 'B' }, select: { pages: true, cover: true } })
-  assert.deepEqual([(await found.pages.attachments())[0]?.filename, (await found.cover.attachment())?.filename], ['p.txt', 'B-b.txt'])
+  const found = await db.book.findUniqueOrThrow({
+    where: { title: 'B' },
+    select: { pages: true, cover: true },
+  })
+  assert.deepEqual(
+    [(await found.pages.attachments())[0]?.filename, (await found.cover.attachment())?.filename],
+    ['p.txt', 'B-b.txt'],
+  )
 })
 
 test('hooks have the record, and it was updated when a file is attached', async (t) => {
@@ -169,10 +218,16 @@ test('hooks have the record, and it was updated when a file is attached', async 
   await db.$executeRawUnsafe("update books set updatedAt = '2001-01-01T00:00:00.000+00:00'")
   await storage.drain({ throwOnError: true })
   assert.deepEqual(told, ['A: A-a.txt'])
-  assert.equal((await db.book.findUniqueOrThrow({ where: { id } })).updatedAt?.getFullYear(), new Date().getFullYear())
+  assert.equal(
+    (await db.book.findUniqueOrThrow({ where: { id } })).updatedAt?.getFullYear(),
+    new Date().getFullYear(),
+  )
   await db.book.update({ where: { id }, data: { cover: text('b') } })
   await storage.drain({ throwOnError: true })
-  assert.equal((await (await db.book.findUniqueOrThrow({ where: { id } })).cover.attachment())?.filename, 'A-b.txt')
+  assert.equal(
+    (await (await db.book.findUniqueOrThrow({ where: { id } })).cover.attachment())?.filename,
+    'A-b.txt',
+  )
 })
 
 test('what would drop a file is refused before anything is written, and says what to call', async (t) => {
@@ -185,18 +240,63 @@ test('what would drop a file is refused before anything is written, and says wha
     [/Call update\(\)/, () => books['updateMany']!({ where: {}, data: { pages: [text('a')] } })],
     [/Call update\(\)/, () => books['updateManyAndReturn']!({ data: { coverTmp: null } })],
     [/Call create\(\)/, () => db.member.createMany({ data: [{ name: 'A' }] })],
-    [/\$transaction\(async/, () => db.$transaction([db.author.create({ data: {} }), db.book.create({ data })])],
-    [/\$transaction\(async/, () => db.$transaction([db.author.create({ data: {} }), db.book.delete({ where: { title: 'B' } })])],
+    [
+      /\$transaction\(async/,
+      () => db.$transaction([db.author.create({ data: {} }), db.book.create({ data })]),
+    ],
+    [
+      /\$transaction\(async/,
+      () =>
+        db.$transaction([
+          db.author.create({ data: {} }),
+          db.book.delete({ where: { title: 'B' } }),
+        ]),
+    ],
     [/within 'books'/, () => db.author.create({ data: { books: { create: data } } } as never)],
-    [/within 'books'/, () => db.author.create({ data: { books: { create: [{ title: 'B' }, data] } } } as never)],
-    [/within 'books'/, () => db.author.create({ data: { books: { connectOrCreate: { where: { id: 1 }, create: data } } } } as never)],
-    [/within 'books'/, () => db.author.update({ where: { id: 1 }, data: { books: { update: { where: { id: 1 }, data } } } } as never)],
-    [/within 'books'/, () => db.book.create({ data: { title: 'B', author: { create: { books: { create: data } } } } } as never)],
+    [
+      /within 'books'/,
+      () => db.author.create({ data: { books: { create: [{ title: 'B' }, data] } } } as never),
+    ],
+    [
+      /within 'books'/,
+      () =>
+        db.author.create({
+          data: { books: { connectOrCreate: { where: { id: 1 }, create: data } } },
+        } as never),
+    ],
+    [
+      /within 'books'/,
+      () =>
+        db.author.update({
+          where: { id: 1 },
+          data: { books: { update: { where: { id: 1 }, data } } },
+        } as never),
+    ],
+    [
+      /within 'books'/,
+      () =>
+        db.book.create({
+          data: { title: 'B', author: { create: { books: { create: data } } } },
+        } as never),
+    ],
   ]
-  for (const [message, call] of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION', message })
-  await assert.rejects(async () => books['create']!({ data: { ...data, kover: text('a') } }), { name: 'PrismaClientValidationError' })
-  assert.deepEqual([await db.book.count(), await db.author.count(), (await storage.delayedUploads.stats()).pending], [0, 0, 0])
-  const [, many] = await db.$transaction([db.book.create({ data: { title: 'A' } }), db.book.findMany()])
+  for (const [message, call] of calls)
+    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message })
+  await assert.rejects(async () => books['create']!({ data: { ...data, kover: text('a') } }), {
+    name: 'PrismaClientValidationError',
+  })
+  assert.deepEqual(
+    [
+      await db.book.count(),
+      await db.author.count(),
+      (await storage.delayedUploads.stats()).pending,
+    ],
+    [0, 0, 0],
+  )
+  const [, many] = await db.$transaction([
+    db.book.create({ data: { title: 'A' } }),
+    db.book.findMany(),
+  ])
   assert.equal(many.length, 1, 'what brings nothing is a promise of Prisma as ever')
 })
 
@@ -213,21 +313,37 @@ test('what was rolled back is brought again by the same call, and nothing is don
     )
   const book = await db.$transaction(async (tx) => {
     const made = await tx.book.create(args)
-    assert.equal((await made.cover.delayedUploads()).length, 1, 'a record is in the transaction that it was loaded in')
-    await tx.$transaction((inner) => inner.book.update({ where: { id: made.id }, data: { pagesTmp: [text('p')] } }))
+    assert.equal(
+      (await made.cover.delayedUploads()).length,
+      1,
+      'a record is in the transaction that it was loaded in',
+    )
+    await tx.$transaction((inner) =>
+      inner.book.update({ where: { id: made.id }, data: { pagesTmp: [text('p')] } }),
+    )
     return made
   })
   await assert.rejects(async () => db.book.create(args), { code: 'P2002' })
   await storage.drain({ throwOnError: true })
-  assert.deepEqual([(await book.cover.attachment())?.filename, (await book.pages.attachments()).length], ['A-a.txt', 1])
+  assert.deepEqual(
+    [(await book.cover.attachment())?.filename, (await book.pages.attachments()).length],
+    ['A-a.txt', 1],
+  )
   assert.equal(await db.book.count(), 1)
 })
 
 test('upsert brings the files of what it does', async (t) => {
   const { db, storage } = await library(t)
   const upsert = async () => {
-    const args = { create: { title: 'A', coverTmp: text('new') }, update: { secret: 'x', coverTmp: text('old') } }
-    const { cover } = await db.book.upsert({ where: { title: 'A' }, ...args, select: { cover: true } })
+    const args = {
+      create: { title: 'A', coverTmp: text('new') },
+      update: { secret: 'x', coverTmp: text('old') },
+    }
+    const { cover } = await db.book.upsert({
+      where: { title: 'A' },
+      ...args,
+      select: { cover: true },
+    })
     await storage.drain({ throwOnError: true })
     return (await cover.attachment())?.filename
   }
@@ -252,7 +368,10 @@ test('on SQLite nothing waits for the transaction that it is made in, and what i
       () => db.book.delete({ where: { id } }),
       () => storage.transaction(async () => undefined),
     ])
-      await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /would wait for the transaction/ })
+      await assert.rejects(async () => call(), {
+        code: 'CONFIGURATION',
+        message: /would wait for the transaction/,
+      })
     begun()
     outside.push(other)
     await tx.book.findMany()
@@ -262,13 +381,21 @@ test('on SQLite nothing waits for the transaction that it is made in, and what i
 
 test('what is no transaction of Prisma is refused; a client without the extension carries the library too', async (t) => {
   const { base, db, storage, service } = await library(t)
-  const record = (transaction: unknown) => storage.record('Book', 1, { transaction: transaction as never }).cover.attachLater(text('a'))
+  const record = (transaction: unknown) =>
+    storage.record('Book', 1, { transaction: transaction as never }).cover.attachLater(text('a'))
   const over = await db.$transaction(async (tx) => tx)
-  for (const wrong of [db, base, {}, over]) await assert.rejects(record(wrong), { code: 'CONFIGURATION' })
-  for (const wrong of [undefined, {}, { $queryRawUnsafe: () => undefined, _activeProvider: 'mongodb' }])
+  for (const wrong of [db, base, {}, over])
+    await assert.rejects(record(wrong), { code: 'CONFIGURATION' })
+  for (const wrong of [
+    undefined,
+    {},
+    { $queryRawUnsafe: () => undefined, _activeProvider: 'mongodb' },
+  ])
     assert.throws(() => prisma(wrong as never), { code: 'CONFIGURATION' })
   const another = await clientOf(kinds[0]!, ':memory:')
-  await another.$transaction((tx) => assert.rejects(record(tx), { code: 'CONFIGURATION', message: /another PrismaClient/ }))
+  await another.$transaction((tx) =>
+    assert.rejects(record(tx), { code: 'CONFIGURATION', message: /another PrismaClient/ }),
+  )
   await another.$disconnect()
   for (const [message, extension] of [
     [/no model 'Nobody'/, withAttachments({ Nobody: bookAttachments })],
@@ -289,7 +416,9 @@ test('what is no transaction of Prisma is refused; a client without the extensio
     const { id } = await tx.author.create({ data: { name: 'A' } })
     await plain.record('Thing', id, { transaction: tx }).photo.attachLater(text('a'))
   })
-  await base.$transaction((tx) => plain.record('Thing', 2, { transaction: tx }).photo.attachLater(text('b')))
+  await base.$transaction((tx) =>
+    plain.record('Thing', 2, { transaction: tx }).photo.attachLater(text('b')),
+  )
   assert.equal((await plain.drain({ throwOnError: true })).uploaded, 2)
   await plain.close()
 })
@@ -297,11 +426,15 @@ test('what is no transaction of Prisma is refused; a client without the extensio
 test('further extensions keep it, and the methods of the app bring files too', async (t) => {
   const { db, storage } = await library(t)
   const more = db.$extends({
-    result: { book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } } },
+    result: {
+      book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } },
+    },
     model: {
       book: {
         publish(title: string) {
-          return (this as unknown as typeof db.book).create({ data: { title, coverTmp: text('a') } })
+          return (this as unknown as typeof db.book).create({
+            data: { title, coverTmp: text('a') },
+          })
         },
       },
     },
@@ -323,7 +456,10 @@ test('what a request brings names no file of the server', async (t) => {
     { pages: { files: { 0: { path: '/etc/hostname' } } } },
   ]) {
     const data = JSON.parse(JSON.stringify({ title: 'A', ...files })) as { title: string }
-    await assert.rejects(db.book.create({ data }), { code: 'INVALID_INPUT', message: /does not take \{ path \}/ })
+    await assert.rejects(db.book.create({ data }), {
+      code: 'INVALID_INPUT',
+      message: /does not take \{ path \}/,
+    })
   }
   assert.equal(await db.book.count(), 0)
   assert.equal((await storage.delayedUploads.stats()).pending, 0)

@@ -12,7 +12,13 @@ import {
   type InferCreationAttributes,
   type Options,
 } from 'sequelize'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type AttachmentHooks } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type AttachmentHooks,
+} from '../src/index.ts'
 import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
@@ -27,7 +33,11 @@ after(() => stopEmbedded())
 const idOf = ({ name }: Kind, { recordId }: Variety = usual) =>
   recordId === 'uuid'
     ? { type: DataTypes.UUID, primaryKey: true, defaultValue: DataTypes.UUIDV4 }
-    : { type: name === 'SQLite' ? DataTypes.INTEGER : DataTypes.BIGINT, primaryKey: true, autoIncrement: true }
+    : {
+        type: name === 'SQLite' ? DataTypes.INTEGER : DataTypes.BIGINT,
+        primaryKey: true,
+        autoIncrement: true,
+      }
 
 function connect({ name }: Kind, url: string, { connections }: Variety = usual): Sequelize {
   const options: Options = { logging: false, pool: { max: connections } }
@@ -50,34 +60,52 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<Transaction>> 
     [User, 'users'],
     [Member, 'members'],
   ] as const)
-    model.init({ id: idOf(kind, variety), name: DataTypes.TEXT }, { sequelize: app, tableName, timestamps: false })
+    model.init(
+      { id: idOf(kind, variety), name: DataTypes.TEXT },
+      { sequelize: app, tableName, timestamps: false },
+    )
   await app.sync()
   await countFarther(kind, made.url, variety)
   const classes = { User, Member } as unknown as Readonly<Record<'Member' | 'User', typeof User>>
-  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  const tmp = (files: object): object =>
+    Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   return {
     database: sequelize(app),
     recordId: variety.recordId,
     async create(model, name, files, transaction) {
-      const saved = await classes[model].create({ name, ...tmp(files) }, transaction && { transaction })
+      const saved = await classes[model].create(
+        { name, ...tmp(files) },
+        transaction && { transaction },
+      )
       return String(saved.get('id'))
     },
     build(model, name, files) {
       const record = classes[model].build({ name, ...files })
-      return { save: async (transaction) => String((await record.save(transaction && { transaction })).get('id')) }
+      return {
+        save: async (transaction) =>
+          String((await record.save(transaction && { transaction })).get('id')),
+      }
     },
     async save(model, key, files, transaction) {
-      const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
+      const record = await classes[model].findByPk(key, {
+        rejectOnEmpty: true,
+        ...(transaction && { transaction }),
+      })
       await Object.assign(record, tmp(files)).save(transaction && { transaction })
     },
     async destroy(model, key, transaction) {
-      const record = await classes[model].findByPk(key, { rejectOnEmpty: true, ...(transaction && { transaction }) })
+      const record = await classes[model].findByPk(key, {
+        rejectOnEmpty: true,
+        ...(transaction && { transaction }),
+      })
       await record.destroy(transaction && { transaction })
     },
-    load: (transaction) => User.findAll({ include: ['photo'], order: ['name'], ...(transaction && { transaction }) }),
+    load: (transaction) =>
+      User.findAll({ include: ['photo'], order: ['name'], ...(transaction && { transaction }) }),
     transaction: (run) => app.transaction(run),
     nested: (transaction, run) => app.transaction({ transaction }, run),
-    names: async (model) => (await classes[model].findAll({ order: ['id'] })).map((record) => String(record.get('name'))),
+    names: async (model) =>
+      (await classes[model].findAll({ order: ['id'] })).map((record) => String(record.get('name'))),
     async close() {
       await app.close()
       await made.close()
@@ -89,7 +117,11 @@ for (const kind of kinds)
   describe(`Sequelize on ${kind.name}`, () => {
     const orSkip = skipping(kind)
     for (const variety of varieties(kind))
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
     databaseContract({
       test: orSkip,
       async create() {
@@ -100,9 +132,15 @@ for (const kind of kinds)
   })
 
 const told: string[] = []
-const bookAttachments = { cover: hasOneAttached({ maxSize: '1 KB' }), pages: hasManyAttached({ maxFiles: 3 }) }
+const bookAttachments = {
+  cover: hasOneAttached({ maxSize: '1 KB' }),
+  pages: hasManyAttached({ maxFiles: 3 }),
+}
 class Book
-  extends withAttachments(bookAttachments, Model)<InferAttributes<Book>, InferCreationAttributes<Book>>
+  extends withAttachments(bookAttachments, Model)<
+    InferAttributes<Book>,
+    InferCreationAttributes<Book>
+  >
   implements AttachmentHooks<typeof bookAttachments>
 {
   declare id: CreationOptional<number>
@@ -137,13 +175,15 @@ async function library(t: TestContext, { paranoid = false } = {}) {
   Author.init({ id: key }, { sequelize: app, tableName: 'authors', timestamps: false })
   Author.hasMany(Book, { as: 'books', foreignKey: 'authorId' })
   const service = memory()
-  const storage: ActiveStorage<{ Book: typeof bookAttachments }, Transaction> = createActiveStorage({
-    database: sequelize(app),
-    services: { memory: service },
-    models: { Book: bookAttachments },
-    secretKeyBase: 'a secret of the tests',
-    logger: false,
-  })
+  const storage: ActiveStorage<{ Book: typeof bookAttachments }, Transaction> = createActiveStorage(
+    {
+      database: sequelize(app),
+      services: { memory: service },
+      models: { Book: bookAttachments },
+      secretKeyBase: 'a secret of the tests',
+      logger: false,
+    },
+  )
   await app.sync()
   await storage.migrate()
   told.length = 0
@@ -171,7 +211,10 @@ test('records with hooks as methods, in create and update, and nothing of ours a
   await book.save()
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'Maus II-d.txt')
-  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), ['b.txt', 'c.txt'])
+  assert.deepEqual((await book.pages.attachments()).map(({ filename }) => filename).toSorted(), [
+    'b.txt',
+    'c.txt',
+  ])
   await Book.destroy({ where: { title: 'Maus II' } })
   await storage.drain()
   assert.equal(service.objects.size, 0)
@@ -183,15 +226,24 @@ test('many at once, found or created, and what belongs to another', async (t) =>
     { title: 'A', coverTmp: text('a') },
     { title: 'B', pages: [text('b')] },
   ])
-  const [found, created] = await Book.findOrCreate({ where: { title: 'C' }, defaults: { title: 'C', coverTmp: text('c') } })
+  const [found, created] = await Book.findOrCreate({
+    where: { title: 'C' },
+    defaults: { title: 'C', coverTmp: text('c') },
+  })
   assert.ok(created)
-  const author = await Author.create({ books: [{ title: 'D', coverTmp: text('d') }] } as never, { include: 'books' })
+  const author = await Author.create({ books: [{ title: 'D', coverTmp: text('d') }] } as never, {
+    include: 'books',
+  })
   const [last] = (author as unknown as { books: Book[] }).books
   await storage.drain({ throwOnError: true })
-  const names = await Promise.all([...books, found, last!].map(async (book) => (await book.cover.attachment())?.filename))
+  const names = await Promise.all(
+    [...books, found, last!].map(async (book) => (await book.cover.attachment())?.filename),
+  )
   assert.deepEqual(names, ['A-a.txt', undefined, 'C-c.txt', 'D-d.txt'])
   assert.equal((await books[1]!.pages.attachments())[0]?.filename, 'b.txt')
-  await assert.rejects(Book.bulkCreate([{ title: 'E', coverTmp: text('e') }, { title: 'A' }]), { name: 'SequelizeUniqueConstraintError' })
+  await assert.rejects(Book.bulkCreate([{ title: 'E', coverTmp: text('e') }, { title: 'A' }]), {
+    name: 'SequelizeUniqueConstraintError',
+  })
   assert.equal(await Book.count(), 4)
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
@@ -205,20 +257,25 @@ test('what would drop a file is refused before anything is written', async (t) =
     () => Book.bulkCreate([{ title: 'A', coverTmp: text('a') }], { ignoreDuplicates: true }),
   ]
   for (const call of calls) await assert.rejects(async () => call(), { code: 'CONFIGURATION' })
-  assert.throws(() => Book.build({ title: 'A' }).cover, { code: 'INVALID_INPUT', message: /not saved yet/ })
+  assert.throws(() => Book.build({ title: 'A' }).cover, {
+    code: 'INVALID_INPUT',
+    message: /not saved yet/,
+  })
   assert.equal(await Book.count(), 0)
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
 test("an attachment's own limits are a validation error of Sequelize", async (t) => {
   const { storage } = await library(t)
-  const error = await Book.create({ title: 'A', coverTmp: { io: Buffer.alloc(1025), filename: 'big.txt' } }).catch(
-    (thrown: unknown) => thrown,
-  )
+  const error = await Book.create({
+    title: 'A',
+    coverTmp: { io: Buffer.alloc(1025), filename: 'big.txt' },
+  }).catch((thrown: unknown) => thrown)
   assert.ok(error instanceof ValidationError)
   assert.equal(error.errors[0]?.path, 'cover')
   // What apps show to visitors.
-  for (const { message } of [error, error.errors[0]!]) assert.equal(message, 'big.txt is larger than 1 KB. Choose a smaller one.')
+  for (const { message } of [error, error.errors[0]!])
+    assert.equal(message, 'big.txt is larger than 1 KB. Choose a smaller one.')
   assert.equal((error.cause as { code?: string }).code, 'FILE_TOO_LARGE')
   assert.equal(await Book.count(), 0)
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
@@ -281,16 +338,26 @@ test('a record that is saved again after a rollback brings its files again, and 
 
 test('what included records have is read with them: include that names attachments', async (t) => {
   const { storage } = await library(t)
-  await Author.create({ books: [{ title: 'A', coverTmp: text('a') }] } as never, { include: 'books' })
+  await Author.create({ books: [{ title: 'A', coverTmp: text('a') }] } as never, {
+    include: 'books',
+  })
   await storage.drain({ throwOnError: true })
   type WithBooks = Author & { books: Book[] }
   const found = [
     await Author.findOne({ include: [{ association: 'books', include: ['cover'] }] }),
-    (await Author.findAll({ include: { model: Book, as: 'books', include: ['cover', 'pages'] } as never }))[0],
+    (
+      await Author.findAll({
+        include: { model: Book, as: 'books', include: ['cover', 'pages'] } as never,
+      })
+    )[0],
   ] as WithBooks[]
   const { rows, count } = await Book.findAndCountAll({ include: ['cover'] })
   assert.equal(count, 1)
-  const books = [...found.map((each) => each.books[0]), rows[0], await Book.scope().findOne({ include: 'cover' })]
+  const books = [
+    ...found.map((each) => each.books[0]),
+    rows[0],
+    await Book.scope().findOne({ include: 'cover' }),
+  ]
   await storage.record('Book', rows[0]!.id).cover.detach()
   for (const book of books) assert.equal((await book?.cover.attachment())?.filename, 'A-a.txt')
   assert.equal(await (await rows[0]!.reload()).cover.attachment(), null)
@@ -322,7 +389,11 @@ test("a record that was refused in the app's own transaction is saved again as w
   other.coverTmp = text('c')
   await other.save()
   await storage.drain({ throwOnError: true })
-  assert.deepEqual((await Book.findAll({ order: ['id'] })).map(({ title }) => title).toSorted(), ['A', 'B', 'C'])
+  assert.deepEqual((await Book.findAll({ order: ['id'] })).map(({ title }) => title).toSorted(), [
+    'A',
+    'B',
+    'C',
+  ])
   for (const each of [book, other]) assert.ok((await each.cover.attachment()) !== null)
 })
 
@@ -332,13 +403,17 @@ test('a savepoint that is rolled back in a transaction that commits keeps what w
   book.coverTmp = text('a')
   await app.transaction(async (transaction) => {
     const inner = app.transaction({ transaction }, async (savepoint) => {
-      await app.transaction({ transaction: savepoint }, (innermost) => book.save({ transaction: innermost }))
+      await app.transaction({ transaction: savepoint }, (innermost) =>
+        book.save({ transaction: innermost }),
+      )
       throw new Error('deadlock')
     })
     await assert.rejects(inner, /deadlock/)
   })
   assert.ok(book.coverTmp !== undefined)
-  await app.transaction((transaction) => app.transaction({ transaction }, (savepoint) => book.save({ transaction: savepoint })))
+  await app.transaction((transaction) =>
+    app.transaction({ transaction }, (savepoint) => book.save({ transaction: savepoint })),
+  )
   assert.equal(book.coverTmp, undefined)
   await storage.drain({ throwOnError: true })
   assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
@@ -358,7 +433,9 @@ test("a record's own handle acts in the transaction that it was read or saved in
     return book!
   }
   const found = await rolledBack(async (transaction) => {
-    const book = await app.transaction({ transaction }, (savepoint) => Book.findByPk(id, { transaction: savepoint, rejectOnEmpty: true }))
+    const book = await app.transaction({ transaction }, (savepoint) =>
+      Book.findByPk(id, { transaction: savepoint, rejectOnEmpty: true }),
+    )
     await book.cover.detach()
     assert.equal(await book.cover.attachment(), null)
     return book
@@ -383,7 +460,10 @@ test('reload() forgets what was assigned; a record without its key says so', asy
   assert.equal(book.coverTmp, undefined)
   await book.update({ title: 'B' })
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
-  await assert.rejects(Book.findAll({ attributes: ['title'], include: ['cover'] }), { code: 'CONFIGURATION', message: /'id'/ })
+  await assert.rejects(Book.findAll({ attributes: ['title'], include: ['cover'] }), {
+    code: 'CONFIGURATION',
+    message: /'id'/,
+  })
   const half = await Book.findOne({ attributes: ['title'] })
   assert.throws(() => half?.cover, { code: 'CONFIGURATION', message: /'id'/ })
 })
@@ -400,16 +480,29 @@ test('on SQLite transactions of the binding are one at a time, BEGIN alone is tr
       const told = (done ?? given) as (this: object, error: Error | null) => void
       if (refusals > 0) {
         refusals -= 1
-        return void setImmediate(() => told.call({}, Object.assign(new Error('SQLITE_BUSY: database is locked'), { code: 'SQLITE_BUSY' })))
+        return void setImmediate(() =>
+          told.call(
+            {},
+            Object.assign(new Error('SQLITE_BUSY: database is locked'), { code: 'SQLITE_BUSY' }),
+          ),
+        )
       }
       open += 1
       most = Math.max(most, open)
       super.all(sql, given, done)
     }
   }
-  const app = new Sequelize({ dialect: 'sqlite', storage: made.url, logging: false, dialectModule: { ...sqlite3, Database: Watched } })
+  const app = new Sequelize({
+    dialect: 'sqlite',
+    storage: made.url,
+    logging: false,
+    dialectModule: { ...sqlite3, Database: Watched },
+  })
   class User extends withAttachments(ormModels.User, Model) {}
-  User.init({ id: idOf(kinds[0]!), name: DataTypes.TEXT }, { sequelize: app, tableName: 'users', timestamps: false })
+  User.init(
+    { id: idOf(kinds[0]!), name: DataTypes.TEXT },
+    { sequelize: app, tableName: 'users', timestamps: false },
+  )
   await app.sync()
   const services = { memory: memory() }
   const storage = createActiveStorage({
@@ -431,7 +524,9 @@ test('on SQLite transactions of the binding are one at a time, BEGIN alone is tr
   await storage.transaction(async () => void (calls += 1))
   assert.deepEqual({ calls, refusals }, { calls: 1, refusals: 0 })
   const names = ['a', 'b', 'c', 'd', 'e', 'f']
-  await Promise.all(names.map((name) => User.create({ name, photoTmp: text(name), certificates: [text(name)] })))
+  await Promise.all(
+    names.map((name) => User.create({ name, photoTmp: text(name), certificates: [text(name)] })),
+  )
   assert.equal(most, 1)
   assert.equal(await User.count(), names.length)
 })
@@ -450,7 +545,10 @@ test('the library reads from no replica', async (t) => {
     replication: { write: at(made.url), read: [at(behind.url)] },
   })
   class User extends withAttachments(ormModels.User, Model) {}
-  User.init({ id: idOf(kind), name: DataTypes.TEXT }, { sequelize: app, tableName: 'users', timestamps: false })
+  User.init(
+    { id: idOf(kind), name: DataTypes.TEXT },
+    { sequelize: app, tableName: 'users', timestamps: false },
+  )
   const storage = createActiveStorage({
     database: sequelize(app),
     services: { memory: memory() },

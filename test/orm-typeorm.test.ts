@@ -1,7 +1,13 @@
 // TypeORM: entities that are saved with their files.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
-import { BaseEntity, DataSource, EntityManager, EntitySchema, type DataSourceOptions } from 'typeorm'
+import {
+  BaseEntity,
+  DataSource,
+  EntityManager,
+  EntitySchema,
+  type DataSourceOptions,
+} from 'typeorm'
 import {
   createActiveStorage,
   hasManyAttached,
@@ -40,7 +46,11 @@ const optionsOf = ({ name }: Kind, url: string, { connections }: Variety): DataS
 const idOf = ({ name }: Kind, { recordId }: Variety) =>
   recordId === 'uuid'
     ? ({ type: 'uuid', primary: true, generated: 'uuid' } as const)
-    : ({ type: name === 'SQLite' ? 'integer' : 'bigint', primary: true, generated: 'increment' } as const)
+    : ({
+        type: name === 'SQLite' ? 'integer' : 'bigint',
+        primary: true,
+        generated: 'increment',
+      } as const)
 
 function schemasOf(kind: Kind, variety: Variety): EntitySchema<User | Member>[] {
   const columns = { id: idOf(kind, variety), name: { type: 'text' } } as const
@@ -59,12 +69,20 @@ const storageOf = ({ database }: OrmApp<EntityManager>) =>
     logger: false,
   })
 
-async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager> & { manager: EntityManager }> {
+async function open(
+  kind: Kind,
+  variety: Variety,
+): Promise<OrmApp<EntityManager> & { manager: EntityManager }> {
   const made = await emptyDatabase(kind)
-  const dataSource = new DataSource({ ...optionsOf(kind, made.url, variety), entities: schemasOf(kind, variety), synchronize: true })
+  const dataSource = new DataSource({
+    ...optionsOf(kind, made.url, variety),
+    entities: schemasOf(kind, variety),
+    synchronize: true,
+  })
   const database = typeorm(dataSource)
   await dataSource.initialize()
-  const tmp = (files: object): object => Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
+  const tmp = (files: object): object =>
+    Object.fromEntries(Object.entries(files).map(([name, input]) => [`${name}Tmp`, input]))
   await countFarther(kind, made.url, variety)
   return {
     database,
@@ -85,11 +103,14 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
     async destroy(model, id, tx = dataSource.manager) {
       await tx.remove(await tx.findOneByOrFail(classes[model] as typeof User, { id }))
     },
-    load: (tx = dataSource.manager) => tx.find(User, { relations: { photo: true }, order: { name: 'asc' } }),
+    load: (tx = dataSource.manager) =>
+      tx.find(User, { relations: { photo: true }, order: { name: 'asc' } }),
     transaction: (run) => dataSource.transaction(run),
     nested: (tx, run) => tx.transaction(run),
     names: async (model) =>
-      (await dataSource.manager.find(classes[model] as typeof User, { order: { id: 'asc' } })).map(({ name }) => name),
+      (await dataSource.manager.find(classes[model] as typeof User, { order: { id: 'asc' } })).map(
+        ({ name }) => name,
+      ),
     async close() {
       await dataSource.destroy()
       await made.close()
@@ -101,7 +122,11 @@ for (const kind of kinds)
   describe(`TypeORM on ${kind.name}`, () => {
     const orSkip = skipping(kind)
     for (const variety of varieties(kind))
-      ormContract({ test: variety.test(orSkip), isSqlite: kind.name === 'SQLite', open: () => open(kind, variety) })
+      ormContract({
+        test: variety.test(orSkip),
+        isSqlite: kind.name === 'SQLite',
+        open: () => open(kind, variety),
+      })
     orSkip('a record that is saved twice at a time brings its files once', async () => {
       const app = await open(kind, usual)
       const storage = storageOf(app)
@@ -115,7 +140,11 @@ for (const kind of kinds)
         user.certificatesTmp = [text('c')]
         // On SQLite there is one transaction of the app's at a time.
         if (kind.name === 'SQLite') await manager.save(user)
-        else await Promise.allSettled([app.transaction((tx) => tx.save(user)), app.transaction((tx) => tx.save(user))])
+        else
+          await Promise.allSettled([
+            app.transaction((tx) => tx.save(user)),
+            app.transaction((tx) => tx.save(user)),
+          ])
         await storage.drain({ throwOnError: true })
         const attached = await storage.record('User', id).certificates.attachments()
         assert.deepEqual(
@@ -127,35 +156,38 @@ for (const kind of kinds)
         await app.close()
       }
     })
-    orSkip("what a record's own handle does is in the transaction that the record was met in, while that is open", async () => {
-      const app = await open(kind, kind.name === 'SQLite' ? usual : { ...usual, connections: 1 })
-      const storage = storageOf(app)
-      try {
-        await storage.migrate()
-        const id = await app.create('User', 'Ada', { photo: text('a') })
-        await storage.drain({ throwOnError: true })
-        const rollback = new Error('rollback')
-        let kept: User | undefined
-        const inTransaction = app.transaction(async (tx) => {
-          kept = await tx.findOneByOrFail(User, { id })
-          assert.equal(await kept.photo.attached(), true)
-          await kept.photo.purge()
-          assert.equal(await kept.photo.attached(), false)
-          const bob = await tx.save(tx.create(User, { name: 'Bob' }))
-          await bob.photo.attachLater(text('b'))
-          throw rollback
-        })
-        await assert.rejects(inTransaction, rollback)
-        assert.equal(await kept!.photo.attached(), true)
-        assert.equal((await storage.delayedUploads.stats()).pending, 0)
-        await app.transaction(async () => undefined)
-        await kept!.photo.purge()
-        assert.equal(await kept!.photo.attached(), false)
-      } finally {
-        await storage.close()
-        await app.close()
-      }
-    })
+    orSkip(
+      "what a record's own handle does is in the transaction that the record was met in, while that is open",
+      async () => {
+        const app = await open(kind, kind.name === 'SQLite' ? usual : { ...usual, connections: 1 })
+        const storage = storageOf(app)
+        try {
+          await storage.migrate()
+          const id = await app.create('User', 'Ada', { photo: text('a') })
+          await storage.drain({ throwOnError: true })
+          const rollback = new Error('rollback')
+          let kept: User | undefined
+          const inTransaction = app.transaction(async (tx) => {
+            kept = await tx.findOneByOrFail(User, { id })
+            assert.equal(await kept.photo.attached(), true)
+            await kept.photo.purge()
+            assert.equal(await kept.photo.attached(), false)
+            const bob = await tx.save(tx.create(User, { name: 'Bob' }))
+            await bob.photo.attachLater(text('b'))
+            throw rollback
+          })
+          await assert.rejects(inTransaction, rollback)
+          assert.equal(await kept!.photo.attached(), true)
+          assert.equal((await storage.delayedUploads.stats()).pending, 0)
+          await app.transaction(async () => undefined)
+          await kept!.photo.purge()
+          assert.equal(await kept!.photo.attached(), false)
+        } finally {
+          await storage.close()
+          await app.close()
+        }
+      },
+    )
     databaseContract({
       test: orSkip,
       async create() {
@@ -167,7 +199,10 @@ for (const kind of kinds)
 
 const told: string[] = []
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached({ maxFiles: 3 }) }
-class Book extends withAttachments(bookAttachments, BaseEntity) implements AttachmentHooks<typeof bookAttachments> {
+class Book
+  extends withAttachments(bookAttachments, BaseEntity)
+  implements AttachmentHooks<typeof bookAttachments>
+{
   id!: number
   title!: string
   updatedAt!: Date
@@ -201,9 +236,18 @@ async function library(t: TestContext) {
   const made = await kinds[0]!.create()
   await made!.database.close()
   const id = { type: 'integer', primary: true, generated: 'increment' } as const
-  const book = { id, title: { type: 'text' }, updatedAt: { type: 'datetime', updateDate: true } } as const
-  const more = { deletedAt: { type: 'datetime', deleteDate: true, nullable: true }, scan: { type: 'blob', nullable: true } } as const
-  const relations = { author: { type: 'many-to-one', target: 'Author', inverseSide: 'books', nullable: true } } as const
+  const book = {
+    id,
+    title: { type: 'text' },
+    updatedAt: { type: 'datetime', updateDate: true },
+  } as const
+  const more = {
+    deletedAt: { type: 'datetime', deleteDate: true, nullable: true },
+    scan: { type: 'blob', nullable: true },
+  } as const
+  const relations = {
+    author: { type: 'many-to-one', target: 'Author', inverseSide: 'books', nullable: true },
+  } as const
   const dataSource = new DataSource({
     type: 'better-sqlite3',
     database: made!.url,
@@ -217,12 +261,20 @@ async function library(t: TestContext) {
         inheritance: { pattern: 'STI', column: 'kind' },
         discriminatorValue: 'Book',
       }),
-      new EntitySchema<Comic>({ name: 'Comic', target: Comic, type: 'entity-child', discriminatorValue: 'Comic', columns: {} }),
+      new EntitySchema<Comic>({
+        name: 'Comic',
+        target: Comic,
+        type: 'entity-child',
+        discriminatorValue: 'Comic',
+        columns: {},
+      }),
       new EntitySchema<Author>({
         name: 'Author',
         target: Author,
         columns: { id },
-        relations: { books: { type: 'one-to-many', target: 'Book', inverseSide: 'author', cascade: true } },
+        relations: {
+          books: { type: 'one-to-many', target: 'Book', inverseSide: 'author', cascade: true },
+        },
       }),
     ],
   })
@@ -243,21 +295,34 @@ async function library(t: TestContext) {
     await dataSource.destroy()
     await made!.close()
   })
-  return { dataSource, storage: storage as ActiveStorage<{ Book: typeof bookAttachments }, EntityManager>, service }
+  return {
+    dataSource,
+    storage: storage as ActiveStorage<{ Book: typeof bookAttachments }, EntityManager>,
+    service,
+  }
 }
 
 test('active records, hooks as methods, classes that extend: record_type is of the base class', async (t) => {
   const { dataSource, storage, service } = await library(t)
   const comic = Comic.create({ title: 'Maus', coverTmp: text('a') })
-  assert.ok(!Object.keys(comic).some((key) => /cover|pages/.test(key)), 'entities hold nothing of ours')
+  assert.ok(
+    !Object.keys(comic).some((key) => /cover|pages/.test(key)),
+    'entities hold nothing of ours',
+  )
   await comic.save()
   assert.equal((await comic.coverDelayedUploads()).length, 1)
   await dataSource.manager.update(Comic, { id: comic.id }, { updatedAt: new Date(0) })
   await storage.drain({ throwOnError: true })
   assert.equal((await storage.record('Book', comic.id).cover.attachment())?.filename, 'Maus-a.txt')
-  assert.equal((await (await Comic.findOneByOrFail({ id: comic.id })).cover.attachment())?.filename, 'Maus-a.txt')
+  assert.equal(
+    (await (await Comic.findOneByOrFail({ id: comic.id })).cover.attachment())?.filename,
+    'Maus-a.txt',
+  )
   assert.deepEqual(told, ['Maus: Maus-a.txt', 'Maus: all'])
-  assert.ok((await Comic.findOneByOrFail({ id: comic.id })).updatedAt.getTime() > 0, 'it was touched')
+  assert.ok(
+    (await Comic.findOneByOrFail({ id: comic.id })).updatedAt.getTime() > 0,
+    'it was touched',
+  )
   assert.equal(comic.coverTmp, undefined)
   await comic.cover.attach(text('b'))
   assert.equal((await comic.cover.attachment())?.filename, 'b.txt')
@@ -274,7 +339,9 @@ test('a class whose siblings have a method has what the definition says; without
   ]
   await dataSource.manager.update(Book, { id: book.id }, { updatedAt: new Date(0) })
   await storage.drain({ throwOnError: true })
-  const names = await Promise.all([book, comic].map(async ({ pages }) => (await pages.attachments())[0]?.filename))
+  const names = await Promise.all(
+    [book, comic].map(async ({ pages }) => (await pages.attachments())[0]?.filename),
+  )
   assert.deepEqual(names, ['a.txt', 'comic-b.txt'])
   assert.ok((await Book.findOneByOrFail({ id: book.id })).updatedAt.getTime() > 0, 'it was touched')
 })
@@ -292,7 +359,9 @@ test("TypeORM's own migrations see nothing to change, and leave the library's ta
 
 test('what a save cascades to brings its files, new or unchanged; literals do too', async (t) => {
   const { dataSource, storage } = await library(t)
-  const author = dataSource.manager.create(Author, { books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }] })
+  const author = dataSource.manager.create(Author, {
+    books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }],
+  })
   await dataSource.manager.save(author)
   const [first, second] = author.books as [Book, Book]
   second.pagesTmp = [text('b')]
@@ -301,9 +370,13 @@ test('what a save cascades to brings its files, new or unchanged; literals do to
   const merged = dataSource.manager.merge(Book, first, { pagesTmp: [text('d')] })
   await merged.save()
   await storage.drain({ throwOnError: true })
-  const files = async (id: number) => (await storage.record('Book', id).pages.attachments()).map(({ filename }) => filename)
+  const files = async (id: number) =>
+    (await storage.record('Book', id).pages.attachments()).map(({ filename }) => filename)
   assert.equal((await first.cover.attachment())?.filename, 'A-a.txt')
-  assert.deepEqual([await files(first.id), await files(second.id), await files(second.id + 1)], [['d.txt'], ['b.txt'], ['c.txt']])
+  assert.deepEqual(
+    [await files(first.id), await files(second.id), await files(second.id + 1)],
+    [['d.txt'], ['b.txt'], ['c.txt']],
+  )
 })
 
 test('what would drop a file is refused before anything is written', async (t) => {
@@ -404,7 +477,8 @@ test('what related entities have is read with them: relations that name attachme
   const [plain] = await Book.find({ relations: { cover: false } })
   await storage.record('Book', plain!.id).cover.detach()
   // Read before it was taken away.
-  for (const { books } of found) assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
+  for (const { books } of found)
+    assert.equal((await books[0]?.cover.attachment())?.filename, 'A-a.txt')
   assert.equal(await plain?.cover.attachment(), null)
   const { books } = found[0]!
   await books[0]!.reload()
@@ -434,7 +508,10 @@ test('a data source that is bound to no storage refuses what it would drop or le
     () => manager.find(Book, { relations: { cover: true } as never }),
   ]
   for (const call of calls)
-    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^(Book|Comic) .*typeorm\(dataSource\)/ })
+    await assert.rejects(async () => call(), {
+      code: 'CONFIGURATION',
+      message: /^(Book|Comic) .*typeorm\(dataSource\)/,
+    })
   assert.equal(await manager.count(Book), 1)
   assert.equal(service.objects.size, 1)
   await manager.save(Book, { title: 'without files' })
@@ -451,8 +528,14 @@ test('a data source that is bound to no storage refuses records that must have f
   await second.initialize()
   t.after(() => second.destroy())
   await second.synchronize()
-  for (const call of [() => second.manager.save(new Member()), () => second.manager.insert(Member, {})])
-    await assert.rejects(async () => call(), { code: 'CONFIGURATION', message: /^Member .*not bound/ })
+  for (const call of [
+    () => second.manager.save(new Member()),
+    () => second.manager.insert(Member, {}),
+  ])
+    await assert.rejects(async () => call(), {
+      code: 'CONFIGURATION',
+      message: /^Member .*not bound/,
+    })
   assert.equal(await second.manager.count(Member), 0)
 })
 
@@ -463,12 +546,18 @@ test('a primary key of several columns is refused: its first one would tell anot
     tenant!: number
     no!: number
   }
-  const columns = { tenant: { type: 'int', primary: true }, no: { type: 'int', primary: true } } as const
+  const columns = {
+    tenant: { type: 'int', primary: true },
+    no: { type: 'int', primary: true },
+  } as const
   const entities = [new EntitySchema<Doc>({ name: 'Doc', target: Doc, columns })]
   const second = new DataSource({ ...dataSource.options, entities })
   typeorm(second)
   t.after(() => second.destroy())
-  await assert.rejects(second.initialize(), { code: 'CONFIGURATION', message: /^Doc has attachments.*\(tenant, no\)/ })
+  await assert.rejects(second.initialize(), {
+    code: 'CONFIGURATION',
+    message: /^Doc has attachments.*\(tenant, no\)/,
+  })
 })
 
 test('classes of two tables that have one object of attachments are refused: their ids are the same', async (t) => {
@@ -481,7 +570,9 @@ test('classes of two tables that have one object of attachments are refused: the
   class Video extends Media {}
   const columns = { id: { type: 'integer', primary: true, generated: 'increment' } } as const
   const opened = (...targets: (typeof Media)[]) => {
-    const entities = targets.map((target) => new EntitySchema<Media>({ name: target.name, target, columns }))
+    const entities = targets.map(
+      (target) => new EntitySchema<Media>({ name: target.name, target, columns }),
+    )
     const second = new DataSource({ ...dataSource.options, entities })
     typeorm(second)
     t.after(() => second.destroy())
@@ -510,7 +601,9 @@ test('a data source that was bound when it was initialized is initialized again'
   await again.destroy()
   await again.initialize()
   t.after(() => again.destroy())
-  const book = await again.manager.save(again.manager.create(Book, { title: 'A', pagesTmp: [text('a')] }))
+  const book = await again.manager.save(
+    again.manager.create(Book, { title: 'A', pagesTmp: [text('a')] }),
+  )
   await again.manager.save(Object.assign(book, { title: 'B' }))
   await bound.drain({ throwOnError: true })
   assert.equal((await book.pages.attachments()).length, 1)
@@ -535,10 +628,14 @@ test('what a replica does not know yet is not taken for gone: the source of chan
   await Book.create({ title: 'A', coverTmp: text('a') }).save()
   const asked: unknown[] = []
   const { createQueryRunner } = dataSource
-  t.mock.method(dataSource, 'createQueryRunner', function (this: DataSource, mode: 'master' | 'slave' = 'master') {
-    asked.push(mode)
-    return createQueryRunner.call(this, mode)
-  })
+  t.mock.method(
+    dataSource,
+    'createQueryRunner',
+    function (this: DataSource, mode: 'master' | 'slave' = 'master') {
+      asked.push(mode)
+      return createQueryRunner.call(this, mode)
+    },
+  )
   await storage.drain({ throwOnError: true })
   assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 0 })
   assert.ok(asked.length > 0)

@@ -24,7 +24,9 @@ after(closeServers)
 
 const MINUTE = 60_000
 const DAY = 24 * 60 * MINUTE
-const models = { User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) } }
+const models = {
+  User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) },
+}
 const hourly = { minDelay: '1h', maxDelay: '1h' } as const
 
 /** A service whose uploads fail as they are told to, and are counted. */
@@ -48,45 +50,61 @@ function failing(inner: Service) {
   return service
 }
 
-atEach(databases, 'an outage uses up no attempts, and ends after retries.for; a retry by a person begins anew', async (app) => {
-  const away = failing(app.service)
-  const services = { away, fine: app.service }
-  const storage = app.anotherWith(models, { retries: { attempts: 2, ...hourly, for: '2d' }, services, service: 'fine' })
-  const { photo } = storage.record('User', 1)
-  await photo.attachLater(text('x'))
-  const state = async () => {
-    const [upload] = await photo.delayedUploads()
-    return [upload?.state, upload?.attempts]
-  }
-  for (const error of [new ServiceUnavailableError('503'), Object.assign(new Error('no way there'), { code: 'ECONNREFUSED' })])
-    for (let round = 0; round < 2; round += 1) {
-      away.error = error
-      assert.equal((await storage.drain()).retried, 1)
-      assert.deepEqual(await state(), ['pending', 0])
-      await app.makeDue()
+atEach(
+  databases,
+  'an outage uses up no attempts, and ends after retries.for; a retry by a person begins anew',
+  async (app) => {
+    const away = failing(app.service)
+    const services = { away, fine: app.service }
+    const storage = app.anotherWith(models, {
+      retries: { attempts: 2, ...hourly, for: '2d' },
+      services,
+      service: 'fine',
+    })
+    const { photo } = storage.record('User', 1)
+    await photo.attachLater(text('x'))
+    const state = async () => {
+      const [upload] = await photo.delayedUploads()
+      return [upload?.state, upload?.attempts]
     }
-  // Its own errors count, and end the outage.
-  away.error = new IntegrityError('It was broken on the way.')
-  await storage.drain()
-  assert.deepEqual(await state(), ['pending', 1])
-  assert.deepEqual(await app.query('select unavailable_since from {uploads} where unavailable_since > 0'), [])
+    for (const error of [
+      new ServiceUnavailableError('503'),
+      Object.assign(new Error('no way there'), { code: 'ECONNREFUSED' }),
+    ])
+      for (let round = 0; round < 2; round += 1) {
+        away.error = error
+        assert.equal((await storage.drain()).retried, 1)
+        assert.deepEqual(await state(), ['pending', 0])
+        await app.makeDue()
+      }
+    // Its own errors count, and end the outage.
+    away.error = new IntegrityError('It was broken on the way.')
+    await storage.drain()
+    assert.deepEqual(await state(), ['pending', 1])
+    assert.deepEqual(
+      await app.query('select unavailable_since from {uploads} where unavailable_since > 0'),
+      [],
+    )
 
-  away.error = new ServiceUnavailableError('503')
-  await app.makeDue()
-  await storage.drain()
-  await app.query(`update {uploads} set run_at = 0, unavailable_since = unavailable_since - ${2 * DAY}`)
-  assert.equal((await storage.drain()).failed, 1)
-  assert.deepEqual(await state(), ['failed', 1])
-  const [failed] = await photo.delayedUploads()
-  await failed?.retry()
-  assert.equal((await storage.drain()).retried, 1)
-  assert.deepEqual(await state(), ['pending', 0])
-  // One that waits for its service blocks no younger one of its lane.
-  away.error = null
-  await photo.attachLater(text('y'))
-  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
-  assert.deepEqual(await app.attached(1, 'photo'), ['y.txt'])
-})
+    away.error = new ServiceUnavailableError('503')
+    await app.makeDue()
+    await storage.drain()
+    await app.query(
+      `update {uploads} set run_at = 0, unavailable_since = unavailable_since - ${2 * DAY}`,
+    )
+    assert.equal((await storage.drain()).failed, 1)
+    assert.deepEqual(await state(), ['failed', 1])
+    const [failed] = await photo.delayedUploads()
+    await failed?.retry()
+    assert.equal((await storage.drain()).retried, 1)
+    assert.deepEqual(await state(), ['pending', 0])
+    // One that waits for its service blocks no younger one of its lane.
+    away.error = null
+    await photo.attachLater(text('y'))
+    assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+    assert.deepEqual(await app.attached(1, 'photo'), ['y.txt'])
+  },
+)
 
 test('a service that is away is looked at after as long as it has been away, and at least every five minutes', async (t) => {
   const { storage, service, clock } = await testStorage(models, {
@@ -121,7 +139,11 @@ test('of a service that is away one upload at a time is tried, while others go o
   const away = failing(memory())
   const fine = memory()
   const database = sqlite(':memory:') as unknown as Database<never>
-  const storage = storageOn(database, models, away, { services: { away, fine }, service: 'fine', retries: hourly })
+  const storage = storageOn(database, models, away, {
+    services: { away, fine },
+    service: 'fine',
+    retries: hourly,
+  })
   t.after(() => storage.close())
   await storage.migrate()
   for (let id = 1; id <= 12; id += 1) {
@@ -130,7 +152,11 @@ test('of a service that is away one upload at a time is tried, while others go o
   }
   const first = await storage.drain({ concurrency: 6 })
   assert.deepEqual([first.uploaded, away.uploads], [12, 3])
-  const makeDue = () => database.executor.run("update activestorage_delayed_uploads set run_at = 0 where state = 'pending'", [])
+  const makeDue = () =>
+    database.executor.run(
+      "update activestorage_delayed_uploads set run_at = 0 where state = 'pending'",
+      [],
+    )
   for (const uploads of [4, 5]) {
     await makeDue()
     assert.equal((await storage.drain({ concurrency: 6 })).retried, 1)
@@ -143,7 +169,11 @@ test('of a service that is away one upload at a time is tried, while others go o
   assert.ok(away.most > 1, 'it is back, and all its places are used')
 })
 
-for (const concurrency of [4, { total: 4, perService: 2 }, { total: 4, perService: 4, services: { away: 2 } }])
+for (const concurrency of [
+  4,
+  { total: 4, perService: 2 },
+  { total: 4, perService: 4, services: { away: 2 } },
+])
   test(`a service that hangs takes its own places only: ${JSON.stringify(concurrency)}`, async (t) => {
     const hanging = Promise.withResolvers<void>()
     let hung = 0
@@ -155,7 +185,10 @@ for (const concurrency of [4, { total: 4, perService: 2 }, { total: 4, perServic
       },
     }
     const fine = memory()
-    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, { services: { away, fine }, service: 'fine' })
+    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
+      services: { away, fine },
+      service: 'fine',
+    })
     t.after(() => storage.close())
     await storage.migrate()
     for (let id = 1; id <= 6; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
@@ -178,7 +211,8 @@ test('hints that come together take the places of their service only, and what f
   t.after(() => storage.close())
   await storage.migrate()
   const uploads = 20
-  for (let id = 1; id <= uploads; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
+  for (let id = 1; id <= uploads; id += 1)
+    await storage.record('User', id).photo.attachLater(text('x'))
   const began = performance.now()
   const worker = storage.work({ concurrency: { total: uploads, perService: 2 } })
   while ((await storage.delayedUploads.list()).length > 0) await delay(5)
@@ -188,54 +222,66 @@ test('hints that come together take the places of their service only, and what f
   assert.ok(performance.now() - began < 4_500)
 })
 
-atEach([databases[0]!], 'a worker that is told of work looks in time whether a service is back', async (app) => {
-  const away = failing(memory())
-  const storage = app.anotherWith(
-    models,
-    { services: { away, fine: app.service }, service: 'fine', retries: { minDelay: '100ms', maxDelay: '1h' } },
-    away,
-  )
-  for (let id = 1; id <= 6; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
-  const began = performance.now()
-  const worker = storage.work({ concurrency: 2 })
-  while ((await storage.delayedUploads.list()).length > 0) {
-    if (away.uploads > 6) away.error = null
-    await delay(20)
-  }
-  // Without being told, it looks every 30 s.
-  assert.ok(performance.now() - began < 15_000)
-  await worker.stop()
-})
+atEach(
+  [databases[0]!],
+  'a worker that is told of work looks in time whether a service is back',
+  async (app) => {
+    const away = failing(memory())
+    const storage = app.anotherWith(
+      models,
+      {
+        services: { away, fine: app.service },
+        service: 'fine',
+        retries: { minDelay: '100ms', maxDelay: '1h' },
+      },
+      away,
+    )
+    for (let id = 1; id <= 6; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
+    const began = performance.now()
+    const worker = storage.work({ concurrency: 2 })
+    while ((await storage.delayedUploads.list()).length > 0) {
+      if (away.uploads > 6) away.error = null
+      await delay(20)
+    }
+    // Without being told, it looks every 30 s.
+    assert.ok(performance.now() - began < 15_000)
+    await worker.stop()
+  },
+)
 
-atEach(databases, 'a drain deletes all objects of a service that has fewer places, and none of one that is away', async (app) => {
-  const away = memory()
-  const fine = memory()
-  const storage = app.anotherWith(models, { services: { away, fine }, service: 'fine' })
-  const { photo, docs } = storage.record('User', 1)
-  const files = 12
-  await docs.attach(Array.from({ length: files }, (_, index) => text(`${index}`)))
-  await photo.attach(text('x'))
-  let running = 0
-  let most = 0
-  let deleted = 0
-  fine.delete = async () => {
-    running += 1
-    most = Math.max(most, running)
-    await delay(5)
-    running -= 1
-    deleted += 1
-  }
-  away.delete = () => Promise.reject(new ServiceUnavailableError('503'))
-  await docs.purgeLater()
-  await photo.purgeLater()
-  await storage.drain({ concurrency: { total: 5, perService: 2 } })
-  assert.deepEqual([deleted, most], [files, 2])
-  const left = await app.query("select attempts from {jobs} where name = 'delete-object'")
-  assert.deepEqual(
-    left.map(({ attempts }) => Number(attempts)),
-    [1],
-  )
-})
+atEach(
+  databases,
+  'a drain deletes all objects of a service that has fewer places, and none of one that is away',
+  async (app) => {
+    const away = memory()
+    const fine = memory()
+    const storage = app.anotherWith(models, { services: { away, fine }, service: 'fine' })
+    const { photo, docs } = storage.record('User', 1)
+    const files = 12
+    await docs.attach(Array.from({ length: files }, (_, index) => text(`${index}`)))
+    await photo.attach(text('x'))
+    let running = 0
+    let most = 0
+    let deleted = 0
+    fine.delete = async () => {
+      running += 1
+      most = Math.max(most, running)
+      await delay(5)
+      running -= 1
+      deleted += 1
+    }
+    away.delete = () => Promise.reject(new ServiceUnavailableError('503'))
+    await docs.purgeLater()
+    await photo.purgeLater()
+    await storage.drain({ concurrency: { total: 5, perService: 2 } })
+    assert.deepEqual([deleted, most], [files, 2])
+    const left = await app.query("select attempts from {jobs} where name = 'delete-object'")
+    assert.deepEqual(
+      left.map(({ attempts }) => Number(attempts)),
+      [1],
+    )
+  },
+)
 
 for (const [what, statement, nth] of [
   ['the claim of another service', /with candidates/, 2],
@@ -246,7 +292,8 @@ for (const [what, statement, nth] of [
     let seen = 0
     const breaking = (executor: Database<never>['executor']): Database<never>['executor'] => ({
       run(sql, parameters) {
-        if (isBreaking && statement.test(sql) && (seen += 1) === nth) return Promise.reject(new Error('The connection was lost.'))
+        if (isBreaking && statement.test(sql) && (seen += 1) === nth)
+          return Promise.reject(new Error('The connection was lost.'))
         return executor.run(sql, parameters)
       },
     })
@@ -254,9 +301,13 @@ for (const [what, statement, nth] of [
     const broken: Database<never> = {
       ...database,
       executor: breaking(database.executor),
-      transaction: (run) => database.transaction((open) => run({ tx: open.tx, executor: breaking(open.executor) })),
+      transaction: (run) =>
+        database.transaction((open) => run({ tx: open.tx, executor: breaking(open.executor) })),
     }
-    const storage = storageOn(broken, models, memory(), { services: { away: memory(), fine: memory() }, service: 'fine' })
+    const storage = storageOn(broken, models, memory(), {
+      services: { away: memory(), fine: memory() },
+      service: 'fine',
+    })
     t.after(() => storage.close())
     await storage.migrate()
     for (let id = 1; id <= 4; id += 1) {
@@ -287,11 +338,17 @@ test('places that are none are refused when work begins', async (t) => {
     await assert.rejects(storage.drain({ concurrency: concurrency as never }), ConfigurationError)
     assert.throws(() => storage.work({ concurrency: concurrency as never }), ConfigurationError)
   }
-  assert.throws(() => storage.work({ concurrency: { total: 0 } }), { message: 'concurrency.total must be a whole number above 0.' })
+  assert.throws(() => storage.work({ concurrency: { total: 0 } }), {
+    message: 'concurrency.total must be a whole number above 0.',
+  })
 })
 
 atEach(databases, 'drain counts as failed what its sweep marks as failed', async (app) => {
-  const storage = app.anotherWith(models, { services: { away: app.service, fine: app.service }, service: 'fine', gem: { moveAfter: '0s' } })
+  const storage = app.anotherWith(models, {
+    services: { away: app.service, fine: app.service },
+    service: 'fine',
+    gem: { moveAfter: '0s' },
+  })
   const dead = async (id: number) => {
     await storage.record('User', id).photo.attachLater(text('x'))
     await app.query(
@@ -305,33 +362,42 @@ atEach(databases, 'drain counts as failed what its sweep marks as failed', async
   )
   assert.equal((await storage.drain()).failed, 2)
   await dead(3)
-  await assert.rejects(storage.drain({ throwOnError: true }), (error: ServiceError) => /worker died/.test(error.message))
-})
-
-atEach(databases, 'the time of a retry is one time: for its row, its hook and the queue', async (app) => {
-  const told: (Date | null)[] = []
-  const hints: (Date | null)[] = []
-  const jobs: JobEngine = {
-    name: 'a queue of the test',
-    transactional: false,
-    enqueue: (_hint, { runAt }) => Promise.resolve(void hints.push(runAt)),
-    work: () => Promise.resolve({ stop: () => Promise.resolve() }),
-  }
-  const photo = hasOneAttached({
-    async errorUpload(_record, _error, _file, { retryAt }) {
-      told.push(retryAt)
-      await delay(20)
-    },
-  })
-  const service: Service = { ...app.service, upload: () => Promise.reject(new ServiceError('refused')) }
-  const storage = app.anotherWith({ User: { photo } }, { jobs, retries: hourly }, service)
-  await storage.record('User', 1).photo.attachLater(text('x'))
-  hints.length = 0
-  await storage.drain()
-  const [upload] = await storage.record('User', 1).photo.delayedUploads()
-  assert.deepEqual(told, [upload?.runAt])
-  assert.deepEqual(
-    hints.filter((hint) => hint !== null),
-    told,
+  await assert.rejects(storage.drain({ throwOnError: true }), (error: ServiceError) =>
+    /worker died/.test(error.message),
   )
 })
+
+atEach(
+  databases,
+  'the time of a retry is one time: for its row, its hook and the queue',
+  async (app) => {
+    const told: (Date | null)[] = []
+    const hints: (Date | null)[] = []
+    const jobs: JobEngine = {
+      name: 'a queue of the test',
+      transactional: false,
+      enqueue: (_hint, { runAt }) => Promise.resolve(void hints.push(runAt)),
+      work: () => Promise.resolve({ stop: () => Promise.resolve() }),
+    }
+    const photo = hasOneAttached({
+      async errorUpload(_record, _error, _file, { retryAt }) {
+        told.push(retryAt)
+        await delay(20)
+      },
+    })
+    const service: Service = {
+      ...app.service,
+      upload: () => Promise.reject(new ServiceError('refused')),
+    }
+    const storage = app.anotherWith({ User: { photo } }, { jobs, retries: hourly }, service)
+    await storage.record('User', 1).photo.attachLater(text('x'))
+    hints.length = 0
+    await storage.drain()
+    const [upload] = await storage.record('User', 1).photo.delayedUploads()
+    assert.deepEqual(told, [upload?.runAt])
+    assert.deepEqual(
+      hints.filter((hint) => hint !== null),
+      told,
+    )
+  },
+)

@@ -18,14 +18,21 @@ function request(parts: Parts): Request {
   for (const [name, value] of parts) form.append(name, value)
   return new Request('http://app.test/', { method: 'POST', body: form })
 }
-const file = (content: string, name = `${content}.txt`): File => new File([content], name, { type: 'text/plain' })
+const file = (content: string, name = `${content}.txt`): File =>
+  new File([content], name, { type: 'text/plain' })
 const namesOf = (files: unknown): unknown =>
   (files as readonly unknown[]).map((each) => (each instanceof StagedFile ? each.filename : each))
 
 test('names are read as Rails reads them, in either spelling', async (t) => {
   const { storage } = await web(t)
   for (const prefix of ['user[photo]', 'user[photo_tmp]', 'user[photoTmp]'])
-    assert.equal(((await storage.parseForm(request([[prefix, file('a')]]), { model: 'User' })).files.photo as StagedFile).filename, 'a.txt')
+    assert.equal(
+      (
+        (await storage.parseForm(request([[prefix, file('a')]]), { model: 'User' })).files
+          .photo as StagedFile
+      ).filename,
+      'a.txt',
+    )
   for (const list of [
     'user[certificates][]',
     'user[certificates_tmp][files][]',
@@ -40,7 +47,11 @@ test('names are read as Rails reads them, in either spelling', async (t) => {
       ]),
       { model: 'User' },
     )
-    assert.deepEqual(namesOf((files.certificates as { files: unknown }).files), ['a.txt', 'b.txt'], list)
+    assert.deepEqual(
+      namesOf((files.certificates as { files: unknown }).files),
+      ['a.txt', 'b.txt'],
+      list,
+    )
   }
   const changes = await storage.parseForm(
     request([
@@ -50,13 +61,24 @@ test('names are read as Rails reads them, in either spelling', async (t) => {
     ]),
     { model: 'User' },
   )
-  assert.deepEqual({ ...changes.files }, { certificates: { files: [], deletedIds: ['1', ''], cleanBefore: '1' } })
+  assert.deepEqual(
+    { ...changes.files },
+    { certificates: { files: [], deletedIds: ['1', ''], cleanBefore: '1' } },
+  )
   await storage.record('User', 1).attachLater(changes.files)
-  assert.deepEqual(Object.keys((await storage.parseForm(request([['user[name]', 'x']]), { model: 'User' })).files), [])
-  const quoted = await storage.parseForm(request([['user[photo]', file('x', 'né "q" 100%25.txt')]]), { model: 'User' })
+  assert.deepEqual(
+    Object.keys((await storage.parseForm(request([['user[name]', 'x']]), { model: 'User' })).files),
+    [],
+  )
+  const quoted = await storage.parseForm(
+    request([['user[photo]', file('x', 'né "q" 100%25.txt')]]),
+    { model: 'User' },
+  )
   assert.equal((quoted.files.photo as StagedFile).filename, 'né "q" 100%25.txt')
   // A file input that was left empty is no file.
-  const empty = await storage.parseForm(request([['user[photo]', new File([], '')]]), { model: 'User' })
+  const empty = await storage.parseForm(request([['user[photo]', new File([], '')]]), {
+    model: 'User',
+  })
   assert.deepEqual({ ...empty.files }, {})
 })
 
@@ -107,7 +129,9 @@ test('discard gives up what the form staged and what it names that nobody submit
   )
   await form.discard()
   await form.discard()
-  const left = await query("select filename from activestorage_delayed_files where state = 'staged' order by filename")
+  const left = await query(
+    "select filename from activestorage_delayed_files where state = 'staged' order by filename",
+  )
   assert.deepEqual(
     left.map(({ filename }) => filename),
     ['elsewhere.txt', 'pending.txt', 'submitted.txt'],
@@ -169,7 +193,11 @@ test('scopes: of a model with a longer name, of the app, or none', async (t) => 
     })
     return (files.coverImage as StagedFile).filename
   }
-  for (const name of ['adminBlogPost[coverImage]', 'admin_blog_post[cover_image]', 'admin_blog_post[cover_image_tmp]'])
+  for (const name of [
+    'adminBlogPost[coverImage]',
+    'admin_blog_post[cover_image]',
+    'admin_blog_post[cover_image_tmp]',
+  ])
     assert.equal(await cover(name), 'a.txt')
   assert.equal(await cover('post[coverImage]', 'post'), 'a.txt')
   assert.equal(await cover('cover_image', null), 'a.txt')
@@ -181,9 +209,17 @@ test('scopes: of a model with a longer name, of the app, or none', async (t) => 
     ]),
     { model: 'Admin::BlogPost', scope: null },
   )
-  assert.deepEqual([{ ...flat.values }, namesOf((flat.files.more as { files: unknown }).files)], [{ title: 'x' }, ['a.txt', 'b.txt']])
-  await assert.rejects(storage.parseForm(request([]), { model: 'Nobody' as never }), { code: 'UNKNOWN_ATTACHMENT' })
-  await assert.rejects(storage.parseForm(request([]), { model: 'Admin::BlogPost', scop: 'x' } as never), /unknown option 'scop'/)
+  assert.deepEqual(
+    [{ ...flat.values }, namesOf((flat.files.more as { files: unknown }).files)],
+    [{ title: 'x' }, ['a.txt', 'b.txt']],
+  )
+  await assert.rejects(storage.parseForm(request([]), { model: 'Nobody' as never }), {
+    code: 'UNKNOWN_ATTACHMENT',
+  })
+  await assert.rejects(
+    storage.parseForm(request([]), { model: 'Admin::BlogPost', scop: 'x' } as never),
+    /unknown option 'scop'/,
+  )
 })
 
 test('a form that is shown again keeps its files as hidden fields, and they are attached once', async (t) => {
@@ -202,7 +238,10 @@ test('a form that is shown again keeps its files as hidden fields, and they are 
       ['user[certificates][]', 'a.txt'],
     ],
   )
-  const again: Parts = [...first.hidden.map(({ name, value }) => [name, value] as const), ['user[certificates][]', file('b')]]
+  const again: Parts = [
+    ...first.hidden.map(({ name, value }) => [name, value] as const),
+    ['user[certificates][]', file('b')],
+  ]
   const second = await storage.parseForm(request(again), { model: 'User' })
   assert.deepEqual(
     second.hidden.map(({ filename, path }) => [filename, path !== null]),
@@ -229,7 +268,9 @@ test('a form that is shown again keeps its files as hidden fields, and they are 
     { model: 'User' },
   )
   assert.equal((newer.files.photo as StagedFile).filename, 'newer.txt')
-  const junk = await storage.parseForm(request([['user[photo]', 'no--signature']]), { model: 'User' })
+  const junk = await storage.parseForm(request([['user[photo]', 'no--signature']]), {
+    model: 'User',
+  })
   assert.deepEqual(
     junk.hidden.map(({ filename }) => filename),
     [null],
@@ -237,32 +278,108 @@ test('a form that is shown again keeps its files as hidden fields, and they are 
   await assert.rejects(user.attachLater(junk.files), { code: 'INVALID_SIGNATURE' })
 })
 
-const pending = "select count(*) as n from activestorage_delayed_files where state in ('staging', 'staged') and upload_token is null"
+const pending =
+  "select count(*) as n from activestorage_delayed_files where state in ('staging', 'staged') and upload_token is null"
 
 test('what a form may not hold is refused by name, and nothing of it is kept', async (t) => {
   const { storage, query } = await web(t)
   const many = (count: number, of: (index: number) => readonly [string, string | File]): Parts =>
     Array.from({ length: count }, (_, index) => of(index))
-  const cases: readonly (readonly [string, Parts, code: string, status: number, message: RegExp])[] = [
-    ['an unknown attachment', [['user[foto]', file('a')]], 'INVALID_INPUT', 422, /user\[photo\], user\[certificates\]\[\]/],
-    ['a file without the scope', [['photo', file('a')]], 'INVALID_INPUT', 422, /no attachment of User/],
-    ['below an attachment', [['user[photo][path]', '/etc/passwd']], 'INVALID_INPUT', 422, /names nothing of photo/],
-    ['deeper below it', [['user[certificates][files][][path]', 'x']], 'INVALID_INPUT', 422, /names nothing of certificates/],
-    ['a file as an id', [['user[certificates][deleted_ids][]', file('a')]], 'INVALID_INPUT', 422, /no attachment/],
-    ['too many files', many(4, () => ['user[certificates][]', file('a')]), 'TOO_MANY_FILES', 413, /takes 3/],
-    ['too many files of all', many(101, () => ['user[photo]', file('a')]), 'FORM_LIMIT', 413, /100/],
+  const cases: readonly (readonly [
+    string,
+    Parts,
+    code: string,
+    status: number,
+    message: RegExp,
+  ])[] = [
+    [
+      'an unknown attachment',
+      [['user[foto]', file('a')]],
+      'INVALID_INPUT',
+      422,
+      /user\[photo\], user\[certificates\]\[\]/,
+    ],
+    [
+      'a file without the scope',
+      [['photo', file('a')]],
+      'INVALID_INPUT',
+      422,
+      /no attachment of User/,
+    ],
+    [
+      'below an attachment',
+      [['user[photo][path]', '/etc/passwd']],
+      'INVALID_INPUT',
+      422,
+      /names nothing of photo/,
+    ],
+    [
+      'deeper below it',
+      [['user[certificates][files][][path]', 'x']],
+      'INVALID_INPUT',
+      422,
+      /names nothing of certificates/,
+    ],
+    [
+      'a file as an id',
+      [['user[certificates][deleted_ids][]', file('a')]],
+      'INVALID_INPUT',
+      422,
+      /no attachment/,
+    ],
+    [
+      'too many files',
+      many(4, () => ['user[certificates][]', file('a')]),
+      'TOO_MANY_FILES',
+      413,
+      /takes 3/,
+    ],
+    [
+      'too many files of all',
+      many(101, () => ['user[photo]', file('a')]),
+      'FORM_LIMIT',
+      413,
+      /100/,
+    ],
     ['too many fields', many(10_000, (index) => [`f${index}`, 'x']), 'FORM_LIMIT', 413, /1000/],
     ['a long field', [['x', 'x'.repeat(1_100_000)]], 'FORM_LIMIT', 413, /fieldSize/],
-    ['long fields', many(11, (index) => [`f${index}`, 'x'.repeat(1_000_000)]), 'FORM_LIMIT', 413, /fieldsSize/],
+    [
+      'long fields',
+      many(11, (index) => [`f${index}`, 'x'.repeat(1_000_000)]),
+      'FORM_LIMIT',
+      413,
+      /fieldsSize/,
+    ],
     ['a long name', [['x'.repeat(600), 'x']], 'FORM_LIMIT', 413, /too long/],
     ['a deep name', [[`user${'[a]'.repeat(50)}`, 'x']], 'FORM_LIMIT', 413, /deeper than 10/],
-    ['a deep name of a file', [[`user${'[a]'.repeat(50)}`, file('a')]], 'FORM_LIMIT', 413, /deeper than 10/],
-    ['a large file', [['user[photo]', file('x'.repeat(1_048_577), 'large.txt')]], 'FILE_TOO_LARGE', 413, /large\.txt is larger/],
-    ['a wrong type', [['user[photo]', file('%PDF-1.4', 'a.png')]], 'FILE_TYPE_NOT_ACCEPTED', 415, /application\/pdf/],
+    [
+      'a deep name of a file',
+      [[`user${'[a]'.repeat(50)}`, file('a')]],
+      'FORM_LIMIT',
+      413,
+      /deeper than 10/,
+    ],
+    [
+      'a large file',
+      [['user[photo]', file('x'.repeat(1_048_577), 'large.txt')]],
+      'FILE_TOO_LARGE',
+      413,
+      /large\.txt is larger/,
+    ],
+    [
+      'a wrong type',
+      [['user[photo]', file('%PDF-1.4', 'a.png')]],
+      'FILE_TYPE_NOT_ACCEPTED',
+      415,
+      /application\/pdf/,
+    ],
   ]
   for (const [name, parts, code, status, message] of cases) {
     const error = await storage
-      .parseForm(request([['user[name]', 'Ada'], ['user[certificates][]', file('kept?')], ...parts]), { model: 'User' })
+      .parseForm(
+        request([['user[name]', 'Ada'], ['user[certificates][]', file('kept?')], ...parts]),
+        { model: 'User' },
+      )
       .then(
         () => assert.fail(name),
         (thrown: unknown) => thrown,
@@ -274,23 +391,39 @@ test('what a form may not hold is refused by name, and nothing of it is kept', a
     await storage.sweep()
     assert.deepEqual(await query(pending), [{ n: 0 }], name)
   }
-  await assert.rejects(storage.parseForm(request(many(3, () => ['x', 'y'])), { model: 'User', limits: { fields: 2 } }), {
-    code: 'FORM_LIMIT',
-  })
+  await assert.rejects(
+    storage.parseForm(request(many(3, () => ['x', 'y'])), { model: 'User', limits: { fields: 2 } }),
+    {
+      code: 'FORM_LIMIT',
+    },
+  )
   const read = request([])
   await read.text()
   await assert.rejects(storage.parseForm(read, { model: 'User' }), /read before/)
   await assert.rejects(
-    storage.parseForm(new Request('http://x/', { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } }), {
-      model: 'User',
-    }),
+    storage.parseForm(
+      new Request('http://x/', {
+        method: 'POST',
+        body: '{}',
+        headers: { 'content-type': 'application/json' },
+      }),
+      {
+        model: 'User',
+      },
+    ),
     {
       code: 'INVALID_INPUT',
     },
   )
-  const plain = await storage.parseForm(new Request('http://x/', { method: 'POST', body: new URLSearchParams([['user[name]', 'Ada']]) }), {
-    model: 'User',
-  })
+  const plain = await storage.parseForm(
+    new Request('http://x/', {
+      method: 'POST',
+      body: new URLSearchParams([['user[name]', 'Ada']]),
+    }),
+    {
+      model: 'User',
+    },
+  )
   assert.equal(plain.values['name'], 'Ada')
 })
 
@@ -299,7 +432,11 @@ test('a hundred small files are staged in their order, a few at a time; those of
   let running = 0
   let most = 0
   const names = Array.from({ length: 99 }, (_, index) => `${index}`)
-  const many = storageOn(database, { Album: { photos: hasManyAttached(), cover: hasOneAttached() } }, memory())
+  const many = storageOn(
+    database,
+    { Album: { photos: hasManyAttached(), cover: hasOneAttached() } },
+    memory(),
+  )
   onEachStatement(database, async (sql, run) => {
     const isStaging = /insert into .*chunks/.test(sql)
     running += isStaging ? 1 : 0
@@ -308,7 +445,10 @@ test('a hundred small files are staged in their order, a few at a time; those of
     return run().finally(() => (running -= isStaging ? 1 : 0))
   })
   const { files, discard } = await many.parseForm(
-    request([...names.map((name) => ['album[photos][]', file(name, name)] as const), ['album[cover]', file('z')]]),
+    request([
+      ...names.map((name) => ['album[photos][]', file(name, name)] as const),
+      ['album[cover]', file('z')],
+    ]),
     {
       model: 'Album',
     },
@@ -316,9 +456,12 @@ test('a hundred small files are staged in their order, a few at a time; those of
   assert.deepEqual(namesOf((files.photos as { files: unknown }).files), names)
   assert.ok(most >= 1 && most <= 4, `${most} at once`)
   await discard()
-  const { files: covers } = await many.parseForm(request(names.map((name) => ['album[cover]', file(name, name)] as const)), {
-    model: 'Album',
-  })
+  const { files: covers } = await many.parseForm(
+    request(names.map((name) => ['album[cover]', file(name, name)] as const)),
+    {
+      model: 'Album',
+    },
+  )
   assert.equal((covers.cover as StagedFile).filename, '98')
   assert.deepEqual(await query(pending), [{ n: 1 }])
   await storage.close()
@@ -326,8 +469,13 @@ test('a hundred small files are staged in their order, a few at a time; those of
 
 test("a database that fails is not the form's fault", async (t) => {
   const { storage, database } = await web(t)
-  onEachStatement(database, (sql, run) => (/insert into .*chunks/.test(sql) ? Promise.reject(new Error('the disk is full')) : run()))
-  await assert.rejects(storage.parseForm(request([['user[photo]', file('a')]]), { model: 'User' }), { message: 'the disk is full' })
+  onEachStatement(database, (sql, run) =>
+    /insert into .*chunks/.test(sql) ? Promise.reject(new Error('the disk is full')) : run(),
+  )
+  await assert.rejects(
+    storage.parseForm(request([['user[photo]', file('a')]]), { model: 'User' }),
+    { message: 'the disk is full' },
+  )
 })
 
 /** A server that reads forms, and what it made of each. */
@@ -362,7 +510,10 @@ async function server(t: TestContext) {
     ...app,
     port,
     /** Sends, ends as told, and resolves with what the server made of it. */
-    async send(pieces: readonly (string | Buffer)[], end: 'wait' | 'cut' | 'half'): Promise<string> {
+    async send(
+      pieces: readonly (string | Buffer)[],
+      end: 'wait' | 'cut' | 'half',
+    ): Promise<string> {
       told = Promise.withResolvers<void>()
       const socket = connect(port, '127.0.0.1')
       socket.on('error', () => undefined)
@@ -395,21 +546,46 @@ test('broken forms, cut connections and slow ones leave nothing, and the server 
   t.after(() => process.off('unhandledRejection', note))
   const a = ofFile('user[photo]', 'a.txt', 'a')
   const large = ofFile('user[certificates][]', 'large.bin', 'x'.repeat(1_500_000))
-  const cases: readonly (readonly [string, readonly (string | Buffer)[], 'wait' | 'cut' | 'half', RegExp])[] = [
+  const cases: readonly (readonly [
+    string,
+    readonly (string | Buffer)[],
+    'wait' | 'cut' | 'half',
+    RegExp,
+  ])[] = [
     ['whole', [head(`${a}--b--\r\n`.length), `${a}--b--\r\n`], 'wait', /^0 1$/],
     ['no boundary in the header', [head(2, 'multipart/form-data'), 'xx'], 'wait', /INVALID_INPUT/],
     ['another type', [head(2, 'image/png'), 'xx'], 'wait', /INVALID_INPUT/],
     ['an empty body', [head(0)], 'wait', /INVALID_INPUT/],
     ['a boundary that never comes', [head(100_000), 'x'.repeat(100_000)], 'wait', /INVALID_INPUT/],
     ['no boundary at the end', [head(a.length), a], 'wait', /INVALID_INPUT/],
-    ['line feeds alone', [head(60), `--b\ncontent-disposition: form-data; name="x"\n\nx\n--b--\n`.padEnd(60)], 'wait', /INVALID_INPUT/],
+    [
+      'line feeds alone',
+      [head(60), `--b\ncontent-disposition: form-data; name="x"\n\nx\n--b--\n`.padEnd(60)],
+      'wait',
+      /INVALID_INPUT/,
+    ],
     ['a part without a name', [head(40), part('X: y', 'z').padEnd(40)], 'wait', /INVALID_INPUT/],
-    ['a header without an end', [head(200_000), `--b\r\n${'X: y\r\n'.repeat(30_000)}`], 'half', /INVALID_INPUT/],
-    ['a header as long as a book', [head(200_000), `--b\r\nX: ${'y'.repeat(150_000)}`], 'half', /INVALID_INPUT/],
+    [
+      'a header without an end',
+      [head(200_000), `--b\r\n${'X: y\r\n'.repeat(30_000)}`],
+      'half',
+      /INVALID_INPUT/,
+    ],
+    [
+      'a header as long as a book',
+      [head(200_000), `--b\r\nX: ${'y'.repeat(150_000)}`],
+      'half',
+      /INVALID_INPUT/,
+    ],
     ['a length that is too long', [head(a.length + 500), `${a}--b--\r\n`], 'half', /INVALID_INPUT/],
     ['cut in a file', [head(2_000_000), large.slice(0, 900_000)], 'cut', /INVALID_INPUT/],
     ['cut in a header', [head(2_000_000), `${a}--b\r\nContent-Dis`], 'cut', /INVALID_INPUT/],
-    ['cut in a field', [head(2_000_000), `${a}--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nxxx`], 'cut', /INVALID_INPUT/],
+    [
+      'cut in a field',
+      [head(2_000_000), `${a}--b\r\nContent-Disposition: form-data; name="x"\r\n\r\nxxx`],
+      'cut',
+      /INVALID_INPUT/,
+    ],
     ['cut after a file', [head(2_000_000), large, a], 'cut', /INVALID_INPUT/],
     ['chunks that are none', [head('chunked'), 'zz\r\nxx\r\n'], 'half', /INVALID_INPUT/],
     ['byte by byte, then cut', [head(2_000_000), ...a], 'cut', /INVALID_INPUT/],
@@ -425,7 +601,9 @@ test('broken forms, cut connections and slow ones leave nothing, and the server 
     await storage.sweep()
     assert.deepEqual(await query(pending), [{ n: 0 }], name)
   }
-  assert.deepEqual(await query('select count(*) as n from activestorage_delayed_chunks'), [{ n: 0 }])
+  assert.deepEqual(await query('select count(*) as n from activestorage_delayed_chunks'), [
+    { n: 0 },
+  ])
   assert.deepEqual(unhandled, [])
 })
 
@@ -499,7 +677,10 @@ test('paths that nobody made lead nowhere', async (t) => {
           method,
           ...(method === 'POST' || method === 'PUT' ? { body: 'x' } : {}),
         })
-        assert.ok(status === 404 || status === 405, `${method} ${route} with ${segment.slice(0, 20)}: ${status}`)
+        assert.ok(
+          status === 404 || status === 405,
+          `${method} ${route} with ${segment.slice(0, 20)}: ${status}`,
+        )
       }
   for (const path of [
     '/',
@@ -511,14 +692,19 @@ test('paths that nobody made lead nowhere', async (t) => {
   ])
     assert.equal((await ask(path)).status, 404, path)
   assert.equal(
-    (await ask(`${storage.basePath}/blobs/redirect/${token}/a/b/%2F..%2Fc?disposition=${encodeURIComponent('inline\r\nX: y')}`)).status,
+    (
+      await ask(
+        `${storage.basePath}/blobs/redirect/${token}/a/b/%2F..%2Fc?disposition=${encodeURIComponent('inline\r\nX: y')}`,
+      )
+    ).status,
     302,
   )
 })
 
 test('a form brings a file that is attached elsewhere only if the request may see it there', async (t) => {
   const { storage } = await web(t, {
-    authorize: (request: Request, { record }: import('../src/index.ts').Subject) => request.headers.get('x-user') === record?.id,
+    authorize: (request: Request, { record }: import('../src/index.ts').Subject) =>
+      request.headers.get('x-user') === record?.id,
   })
   const theirs = await storage.record('User', 2).photo.attach(file('theirs'))
   const fresh = await storage.blobs.createAndUpload({ io: Buffer.from('x'), filename: 'fresh.txt' })
@@ -526,11 +712,22 @@ test('a form brings a file that is attached elsewhere only if the request may se
     const { body, headers } = request([['user[photo]', signedId]])
     const all = new Headers(headers)
     all.set('x-user', user)
-    return storage.parseForm(new Request('http://app.test/', { method: 'POST', body, headers: all, duplex: 'half' } as RequestInit), {
-      model: 'User',
-    })
+    return storage.parseForm(
+      new Request('http://app.test/', {
+        method: 'POST',
+        body,
+        headers: all,
+        duplex: 'half',
+      } as RequestInit),
+      {
+        model: 'User',
+      },
+    )
   }
-  await assert.rejects(parse(theirs!.signedId, '1'), { code: 'INVALID_SIGNATURE', message: /may not see/ })
+  await assert.rejects(parse(theirs!.signedId, '1'), {
+    code: 'INVALID_SIGNATURE',
+    message: /may not see/,
+  })
   assert.equal((await parse(theirs!.signedId, '2')).files.photo, theirs!.signedId)
   assert.equal((await parse(fresh.signedId, '1')).files.photo, fresh.signedId)
 
@@ -549,7 +746,10 @@ test('a form brings a file that is attached elsewhere only if the request may se
     const form = new FormData()
     form.set('user[photo]', theirs!.signedId)
     const url = `http://localhost:${(server.address() as AddressInfo).port}/users?a=b`
-    assert.equal(await (await fetch(url, { method: 'POST', body: form, headers: { 'x-user': user } })).text(), answer)
+    assert.equal(
+      await (await fetch(url, { method: 'POST', body: form, headers: { 'x-user': user } })).text(),
+      answer,
+    )
   }
 })
 
@@ -571,23 +771,54 @@ test('a request of another library is read as one, by forms and by the handler; 
   /** As `@whatwg-node/fetch` has it: no class of Node's, and `bodyUsed` stays false. */
   const foreign = (made: Request): Request => {
     const { url, method, headers, signal } = made
-    const body = { [Symbol.asyncIterator]: () => (made.body as ReadableStream<Uint8Array>)[Symbol.asyncIterator]() }
-    return { url, method, headers: { get: (name: string) => headers.get(name) }, body, bodyUsed: false, signal, arrayBuffer() {} } as never
+    const body = {
+      [Symbol.asyncIterator]: () =>
+        (made.body as ReadableStream<Uint8Array>)[Symbol.asyncIterator](),
+    }
+    return {
+      url,
+      method,
+      headers: { get: (name: string) => headers.get(name) },
+      body,
+      bodyUsed: false,
+      signal,
+      arrayBuffer() {},
+    } as never
   }
   const form = foreign(request([['user[photo]', file('a')]]))
-  assert.equal(((await storage.parseForm(form, { model: 'User' })).files.photo as StagedFile).filename, 'a.txt')
+  assert.equal(
+    ((await storage.parseForm(form, { model: 'User' })).files.photo as StagedFile).filename,
+    'a.txt',
+  )
   await assert.rejects(storage.parseForm(form, { model: 'User' }), /was read before/)
   const path = storage.stagedUploadPath('User.photo')
-  const staged = new Request(`http://app.test${path}`, { method: 'POST', body: 'hello', headers: { 'X-Filename': 'h.txt' } })
+  const staged = new Request(`http://app.test${path}`, {
+    method: 'POST',
+    body: 'hello',
+    headers: { 'X-Filename': 'h.txt' },
+  })
   assert.equal((await storage.handler(foreign(staged))).status, 201)
-  for (const other of [undefined, null, {}, { headers: {} }, { raw: new Request('http://app.test') }, 'text'])
-    await assert.rejects(storage.parseForm(other as never, { model: 'User' }), { code: 'CONFIGURATION', message: /c\.req\.raw in Hono/ })
+  for (const other of [
+    undefined,
+    null,
+    {},
+    { headers: {} },
+    { raw: new Request('http://app.test') },
+    'text',
+  ])
+    await assert.rejects(storage.parseForm(other as never, { model: 'User' }), {
+      code: 'CONFIGURATION',
+      message: /c\.req\.raw in Hono/,
+    })
 })
 
 test('an input that Next left empty, and somebody sent on, is no file', async (t) => {
   const { storage } = await web(t)
-  const sent = (content: string[]) => request([['user[photo]', new File(content, 'undefined', { type: 'application/octet-stream' })]])
+  const sent = (content: string[]) =>
+    request([['user[photo]', new File(content, 'undefined', { type: 'application/octet-stream' })]])
   assert.deepEqual({ ...(await storage.parseForm(sent([]), { model: 'User' })).files }, {})
-  const zero = await storage.parseForm(request([['user[photo]', file('', 'zero.txt')]]), { model: 'User' })
+  const zero = await storage.parseForm(request([['user[photo]', file('', 'zero.txt')]]), {
+    model: 'User',
+  })
   assert.equal((zero.files.photo as StagedFile).byteSize, 0)
 })

@@ -13,7 +13,9 @@ after(() => stopEmbedded())
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 const CHUNK = 512 * 1024
 
-const attachedSoon = { User: { photo: hasOneAttached(), shouted: hasOneAttached({ variantInfo: { convert: 'png' } }) } }
+const attachedSoon = {
+  User: { photo: hasOneAttached(), shouted: hasOneAttached({ variantInfo: { convert: 'png' } }) },
+}
 /** Makes other bytes, as a conversion does. */
 const shouting = {
   name: 'shouting',
@@ -31,9 +33,18 @@ for (const kind of kinds) {
     const { photo } = app.storage.record('User', 1)
     const staged = await app.storage.stage({ io: data, filename: 'né a.bin' })
     const ask = asking(app.another())
-    const bytes = async (path: string, range?: string): Promise<readonly [number, Buffer, string | null]> => {
-      const response = await app.storage.handler(new Request(`http://x${path}`, { headers: range === undefined ? {} : { range } }))
-      return [response.status, Buffer.from(await response.arrayBuffer()), response.headers.get('content-range')]
+    const bytes = async (
+      path: string,
+      range?: string,
+    ): Promise<readonly [number, Buffer, string | null]> => {
+      const response = await app.storage.handler(
+        new Request(`http://x${path}`, { headers: range === undefined ? {} : { range } }),
+      )
+      return [
+        response.status,
+        Buffer.from(await response.arrayBuffer()),
+        response.headers.get('content-range'),
+      ]
     }
     assert.deepEqual(await bytes(staged.path()), [200, data, null])
     await photo.attachLater(staged)
@@ -52,18 +63,29 @@ for (const kind of kinds) {
         [206, data.subarray(start, end + 1), `bytes ${start}-${end}/${data.length}`],
         `${start}-${end}`,
       )
-    assert.deepEqual(await bytes(path, 'bytes=-7'), [206, data.subarray(-7), `bytes ${data.length - 7}-${data.length - 1}/${data.length}`])
+    assert.deepEqual(await bytes(path, 'bytes=-7'), [
+      206,
+      data.subarray(-7),
+      `bytes ${data.length - 7}-${data.length - 1}/${data.length}`,
+    ])
     const head = await ask(path, { method: 'HEAD' })
     assert.deepEqual([head.status, head.headers.get('content-length')], [200, String(data.length)])
     assert.match(head.headers.get('content-disposition') ?? '', /^attachment; filename="ne a\.bin"/)
-    assert.equal((await ask(path, { headers: { 'if-none-match': head.headers.get('etag') ?? '' } })).status, 304)
+    assert.equal(
+      (await ask(path, { headers: { 'if-none-match': head.headers.get('etag') ?? '' } })).status,
+      304,
+    )
     await app.storage.drain()
     for (const each of [path, staged.path()]) {
       const moved = await ask(each)
       assert.deepEqual([moved.status, moved.headers.get('cache-control')], [302, 'no-store'])
       const to = moved.headers.get('location') ?? ''
       assert.match(to, /\/blobs\/redirect\//)
-      assert.deepEqual(await bytes((await ask(to)).headers.get('location') ?? ''), [200, data, null])
+      assert.deepEqual(await bytes((await ask(to)).headers.get('location') ?? ''), [
+        200,
+        data,
+        null,
+      ])
     }
     await photo.purge()
     assert.equal((await ask(path)).status, 404)
@@ -84,7 +106,10 @@ for (const kind of kinds) {
     const { readChunks } = database
     if (readChunks !== undefined)
       Object.assign(database, {
-        readChunks: async (...given: Parameters<typeof readChunks>) => (await attachBefore('chunks'), readChunks(...given)),
+        readChunks: async (...given: Parameters<typeof readChunks>) => (
+          await attachBefore('chunks'),
+          readChunks(...given)
+        ),
       })
     const reader = storageOn(database, attachedSoon, app.service, { images: shouting })
     t.after(() => reader.close())
@@ -96,7 +121,11 @@ for (const kind of kinds) {
         const answer = await asking(reader)(upload?.files[0]?.path() ?? assert.fail())
         // Bytes that are stored as they were staged are read on where they went.
         const isRead = name === 'photo' && statement.test('chunks')
-        assert.deepEqual([answer.status, answer.text, before], isRead ? [200, 'a', null] : [302, '', null], `${name}, ${statement}`)
+        assert.deepEqual(
+          [answer.status, answer.text, before],
+          isRead ? [200, 'a', null] : [302, '', null],
+          `${name}, ${statement}`,
+        )
       }
   })
 
@@ -110,7 +139,10 @@ for (const kind of kinds) {
     const staged = await app.storage.stage(text('y'))
     const forgotten = await app.storage.stage(text('z'))
     await staged.discard()
-    await app.made.database.executor.run("update activestorage_delayed_files set expires_at = 1 where state = 'staged'", [])
+    await app.made.database.executor.run(
+      "update activestorage_delayed_files set expires_at = 1 where state = 'staged'",
+      [],
+    )
     for (const each of [path, staged.path(), forgotten.path()]) {
       const answer = await ask(each)
       assert.deepEqual([answer.status, answer.headers.get('cache-control')], [404, 'no-store'])
@@ -124,7 +156,10 @@ for (const kind of kinds) {
     const upload = (await photo.attachLater(text('first', 'né.txt'))) ?? assert.fail()
     const stream = follow(app.another(), upload.path())
     const first = await stream.until('pending')
-    assert.deepEqual([first.attempts, first.files[0]?.filename, first.files[0]?.state], [0, 'né.txt', 'staged'])
+    assert.deepEqual(
+      [first.attempts, first.files[0]?.filename, first.files[0]?.state],
+      [0, 'né.txt', 'staged'],
+    )
     app.service.failures = 1
     app.service.final = true
     await app.storage.drain()
@@ -148,7 +183,9 @@ for (const kind of kinds) {
     // Whoever asks again is told the same, and a browser that reconnects is told to stop.
     const ask = asking(app.storage)
     assert.equal((await ask(upload.path())).json()['state'], 'attached')
-    const over = await ask(upload.path(), { headers: { accept: 'text/event-stream', 'last-event-id': stream.lastId() } })
+    const over = await ask(upload.path(), {
+      headers: { accept: 'text/event-stream', 'last-event-id': stream.lastId() },
+    })
     assert.deepEqual([over.status, over.text], [204, ''])
 
     const older = (await photo.attachLater(text('older'))) ?? assert.fail()
@@ -167,12 +204,19 @@ for (const kind of kinds) {
 }
 
 /** Reads a stream of events as a browser does. */
-function follow(storage: { handler(request: Request): Promise<Response> }, path: string, lastEventId?: string) {
+function follow(
+  storage: { handler(request: Request): Promise<Response> },
+  path: string,
+  lastEventId?: string,
+) {
   const seen: UploadSnapshot[] = []
   let lastId = ''
   let more = Promise.withResolvers<void>()
   const ended = (async () => {
-    const headers = { accept: 'text/event-stream', ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }) }
+    const headers = {
+      accept: 'text/event-stream',
+      ...(lastEventId === undefined ? {} : { 'last-event-id': lastEventId }),
+    }
     const response = await storage.handler(new Request(`http://x${path}`, { headers }))
     assert.equal(response.headers.get('content-type'), 'text/event-stream; charset=utf-8')
     let rest = ''
@@ -211,7 +255,11 @@ test('one look at the database feeds every stream; a client that has seen the st
   const upload = (await user.photo.attachLater(text('x'))) ?? assert.fail()
   let statements = 0
   const run = database.executor.run.bind(database.executor)
-  const streams = [follow(storage, upload.path()), follow(storage, upload.path()), follow(storage, upload.path())]
+  const streams = [
+    follow(storage, upload.path()),
+    follow(storage, upload.path()),
+    follow(storage, upload.path()),
+  ]
   await Promise.all(streams.map((stream) => stream.until('pending')))
   Object.assign(database.executor, {
     run: (...given: Parameters<typeof run>) => {

@@ -13,7 +13,11 @@ interface FakeQueue extends JobEngine {
 }
 
 /** Keeps hints until the test delivers them; `automatic` brings them to the worker at once. */
-function fakeQueue(options: { transactional: boolean; automatic?: boolean; onEnqueue?: JobEngine['enqueue'] }): FakeQueue {
+function fakeQueue(options: {
+  transactional: boolean
+  automatic?: boolean
+  onEnqueue?: JobEngine['enqueue']
+}): FakeQueue {
   const hints: Hint[] = []
   const subscribed = Promise.withResolvers<(hint: Hint) => Promise<void>>()
   const deliver = async (hint: Hint): Promise<void> => (await subscribed.promise)(hint)
@@ -64,7 +68,10 @@ for (const kind of kinds)
       const queue = fakeQueue({
         transactional: true,
         onEnqueue: async (hint, { executor }) => {
-          const { rows } = await executor.run(`select token from activestorage_delayed_uploads where token = '${hint.id}'`, [])
+          const { rows } = await executor.run(
+            `select token from activestorage_delayed_uploads where token = '${hint.id}'`,
+            [],
+          )
           statements.push(String(rows[0]?.['token']))
         },
       })
@@ -92,7 +99,11 @@ for (const kind of kinds)
       await Promise.all([queue.deliver(first!), queue.deliver(first!)])
       // The end of each upload frees its lane, and hints at the next.
       const seen = new Set<Hint>()
-      for (let hint = queue.hints.find((each) => !seen.has(each)); hint !== undefined; hint = queue.hints.find((each) => !seen.has(each))) {
+      for (
+        let hint = queue.hints.find((each) => !seen.has(each));
+        hint !== undefined;
+        hint = queue.hints.find((each) => !seen.has(each))
+      ) {
         seen.add(hint)
         await queue.deliver(hint)
       }
@@ -107,13 +118,19 @@ for (const kind of kinds)
 
     test('a hint that comes before its time by the clock of the database comes again', async (t) => {
       const again: (Date | null)[] = []
-      const queue = fakeQueue({ transactional: true, onEnqueue: (_hint, { runAt }) => Promise.resolve(void again.push(runAt)) })
+      const queue = fakeQueue({
+        transactional: true,
+        onEnqueue: (_hint, { runAt }) => Promise.resolve(void again.push(runAt)),
+      })
       const app = await appOn(kind, queue)
       if (app === null) return t.skip(skip)
       t.after(app.close)
       await app.storage.record('User', 1).docs.attachLater(text('a'))
       await app.storage.transaction((tx) =>
-        app.made.execute(tx, 'update activestorage_delayed_uploads set run_at = run_at + 4000000000000'),
+        app.made.execute(
+          tx,
+          'update activestorage_delayed_uploads set run_at = run_at + 4000000000000',
+        ),
       )
       const worker = app.storage.work()
       await queue.deliver(queue.hints[0]!)
@@ -140,13 +157,17 @@ for (const kind of kinds)
       await worker.stop()
       options.automatic = false
       const lost = queue.hints.length
-      await app.storage.transaction((tx) => app.storage.record('User', 2, { transaction: tx }).docs.attachLater(text('b')))
+      await app.storage.transaction((tx) =>
+        app.storage.record('User', 2, { transaction: tx }).docs.attachLater(text('b')),
+      )
       await app.storage.sweep()
       assert.ok(queue.hints.length > lost)
       queue.hints.length = 0
       await app.storage.sweep()
       assert.equal(queue.hints.length, 0, 'a hint of a moment ago is not repeated')
-      await app.storage.transaction((tx) => app.made.execute(tx, 'update activestorage_delayed_uploads set enqueued_at = 1'))
+      await app.storage.transaction((tx) =>
+        app.made.execute(tx, 'update activestorage_delayed_uploads set enqueued_at = 1'),
+      )
       await app.storage.sweep()
       assert.ok(queue.hints.length > 0, 'an old hint is')
     })

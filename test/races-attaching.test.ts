@@ -78,9 +78,13 @@ for (const [when, meet] of Object.entries(meetings)) {
   })
 
   // What they remove is read in the transaction: all four where it may be older than what the worker did.
-  for (const how of when.includes('saw') ? (['detach', 'purge', 'purgeLater', 'purgeAllLater'] as const) : (['purge'] as const))
+  for (const how of when.includes('saw')
+    ? (['detach', 'purge', 'purgeLater', 'purgeAllLater'] as const)
+    : (['purge'] as const))
     atEach(levels, `${how} ${when} leaves nothing`, async (app) => {
-      await meet(app, (user) => (how === 'purgeAllLater' ? user.record(1).purgeAllLater() : user.record(1).photo[how]()))
+      await meet(app, (user) =>
+        how === 'purgeAllLater' ? user.record(1).purgeAllLater() : user.record(1).photo[how](),
+      )
       // Detached blobs are the app's to keep.
       await (how === 'detach' ? app.finish() : app.finishTidy())
       assert.deepEqual(await everything(app), [])
@@ -103,65 +107,102 @@ for (const how of ['purge', 'detach'] as const)
     assert.equal(app.service.objects.size, how === 'purge' ? 0 : 2)
   })
 
-atEach(databases, 'a direct attach of bytes while an upload runs stays, and so does what it stored', async (app) => {
-  const worker = await betweenUploadAndAttach(app)
-  await app.storage.record('User', 1).photo.attach(text('direct'))
-  await worker.finish()
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), ['direct.txt'])
-  assert.equal((await (await app.storage.record('User', 1).photo.attachment())?.download())?.toString(), 'direct')
-})
-
-atEach(levels, 'two direct attaches to an empty has-one, one begun before the other: the last one stays', async (app) => {
-  const [first, second] = [await app.storage.blobs.createAndUpload(text('first')), await app.storage.blobs.createAndUpload(text('second'))]
-  const committed: string[] = []
-  let other: { done: Promise<unknown> } | undefined
-  await app.transaction(async (user) => {
-    await user.read()
-    other ??= await app.meanwhile(() =>
-      app.transaction((meanwhile) => meanwhile.record(1).photo.attach(first.signedId)).then(() => committed.push('first.txt')),
+atEach(
+  databases,
+  'a direct attach of bytes while an upload runs stays, and so does what it stored',
+  async (app) => {
+    const worker = await betweenUploadAndAttach(app)
+    await app.storage.record('User', 1).photo.attach(text('direct'))
+    await worker.finish()
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), ['direct.txt'])
+    assert.equal(
+      (await (await app.storage.record('User', 1).photo.attachment())?.download())?.toString(),
+      'direct',
     )
-    await user.record(1).photo.attach(second.signedId)
-  })
-  committed.push('second.txt')
-  await other?.done
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), [committed.at(-1)])
-})
+  },
+)
 
-atEach(levels, 'two direct attaches to an empty has-one, one waiting for the other: the last one stays', async (app) => {
-  const [first, second] = [await app.storage.blobs.createAndUpload(text('first')), await app.storage.blobs.createAndUpload(text('second'))]
-  const user = await app.open()
-  await user.record(1).photo.attach(first.signedId)
-  const waiting = app.begin(() => app.transaction((other) => other.record(1).photo.attach(second.signedId)))
-  await app.waits(waiting)
-  await user.commit()
-  await waiting
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), ['second.txt'])
-})
+atEach(
+  levels,
+  'two direct attaches to an empty has-one, one begun before the other: the last one stays',
+  async (app) => {
+    const [first, second] = [
+      await app.storage.blobs.createAndUpload(text('first')),
+      await app.storage.blobs.createAndUpload(text('second')),
+    ]
+    const committed: string[] = []
+    let other: { done: Promise<unknown> } | undefined
+    await app.transaction(async (user) => {
+      await user.read()
+      other ??= await app.meanwhile(() =>
+        app
+          .transaction((meanwhile) => meanwhile.record(1).photo.attach(first.signedId))
+          .then(() => committed.push('first.txt')),
+      )
+      await user.record(1).photo.attach(second.signedId)
+    })
+    committed.push('second.txt')
+    await other?.done
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), [committed.at(-1)])
+  },
+)
 
-atEach(databases, 'two direct attaches of bytes whose objects are both stored leave one attachment', async (app) => {
-  const holds = [app.hold('uploaded'), app.hold('uploaded')]
-  const attaching = ['a', 'b'].map((name) => app.begin(() => app.another().record('User', 1).photo.attach(text(name))))
-  for (const hold of holds) await hold.reachedBy(Promise.all(attaching))
-  for (const hold of holds) hold.open()
-  await Promise.all(attaching)
-  await app.finishTidy()
-  assert.equal((await app.attached(1, 'photo')).length, 1)
-})
+atEach(
+  levels,
+  'two direct attaches to an empty has-one, one waiting for the other: the last one stays',
+  async (app) => {
+    const [first, second] = [
+      await app.storage.blobs.createAndUpload(text('first')),
+      await app.storage.blobs.createAndUpload(text('second')),
+    ]
+    const user = await app.open()
+    await user.record(1).photo.attach(first.signedId)
+    const waiting = app.begin(() =>
+      app.transaction((other) => other.record(1).photo.attach(second.signedId)),
+    )
+    await app.waits(waiting)
+    await user.commit()
+    await waiting
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), ['second.txt'])
+  },
+)
 
-atEach(levels, 'one blob attached to one has-many by two transactions is attached once', async (app) => {
-  const blob = await app.storage.blobs.createAndUpload(text('x'))
-  let other: { done: Promise<unknown> } | undefined
-  await app.transaction(async (user) => {
-    await user.read()
-    other ??= await app.meanwhile(() => app.transaction((meanwhile) => meanwhile.record(1).certificates.attach(blob.signedId)))
-    await user.record(1).certificates.attach(blob.signedId)
-  })
-  await other?.done
-  assert.deepEqual(await app.attached(1, 'certificates'), ['x.txt'])
-})
+atEach(
+  databases,
+  'two direct attaches of bytes whose objects are both stored leave one attachment',
+  async (app) => {
+    const holds = [app.hold('uploaded'), app.hold('uploaded')]
+    const attaching = ['a', 'b'].map((name) =>
+      app.begin(() => app.another().record('User', 1).photo.attach(text(name))),
+    )
+    for (const hold of holds) await hold.reachedBy(Promise.all(attaching))
+    for (const hold of holds) hold.open()
+    await Promise.all(attaching)
+    await app.finishTidy()
+    assert.equal((await app.attached(1, 'photo')).length, 1)
+  },
+)
+
+atEach(
+  levels,
+  'one blob attached to one has-many by two transactions is attached once',
+  async (app) => {
+    const blob = await app.storage.blobs.createAndUpload(text('x'))
+    let other: { done: Promise<unknown> } | undefined
+    await app.transaction(async (user) => {
+      await user.read()
+      other ??= await app.meanwhile(() =>
+        app.transaction((meanwhile) => meanwhile.record(1).certificates.attach(blob.signedId)),
+      )
+      await user.record(1).certificates.attach(blob.signedId)
+    })
+    await other?.done
+    assert.deepEqual(await app.attached(1, 'certificates'), ['x.txt'])
+  },
+)
 
 atEach(levels, 'a blob that was detached meanwhile is attached again', async (app) => {
   const blob = await app.storage.blobs.createAndUpload(text('x'))
@@ -171,7 +212,9 @@ atEach(levels, 'a blob that was detached meanwhile is attached again', async (ap
   await app.transaction(async (user) => {
     await user.read()
     other ??= await app.meanwhile(() =>
-      app.transaction((meanwhile) => meanwhile.record(1).photo.detach()).then(() => committed.push('detach')),
+      app
+        .transaction((meanwhile) => meanwhile.record(1).photo.detach())
+        .then(() => committed.push('detach')),
     )
     await user.record(1).photo.attach(blob.signedId)
   })

@@ -13,7 +13,8 @@ after(closeServers)
 
 const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
 const models = { User: { photo: hasOneAttached() } }
-const endLeases = (app: App) => app.query("update {uploads} set lease_until = 0 where state = 'running'")
+const endLeases = (app: App) =>
+  app.query("update {uploads} set lease_until = 0 where state = 'running'")
 
 /** A service whose upload has read all bytes when it is held, and hears no signal. */
 function deaf(app: App) {
@@ -57,7 +58,9 @@ for (const how of ['purge', 'replaced'] as const)
       const frozen = deaf(app)
       const { photo } = app.storage.record('User', 1)
       await photo.attachLater(text('x'))
-      const zombie = app.begin(() => app.anotherWith(models, {}, frozen.service).drain({ concurrency: 1 }))
+      const zombie = app.begin(() =>
+        app.anotherWith(models, {}, frozen.service).drain({ concurrency: 1 }),
+      )
       try {
         await frozen.read
         await endLeases(app)
@@ -75,97 +78,119 @@ for (const how of ['purge', 'replaced'] as const)
   )
 
 for (const what of ['an attachment', 'a slot', 'a blob'] as const)
-  atEach(databases, `the purge of ${what} while a clean-up that found it in use is about to end leaves no object`, async (app) => {
-    const { photo } = app.storage.record('User', 1)
-    const attachment = await photo.attach(text('x'))
-    const blob = attachment?.blob
-    if (what === 'a blob') await attachment?.detach()
-    // As a worker writes it that did not hear of its own COMMIT.
-    const { session } = await openStore(app.another().database, tableNames(), 'bigint')
-    await abandonObject(session, 'test', blob?.key ?? '')
-    const worker = app.another()
-    const ending = worker.holdBefore(/^delete from jobs/)
-    const working = app.begin(() => worker.drain({ concurrency: 1 }))
-    await ending.reachedBy(working)
-    const purged = { 'an attachment': attachment, 'a slot': photo, 'a blob': blob }[what]
-    const purging = await app.meanwhile(async () => purged?.purge())
-    ending.open()
-    await Promise.all([working, purging.done])
+  atEach(
+    databases,
+    `the purge of ${what} while a clean-up that found it in use is about to end leaves no object`,
+    async (app) => {
+      const { photo } = app.storage.record('User', 1)
+      const attachment = await photo.attach(text('x'))
+      const blob = attachment?.blob
+      if (what === 'a blob') await attachment?.detach()
+      // As a worker writes it that did not hear of its own COMMIT.
+      const { session } = await openStore(app.another().database, tableNames(), 'bigint')
+      await abandonObject(session, 'test', blob?.key ?? '')
+      const worker = app.another()
+      const ending = worker.holdBefore(/^delete from jobs/)
+      const working = app.begin(() => worker.drain({ concurrency: 1 }))
+      await ending.reachedBy(working)
+      const purged = { 'an attachment': attachment, 'a slot': photo, 'a blob': blob }[what]
+      const purging = await app.meanwhile(async () => purged?.purge())
+      ending.open()
+      await Promise.all([working, purging.done])
+      await app.finishTidy()
+      assert.equal(app.service.objects.size, 0)
+    },
+  )
+
+atEach(
+  servers,
+  'a staged file that its worker is attaching is refused to another record at once, and the worker goes on',
+  async (app) => {
+    const { staged, attaching, working } = await beingAttached(app)
+    const user = await app.open()
+    const submitting = app.begin(() => user.record(2).photo.attachLater(staged))
+    // Whoever waits for the other's rows while the other waits for theirs is in a deadlock.
+    assert.equal(await app.settledOrWaiting(submitting), 'settled')
+    await assert.rejects(submitting, { code: 'STAGED_FILE_ALREADY_USED' })
+    attaching.open()
+    await app.settledOrWaiting(working)
+    await user.rollback()
+    assert.deepEqual(await working, { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
     await app.finishTidy()
-    assert.equal(app.service.objects.size, 0)
-  })
+    assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+  },
+)
 
-atEach(servers, 'a staged file that its worker is attaching is refused to another record at once, and the worker goes on', async (app) => {
-  const { staged, attaching, working } = await beingAttached(app)
-  const user = await app.open()
-  const submitting = app.begin(() => user.record(2).photo.attachLater(staged))
-  // Whoever waits for the other's rows while the other waits for theirs is in a deadlock.
-  assert.equal(await app.settledOrWaiting(submitting), 'settled')
-  await assert.rejects(submitting, { code: 'STAGED_FILE_ALREADY_USED' })
-  attaching.open()
-  await app.settledOrWaiting(working)
-  await user.rollback()
-  assert.deepEqual(await working, { uploaded: 1, retried: 0, failed: 0, remaining: 0 })
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
-})
-
-atEach(levels, 'a staged file that is linked again while its worker attaches it is attached once', async (app) => {
-  const { staged, attaching, working } = await beingAttached(app)
-  const again = await app.meanwhile(() => app.transaction((user) => user.record(1).photo.attachLater(staged)))
-  attaching.open()
-  assert.equal((await working).uploaded, 1)
-  await again.done
-  app.service.uploads = 0
-  await app.finishTidy()
-  assert.deepEqual([await app.attached(1, 'photo'), app.service.uploads], [['x.txt'], 0])
-})
-
-atEach(levels, 'a staged file that was attached after the transaction began to look is linked again without an effect', async (app) => {
-  for (const name of ['photo', 'certificates'] as const) {
-    const staged = await app.storage.stage(text(name))
-    await app.storage.record('User', 1)[name].attachLater(staged)
-    let working: { done: Promise<unknown> } | undefined
-    const answer = await app.transaction(async (user) => {
-      await user.read()
-      // Where the transaction holds it up, it goes on after the commit.
-      working ??= await app.meanwhile(() => app.another().drain())
-      return user.record(1)[name].attachLater(staged)
-    })
-    await working?.done
-    if (answer !== null) assert.equal(answer.files[0]?.filename, `${name}.txt`)
-    await app.finishTidy()
-    assert.deepEqual(await app.attached(1, name), [`${name}.txt`])
-  }
-  assert.equal(app.service.uploads, 2)
-})
-
-atEach(databases, 'a lease that was lost is no superseded upload: nothing is published', async (app) => {
-  const published: unknown[] = []
-  const hear = (message: unknown): void => void published.push(message)
-  subscribe('activestorage-delayed:superseded', hear)
-  try {
-    const { photo } = app.storage.record('User', 1)
-    const upload = await photo.attachLater(text('x'))
-    const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
-    const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
-    await first.reachedBy(zombie)
-    await endLeases(app)
-    const working = app.begin(() => app.another().drain())
-    await second.reachedBy(working)
-    first.open()
-    assert.equal((await zombie).uploaded, 0)
-    assert.deepEqual(published, [])
-    // One that is superseded is told of by what supersedes it, and once.
-    await photo.attach(text('newer'))
-    second.open()
-    await working
-    assert.deepEqual(
-      published.map((message) => (message as { upload: string }).upload),
-      [upload?.id],
+atEach(
+  levels,
+  'a staged file that is linked again while its worker attaches it is attached once',
+  async (app) => {
+    const { staged, attaching, working } = await beingAttached(app)
+    const again = await app.meanwhile(() =>
+      app.transaction((user) => user.record(1).photo.attachLater(staged)),
     )
-  } finally {
-    unsubscribe('activestorage-delayed:superseded', hear)
-  }
-  await app.finishTidy()
-})
+    attaching.open()
+    assert.equal((await working).uploaded, 1)
+    await again.done
+    app.service.uploads = 0
+    await app.finishTidy()
+    assert.deepEqual([await app.attached(1, 'photo'), app.service.uploads], [['x.txt'], 0])
+  },
+)
+
+atEach(
+  levels,
+  'a staged file that was attached after the transaction began to look is linked again without an effect',
+  async (app) => {
+    for (const name of ['photo', 'certificates'] as const) {
+      const staged = await app.storage.stage(text(name))
+      await app.storage.record('User', 1)[name].attachLater(staged)
+      let working: { done: Promise<unknown> } | undefined
+      const answer = await app.transaction(async (user) => {
+        await user.read()
+        // Where the transaction holds it up, it goes on after the commit.
+        working ??= await app.meanwhile(() => app.another().drain())
+        return user.record(1)[name].attachLater(staged)
+      })
+      await working?.done
+      if (answer !== null) assert.equal(answer.files[0]?.filename, `${name}.txt`)
+      await app.finishTidy()
+      assert.deepEqual(await app.attached(1, name), [`${name}.txt`])
+    }
+    assert.equal(app.service.uploads, 2)
+  },
+)
+
+atEach(
+  databases,
+  'a lease that was lost is no superseded upload: nothing is published',
+  async (app) => {
+    const published: unknown[] = []
+    const hear = (message: unknown): void => void published.push(message)
+    subscribe('activestorage-delayed:superseded', hear)
+    try {
+      const { photo } = app.storage.record('User', 1)
+      const upload = await photo.attachLater(text('x'))
+      const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
+      const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
+      await first.reachedBy(zombie)
+      await endLeases(app)
+      const working = app.begin(() => app.another().drain())
+      await second.reachedBy(working)
+      first.open()
+      assert.equal((await zombie).uploaded, 0)
+      assert.deepEqual(published, [])
+      // One that is superseded is told of by what supersedes it, and once.
+      await photo.attach(text('newer'))
+      second.open()
+      await working
+      assert.deepEqual(
+        published.map((message) => (message as { upload: string }).upload),
+        [upload?.id],
+      )
+    } finally {
+      unsubscribe('activestorage-delayed:superseded', hear)
+    }
+    await app.finishTidy()
+  },
+)

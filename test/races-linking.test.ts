@@ -21,37 +21,47 @@ const refusal = (promise: Promise<unknown>): Promise<string | null> =>
     },
   )
 
-atEach(levels, 'of two submissions to a has-one the one that commits last wins, also when it began before the other', async (app) => {
-  const { photo } = app.storage.record('User', 1)
-  const before = await photo.attach(text('before'))
-  const committed: string[] = []
-  let early: { done: Promise<void> } | undefined
-  await app.transaction(async (late) => {
-    await late.read()
-    early ??= await app.meanwhile(() =>
-      app.transaction((other) => other.record(1).photo.attachLater(text('early'))).then(() => void committed.push('early.txt')),
+atEach(
+  levels,
+  'of two submissions to a has-one the one that commits last wins, also when it began before the other',
+  async (app) => {
+    const { photo } = app.storage.record('User', 1)
+    const before = await photo.attach(text('before'))
+    const committed: string[] = []
+    let early: { done: Promise<void> } | undefined
+    await app.transaction(async (late) => {
+      await late.read()
+      early ??= await app.meanwhile(() =>
+        app
+          .transaction((other) => other.record(1).photo.attachLater(text('early')))
+          .then(() => void committed.push('early.txt')),
+      )
+      await late.record(1).photo.attachLater(text('late'))
+    })
+    committed.push('late.txt')
+    await early?.done
+    const rows = await app.query('select replaces from {uploads} order by id')
+    assert.deepEqual(
+      rows.map((row) => JSON.parse(String(row['replaces'])) as unknown),
+      [[before?.id], [before?.id]],
     )
-    await late.record(1).photo.attachLater(text('late'))
-  })
-  committed.push('late.txt')
-  await early?.done
-  const rows = await app.query('select replaces from {uploads} order by id')
-  assert.deepEqual(
-    rows.map((row) => JSON.parse(String(row['replaces'])) as unknown),
-    [[before?.id], [before?.id]],
-  )
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), [committed.at(-1)])
-})
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), [committed.at(-1)])
+  },
+)
 
 atEach(levels, 'within a lane ids are in the order of commits', async (app) => {
   const first = await app.open()
   await first.record(1).certificates.attachLater(text('a'))
-  const second = app.begin(() => app.transaction((user) => user.record(1).certificates.attachLater(text('b'))))
+  const second = app.begin(() =>
+    app.transaction((user) => user.record(1).certificates.attachLater(text('b'))),
+  )
   await app.waits(second)
   await first.commit()
   await second
-  const rows = await app.query('select f.filename from {uploads} u join {files} f on f.upload_token = u.token order by u.id')
+  const rows = await app.query(
+    'select f.filename from {uploads} u join {files} f on f.upload_token = u.token order by u.id',
+  )
   assert.deepEqual(
     rows.map((row) => row['filename']),
     ['a.txt', 'b.txt'],
@@ -63,7 +73,9 @@ atEach(levels, 'within a lane ids are in the order of commits', async (app) => {
 atEach(levels, 'a submission that waited for one that is rolled back stands alone', async (app) => {
   const first = await app.open()
   await first.record(1).photo.attachLater(text('a'))
-  const second = app.begin(() => app.transaction((user) => user.record(1).photo.attachLater(text('b'))))
+  const second = app.begin(() =>
+    app.transaction((user) => user.record(1).photo.attachLater(text('b'))),
+  )
   await app.waits(second)
   await first.rollback()
   await second
@@ -76,7 +88,9 @@ atEach(levels, 'a double click that waits for the first click is one upload', as
   const { signedId } = await app.storage.stage(text('x'))
   const first = await app.open()
   const upload = await first.record(1).photo.attachLater(signedId)
-  const second = app.begin(() => app.transaction((user) => user.record(1).photo.attachLater(signedId)))
+  const second = app.begin(() =>
+    app.transaction((user) => user.record(1).photo.attachLater(signedId)),
+  )
   await app.waits(second)
   await first.commit()
   assert.equal((await second)?.id, upload?.id)
@@ -85,101 +99,140 @@ atEach(levels, 'a double click that waits for the first click is one upload', as
   assert.equal(app.service.uploads, 1)
 })
 
-atEach(levels, 'a double click whose second transaction began before the first committed is one upload', async (app) => {
-  const { signedId } = await app.storage.stage(text('x'))
-  let first: { done: Promise<string | undefined> } | undefined
-  const again = await app.transaction(async (second): Promise<string | undefined> => {
-    await second.read()
-    first ??= await app.meanwhile(() => app.transaction(async (user) => (await user.record(1).photo.attachLater(signedId))?.id))
-    const upload = await second.record(1).photo.attachLater(signedId)
-    return upload?.id
-  })
-  assert.equal(await first?.done, again)
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
-  assert.equal(app.service.uploads, 1)
-})
+atEach(
+  levels,
+  'a double click whose second transaction began before the first committed is one upload',
+  async (app) => {
+    const { signedId } = await app.storage.stage(text('x'))
+    let first: { done: Promise<string | undefined> } | undefined
+    const again = await app.transaction(async (second): Promise<string | undefined> => {
+      await second.read()
+      first ??= await app.meanwhile(() =>
+        app.transaction(async (user) => (await user.record(1).photo.attachLater(signedId))?.id),
+      )
+      const upload = await second.record(1).photo.attachLater(signedId)
+      return upload?.id
+    })
+    assert.equal(await first?.done, again)
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'photo'), ['x.txt'])
+    assert.equal(app.service.uploads, 1)
+  },
+)
 
 for (const how of ['commit', 'rollback'] as const)
-  atEach(levels, `one staged file for two records: the second has it exactly if the first does not (${how})`, async (app) => {
-    const { signedId } = await app.storage.stage(text('x'))
-    const first = await app.open()
-    await first.record(1).photo.attachLater(signedId)
-    const second = app.begin(() => app.transaction((user) => user.record(2).photo.attachLater(signedId)))
-    await app.waits(second)
-    await first[how]()
-    if (how === 'rollback') await second
-    else await assert.rejects(second, code('STAGED_FILE_ALREADY_USED', 'STAGED_FILE_EXPIRED'))
-    await app.finishTidy()
-    assert.deepEqual([await app.attached(1, 'photo'), await app.attached(2, 'photo')], how === 'commit' ? [['x.txt'], []] : [[], ['x.txt']])
-  })
-
-atEach(levels, 'a refused file leaves nothing behind, even if the app commits all the same', async (app) => {
-  const staged = await app.storage.stage(text('x'))
-  let discarding: { done: Promise<void> } | undefined
-  const refused = await app.transaction(async (user) => {
-    await user.read()
-    discarding ??= await app.meanwhile(() => staged.discard())
-    return refusal(user.record(1).photo.attachLater(staged))
-  })
-  await discarding?.done
-  // Where the discard had to wait, the submission came first and stands.
-  await app.finishTidy()
-  assert.equal(app.service.uploads, refused === null ? 1 : 0)
-  assert.ok(refused === null || refused === 'STAGED_FILE_EXPIRED')
-})
-
-atEach(levels, 'appends of open transactions and of workers all arrive, in the order of commits', async (app) => {
-  await app.storage.record('User', 1).certificates.attachLater(text('a'))
-  const uploaded = app.hold('uploaded')
-  const working = app.begin(() => app.another().drain())
-  await uploaded.reachedBy(working)
-  const first = await app.open()
-  await first.record(1).certificates.attachLater(text('b'))
-  const others = ['c', 'd'].map((name) => app.begin(() => app.transaction((user) => user.record(1).certificates.attachLater(text(name)))))
-  await app.waits(Promise.all(others))
-  uploaded.open()
-  await app.waits(working)
-  await first.commit()
-  await Promise.all([...others, working])
-  await app.finishTidy()
-  const names = await app.attached(1, 'certificates')
-  assert.deepEqual(
-    [names.slice(0, 2), names.slice(2).toSorted()],
-    [
-      ['a.txt', 'b.txt'],
-      ['c.txt', 'd.txt'],
-    ],
+  atEach(
+    levels,
+    `one staged file for two records: the second has it exactly if the first does not (${how})`,
+    async (app) => {
+      const { signedId } = await app.storage.stage(text('x'))
+      const first = await app.open()
+      await first.record(1).photo.attachLater(signedId)
+      const second = app.begin(() =>
+        app.transaction((user) => user.record(2).photo.attachLater(signedId)),
+      )
+      await app.waits(second)
+      await first[how]()
+      if (how === 'rollback') await second
+      else await assert.rejects(second, code('STAGED_FILE_ALREADY_USED', 'STAGED_FILE_EXPIRED'))
+      await app.finishTidy()
+      assert.deepEqual(
+        [await app.attached(1, 'photo'), await app.attached(2, 'photo')],
+        how === 'commit' ? [['x.txt'], []] : [[], ['x.txt']],
+      )
+    },
   )
-})
 
-atEach(levels, 'maxFiles holds for a submission that waited for the one that filled the slot', async (app) => {
-  await app.storage.record('User', 1).few.attach(text('a'))
-  const first = await app.open()
-  await first.record(1).few.attachLater(text('b'))
-  const second = app.begin(() => app.transaction((user) => user.record(1).few.attachLater(text('c'))))
-  await app.waits(second)
-  await first.commit()
-  await assert.rejects(second, code('TOO_MANY_FILES'))
-  await app.finish()
-  assert.deepEqual(await app.attached(1, 'few'), ['a.txt', 'b.txt'])
-})
-
-atEach(levels, 'maxFiles holds for a submission that began before the slot was full', async (app) => {
-  await app.storage.record('User', 1).few.attach(text('a'))
-  const submit = (user: User, name: string) => user.record(1).few.attachLater(text(name))
-  let other: { done: Promise<string | null> } | undefined
-  const refused = await refusal(
-    app.transaction(async (user) => {
+atEach(
+  levels,
+  'a refused file leaves nothing behind, even if the app commits all the same',
+  async (app) => {
+    const staged = await app.storage.stage(text('x'))
+    let discarding: { done: Promise<void> } | undefined
+    const refused = await app.transaction(async (user) => {
       await user.read()
-      other ??= await app.meanwhile(() => refusal(app.transaction((meanwhile) => submit(meanwhile, 'b'))))
-      await submit(user, 'c')
-    }),
-  )
-  assert.deepEqual([refused, await other?.done].toSorted(), ['TOO_MANY_FILES', null])
-  await app.finish()
-  assert.equal((await app.attached(1, 'few')).length, 2)
-})
+      discarding ??= await app.meanwhile(() => staged.discard())
+      return refusal(user.record(1).photo.attachLater(staged))
+    })
+    await discarding?.done
+    // Where the discard had to wait, the submission came first and stands.
+    await app.finishTidy()
+    assert.equal(app.service.uploads, refused === null ? 1 : 0)
+    assert.ok(refused === null || refused === 'STAGED_FILE_EXPIRED')
+  },
+)
+
+atEach(
+  levels,
+  'appends of open transactions and of workers all arrive, in the order of commits',
+  async (app) => {
+    await app.storage.record('User', 1).certificates.attachLater(text('a'))
+    const uploaded = app.hold('uploaded')
+    const working = app.begin(() => app.another().drain())
+    await uploaded.reachedBy(working)
+    const first = await app.open()
+    await first.record(1).certificates.attachLater(text('b'))
+    const others = ['c', 'd'].map((name) =>
+      app.begin(() =>
+        app.transaction((user) => user.record(1).certificates.attachLater(text(name))),
+      ),
+    )
+    await app.waits(Promise.all(others))
+    uploaded.open()
+    await app.waits(working)
+    await first.commit()
+    await Promise.all([...others, working])
+    await app.finishTidy()
+    const names = await app.attached(1, 'certificates')
+    assert.deepEqual(
+      [names.slice(0, 2), names.slice(2).toSorted()],
+      [
+        ['a.txt', 'b.txt'],
+        ['c.txt', 'd.txt'],
+      ],
+    )
+  },
+)
+
+atEach(
+  levels,
+  'maxFiles holds for a submission that waited for the one that filled the slot',
+  async (app) => {
+    await app.storage.record('User', 1).few.attach(text('a'))
+    const first = await app.open()
+    await first.record(1).few.attachLater(text('b'))
+    const second = app.begin(() =>
+      app.transaction((user) => user.record(1).few.attachLater(text('c'))),
+    )
+    await app.waits(second)
+    await first.commit()
+    await assert.rejects(second, code('TOO_MANY_FILES'))
+    await app.finish()
+    assert.deepEqual(await app.attached(1, 'few'), ['a.txt', 'b.txt'])
+  },
+)
+
+atEach(
+  levels,
+  'maxFiles holds for a submission that began before the slot was full',
+  async (app) => {
+    await app.storage.record('User', 1).few.attach(text('a'))
+    const submit = (user: User, name: string) => user.record(1).few.attachLater(text(name))
+    let other: { done: Promise<string | null> } | undefined
+    const refused = await refusal(
+      app.transaction(async (user) => {
+        await user.read()
+        other ??= await app.meanwhile(() =>
+          refusal(app.transaction((meanwhile) => submit(meanwhile, 'b'))),
+        )
+        await submit(user, 'c')
+      }),
+    )
+    assert.deepEqual([refused, await other?.done].toSorted(), ['TOO_MANY_FILES', null])
+    await app.finish()
+    assert.equal((await app.attached(1, 'few')).length, 2)
+  },
+)
 
 atEach(levels, 'maxFiles holds for a direct attach beside a submission that waits', async (app) => {
   const { few } = app.storage.record('User', 1)
@@ -193,9 +246,16 @@ atEach(levels, 'maxFiles holds for a direct attach beside a submission that wait
 })
 
 /** Two transactions that each hold a lane and ask for the other's. */
-async function crossed(app: App, one: (user: User) => Promise<unknown>, two: (user: User) => Promise<unknown>): Promise<string[]> {
+async function crossed(
+  app: App,
+  one: (user: User) => Promise<unknown>,
+  two: (user: User) => Promise<unknown>,
+): Promise<string[]> {
   const committed: string[] = []
-  const start = (name: string, run: (user: User) => Promise<unknown>): { reached: Promise<void>; go(): void; done: Promise<void> } => {
+  const start = (
+    name: string,
+    run: (user: User) => Promise<unknown>,
+  ): { reached: Promise<void>; go(): void; done: Promise<void> } => {
     const reached = Promise.withResolvers<void>()
     const go = Promise.withResolvers<void>()
     let first = true
@@ -222,25 +282,41 @@ async function crossed(app: App, one: (user: User) => Promise<unknown>, two: (us
   return committed
 }
 const file = (name: string) => text(name, `${name}.txt`)
-const photoAndCover = (user: User) => user.record(1).attachLater({ photo: file('a'), cover: file('a') })
-const coverAndPhoto = (user: User) => user.record(1).attachLater({ cover: file('b'), photo: file('b') })
+const photoAndCover = (user: User) =>
+  user.record(1).attachLater({ photo: file('a'), cover: file('a') })
+const coverAndPhoto = (user: User) =>
+  user.record(1).attachLater({ cover: file('b'), photo: file('b') })
 
-atEach(levels, 'two forms with the same attachments in opposite order: both are submitted, the last one stays', async (app) => {
-  const committed = await crossed(app, photoAndCover, coverAndPhoto)
-  await app.finishTidy()
-  assert.deepEqual([await app.attached(1, 'photo'), await app.attached(1, 'cover')], [[committed.at(-1)], [committed.at(-1)]])
-})
+atEach(
+  levels,
+  'two forms with the same attachments in opposite order: both are submitted, the last one stays',
+  async (app) => {
+    const committed = await crossed(app, photoAndCover, coverAndPhoto)
+    await app.finishTidy()
+    assert.deepEqual(
+      [await app.attached(1, 'photo'), await app.attached(1, 'cover')],
+      [[committed.at(-1)], [committed.at(-1)]],
+    )
+  },
+)
 
-atEach(levels, 'two records submitted to in opposite order: both are submitted, the last one stays', async (app) => {
-  const inOrder =
-    (name: string, ...ids: readonly number[]) =>
-    async (user: User) => {
-      for (const id of ids) await user.record(id).photo.attachLater(file(name))
-    }
-  const committed = await crossed(app, inOrder('a', 1, 2), inOrder('b', 2, 1))
-  await app.finishTidy()
-  assert.deepEqual([await app.attached(1, 'photo'), await app.attached(2, 'photo')], [[committed.at(-1)], [committed.at(-1)]])
-})
+atEach(
+  levels,
+  'two records submitted to in opposite order: both are submitted, the last one stays',
+  async (app) => {
+    const inOrder =
+      (name: string, ...ids: readonly number[]) =>
+      async (user: User) => {
+        for (const id of ids) await user.record(id).photo.attachLater(file(name))
+      }
+    const committed = await crossed(app, inOrder('a', 1, 2), inOrder('b', 2, 1))
+    await app.finishTidy()
+    assert.deepEqual(
+      [await app.attached(1, 'photo'), await app.attached(2, 'photo')],
+      [[committed.at(-1)], [committed.at(-1)]],
+    )
+  },
+)
 
 atEach(
   levels.filter(({ dialect, isolation }) => dialect !== 'SQLite' && isolation === 'read committed'),

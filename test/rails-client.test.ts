@@ -17,7 +17,11 @@ import { s3 } from '../src/services/s3.ts'
 import { openBrowser } from './support/chromium.ts'
 import { startS3 } from './support/s3-server.ts'
 
-const script = await readFile(createRequire(import.meta.url).resolve('@rails/activestorage/app/assets/javascripts/activestorage.js'))
+const script = await readFile(
+  createRequire(import.meta.url).resolve(
+    '@rails/activestorage/app/assets/javascripts/activestorage.js',
+  ),
+)
 const bucketServer = await startS3()
 after(() => bucketServer.stop())
 
@@ -27,9 +31,16 @@ async function app(t: TestContext, service: Service) {
     database: sqlite(':memory:'),
     services: { local: service },
     secretKeyBase: 'only for this test',
-    models: { User: { photo: hasOneAttached({ accept: ['image/*'], maxSize: '5 MB' }), certificates: hasManyAttached() } },
+    models: {
+      User: {
+        photo: hasOneAttached({ accept: ['image/*'], maxSize: '5 MB' }),
+        certificates: hasManyAttached(),
+      },
+    },
     authorize: (request, { action }) =>
-      action === 'read' || request.method !== 'POST' || request.headers.get('x-csrf-token') === 'the page was made for you',
+      action === 'read' ||
+      request.method !== 'POST' ||
+      request.headers.get('x-csrf-token') === 'the page was made for you',
   })
   await storage.migrate()
   const page = `<!doctype html><meta name="csrf-token" content="the page was made for you"><script src="/activestorage.js"></script>
@@ -42,18 +53,22 @@ async function app(t: TestContext, service: Service) {
       <button>Save</button></form>`
   const web = new Hono()
   web.get('/', (c) => c.html(page))
-  web.get('/activestorage.js', (c) => c.body(new Uint8Array(script), 200, { 'Content-Type': 'text/javascript' }))
+  web.get('/activestorage.js', (c) =>
+    c.body(new Uint8Array(script), 200, { 'Content-Type': 'text/javascript' }),
+  )
   web.post('/users', async (c) => {
     const { files } = await storage.parseForm(c.req.raw, { model: 'User' })
     await storage.record('User', 1).attachLater(files)
     return c.text('saved')
   })
   web.all(`${storage.basePath}/*`, (c) => storage.handler(c.req.raw))
-  const { server, url } = await new Promise<{ server: ReturnType<typeof serve>; url: string }>((resolve) => {
-    const started = serve({ fetch: web.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
-      resolve({ server: started, url: `http://127.0.0.1:${port}` }),
-    )
-  })
+  const { server, url } = await new Promise<{ server: ReturnType<typeof serve>; url: string }>(
+    (resolve) => {
+      const started = serve({ fetch: web.fetch, port: 0, hostname: '127.0.0.1' }, ({ port }) =>
+        resolve({ server: started, url: `http://127.0.0.1:${port}` }),
+      )
+    },
+  )
   t.after(async () => {
     await new Promise((resolve) => server.close(resolve))
     await storage.close()
@@ -71,8 +86,15 @@ async function bucket(): Promise<Service> {
   const { endpoint, credentials } = bucketServer
   const client = new S3Client({ endpoint, credentials, region: 'us-east-1', forcePathStyle: true })
   await client.send(new CreateBucketCommand({ Bucket: 'from-browsers' }))
-  const rule = { AllowedMethods: ['PUT', 'GET'], AllowedOrigins: ['*'], AllowedHeaders: ['*'], MaxAgeSeconds: 60 }
-  await client.send(new PutBucketCorsCommand({ Bucket: 'from-browsers', CORSConfiguration: { CORSRules: [rule] } }))
+  const rule = {
+    AllowedMethods: ['PUT', 'GET'],
+    AllowedOrigins: ['*'],
+    AllowedHeaders: ['*'],
+    MaxAgeSeconds: 60,
+  }
+  await client.send(
+    new PutBucketCorsCommand({ Bucket: 'from-browsers', CORSConfiguration: { CORSRules: [rule] } }),
+  )
   client.destroy()
   return s3({ bucket: 'from-browsers', endpoint, credentials })
 }
@@ -81,7 +103,13 @@ const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest(
 
 for (const [name, open, missing] of [
   ['a folder', folder, null],
-  ['S3', bucket, bucketServer.lenient === null ? null : `${bucketServer.lenient}, nor answers a page of another origin`],
+  [
+    'S3',
+    bucket,
+    bucketServer.lenient === null
+      ? null
+      : `${bucketServer.lenient}, nor answers a page of another origin`,
+  ],
 ] as const)
   test(`files that the browser itself uploads to ${name} are attached by their signed ids, and seen`, async (t) => {
     if (missing !== null) return t.skip(missing)
@@ -90,22 +118,34 @@ for (const [name, open, missing] of [
     const { storage, url } = await app(t, await open(t))
     const page = await browser.newPage({ baseURL: url })
     await page.goto('/')
-    const photo = await createSharp({ create: { width: 40, height: 30, channels: 3, background: 'teal' } })
+    const photo = await createSharp({
+      create: { width: 40, height: 30, channels: 3, background: 'teal' },
+    })
       .png()
       .toBuffer()
     const large = randomBytes(3_000_000)
-    await page.locator('input').first().setInputFiles({ name: 'né "a".png', mimeType: 'image/png', buffer: photo })
+    await page
+      .locator('input')
+      .first()
+      .setInputFiles({ name: 'né "a".png', mimeType: 'image/png', buffer: photo })
     await page.locator('input[multiple]').setInputFiles([
       { name: 'a.pdf', mimeType: 'application/pdf', buffer: Buffer.from('%PDF-1.4 a') },
       { name: 'large.bin', mimeType: 'application/octet-stream', buffer: large },
-      { name: 'page.html', mimeType: 'text/html', buffer: Buffer.from('<!doctype html><script>alert(1)</script>') },
+      {
+        name: 'page.html',
+        mimeType: 'text/html',
+        buffer: Buffer.from('<!doctype html><script>alert(1)</script>'),
+      },
     ])
     await page.getByRole('button', { name: 'Save' }).click()
     await page.waitForURL('/users')
     assert.equal(await page.textContent('body'), 'saved')
     const user = storage.record('User', 1)
     const attached = await user.photo.attachment()
-    assert.deepEqual([attached?.filename, attached?.contentType, attached?.checksum], ['né "a".png', 'image/png', md5(photo)])
+    assert.deepEqual(
+      [attached?.filename, attached?.contentType, attached?.checksum],
+      ['né "a".png', 'image/png', md5(photo)],
+    )
     const certificates = await user.certificates.attachments()
     assert.deepEqual(
       certificates.map(({ filename, checksum }) => [filename, checksum === md5(large)]),
@@ -116,10 +156,15 @@ for (const [name, open, missing] of [
       ],
     )
     assert.deepEqual(await certificates[1]?.download(), large)
-    await page.setContent(`<img src="${url}${attached?.path()}"><img src="${url}${attached?.path({ proxy: true })}">`)
+    await page.setContent(
+      `<img src="${url}${attached?.path()}"><img src="${url}${attached?.path({ proxy: true })}">`,
+    )
     for (const image of await page.locator('img').all()) {
       await image.evaluate((element) => (element as HTMLImageElement).decode())
-      assert.equal(await image.evaluate((element) => (element as HTMLImageElement).naturalWidth), 40)
+      assert.equal(
+        await image.evaluate((element) => (element as HTMLImageElement).naturalWidth),
+        40,
+      )
     }
     // Whoever opens it gets a download, never a page of the app's own.
     for (const proxy of [true, false]) {
@@ -136,11 +181,17 @@ test('what is announced beyond the limits of the attachment is refused before it
   const page = await browser.newPage({ baseURL: url })
   await page.goto('/')
   const input = page.locator('input').first()
-  await input.setInputFiles({ name: 'no.txt', mimeType: 'text/plain', buffer: Buffer.from('no image') })
+  await input.setInputFiles({
+    name: 'no.txt',
+    mimeType: 'text/plain',
+    buffer: Buffer.from('no image'),
+  })
   await page.getByRole('button', { name: 'Save' }).click()
   await page.waitForFunction(() => document.title !== '')
   assert.match(await page.title(), /no\.txt.*415/s)
-  await page.evaluate(() => document.querySelector('meta')?.setAttribute('content', 'of another site'))
+  await page.evaluate(() =>
+    document.querySelector('meta')?.setAttribute('content', 'of another site'),
+  )
   await page.evaluate(() => (document.title = ''))
   await input.setInputFiles({ name: 'a.png', mimeType: 'image/png', buffer: Buffer.from('a') })
   await page.getByRole('button', { name: 'Save' }).click()

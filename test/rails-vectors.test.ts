@@ -26,13 +26,16 @@ interface Vector {
   readonly input: Readonly<Record<string, string | number | null | Typed>>
   readonly expect: unknown
 }
-const { secrets, vectors } = JSON.parse(await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8')) as {
+const { secrets, vectors } = JSON.parse(
+  await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8'),
+) as {
   secrets: string[]
   vectors: Vector[]
 }
 const of = (group: string): Vector[] => vectors.filter((vector) => vector.group === group)
 const named = ({ rails, input }: Vector): string => `${rails.join(', ')}: ${JSON.stringify(input)}`
-const secretOf = ({ input }: Vector): string => secrets[Number(input['secret'])] ?? String(input['secret_key_base'])
+const secretOf = ({ input }: Vector): string =>
+  secrets[Number(input['secret'])] ?? String(input['secret_key_base'])
 /** As the version's own defaults have it. */
 const verifierOf = (vector: Vector) => {
   const version = Number(/^\d+\.\d+/.exec(vector.rails[0] ?? '')?.[0])
@@ -43,14 +46,20 @@ const verifierOf = (vector: Vector) => {
   })
 }
 const idOf = ({ input }: Vector): string | bigint =>
-  input['id_type'] === 'string' || !/^-?\d+$/.test(String(input['id'])) ? String(input['id']) : BigInt(String(input['id']))
+  input['id_type'] === 'string' || !/^-?\d+$/.test(String(input['id']))
+    ? String(input['id'])
+    : BigInt(String(input['id']))
 
 /** What JS has no values for: a float without a fraction, a key that is no symbol. */
 function isPlain(typed: Typed): boolean {
   if (typed === null || typeof typed !== 'object') return true
   if (Array.isArray(typed)) return typed.every(isPlain)
-  if ('float' in typed) return !Number.isInteger(Number(typed.float)) && Number.isFinite(Number(typed.float))
-  if ('hash' in typed) return typed.hash.every(([key, value]) => typeof key === 'object' && key !== null && 'sym' in key && isPlain(value))
+  if ('float' in typed)
+    return !Number.isInteger(Number(typed.float)) && Number.isFinite(Number(typed.float))
+  if ('hash' in typed)
+    return typed.hash.every(
+      ([key, value]) => typeof key === 'object' && key !== null && 'sym' in key && isPlain(value),
+    )
   return true
 }
 function valueOf(typed: Typed): RailsValue {
@@ -59,43 +68,83 @@ function valueOf(typed: Typed): RailsValue {
   if ('sym' in typed) return Symbol.for(typed.sym)
   if ('int' in typed) return BigInt(typed.int)
   if ('float' in typed) return Number(typed.float)
-  return Object.fromEntries((typed as { hash: [{ sym: string }, Typed][] }).hash.map(([key, value]) => [key.sym, valueOf(value)]))
+  return Object.fromEntries(
+    (typed as { hash: [{ sym: string }, Typed][] }).hash.map(([key, value]) => [
+      key.sym,
+      valueOf(value),
+    ]),
+  )
 }
 
 describe('messages', () => {
   test('signed ids are the same to the byte, and are read by whichever secret and digest', () => {
     assert.ok(of('signed_id').length >= 12)
     for (const vector of of('signed_id')) {
-      assert.equal(verifierOf(vector).generate(idOf(vector), { purpose: 'blob_id' }), vector.expect, named(vector))
+      assert.equal(
+        verifierOf(vector).generate(idOf(vector), { purpose: 'blob_id' }),
+        vector.expect,
+        named(vector),
+      )
       const rotated = messageVerifier({ secrets: () => ['a newer secret', secretOf(vector)] })
-      assert.equal(String(rotated.verify(String(vector.expect), { purpose: 'blob_id' })?.value), String(vector.input['id']), named(vector))
-      assert.equal(rotated.verify(String(vector.expect), { purpose: 'another' }), null, named(vector))
+      assert.equal(
+        String(rotated.verify(String(vector.expect), { purpose: 'blob_id' })?.value),
+        String(vector.input['id']),
+        named(vector),
+      )
+      assert.equal(
+        rotated.verify(String(vector.expect), { purpose: 'another' }),
+        null,
+        named(vector),
+      )
     }
   })
   test('those that expire too, and end at the same moment', () => {
     for (const vector of of('signed_id_expiring')) {
-      const expiresAt = new Date(new Date(String(vector.input['now'])).getTime() + Number(vector.input['expires_in']) * 1000)
+      const expiresAt = new Date(
+        new Date(String(vector.input['now'])).getTime() + Number(vector.input['expires_in']) * 1000,
+      )
       const token = verifierOf(vector).generate(idOf(vector), { purpose: 'blob_id', expiresAt })
       assert.equal(token, vector.expect, named(vector))
       const at = (milliseconds: number) =>
-        verifierOf(vector).verify(token, { purpose: 'blob_id', now: new Date(expiresAt.getTime() + milliseconds) })
+        verifierOf(vector).verify(token, {
+          purpose: 'blob_id',
+          now: new Date(expiresAt.getTime() + milliseconds),
+        })
       assert.equal(at(-1)?.expired, undefined)
       assert.equal(at(0)?.expired, true)
     }
   })
   test("what Rails refuses is refused, what it accepts is accepted, but for older versions' quirks", () => {
-    const quirks = ['trailing --junk', 'trailing junk', 'url-safe alphabet, same bytes', 'legacy envelope with a space']
+    const quirks = [
+      'trailing --junk',
+      'trailing junk',
+      'url-safe alphabet, same bytes',
+      'legacy envelope with a space',
+    ]
     for (const vector of of('verify')) {
-      const now = vector.input['now'] === undefined ? new Date('2030-01-01') : new Date(String(vector.input['now']))
-      const found = verifierOf(vector).verify(String(vector.input['token']), { purpose: String(vector.input['purpose']), now })
+      const now =
+        vector.input['now'] === undefined
+          ? new Date('2030-01-01')
+          : new Date(String(vector.input['now']))
+      const found = verifierOf(vector).verify(String(vector.input['token']), {
+        purpose: String(vector.input['purpose']),
+        now,
+      })
       const value = found === null || found.expired === true ? null : found.value
       const { expect } = vector
       const expected =
-        expect !== null && typeof expect === 'object' ? (expect as { verified?: unknown; raises?: string }) : { verified: expect }
+        expect !== null && typeof expect === 'object'
+          ? (expect as { verified?: unknown; raises?: string })
+          : { verified: expect }
       // An older Rails raises on what a newer one wrote: here both are read.
       if (expected.raises !== undefined || quirks.includes(String(vector.input['case'])))
         assert.ok(value === null || String(value) === '42', named(vector))
-      else assert.equal(value === null ? null : String(value), expected.verified === null ? null : String(expected.verified), named(vector))
+      else
+        assert.equal(
+          value === null ? null : String(value),
+          expected.verified === null ? null : String(expected.verified),
+          named(vector),
+        )
     }
   })
   test('keys are derived as Rails derives them', () => {
@@ -112,7 +161,10 @@ describe('messages', () => {
     for (const vector of of('disk_url')) {
       const { key, content_type, service_name, now, expires_in } = vector.input
       const expected = vector.expect as { url: string; token: string }
-      const found = verifierOf(vector).verify(expected.token, { purpose: 'blob_key', now: new Date(String(now)) })
+      const found = verifierOf(vector).verify(expected.token, {
+        purpose: 'blob_key',
+        now: new Date(String(now)),
+      })
       assert.ok(found)
       const { disposition } = found.value as { disposition: string }
       const value = {
@@ -122,11 +174,16 @@ describe('messages', () => {
         service_name: Symbol.for(String(service_name)),
       }
       const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
-      assert.equal(verifierOf(vector).generate(value, { purpose: 'blob_key', expiresAt }), expected.token, named(vector))
+      assert.equal(
+        verifierOf(vector).generate(value, { purpose: 'blob_key', expiresAt }),
+        expected.token,
+        named(vector),
+      )
       assert.equal(found.expiresAt?.getTime(), expiresAt.getTime())
     }
     for (const vector of of('disk_upload_url')) {
-      const { key, content_type, content_length, checksum, service_name, now, expires_in } = vector.input
+      const { key, content_type, content_length, checksum, service_name, now, expires_in } =
+        vector.input
       const value = {
         key: String(key),
         content_type: String(content_type),
@@ -136,13 +193,19 @@ describe('messages', () => {
       }
       const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
       const { token } = vector.expect as { token: string }
-      assert.equal(verifierOf(vector).generate(value, { purpose: 'blob_token', expiresAt }), token, named(vector))
+      assert.equal(
+        verifierOf(vector).generate(value, { purpose: 'blob_token', expiresAt }),
+        token,
+        named(vector),
+      )
     }
     assert.ok(of('variation_key').length > 50)
     for (const vector of of('variation_key'))
       if (isPlain(vector.input['transformations'] as Typed))
         assert.equal(
-          verifierOf(vector).generate(valueOf(vector.input['transformations'] as Typed), { purpose: 'variation' }),
+          verifierOf(vector).generate(valueOf(vector.input['transformations'] as Typed), {
+            purpose: 'variation',
+          }),
           vector.expect,
           named(vector),
         )
@@ -157,7 +220,16 @@ describe('messages', () => {
       assert.doesNotThrow(() => load(Buffer.from(hex, 'hex')), named(vector))
     }
     assert.throws(() => load(Buffer.from('\x04\bo:\vObject\0', 'latin1')), /not read/)
-    for (const cut of ['', '\x04', '\x04\b', '\x04\b{', '\x04\bI"\n', '\x04\b@\x06', '\x04\b;\0', '\x04\bl+\x7f'])
+    for (const cut of [
+      '',
+      '\x04',
+      '\x04\b',
+      '\x04\b{',
+      '\x04\bI"\n',
+      '\x04\b@\x06',
+      '\x04\b;\0',
+      '\x04\bl+\x7f',
+    ])
       assert.throws(() => load(Buffer.from(cut, 'latin1')), TypeError)
   })
   test('whatever is written is read; one changed character is refused', () => {
@@ -183,9 +255,14 @@ describe('messages', () => {
         ]) {
           const verifier = messageVerifier({ secrets: () => ['secret'], envelope, keyDigest })
           const token = verifier.generate(value, { purpose: 'p' })
-          assert.equal(String(verifier.verify(token, { purpose: 'p' })?.value), String(value), `${envelope} ${String(value)}`)
+          assert.equal(
+            String(verifier.verify(token, { purpose: 'p' })?.value),
+            String(value),
+            `${envelope} ${String(value)}`,
+          )
           for (let at = 0; at < token.length; at += 7) {
-            const changed = token.slice(0, at) + (token[at] === 'a' ? 'b' : 'a') + token.slice(at + 1)
+            const changed =
+              token.slice(0, at) + (token[at] === 'a' ? 'b' : 'a') + token.slice(at + 1)
             assert.equal(verifier.verify(changed, { purpose: 'p' }), null)
           }
         }
@@ -199,19 +276,28 @@ describe('names', () => {
       const name = String(vector.input['filename'])
       const expected = vector.expect as { sanitized?: string; extension_with_delimiter: string }
       // Rails raises on a NUL in a name, which never gets into a row here.
-      if (!vector.rails.some((version) => version.startsWith('8')) || expected.sanitized === undefined) continue
+      if (
+        !vector.rails.some((version) => version.startsWith('8')) ||
+        expected.sanitized === undefined
+      )
+        continue
       assert.equal(sanitize(name), expected.sanitized, named(vector))
       assert.equal(extension(name), expected.extension_with_delimiter, named(vector))
     }
   })
   test("the default name rule rests on Rails' parameterize", () => {
-    for (const vector of of('parameterize')) assert.equal(parameterize(String(vector.input)), vector.expect, named(vector))
+    for (const vector of of('parameterize'))
+      assert.equal(parameterize(String(vector.input)), vector.expect, named(vector))
   })
   test('metadata that is no object reads as none', () => {
     for (const vector of of('metadata_read')) {
       const expected = vector.expect as { metadata?: object }
       if (expected.metadata !== undefined)
-        assert.deepEqual(parseMetadata(vector.input['stored'] as string | null), expected.metadata, named(vector))
+        assert.deepEqual(
+          parseMetadata(vector.input['stored'] as string | null),
+          expected.metadata,
+          named(vector),
+        )
     }
   })
 })
@@ -228,7 +314,10 @@ test('names and types are served as Rails 8.1 serves them', () => {
   assert.ok(of('serving').length > 10)
   for (const vector of of('serving')) {
     const { contentType, mayBeInline } = served(String(vector.input['content_type']))
-    const expected = vector.expect as { content_type_for_serving: string; forced_disposition: string | null }
+    const expected = vector.expect as {
+      content_type_for_serving: string
+      forced_disposition: string | null
+    }
     assert.equal(contentType, expected.content_type_for_serving, named(vector))
     assert.equal(mayBeInline ? null : 'attachment', expected.forced_disposition, named(vector))
   }

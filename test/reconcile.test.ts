@@ -24,12 +24,21 @@ for (const kind of kinds)
       } as const
       const findUser = (id: string): Promise<object | null> => {
         asked += 1
-        return asked === failAt ? Promise.reject(new Error('the lookup failed')) : Promise.resolve(users.has(id) ? { id } : null)
+        return asked === failAt
+          ? Promise.reject(new Error('the lookup failed'))
+          : Promise.resolve(users.has(id) ? { id } : null)
       }
       let failAt = -1
       const attachments = { photo: hasOneAttached(), certificates: hasManyAttached() }
-      const storage = createActiveStorage({ ...options, models: { User: attachments }, findRecord: { User: findUser } })
-      const theirs = createActiveStorage({ ...options, models: { Post: { cover: hasOneAttached() } } })
+      const storage = createActiveStorage({
+        ...options,
+        models: { User: attachments },
+        findRecord: { User: findUser },
+      })
+      const theirs = createActiveStorage({
+        ...options,
+        models: { Post: { cover: hasOneAttached() } },
+      })
       t.after(async () => {
         await theirs.close()
         await storage.close()
@@ -55,12 +64,16 @@ for (const kind of kinds)
       failAt = -1
       await storage.reconcile({ olderThan: '0s' })
       assert.deepEqual(await storage.reconcile({ olderThan: '0s' }), { removed: 0 })
-      for (const id of ['2', '220', '230']) assert.equal(await storage.record('User', id).photo.attachment(), null)
+      for (const id of ['2', '220', '230'])
+        assert.equal(await storage.record('User', id).photo.attachment(), null)
       assert.equal((await storage.record('User', 2).certificates.delayedUploads()).length, 0)
       assert.equal((await storage.record('User', 3).certificates.delayedUploads()).length, 1)
       assert.equal((await storage.record('User', 229).photo.attachment())?.filename, 'shared.txt')
       assert.equal((await theirs.record('Post', 2).cover.delayedUploads()).length, 1)
-      await assert.rejects(theirs.reconcile(), { code: 'CONFIGURATION', message: /findRecord\.Post/ })
+      await assert.rejects(theirs.reconcile(), {
+        code: 'CONFIGURATION',
+        message: /findRecord\.Post/,
+      })
     })
 
     test('a record that comes back keeps what it brings, also while it is looked up; a dry run counts as a real one', async (t) => {
@@ -88,7 +101,10 @@ for (const kind of kinds)
       await storage.record('User', 1).certificates.attachLater(text('old'))
       await storage.record('User', 2).photo.attach(text('old'))
       for (const table of ['active_storage_attachments', 'activestorage_delayed_uploads'])
-        await made.database.executor.run(`update ${table} set created_at = '2020-01-01 00:00:00'`, [])
+        await made.database.executor.run(
+          `update ${table} set created_at = '2020-01-01 00:00:00'`,
+          [],
+        )
       assert.deepEqual(await storage.reconcile({ dryRun: true }), { removed: 2 })
       await storage.record('User', 2).certificates.attachLater(text('new'))
       assert.deepEqual(await storage.reconcile({ dryRun: true }), { removed: 1 })

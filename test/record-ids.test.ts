@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
 import { inspect } from 'node:util'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type ActiveStorage, type Database, type Id } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type Database,
+  type Id,
+} from '../src/index.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { switchable, text } from './support/storage.ts'
 
@@ -11,7 +18,8 @@ after(() => stopEmbedded())
 type RecordId = 'bigint' | 'uuid' | 'text'
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 const invalid = { code: 'INVALID_INPUT', statusCode: 422 }
-const names = (files: readonly { filename: string }[]): string[] => files.map((file) => file.filename)
+const names = (files: readonly { filename: string }[]): string[] =>
+  files.map((file) => file.filename)
 
 async function opened(
   t: TestContext,
@@ -41,7 +49,12 @@ async function opened(
   })
   await storage.migrate()
   const query = async (sql: string) => (await database.executor.run(sql, [])).rows
-  return { storage, service, query, ids: async (sql: string) => (await query(sql)).map((row) => String(Object.values(row)[0])) }
+  return {
+    storage,
+    service,
+    query,
+    ids: async (sql: string) => (await query(sql)).map((row) => String(Object.values(row)[0])),
+  }
 }
 type Opened = NonNullable<Awaited<ReturnType<typeof opened>>>
 
@@ -49,7 +62,11 @@ type Opened = NonNullable<Awaited<ReturnType<typeof opened>>>
 async function keepApart({ storage }: Opened, records: readonly Id[]): Promise<void> {
   for (const [index, id] of records.entries()) {
     const user = storage.record('User', id)
-    await storage.transaction((tx) => storage.record('User', id, { transaction: tx }).attachLater({ photo: text(`photo ${index}`) }))
+    await storage.transaction((tx) =>
+      storage
+        .record('User', id, { transaction: tx })
+        .attachLater({ photo: text(`photo ${index}`) }),
+    )
     await user.certificates.attach(text(`certificate ${index}`))
   }
   for (const [index, id] of records.entries())
@@ -130,13 +147,41 @@ const noIds: readonly unknown[] = [
   () => 7,
 ]
 const wrong: Readonly<Record<RecordId, readonly unknown[]>> = {
-  bigint: [...noIds, ' 8 ', '8\n', 'abc', '1.5', '1e3', '0x10', '1 or 1=1', 2n ** 63n, '99999999999999999999', `${ID}1`],
-  uuid: [...noIds, '1', 7, `${ID}`, ` ${ID}1`, `${ID}1\n`, `${ID}1 `.repeat(2), `${ID}g`, `{${ID}1}`, `${ID}1'`.slice(1)],
+  bigint: [
+    ...noIds,
+    ' 8 ',
+    '8\n',
+    'abc',
+    '1.5',
+    '1e3',
+    '0x10',
+    '1 or 1=1',
+    2n ** 63n,
+    '99999999999999999999',
+    `${ID}1`,
+  ],
+  uuid: [
+    ...noIds,
+    '1',
+    7,
+    `${ID}`,
+    ` ${ID}1`,
+    `${ID}1\n`,
+    `${ID}1 `.repeat(2),
+    `${ID}g`,
+    `{${ID}1}`,
+    `${ID}1'`.slice(1),
+  ],
   text: [...noIds, 'a\0b', 'x'.repeat(256)],
 }
 
 /** A blob with a stored object that is the image of one of Rails' own records. */
-async function image({ storage, query }: Opened, type: string, name: string, record: string): Promise<void> {
+async function image(
+  { storage, query }: Opened,
+  type: string,
+  name: string,
+  record: string,
+): Promise<void> {
   const blob = await storage.blobs.createAndUpload(text(`${type} ${record}`))
   await query(
     `insert into active_storage_attachments (name, record_type, record_id, blob_id, created_at) values ('${name}', '${type}', '${record}', '${blob.id}', '2026-01-01 00:00:00')`,
@@ -144,15 +189,28 @@ async function image({ storage, query }: Opened, type: string, name: string, rec
 }
 
 /** What Rails makes when a variant of the blob is shown, with its image, and when it is a document, a preview. */
-async function showVariant(app: Opened, blobId: string, digest: string, withImages: boolean): Promise<void> {
-  await app.query(`insert into active_storage_variant_records (blob_id, variation_digest) values ('${blobId}', '${digest}')`)
-  const [variant] = await app.ids(`select id from active_storage_variant_records where blob_id = '${blobId}'`)
+async function showVariant(
+  app: Opened,
+  blobId: string,
+  digest: string,
+  withImages: boolean,
+): Promise<void> {
+  await app.query(
+    `insert into active_storage_variant_records (blob_id, variation_digest) values ('${blobId}', '${digest}')`,
+  )
+  const [variant] = await app.ids(
+    `select id from active_storage_variant_records where blob_id = '${blobId}'`,
+  )
   if (!withImages) return
   await image(app, 'ActiveStorage::VariantRecord', 'image', variant!)
   await image(app, 'ActiveStorage::Blob', 'preview_image', blobId)
 }
 
-async function purgesVariants(app: Opened, [first, second, third]: readonly Id[], withImages: boolean = true): Promise<void> {
+async function purgesVariants(
+  app: Opened,
+  [first, second, third]: readonly Id[],
+  withImages: boolean = true,
+): Promise<void> {
   const { storage, service, query } = app
   const photos = []
   for (const id of [first!, second!, third!]) {
@@ -164,7 +222,9 @@ async function purgesVariants(app: Opened, [first, second, third]: readonly Id[]
   }
   const each = withImages ? 3 : 1
   const left = async () => ({
-    variants: (await app.ids('select variation_digest from active_storage_variant_records')).toSorted(),
+    variants: (
+      await app.ids('select variation_digest from active_storage_variant_records')
+    ).toSorted(),
     attachments: (await query('select id from active_storage_attachments')).length,
     blobs: (await query('select id from active_storage_blobs')).length,
     objects: service.objects.size,
@@ -180,8 +240,16 @@ async function purgesVariants(app: Opened, [first, second, third]: readonly Id[]
   })
   await storage.record('User', second!).photo.purgeLater()
   await storage.drain({ throwOnError: true })
-  assert.deepEqual(await left(), { variants: [`digest of ${String(third)}`], attachments: each, blobs: each, objects: each })
-  assert.equal((await (await storage.record('User', third!).photo.attachment())?.download())?.toString(), String(third))
+  assert.deepEqual(await left(), {
+    variants: [`digest of ${String(third)}`],
+    attachments: each,
+    blobs: each,
+    objects: each,
+  })
+  assert.equal(
+    (await (await storage.record('User', third!).photo.attachment())?.download())?.toString(),
+    String(third),
+  )
 }
 
 for (const kind of kinds)
@@ -192,11 +260,18 @@ for (const kind of kinds)
         if (app === null) return
         const { storage } = app
 
-        await t.test('with a blob go the variants and previews that Rails made of it, and no others', async () => {
-          const ids = { bigint: [11, 12, 13], uuid: [`${ID}d`, `${ID}e`, `${ID}f`], text: ['a', 'b', 'c'] }[recordId]
-          // A column of uuids cannot hold the integer ids of Rails' own records: Rails rolls such images back.
-          await purgesVariants(app, ids, !(recordId === 'uuid' && kind.name === 'PostgreSQL'))
-        })
+        await t.test(
+          'with a blob go the variants and previews that Rails made of it, and no others',
+          async () => {
+            const ids = {
+              bigint: [11, 12, 13],
+              uuid: [`${ID}d`, `${ID}e`, `${ID}f`],
+              text: ['a', 'b', 'c'],
+            }[recordId]
+            // A column of uuids cannot hold the integer ids of Rails' own records: Rails rolls such images back.
+            await purgesVariants(app, ids, !(recordId === 'uuid' && kind.name === 'PostgreSQL'))
+          },
+        )
 
         await t.test('each record has its own files', () => keepApart(app, records[recordId]))
 
@@ -204,11 +279,20 @@ for (const kind of kinds)
           for (const [given, asked] of same[recordId]) {
             await storage.record('User', given).certificates.attachLater(text('c'))
             await storage.record('User', given).photo.attach(text('p'))
-            assert.equal((await storage.record('User', asked).certificates.delayedUploads()).length, 1)
+            assert.equal(
+              (await storage.record('User', asked).certificates.delayedUploads()).length,
+              1,
+            )
             await storage.drain({ throwOnError: true })
-            assert.deepEqual(names(await storage.record('User', asked).certificates.attachments()), ['c.txt'])
+            assert.deepEqual(
+              names(await storage.record('User', asked).certificates.attachments()),
+              ['c.txt'],
+            )
             const [both, again] = await storage.records('User', [given, asked])
-            assert.deepEqual([await both!.photo.attached(), await again!.photo.attached()], [true, true])
+            assert.deepEqual(
+              [await both!.photo.attached(), await again!.photo.attached()],
+              [true, true],
+            )
             assert.equal(both!.id, again!.id)
           }
         })
@@ -216,7 +300,11 @@ for (const kind of kinds)
         await t.test('what is no id is refused', async () => {
           for (const id of wrong[recordId]) {
             assert.throws(() => storage.record('User', id as Id), invalid, inspect(id))
-            await assert.rejects(storage.records('User', [records[recordId][0]!, id as Id]), invalid, inspect(id))
+            await assert.rejects(
+              storage.records('User', [records[recordId][0]!, id as Id]),
+              invalid,
+              inspect(id),
+            )
           }
           for (const ids of [undefined, null, 'abc', 7, {}, new Set([1])])
             await assert.rejects(storage.records('User', ids as never), invalid, inspect(ids))
@@ -245,5 +333,9 @@ test('PostgreSQL: tables whose own ids are uuids too, as Rails makes them with s
   await storage.drain({ throwOnError: true })
   assert.deepEqual(names(await user.certificates.attachments()), ['a.txt', 'c.txt', 'd.txt'])
   assert.equal(await storage.blobs.findSigned(b!.signedId), null)
-  assert.equal((await storage.blobs.findSigned((await user.certificates.attachments())[0]!.signedId))?.filename, 'a.txt')
+  assert.equal(
+    (await storage.blobs.findSigned((await user.certificates.attachments())[0]!.signedId))
+      ?.filename,
+    'a.txt',
+  )
 })

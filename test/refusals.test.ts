@@ -20,7 +20,11 @@ const forms = {
     small: hasManyAttached({ maxSize: '4 B' }),
     photo: hasOneAttached(),
   },
-  Strict: { docs: hasManyAttached(), photo: hasOneAttached({ required: true }), small: hasManyAttached({ maxSize: '4 B' }) },
+  Strict: {
+    docs: hasManyAttached(),
+    photo: hasOneAttached({ required: true }),
+    small: hasManyAttached({ maxSize: '4 B' }),
+  },
 }
 
 for (const kind of kinds)
@@ -46,25 +50,39 @@ for (const kind of kinds)
     const jobs = 'select name, arguments, state from activestorage_delayed_jobs order by id'
     const rows = async () => ({
       attachments: await run('select * from active_storage_attachments order by id'),
-      uploads: await run('select id, token, state, replaces from activestorage_delayed_uploads order by id'),
-      files: await run(`select id, state, upload_token from activestorage_delayed_files where state <> 'dropped' order by id`),
+      uploads: await run(
+        'select id, token, state, replaces from activestorage_delayed_uploads order by id',
+      ),
+      files: await run(
+        `select id, state, upload_token from activestorage_delayed_files where state <> 'dropped' order by id`,
+      ),
       jobs: await run(jobs),
     })
     const before = await rows()
     const first = (id: string | undefined) => ({ files: [text('first')], deletedIds: [id] })
     const refused = {
       TOO_MANY_FILES: (tx: never) =>
+        storage.record('User', 1, { transaction: tx }).attachLater({
+          docs: first(kept?.id),
+          photo: text('x'),
+          few: [text('3'), text('4')],
+        } as never),
+      FILE_TOO_LARGE: (tx: never) =>
         storage
           .record('User', 1, { transaction: tx })
-          .attachLater({ docs: first(kept?.id), photo: text('x'), few: [text('3'), text('4')] } as never),
-      FILE_TOO_LARGE: (tx: never) =>
-        storage.record('User', 1, { transaction: tx }).attachLater({ docs: first(kept?.id), photo: text('x'), small: large } as never),
+          .attachLater({ docs: first(kept?.id), photo: text('x'), small: large } as never),
       STAGED_FILE_EXPIRED: (tx: never) =>
-        storage.record('User', 1, { transaction: tx }).attachLater({ docs: first(kept?.id), photo: old } as never),
+        storage
+          .record('User', 1, { transaction: tx })
+          .attachLater({ docs: first(kept?.id), photo: old } as never),
       STAGED_FILE_ALREADY_USED: (tx: never) =>
-        storage.record('User', 1, { transaction: tx }).attachLater({ docs: first(kept?.id), photo: used } as never),
+        storage
+          .record('User', 1, { transaction: tx })
+          .attachLater({ docs: first(kept?.id), photo: used } as never),
       ATTACHMENT_REQUIRED: (tx: never) =>
-        storage.record('Strict', 1, { transaction: tx }).attachLater({ docs: first(alsoKept?.id) } as never),
+        storage
+          .record('Strict', 1, { transaction: tx })
+          .attachLater({ docs: first(alsoKept?.id) } as never),
     }
     for (const [code, submit] of Object.entries(refused)) {
       await storage.transaction(async (tx) => {
@@ -77,7 +95,10 @@ for (const kind of kinds)
       await storage.transaction(async (tx) => {
         const { few } = storage.record('User', 1, { transaction: tx })
         const [one] = await few.attachments()
-        await assert.rejects(few[how]({ files: [text('3'), text('4')], deletedIds: [one?.id] } as never), { code: 'TOO_MANY_FILES' })
+        await assert.rejects(
+          few[how]({ files: [text('3'), text('4')], deletedIds: [one?.id] } as never),
+          { code: 'TOO_MANY_FILES' },
+        )
       })
       assert.deepEqual(await rows(), before, how)
     }
@@ -97,7 +118,8 @@ test('a web stream that was read before, and whose reader let it go, is refused'
   const { storage } = await testStorage({ User: { photo: hasOneAttached() } })
   t.after(() => storage.close())
   const { photo } = storage.record('User', 1)
-  const whole = (): ReadableStream<Uint8Array> => new Response('the whole file').body ?? assert.fail()
+  const whole = (): ReadableStream<Uint8Array> =>
+    new Response('the whole file').body ?? assert.fail()
   for (const pieces of [1, Infinity]) {
     const stream = whole()
     const reader = stream.getReader()
@@ -105,7 +127,9 @@ test('a web stream that was read before, and whose reader let it go, is refused'
     reader.releaseLock()
     assert.ok(!stream.locked && Readable.isDisturbed(stream as never))
     for (const how of ['attach', 'attachLater'] as const)
-      await assert.rejects(photo[how]({ io: stream, filename: 'a.txt' } as never), { code: 'INVALID_INPUT' })
+      await assert.rejects(photo[how]({ io: stream, filename: 'a.txt' } as never), {
+        code: 'INVALID_INPUT',
+      })
   }
   const upload = await photo.attachLater({ io: whole(), filename: 'a.txt' } as never)
   assert.equal(upload?.files[0]?.byteSize, 'the whole file'.length)
@@ -131,41 +155,54 @@ test('objects of a request in the place of ids and of cleanBefore are refused, w
     () => kept?.id,
   ]
   for (const each of odd) {
-    for (const changes of [{ deletedIds: each }, { deletedIds: [each] }, { deletedIds: [kept?.id, each] }, { deletedIds: [[each]] }])
-      await assert.rejects(docs.attachLater({ files: [], ...changes } as never), { code: 'INVALID_INPUT' })
+    for (const changes of [
+      { deletedIds: each },
+      { deletedIds: [each] },
+      { deletedIds: [kept?.id, each] },
+      { deletedIds: [[each]] },
+    ])
+      await assert.rejects(docs.attachLater({ files: [], ...changes } as never), {
+        code: 'INVALID_INPUT',
+      })
     for (const cleanBefore of [each, [each], ['0', each]])
-      await assert.rejects(docs.attachLater({ files: [], cleanBefore } as never), { code: 'INVALID_INPUT' })
+      await assert.rejects(docs.attachLater({ files: [], cleanBefore } as never), {
+        code: 'INVALID_INPUT',
+      })
   }
   assert.equal((await docs.attachments()).length, 1)
 })
 
-atEach(databases, "whether a staged file has expired is told by the database's clock, not by the app's", async (app) => {
-  const { storage } = app
-  const staged = await storage.stage(text('valid'))
-  const old = await storage.stage(text('old'))
-  await app.query("update {files} set expires_at = 1 where filename = 'old.txt'")
-  const real = Date
-  // As if the clock of this process were a day and more ahead, or behind.
-  const set = (ahead: number): void => {
-    globalThis.Date = class extends real {
-      constructor(...given: ConstructorParameters<typeof Date>) {
-        super(...((given as unknown[]).length > 0 ? given : ([real.now() + ahead] as never)))
-      }
-      static override now = (): number => real.now() + ahead
-    } as never
-  }
-  try {
-    for (const [index, hours] of [25, 24 * 365, -25].entries()) {
-      set(hours * 3_600_000)
-      const { photo, cover } = storage.record('User', 10 + index)
-      await assert.rejects(photo.attachLater(old), { code: 'STAGED_FILE_EXPIRED' })
-      await assert.rejects(photo.attach(old), { code: 'STAGED_FILE_EXPIRED' })
-      if (index === 0) assert.ok((await photo.attachLater(staged)) !== null)
-      else assert.ok((await cover.attachLater(await storage.stage(text('later')))) !== null)
+atEach(
+  databases,
+  "whether a staged file has expired is told by the database's clock, not by the app's",
+  async (app) => {
+    const { storage } = app
+    const staged = await storage.stage(text('valid'))
+    const old = await storage.stage(text('old'))
+    await app.query("update {files} set expires_at = 1 where filename = 'old.txt'")
+    const real = Date
+    // As if the clock of this process were a day and more ahead, or behind.
+    const set = (ahead: number): void => {
+      globalThis.Date = class extends real {
+        constructor(...given: ConstructorParameters<typeof Date>) {
+          super(...((given as unknown[]).length > 0 ? given : ([real.now() + ahead] as never)))
+        }
+        static override now = (): number => real.now() + ahead
+      } as never
     }
-  } finally {
-    globalThis.Date = real
-  }
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(10, 'photo'), ['valid.txt'])
-})
+    try {
+      for (const [index, hours] of [25, 24 * 365, -25].entries()) {
+        set(hours * 3_600_000)
+        const { photo, cover } = storage.record('User', 10 + index)
+        await assert.rejects(photo.attachLater(old), { code: 'STAGED_FILE_EXPIRED' })
+        await assert.rejects(photo.attach(old), { code: 'STAGED_FILE_EXPIRED' })
+        if (index === 0) assert.ok((await photo.attachLater(staged)) !== null)
+        else assert.ok((await cover.attachLater(await storage.stage(text('later')))) !== null)
+      }
+    } finally {
+      globalThis.Date = real
+    }
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(10, 'photo'), ['valid.txt'])
+  },
+)

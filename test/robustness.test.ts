@@ -8,7 +8,12 @@ import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openStore } from '../src/database/store.ts'
 import { tableNames } from '../src/database/schema.ts'
-import { createActiveStorage, hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+} from '../src/index.ts'
 import { createLeases } from '../src/jobs/leases.ts'
 import { disk } from '../src/services/disk.ts'
 import { testStorage } from '../src/testing/index.ts'
@@ -23,7 +28,8 @@ for (const kind of kinds) {
   test(`${kind.name}: a row of the gem's without a record stops nothing`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
-    const old = kind.name === 'SQLite' ? "'2020-01-01 00:00:00.000000'" : "timestamp '2020-01-01 00:00:00'"
+    const old =
+      kind.name === 'SQLite' ? "'2020-01-01 00:00:00.000000'" : "timestamp '2020-01-01 00:00:00'"
     await app.storage.transaction((tx) =>
       app.made.execute(
         tx,
@@ -43,7 +49,8 @@ for (const kind of kinds) {
     await app.storage.transaction(async (tx) => {
       const { docs } = app.storage.record('User', 1, { transaction: tx })
       await docs.attachLater(text('b'))
-      for (const failed of await docs.delayedUploads()) if (failed.id === upload?.id) await failed.retry()
+      for (const failed of await docs.delayedUploads())
+        if (failed.id === upload?.id) await failed.retry()
     })
     await app.storage.drain({ throwOnError: true })
     assert.equal((await app.storage.record('User', 1).docs.attachments()).length, 2)
@@ -53,8 +60,13 @@ for (const kind of kinds) {
     test(`${kind.name}: without the rows that are locked nothing is attached`, async (t) => {
       const app = await fresh(t, kind, models)
       if (app === null) return
-      await app.storage.transaction((tx) => app.made.execute(tx, 'delete from activestorage_delayed_locks'))
-      await assert.rejects(app.storage.record('User', 1).photo.attachLater(text('a')), { code: 'CONFIGURATION', message: /migrate/ })
+      await app.storage.transaction((tx) =>
+        app.made.execute(tx, 'delete from activestorage_delayed_locks'),
+      )
+      await assert.rejects(app.storage.record('User', 1).photo.attachLater(text('a')), {
+        code: 'CONFIGURATION',
+        message: /migrate/,
+      })
     })
 
   test(`${kind.name}: an error after the attachment is no failure of the upload`, async (t) => {
@@ -74,7 +86,10 @@ for (const kind of kinds) {
       },
     }
     const told: string[] = []
-    const photo = hasOneAttached({ errorUpload: () => void told.push('error'), afterUpload: () => void told.push('after') })
+    const photo = hasOneAttached({
+      errorUpload: () => void told.push('error'),
+      afterUpload: () => void told.push('after'),
+    })
     const storage = storageOn(database, { User: { photo } }, switchable())
     const breaks = (): void => void (broken = 1)
     subscribe('tracing:activestorage-delayed:attach:asyncEnd', breaks)
@@ -88,7 +103,10 @@ for (const kind of kinds) {
     const { uploaded, retried, failed } = await storage.drain()
     assert.deepEqual({ uploaded, retried, failed }, { uploaded: 1, retried: 0, failed: 0 })
     assert.deepEqual(told, [])
-    await made.database.executor.run('update activestorage_delayed_uploads set run_at = 0, lease_until = 0', [])
+    await made.database.executor.run(
+      'update activestorage_delayed_uploads set run_at = 0, lease_until = 0',
+      [],
+    )
     await storage.drain()
     assert.deepEqual(told, ['after'])
   })
@@ -124,7 +142,10 @@ test('hooks are told three times in all, and then counted as told', async (t) =>
       clock.advance('5m')
     }
     assert.equal(calls, name === 'User' ? 3 : 1)
-    assert.equal(database.prepare('select count(*) as n from activestorage_delayed_uploads').get()?.['n'], 0)
+    assert.equal(
+      database.prepare('select count(*) as n from activestorage_delayed_uploads').get()?.['n'],
+      0,
+    )
   }
   assert.equal(finds, 3)
 })
@@ -148,7 +169,9 @@ test('hooks of another app that shares the table are not in the way', async (t) 
       const ids = table.endsWith('files')
         ? `id = '${index}', upload_token = '${index}'`
         : `id = -${index}, token = '${index}', uploadable_type = 'Other'`
-      database.exec(`update copied set ${ids}; insert into ${table} select * from copied; drop table copied`)
+      database.exec(
+        `update copied set ${ids}; insert into ${table} select * from copied; drop table copied`,
+      )
     }
   clock.advance('5m')
   await storage.drain({ concurrency: 2 })
@@ -170,7 +193,10 @@ test('a heartbeat on a connection that never answers is given up, and another as
     reserve() {
       asked += 1
       if (asked === 2) again.resolve()
-      return Promise.resolve({ executor: { run: () => new Promise(() => undefined) }, release: () => new Promise(() => undefined) })
+      return Promise.resolve({
+        executor: { run: () => new Promise(() => undefined) },
+        release: () => new Promise(() => undefined),
+      })
     },
   }
   const errors: unknown[] = []
@@ -184,34 +210,38 @@ test('a heartbeat on a connection that never answers is given up, and another as
   assert.ok(errors.length > 0)
 })
 
-test('a worker stops though a hook never returns, and though its queue cannot', { timeout: 20_000 }, async (t) => {
-  const reached = Promise.withResolvers<void>()
-  const photo = hasOneAttached({
-    afterUpload() {
-      reached.resolve()
-      return new Promise<void>(() => undefined)
-    },
-  })
-  const { storage } = await testStorage({ User: { photo } })
-  t.after(() => storage.close())
-  const worker = storage.work()
-  await storage.record('User', 1).photo.attachLater(file('x'))
-  await reached.promise
-  await worker.stop({ timeout: '10ms' })
+test(
+  'a worker stops though a hook never returns, and though its queue cannot',
+  { timeout: 20_000 },
+  async (t) => {
+    const reached = Promise.withResolvers<void>()
+    const photo = hasOneAttached({
+      afterUpload() {
+        reached.resolve()
+        return new Promise<void>(() => undefined)
+      },
+    })
+    const { storage } = await testStorage({ User: { photo } })
+    t.after(() => storage.close())
+    const worker = storage.work()
+    await storage.record('User', 1).photo.attachLater(file('x'))
+    await reached.promise
+    await worker.stop({ timeout: '10ms' })
 
-  const jobs = {
-    name: 'a queue that cannot stop',
-    transactional: false,
-    enqueue: () => Promise.reject(new Error('down')),
-    work: () => Promise.resolve({ stop: () => Promise.reject(new Error('cannot')) }),
-  }
-  const queued = await testStorage(models, { jobs })
-  t.after(() => queued.storage.close())
-  const other = queued.storage.work()
-  await queued.storage.record('User', 1).photo.attachLater(file('x'))
-  assert.equal((await queued.storage.drain({ throwOnError: true })).uploaded, 1)
-  await other.stop()
-})
+    const jobs = {
+      name: 'a queue that cannot stop',
+      transactional: false,
+      enqueue: () => Promise.reject(new Error('down')),
+      work: () => Promise.resolve({ stop: () => Promise.reject(new Error('cannot')) }),
+    }
+    const queued = await testStorage(models, { jobs })
+    t.after(() => queued.storage.close())
+    const other = queued.storage.work()
+    await queued.storage.record('User', 1).photo.attachLater(file('x'))
+    assert.equal((await queued.storage.drain({ throwOnError: true })).uploaded, 1)
+    await other.stop()
+  },
+)
 
 test('a backlog of uploads does not starve a purge', async (t) => {
   const { storage, service } = await testStorage(models)
@@ -235,9 +265,19 @@ test('what comes in odd shapes is refused or made fit', async (t) => {
     { files: { 0: { path: '/etc/passwd' } } },
     { files: [{ filepath: '/etc/passwd', mimetype: 'x' }], deleted_ids: '' },
   ])
-    await assert.rejects(docs.attachLater(parameters as never), { code: 'INVALID_INPUT', message: /of the server/ })
-  await assert.rejects(docs.attachLater(Buffer.alloc(20_000_000) as never), { code: 'INVALID_INPUT', message: /Bytes have no name/ })
-  await docs.attachLater({ io: Buffer.from('x'), filename: 'x', contentType: `application/${'x'.repeat(300)}` })
+    await assert.rejects(docs.attachLater(parameters as never), {
+      code: 'INVALID_INPUT',
+      message: /of the server/,
+    })
+  await assert.rejects(docs.attachLater(Buffer.alloc(20_000_000) as never), {
+    code: 'INVALID_INPUT',
+    message: /Bytes have no name/,
+  })
+  await docs.attachLater({
+    io: Buffer.from('x'),
+    filename: 'x',
+    contentType: `application/${'x'.repeat(300)}`,
+  })
   await storage.drain({ throwOnError: true })
   assert.equal((await docs.attachments())[0]?.contentType, 'application/octet-stream')
 })
@@ -253,7 +293,10 @@ test('pages of uploads hold each once, though some were tried again', async (t) 
   const all = (await storage.delayedUploads.list({ limit: 1000 })).map(({ id }) => id)
   const paged: string[] = []
   for (let after: string | undefined; ;) {
-    const page = await storage.delayedUploads.list({ limit: 5, ...(after === undefined ? {} : { after }) })
+    const page = await storage.delayedUploads.list({
+      limit: 5,
+      ...(after === undefined ? {} : { after }),
+    })
     if (page.length === 0) break
     paged.push(...page.map(({ id }) => id))
     after = page.at(-1)?.id
@@ -269,7 +312,13 @@ test('what a killed process left half-written in a folder goes after a day', asy
   for (const name of ['old', 'new']) await writeFile(join(root, '.tmp', name), 'x')
   await utimes(join(root, '.tmp', 'old'), 0, 0)
   const { database } = (await kinds[0]?.create()) ?? assert.fail()
-  const storage = createActiveStorage({ database, services: { disk: disk({ root }) }, models, secretKeyBase: 'x', logger: false })
+  const storage = createActiveStorage({
+    database,
+    services: { disk: disk({ root }) },
+    models,
+    secretKeyBase: 'x',
+    logger: false,
+  })
   await storage.migrate()
   await storage.record('User', 1).photo.attach(file('x'))
   assert.deepEqual(await readdir(join(root, '.tmp')), ['new'])
@@ -283,10 +332,14 @@ test('a pending file that is attached while it is read is read to its end', asyn
   const upload = await storage.record('User', 1).photo.attachLater({ io: bytes, filename: 'a.bin' })
   const read = async (range?: readonly [number, number]): Promise<Buffer> => {
     const pieces: Uint8Array[] = []
-    for await (const piece of upload?.files[0]?.stream(range === undefined ? {} : { range }) ?? []) {
+    for await (const piece of upload?.files[0]?.stream(range === undefined ? {} : { range }) ??
+      []) {
       if (pieces.push(piece) === 1) {
         await storage.drain({ throwOnError: true })
-        assert.equal(database.prepare('select count(*) as n from activestorage_delayed_chunks').get()?.['n'], 0)
+        assert.equal(
+          database.prepare('select count(*) as n from activestorage_delayed_chunks').get()?.['n'],
+          0,
+        )
       }
     }
     return Buffer.concat(pieces)
@@ -298,6 +351,9 @@ test('a pending file that is attached while it is read is read to its end', asyn
 test('a storage that was closed refuses whatever is asked of it', async () => {
   const { storage } = await testStorage(models)
   await storage.close()
-  await assert.rejects(storage.record('User', 1).photo.attachLater(text('a')), { code: 'CONFIGURATION', message: /closed/ })
+  await assert.rejects(storage.record('User', 1).photo.attachLater(text('a')), {
+    code: 'CONFIGURATION',
+    message: /closed/,
+  })
   await assert.rejects(storage.drain(), { code: 'CONFIGURATION' })
 })

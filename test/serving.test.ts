@@ -19,10 +19,18 @@ interface Vector {
     readonly path: string
     readonly headers: Readonly<Record<string, string>>
   }
-  readonly expect: { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly body: string }
+  readonly expect: {
+    readonly status: number
+    readonly headers: Readonly<Record<string, string>>
+    readonly body: string
+  }
 }
-const { vectors } = JSON.parse(await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8')) as { vectors: Vector[] }
-const http = vectors.filter(({ group, input }) => group === 'http' && /^(redirect|proxy|disk (show|range))/.test(input.case))
+const { vectors } = JSON.parse(
+  await readFile(new URL('vectors/rails.json', import.meta.url), 'utf8'),
+) as { vectors: Vector[] }
+const http = vectors.filter(
+  ({ group, input }) => group === 'http' && /^(redirect|proxy|disk (show|range))/.test(input.case),
+)
 
 /** Rails' first file of the vectors, and one whose bytes are gone. */
 async function rails(t: TestContext) {
@@ -40,14 +48,16 @@ async function rails(t: TestContext) {
 /** What we answer otherwise, on purpose. */
 const otherwise: Readonly<Record<string, string>> = {
   'proxy range bytes=9-0': 'an end before its start is no range of HTTP: the header is ignored',
-  'disk range bytes=0-3,5-6': 'several ranges are refused at each route, as Rails refuses them where it proxies',
+  'disk range bytes=0-3,5-6':
+    'several ranges are refused at each route, as Rails refuses them where it proxies',
 }
 /** Headers that differ on purpose. */
 function expected(vector: Vector, name: string): string | null {
   const { status, headers } = vector.expect
   if (status >= 400) return name === 'Cache-Control' ? 'no-store' : null
   // A part may be kept like the whole: it has the whole's tag.
-  if (name === 'Cache-Control' && status === 206 && vector.input.path.includes('proxy')) return 'max-age=3155695200, public, immutable'
+  if (name === 'Cache-Control' && status === 206 && vector.input.path.includes('proxy'))
+    return 'max-age=3155695200, public, immutable'
   if (name === 'Content-Type' && status === 302) return null
   if (name === 'Content-Length' && status === 302) return null
   return headers[name] ?? null
@@ -62,7 +72,11 @@ test('each request that Rails was asked gets the answer that it gave, or a bette
     gone: { blob: gone.path().split('/')[5] ?? '', disk: diskToken(await gone.url()) },
     expired: diskToken(await file.url({ expiresIn: '1ms' })),
   }
-  const missing = storageOn(sqlite(':memory:') as unknown as Database<never>, webModels, disk({ root: 'nowhere' }))
+  const missing = storageOn(
+    sqlite(':memory:') as unknown as Database<never>,
+    webModels,
+    disk({ root: 'nowhere' }),
+  )
   t.after(() => missing.close())
   for (const vector of http) {
     const { case: name, method, path, headers } = vector.input
@@ -73,18 +87,26 @@ test('each request that Rails was asked gets the answer that it gave, or a bette
     if (name === 'redirect bad id') token = `${token}x`
     if (name === 'redirect missing row') {
       await missing.migrate()
-      assert.equal((await asking(missing)(path.replace('TOKEN', token), { method })).status, 404, name)
+      assert.equal(
+        (await asking(missing)(path.replace('TOKEN', token), { method })).status,
+        404,
+        name,
+      )
       continue
     }
     const range = headers['HTTP_RANGE']
-    const answer = await ask(path.replace('TOKEN', token), { method, headers: range === undefined ? {} : { range } })
+    const answer = await ask(path.replace('TOKEN', token), {
+      method,
+      headers: range === undefined ? {} : { range },
+    })
     assert.equal(answer.status, vector.expect.status, name)
     for (const header of Object.keys(vector.expect.headers)) {
       const value = expected(vector, header)
       if (value === null) continue
       const given = answer.headers.get(header)
       if (value === '(present)') assert.notEqual(given, null, `${name}: ${header}`)
-      else if (header === 'Location') assert.match(given ?? '', /^\/rails\/active_storage\/disk\/[^/]+\/n%C3%A9%20a\.png$/, name)
+      else if (header === 'Location')
+        assert.match(given ?? '', /^\/rails\/active_storage\/disk\/[^/]+\/n%C3%A9%20a\.png$/, name)
       else assert.equal(given, value, `${name}: ${header}`)
     }
     if (vector.expect.status < 300) assert.equal(answer.text, vector.expect.body, name)
@@ -94,7 +116,12 @@ test('each request that Rails was asked gets the answer that it gave, or a bette
   await storage.close()
 })
 
-const parts: readonly (readonly [range: string, status: number, text: string, contentRange?: string])[] = [
+const parts: readonly (readonly [
+  range: string,
+  status: number,
+  text: string,
+  contentRange?: string,
+])[] = [
   ['bytes=0-0', 206, '0', 'bytes 0-0/10'],
   ['bytes=9-', 206, '9', 'bytes 9-9/10'],
   ['bytes=0-99999999999999999999', 206, '0123456789', 'bytes 0-9/10'],
@@ -120,16 +147,28 @@ test('ranges', async (t) => {
   for (const path of [file.path({ proxy: true }), await file.url()]) {
     for (const [range, status, text, contentRange] of parts) {
       const answer = await ask(path, { headers: { range } })
-      assert.deepEqual([answer.status, answer.text, answer.headers.get('content-range')], [status, text, contentRange ?? null], range)
+      assert.deepEqual(
+        [answer.status, answer.text, answer.headers.get('content-range')],
+        [status, text, contentRange ?? null],
+        range,
+      )
       if (status < 300) assert.equal(answer.headers.get('content-length'), String(text.length))
       assert.equal(answer.headers.get('cache-control') === 'no-store', status === 416)
     }
     // A range is for GET alone.
-    assert.equal((await ask(path, { method: 'HEAD', headers: { range: 'bytes=0-0' } })).headers.get('content-length'), '10')
+    assert.equal(
+      (await ask(path, { method: 'HEAD', headers: { range: 'bytes=0-0' } })).headers.get(
+        'content-length',
+      ),
+      '10',
+    )
   }
   await user.photo.attach({ io: Buffer.alloc(0), filename: 'empty.txt' })
   const empty = (await user.photo.attachment())?.path({ proxy: true }) ?? assert.fail()
-  assert.deepEqual([(await ask(empty)).status, (await ask(empty)).headers.get('content-length')], [200, '0'])
+  assert.deepEqual(
+    [(await ask(empty)).status, (await ask(empty)).headers.get('content-length')],
+    [200, '0'],
+  )
   assert.equal((await ask(empty, { headers: { range: 'bytes=0-' } })).status, 416)
 })
 
@@ -140,16 +179,29 @@ test('conditions', async (t) => {
   const etag = whole.headers.get('etag') ?? ''
   const modified = whole.headers.get('last-modified') ?? ''
   const before = new Date(Date.parse(modified) - 1000).toUTCString()
-  const status = async (headers: Record<string, string>, method = 'GET'): Promise<number> => (await ask(path, { method, headers })).status
+  const status = async (headers: Record<string, string>, method = 'GET'): Promise<number> =>
+    (await ask(path, { method, headers })).status
   assert.match(etag, /^"[^"]+"$/)
-  for (const tag of [etag, `W/${etag}`, `"x", ${etag}`, '*']) assert.equal(await status({ 'if-none-match': tag }), 304, tag)
+  for (const tag of [etag, `W/${etag}`, `"x", ${etag}`, '*'])
+    assert.equal(await status({ 'if-none-match': tag }), 304, tag)
   assert.equal(await status({ 'if-none-match': etag }, 'HEAD'), 304)
   assert.equal(await status({ 'if-none-match': '"x"' }), 200)
   assert.equal(await status({ 'if-modified-since': modified }), 304)
   assert.equal(await status({ 'if-modified-since': before }), 200)
-  for (const none of ['yesterday', '2044', '1 Jan 2044', 'Sat, 31 Feb 2044 00:00:00 GMT', new Date('2044-01-01').toISOString(), ''])
+  for (const none of [
+    'yesterday',
+    '2044',
+    '1 Jan 2044',
+    'Sat, 31 Feb 2044 00:00:00 GMT',
+    new Date('2044-01-01').toISOString(),
+    '',
+  ])
     assert.equal(await status({ 'if-modified-since': none }), 200, none)
-  for (const form of ['Fri, 01 Jan 2044 00:00:00 GMT', 'Friday, 01-Jan-44 00:00:00 GMT', 'Fri Jan  1 00:00:00 2044'])
+  for (const form of [
+    'Fri, 01 Jan 2044 00:00:00 GMT',
+    'Friday, 01-Jan-44 00:00:00 GMT',
+    'Fri Jan  1 00:00:00 2044',
+  ])
     assert.equal(await status({ 'if-modified-since': form }), 304, form)
   // The tag is the better witness.
   assert.equal(await status({ 'if-none-match': '"x"', 'if-modified-since': modified }), 200)
@@ -159,27 +211,38 @@ test('conditions', async (t) => {
     ['', etag, whole.headers.get('cache-control')],
   )
   // What must not be answered with other bytes than those that the client means.
-  for (const tag of [etag, `"x", ${etag}`, '*']) assert.equal(await status({ 'if-match': tag }), 200, tag)
-  for (const tag of ['"x"', `W/${etag}`, '']) assert.equal(await status({ 'if-match': tag }), 412, tag)
+  for (const tag of [etag, `"x", ${etag}`, '*'])
+    assert.equal(await status({ 'if-match': tag }), 200, tag)
+  for (const tag of ['"x"', `W/${etag}`, ''])
+    assert.equal(await status({ 'if-match': tag }), 412, tag)
   assert.equal(await status({ 'if-unmodified-since': modified }), 200)
   assert.equal(await status({ 'if-unmodified-since': before }), 412)
   assert.equal(await status({ 'if-unmodified-since': '1994' }), 200)
   assert.equal(await status({ 'if-match': etag, 'if-unmodified-since': before }), 200)
   assert.equal(await status({ 'if-match': '"x"', 'if-none-match': etag }), 412)
   const failed = await ask(path, { headers: { 'if-match': '"x"', range: 'bytes=0-1' } })
-  assert.deepEqual([failed.status, failed.text, failed.headers.get('cache-control')], [412, '', 'no-store'])
+  assert.deepEqual(
+    [failed.status, failed.text, failed.headers.get('cache-control')],
+    [412, '', 'no-store'],
+  )
   const range = 'bytes=0-1'
   assert.equal(await status({ range, 'if-match': etag }), 206)
   assert.equal(await status({ range, 'if-range': etag }), 206)
   assert.equal(await status({ range, 'if-range': modified }), 206)
-  for (const other of ['"x"', `W/${etag}`, before]) assert.equal(await status({ range, 'if-range': other }), 200, other)
+  for (const other of ['"x"', `W/${etag}`, before])
+    assert.equal(await status({ range, 'if-range': other }), 200, other)
 })
 
 test('what a browser could run is a download, whatever it is asked for; what it shows, it shows in a sandbox', async (t) => {
   const { ask, user } = await web(t)
   const kinds = [
     ['a.html', '<!doctype html><script>1</script>', 'application/octet-stream', 'attachment'],
-    ['a.svg', '<svg xmlns="http://www.w3.org/2000/svg"/>', 'application/octet-stream', 'attachment'],
+    [
+      'a.svg',
+      '<svg xmlns="http://www.w3.org/2000/svg"/>',
+      'application/octet-stream',
+      'attachment',
+    ],
     ['a.txt', 'text', 'text/plain', 'attachment'],
     ['a.png', '\x89PNG\r\n\x1a\n', 'image/png', 'inline'],
     ['a.pdf', '%PDF-1.4', 'application/pdf', 'inline'],
@@ -188,14 +251,26 @@ test('what a browser could run is a download, whatever it is asked for; what it 
     await user.certificates.purge()
     await user.certificates.attach({ io: Buffer.from(content, 'latin1'), filename })
     const [file] = await user.certificates.attachments()
-    for (const path of [file?.path({ proxy: true, disposition: 'inline' }), await file?.url({ disposition: 'inline' })]) {
+    for (const path of [
+      file?.path({ proxy: true, disposition: 'inline' }),
+      await file?.url({ disposition: 'inline' }),
+    ]) {
       const { headers } = await ask(path ?? assert.fail())
       assert.equal(headers.get('content-type'), contentType, filename)
-      assert.match(headers.get('content-disposition') ?? '', new RegExp(`^${disposition}; filename="${filename}"`), filename)
+      assert.match(
+        headers.get('content-disposition') ?? '',
+        new RegExp(`^${disposition}; filename="${filename}"`),
+        filename,
+      )
       assert.equal(headers.get('x-content-type-options'), 'nosniff')
-      assert.equal(/sandbox/.test(headers.get('content-security-policy') ?? ''), contentType !== 'application/pdf')
+      assert.equal(
+        /sandbox/.test(headers.get('content-security-policy') ?? ''),
+        contentType !== 'application/pdf',
+      )
     }
-    const forced = await ask(file?.path({ proxy: true, disposition: 'attachment' }) ?? assert.fail())
+    const forced = await ask(
+      file?.path({ proxy: true, disposition: 'attachment' }) ?? assert.fail(),
+    )
     assert.match(forced.headers.get('content-disposition') ?? '', /^attachment/)
   }
 })
@@ -208,21 +283,30 @@ test('an id that expires is kept by no cache for longer, and ends', async (t) =>
   const redirected = await ask(file.path({ expiresIn: '1h' }))
   assert.equal(redirected.status, 302)
   while ((await ask(over)).status === 200);
-  assert.deepEqual([(await ask(over)).status, (await ask(over)).headers.get('cache-control')], [404, 'no-store'])
+  assert.deepEqual(
+    [(await ask(over)).status, (await ask(over)).headers.get('cache-control')],
+    [404, 'no-store'],
+  )
 })
 
 test('what is not there is a 404 that no cache keeps, however large it was, also for HEAD', async (t) => {
   const { ask, user, service } = await web(t)
   const gone = (answer: Answer): void =>
-    assert.deepEqual([answer.status, answer.headers.get('cache-control'), answer.text], [404, 'no-store', ''])
+    assert.deepEqual(
+      [answer.status, answer.headers.get('cache-control'), answer.text],
+      [404, 'no-store', ''],
+    )
   await user.certificates.attach([
     { io: Buffer.from('small'), filename: 'small' },
     { io: randomBytes(600_000), filename: 'large' },
   ])
   const files = await user.certificates.attachments()
-  const paths = await Promise.all(files.map(async (file) => [file.path({ proxy: true }), await file.url()]))
+  const paths = await Promise.all(
+    files.map(async (file) => [file.path({ proxy: true }), await file.url()]),
+  )
   for (const { blob } of files) await service.delete(blob.key)
-  for (const path of paths.flat()) for (const method of ['GET', 'HEAD']) gone(await ask(path, { method }))
+  for (const path of paths.flat())
+    for (const method of ['GET', 'HEAD']) gone(await ask(path, { method }))
   await user.certificates.purge()
   for (const path of [...paths.flat(), ...files.map((file) => file.path())]) gone(await ask(path))
 })
@@ -243,7 +327,10 @@ test('an object that is shorter than it should be breaks off: nobody takes it fo
   }
   const answer = await storage.handler(new Request(`http://x${large?.path({ proxy: true })}`))
   await assert.rejects(answer.arrayBuffer(), /1 of 600000 bytes/)
-  assert.equal((await storage.handler(new Request(`http://x${small?.path({ proxy: true })}`))).status, 404)
+  assert.equal(
+    (await storage.handler(new Request(`http://x${small?.path({ proxy: true })}`))).status,
+    404,
+  )
 })
 
 test('a token is good for what it was made for, and for nothing else', async (t) => {
@@ -252,8 +339,13 @@ test('a token is good for what it was made for, and for nothing else', async (t)
   const file = await user.photo.attachment()
   const staged = await storage.stage({ io: Buffer.from('y'), filename: 'y.txt' })
   const upload = await user.certificates.attachLater({ io: Buffer.from('z'), filename: 'z.txt' })
-  const { url: put } = await storage.blobs.createBeforeDirectUpload({ filename: 'a', byteSize: 1, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' })
-  const at = (path: string | undefined, index: number): string => path?.split('/')[index] ?? assert.fail()
+  const { url: put } = await storage.blobs.createBeforeDirectUpload({
+    filename: 'a',
+    byteSize: 1,
+    checksum: 'XUFAKrxLKna5cZ2REBfFkg==',
+  })
+  const at = (path: string | undefined, index: number): string =>
+    path?.split('/')[index] ?? assert.fail()
   const tokens = {
     blob: at(file?.path(), 5),
     disk: at(await file?.url(), 4),
@@ -263,7 +355,12 @@ test('a token is good for what it was made for, and for nothing else', async (t)
     upload: at(upload?.path(), 4),
     slot: at(storage.stagedUploadPath('User.photo'), 4),
   }
-  const routes: Readonly<Record<string, readonly [method: string, path: (token: string) => string, own: keyof typeof tokens]>> = {
+  const routes: Readonly<
+    Record<
+      string,
+      readonly [method: string, path: (token: string) => string, own: keyof typeof tokens]
+    >
+  > = {
     redirect: ['GET', (token) => `blobs/redirect/${token}/x`, 'blob'],
     legacy: ['GET', (token) => `blobs/${token}/x`, 'blob'],
     proxy: ['GET', (token) => `blobs/proxy/${token}/x`, 'blob'],
@@ -281,7 +378,10 @@ test('a token is good for what it was made for, and for nothing else', async (t)
       const { status } = await ask(`${storage.basePath}/${path(token)}`, { method, body })
       if (kind === own) assert.notEqual(status, 404, `${route} with its own token`)
       else assert.equal(status, 404, `${route} with a token of ${kind}`)
-      const changed = await ask(`${storage.basePath}/${path(token.replace(/.$/, (last) => (last === '0' ? '1' : '0')))}`, { method, body })
+      const changed = await ask(
+        `${storage.basePath}/${path(token.replace(/.$/, (last) => (last === '0' ? '1' : '0')))}`,
+        { method, body },
+      )
       assert.equal(changed.status, 404, `${route} with a changed token`)
     }
 })
@@ -291,12 +391,22 @@ test('ids of older secrets, of other digests and of both envelopes are read', as
   await user.photo.attach({ io: Buffer.from('x'), filename: 'x.txt' })
   for (const keyDigest of ['SHA1', 'SHA256'] as const)
     for (const envelope of ['marshal', 'json'] as const) {
-      const other = storageOn(database, webModels, service, { secretKeyBase: 'old', rails: { keyDigest, envelope } })
+      const other = storageOn(database, webModels, service, {
+        secretKeyBase: 'old',
+        rails: { keyDigest, envelope },
+      })
       const file = await other.record('User', 1).photo.attachment()
       for (const path of [file?.path({ proxy: true }), await file?.url()])
         assert.equal((await ask(path ?? assert.fail())).text, 'x', `${keyDigest} ${envelope}`)
-      const stranger = storageOn(database, webModels, service, { secretKeyBase: 'stolen', rails: { keyDigest, envelope } })
-      assert.equal((await ask((await stranger.record('User', 1).photo.attachment())?.path() ?? assert.fail())).status, 404)
+      const stranger = storageOn(database, webModels, service, {
+        secretKeyBase: 'stolen',
+        rails: { keyDigest, envelope },
+      })
+      assert.equal(
+        (await ask((await stranger.record('User', 1).photo.attachment())?.path() ?? assert.fail()))
+          .status,
+        404,
+      )
     }
   assert.equal((await ask((await user.photo.attachment())?.path() ?? assert.fail())).status, 302)
   await storage.close()
@@ -306,7 +416,9 @@ test('a folder that is public gives paths that do not expire; a mount point of t
   const root = await mkdtemp(join(tmpdir(), 'serving-'))
   t.after(() => rm(root, { recursive: true, force: true }))
   const database = sqlite(':memory:') as unknown as Database<never>
-  const storage = storageOn(database, webModels, disk({ root, public: true }), { basePath: '/files' })
+  const storage = storageOn(database, webModels, disk({ root, public: true }), {
+    basePath: '/files',
+  })
   t.after(() => storage.close())
   await storage.migrate()
   const { photo } = storage.record('User', 1)
@@ -316,5 +428,12 @@ test('a folder that is public gives paths that do not expire; a mount point of t
   assert.match(url ?? '', /^\/files\/disk\//)
   assert.equal((await asking(storage)(url ?? assert.fail())).text, 'x')
   assert.match(file?.path() ?? '', /^\/files\/blobs\/redirect\//)
-  assert.equal((await asking(storage)(file?.path().replace('/files', '/rails/active_storage') ?? assert.fail())).status, 404)
+  assert.equal(
+    (
+      await asking(storage)(
+        file?.path().replace('/files', '/rails/active_storage') ?? assert.fail(),
+      )
+    ).status,
+    404,
+  )
 })

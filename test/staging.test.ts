@@ -11,7 +11,11 @@ after(() => stopEmbedded())
 const models = { User: { docs: hasManyAttached() } }
 const KB = 1024
 
-async function* pieces(count: number, size: number, at?: (index: number) => void): AsyncGenerator<Uint8Array> {
+async function* pieces(
+  count: number,
+  size: number,
+  at?: (index: number) => void,
+): AsyncGenerator<Uint8Array> {
   for (let index = 0; index < count; index += 1) {
     at?.(index)
     yield Buffer.alloc(size, `${index}`)
@@ -36,7 +40,9 @@ for (const kind of kinds) {
       }
     })
     const staged = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => storage.stage({ io: pieces(5, 300 * KB), filename: `${index}.txt` })),
+      Array.from({ length: 20 }, (_, index) =>
+        storage.stage({ io: pieces(5, 300 * KB), filename: `${index}.txt` }),
+      ),
     )
     assert.ok(most >= 1 && most <= made.database.parallel, `${most} inserts of bytes at once`)
     const upload = await storage.record('User', 1).docs.attachLater(staged)
@@ -49,7 +55,14 @@ for (const kind of kinds) {
     if (app === null) return
     const { storage, made } = app
     const rows = async () =>
-      Number((await made.database.executor.run('select count(*) as n from activestorage_delayed_files', [])).rows[0]?.['n'])
+      Number(
+        (
+          await made.database.executor.run(
+            'select count(*) as n from activestorage_delayed_files',
+            [],
+          )
+        ).rows[0]?.['n'],
+      )
     for (const count of [0, 1, 2, 3]) {
       const staged = await storage.stage({ io: pieces(count, 256 * KB), filename: 'small.txt' })
       assert.equal(staged.byteSize, count * 256 * KB)
@@ -58,17 +71,32 @@ for (const kind of kinds) {
       await upload?.discard()
     }
     const here = await rows()
-    const broken = async function* (count: number, seen: () => Promise<void>): AsyncGenerator<Uint8Array> {
+    const broken = async function* (
+      count: number,
+      seen: () => Promise<void>,
+    ): AsyncGenerator<Uint8Array> {
       yield* pieces(count, 256 * KB)
       await seen()
       throw new Error('the client went away')
     }
-    await assert.rejects(storage.stage({ io: broken(2, async () => assert.equal(await rows(), here)), filename: 'small.txt' }), {
-      code: 'INVALID_INPUT',
-    })
-    await assert.rejects(storage.stage({ io: broken(3, async () => assert.equal(await rows(), here + 1)), filename: 'large.txt' }), {
-      code: 'INVALID_INPUT',
-    })
+    await assert.rejects(
+      storage.stage({
+        io: broken(2, async () => assert.equal(await rows(), here)),
+        filename: 'small.txt',
+      }),
+      {
+        code: 'INVALID_INPUT',
+      },
+    )
+    await assert.rejects(
+      storage.stage({
+        io: broken(3, async () => assert.equal(await rows(), here + 1)),
+        filename: 'large.txt',
+      }),
+      {
+        code: 'INVALID_INPUT',
+      },
+    )
     await storage.sweep()
     assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
   })

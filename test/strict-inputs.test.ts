@@ -38,8 +38,21 @@ test('ids of attachments to delete are read strictly, one by one and as a list',
   for (const deletedIds of wrong)
     for (const submit of [certificates.attachLater, certificates.attach])
       await assert.rejects(submit({ deletedIds } as never), invalid, inspect(deletedIds))
-  for (const cleanBefore of [' true ', 'true\n', '2', 2, {}, [{}], Symbol('true'), Object.create(null)])
-    await assert.rejects(certificates.attachLater({ cleanBefore } as never), invalid, inspect(cleanBefore))
+  for (const cleanBefore of [
+    ' true ',
+    'true\n',
+    '2',
+    2,
+    {},
+    [{}],
+    Symbol('true'),
+    Object.create(null),
+  ])
+    await assert.rejects(
+      certificates.attachLater({ cleanBefore } as never),
+      invalid,
+      inspect(cleanBefore),
+    )
   assert.equal((await certificates.attachments()).length, 2)
   const [a, b] = await certificates.attachments()
   // Blanks of a form are skipped.
@@ -91,7 +104,10 @@ const things: readonly unknown[] = [
   { io: null, filename: 'x' },
   { io: 'x', filename: 'x' },
   { io: ['x'], filename: 'x' },
-  { io: new ReadableStream({ start: (controller) => controller.error(new TypeError('broken')) }), filename: 'x' },
+  {
+    io: new ReadableStream({ start: (controller) => controller.error(new TypeError('broken')) }),
+    filename: 'x',
+  },
   { io: new Uint8Array(1), filename: ['x'] },
   { io: new Uint8Array(1), filename: '\0\ud800', contentType: '\0/\ud800' },
   { signedId: ['x'] },
@@ -122,11 +138,20 @@ test('no door lets an error of Node, of the driver or of JavaScript itself out',
     'blobs.createAndUpload': (thing) => storage.blobs.createAndUpload(thing),
     'blobs.createBeforeDirectUpload': (thing) => storage.blobs.createBeforeDirectUpload(thing),
     'blobs.createBeforeDirectUpload, filename': (thing) =>
-      storage.blobs.createBeforeDirectUpload({ filename: thing, byteSize: 1, checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==' }),
+      storage.blobs.createBeforeDirectUpload({
+        filename: thing,
+        byteSize: 1,
+        checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==',
+      }),
     'blobs.createBeforeDirectUpload, checksum': (thing) =>
       storage.blobs.createBeforeDirectUpload({ filename: 'x', byteSize: 1, checksum: thing }),
     'blobs.createBeforeDirectUpload, contentType': (thing) =>
-      storage.blobs.createBeforeDirectUpload({ filename: 'x', byteSize: 1, checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==', contentType: thing }),
+      storage.blobs.createBeforeDirectUpload({
+        filename: 'x',
+        byteSize: 1,
+        checksum: 'MTIzNDU2Nzg5MDEyMzQ1Ng==',
+        contentType: thing,
+      }),
     'delayedUploads.find': (thing) => storage.delayedUploads.find(thing),
     'delayedUploads.findSigned': (thing) => storage.delayedUploads.findSigned(thing),
     'delayedUploads.list, after': (thing) => storage.delayedUploads.list({ after: thing }),
@@ -143,16 +168,28 @@ test('no door lets an error of Node, of the driver or of JavaScript itself out',
       try {
         await enter(thing as never)
       } catch (error) {
-        if (!(error instanceof ActiveStorageError)) raw.push(`${door} of ${inspect(thing)}: ${inspect(error).split('\n', 1)[0]}`)
+        if (!(error instanceof ActiveStorageError))
+          raw.push(`${door} of ${inspect(thing)}: ${inspect(error).split('\n', 1)[0]}`)
       }
   assert.deepEqual(raw, [])
 })
 
 test('what holds no files by name is no form of a record, and is not taken as an empty one', async (t) => {
   const { user } = await web(t)
-  const wrong = [undefined, null, 'x', 7, [text('x')], text('x'), new FormData(), new Map([['photo', text('x')]]), Promise.resolve({})]
+  const wrong = [
+    undefined,
+    null,
+    'x',
+    7,
+    [text('x')],
+    text('x'),
+    new FormData(),
+    new Map([['photo', text('x')]]),
+    Promise.resolve({}),
+  ]
   for (const files of wrong)
-    for (const submit of [user.attachLater, user.attach]) await assert.rejects(submit(files as never), invalid, inspect(files))
+    for (const submit of [user.attachLater, user.attach])
+      await assert.rejects(submit(files as never), invalid, inspect(files))
 })
 
 test('an id that is none finds nothing by being cast', async (t) => {
@@ -160,7 +197,14 @@ test('an id that is none finds nothing by being cast', async (t) => {
   await user.photo.attach(text('photo'))
   const upload = await user.certificates.attachLater(text('x'))
   const blob = (await user.photo.attachment())!.blob
-  for (const id of [[blob.id], { toString: () => blob.id }, Object(blob.id), ` ${blob.id}`, Number(blob.id) + 0.5, true])
+  for (const id of [
+    [blob.id],
+    { toString: () => blob.id },
+    Object(blob.id),
+    ` ${blob.id}`,
+    Number(blob.id) + 0.5,
+    true,
+  ])
     await assert.rejects(storage.blobs.find(id as never), invalid, inspect(id))
   // Capitals are no cast: deletedIds takes them too.
   assert.equal(await storage.blobs.find('019AC0DE-0000-7000-8000-00000000000A'), null)

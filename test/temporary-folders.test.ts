@@ -49,7 +49,9 @@ await storage.drain()
 
 test('what a killed process left in the temporary folder is swept, at every place that makes a folder there', async (t) => {
   const folder = await ownTemporaryFolder(t)
-  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
   t.after(() => child.kill('SIGKILL'))
   const lines: string[] = []
   for await (const line of createInterface(child.stdout)) if (lines.push(line) === 3) break
@@ -69,7 +71,10 @@ test('what a killed process left in the temporary folder is swept, at every plac
 
   // A process that has the id of a dead one is another; what cannot be looked up goes after a day.
   const [, place = '', pid = ''] = /^activestorage-delayed-(\w+)-(\d+)-/.exec(made[0] ?? '') ?? []
-  const goes = [`activestorage-delayed-${place}-${process.pid}-1-abcdef`, `activestorage-delayed-00000000-${pid}-1-abcdef`]
+  const goes = [
+    `activestorage-delayed-${place}-${process.pid}-1-abcdef`,
+    `activestorage-delayed-00000000-${pid}-1-abcdef`,
+  ]
   const stays = [
     'activestorage-delayed-00000000-1-1-abcdef',
     'activestorage-delayed-mine',

@@ -80,8 +80,14 @@ test('a clock that a test moves: retries, staged files, the leases of the dead',
 test("dates that the app's own statements ask SQLite for follow the clock, others do not", async (t) => {
   const { storage, clock, database } = await testStorage(models, { services: ['archive'] })
   t.after(() => storage.close())
-  const ask = (sql: string): unknown => Object.values(database.prepare(`select ${sql}`).get() ?? {})[0]
-  const fixed = ["date('2020-02-28', '+2 days')", "strftime('%Y', 0, 'unixepoch')", "unixepoch('2020-01-01')", "time('nonsense')"]
+  const ask = (sql: string): unknown =>
+    Object.values(database.prepare(`select ${sql}`).get() ?? {})[0]
+  const fixed = [
+    "date('2020-02-28', '+2 days')",
+    "strftime('%Y', 0, 'unixepoch')",
+    "unixepoch('2020-01-01')",
+    "time('nonsense')",
+  ]
   const before = fixed.map(ask)
   const [seconds, precise] = [ask('unixepoch()'), ask("unixepoch('subsec')")] as [number, number]
   clock.advance('2d')
@@ -111,5 +117,8 @@ test('what hooks need stays until they are told, however long it takes', async (
   clock.advance('48h')
   await storage.sweep()
   for (const table of ['uploads', 'files'])
-    assert.equal(database.prepare(`select count(*) as n from activestorage_delayed_${table}`).get()?.['n'], 0)
+    assert.equal(
+      database.prepare(`select count(*) as n from activestorage_delayed_${table}`).get()?.['n'],
+      0,
+    )
 })

@@ -4,13 +4,20 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import createSharp from 'sharp'
-import { ConfigurationError, createActiveStorage, hasOneAttached, type Transformation } from '../src/index.ts'
+import {
+  ConfigurationError,
+  createActiveStorage,
+  hasOneAttached,
+  type Transformation,
+} from '../src/index.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { sharp } from '../src/representations/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
 
-const png = await createSharp({ create: { width: 120, height: 80, channels: 3, background: 'red' } })
+const png = await createSharp({
+  create: { width: 120, height: 80, channels: 3, background: 'red' },
+})
   .png()
   .toBuffer()
 
@@ -43,14 +50,22 @@ test('what is no image, is markup, is cut off or is too large fails for good, at
   const app = storage()
   t.after(() => app.close())
   await app.migrate()
-  const bomb = await createSharp({ create: { width: 2000, height: 2000, channels: 3, background: 'red' } })
+  const bomb = await createSharp({
+    create: { width: 2000, height: 2000, channels: 3, background: 'red' },
+  })
     .png()
     .toBuffer()
-  const bad = ['hello', '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>', png.subarray(0, 150), bomb]
+  const bad = [
+    'hello',
+    '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    png.subarray(0, 150),
+    bomb,
+  ]
   for (const [index, bytes] of bad.entries())
     await app.record('User', index).photo.attachLater({ io: Buffer.from(bytes), filename: 'a.png' })
   assert.deepEqual(await app.drain(), { uploaded: 0, retried: 0, failed: 4, remaining: 0 })
-  for (const upload of await app.delayedUploads.list({ state: 'failed' })) assert.match(upload.lastError ?? '', /cannot be transformed/)
+  for (const upload of await app.delayedUploads.list({ state: 'failed' }))
+    assert.match(upload.lastError ?? '', /cannot be transformed/)
 })
 
 test('each resize gives the box it promises; a photo taken sideways stands upright; transparency and animation stay', async (t) => {
@@ -61,8 +76,18 @@ test('each resize gives the box it promises; a photo taken sideways stands uprig
     // libvips remembers files by their names.
     const input = join(folder, String((count += 1)))
     await writeFile(input, bytes)
-    const { contentType, extension } = await sharp().transform(input, `${input}-out`, transformation)
-    const { width, pageHeight, height = pageHeight, pages = 1, hasAlpha } = await createSharp(`${input}-out`, { animated: true }).metadata()
+    const { contentType, extension } = await sharp().transform(
+      input,
+      `${input}-out`,
+      transformation,
+    )
+    const {
+      width,
+      pageHeight,
+      height = pageHeight,
+      pages = 1,
+      hasAlpha,
+    } = await createSharp(`${input}-out`, { animated: true }).metadata()
     return { size: `${width}x${height}`, contentType, extension, pages, hasAlpha }
   }
   const sizes: [Transformation, string][] = [
@@ -76,15 +101,29 @@ test('each resize gives the box it promises; a photo taken sideways stands uprig
     [{ resizeToCover: [60, 60] }, '90x60'],
     [{ quality: 50 }, '120x80'],
   ]
-  for (const [transformation, size] of sizes) assert.equal((await made(png, transformation)).size, size, JSON.stringify(transformation))
+  for (const [transformation, size] of sizes)
+    assert.equal((await made(png, transformation)).size, size, JSON.stringify(transformation))
   const sideways = await createSharp(png).jpeg().withMetadata({ orientation: 6 }).toBuffer()
-  assert.deepEqual(await made(sideways, {}), { size: '80x120', contentType: 'image/jpeg', extension: 'jpg', pages: 1, hasAlpha: false })
-  const clear = await createSharp({ create: { width: 10, height: 10, channels: 4, background: '#f008' } })
+  assert.deepEqual(await made(sideways, {}), {
+    size: '80x120',
+    contentType: 'image/jpeg',
+    extension: 'jpg',
+    pages: 1,
+    hasAlpha: false,
+  })
+  const clear = await createSharp({
+    create: { width: 10, height: 10, channels: 4, background: '#f008' },
+  })
     .png()
     .toBuffer()
   assert.equal((await made(clear, { convert: 'webp' })).hasAlpha, true)
-  const frames = createSharp([png, await createSharp(png).negate().toBuffer()], { join: { animated: true } })
-  assert.equal((await made(await frames.gif().toBuffer(), { resizeToFit: [40, 40], convert: 'webp' })).pages, 2)
+  const frames = createSharp([png, await createSharp(png).negate().toBuffer()], {
+    join: { animated: true },
+  })
+  assert.equal(
+    (await made(await frames.gif().toBuffer(), { resizeToFit: [40, 40], convert: 'webp' })).pages,
+    2,
+  )
   assert.equal((await made(png, { convert: 'avif' })).contentType, 'image/avif')
 })
 
@@ -93,10 +132,16 @@ async function transformer(t: TestContext) {
   const folder = await mkdtemp(join(tmpdir(), 'variants-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   let count = 0
-  return async (bytes: Buffer, transformation: Transformation, options: Parameters<typeof sharp>[0] = {}) => {
+  return async (
+    bytes: Buffer,
+    transformation: Transformation,
+    options: Parameters<typeof sharp>[0] = {},
+  ) => {
     const input = join(folder, String((count += 1)))
     await writeFile(input, bytes)
-    const { contentType } = await sharp(options).transform(input, `${input}-out`, transformation, { details: { filename: 'a.jpg' } })
+    const { contentType } = await sharp(options).transform(input, `${input}-out`, transformation, {
+      details: { filename: 'a.jpg' },
+    })
     const output = createSharp(`${input}-out`)
     const pixel = [...(await output.clone().ensureAlpha().raw().toBuffer())].slice(0, 4)
     return { contentType, pixel, ...(await output.metadata()) }
@@ -104,7 +149,13 @@ async function transformer(t: TestContext) {
 }
 
 const noise = createSharp({
-  create: { width: 120, height: 90, channels: 3, background: 'red', noise: { type: 'gaussian', mean: 128, sigma: 30 } },
+  create: {
+    width: 120,
+    height: 90,
+    channels: 3,
+    background: 'red',
+    noise: { type: 'gaussian', mean: 128, sigma: 30 },
+  },
 })
 const near = (actual: readonly number[], expected: readonly number[], by: number = 4): void =>
   assert.ok(
@@ -124,42 +175,57 @@ test('a photo that only breaks a rule of its format is resized, as browsers show
   for (const bytes of [phone, stuffed, Buffer.concat([jpeg, Buffer.alloc(99)])])
     assert.deepEqual((await transform(bytes, { resizeToFit: [80, 80] })).width, 80)
   const whole = [jpeg, phone, await noise.clone().jpeg({ progressive: true }).toBuffer()]
-  for (const format of ['png', 'webp', 'gif', 'avif', 'tiff'] as const) whole.push(await noise.clone().toFormat(format).toBuffer())
+  for (const format of ['png', 'webp', 'gif', 'avif', 'tiff'] as const)
+    whole.push(await noise.clone().toFormat(format).toBuffer())
   for (const bytes of whole)
     for (const part of [0.3, 0.7, 0.99])
-      await assert.rejects(transform(bytes.subarray(0, bytes.length * part), { resizeToFit: [80, 80] }), {
-        code: 'INVARIABLE',
-        message: /^a\.jpg cannot be transformed/,
-        publicMessage: /^a\.jpg cannot be read as an image/,
-      })
+      await assert.rejects(
+        transform(bytes.subarray(0, bytes.length * part), { resizeToFit: [80, 80] }),
+        {
+          code: 'INVARIABLE',
+          message: /^a\.jpg cannot be transformed/,
+          publicMessage: /^a\.jpg cannot be read as an image/,
+        },
+      )
 })
 
 test('without convert an image keeps its format: an AVIF too', async (t) => {
   const transform = await transformer(t)
   for (const format of ['jpeg', 'png', 'webp', 'gif', 'avif'] as const)
     assert.equal(
-      (await transform(await noise.clone().toFormat(format).toBuffer(), { resizeToFit: [80, 80] })).contentType,
+      (await transform(await noise.clone().toFormat(format).toBuffer(), { resizeToFit: [80, 80] }))
+        .contentType,
       `image/${format}`,
     )
 })
 
 test('what is transparent is white in a JPEG, or the background that was asked for, in every format', async (t) => {
   const transform = await transformer(t)
-  const clear = await createSharp({ create: { width: 40, height: 20, channels: 4, background: '#f000' } })
+  const clear = await createSharp({
+    create: { width: 40, height: 20, channels: 4, background: '#f000' },
+  })
     .png()
     .toBuffer()
   near((await transform(clear, { convert: 'jpg' })).pixel, [255, 255, 255, 255])
   near((await transform(clear, { convert: 'jpg', background: '#08f' })).pixel, [0, 136, 255, 255])
   near((await transform(clear, { background: '#0088ff' })).pixel, [0, 136, 255, 255])
   near((await transform(clear, { quality: 90 })).pixel.slice(3), [0])
-  near((await transform(png, { resizeAndPad: [60, 60], convert: 'jpg' })).pixel, [255, 255, 255, 255])
-  near((await transform(png, { resizeAndPad: [60, 60], background: '#0088ff' })).pixel, [0, 136, 255, 255])
+  near(
+    (await transform(png, { resizeAndPad: [60, 60], convert: 'jpg' })).pixel,
+    [255, 255, 255, 255],
+  )
+  near(
+    (await transform(png, { resizeAndPad: [60, 60], background: '#0088ff' })).pixel,
+    [0, 136, 255, 255],
+  )
   near((await transform(png, { resizeAndPad: [60, 60] })).pixel.slice(3), [0])
 })
 
 test('EXIF and colour profile go, or stay where they are asked for; a photo taken sideways stands upright all the same', async (t) => {
   const transform = await transformer(t)
-  const photo = await createSharp({ create: { width: 40, height: 20, channels: 3, background: '#00ff00' } })
+  const photo = await createSharp({
+    create: { width: 40, height: 20, channels: 3, background: '#00ff00' },
+  })
     .withExif({ IFD0: { Copyright: 'me' }, IFD3: { GPSLatitudeRef: 'N' } })
     .withMetadata({ orientation: 6 })
     .withIccProfile('p3')
@@ -183,14 +249,18 @@ test('EXIF and colour profile go, or stay where they are asked for; a photo take
 
 test('the frames of an animation count together against the limit, where they are all read', async (t) => {
   const transform = await transformer(t)
-  const gif = await createSharp([png, await createSharp(png).negate().toBuffer()], { join: { animated: true } })
+  const gif = await createSharp([png, await createSharp(png).negate().toBuffer()], {
+    join: { animated: true },
+  })
     .gif()
     .toBuffer()
   const limit = { limitInputPixels: 120 * 80 }
   await assert.rejects(transform(gif, { resizeToFit: [40, 40] }, limit), {
     code: 'INVARIABLE',
-    message: /^a\.jpg cannot be transformed: it has 120 × 80 pixels in 2 frames, and limitInputPixels is 9600/,
-    publicMessage: 'a.jpg has 120 × 80 pixels in 2 frames; at most 9600 in all are accepted. Choose a smaller one.',
+    message:
+      /^a\.jpg cannot be transformed: it has 120 × 80 pixels in 2 frames, and limitInputPixels is 9600/,
+    publicMessage:
+      'a.jpg has 120 × 80 pixels in 2 frames; at most 9600 in all are accepted. Choose a smaller one.',
   })
   assert.equal((await transform(gif, { convert: 'png' }, limit)).width, 120)
 })
@@ -219,10 +289,16 @@ test('an image that finds no room in the temporary folder is tried again, for it
     await tiny.close()
   })
   await app.migrate()
-  await app.record('User', 1).photo.attachLater({ io: await noise.clone().resize(900, 900).jpeg().toBuffer(), filename: 'a.jpg' })
+  await app.record('User', 1).photo.attachLater({
+    io: await noise.clone().resize(900, 900).jpeg().toBuffer(),
+    filename: 'a.jpg',
+  })
   await tiny.fill(6.5 * 1024 ** 2)
   const { retried, failed } = await app.drain()
   assert.deepEqual([retried, failed], [1, 0])
   const [upload] = await app.delayedUploads.list()
-  assert.match(upload?.lastError ?? '', /a\.jpg could not be written to the temporary folder .*Its disk is full/)
+  assert.match(
+    upload?.lastError ?? '',
+    /a\.jpg could not be written to the temporary folder .*Its disk is full/,
+  )
 })

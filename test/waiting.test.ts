@@ -25,8 +25,14 @@ import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
 import { asking } from './support/web.ts'
 
-const models = { User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) } }
-const serviceTimeouts = { progress: { bytes: '64 KB', within: '300ms' }, call: '300ms', copy: '900ms' } as const
+const models = {
+  User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) },
+}
+const serviceTimeouts = {
+  progress: { bytes: '64 KB', within: '300ms' },
+  call: '300ms',
+  copy: '900ms',
+} as const
 /** What fails is not due again within a test. */
 const retries = { minDelay: '1h', maxDelay: '1h' } as const
 const MEGABYTE = 1024 ** 2
@@ -138,7 +144,13 @@ test('every call of a service that never returns ends', async () => {
   const body = async function* (): AsyncGenerator<Uint8Array> {
     yield Buffer.from('x')
   }
-  const options = { expiresIn: 1, disposition: 'inline', contentType: 'a/b', byteSize: 1, checksum: 'x' }
+  const options = {
+    expiresIn: 1,
+    disposition: 'inline',
+    contentType: 'a/b',
+    byteSize: 1,
+    checksum: 'x',
+  }
   const calls: (() => Promise<unknown>)[] = [
     () => asked.upload('key', body(), { byteSize: 1, checksum: 'x' }),
     () => asked.download('key'),
@@ -152,11 +164,18 @@ test('every call of a service that never returns ends', async () => {
   ]
   await Promise.all(
     calls.map((call) =>
-      assert.rejects(call, (error: Error) => error instanceof ServiceUnavailableError && error.retryable && error.message.length < 200),
+      assert.rejects(
+        call,
+        (error: Error) =>
+          error instanceof ServiceUnavailableError && error.retryable && error.message.length < 200,
+      ),
     ),
   )
   // Who gives up is not held either.
-  await assert.rejects(asked.exists('key', { signal: AbortSignal.abort(new Error('not wanted')) }), /not wanted/)
+  await assert.rejects(
+    asked.exists('key', { signal: AbortSignal.abort(new Error('not wanted')) }),
+    /not wanted/,
+  )
   await assert.rejects(asked.copy('key', 'other', { signal: AbortSignal.timeout(1) }))
 })
 
@@ -168,7 +187,10 @@ test('a purge of many files waits once for a service that does not answer', asyn
   await docs.attach([text('a'), text('b'), text('c')])
   await docs.purge()
   assert.equal(asked, 1)
-  assert.equal((await query("select id from activestorage_delayed_jobs where name = 'delete-object'")).length, 3)
+  assert.equal(
+    (await query("select id from activestorage_delayed_jobs where name = 'delete-object'")).length,
+    3,
+  )
 })
 
 test('a service that throws before it returns a promise only fails its call', async (t) => {
@@ -213,7 +235,9 @@ test('a visitor gets 503 from a service that does not answer, and the end of a d
   away = { ...deaf, download: () => Promise.resolve(stopping()) }
   const response = await storage.handler(new Request(`http://app.test${path}`))
   assert.equal(response.status, 200)
-  await assert.rejects(response.arrayBuffer(), (error: Error) => /moved less than 64 KB/.test(`${error.message} ${String(error.cause)}`))
+  await assert.rejects(response.arrayBuffer(), (error: Error) =>
+    /moved less than 64 KB/.test(`${error.message} ${String(error.cause)}`),
+  )
 })
 
 test('what is slow and moves on is waited for: a service, a visitor who sends, one who reads', async (t) => {
@@ -263,7 +287,9 @@ test('parts of an object in S3 are sent again when the service is away for a mom
       if (what === 'PUT 1' && isFirst) response.writeHead(503).end()
       else if (request.method === 'PUT') response.writeHead(200, { ETag: '"part"' }).end()
       else if (searchParams.has('uploads'))
-        response.end('<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>')
+        response.end(
+          '<InitiateMultipartUploadResult><UploadId>id</UploadId></InitiateMultipartUploadResult>',
+        )
       else setTimeout(() => response.end('<CompleteMultipartUploadResult/>'), 600)
     })
   })
@@ -279,7 +305,9 @@ test('parts of an object in S3 are sent again when the service is away for a mom
     partSize: '5 MB',
   })
   const { storage } = await storageWith(t, away)
-  await storage.record('User', 1).photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
+  await storage
+    .record('User', 1)
+    .photo.attachLater({ io: Buffer.alloc(8 * MEGABYTE), filename: 'large.bin' })
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
   assert.deepEqual(requests, ['POST', 'PUT 1', 'PUT 1', 'PUT 2', 'POST'])
 })
@@ -299,14 +327,22 @@ atEach(
         for await (const piece of body) bytes.push(piece)
         const late = async (): Promise<void> => {
           await landing.promise
-          await app.service.upload(key, Readable.from(bytes), { byteSize: options.byteSize, checksum: options.checksum })
+          await app.service.upload(key, Readable.from(bytes), {
+            byteSize: options.byteSize,
+            checksum: options.checksum,
+          })
         }
         if (uploads > 1) return late()
         landed.push(late())
         await never()
       },
     }
-    const storage = app.anotherWith(models, { serviceTimeouts, retries, services: { away: service, fine: service }, service: 'fine' })
+    const storage = app.anotherWith(models, {
+      serviceTimeouts,
+      retries,
+      services: { away: service, fine: service },
+      service: 'fine',
+    })
     const { photo } = storage.record('User', 1)
     await photo.attachLater(text('x'))
     assert.equal((await storage.drain()).retried, 1)
@@ -318,7 +354,9 @@ atEach(
     await photo.purge()
     // It hung in the service all the while: what it stored has no blob, and its clean-up is still to come.
     assert.equal(app.service.objects.size, 1)
-    assert.deepEqual(await app.query("select arguments from {jobs} where name = 'delete-object'"), [first])
+    assert.deepEqual(await app.query("select arguments from {jobs} where name = 'delete-object'"), [
+      first,
+    ])
     await app.makeDue()
     await storage.drain()
     assert.equal(app.service.objects.size, 0)
@@ -332,12 +370,18 @@ interface Hanging {
   arm?(): void
 }
 
-const queue = (work: JobEngine['work']) => ({ jobs: { name: 'a queue', transactional: false, enqueue: () => Promise.resolve(), work } })
+const queue = (work: JobEngine['work']) => ({
+  jobs: { name: 'a queue', transactional: false, enqueue: () => Promise.resolve(), work },
+})
 
 const hangs: Readonly<Record<string, (hang: <T>() => Promise<T>) => Hanging>> = {
-  'a service': (hang) => ({ options: { services: { away: { ...deaf, upload: hang }, fine: memory() } } }),
+  'a service': (hang) => ({
+    options: { services: { away: { ...deaf, upload: hang }, fine: memory() } },
+  }),
   findRecord: (hang) => ({ options: { findRecord: { User: hang } } }),
-  'a hook': (hang) => ({ options: { models: { User: { photo: hasOneAttached({ afterUpload: hang }) } } } }),
+  'a hook': (hang) => ({
+    options: { models: { User: { photo: hasOneAttached({ afterUpload: hang }) } } },
+  }),
   'the end of a queue': (hang) => ({
     options: queue(() => {
       void hang()
@@ -365,9 +409,18 @@ describe('whatever hangs', { concurrency: true }, () => {
         reached.resolve()
         return never()
       }
-      const { options, arm, database = sqlite(':memory:') as unknown as Database<never> } = make(hang)
+      const {
+        options,
+        arm,
+        database = sqlite(':memory:') as unknown as Database<never>,
+      } = make(hang)
       const services = { away: memory(), fine: memory() }
-      const storage = storageOn(database, models, memory(), { services, service: 'fine', retries, ...options })
+      const storage = storageOn(database, models, memory(), {
+        services,
+        service: 'fine',
+        retries,
+        ...options,
+      })
       await storage.migrate()
       await storage.record('User', 1).photo.attachLater(text('x'))
       arm?.()
@@ -379,7 +432,10 @@ describe('whatever hangs', { concurrency: true }, () => {
       }
       const worker = storage.work()
       await reached.promise
-      await Promise.all([timed(() => storage.drain({ timeout: '100ms' })), timed(() => worker.stop({ timeout: '100ms' }))])
+      await Promise.all([
+        timed(() => storage.drain({ timeout: '100ms' })),
+        timed(() => worker.stop({ timeout: '100ms' })),
+      ])
       await worker.done
     })
 })

@@ -13,8 +13,12 @@ export interface Child {
 /** Starts a file that calls `serve`. */
 export async function start(file: string, args: readonly string[]): Promise<Child> {
   const child = fork(file, args)
-  const port = await Promise.race([once(child, 'message').then(([first]) => Number(first)), once(child, 'exit').then(() => null)])
-  if (port === null || child.pid === undefined) throw new Error(`The server ${args.join(' ')} did not start.`)
+  const port = await Promise.race([
+    once(child, 'message').then(([first]) => Number(first)),
+    once(child, 'exit').then(() => null),
+  ])
+  if (port === null || child.pid === undefined)
+    throw new Error(`The server ${args.join(' ')} did not start.`)
   return { process: child, pid: child.pid, url: `http://127.0.0.1:${port}` }
 }
 

@@ -9,7 +9,8 @@ import { nodeHandler } from '../../src/http/adapters/node.ts'
 import { openStorage } from './storage.ts'
 
 const [kind = '', folder = '', url = ''] = process.argv.slice(2)
-if (kind === 'send') await serve((req, res) => void send(req, req.url ?? '', { root: folder }).pipe(res))
+if (kind === 'send')
+  await serve((req, res) => void send(req, req.url ?? '', { root: folder }).pipe(res))
 else if (kind === 'stream')
   await serve(async (req, res) => {
     const path = join(folder, req.url ?? '')

@@ -17,24 +17,28 @@ export function follow(url: string): Followed {
     opened.resolve()
     ended.resolve(`broken off after ${last}: ${error.message}`)
   }
-  const request = get(url, { agent: false, headers: { Accept: 'text/event-stream' } }, (response) => {
-    let text = ''
-    response.setEncoding('utf8').on('data', (piece: string) => {
-      text += piece
-      const events = text.split('\n\n')
-      text = events.pop() ?? ''
-      for (const event of events) {
-        const data = /^data: (.*)$/m.exec(event)?.[1]
-        if (data !== undefined) last = String((JSON.parse(data) as { state: string }).state)
-      }
-      opened.resolve()
-    })
-    response.on('end', () => {
-      opened.resolve()
-      ended.resolve(response.statusCode === 200 ? last : `${response.statusCode} after ${last}`)
-    })
-    response.on('error', broken)
-  })
+  const request = get(
+    url,
+    { agent: false, headers: { Accept: 'text/event-stream' } },
+    (response) => {
+      let text = ''
+      response.setEncoding('utf8').on('data', (piece: string) => {
+        text += piece
+        const events = text.split('\n\n')
+        text = events.pop() ?? ''
+        for (const event of events) {
+          const data = /^data: (.*)$/m.exec(event)?.[1]
+          if (data !== undefined) last = String((JSON.parse(data) as { state: string }).state)
+        }
+        opened.resolve()
+      })
+      response.on('end', () => {
+        opened.resolve()
+        ended.resolve(response.statusCode === 200 ? last : `${response.statusCode} after ${last}`)
+      })
+      response.on('error', broken)
+    },
+  )
   request.on('error', broken)
   return { opened: opened.promise, ended: ended.promise }
 }

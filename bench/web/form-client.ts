@@ -15,8 +15,13 @@ export interface Part {
 
 /** Sends a form and returns the answer's text. Rejects when it is refused. */
 export async function submit(url: string, parts: readonly Part[]): Promise<string> {
-  const heads = parts.map((_, index) => `${index === 0 ? '' : '\r\n'}${head('files', `${index}.bin`)}`)
-  const length = parts.reduce((sum, { size }, index) => sum + size + Buffer.byteLength(heads[index] ?? ''), tail.length)
+  const heads = parts.map(
+    (_, index) => `${index === 0 ? '' : '\r\n'}${head('files', `${index}.bin`)}`,
+  )
+  const length = parts.reduce(
+    (sum, { size }, index) => sum + size + Buffer.byteLength(heads[index] ?? ''),
+    tail.length,
+  )
   const all = async function* (): AsyncGenerator<Uint8Array> {
     for (const [index, part] of parts.entries()) {
       yield Buffer.from(heads[index] ?? '')
@@ -26,7 +31,10 @@ export async function submit(url: string, parts: readonly Part[]): Promise<strin
   }
   const sent = request(url, {
     method: 'POST',
-    headers: { 'Content-Type': `multipart/form-data; boundary=${BOUNDARY}`, 'Content-Length': length },
+    headers: {
+      'Content-Type': `multipart/form-data; boundary=${BOUNDARY}`,
+      'Content-Length': length,
+    },
   })
   const answered = new Promise<string>((resolve, reject) => {
     sent.on('error', reject)
@@ -40,6 +48,9 @@ export async function submit(url: string, parts: readonly Part[]): Promise<strin
       })
     })
   })
-  const [text] = await Promise.all([answered, pipeline(Readable.from(all(), { objectMode: false }), sent)])
+  const [text] = await Promise.all([
+    answered,
+    pipeline(Readable.from(all(), { objectMode: false }), sent),
+  ])
   return text
 }

@@ -22,13 +22,19 @@ if (kind === 'busboy')
 else if (kind === 'multer') {
   const parse = multer({ dest: folder }).array('files')
   await serve((req, res) =>
-    parse(req as never, res as never, (error: unknown) => res.writeHead(error === undefined ? 200 : 500).end('kept')),
+    parse(req as never, res as never, (error: unknown) =>
+      res.writeHead(error === undefined ? 200 : 500).end('kept'),
+    ),
   )
 } else {
   const storage = openStorage(url, folder)
   await serve(async (req, res) => {
-    const form = await storage.parseForm(req, { model: 'User', scope: null }).catch((error: unknown) => String(error))
-    res.writeHead(typeof form === 'string' ? 500 : 200).end(typeof form === 'string' ? form : 'kept')
+    const form = await storage
+      .parseForm(req, { model: 'User', scope: null })
+      .catch((error: unknown) => String(error))
+    res
+      .writeHead(typeof form === 'string' ? 500 : 200)
+      .end(typeof form === 'string' ? form : 'kept')
     // What is measured is what a visitor waits for.
     if (typeof form !== 'string') await form.discard()
   })

@@ -5,7 +5,9 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Child } from './child.ts'
 import { freePort } from '../../test/support/free-port.ts'
 
-const command = ['nginx', '/usr/sbin/nginx'].find((each) => spawnSync(each, ['-v']).error === undefined)
+const command = ['nginx', '/usr/sbin/nginx'].find(
+  (each) => spawnSync(each, ['-v']).error === undefined,
+)
 
 /** One process of nginx that serves a folder, as it does at its best; null: it is not here. */
 export async function startNginx(folder: string, scratch: string): Promise<Child | null> {
@@ -24,7 +26,9 @@ http {
 }
 `,
   )
-  const child = spawn(command, ['-c', path, '-p', scratch], { stdio: ['ignore', 'ignore', 'inherit'] })
+  const child = spawn(command, ['-c', path, '-p', scratch], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  })
   const url = `http://127.0.0.1:${port}`
   while ((await fetch(url).catch(() => null)) === null) {
     if (child.exitCode !== null) throw new Error('nginx did not start.')

@@ -19,7 +19,9 @@ export function watch(pid: number): { end(): Usage } {
   const before = cpuOf(pid)
   return {
     end: () => ({
-      peak: Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024),
+      peak: Math.round(
+        Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]) / 1024,
+      ),
       cpu: cpuOf(pid) - before,
     }),
   }

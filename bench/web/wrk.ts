@@ -13,7 +13,11 @@ export const hasWrk = spawnSync('wrk', ['-v']).error === undefined
 /** Asks for `url` over and over for some seconds. Throws if an answer was a refusal, or none. */
 export async function wrk(
   url: string,
-  { seconds, connections, headers = {} }: { seconds: number; connections: number; headers?: Readonly<Record<string, string>> },
+  {
+    seconds,
+    connections,
+    headers = {},
+  }: { seconds: number; connections: number; headers?: Readonly<Record<string, string>> },
 ): Promise<Load> {
   const given = Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`])
   const { stdout } = await promisify(execFile)('wrk', [
@@ -31,7 +35,8 @@ export async function wrk(
     'requests' | 'bytes' | 'microseconds' | 'refused' | 'broken',
     number
   >
-  if (counted.refused + counted.broken > 0) throw new Error(`${url}: ${counted.refused} refused, ${counted.broken} broken off.`)
+  if (counted.refused + counted.broken > 0)
+    throw new Error(`${url}: ${counted.refused} refused, ${counted.broken} broken off.`)
   const taken = counted.microseconds / 1e6
   return { 'req/s': counted.requests / taken, 'MB/s': counted.bytes / 1024 ** 2 / taken }
 }

@@ -12,11 +12,17 @@ export interface UserView {
 
 type Html = ReturnType<typeof html>
 const size = (bytes: number): string =>
-  bytes < 1024 ? `${bytes} B` : bytes < 1024 ** 2 ? `${(bytes / 1024).toFixed(0)} KB` : `${(bytes / 1024 ** 2).toFixed(1)} MB`
+  bytes < 1024
+    ? `${bytes} B`
+    : bytes < 1024 ** 2
+      ? `${(bytes / 1024).toFixed(0)} KB`
+      : `${(bytes / 1024 ** 2).toFixed(1)} MB`
 
 /** An upload on its way: the element follows it by itself. What failed waits for somebody to decide. */
 function uploadPart(upload: DelayedUpload): Html {
-  return html`<delayed-upload src="${upload.path()}">${upload.files.map((file) => file.filename).join(', ')}</delayed-upload>
+  return html`<delayed-upload src="${upload.path()}"
+      >${upload.files.map((file) => file.filename).join(', ')}</delayed-upload
+    >
     <p class="decide" ${upload.state === 'failed' ? '' : 'hidden'}>
       <button formaction="/uploads/${upload.id}/retry" class="small">Retry</button>
       <button formaction="/uploads/${upload.id}/discard" class="small plain">Discard</button>
@@ -29,7 +35,9 @@ function userCard(user: UserView): Html {
       ${user.photo === null ? html`<div class="photo none" aria-hidden="true">${user.name.slice(0, 1).toUpperCase()}</div>` : html`<img class="photo" src="${user.photo.path()}" alt="Photo of ${user.name}" />`}
       <div class="who">
         <h2>${user.name}</h2>
-        <p class="muted">${user.photo === null ? 'no photo' : `${user.photo.filename} · ${size(user.photo.byteSize)}`}</p>
+        <p class="muted">
+          ${user.photo === null ? 'no photo' : `${user.photo.filename} · ${size(user.photo.byteSize)}`}
+        </p>
       </div>
     </header>
     <form method="post" action="/users/${user.id}" enctype="multipart/form-data">
@@ -46,7 +54,8 @@ function userCard(user: UserView): Html {
                       value="${file.id}"
                       aria-label="Delete ${file.filename}"
                     />
-                    <a href="${file.path()}">${file.filename}</a><span class="muted">${size(file.byteSize)}</span>
+                    <a href="${file.path()}">${file.filename}</a
+                    ><span class="muted">${size(file.byteSize)}</span>
                   </li>`,
               )}
             </ul>`
@@ -57,8 +66,9 @@ function userCard(user: UserView): Html {
         <label>New photo ${photoInput()}</label>
         <label>Add certificates ${certificatesInput()}</label>
         <label class="inline"
-          ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Remove all certificates that are there (once the
-          first new one is stored; at once if none is added)</label
+          ><input type="checkbox" name="user[certificates_tmp][clean_before]" value="1" /> Remove
+          all certificates that are there (once the first new one is stored; at once if none is
+          added)</label
         >
         <p class="muted">Tick certificates above to delete them.</p>
         <button>Save</button>
@@ -69,7 +79,12 @@ function userCard(user: UserView): Html {
 
 /** Sent as soon as they are chosen, where scripts run; with the form, where not. */
 const photoInput = (): Html =>
-  html`<input type="file" name="user[photo_tmp]" accept="image/*" data-staged-upload-url="${storage.stagedUploadPath('User.photo')}" />`
+  html`<input
+    type="file"
+    name="user[photo_tmp]"
+    accept="image/*"
+    data-staged-upload-url="${storage.stagedUploadPath('User.photo')}"
+  />`
 const certificatesInput = (): Html =>
   html`<input
     type="file"
@@ -94,7 +109,9 @@ export interface Refused {
 
 function keptFile({ name, value, filename, path }: HiddenField): Html {
   return html`<li class="row">
-    ${path === null ? '' : html`<img src="${path}" alt="" class="kept" />`}<span>${filename ?? 'A file that was sent before'}</span>
+    ${path === null ? '' : html`<img src="${path}" alt="" class="kept" />`}<span
+      >${filename ?? 'A file that was sent before'}</span
+    >
     <input type="hidden" name="${name}" value="${value}" />
   </li>`
 }
@@ -114,18 +131,34 @@ export function page(users: readonly UserView[], refused: Refused): Html {
       <body>
         <main>
           <h1>Users</h1>
-          <p class="lead">Saved at once with their record; carried to the storage service in the background.</p>
+          <p class="lead">
+            Saved at once with their record; carried to the storage service in the background.
+          </p>
           <form method="post" action="/weather" class="weather">
             <span>Storage service:</span>
-            <button name="slow" value="${weather.slow ? '' : '1'}" class="switch" aria-pressed="${String(weather.slow)}">slow</button>
-            <button name="failing" value="${weather.failing ? '' : '1'}" class="switch" aria-pressed="${String(weather.failing)}">
+            <button
+              name="slow"
+              value="${weather.slow ? '' : '1'}"
+              class="switch"
+              aria-pressed="${String(weather.slow)}"
+            >
+              slow
+            </button>
+            <button
+              name="failing"
+              value="${weather.failing ? '' : '1'}"
+              class="switch"
+              aria-pressed="${String(weather.failing)}"
+            >
               failing
             </button>
           </form>
           ${refused.error === null ? '' : html`<div class="error" role="alert"><p>${refused.error}</p></div>`}
           <form method="post" action="/users" enctype="multipart/form-data" class="card new">
             <h2>New user</h2>
-            <label>Name <input name="user[name]" required maxlength="80" value="${refused.name}" /></label>
+            <label
+              >Name <input name="user[name]" required maxlength="80" value="${refused.name}"
+            /></label>
             ${
               refused.hidden.length === 0
                 ? ''

@@ -19,13 +19,20 @@ const app = new Hono()
 app.all(`${storage.basePath}/*`, (c) => storage.handler(c.req.raw))
 // The library's browser module, as a bundler or `dist/client` would give it.
 app.get('/client/:name{[a-z0-9-]+\\.ts}', async (c) => {
-  const source = await readFile(new URL(`../../src/client/${c.req.param('name')}`, import.meta.url), 'utf8')
+  const source = await readFile(
+    new URL(`../../src/client/${c.req.param('name')}`, import.meta.url),
+    'utf8',
+  )
   return c.body(stripTypeScriptTypes(source), 200, { 'content-type': 'text/javascript' })
 })
 
 async function users(): Promise<UserView[]> {
   const rows = await storage.transaction(
-    async (tx) => tx.prepare('select id, name from users order by id desc').all() as unknown as { id: number; name: string }[],
+    async (tx) =>
+      tx.prepare('select id, name from users order by id desc').all() as unknown as {
+        id: number
+        name: string
+      }[],
   )
   const handles = await storage.records(
     'User',
@@ -37,7 +44,10 @@ async function users(): Promise<UserView[]> {
       name: rows[index]?.name ?? '',
       photo: await user.photo.latest(),
       certificates: await user.certificates.attachments(),
-      uploads: [...(await user.photo.delayedUploads()), ...(await user.certificates.delayedUploads())],
+      uploads: [
+        ...(await user.photo.delayedUploads()),
+        ...(await user.certificates.delayedUploads()),
+      ],
     })),
   )
 }
@@ -50,7 +60,12 @@ type UserForm = ParsedForm<typeof userAttachments>
 const nameOf = (values: UserForm['values']): string => String(values['name'] ?? '').trim()
 
 /** The form once more, with what was typed and the files that came with it: nobody chooses them twice. */
-async function again(c: Context, error: string, values: UserForm['values'], hidden: UserForm['hidden']): Promise<Response> {
+async function again(
+  c: Context,
+  error: string,
+  values: UserForm['values'],
+  hidden: UserForm['hidden'],
+): Promise<Response> {
   return c.html(page(await users(), { error, name: nameOf(values), hidden }), 422)
 }
 
@@ -64,7 +79,9 @@ app.post('/users', async (c) => {
     await storage.record('User', id, { transaction: tx }).attachLater(files)
     return false
   })
-  return taken ? again(c, `${name} is here already: choose another name. The files are kept.`, values, hidden) : c.redirect('/', 303)
+  return taken
+    ? again(c, `${name} is here already: choose another name. The files are kept.`, values, hidden)
+    : c.redirect('/', 303)
 })
 
 app.post('/users/:id{[0-9]+}', async (c) => {
@@ -92,8 +109,9 @@ app.onError((error, c) => {
   return again(c, message, error instanceof ActiveStorageError ? (error.values ?? {}) : {}, [])
 })
 
-const server = serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' }, ({ port }) =>
-  console.log(`Open http://localhost:${port}`),
+const server = serve(
+  { fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000), hostname: '127.0.0.1' },
+  ({ port }) => console.log(`Open http://localhost:${port}`),
 )
 
 for (const signal of ['SIGINT', 'SIGTERM'] as const)

@@ -1,6 +1,12 @@
 import { mkdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
-import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceError, type Service } from '../../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  ServiceError,
+  type Service,
+} from '../../src/index.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { disk } from '../../src/services/disk.ts'
 
@@ -14,7 +20,8 @@ const files = disk({ root: `${folder}/storage` })
 const moody: Service = {
   ...files,
   async upload(key, body, options) {
-    if (weather.failing) throw new ServiceError('The storage service answered 503 (switch "failing" on this page).')
+    if (weather.failing)
+      throw new ServiceError('The storage service answered 503 (switch "failing" on this page).')
     const slowly = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         for (let at = 0; at < chunk.length; at += 65_536) {

@@ -18,11 +18,13 @@ app.post('/users', form(storage, { model: 'User' }), async (req, res) => {
 })
 
 // Express by itself tells visitors no more than the status.
-app.use((error: unknown, _req: express.Request, res: express.Response, _next: express.NextFunction) => {
-  const { statusCode, message, reference } = publicErrorOf(error)
-  if (reference !== null) console.error(reference, error)
-  res.status(statusCode).type('text').send(message)
-})
+app.use(
+  (error: unknown, _req: express.Request, res: express.Response, _next: express.NextFunction) => {
+    const { statusCode, message, reference } = publicErrorOf(error)
+    if (reference !== null) console.error(reference, error)
+    res.status(statusCode).type('text').send(message)
+  },
+)
 
 const server = app.listen(Number(process.env['PORT'] ?? 3000), () => {
   const { port } = server.address() as AddressInfo

@@ -23,4 +23,6 @@ app.onError((error, c) => {
   return c.text(message, statusCode as 422)
 })
 
-serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000) }, ({ port }) => console.log(`http://localhost:${port}`))
+serve({ fetch: app.fetch, port: Number(process.env['PORT'] ?? 3000) }, ({ port }) =>
+  console.log(`http://localhost:${port}`),
+)

@@ -1,6 +1,15 @@
 // npm run build && node examples/nest/app.ts
 import 'reflect-metadata'
-import { Body, Controller, Get, Module, Post, Redirect, UploadedFiles, UseInterceptors } from '@nestjs/common'
+import {
+  Body,
+  Controller,
+  Get,
+  Module,
+  Post,
+  Redirect,
+  UploadedFiles,
+  UseInterceptors,
+} from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { ActiveStorageModule, FormInterceptor } from 'activestorage-delayed/nestjs'
 import { createTable, createUser, storage, usersPage, type UserForm } from '../users.ts'
@@ -18,7 +27,11 @@ class AppModule {}
 
 // Decorators as functions, for node runs this file as it is. In a project that compiles them: @Controller(), @Get(), …
 const method = (name: 'list' | 'create') =>
-  [UsersController.prototype, name, Object.getOwnPropertyDescriptor(UsersController.prototype, name)!] as const
+  [
+    UsersController.prototype,
+    name,
+    Object.getOwnPropertyDescriptor(UsersController.prototype, name)!,
+  ] as const
 Controller()(UsersController)
 Get()(...method('list'))
 Post('users')(...method('create'))

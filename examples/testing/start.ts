@@ -8,6 +8,8 @@ export async function start() {
   return started
 }
 
-const pixel = 'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
+const pixel =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=='
 
-export const portrait = (): File => new File([Buffer.from(pixel, 'base64')], 'portrait.png', { type: 'image/png' })
+export const portrait = (): File =>
+  new File([Buffer.from(pixel, 'base64')], 'portrait.png', { type: 'image/png' })

@@ -32,8 +32,10 @@ const misspeltKinds: Readonly<Record<string, string>> = {
 
 /** What is wrong with `accept`, and what to write; null: nothing. Types that nobody here knows are taken. */
 export function wrongAccept(accept: unknown): string | null {
-  if (!Array.isArray(accept)) return "accept must be a list of content types such as 'image/png' or 'image/*'."
-  if (accept.length === 0) return 'accept is an empty list, which no file fits. Leave it out to accept all.'
+  if (!Array.isArray(accept))
+    return "accept must be a list of content types such as 'image/png' or 'image/*'."
+  if (accept.length === 0)
+    return 'accept is an empty list, which no file fits. Leave it out to accept all.'
   for (const given of accept as readonly unknown[]) {
     const wrong = wrongType(given)
     if (wrong !== null) return wrong
@@ -46,6 +48,10 @@ function wrongType(given: unknown): string | null {
   const [, kind = '', format = ''] = /^([\w.+-]+|\*)\/([\w.+-]+|\*)$/.exec(type) ?? []
   if (format === '' || (kind === '*' && format !== '*'))
     return `accept has ${JSON.stringify(given)}; it must be a list of content types such as 'image/png' or 'image/*', without parameters.`
-  const right = misspelt.get(type) ?? (misspeltKinds[kind] === undefined ? null : `${misspeltKinds[kind]}/${format}`)
-  return right === null ? null : `accept has '${String(given)}', which is no content type. Write '${right}'.`
+  const right =
+    misspelt.get(type) ??
+    (misspeltKinds[kind] === undefined ? null : `${misspeltKinds[kind]}/${format}`)
+  return right === null
+    ? null
+    : `accept has '${String(given)}', which is no content type. Write '${right}'.`
 }

@@ -5,7 +5,14 @@ import type { IncomingFile } from '../blobs/incoming.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors.ts'
 import { shown } from '../message.ts'
 import { byteSource } from './byte-source.ts'
-import { fromParser, fromPath, type FastifyFile, type Formidable1File, type FormidableFile, type MulterFile } from './parsed-files.ts'
+import {
+  fromParser,
+  fromPath,
+  type FastifyFile,
+  type Formidable1File,
+  type FormidableFile,
+  type MulterFile,
+} from './parsed-files.ts'
 import { StagedFile } from './staged-file.ts'
 import type { StoredBlob } from './values.ts'
 
@@ -44,25 +51,36 @@ export interface ManyChanges {
 export type ManyInput = Attachable | Blank | readonly (Attachable | Blank)[] | ManyChanges
 
 /** An attachable, told apart. */
-export type Input = { readonly kind: 'bytes'; readonly file: IncomingFile } | { readonly kind: 'signed'; readonly signedId: string }
+export type Input =
+  | { readonly kind: 'bytes'; readonly file: IncomingFile }
+  | { readonly kind: 'signed'; readonly signedId: string }
 
-const keys = { io: ['io', 'filename', 'contentType'], path: ['path', 'filename', 'contentType'] } as const
+const keys = {
+  io: ['io', 'filename', 'contentType'],
+  path: ['path', 'filename', 'contentType'],
+} as const
 
 /** null: no file (`''`, a file input that was left empty, null, undefined). Throws InvalidInputError on what is none. */
 export async function readAttachable(input: unknown, details: ErrorDetails): Promise<Input | null> {
   if (input === null || input === undefined || input === '') return null
   if (typeof input === 'string') {
     if (!input.includes('--'))
-      throw new InvalidInputError(`${shown(input)} is no signed id. To attach a file from disk, pass { path: … }.`, {
-        details,
-      })
+      throw new InvalidInputError(
+        `${shown(input)} is no signed id. To attach a file from disk, pass { path: … }.`,
+        {
+          details,
+        },
+      )
     return { kind: 'signed', signedId: input }
   }
   if (input instanceof StagedFile) return { kind: 'signed', signedId: input.signedId }
   if (isBlobLike(input)) return fromBlob(input, details)
   if (isBytes(input)) throw noFile('Bytes have no name: pass { io: bytes, filename }', details)
   if (typeof input !== 'object') throw noFile(`A ${typeof input} is no file`, details)
-  if (typeof (input as Partial<Readable>).pipe === 'function' || typeof (input as Partial<ReadableStream>).getReader === 'function')
+  if (
+    typeof (input as Partial<Readable>).pipe === 'function' ||
+    typeof (input as Partial<ReadableStream>).getReader === 'function'
+  )
     throw noFile('A stream has no name: pass { io: stream, filename }', details)
   return fromObject(input as Record<string, unknown>, details)
 }
@@ -74,15 +92,23 @@ function noFile(why: string, details: ErrorDetails): InvalidInputError {
   )
 }
 
-const bytes = (file: IncomingFile | null): Input | null => (file === null ? null : { kind: 'bytes', file })
+const bytes = (file: IncomingFile | null): Input | null =>
+  file === null ? null : { kind: 'bytes', file }
 
 function fromBlob(blob: BlobLike, details: ErrorDetails): Input | null {
   const name = typeof blob.name === 'string' ? blob.name : ''
   if (isEmptyInput({ name, type: blob.type, size: blob.size }, details.attachment)) return null
-  return bytes({ filename: name === '' ? 'file' : name, declaredType: blob.type, open: () => bytesOfBlob(blob) })
+  return bytes({
+    filename: name === '' ? 'file' : name,
+    declaredType: blob.type,
+    open: () => bytesOfBlob(blob),
+  })
 }
 
-async function fromObject(input: Record<string, unknown>, details: ErrorDetails): Promise<Input | null> {
+async function fromObject(
+  input: Record<string, unknown>,
+  details: ErrorDetails,
+): Promise<Input | null> {
   const { signedId, io, path, filename, contentType } = input
   if (typeof signedId === 'string') return { kind: 'signed', signedId }
   const parsed = await fromParser(input, details)
@@ -91,14 +117,22 @@ async function fromObject(input: Record<string, unknown>, details: ErrorDetails)
   if (form === null) throw noFile(`An object of ${keysOf(input)} is no file`, details)
   const unknown = Object.keys(input).find((key) => !(keys[form] as readonly string[]).includes(key))
   if (unknown !== undefined)
-    throw new InvalidInputError(`{ ${form} } takes ${keys[form].join(', ')}; '${unknown.slice(0, 30)}' is not known beside them.`, {
-      details,
-    })
+    throw new InvalidInputError(
+      `{ ${form} } takes ${keys[form].join(', ')}; '${unknown.slice(0, 30)}' is not known beside them.`,
+      {
+        details,
+      },
+    )
   const name = textIn(filename, 'filename', details)
   const declaredType = textIn(contentType, 'contentType', details)
   if (form === 'path') return bytes(fromPath(path as string, name, declaredType))
-  if (name === undefined) throw new InvalidInputError('{ io } needs a filename beside it.', { details })
-  return bytes({ filename: name, declaredType, open: byteSource(io, { ...details, filename: name }) })
+  if (name === undefined)
+    throw new InvalidInputError('{ io } needs a filename beside it.', { details })
+  return bytes({
+    filename: name,
+    declaredType,
+    open: byteSource(io, { ...details, filename: name }),
+  })
 }
 
 function textIn(value: unknown, key: string, details: ErrorDetails): string | undefined {

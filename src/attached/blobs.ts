@@ -19,7 +19,10 @@ export interface Blobs {
   /** null: not signed by this storage, expired, or gone. */
   findSigned(signedId: string): Promise<StoredBlob | null>
   /** Uploads now; the blob is attached to nothing yet. Throws like `attach`. */
-  createAndUpload(file: Attachable, options?: { readonly service?: string; readonly signal?: AbortSignal }): Promise<StoredBlob>
+  createAndUpload(
+    file: Attachable,
+    options?: { readonly service?: string; readonly signal?: AbortSignal },
+  ): Promise<StoredBlob>
   /**
    * Rails' `create_before_direct_upload!`: makes the blob of a file that a browser then sends to the service itself, with
    * the headers given. Attach it by its signed id; its bytes are looked at then. The URL works for five minutes.
@@ -33,17 +36,28 @@ export interface Blobs {
     readonly checksum: string
     readonly contentType?: string
     readonly service?: string
-  }): Promise<{ readonly blob: StoredBlob; readonly url: string; readonly headers: Readonly<Record<string, string>> }>
+  }): Promise<{
+    readonly blob: StoredBlob
+    readonly url: string
+    readonly headers: Readonly<Record<string, string>>
+  }>
   /** Blobs that nothing uses, oldest first: what abandoned forms leave behind. Rails' `unattached`. */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
 
 const PAGE = 200
 
-export function blobs(context: AttachedContext, defaultService: string, maxSize: number | undefined): Blobs {
+export function blobs(
+  context: AttachedContext,
+  defaultService: string,
+  maxSize: number | undefined,
+): Blobs {
   const find = async (given: unknown): Promise<StoredBlob | null> => {
     const id = readRowId(given)
-    if (id === null) throw new InvalidInputError(`${shown(given)} is no blob id. Give the id of a blob, as a number or text.`)
+    if (id === null)
+      throw new InvalidInputError(
+        `${shown(given)} is no blob id. Give the id of a blob, as a number or text.`,
+      )
     if (isTooLarge(id)) return null
     const { session } = await context.store()
     const row = await findBlob(session, { id }).catch(noneOfItsType)
@@ -58,9 +72,11 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     async createAndUpload(file, options = {}) {
       const serviceName = options.service ?? defaultService
       const service = context.services[serviceName]
-      if (service === undefined) throw new ConfigurationError(`There is no service '${serviceName}'.`)
+      if (service === undefined)
+        throw new ConfigurationError(`There is no service '${serviceName}'.`)
       const input = await readAttachable(file, {})
-      if (input === null || input.kind === 'signed') throw new InvalidInputError('createAndUpload takes a file with bytes.')
+      if (input === null || input.kind === 'signed')
+        throw new InvalidInputError('createAndUpload takes a file with bytes.')
       const details = { filename: input.file.filename }
       const store = await context.store()
       const blob = await storeObject(store.session, input.file, {
@@ -77,7 +93,10 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
         .transact(async (session) => {
           const inserted = await insertBlob(session, blob)
           if (!(await keepObject(session, blob.key)))
-            throw new ServiceError(`The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`, { details })
+            throw new ServiceError(
+              `The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`,
+              { details },
+            )
           return inserted
         })
         .catch(async (error: unknown) => {
@@ -89,8 +108,13 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     async createBeforeDirectUpload(given) {
       const { service = defaultService, ...announced } = given ?? {}
       for (const name of ['filename', 'checksum', 'contentType'] as const)
-        if (typeof announced[name] !== 'string' && !(name === 'contentType' && announced[name] === undefined))
-          throw new InvalidInputError(`createBeforeDirectUpload: ${name} is ${shown(announced[name])}: give text.`)
+        if (
+          typeof announced[name] !== 'string' &&
+          !(name === 'contentType' && announced[name] === undefined)
+        )
+          throw new InvalidInputError(
+            `createBeforeDirectUpload: ${name} is ${shown(announced[name])}: give text.`,
+          )
       const { blob, url, headers } = await announce(context, service, announced, {
         limits: { maxSize },
         keyPrefix: undefined,
@@ -101,7 +125,11 @@ export function blobs(context: AttachedContext, defaultService: string, maxSize:
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
       for (let after: string | null = null; ;) {
-        const rows = await unattachedBlobs((await context.store()).session, { after, olderThan: age, limit: PAGE })
+        const rows = await unattachedBlobs((await context.store()).session, {
+          after,
+          olderThan: age,
+          limit: PAGE,
+        })
         for (const row of rows) yield blobValue(context, row)
         const last = rows.at(-1)
         if (last === undefined) return

@@ -27,19 +27,32 @@ export function readChanges(input: unknown, kind: 'one' | 'many', details: Error
     ? fromChanges(input, details)
     : { files: input, deletedIds: [], cleanBefore: false }
   const list = Array.isArray(files) ? files : isIndexed(files) ? Object.values(files) : [files]
-  if (isIndexed(files) || (isChanges(input) && Object.keys(input).some((key) => key.includes('_')))) refusePaths(list, details)
-  return kind === 'one' ? { files: list, deletedIds: [], cleanBefore: false } : { files: list, deletedIds, cleanBefore }
+  if (isIndexed(files) || (isChanges(input) && Object.keys(input).some((key) => key.includes('_'))))
+    refusePaths(list, details)
+  return kind === 'one'
+    ? { files: list, deletedIds: [], cleanBefore: false }
+    : { files: list, deletedIds, cleanBefore }
 }
 
 /** Parameters of a request that name a file of the server would hand it to whoever sent them. */
 function refusePaths(files: readonly unknown[], details: ErrorDetails): void {
   for (const file of files)
     if (typeof file === 'object' && file !== null && ('path' in file || 'filepath' in file))
-      throw new InvalidInputError('Parameters of a form cannot name a file of the server: { path } is for files of your own.', { details })
+      throw new InvalidInputError(
+        'Parameters of a form cannot name a file of the server: { path } is for files of your own.',
+        { details },
+      )
 }
 
 function isChanges(input: unknown): input is Record<string, unknown> {
-  if (typeof input !== 'object' || input === null || Array.isArray(input) || isBlobLike(input) || ArrayBuffer.isView(input)) return false
+  if (
+    typeof input !== 'object' ||
+    input === null ||
+    Array.isArray(input) ||
+    isBlobLike(input) ||
+    ArrayBuffer.isView(input)
+  )
+    return false
   const keys = Object.keys(input)
   return keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
 }
@@ -62,7 +75,11 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
   const read: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(input)) {
     const name = names.get(key)
-    if (name === undefined) throw new InvalidInputError(`Unknown key '${key}' beside files, deletedIds and cleanBefore.`, { details })
+    if (name === undefined)
+      throw new InvalidInputError(
+        `Unknown key '${key}' beside files, deletedIds and cleanBefore.`,
+        { details },
+      )
     read[name] = value
   }
   return {
@@ -75,12 +92,18 @@ function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
 /** Blanks of a form are skipped; anything that is no id is an error: nothing is cast or trimmed. */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
-  const list: readonly unknown[] = Array.isArray(input) ? input : typeof input === 'string' ? input.split(',') : [input]
+  const list: readonly unknown[] = Array.isArray(input)
+    ? input
+    : typeof input === 'string'
+      ? input.split(',')
+      : [input]
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
     const read = readRowId(id)
     if (read === null || isTooLarge(read))
-      throw new InvalidInputError(`deletedIds holds ${shown(id)}, which is no attachment id.`, { details })
+      throw new InvalidInputError(`deletedIds holds ${shown(id)}, which is no attachment id.`, {
+        details,
+      })
     return [read]
   })
 }
@@ -89,7 +112,8 @@ function readBoolean(input: unknown, details: ErrorDetails): boolean {
   const value = Array.isArray(input) ? (input as unknown[]).at(-1) : input
   if (value === undefined || value === null || value === '' || value === false) return false
   if (value === true) return true
-  const text = typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : ''
+  const text =
+    typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : ''
   if (['1', 'true', 'on', 't', 'yes'].includes(text)) return true
   if (['0', 'false', 'off', 'f', 'no'].includes(text)) return false
   throw new InvalidInputError(`cleanBefore is ${shown(value)}: give true or false.`, { details })

@@ -40,6 +40,9 @@ export const PURPOSE = {
 /** Of a blob, or of a staged file that was sent. */
 export function serviceOf(context: Pick<AttachedContext, 'services'>, name: string): Service {
   const service = context.services[name]
-  if (service === undefined) throw new ConfigurationError(`The blob is in the service '${name}', which is not among the configured ones.`)
+  if (service === undefined)
+    throw new ConfigurationError(
+      `The blob is in the service '${name}', which is not among the configured ones.`,
+    )
   return service
 }

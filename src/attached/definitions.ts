@@ -53,7 +53,12 @@ export interface AttachedOptions<R> {
   /** After all files of a submission were attached; at least once. */
   readonly afterUploadAll?: (record: R, context: HookContext) => Awaitable<void>
   /** After each failed attempt of a file. */
-  readonly errorUpload?: (record: R, error: ActiveStorageError, file: HookFile, context: HookContext) => Awaitable<void>
+  readonly errorUpload?: (
+    record: R,
+    error: ActiveStorageError,
+    file: HookFile,
+    context: HookContext,
+  ) => Awaitable<void>
 }
 
 /** Options of `hasManyAttached`. */
@@ -85,10 +90,16 @@ export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'm
 /** Attachments by model, as `createActiveStorage` takes them. The names are what `record_type` holds. */
 export type Models = Readonly<Record<string, AnyAttachments>>
 
-type AttachmentRecord<A> = A extends { readonly [recordType]: (record: infer R) => void } ? (r: R) => void : never
+type AttachmentRecord<A> = A extends { readonly [recordType]: (record: infer R) => void }
+  ? (r: R) => void
+  : never
 /** The intersection of what the hooks of one model ask of its record. */
-export type RecordOf<D> = [AttachmentRecord<D[keyof D]>] extends [(record: infer R) => void] ? R : never
-export type NeedsRecord<M> = { [N in keyof M]: RecordRef extends RecordOf<M[N]> ? never : N }[keyof M]
+export type RecordOf<D> = [AttachmentRecord<D[keyof D]>] extends [(record: infer R) => void]
+  ? R
+  : never
+export type NeedsRecord<M> = {
+  [N in keyof M]: RecordRef extends RecordOf<M[N]> ? never : N
+}[keyof M]
 
 /** The options behind a definition: plain data in a WeakMap, so that the definition itself stays opaque. */
 export type AnyOptions = HasManyOptions<never>
@@ -126,7 +137,10 @@ export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): Has
  * const projectAttachments = { documents: hasManyAttached({ accept: ['application/pdf'], maxFiles: 20 }) }
  */
 export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): HasManyAttached<R> {
-  return define('many', 'hasManyAttached', given as AnyOptions, [...shared, 'maxFiles']) as HasManyAttached<R>
+  return define('many', 'hasManyAttached', given as AnyOptions, [
+    ...shared,
+    'maxFiles',
+  ]) as HasManyAttached<R>
 }
 
 /** null: not made by hasOneAttached or hasManyAttached. */
@@ -134,13 +148,23 @@ export function optionsOf(definition: object): AnyOptions | null {
   return options.get(definition) ?? null
 }
 
-function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed: readonly string[]): object {
+function define(
+  kind: 'one' | 'many',
+  maker: string,
+  given: AnyOptions,
+  allowed: readonly string[],
+): object {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`${maker}: ${text}`)
   checkOptions(given, allowed, maker)
   for (const hook of ['afterUpload', 'afterUploadAll', 'errorUpload'] as const)
-    if (given[hook] !== undefined && typeof given[hook] !== 'function') throw wrong(`${hook} must be a function.`)
-  if (given.required !== undefined && typeof given.required !== 'boolean') throw wrong('required must be true or false.')
-  if (given.useFilename !== undefined && !['boolean', 'function'].includes(typeof given.useFilename))
+    if (given[hook] !== undefined && typeof given[hook] !== 'function')
+      throw wrong(`${hook} must be a function.`)
+  if (given.required !== undefined && typeof given.required !== 'boolean')
+    throw wrong('required must be true or false.')
+  if (
+    given.useFilename !== undefined &&
+    !['boolean', 'function'].includes(typeof given.useFilename)
+  )
     throw wrong('useFilename must be true, false, or a function that returns the name.')
   if (given.keyPrefix !== undefined && !['string', 'function'].includes(typeof given.keyPrefix))
     throw wrong('keyPrefix must be text, or a function that returns it.')
@@ -149,9 +173,16 @@ function define(kind: 'one' | 'many', maker: string, given: AnyOptions, allowed:
     throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
   const wrongTypes = given.accept === undefined ? null : wrongAccept(given.accept)
   if (wrongTypes !== null) throw wrong(wrongTypes)
-  if (typeof given.keyPrefix === 'string' && given.keyPrefix !== '' && !isSafeKey(given.keyPrefix.replace(/\/+$/, '')))
-    throw wrong(`keyPrefix is ${JSON.stringify(given.keyPrefix)}: it must be relative, without empty, '.' or '..' segments.`)
-  if (given.variantInfo !== undefined) checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
+  if (
+    typeof given.keyPrefix === 'string' &&
+    given.keyPrefix !== '' &&
+    !isSafeKey(given.keyPrefix.replace(/\/+$/, ''))
+  )
+    throw wrong(
+      `keyPrefix is ${JSON.stringify(given.keyPrefix)}: it must be relative, without empty, '.' or '..' segments.`,
+    )
+  if (given.variantInfo !== undefined)
+    checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
   const definition = Object.freeze({ kind })
   options.set(definition, { ...given })
   return definition

@@ -32,11 +32,14 @@ export interface DelayedUploads<N extends string = string> {
 
 export function delayedUploads(context: AttachedContext): DelayedUploads {
   const find = async (id: string): Promise<DelayedUpload | null> => {
-    if (typeof id !== 'string') throw new InvalidInputError(`${shown(id)} is no id of an upload: give text.`)
+    if (typeof id !== 'string')
+      throw new InvalidInputError(`${shown(id)} is no id of an upload: give text.`)
     if (!isUuid(id)) return null
     const { session } = await context.store()
     const row = await findOurs(session, id)
-    return row === null || row.state === 'attached' ? null : uploadValue(context, row, await filesOf(session, [row.token]), null)
+    return row === null || row.state === 'attached'
+      ? null
+      : uploadValue(context, row, await filesOf(session, [row.token]), null)
   }
   return {
     find,
@@ -45,16 +48,24 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
       return found === null || 'expired' in found ? null : find(String(found.value))
     },
     async list({ state, model, limit = 100, after } = {}) {
-      if (!(Number.isInteger(limit) && limit > 0)) throw new InvalidInputError(`limit is ${shown(limit)}: give a whole number above 0.`)
+      if (!(Number.isInteger(limit) && limit > 0))
+        throw new InvalidInputError(`limit is ${shown(limit)}: give a whole number above 0.`)
       if (after !== undefined && !(typeof after === 'string' && isUuid(after)))
-        throw new InvalidInputError(`after is ${shown(after)}: give the id of the last upload of the page before.`)
+        throw new InvalidInputError(
+          `after is ${shown(after)}: give the id of the last upload of the page before.`,
+        )
       if (state !== undefined && !['pending', 'running', 'failed'].includes(state))
-        throw new InvalidInputError(`state is ${shown(state)}: give 'pending', 'running' or 'failed'.`)
+        throw new InvalidInputError(
+          `state is ${shown(state)}: give 'pending', 'running' or 'failed'.`,
+        )
       if (model !== undefined && typeof model !== 'string')
         throw new InvalidInputError(`model is ${shown(model)}: give the name of a model.`)
       const { session } = await context.store()
       let query = selectUploads(session).where(isOurs)
-      query = state === undefined ? query.where('u.state', '!=', 'attached') : query.where('u.state', '=', state)
+      query =
+        state === undefined
+          ? query.where('u.state', '!=', 'attached')
+          : query.where('u.state', '=', state)
       if (model !== undefined) query = query.where('u.uploadable_type', '=', model)
       // Tokens sort by time, and the page before may be done and gone.
       if (after !== undefined) query = query.where('u.token', '>', after)

@@ -11,7 +11,13 @@ import { readable, type DelayedFile, type DelayedUpload, type StreamOptions } fr
 
 function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
   const state =
-    row.state === 'staged' ? (upload.state === 'running' ? 'uploading' : 'staged') : row.state === 'failed' ? 'failed' : 'attached'
+    row.state === 'staged'
+      ? upload.state === 'running'
+        ? 'uploading'
+        : 'staged'
+      : row.state === 'failed'
+        ? 'failed'
+        : 'attached'
   const base = {
     id: row.id,
     filename: row.filename,
@@ -24,16 +30,28 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     publicError: shownError(row),
   } as const
   const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
-  return { ...base, ...readable(row.filename, read), path: (options) => pendingPath(context, row, options), toJSON: () => forPage(base) }
+  return {
+    ...base,
+    ...readable(row.filename, read),
+    path: (options) => pendingPath(context, row, options),
+    toJSON: () => forPage(base),
+  }
 }
 
 /** JSON goes to pages, and there `lastError` is what visitors may read, as the progress has it. */
-function forPage<B extends { readonly publicError: string | null }>({ publicError, ...base }: B): Omit<B, 'publicError'> {
+function forPage<B extends { readonly publicError: string | null }>({
+  publicError,
+  ...base
+}: B): Omit<B, 'publicError'> {
   return { ...base, lastError: publicError } as Omit<B, 'publicError'>
 }
 
 /** From the database; from the service where it is attached, also when that happens in the middle of it. */
-export async function* readDelayed(context: AttachedContext, row: FileRow, options: StreamOptions): AsyncGenerator<Uint8Array> {
+export async function* readDelayed(
+  context: AttachedContext,
+  row: FileRow,
+  options: StreamOptions,
+): AsyncGenerator<Uint8Array> {
   // What was sent may be longer or shorter than what was staged.
   if (isAttached(row)) return yield* readStored(context, row, options)
   const { range: [start, end] = [0, row.byteSize - 1], signal } = options
@@ -41,7 +59,9 @@ export async function* readDelayed(context: AttachedContext, row: FileRow, optio
   const isWhole = start === 0 && end >= row.byteSize - 1
   let at = start
   try {
-    const chunks = isWhole ? readStaged(store, row, signal) : readStagedRange(store, row, start, Math.min(end, row.byteSize - 1), signal)
+    const chunks = isWhole
+      ? readStaged(store, row, signal)
+      : readStagedRange(store, row, start, Math.min(end, row.byteSize - 1), signal)
     for await (const chunk of chunks) {
       yield chunk
       at += chunk.length
@@ -59,11 +79,19 @@ async function* readStored(
   { serviceName, blobKey }: FileRow,
   options: StreamOptions,
 ): AsyncGenerator<Uint8Array> {
-  if (serviceName !== null && blobKey !== null) yield* await serviceOf(context, serviceName).download(blobKey, options)
+  if (serviceName !== null && blobKey !== null)
+    yield* await serviceOf(context, serviceName).download(blobKey, options)
 }
 
-export function uploadValue(context: AttachedContext, row: UploadRow, files: readonly FileRow[], session: Session | null): DelayedUpload {
-  const shown = files.filter((file) => file.state !== 'dropped').map((file) => fileValue(context, row, file))
+export function uploadValue(
+  context: AttachedContext,
+  row: UploadRow,
+  files: readonly FileRow[],
+  session: Session | null,
+): DelayedUpload {
+  const shown = files
+    .filter((file) => file.state !== 'dropped')
+    .map((file) => fileValue(context, row, file))
   const { type, id, name } = row.lane
   const base = {
     id: row.token,

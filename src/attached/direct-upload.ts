@@ -44,30 +44,49 @@ export async function announce(
   context: AttachedContext,
   serviceName: string,
   file: Announced,
-  { limits, keyPrefix, name }: { readonly limits: Limits; readonly keyPrefix: string | undefined; readonly name: string | undefined },
+  {
+    limits,
+    keyPrefix,
+    name,
+  }: {
+    readonly limits: Limits
+    readonly keyPrefix: string | undefined
+    readonly name: string | undefined
+  },
 ): Promise<DirectUpload> {
   const { byteSize, checksum } = file
   const asked = normalizeFilename(file.filename)
   const details = { filename: asked, ...(name === undefined ? {} : { attachment: name }) }
-  if (asked.trim() === '') throw new InvalidInputError('A file to be uploaded directly needs a filename.')
+  if (asked.trim() === '')
+    throw new InvalidInputError('A file to be uploaded directly needs a filename.')
   if (!Number.isSafeInteger(byteSize) || byteSize < 0)
     throw new InvalidInputError(`byte_size of ${asked} is no number of bytes.`, { details })
   if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
-    throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, { details })
+    throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, {
+      details,
+    })
   const told = announcedType(asked, file.contentType)
   checkSize(byteSize, limits, details)
   // What nobody tells is looked at when the blob is attached.
   if (told !== null && !mayBeOther(told, limits)) checkType(told, limits, details)
   const contentType = told ?? 'application/octet-stream'
-  const metadata = Object.fromEntries(Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)))
+  const metadata = Object.fromEntries(
+    Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)),
+  )
   checkJson(metadata, asked, details)
   const service = serviceOf(context, serviceName)
   const { session, transact } = await context.store()
-  const filename = await storableFilename(session, asked, (message) => context.report('warn', message, details))
+  const filename = await storableFilename(session, asked, (message) =>
+    context.report('warn', message, details),
+  )
   const key = await storableKey(session, prefixed(keyPrefix, generateKey()))
   const blob = await transact(async (own) => {
     await announceObject(own, serviceName, key, EXPIRES * 1000)
-    return insertBlob(own, { key, filename, contentType, serviceName, byteSize, checksum }, metadata)
+    return insertBlob(
+      own,
+      { key, filename, contentType, serviceName, byteSize, checksum },
+      metadata,
+    )
   })
   const { contentType: shown, mayBeInline } = served(contentType)
   const target = await service.urlForDirectUpload(key, {
@@ -93,9 +112,12 @@ function checkJson(metadata: object, filename: string, details: ErrorDetails): v
   try {
     JSON.stringify(metadata)
   } catch (cause) {
-    throw new InvalidInputError(`metadata of ${filename} cannot be written as JSON: ${messageOf(cause)}. Give plain values.`, {
-      details,
-      cause,
-    })
+    throw new InvalidInputError(
+      `metadata of ${filename} cannot be written as JSON: ${messageOf(cause)}. Give plain values.`,
+      {
+        details,
+        cause,
+      },
+    )
   }
 }

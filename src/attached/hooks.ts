@@ -9,19 +9,37 @@ import { attachmentValue } from './stored-values.ts'
 /** The room below tells hooks in rows; here they become the values that an app sees. */
 export function withHooks(definition: SlotDefinition, context: AttachedContext): DelayedDefinition {
   const { afterUpload, afterUploadAll, errorUpload } = definition.hooks
-  const contextOf = async ({ upload, attempt, retryAt }: Omit<Told, 'file'>): Promise<HookContext> => {
+  const contextOf = async ({
+    upload,
+    attempt,
+    retryAt,
+  }: Omit<Told, 'file'>): Promise<HookContext> => {
     const { session } = await context.store()
-    return { upload: uploadValue(context, upload, await filesOf(session, [upload.token]), null), attempt, retryAt }
+    return {
+      upload: uploadValue(context, upload, await filesOf(session, [upload.token]), null),
+      attempt,
+      retryAt,
+    }
   }
   return {
     ...definition,
-    afterUpload: afterUpload && (async (record, told) => afterUpload(record as never, fileOf(context, told), await contextOf(told))),
-    afterUploadAll: afterUploadAll && (async (record, told) => afterUploadAll(record as never, await contextOf(told))),
+    afterUpload:
+      afterUpload &&
+      (async (record, told) =>
+        afterUpload(record as never, fileOf(context, told), await contextOf(told))),
+    afterUploadAll:
+      afterUploadAll &&
+      (async (record, told) => afterUploadAll(record as never, await contextOf(told))),
     errorUpload:
       errorUpload &&
       (async (record, error, told) => {
         const [now] = await findFiles((await context.store()).session, [told.file.id])
-        await errorUpload(record as never, error, fileOf(context, { ...told, file: now ?? told.file }), await contextOf(told))
+        await errorUpload(
+          record as never,
+          error,
+          fileOf(context, { ...told, file: now ?? told.file }),
+          await contextOf(told),
+        )
       }),
   }
 }

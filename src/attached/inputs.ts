@@ -29,9 +29,14 @@ export async function ready(scope: SlotScope, changes: Changes): Promise<Ready[]
     if (input !== null) inputs.push(input)
   }
   const taken = scope.definition.kind === 'one' ? inputs.slice(-1) : inputs
-  checkCount(taken.length, scope.definition.kind === 'many' ? scope.definition.maxFiles : undefined, details)
+  checkCount(
+    taken.length,
+    scope.definition.kind === 'many' ? scope.definition.maxFiles : undefined,
+    details,
+  )
   const result: Ready[] = []
-  for (const input of taken) result.push(input.kind === 'bytes' ? input : await resolveSigned(scope, input.signedId))
+  for (const input of taken)
+    result.push(input.kind === 'bytes' ? input : await resolveSigned(scope, input.signedId))
   return result
 }
 
@@ -53,7 +58,9 @@ async function resolveSigned(scope: SlotScope, signedId: string): Promise<Ready>
   const named = { ...details, filename: blob.filename }
   checkSize(blob.byteSize, scope.definition.limits, named)
   if (!(await serviceOf(scope.context, blob.serviceName).exists(blob.key)))
-    throw new FileNotFoundError(`The bytes of ${blob.filename} were never uploaded, or are gone.`, { details: named })
+    throw new FileNotFoundError(`The bytes of ${blob.filename} were never uploaded, or are gone.`, {
+      details: named,
+    })
   const contentType = await identified(scope, blob)
   checkType(contentType, scope.definition.limits, named)
   return { kind: 'blob', blob: { ...blob, contentType } }
@@ -65,22 +72,33 @@ async function identified(scope: SlotScope, blob: BlobRow): Promise<string> {
   if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
   const service = serviceOf(scope.context, blob.serviceName)
   const head: Uint8Array[] = []
-  for await (const chunk of await service.download(blob.key, { range: [0, Math.min(blob.byteSize, HEAD) - 1] })) head.push(chunk)
+  for await (const chunk of await service.download(blob.key, {
+    range: [0, Math.min(blob.byteSize, HEAD) - 1],
+  }))
+    head.push(chunk)
   return identifyContentType(Buffer.concat(head), blob.filename, declared)
 }
 
 /** Ids of staged files, in order; those staged here are noted in `staged` at once. Stages what came as bytes: before the user's transaction on the pool, inside it through its own connection. */
-export async function stageAll(scope: SlotScope, inputs: readonly Ready[], staged: string[]): Promise<string[]> {
+export async function stageAll(
+  scope: SlotScope,
+  inputs: readonly Ready[],
+  staged: string[],
+): Promise<string[]> {
   const { session, store } = await reader(scope)
   const ids: string[] = []
   for (const input of inputs) {
     if (input.kind === 'staged') ids.push(input.id)
     if (input.kind !== 'bytes') continue
-    const row = await stageFile(scope.session === null ? store : insideTransaction(session), input.file, {
-      expiresIn: scope.context.expiresIn,
-      limits: scope.definition.limits,
-      details: detailsOf(scope.lane),
-    })
+    const row = await stageFile(
+      scope.session === null ? store : insideTransaction(session),
+      input.file,
+      {
+        expiresIn: scope.context.expiresIn,
+        limits: scope.definition.limits,
+        details: detailsOf(scope.lane),
+      },
+    )
     staged.push(row.id)
     ids.push(row.id)
   }
@@ -88,16 +106,25 @@ export async function stageAll(scope: SlotScope, inputs: readonly Ready[], stage
 }
 
 /** Sends bytes to the service now, for a blob whose row comes next. */
-export async function upload(scope: SlotScope, file: IncomingFile, signal?: AbortSignal): Promise<NewBlob> {
+export async function upload(
+  scope: SlotScope,
+  file: IncomingFile,
+  signal?: AbortSignal,
+): Promise<NewBlob> {
   const { lane, definition, context } = scope
   const store = await context.store()
   const details = { ...detailsOf(lane), filename: file.filename }
   const record =
-    typeof definition.keyPrefix === 'function' ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id }) : null
+    typeof definition.keyPrefix === 'function'
+      ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id })
+      : null
   return storeObject(store.session, file, {
     serviceName: definition.service,
     service: serviceOf(scope.context, definition.service),
-    keyPrefix: typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix,
+    keyPrefix:
+      typeof definition.keyPrefix === 'function'
+        ? definition.keyPrefix(record)
+        : definition.keyPrefix,
     details,
     signal,
     warn: (message) => context.report('warn', message, details),

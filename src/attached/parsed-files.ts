@@ -44,14 +44,23 @@ export async function fromParser(
   input: Readonly<Record<string, unknown>>,
   details: ErrorDetails,
 ): Promise<IncomingFile | null | undefined> {
-  if (input['type'] === 'file' && isStream(input['file'])) return fromFastify(input as unknown as FastifyFile, details)
+  if (input['type'] === 'file' && isStream(input['file']))
+    return fromFastify(input as unknown as FastifyFile, details)
   const { originalname, filepath, path, buffer, size } = input
   if (typeof originalname === 'string') {
-    const data = isBytes(buffer) ? byteSource(buffer, details) : typeof path === 'string' ? () => createReadStream(path) : null
-    return data === null ? undefined : incomingFileOf(originalname, input['mimetype'], size, details, data)
+    const data = isBytes(buffer)
+      ? byteSource(buffer, details)
+      : typeof path === 'string'
+        ? () => createReadStream(path)
+        : null
+    return data === null
+      ? undefined
+      : incomingFileOf(originalname, input['mimetype'], size, details, data)
   }
   if (typeof filepath === 'string' && 'originalFilename' in input)
-    return incomingFileOf(input['originalFilename'], input['mimetype'], size, details, () => createReadStream(filepath))
+    return incomingFileOf(input['originalFilename'], input['mimetype'], size, details, () =>
+      createReadStream(filepath),
+    )
   if (typeof path === 'string' && typeof size === 'number' && 'name' in input && 'type' in input)
     return incomingFileOf(input['name'], input['type'], size, details, () => createReadStream(path))
   return undefined
@@ -72,7 +81,13 @@ function incomingFileOf(
 ): IncomingFile | null {
   const name = textOf(filename)
   const type = textOf(declaredType)
-  if (isEmptyInput({ name, type, size: typeof size === 'number' ? size : Infinity }, details.attachment)) return null
+  if (
+    isEmptyInput(
+      { name, type, size: typeof size === 'number' ? size : Infinity },
+      details.attachment,
+    )
+  )
+    return null
   return { filename: name === '' ? 'file' : name, declaredType: type, open }
 }
 
@@ -81,10 +96,17 @@ async function fromFastify(part: FastifyFile, details: ErrorDetails): Promise<In
   const filename = textOf(part.filename)
   const told = { ...details, filename: filename === '' ? 'file' : filename }
   const { bytesRead } = file as { readonly bytesRead?: number }
-  if (typeof filepath === 'string') return incomingFileOf(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
+  if (typeof filepath === 'string')
+    return incomingFileOf(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
   // With attachFieldsToBody the plugin has read the stream itself and keeps the bytes.
   if (part.toBuffer !== undefined && wasRead(file) && !wasHandedOver(file))
-    return incomingFileOf(filename, mimetype, filename === '' ? bytesRead : undefined, details, () => buffered(part, told))
+    return incomingFileOf(
+      filename,
+      mimetype,
+      filename === '' ? bytesRead : undefined,
+      details,
+      () => buffered(part, told),
+    )
   const open = byteSource(file, told)
   if (filename !== '') return incomingFileOf(filename, mimetype, undefined, details, open)
   // Only its bytes tell whether somebody chose a file.
@@ -101,6 +123,14 @@ async function* buffered(part: FastifyFile, details: ErrorDetails): AsyncGenerat
 }
 
 /** A file on this machine, of the app's own. */
-export function fromPath(path: string, filename: string | undefined, contentType: string | undefined): IncomingFile {
-  return { filename: filename ?? basename(path), declaredType: contentType, open: () => createReadStream(path) }
+export function fromPath(
+  path: string,
+  filename: string | undefined,
+  contentType: string | undefined,
+): IncomingFile {
+  return {
+    filename: filename ?? basename(path),
+    declaredType: contentType,
+    open: () => createReadStream(path),
+  }
 }

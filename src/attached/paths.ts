@@ -26,18 +26,28 @@ function segment(text: string): string {
 const named = (filename: string): string => segment(sanitize(filename).replace(/^\.{0,2}$/, 'file'))
 
 function expiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date } {
-  return expiresIn === undefined ? {} : { expiresAt: new Date(Date.now() + parseDuration(expiresIn, 'expiresIn')) }
+  return expiresIn === undefined
+    ? {}
+    : { expiresAt: new Date(Date.now() + parseDuration(expiresIn, 'expiresIn')) }
 }
 
-const query = ({ disposition }: PathOptions): string => (disposition === undefined ? '' : `?disposition=${disposition}`)
+const query = ({ disposition }: PathOptions): string =>
+  disposition === undefined ? '' : `?disposition=${disposition}`
 
 /** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
 export function signBlob(context: PathContext, id: string, expiresIn?: Duration): string {
-  return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, { purpose: PURPOSE.blob, ...expiry(expiresIn) })
+  return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, {
+    purpose: PURPOSE.blob,
+    ...expiry(expiresIn),
+  })
 }
 
 /** Rails' `rails_service_blob_path`, or `rails_service_blob_proxy_path`. */
-export function blobPath(context: PathContext, blob: Pick<BlobRow, 'id' | 'filename'>, options: PathOptions = {}): string {
+export function blobPath(
+  context: PathContext,
+  blob: Pick<BlobRow, 'id' | 'filename'>,
+  options: PathOptions = {},
+): string {
   const signedId = segment(signBlob(context, blob.id, options.expiresIn))
   return `${context.basePath}/blobs/${options.proxy === true ? 'proxy' : 'redirect'}/${signedId}/${named(blob.filename)}${query(options)}`
 }
@@ -48,7 +58,10 @@ export function pendingPath(
   file: { readonly id: string; readonly filename: string },
   options: PathOptions = {},
 ): string {
-  const token = context.verifier.generate(file.id, { purpose: PURPOSE.pending, ...expiry(options.expiresIn) })
+  const token = context.verifier.generate(file.id, {
+    purpose: PURPOSE.pending,
+    ...expiry(options.expiresIn),
+  })
   return `${context.basePath}/pending/${segment(token)}/${named(file.filename)}${query(options)}`
 }
 
@@ -76,16 +89,26 @@ export function stagedPath(context: PathContext, signedId: string): string {
 export function diskPath(
   context: PathContext,
   blob: Pick<BlobRow, 'key' | 'filename' | 'contentType' | 'serviceName'>,
-  options: { readonly disposition: 'inline' | 'attachment'; readonly filename: string; readonly expiresAt: Date | undefined },
+  options: {
+    readonly disposition: 'inline' | 'attachment'
+    readonly filename: string
+    readonly expiresAt: Date | undefined
+  },
 ): string {
   const { contentType, mayBeInline } = served(blob.contentType)
   const value = {
     key: blob.key,
-    disposition: contentDisposition(mayBeInline ? options.disposition : 'attachment', options.filename),
+    disposition: contentDisposition(
+      mayBeInline ? options.disposition : 'attachment',
+      options.filename,
+    ),
     content_type: contentType,
     service_name: Symbol.for(blob.serviceName),
   }
-  const token = context.verifier.generate(value, { purpose: PURPOSE.disk, expiresAt: options.expiresAt })
+  const token = context.verifier.generate(value, {
+    purpose: PURPOSE.disk,
+    expiresAt: options.expiresAt,
+  })
   return `${context.basePath}/disk/${segment(token)}/${named(options.filename)}`
 }
 

@@ -38,7 +38,14 @@ export interface Reconciliation {
  * Page by page, whatever their number. What a lookup throws ends it, with each record as it was or wholly removed: files are
  * committed with their record, so that one which is not found was deleted, unless the lookup asks a replica that lags.
  */
-export async function reconcile({ session, types, dryRun, olderThan, exists, purge }: Reconciliation): Promise<Reconciled> {
+export async function reconcile({
+  session,
+  types,
+  dryRun,
+  olderThan,
+  exists,
+  purge,
+}: Reconciliation): Promise<Reconciled> {
   let removed = 0
   for (const type of types) {
     // A dry run meets a record in both tables, which say no more than how old what is in the one is.
@@ -60,7 +67,11 @@ export async function reconcile({ session, types, dryRun, olderThan, exists, pur
   return { removed }
 }
 
-async function looked(type: string, id: string, exists: Reconciliation['exists']): Promise<boolean> {
+async function looked(
+  type: string,
+  id: string,
+  exists: Reconciliation['exists'],
+): Promise<boolean> {
   try {
     return await exists(type, id)
   } catch (error) {
@@ -71,10 +82,19 @@ async function looked(type: string, id: string, exists: Reconciliation['exists']
   }
 }
 
-async function isYounger(session: Session, type: string, id: string, olderThan: number): Promise<boolean> {
+async function isYounger(
+  session: Session,
+  type: string,
+  id: string,
+  olderThan: number,
+): Promise<boolean> {
   const since = railsAgo(session.dialect, olderThan)
   const record = boundId(id, session.recordId)
-  const attached = session.db.selectFrom('attachments').select('name').where('record_type', '=', type).where('record_id', '=', record)
+  const attached = session.db
+    .selectFrom('attachments')
+    .select('name')
+    .where('record_type', '=', type)
+    .where('record_id', '=', record)
   if ((await attached.where('created_at', '>', since).executeTakeFirst()) !== undefined) return true
   const uploads = session.db
     .selectFrom('uploads')
@@ -84,7 +104,12 @@ async function isYounger(session: Session, type: string, id: string, olderThan: 
   return (await uploads.where('created_at', '>', since).executeTakeFirst()) !== undefined
 }
 
-async function attachedRecords(session: Session, type: string, after: string | null, olderThan: number): Promise<string[]> {
+async function attachedRecords(
+  session: Session,
+  type: string,
+  after: string | null,
+  olderThan: number,
+): Promise<string[]> {
   let query = session.db
     .selectFrom('attachments as a')
     .select(asText(session.dialect, 'a.record_id').as('record'))
@@ -97,7 +122,12 @@ async function attachedRecords(session: Session, type: string, after: string | n
   return (await query.execute()).map(({ record }) => record)
 }
 
-async function uploadingRecords(session: Session, type: string, after: string | null, olderThan: number): Promise<string[]> {
+async function uploadingRecords(
+  session: Session,
+  type: string,
+  after: string | null,
+  olderThan: number,
+): Promise<string[]> {
   let query = session.db
     .selectFrom('uploads as u')
     .select(asText(session.dialect, 'u.uploadable_id').as('record'))

@@ -1,4 +1,8 @@
-import { attachedNames, deleteAttachments, lockAttachmentIds } from '../attachments/attachment-rows.ts'
+import {
+  attachedNames,
+  deleteAttachments,
+  lockAttachmentIds,
+} from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
@@ -84,7 +88,16 @@ export type RecordAttachments<D> = Slots<D> & {
 }
 
 /** Names that a record has already. */
-export const RESERVED: readonly string[] = ['id', 'type', 'attach', 'attachLater', 'validate', 'whenAttached', 'purgeAllLater', 'then']
+export const RESERVED: readonly string[] = [
+  'id',
+  'type',
+  'attach',
+  'attachLater',
+  'validate',
+  'whenAttached',
+  'purgeAllLater',
+  'then',
+]
 
 export interface RecordScope {
   readonly context: SlotContext
@@ -97,14 +110,19 @@ export interface RecordScope {
   readonly loaded: LoadedCell
 }
 
-export function recordHandle(scope: RecordScope): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
+export function recordHandle(
+  scope: RecordScope,
+): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
   const { type, id, definitions, loaded } = scope
   const scopeOf = (name: string): SlotScope => {
     const definition = definitions.get(name)
     if (definition === undefined)
-      throw new UnknownAttachmentError(`${type} has no attachment '${name}'; it has ${listText([...definitions.keys()])}.`, {
-        details: { record: { type, id }, attachment: name },
-      })
+      throw new UnknownAttachmentError(
+        `${type} has no attachment '${name}'; it has ${listText([...definitions.keys()])}.`,
+        {
+          details: { record: { type, id }, attachment: name },
+        },
+      )
     return {
       context: scope.context,
       lane: { type, id, name },
@@ -116,8 +134,12 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
     }
   }
   /** With what a form is about to bring. */
-  const validate = async (session = scope.session, plans: ReadonlyMap<string, LinkPlan> = new Map()): Promise<void> => {
-    for (const name of definitions.keys()) await validateSlot({ ...scopeOf(name), session }, plans.get(name))
+  const validate = async (
+    session = scope.session,
+    plans: ReadonlyMap<string, LinkPlan> = new Map(),
+  ): Promise<void> => {
+    for (const name of definitions.keys())
+      await validateSlot({ ...scopeOf(name), session }, plans.get(name))
   }
   const handle: Record<string, unknown> = {
     type,
@@ -126,9 +148,14 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       for (const [name, input] of filesByName(files, type, id)) await attach(scopeOf(name), input)
     },
     async attachLater(files: Record<string, unknown>) {
-      const submitted = filesByName(files, type, id).map(([name, input]) => ({ scope: scopeOf(name), input }))
+      const submitted = filesByName(files, type, id).map(([name, input]) => ({
+        scope: scopeOf(name),
+        input,
+      }))
       if (submitted.length === 0) return validate().then(() => [])
-      const uploads = await attachLater(submitted, (session, plans) => validate(() => Promise.resolve(session), plans))
+      const uploads = await attachLater(submitted, (session, plans) =>
+        validate(() => Promise.resolve(session), plans),
+      )
       return uploads.filter((upload) => upload !== null)
     },
     validate: () => validate(),
@@ -137,13 +164,19 @@ export function recordHandle(scope: RecordScope): RecordAttachments<Record<strin
       await purgeAllLater(scope)
     },
   }
-  for (const [name, { kind }] of definitions) handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
+  for (const [name, { kind }] of definitions)
+    handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
   return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
 }
 
 /** A File, a FormData, or a promise of either has no names of attachments: taken for an empty form, its files would be lost. */
 function filesByName(files: unknown, type: string, id: string): [name: string, input: unknown][] {
-  if (typeof files !== 'object' || files === null || Symbol.iterator in files || Symbol.toStringTag in files)
+  if (
+    typeof files !== 'object' ||
+    files === null ||
+    Symbol.iterator in files ||
+    Symbol.toStringTag in files
+  )
     throw new InvalidInputError(
       `The files of ${type} ${id} come by the names of its attachments, as { photo: file }: this is ${shown(files)}. Await what parseForm gives.`,
       { details: { record: { type, id } } },

@@ -5,7 +5,10 @@ import { isUuid } from '../uuid.ts'
  * null: it is none.
  */
 export function readRowId(value: unknown): string | null {
-  const text = typeof value === 'string' || typeof value === 'bigint' || Number.isSafeInteger(value) ? String(value).toLowerCase() : ''
+  const text =
+    typeof value === 'string' || typeof value === 'bigint' || Number.isSafeInteger(value)
+      ? String(value).toLowerCase()
+      : ''
   if (/^\d{1,19}$/.test(text)) return String(BigInt(text))
   return isUuid(text) ? text : null
 }

@@ -52,10 +52,16 @@ export interface SlotScope {
   readonly loaded: LoadedCell
 }
 
-export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({ record: { type, id }, attachment: name })
+export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({
+  record: { type, id },
+  attachment: name,
+})
 
 /** Runs in the user's transaction if there is one, else in one of our own. */
-export async function within<T>(scope: SlotScope, run: (session: Session) => Promise<T>): Promise<T> {
+export async function within<T>(
+  scope: SlotScope,
+  run: (session: Session) => Promise<T>,
+): Promise<T> {
   const store = await scope.context.store()
   scope.loaded.current = null
   if (scope.session !== null) {
@@ -74,4 +80,5 @@ export async function reader(scope: SlotScope): Promise<{ session: Session; stor
 }
 
 /** What values of this handle act on: the user's transaction; null: the pool. */
-export const ownSession = async (scope: SlotScope): Promise<Session | null> => (scope.session === null ? null : scope.session())
+export const ownSession = async (scope: SlotScope): Promise<Session | null> =>
+  scope.session === null ? null : scope.session()

@@ -31,7 +31,10 @@ export async function stage(
   const details = definition === undefined ? {} : { attachment: name }
   const input = await readAttachable(file, details)
   if (input === null || input.kind === 'signed')
-    throw new InvalidInputError('stage takes a file with bytes; this is blank, or staged already.', { details })
+    throw new InvalidInputError(
+      'stage takes a file with bytes; this is blank, or staged already.',
+      { details },
+    )
   return stageBytes(context, definition?.limits ?? { maxSize }, input.file, details, options.signal)
 }
 
@@ -52,7 +55,12 @@ async function stageBytes(
 }
 
 /** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
-export async function stageInput(context: SlotContext, definition: SlotDefinition, name: string, input: unknown): Promise<unknown> {
+export async function stageInput(
+  context: SlotContext,
+  definition: SlotDefinition,
+  name: string,
+  input: unknown,
+): Promise<unknown> {
   const { kind } = definition
   const details = { attachment: name }
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
@@ -70,7 +78,10 @@ export async function stageInput(context: SlotContext, definition: SlotDefinitio
   try {
     for (const { file, input } of given) {
       if (input.kind !== 'bytes') all.push(file)
-      else all.push(own[own.push(await stageBytes(context, definition.limits, input.file, details)) - 1])
+      else
+        all.push(
+          own[own.push(await stageBytes(context, definition.limits, input.file, details)) - 1],
+        )
     }
   } catch (error) {
     for (const staged of own) await staged.discard()
@@ -80,7 +91,11 @@ export async function stageInput(context: SlotContext, definition: SlotDefinitio
 }
 
 function stagedValue(context: SlotContext, row: FileRow): StagedFile {
-  const signedId = context.verifier.generate(row.id, { purpose: PURPOSE.staged, expiresAt: new Date(row.expiresAt) })
-  const discard = async (): Promise<void> => void (await dropUnlinked((await context.store()).session, row.id))
+  const signedId = context.verifier.generate(row.id, {
+    purpose: PURPOSE.staged,
+    expiresAt: new Date(row.expiresAt),
+  })
+  const discard = async (): Promise<void> =>
+    void (await dropUnlinked((await context.store()).session, row.id))
   return new StagedFile(row, signedId, (options) => pendingPath(context, row, options), discard)
 }

@@ -16,7 +16,12 @@ export class StagedFile {
   readonly #discard: () => Promise<void>
 
   /** @internal */
-  constructor(row: FileRow, signedId: string, path: (options?: PathOptions) => string, discard: () => Promise<void>) {
+  constructor(
+    row: FileRow,
+    signedId: string,
+    path: (options?: PathOptions) => string,
+    discard: () => Promise<void>,
+  ) {
     this.signedId = signedId
     this.filename = row.filename
     this.contentType = row.contentType

@@ -13,7 +13,11 @@ import { supersede } from './supersede.ts'
 import { readable, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
 /** The service's own URL, else the path of ours that serves as long. */
-export async function urlOf(context: AttachedContext, row: BlobRow, options: UrlOptions = {}): Promise<string> {
+export async function urlOf(
+  context: AttachedContext,
+  row: BlobRow,
+  options: UrlOptions = {},
+): Promise<string> {
   const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
   const { contentType, mayBeInline } = served(row.contentType)
   const service = serviceOf(context, row.serviceName)
@@ -28,7 +32,9 @@ export async function urlOf(context: AttachedContext, row: BlobRow, options: Url
 }
 
 export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
-  const read = async function* (options: { range?: readonly [number, number]; signal?: AbortSignal } = {}) {
+  const read = async function* (
+    options: { range?: readonly [number, number]; signal?: AbortSignal } = {},
+  ) {
     yield* await serviceOf(context, row.serviceName).download(row.key, options)
   }
   const base = {
@@ -62,7 +68,11 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
   }
 }
 
-export function attachmentValue(context: AttachedContext, row: AttachmentRow, session: Session | null): Attachment {
+export function attachmentValue(
+  context: AttachedContext,
+  row: AttachmentRow,
+  session: Session | null,
+): Attachment {
   const blob = blobValue(context, row.blob)
   const base = {
     id: row.attachmentId,

@@ -9,7 +9,11 @@ import type { AttachedContext } from './context.ts'
  * A direct change of a slot ends all that is on its way to it, also what the Ruby gem wrote and nobody moved yet. What is
  * attached, and has only its hooks left, is told of as ever. The lane is locked.
  */
-export async function supersede(session: Session, context: Pick<AttachedContext, 'superseded'>, lane: Lane): Promise<void> {
+export async function supersede(
+  session: Session,
+  context: Pick<AttachedContext, 'superseded'>,
+  lane: Lane,
+): Promise<void> {
   const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished, 'superseded')

@@ -136,7 +136,10 @@ export interface DelayedUpload {
 }
 
 /** The three ways to read, over one source of bytes. */
-export function readable(filename: string, read: (options?: StreamOptions) => AsyncIterable<Uint8Array>): ReadableFile {
+export function readable(
+  filename: string,
+  read: (options?: StreamOptions) => AsyncIterable<Uint8Array>,
+): ReadableFile {
   return {
     async download() {
       const chunks: Uint8Array[] = []
@@ -170,7 +173,9 @@ export function readable(filename: string, read: (options?: StreamOptions) => As
             .slice(-100)
             .replace(/^\.+/, '') || 'file',
         )
-        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path)).catch(failed)
+        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path)).catch(
+          failed,
+        )
         return await use(path)
       } finally {
         await folder.remove()

@@ -7,7 +7,14 @@ import {
 } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { removeAttachments, type Removal } from '../attachments/purge.ts'
-import { findBlob, insertBlob, parseMetadata, updateIdentified, type BlobRow, type NewBlob } from '../blobs/blob-rows.ts'
+import {
+  findBlob,
+  insertBlob,
+  parseMetadata,
+  updateIdentified,
+  type BlobRow,
+  type NewBlob,
+} from '../blobs/blob-rows.ts'
 import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { link, planLink, takeAttached, type LinkPlan } from '../delayed/link.ts'
@@ -67,15 +74,18 @@ export async function attachLater(
         arrived.filter(isChange).map((each) => each.scope.lane),
       )
       const plans = new Map<string, LinkPlan>()
-      for (const each of arrived) if (isChange(each)) plans.set(each.scope.lane.name, await plan(session, each))
+      for (const each of arrived)
+        if (isChange(each)) plans.set(each.scope.lane.name, await plan(session, each))
       await check(session, plans)
       const uploads: (DelayedUpload | null)[] = []
-      for (const each of arrived) uploads.push(await submit(session, each, plans.get(each.scope.lane.name)))
+      for (const each of arrived)
+        uploads.push(await submit(session, each, plans.get(each.scope.lane.name)))
       return uploads
     })
   } catch (error) {
     // After an SQL error the user's transaction takes no further statement; what we staged rolls back with it.
-    if (scope.session === null || error instanceof ActiveStorageError) await dropStaged(scope, staged)
+    if (scope.session === null || error instanceof ActiveStorageError)
+      await dropStaged(scope, staged)
     throw error
   }
 }
@@ -84,7 +94,12 @@ async function arrive({ scope, input }: Submitted, staged: string[]): Promise<Ar
   const changes = readChanges(input, scope.definition.kind, detailsOf(scope.lane))
   const inputs = await ready(scope, changes)
   const fileIds = await stageAll(scope, inputs, staged)
-  return { scope, changes, fileIds, stored: inputs.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])) }
+  return {
+    scope,
+    changes,
+    fileIds,
+    stored: inputs.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])),
+  }
 }
 
 const isChange = ({ changes, fileIds, stored }: Arrived): boolean =>
@@ -104,7 +119,11 @@ function plan(session: Session, { scope, changes, fileIds, stored }: Arrived): P
   })
 }
 
-async function submit(session: Session, arrived: Arrived, planned: LinkPlan | undefined): Promise<DelayedUpload | null> {
+async function submit(
+  session: Session,
+  arrived: Arrived,
+  planned: LinkPlan | undefined,
+): Promise<DelayedUpload | null> {
   if (planned === undefined) return null
   const { scope, stored } = arrived
   const token = await link(session, planned)
@@ -113,7 +132,15 @@ async function submit(session: Session, arrived: Arrived, planned: LinkPlan | un
   await scope.context.announce(session, token)
   // Locked reads: of a double click the other transaction's rows are seen.
   const upload = await findUpload(session, token, true)
-  return upload && uploadValue(scope.context, upload, await filesOf(session, [token], true), await ownSession(scope))
+  return (
+    upload &&
+    uploadValue(
+      scope.context,
+      upload,
+      await filesOf(session, [token], true),
+      await ownSession(scope),
+    )
+  )
 }
 
 /** What this call staged itself and could not link is nobody's. */
@@ -123,15 +150,25 @@ async function dropStaged(scope: SlotScope, ids: readonly string[]): Promise<voi
 }
 
 /** Attaches what is stored. On a has-one it replaces what is there, and all that was on its way. The lane is locked. */
-async function attachStored(session: Session, scope: SlotScope, all: readonly Stored[]): Promise<AttachmentRow[]> {
+async function attachStored(
+  session: Session,
+  scope: SlotScope,
+  all: readonly Stored[],
+): Promise<AttachmentRow[]> {
   if (all.length === 0) return []
   const { lane, definition, context } = scope
   if (definition.kind === 'one') await supersede(session, context, lane)
-  const taken = all.flatMap(({ blob, staged }) => (staged === undefined ? [] : [{ file: staged, key: blob.key }]))
-  for (const { file, key } of taken) await takeAttached(session, file, key, { ...detailsOf(lane), filename: file.filename })
+  const taken = all.flatMap(({ blob, staged }) =>
+    staged === undefined ? [] : [{ file: staged, key: blob.key }],
+  )
+  for (const { file, key } of taken)
+    await takeAttached(session, file, key, { ...detailsOf(lane), filename: file.filename })
   const before = await lockAttachmentIds(session, lane)
   const rows: AttachmentRow[] = []
-  for (const { blob } of all) rows.push(await ('id' in blob ? attachAgain(session, scope, blob) : attachNew(session, scope, blob)))
+  for (const { blob } of all)
+    rows.push(
+      await ('id' in blob ? attachAgain(session, scope, blob) : attachNew(session, scope, blob)),
+    )
   if (definition.kind === 'one') {
     // A blob that is attached here already stays as it is.
     const stay = new Set(rows.map((row) => row.attachmentId))
@@ -141,19 +178,31 @@ async function attachStored(session: Session, scope: SlotScope, all: readonly St
   return rows
 }
 
-async function attachNew(session: Session, { lane }: SlotScope, blob: NewBlob): Promise<AttachmentRow> {
+async function attachNew(
+  session: Session,
+  { lane }: SlotScope,
+  blob: NewBlob,
+): Promise<AttachmentRow> {
   const row = await insertAttachment(session, lane, await insertBlob(session, blob))
   if (await keepObject(session, blob.key)) return row
-  throw new ServiceError(`The object of ${blob.filename} was being cleaned up while it was attached. Try again.`, {
-    details: { ...detailsOf(lane), filename: blob.filename },
-  })
+  throw new ServiceError(
+    `The object of ${blob.filename} was being cleaned up while it was attached. Try again.`,
+    {
+      details: { ...detailsOf(lane), filename: blob.filename },
+    },
+  )
 }
 
 /** A blob that was stored before, as it is now; its content type is told from its bytes, if nobody did that. */
-async function attachAgain(session: Session, { lane }: SlotScope, blob: BlobRow): Promise<AttachmentRow> {
+async function attachAgain(
+  session: Session,
+  { lane }: SlotScope,
+  blob: BlobRow,
+): Promise<AttachmentRow> {
   const details = { ...detailsOf(lane), filename: blob.filename }
   const stored = await findBlob(session, { id: blob.id }, true)
-  if (stored === null) throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
+  if (stored === null)
+    throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
   const isTold = parseMetadata(stored.metadata)['identified'] === true || blob.contentType === null
   const now = isTold ? stored : await updateIdentified(session, stored, blob.contentType)
   return (await findAttachment(session, lane, blob.id)) ?? insertAttachment(session, lane, now)
@@ -168,7 +217,12 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
   const staged: string[] = []
   try {
     for (const each of inputs) {
-      const now = each.kind === 'blob' ? { blob: each.blob } : scope.session === null ? await store(scope, each) : null
+      const now =
+        each.kind === 'blob'
+          ? { blob: each.blob }
+          : scope.session === null
+            ? await store(scope, each)
+            : null
       if (now === null) later.push(each)
       else stored.push(now)
     }
@@ -191,20 +245,33 @@ export async function attach(scope: SlotScope, input: unknown): Promise<Attachme
     return rows.map((row) => attachmentValue(scope.context, row, own))
   } catch (error) {
     const { session } = await scope.context.store()
-    for (const { blob } of stored) if (!('id' in blob)) await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
-    if (scope.session === null || error instanceof ActiveStorageError) await dropStaged(scope, staged)
+    for (const { blob } of stored)
+      if (!('id' in blob))
+        await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
+    if (scope.session === null || error instanceof ActiveStorageError)
+      await dropStaged(scope, staged)
     throw error
   }
 }
 
 /** Sends it to its service. null: a staged file that was submitted before. */
-async function store(scope: SlotScope, input: Exclude<Ready, { kind: 'blob' }>): Promise<Stored | null> {
+async function store(
+  scope: SlotScope,
+  input: Exclude<Ready, { kind: 'blob' }>,
+): Promise<Stored | null> {
   if (input.kind === 'bytes') return { blob: await upload(scope, input.file) }
   const opened = await scope.context.store()
   const [staged] = await findFiles(opened.session, [input.id])
   if (staged === undefined || staged.state !== 'staged' || staged.uploadToken !== null) return null
   const open = () => readStaged(opened, staged)
-  return { blob: await upload(scope, { filename: staged.filename, declaredType: staged.contentType, open }), staged }
+  return {
+    blob: await upload(scope, {
+      filename: staged.filename,
+      declaredType: staged.contentType,
+      open,
+    }),
+    staged,
+  }
 }
 
 /** Removes all attachments of the slot and gives up what was on its way. */
@@ -213,7 +280,13 @@ export async function remove(scope: SlotScope, how: Removal): Promise<void> {
   const objects = await within(scope, async (session) => {
     await lockLanes(session, [lane])
     await supersede(session, context, lane)
-    return removeAttachments(session, lane, await lockAttachmentIds(session, lane), how, scope.session !== null)
+    return removeAttachments(
+      session,
+      lane,
+      await lockAttachmentIds(session, lane),
+      how,
+      scope.session !== null,
+    )
   })
   await context.deleteNow(objects)
 }

@@ -1,4 +1,10 @@
-import { blobColumns, blobOf, railsTime, type BlobRow, type SelectedBlob } from '../blobs/blob-rows.ts'
+import {
+  blobColumns,
+  blobOf,
+  railsTime,
+  type BlobRow,
+  type SelectedBlob,
+} from '../blobs/blob-rows.ts'
 import { asText, railsId, railsNow } from '../database/expressions.ts'
 import { notRead } from '../database/not-read.ts'
 import type { Session } from '../database/session.ts'
@@ -44,7 +50,12 @@ const rowOf = (row: Selected): AttachmentRow => ({
 })
 
 /** The attachments of many records of one model, oldest first. One statement for any number of them. */
-export async function attachmentsOf(session: Session, type: string, ids: readonly string[], name?: string): Promise<AttachmentRow[]> {
+export async function attachmentsOf(
+  session: Session,
+  type: string,
+  ids: readonly string[],
+  name?: string,
+): Promise<AttachmentRow[]> {
   if (ids.length === 0) return []
   let query = joined(session)
     .where('a.record_type', '=', type)
@@ -60,8 +71,14 @@ export async function attachmentsOf(session: Session, type: string, ids: readonl
 }
 
 /** Wherever a blob is attached. */
-export async function attachmentsOfBlob(session: Session, blobId: string): Promise<AttachmentRow[]> {
-  const rows = await joined(session).where('a.blob_id', '=', railsId(blobId)).orderBy('a.id').execute()
+export async function attachmentsOfBlob(
+  session: Session,
+  blobId: string,
+): Promise<AttachmentRow[]> {
+  const rows = await joined(session)
+    .where('a.blob_id', '=', railsId(blobId))
+    .orderBy('a.id')
+    .execute()
   return (rows as Selected[]).map(rowOf)
 }
 
@@ -78,14 +95,20 @@ export interface LaneAttachment {
 export async function lockAttachments(session: Session, lane: Lane): Promise<LaneAttachment[]> {
   let query = session.db
     .selectFrom('attachments as a')
-    .select([asText(session.dialect, 'a.id').as('attachment_id'), asText(session.dialect, 'a.blob_id').as('blob')])
+    .select([
+      asText(session.dialect, 'a.id').as('attachment_id'),
+      asText(session.dialect, 'a.blob_id').as('blob'),
+    ])
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .orderBy('a.created_at')
     .orderBy('a.id')
   if (session.dialect !== 'sqlite') query = query.forUpdate()
-  return (await query.execute()).map((row) => ({ attachmentId: row.attachment_id, blobId: row.blob }))
+  return (await query.execute()).map((row) => ({
+    attachmentId: row.attachment_id,
+    blobId: row.blob,
+  }))
 }
 
 /** The same, ids alone. */
@@ -94,18 +117,28 @@ export async function lockAttachmentIds(session: Session, lane: Lane): Promise<s
 }
 
 /** Those of the lane's attachments whose blobs have one of these keys, as they are now; the lane is locked. */
-export async function lockAttachmentsOfKeys(session: Session, lane: Lane, keys: readonly string[]): Promise<string[]> {
+export async function lockAttachmentsOfKeys(
+  session: Session,
+  lane: Lane,
+  keys: readonly string[],
+): Promise<string[]> {
   if (keys.length === 0) return []
   const query = joined(session)
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('b.key', 'in', keys)
-  return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map((row) => row.attachment_id)
+  return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map(
+    (row) => row.attachment_id,
+  )
 }
 
 /** Where a blob is attached in the lane already, as it is now; the lane is locked. */
-export async function findAttachment(session: Session, lane: Lane, blobId: string): Promise<AttachmentRow | null> {
+export async function findAttachment(
+  session: Session,
+  lane: Lane,
+  blobId: string,
+): Promise<AttachmentRow | null> {
   const query = joined(session)
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, session.recordId))
@@ -116,7 +149,11 @@ export async function findAttachment(session: Session, lane: Lane, blobId: strin
 }
 
 /** Attaches a blob that is not attached there. The lane is locked. */
-export async function insertAttachment(session: Session, lane: Lane, blob: BlobRow): Promise<AttachmentRow> {
+export async function insertAttachment(
+  session: Session,
+  lane: Lane,
+  blob: BlobRow,
+): Promise<AttachmentRow> {
   const { dialect } = session
   const insert = session.db.insertInto('attachments').values({
     name: lane.name,
@@ -141,11 +178,19 @@ export async function insertAttachment(session: Session, lane: Lane, blob: BlobR
  * Removes attachments of the lane by id (those not of the lane are left alone) and returns those that went. With
  * `purge`, their blobs are purged after the commit by a job written here.
  */
-export async function deleteAttachments(session: Session, lane: Lane, ids: readonly string[], purge: boolean): Promise<LaneAttachment[]> {
+export async function deleteAttachments(
+  session: Session,
+  lane: Lane,
+  ids: readonly string[],
+  purge: boolean,
+): Promise<LaneAttachment[]> {
   if (ids.length === 0) return []
   let query = session.db
     .selectFrom('attachments as a')
-    .select([asText(session.dialect, 'a.id').as('attachment_id'), asText(session.dialect, 'a.blob_id').as('blob')])
+    .select([
+      asText(session.dialect, 'a.id').as('attachment_id'),
+      asText(session.dialect, 'a.blob_id').as('blob'),
+    ])
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', boundId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)

@@ -23,17 +23,22 @@ const MAX_BIGINT = 2n ** 63n - 1n
 export function canonicalId(id: unknown, kind: RecordIdType, type: string): string {
   const details = { record: { type, id: typeof id === 'string' ? id.slice(0, 100) : shown(id) } }
   if (id === undefined || id === null || id === '')
-    throw new InvalidInputError(`This ${type} has no id (${shown(id)}): nothing can be attached to it. Save it first, or pass its id.`, {
-      details,
-    })
+    throw new InvalidInputError(
+      `This ${type} has no id (${shown(id)}): nothing can be attached to it. Save it first, or pass its id.`,
+      {
+        details,
+      },
+    )
   const wrong = (expected: string): InvalidInputError =>
     new InvalidInputError(
       `${type} has the id ${shown(id)}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
       { details },
     )
-  if (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint') throw wrong('number or text')
+  if (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint')
+    throw wrong('number or text')
   const text = String(id)
-  if (typeof id === 'number' && !Number.isSafeInteger(id)) throw wrong('whole number below 2^53 (give a bigint or text)')
+  if (typeof id === 'number' && !Number.isSafeInteger(id))
+    throw wrong('whole number below 2^53 (give a bigint or text)')
   if (kind === 'bigint') {
     if (!/^-?\d{1,19}$/.test(text)) throw wrong('integer')
     const value = BigInt(text)
@@ -45,7 +50,8 @@ export function canonicalId(id: unknown, kind: RecordIdType, type: string): stri
     if (!/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(lower)) throw wrong('uuid')
     return lower
   }
-  if (text.length > 255 || text.includes('\0')) throw wrong('text of 1 to 255 characters without NUL')
+  if (text.length > 255 || text.includes('\0'))
+    throw wrong('text of 1 to 255 characters without NUL')
   return text
 }
 
@@ -85,7 +91,14 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
                 .executeTakeFirst()
             ).numUpdatedRows,
           )
-        : (await session.db.selectFrom('locks').select('slot').where('slot', '=', slot).forUpdate().execute()).length
+        : (
+            await session.db
+              .selectFrom('locks')
+              .select('slot')
+              .where('slot', '=', slot)
+              .forUpdate()
+              .execute()
+          ).length
     if (locked === 0)
       throw new ConfigurationError(
         'The table of locks has lost its rows (was it truncated, or restored without data?): nothing can be attached safely. Drop that table, then run storage.migrate().',

@@ -15,7 +15,11 @@ import { isUuid } from '../uuid.ts'
 export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
   const blob = await findBlob(session, { id: blobId }, true)
   if (blob === null) return []
-  const used = await session.db.selectFrom('attachments').select('id').where('blob_id', '=', railsId(blobId)).executeTakeFirst()
+  const used = await session.db
+    .selectFrom('attachments')
+    .select('id')
+    .where('blob_id', '=', railsId(blobId))
+    .executeTakeFirst()
   if (used !== undefined) return []
   const variants = await session.db
     .selectFrom('variant_records')
@@ -46,7 +50,8 @@ export async function removeAttachments(
   const byJob = how === 'purgeLater' || (how === 'purge' && theirs)
   const gone = await deleteAttachments(session, lane, ids, byJob)
   const keys: string[] = []
-  if (how === 'purge' && !byJob) for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
+  if (how === 'purge' && !byJob)
+    for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
   return keys
 }
 
@@ -70,11 +75,18 @@ async function purgeImages(session: Session, type: string, id: string): Promise<
     .select([asText(dialect, 'id').as('attachment_id'), asText(dialect, 'blob_id').as('blob')])
     .where('record_type', '=', type)
     // PostgreSQL refuses to compare a uuid with an integer's text: as text it is merely different.
-    .where(asUuids ? sql<string>`record_id::text` : 'record_id', '=', recordId === 'bigint' ? BigInt(id) : id)
+    .where(
+      asUuids ? sql<string>`record_id::text` : 'record_id',
+      '=',
+      recordId === 'bigint' ? BigInt(id) : id,
+    )
     .execute()
   const keys: string[] = []
   for (const image of images) {
-    await session.db.deleteFrom('attachments').where('id', '=', railsId(image.attachment_id)).execute()
+    await session.db
+      .deleteFrom('attachments')
+      .where('id', '=', railsId(image.attachment_id))
+      .execute()
     keys.push(...(await purgeBlob(session, image.blob)))
   }
   return keys

@@ -28,8 +28,19 @@ export function background(given: BackgroundOptions): Background {
     // What it replaced is to be purged.
     wake()
   }
-  const own = openWork(options, { limits: { total: Infinity, of: () => Infinity }, outages, queue: null, tally })
-  const direct = directUploads({ ready, take: (token, stopping) => own.take(token, stopping), looks, waiting, report })
+  const own = openWork(options, {
+    limits: { total: Infinity, of: () => Infinity },
+    outages,
+    queue: null,
+    tally,
+  })
+  const direct = directUploads({
+    ready,
+    take: (token, stopping) => own.take(token, stopping),
+    looks,
+    waiting,
+    report,
+  })
   return {
     direct,
     work(given = {}) {
@@ -44,7 +55,10 @@ export function background(given: BackgroundOptions): Background {
       return drain(options, outages, given)
     },
     async stopAll() {
-      await Promise.all([direct.stop(parseDuration(STOP_TIMEOUT, 'timeout')), ...[...running].map((worker) => worker.stop())])
+      await Promise.all([
+        direct.stop(parseDuration(STOP_TIMEOUT, 'timeout')),
+        ...[...running].map((worker) => worker.stop()),
+      ])
       await endsWithin(own.end(), GRACE)
     },
   }

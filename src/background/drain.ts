@@ -46,12 +46,17 @@ export async function drain(
     const { failed } = await options.sweep(stopping)
     for (const error of failed) tally({ outcome: 'failed', error })
   }
-  const ends = [signal, timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, 'timeout'))]
+  const ends = [
+    signal,
+    timeout === undefined ? undefined : AbortSignal.timeout(parseDuration(timeout, 'timeout')),
+  ]
   const until = AbortSignal.any(ends.filter((end) => end !== undefined))
   /** Where the time is over, also a database that does not answer is not waited for. */
   const inTime = async <T>(running: Promise<T>): Promise<T> => {
     if (!until.aborted || (await endsWithin(running, GRACE))) return running
-    throw new ServiceUnavailableError('The database did not answer before the time was over. What was not done is given back by itself.')
+    throw new ServiceUnavailableError(
+      'The database did not answer before the time was over. What was not done is given back by itself.',
+    )
   }
   try {
     await drainSources({ ...workOptions(options, work, limits), sweep }, until)

@@ -1,7 +1,13 @@
 import { purgeBlob } from '../attachments/purge.ts'
 import type { Delayed } from '../delayed/definition.ts'
 import { deleteObject } from '../delayed/delete-object.ts'
-import { createPlaces, runIn, type Outages, type PlaceLimits, type Places } from '../delayed/places.ts'
+import {
+  createPlaces,
+  runIn,
+  type Outages,
+  type PlaceLimits,
+  type Places,
+} from '../delayed/places.ts'
 import type { RunResult } from '../delayed/settle.ts'
 import { uploadWork } from '../delayed/sources.ts'
 import type { WorkOptions } from '../jobs/embedded.ts'
@@ -32,7 +38,9 @@ interface Terms {
 
 /** What a worker, a drain, or direct uploads do; only a worker has a queue. Each has its own leases, and opens the database at its first claim. */
 export function openWork(options: Running, { limits, outages, queue, tally }: Terms): Work {
-  let room: Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases; places: Places }> | undefined
+  let room:
+    | Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases; places: Places }>
+    | undefined
   const ready = () =>
     (room ??= options
       .ready()
@@ -59,16 +67,25 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
     ready,
     {
       purge: async (job) => {
-        await (await ready()).store.transact((session) => purgeBlob(session, job.arguments['blob'] ?? ''))
+        await (
+          await ready()
+        ).store.transact((session) => purgeBlob(session, job.arguments['blob'] ?? ''))
         options.wake()
         return null
       },
       'delete-object': async (job, signal) => {
         const { delayed, places } = await ready()
-        return runIn(places, job.arguments['service'] ?? '', () => deleteObject(delayed.store, delayed.services, job, signal))
+        return runIn(places, job.arguments['service'] ?? '', () =>
+          deleteObject(delayed.store, delayed.services, job, signal),
+        )
       },
     },
-    (job, error) => options.report('warn', `The job ${job.name} failed and is tried again.`, { job: job.id, attempt: job.attempts, error }),
+    (job, error) =>
+      options.report('warn', `The job ${job.name} failed and is tried again.`, {
+        job: job.id,
+        attempt: job.attempts,
+        error,
+      }),
     async () => {
       const { delayed, places } = await ready()
       return Object.keys(delayed.services).filter((service) => places.room(service) < 1)
@@ -77,7 +94,10 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
   return {
     // Where the app has a queue, it brings uploads to workers; a drain looks for all that is due by itself.
     sources: [
-      { name: 'uploads', claim: async (limit) => (queue?.delivers() === true ? [] : uploads.uploads.claim(limit)) },
+      {
+        name: 'uploads',
+        claim: async (limit) => (queue?.delivers() === true ? [] : uploads.uploads.claim(limit)),
+      },
       uploads.hooks,
       jobs,
     ],
@@ -92,7 +112,11 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
   }
 }
 
-export function workOptions(options: BackgroundOptions, { sources }: Work, { total }: PlaceLimits): WorkOptions {
+export function workOptions(
+  options: BackgroundOptions,
+  { sources }: Work,
+  { total }: PlaceLimits,
+): WorkOptions {
   return {
     sources,
     concurrency: total,

@@ -27,7 +27,11 @@ export const STOP_TIMEOUT = '25s'
 const POLL = 2_000
 
 /** Claims and runs what is due until it is stopped. */
-export function startBackgroundWorker(options: Running, outages: Outages, { concurrency, signal }: WorkerOptions): Worker {
+export function startBackgroundWorker(
+  options: Running,
+  outages: Outages,
+  { concurrency, signal }: WorkerOptions,
+): Worker {
   const limits = readConcurrency(concurrency, options.services)
   const stopping = new AbortController()
   const queue: Subscription = subscribeToQueue(
@@ -36,7 +40,12 @@ export function startBackgroundWorker(options: Running, outages: Outages, { conc
     limits.total,
     options.report,
   )
-  const work = openWork(options, { limits, outages, queue, tally: ({ dueAt }) => wakeAt(options, dueAt) })
+  const work = openWork(options, {
+    limits,
+    outages,
+    queue,
+    tally: ({ dueAt }) => wakeAt(options, dueAt),
+  })
   let unlisten: Promise<() => Promise<void>> | undefined
   let listening = false
   const embedded = startWorker({
@@ -47,7 +56,12 @@ export function startBackgroundWorker(options: Running, outages: Outages, { conc
         options.wakers.add(woken)
         unlisten = options.database.listen?.(options.channel, woken, (error) => {
           listening = error === null
-          if (error !== null) options.report('warn', 'Notifications are not available; the worker polls until they are.', { error })
+          if (error !== null)
+            options.report(
+              'warn',
+              'Notifications are not available; the worker polls until they are.',
+              { error },
+            )
         })
         return () => options.wakers.delete(woken)
       },
@@ -55,7 +69,10 @@ export function startBackgroundWorker(options: Running, outages: Outages, { conc
   })
   const stopped = Promise.withResolvers<void>()
   const end = async (milliseconds: number): Promise<void> => {
-    const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), milliseconds)
+    const timer = setTimeout(
+      () => stopping.abort(new Error('The worker is stopping.')),
+      milliseconds,
+    )
     const quietly = endsQuietly((message, error) => options.report('warn', message, { error }))
     await Promise.all([
       quietly('The worker', embedded.stop({ timeout: milliseconds }), milliseconds + 2 * GRACE),

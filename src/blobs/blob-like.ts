@@ -14,7 +14,12 @@ export interface BlobLike {
 export function isBlobLike(value: unknown): value is BlobLike {
   if (typeof value !== 'object' || value === null) return false
   const { size, type, slice, arrayBuffer } = value as Partial<BlobLike>
-  return typeof size === 'number' && typeof type === 'string' && typeof slice === 'function' && typeof arrayBuffer === 'function'
+  return (
+    typeof size === 'number' &&
+    typeof type === 'string' &&
+    typeof slice === 'function' &&
+    typeof arrayBuffer === 'function'
+  )
 }
 
 const SLICE = 1 << 20
@@ -23,7 +28,8 @@ const SLICE = 1 << 20
 export async function* bytesOfBlob(blob: BlobLike): AsyncGenerator<Uint8Array> {
   const stream = blob instanceof Blob ? null : byteStreamOf(blob.stream?.())
   if (stream !== null) return yield* stream
-  for (let start = 0; start < blob.size; start += SLICE) yield new Uint8Array(await blob.slice(start, start + SLICE).arrayBuffer())
+  for (let start = 0; start < blob.size; start += SLICE)
+    yield new Uint8Array(await blob.slice(start, start + SLICE).arrayBuffer())
 }
 
 /**
@@ -39,6 +45,7 @@ export function isEmptyInput(
   if (name === '') return true
   const field = name.replace(/\[\]$/, '')
   const isOfField =
-    attachment !== undefined && (field === attachment || field.endsWith(`[${attachment}]`) || field.endsWith(`.${attachment}`))
+    attachment !== undefined &&
+    (field === attachment || field.endsWith(`[${attachment}]`) || field.endsWith(`.${attachment}`))
   return type === 'application/octet-stream' && (name === 'undefined' || isOfField)
 }

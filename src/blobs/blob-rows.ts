@@ -33,10 +33,15 @@ export function railsTime(text: string): Date {
 
 const plain = ['key', 'filename', 'content_type', 'metadata', 'service_name', 'checksum'] as const
 
-export function blobColumns(dialect: Session['dialect'], alias: string): readonly AliasedRawBuilder<string | null, keyof SelectedBlob>[] {
+export function blobColumns(
+  dialect: Session['dialect'],
+  alias: string,
+): readonly AliasedRawBuilder<string | null, keyof SelectedBlob>[] {
   return [
     asText(dialect, `${alias}.id`).as('blob_row_id'),
-    ...plain.map((name) => sql<string | null>`${sql.ref(`${alias}.${name}`)}`.as(`blob_${name}` as const)),
+    ...plain.map((name) =>
+      sql<string | null>`${sql.ref(`${alias}.${name}`)}`.as(`blob_${name}` as const),
+    ),
     asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
     asText(dialect, `${alias}.created_at`).as('blob_created_at'),
   ]
@@ -87,7 +92,11 @@ export async function insertBlob(
     created_at: railsNow(session.dialect),
   })
   if (session.returning)
-    return blobOf((await insert.returning(blobColumns(session.dialect, 'blobs')).executeTakeFirstOrThrow()) as SelectedBlob)
+    return blobOf(
+      (await insert
+        .returning(blobColumns(session.dialect, 'blobs'))
+        .executeTakeFirstOrThrow()) as SelectedBlob,
+    )
   await insert.execute()
   const row = await findBlob(session, { key: blob.key })
   if (row === null) throw notRead(`The blob with key ${blob.key}`)
@@ -110,7 +119,11 @@ export async function findBlob(
 /** By their keys; those that are gone are left out. */
 export async function findBlobs(session: Session, keys: readonly string[]): Promise<BlobRow[]> {
   if (keys.length === 0) return []
-  const rows = await session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b')).where('b.key', 'in', keys).execute()
+  const rows = await session.db
+    .selectFrom('blobs as b')
+    .select(blobColumns(session.dialect, 'b'))
+    .where('b.key', 'in', keys)
+    .execute()
   return rows.map((row) => blobOf(row as SelectedBlob))
 }
 
@@ -136,9 +149,20 @@ export async function unattachedBlobs(
  * Identifies the content type of a blob that a browser uploaded by itself, from its bytes. Metadata is text that Rails
  * and the app write too: it is merged under the row's lock, which the caller holds.
  */
-export async function updateIdentified(session: Session, blob: BlobRow, contentType: string | null): Promise<BlobRow> {
-  const metadata = await storableJson(session, { ...parseMetadata(blob.metadata), identified: true })
-  await session.db.updateTable('blobs').set({ content_type: contentType, metadata }).where('id', '=', railsId(blob.id)).execute()
+export async function updateIdentified(
+  session: Session,
+  blob: BlobRow,
+  contentType: string | null,
+): Promise<BlobRow> {
+  const metadata = await storableJson(session, {
+    ...parseMetadata(blob.metadata),
+    identified: true,
+  })
+  await session.db
+    .updateTable('blobs')
+    .set({ content_type: contentType, metadata })
+    .where('id', '=', railsId(blob.id))
+    .execute()
   return { ...blob, contentType, metadata }
 }
 
@@ -147,12 +171,20 @@ export function parseMetadata(text: string | null): Record<string, unknown> {
   if (text === null || text === '') return {}
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {}
+    return typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? (value as Record<string, unknown>)
+      : {}
   } catch {
     return {}
   }
 }
 
 export async function blobKeyExists(session: Session, key: string): Promise<boolean> {
-  return (await session.db.selectFrom('blobs').select('id').where('key', '=', key).executeTakeFirst()) !== undefined
+  return (
+    (await session.db
+      .selectFrom('blobs')
+      .select('id')
+      .where('key', '=', key)
+      .executeTakeFirst()) !== undefined
+  )
 }

@@ -5,7 +5,9 @@ import { types } from 'node:util'
 export function byteStreamOf(stream: unknown): AsyncIterable<Uint8Array> | null {
   if (typeof stream !== 'object' || stream === null) return null
   if (Symbol.asyncIterator in stream) return stream as AsyncIterable<Uint8Array>
-  return 'getReader' in stream && typeof stream.getReader === 'function' ? readerOf(stream as ReadableStream<Uint8Array>) : null
+  return 'getReader' in stream && typeof stream.getReader === 'function'
+    ? readerOf(stream as ReadableStream<Uint8Array>)
+    : null
 }
 
 /** Web streams of some libraries cannot be iterated. */
@@ -26,9 +28,15 @@ async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uin
 
 /** Somebody reads it, or has read of it. */
 export function wasRead(stream: object): boolean {
-  const { readableDidRead, readableEnded, destroyed, locked } = stream as Partial<Readable & ReadableStream>
+  const { readableDidRead, readableEnded, destroyed, locked } = stream as Partial<
+    Readable & ReadableStream
+  >
   return (
-    readableDidRead === true || readableEnded === true || destroyed === true || locked === true || Readable.isDisturbed(stream as Readable)
+    readableDidRead === true ||
+    readableEnded === true ||
+    destroyed === true ||
+    locked === true ||
+    Readable.isDisturbed(stream as Readable)
   )
 }
 
@@ -36,13 +44,18 @@ export function wasRead(stream: object): boolean {
 export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value)
 
 /** The stream with its first piece read already; null: it is empty. */
-export async function unlessEmpty(stream: AsyncIterable<Uint8Array>): Promise<AsyncIterable<Uint8Array> | null> {
+export async function unlessEmpty(
+  stream: AsyncIterable<Uint8Array>,
+): Promise<AsyncIterable<Uint8Array> | null> {
   const pieces = stream[Symbol.asyncIterator]()
   const first = await pieces.next()
   return first.done === true ? null : from(first, pieces)
 }
 
-async function* from(first: IteratorResult<Uint8Array>, pieces: AsyncIterator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* from(
+  first: IteratorResult<Uint8Array>,
+  pieces: AsyncIterator<Uint8Array>,
+): AsyncGenerator<Uint8Array> {
   try {
     for (let next = first; next.done !== true; next = await pieces.next()) yield next.value
   } finally {

@@ -3,7 +3,11 @@ import { sanitize, transliterate } from './filename.ts'
 const escape = (text: string, safe: RegExp): string =>
   [...Buffer.from(text)]
     .map((byte) => String.fromCharCode(byte))
-    .map((character) => (safe.test(character) ? character : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`))
+    .map((character) =>
+      safe.test(character)
+        ? character
+        : `%${character.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`,
+    )
     .join('')
 
 /** A whole Content-Disposition header in Rails' form: an ASCII name for old clients, and the real one. */

@@ -11,16 +11,23 @@ const UNKNOWN = 'application/octet-stream'
  * bytes only tell a container (zip, OLE2, XML …), the name tells which of its kinds. HTML, SVG and XML in which something
  * can run are told by their bytes, whatever they are called: they are unsafe to show.
  */
-export async function identifyContentType(head: Uint8Array, filename: string, declared?: string): Promise<string> {
+export async function identifyContentType(
+  head: Uint8Array,
+  filename: string,
+  declared?: string,
+): Promise<string> {
   const hints = [typeByName(filename), declaredType(declared)].filter((type) => type !== null)
   const bySignature = await typeBySignature(head)
-  if (bySignature !== null && bySignature !== 'application/xml') return mostSpecific(bySignature, hints) ?? bySignature
+  if (bySignature !== null && bySignature !== 'application/xml')
+    return mostSpecific(bySignature, hints) ?? bySignature
   const markup = markupIn(head)
   const hint = hints[0] ?? UNKNOWN
-  if (markup === null) return bySignature ?? (head.length > 0 && isToldByBytesAlone(hint) ? UNKNOWN : hint)
+  if (markup === null)
+    return bySignature ?? (head.length > 0 && isToldByBytesAlone(hint) ? UNKNOWN : hint)
   const { type, byRoot, isFinal } = markup
   // Other markup is what its name says, but no picture, sound, film or page.
-  if (type === null) return /^(image|audio|video)\//.test(hint) || isToldByBytesAlone(hint) ? 'text/plain' : hint
+  if (type === null)
+    return /^(image|audio|video)\//.test(hint) || isToldByBytesAlone(hint) ? 'text/plain' : hint
   return isFinal ? type : (mostSpecific(type, hints) ?? byRoot ?? type)
 }
 

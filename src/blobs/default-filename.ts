@@ -5,7 +5,12 @@ import { cut, extension, parameterize, sanitize } from './filename.ts'
  * The gem's rule: `{id}-{name}-{seconds}.{ext}`, with a uuid after the id on a has-many. A purely non-Latin name, of
  * which the gem leaves nothing, keeps its letters.
  */
-export function defaultFilename(id: string, filename: string, kind: 'one' | 'many', now: Date): string {
+export function defaultFilename(
+  id: string,
+  filename: string,
+  kind: 'one' | 'many',
+  now: Date,
+): string {
   const suffix = extension(filename)
   const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
   const name = parameterize(base) || sanitize(base).replaceAll(/\s+/g, '-')

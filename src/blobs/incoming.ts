@@ -13,12 +13,20 @@ export interface IncomingFile {
 }
 
 /** The bytes of a file, until the signal. What goes wrong with them is told with the file's name. */
-export function bytesOf(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+export function bytesOf(
+  file: IncomingFile,
+  details: ErrorDetails,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   return untilAborted(opened(file, details, signal), signal)
 }
 
 /** A source that breaks off is the input's fault, and is told with the file's name. */
-async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* opened(
+  file: IncomingFile,
+  details: ErrorDetails,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   let source: AsyncIterable<Uint8Array> | undefined
   const destroy = (): void => void (source instanceof Readable && source.destroy())
   signal?.addEventListener('abort', destroy, { once: true })
@@ -27,25 +35,34 @@ async function* opened(file: IncomingFile, details: ErrorDetails, signal: AbortS
     source = file.open()
     for await (const piece of source) {
       if (!isBytes(piece))
-        throw new InvalidInputError(`${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`, {
-          details,
-        })
+        throw new InvalidInputError(
+          `${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`,
+          {
+            details,
+          },
+        )
       yield piece
     }
   } catch (error) {
     if (error instanceof ActiveStorageError) throw error
-    throw new InvalidInputError(`${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`, {
-      details,
-      cause: error,
-      publicMessage: defaultMessage('INTEGRITY', details),
-    })
+    throw new InvalidInputError(
+      `${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`,
+      {
+        details,
+        cause: error,
+        publicMessage: defaultMessage('INTEGRITY', details),
+      },
+    )
   } finally {
     signal?.removeEventListener('abort', destroy)
   }
 }
 
 /** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
-async function* untilAborted(source: AsyncGenerator<Uint8Array>, signal: AbortSignal | undefined): AsyncGenerator<Uint8Array> {
+async function* untilAborted(
+  source: AsyncGenerator<Uint8Array>,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Uint8Array> {
   if (signal === undefined) return yield* source
   const { interrupt, wait } = interruption()
   const abort = (): void => interrupt(signal.reason)

@@ -24,11 +24,17 @@ async function insertIntent(
   runAt: RawBuilder<number>,
   jobKey: string = intentKey(key),
 ): Promise<boolean> {
-  const insert = session.db
-    .insertInto('jobs')
-    .values({ id: uuidv7(), name: 'delete-object', arguments: JSON.stringify({ service, key }), key: jobKey, run_at: runAt })
+  const insert = session.db.insertInto('jobs').values({
+    id: uuidv7(),
+    name: 'delete-object',
+    arguments: JSON.stringify({ service, key }),
+    key: jobKey,
+    run_at: runAt,
+  })
   const isMysql = session.dialect === 'mysql' || session.dialect === 'mariadb'
-  const result = await (isMysql ? insert.ignore() : insert.onConflict((c) => c.doNothing())).executeTakeFirst()
+  const result = await (
+    isMysql ? insert.ignore() : insert.onConflict((c) => c.doNothing())
+  ).executeTakeFirst()
   return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
 }
 
@@ -47,7 +53,12 @@ const LONGEST_TRANSFER = 86_400_000
  * In the transaction that announces a blob. A browser sends its object by itself: a service takes what comes while the URL
  * works, and tells nobody. The clean-up stays through attach and purge, and leaves alone what has a blob when it is due.
  */
-export async function announceObject(session: Session, service: string, key: string, urlExpiresIn: number): Promise<void> {
+export async function announceObject(
+  session: Session,
+  service: string,
+  key: string,
+  urlExpiresIn: number,
+): Promise<void> {
   await insertIntent(session, service, key, later(session.dialect, urlExpiresIn + LONGEST_TRANSFER))
 }
 
@@ -92,14 +103,21 @@ export async function* renewing(
 
 /** Puts the clean-up off until a call that nobody waits for any more has ended: until then it may still store its object. */
 export function renewUntil(session: Session, key: string, ended: Promise<unknown>): void {
-  const timer = setInterval(() => void renewObject(session, key).catch(() => undefined), RENEW_EVERY).unref()
+  const timer = setInterval(
+    () => void renewObject(session, key).catch(() => undefined),
+    RENEW_EVERY,
+  ).unref()
   const end = (): void => clearInterval(timer)
   ended.then(end, end)
 }
 
 /** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
 export async function keepObject(session: Session, key: string): Promise<boolean> {
-  const result = await session.db.deleteFrom('jobs').where('key', '=', intentKey(key)).where('state', '=', 'pending').executeTakeFirst()
+  const result = await session.db
+    .deleteFrom('jobs')
+    .where('key', '=', intentKey(key))
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
   return Number(result.numDeletedRows) === 1
 }
 
@@ -107,10 +125,18 @@ export async function keepObject(session: Session, key: string): Promise<boolean
  * The object is to go now: its blob's row goes in the same transaction. Returns the key of the job that deletes it; one that
  * was announced is deleted once more when its own clean-up is due.
  */
-export async function deleteObjectLater(session: Session, service: string, key: string): Promise<string> {
+export async function deleteObjectLater(
+  session: Session,
+  service: string,
+  key: string,
+): Promise<string> {
   const runAt = now(session.dialect)
   if (await insertIntent(session, service, key, runAt)) return intentKey(key)
-  const waiting = session.db.selectFrom('jobs').select('id').where('key', '=', intentKey(key)).where('run_at', '>', runAt)
+  const waiting = session.db
+    .selectFrom('jobs')
+    .select('id')
+    .where('key', '=', intentKey(key))
+    .where('run_at', '>', runAt)
   if ((await waiting.executeTakeFirst()) === undefined) return intentKey(key)
   await insertIntent(session, service, key, runAt, purgeKey(key))
   return purgeKey(key)

@@ -28,19 +28,31 @@ const inline = new Set([
 ])
 
 /** How a file may be served: its type, and whether a browser may show it. */
-export function served(contentType: string | null): { readonly contentType: string; readonly mayBeInline: boolean } {
+export function served(contentType: string | null): {
+  readonly contentType: string
+  readonly mayBeInline: boolean
+} {
   const type = contentType ?? 'application/octet-stream'
   const name = canonicalType(type)
-  return { contentType: isRun(type) || isRun(name) ? 'application/octet-stream' : type, mayBeInline: inline.has(type) }
+  return {
+    contentType: isRun(type) || isRun(name) ? 'application/octet-stream' : type,
+    mayBeInline: inline.has(type),
+  }
 }
 
 /**
  * What a service writes beside an object. A bucket that is public serves it as this says, without asking the app: what a
  * browser must not show is stored as a download. Rails' `service_metadata`.
  */
-export function storedAs(contentType: string, filename: string): { readonly contentType: string; readonly disposition?: string } {
+export function storedAs(
+  contentType: string,
+  filename: string,
+): { readonly contentType: string; readonly disposition?: string } {
   const { contentType: stored, mayBeInline } = served(contentType)
-  return { contentType: stored, ...(mayBeInline ? {} : { disposition: contentDisposition('attachment', filename) }) }
+  return {
+    contentType: stored,
+    ...(mayBeInline ? {} : { disposition: contentDisposition('attachment', filename) }),
+  }
 }
 
 /** Browsers show every type of XML as a page of its own. */

@@ -3,10 +3,16 @@ import { WIDE_CHARSETS } from '../database/charsets.ts'
 import type { Session } from '../database/session.ts'
 import { cut } from './filename.ts'
 
-async function columnOf(session: Session, name: 'filename' | 'key' | 'metadata'): Promise<{ charset: string | null; length: number }> {
+async function columnOf(
+  session: Session,
+  name: 'filename' | 'key' | 'metadata',
+): Promise<{ charset: string | null; length: number }> {
   const column = (await session.liveColumns()).get(`${session.tables.blobs}.${name}`)
   const charset = column?.charset
-  return { charset: charset === undefined || WIDE_CHARSETS.includes(charset) ? null : charset, length: column?.length ?? Infinity }
+  return {
+    charset: charset === undefined || WIDE_CHARSETS.includes(charset) ? null : charset,
+    length: column?.length ?? Infinity,
+  }
 }
 
 /**
@@ -14,9 +20,16 @@ async function columnOf(session: Session, name: 'filename' | 'key' | 'metadata')
  * that the column's character set lacks becomes `_`; a name that is longer than the column is cut. `warn` is told when
  * the name had to change.
  */
-export async function storableFilename(session: Session, filename: string, warn: (message: string) => void): Promise<string> {
+export async function storableFilename(
+  session: Session,
+  filename: string,
+  warn: (message: string) => void,
+): Promise<string> {
   const { charset, length } = await columnOf(session, 'filename')
-  const stored = cut(charset === null ? filename : await replaceUnstorable(session, charset, filename), length)
+  const stored = cut(
+    charset === null ? filename : await replaceUnstorable(session, charset, filename),
+    length,
+  )
   if (stored !== filename)
     warn(
       `${filename} is stored as ${stored}, for its column cannot hold the name (${charset ?? `${length} characters`}). See "Old character sets" in docs/databases.md.`,
@@ -35,18 +48,25 @@ export async function storableJson(session: Session, value: object): Promise<str
   const { charset } = await columnOf(session, 'metadata')
   const json = JSON.stringify(value)
   if (charset === null) return json
-  return json.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)
+  return json.replaceAll(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** The database itself is asked what it would make of the text: it knows its character sets. */
 async function replaceUnstorable(session: Session, charset: string, text: string): Promise<string> {
   if (/^[\0-\x7f]*$/.test(text)) return text
-  const { rows } = await sql<{ held: string }>`select convert(convert(${text} using ${sql.raw(charset)}) using utf8mb4) as held`.execute(
+  const { rows } = await sql<{
+    held: string
+  }>`select convert(convert(${text} using ${sql.raw(charset)}) using utf8mb4) as held`.execute(
     session.db,
   )
   const held = [...(rows[0]?.held ?? '')]
   const characters = [...text]
   // What is lacking came back as one question mark each.
   if (held.length !== characters.length) return text.replaceAll(/[^\0-\x7f]/gu, '_')
-  return characters.map((character, index) => (held[index] === character ? character : '_')).join('')
+  return characters
+    .map((character, index) => (held[index] === character ? character : '_'))
+    .join('')
 }

@@ -36,7 +36,11 @@ const HEAD = 512 * 1024
  * Stores an object for a blob whose row comes next: through a temporary file, because a service wants size and MD5 first.
  * Its intent is committed before the first byte leaves; whoever inserts the blob removes it.
  */
-export async function storeObject(session: Session, file: IncomingFile, options: StoreObjectOptions): Promise<NewBlob> {
+export async function storeObject(
+  session: Session,
+  file: IncomingFile,
+  options: StoreObjectOptions,
+): Promise<NewBlob> {
   const filename = normalizeFilename(file.filename)
   const { service, serviceName, signal } = options
   const details = { ...options.details, filename }
@@ -63,9 +67,13 @@ export async function storeObject(session: Session, file: IncomingFile, options:
     const key = await storableKey(session, prefixed(options.keyPrefix, generateKey()))
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
-    if (!(await reserveObject(session, serviceName, key))) throw new ServiceError(`The key ${key} is taken. Try again.`, { details })
+    if (!(await reserveObject(session, serviceName, key)))
+      throw new ServiceError(`The key ${key} is taken. Try again.`, { details })
     const lost = (): ServiceError =>
-      new ServiceError(`The transfer of ${filename} took so long that its clean-up began. Send it again.`, { details })
+      new ServiceError(
+        `The transfer of ${filename} took so long that its clean-up began. Send it again.`,
+        { details },
+      )
     const bytes = renewing(session, key, createReadStream(path), lost)
     try {
       await service.upload(key, bytes, {
@@ -79,7 +87,14 @@ export async function storeObject(session: Session, file: IncomingFile, options:
       renewUntil(session, key, endOf(error))
       throw error
     }
-    return { key, filename: await storableFilename(session, filename, options.warn), contentType, serviceName, byteSize, checksum }
+    return {
+      key,
+      filename: await storableFilename(session, filename, options.warn),
+      contentType,
+      serviceName,
+      byteSize,
+      checksum,
+    }
   } finally {
     await folder.remove()
   }

@@ -26,7 +26,9 @@ export async function temporaryFolder(): Promise<TemporaryFolder> {
   await firstSweep
   ownStart ??= startOf(process.pid)
   const started = (await ownStart) ?? '0'
-  const path = await mkdtemp(join(tmpdir(), `activestorage-delayed-${place()}-${process.pid}-${started}-`))
+  const path = await mkdtemp(
+    join(tmpdir(), `activestorage-delayed-${place()}-${process.pid}-${started}-`),
+  )
   const touch = (): void => void utimes(path, new Date(), new Date()).catch(() => undefined)
   const touching = setInterval(touch, HOUR).unref()
   return {
@@ -52,8 +54,16 @@ export async function sweepTemporaryFolders(): Promise<void> {
     const path = join(tmpdir(), name)
     const found = await lstat(path).catch(() => null)
     // In a folder that all users write to, a name proves nothing.
-    if (found === null || !found.isDirectory() || (process.getuid !== undefined && found.uid !== process.getuid())) continue
-    const used = where === place() ? (await startOf(Number(pid))) === started : Date.now() - found.mtimeMs < DAY
+    if (
+      found === null ||
+      !found.isDirectory() ||
+      (process.getuid !== undefined && found.uid !== process.getuid())
+    )
+      continue
+    const used =
+      where === place()
+        ? (await startOf(Number(pid))) === started
+        : Date.now() - found.mtimeMs < DAY
     if (!used) await rm(path, { recursive: true, force: true }).catch(() => undefined)
   }
 }
@@ -102,7 +112,10 @@ export async function isFull(folder: string): Promise<boolean> {
 const OF_DISKS = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
 
 /** Rethrows what the temporary folder's disk refused, with what to do. That disk is nobody's input: the call may be tried again. */
-export function temporaryFailure(filename: string, details: ErrorDetails): (error: unknown) => never {
+export function temporaryFailure(
+  filename: string,
+  details: ErrorDetails,
+): (error: unknown) => never {
   return (error) => {
     const code = types.isNativeError(error) && 'code' in error ? String(error.code) : ''
     if (error instanceof ActiveStorageError || !OF_DISKS.test(code)) throw error

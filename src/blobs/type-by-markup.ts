@@ -31,10 +31,15 @@ export function markupIn(head: Uint8Array): Markup | null {
   const isXml = text.startsWith('<?xml')
   const { doctype, root } = openingOf(text)
   if (root === 'svg' || doctype === 'svg') return { type: 'image/svg+xml', isFinal: true }
-  if (root === 'html' || doctype === 'html') return { type: isXml ? 'application/xhtml+xml' : 'text/html', isFinal: true }
+  if (root === 'html' || doctype === 'html')
+    return { type: isXml ? 'application/xhtml+xml' : 'text/html', isFinal: true }
   const byRoot = roots[root]
   if (isXml || byRoot !== undefined)
-    return { type: 'application/xml', isFinal: root === '' || active.test(text), ...(byRoot === undefined ? {} : { byRoot }) }
+    return {
+      type: 'application/xml',
+      isFinal: root === '' || active.test(text),
+      ...(byRoot === undefined ? {} : { byRoot }),
+    }
   const isHtml = /^(head|body|script|iframe|title|style|img|a|div|p|h1|table)$/.test(root)
   return { type: isHtml ? 'text/html' : null, isFinal: true }
 }
@@ -50,8 +55,17 @@ function openingOf(text: string): { readonly doctype: string; readonly root: str
       doctype = /^\s*([\w.:-]*)/.exec(text.slice(at + 9, at + 200))?.[1] ?? ''
       const end = after(text, '>', at)
       const subset = text.indexOf('[', at)
-      at = subset < 0 || end < 0 || subset > end ? end : after(text, ']', subset) < 0 ? -1 : after(text, '>', after(text, ']', subset))
-    } else return { doctype, root: /^<(?:[\w.-]+:)?([\w.-]+)[\s>/]/.exec(text.slice(at, at + 200))?.[1] ?? '' }
+      at =
+        subset < 0 || end < 0 || subset > end
+          ? end
+          : after(text, ']', subset) < 0
+            ? -1
+            : after(text, '>', after(text, ']', subset))
+    } else
+      return {
+        doctype,
+        root: /^<(?:[\w.-]+:)?([\w.-]+)[\s>/]/.exec(text.slice(at, at + 200))?.[1] ?? '',
+      }
   }
   return { doctype, root: '' }
 }
@@ -66,7 +80,8 @@ function after(text: string, what: string, from: number): number {
 function textOf(head: Uint8Array): string {
   const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, LOOKED_AT))
   const [first, second] = start
-  if ((first === 0xff && second === 0xfe) || (first === 0x3c && second === 0)) return start.toString('utf16le')
+  if ((first === 0xff && second === 0xfe) || (first === 0x3c && second === 0))
+    return start.toString('utf16le')
   if ((first === 0xfe && second === 0xff) || (first === 0 && second === 0x3c))
     return Buffer.from(start.subarray(0, start.length & ~1))
       .swap16()

@@ -15,7 +15,9 @@ const signatures: readonly (readonly [offset: number, bytes: string, type: strin
 /** The type that the first bytes of a file tell, under the name that counts; markup aside. null: they tell none. */
 export async function typeBySignature(head: Uint8Array): Promise<string | null> {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
-  const known = signatures.find(([offset, text]) => bytes.subarray(offset, offset + text.length).equals(Buffer.from(text, 'latin1')))
+  const known = signatures.find(([offset, text]) =>
+    bytes.subarray(offset, offset + text.length).equals(Buffer.from(text, 'latin1')),
+  )
   if (known !== undefined) return known[2]
   const found = (await fileTypeFromBuffer(head))?.mime
   if (found === undefined) return null
@@ -26,8 +28,11 @@ export async function typeBySignature(head: Uint8Array): Promise<string | null> 
 /** What a container holds, where its own head tells. */
 function withinContainer(type: string, bytes: Buffer): string | null {
   if (type === 'video/webm' || type === 'video/x-matroska')
-    return hasOnlySound(/\x86[\x80-\xff]([AV])_/g, bytes, /^A$/) ? type.replace('video', 'audio') : null
-  if (type === 'video/mp4') return hasOnlySound(/hdlr\0{8}(soun|vide)/g, filmHeader(bytes), /^soun$/) ? 'audio/mp4' : null
+    return hasOnlySound(/\x86[\x80-\xff]([AV])_/g, bytes, /^A$/)
+      ? type.replace('video', 'audio')
+      : null
+  if (type === 'video/mp4')
+    return hasOnlySound(/hdlr\0{8}(soun|vide)/g, filmHeader(bytes), /^soun$/) ? 'audio/mp4' : null
   return type === 'application/x-ole-storage' ? officeDocument(bytes) : null
 }
 

@@ -22,9 +22,12 @@ const children: Readonly<Record<string, RegExp>> = {
     /^application\/(vnd\.openxmlformats-officedocument\.spreadsheetml\..+|vnd\.ms-excel\..+\.macroenabled\.12)$/,
   'application/vnd.openxmlformats-officedocument.presentationml.presentation':
     /^application\/(vnd\.openxmlformats-officedocument\.presentationml\..+|vnd\.ms-powerpoint\..+\.macroenabled\.12)$/,
-  'application/vnd.ms-word.document.macroenabled.12': /^application\/vnd\.ms-word\..+\.macroenabled\.12$/,
-  'application/vnd.ms-excel.sheet.macroenabled.12': /^application\/vnd\.ms-excel\..+\.macroenabled\.12$/,
-  'application/vnd.ms-powerpoint.presentation.macroenabled.12': /^application\/vnd\.ms-powerpoint\..+\.macroenabled\.12$/,
+  'application/vnd.ms-word.document.macroenabled.12':
+    /^application\/vnd\.ms-word\..+\.macroenabled\.12$/,
+  'application/vnd.ms-excel.sheet.macroenabled.12':
+    /^application\/vnd\.ms-excel\..+\.macroenabled\.12$/,
+  'application/vnd.ms-powerpoint.presentation.macroenabled.12':
+    /^application\/vnd\.ms-powerpoint\..+\.macroenabled\.12$/,
   'application/xml':
     /\+xml$|^application\/(vnd\.adobe\.xfdf|vnd\.oasis\.opendocument\.flat\..+|x-(adobe-indesign-interchange|amf|ms-asx|tmx))$|^image\/vnd\.adobe\.premiere$/,
   'application/gzip': /^(application\/(x-ms-wmz|x-gnucash|warc\+gz)|image\/x-emf-compressed)$/,

@@ -30,7 +30,10 @@ const options = {
   config: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
-  ...(Object.fromEntries(tools.map((tool) => [tool, { type: 'boolean' }])) as Record<Tool, { type: 'boolean' }>),
+  ...(Object.fromEntries(tools.map((tool) => [tool, { type: 'boolean' }])) as Record<
+    Tool,
+    { type: 'boolean' }
+  >),
   'print-utf8mb4': { type: 'boolean' },
   dialect: { type: 'string' },
   concurrency: { type: 'string' },
@@ -57,8 +60,11 @@ const optionsOf: Readonly<Record<Command, readonly (Flag | Valued)[]>> = {
 }
 const everywhere: readonly string[] = ['config', 'json', 'help']
 
-export type Command = 'migrate' | 'generate' | 'work' | 'drain' | 'status' | 'retry' | 'discard' | 'sweep' | 'reconcile'
-export type Values = { readonly [F in Flag]?: boolean | undefined } & { readonly [V in Valued]?: string | undefined }
+export type Command =
+  'migrate' | 'generate' | 'work' | 'drain' | 'status' | 'retry' | 'discard' | 'sweep' | 'reconcile'
+export type Values = { readonly [F in Flag]?: boolean | undefined } & {
+  readonly [V in Valued]?: string | undefined
+}
 export interface Typed {
   readonly name: Command
   readonly ids: readonly string[]
@@ -70,11 +76,18 @@ export interface Typed {
  * ends it: somebody expects something of it, such as `--dry-run`. Throws UsageError, whose message is one line.
  */
 export function readArguments(argv: readonly string[]): Typed | null {
-  const { positionals, tokens } = parseArgs({ args: [...argv], options, allowPositionals: true, strict: false, tokens: true })
+  const { positionals, tokens } = parseArgs({
+    args: [...argv],
+    options,
+    allowPositionals: true,
+    strict: false,
+    tokens: true,
+  })
   const [name, ...ids] = positionals
   const given = tokens.flatMap((token) => (token.kind === 'option' ? [token.name] : []))
   if (name === undefined && given.length === 0) return null
-  if (name === undefined && given.every((option) => option === 'help')) return { name: 'status', ids, values: { help: true } }
+  if (name === undefined && given.every((option) => option === 'help'))
+    return { name: 'status', ids, values: { help: true } }
   if (name === undefined || !Object.hasOwn(optionsOf, name)) {
     const what = name === undefined ? 'No command was given' : `There is no command '${name}'`
     throw new UsageError(`${what}: say one of ${Object.keys(optionsOf).join(', ')}, or --help.`)
@@ -102,18 +115,35 @@ function check(name: Command, words: readonly string[], values: Values): void {
   const { concurrency, dialect } = values
   if (values.help === true) return
   if (name === 'retry' || name === 'discard') {
-    if (words.length === 0 && values.failed !== true) throw new UsageError(`${name} takes the ids of uploads (see status), or --failed.`)
+    if (words.length === 0 && values.failed !== true)
+      throw new UsageError(`${name} takes the ids of uploads (see status), or --failed.`)
     // `discard --failed 12` reads as 'the failed one, 12': taking all the others too would lose their files.
     if (words.length > 0 && values.failed === true)
-      throw new UsageError(`${name} takes ids, or --failed, which means all that have failed: not both.`)
-    if (name === 'discard' && values.failed === true && values.yes !== true && values['dry-run'] !== true && process.stdin.isTTY !== true)
-      throw new UsageError('discard --failed deletes files for good, and nobody can be asked here: add --yes, or --dry-run to see them.')
+      throw new UsageError(
+        `${name} takes ids, or --failed, which means all that have failed: not both.`,
+      )
+    if (
+      name === 'discard' &&
+      values.failed === true &&
+      values.yes !== true &&
+      values['dry-run'] !== true &&
+      process.stdin.isTTY !== true
+    )
+      throw new UsageError(
+        'discard --failed deletes files for good, and nobody can be asked here: add --yes, or --dry-run to see them.',
+      )
   } else if (words.length > 0) throw new UsageError(`${name} takes no '${words.join(' ')}'.`)
-  if (concurrency !== undefined && !(/^[1-9]\d*$/.test(concurrency) && Number.isSafeInteger(Number(concurrency))))
+  if (
+    concurrency !== undefined &&
+    !(/^[1-9]\d*$/.test(concurrency) && Number.isSafeInteger(Number(concurrency)))
+  )
     throw new UsageError(`--concurrency is '${concurrency}': give a whole number above 0.`)
-  for (const option of ['timeout', 'older-than'] as const) checkDuration(values[option], `--${option}`)
+  for (const option of ['timeout', 'older-than'] as const)
+    checkDuration(values[option], `--${option}`)
   if (dialect !== undefined && !['postgres', 'mysql', 'mariadb', 'sqlite'].includes(dialect))
-    throw new UsageError(`There is no dialect '${dialect}': give postgres, mysql, mariadb or sqlite.`)
+    throw new UsageError(
+      `There is no dialect '${dialect}': give postgres, mysql, mariadb or sqlite.`,
+    )
   if (name === 'generate' && tools.filter((tool) => values[tool] === true).length !== 1)
     throw new UsageError(`generate takes one of ${tools.map((tool) => `--${tool}`).join(', ')}.`)
 }

@@ -11,25 +11,43 @@ import { UsageError } from './usage-error.ts'
 
 export type AnyStorage = ActiveStorage<Models, never>
 
-const names = ['activestorage.config.ts', 'activestorage.config.mts', 'activestorage.config.js', 'activestorage.config.mjs']
+const names = [
+  'activestorage.config.ts',
+  'activestorage.config.mts',
+  'activestorage.config.js',
+  'activestorage.config.mjs',
+]
 
 /** The storage that a configuration file exports, as `storage` or by default. Throws ConfigurationError, and UsageError for a file that is not there. */
 export async function loadStorage(path: string | undefined, folder: string): Promise<AnyStorage> {
   const file = path ?? names.find((name) => existsSync(resolve(folder, name)))
   if (file === undefined)
-    throw new ConfigurationError(`There is no ${names[0]} here. Say where it is with --config, or run from the app's folder.`)
-  if (!existsSync(resolve(folder, file))) throw new UsageError(`There is no file ${resolve(folder, file)}.`)
-  const module = (await import(pathToFileURL(resolve(folder, file)).href).catch((error: unknown) => {
-    const advice = isOfCommonJs(error)
-      ? 'Its package.json says that it is CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
-      : "Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'."
-    throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, { cause: error })
-  })) as Record<string, unknown>
-  for (const found of [module['storage'], module['default']]) if (isStorage(found)) return found as AnyStorage
-  throw new ConfigurationError(`${file} exports no storage: export const storage = createActiveStorage({ … }).`)
+    throw new ConfigurationError(
+      `There is no ${names[0]} here. Say where it is with --config, or run from the app's folder.`,
+    )
+  if (!existsSync(resolve(folder, file)))
+    throw new UsageError(`There is no file ${resolve(folder, file)}.`)
+  const module = (await import(pathToFileURL(resolve(folder, file)).href).catch(
+    (error: unknown) => {
+      const advice = isOfCommonJs(error)
+        ? 'Its package.json says that it is CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
+        : "Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'."
+      throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
+        cause: error,
+      })
+    },
+  )) as Record<string, unknown>
+  for (const found of [module['storage'], module['default']])
+    if (isStorage(found)) return found as AnyStorage
+  throw new ConfigurationError(
+    `${file} exports no storage: export const storage = createActiveStorage({ … }).`,
+  )
 }
 
 /** Node has no code for it. */
 function isOfCommonJs(error: unknown): boolean {
-  return types.isNativeError(error) && /^(Cannot use import statement|Unexpected token 'export')/.test(error.message)
+  return (
+    types.isNativeError(error) &&
+    /^(Cannot use import statement|Unexpected token 'export')/.test(error.message)
+  )
 }

@@ -8,11 +8,16 @@ interface Statements {
 
 type Write = (statements: Statements, now: Date) => string
 
-const lines = (statements: readonly string[], write: (literal: string) => string, indent: string = '  '): string =>
-  statements.map((literal) => `${indent}${write(literal)}`).join('\n')
+const lines = (
+  statements: readonly string[],
+  write: (literal: string) => string,
+  indent: string = '  ',
+): string => statements.map((literal) => `${indent}${write(literal)}`).join('\n')
 
 /** A migration as each tool's own generator writes it. */
-const writers: Readonly<Record<'knex' | 'kysely' | 'lucid' | 'mikro-orm' | 'sequelize' | 'typeorm', Write>> = {
+const writers: Readonly<
+  Record<'knex' | 'kysely' | 'lucid' | 'mikro-orm' | 'sequelize' | 'typeorm', Write>
+> = {
   knex: ({ up, down }) => `import type { Knex } from 'knex'
 
 export async function up(knex: Knex): Promise<void> {
@@ -94,14 +99,23 @@ const separators: Readonly<Record<'drizzle' | 'prisma' | 'sql', string>> = {
 }
 
 export type Tool = keyof typeof writers | keyof typeof separators
-export const tools: readonly Tool[] = [...Object.keys(separators), ...Object.keys(writers)] as Tool[]
+export const tools: readonly Tool[] = [
+  ...Object.keys(separators),
+  ...Object.keys(writers),
+] as Tool[]
 
 /** The tables, as a migration of an app's own tool. */
 export function migrationFor(tool: Tool, schema: DialectSchema, now: Date = new Date()): string {
   const up = schema.steps.map(({ sql }) => sql)
-  if (tool in separators) return up.map((sql) => `${sql};`).join(separators[tool as keyof typeof separators])
-  const down = up.flatMap((sql) => /^create table if not exists (\S+)/.exec(sql)?.[1] ?? []).map((table) => `drop table ${table}`)
-  return writers[tool as keyof typeof writers]({ up: up.map(literal), down: down.toReversed().map(literal) }, now).trimEnd()
+  if (tool in separators)
+    return up.map((sql) => `${sql};`).join(separators[tool as keyof typeof separators])
+  const down = up
+    .flatMap((sql) => /^create table if not exists (\S+)/.exec(sql)?.[1] ?? [])
+    .map((table) => `drop table ${table}`)
+  return writers[tool as keyof typeof writers](
+    { up: up.map(literal), down: down.toReversed().map(literal) },
+    now,
+  ).trimEnd()
 }
 
 /** In the quotes that SQL has none of; no statement has backslashes. */

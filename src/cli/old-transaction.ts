@@ -9,7 +9,10 @@ export interface OldTransaction {
 }
 
 /** PostgreSQL's oldest transaction that vacuum has to wait for, if it is open for longer than `milliseconds`. */
-export async function oldTransaction(session: Session, milliseconds: number): Promise<OldTransaction | null> {
+export async function oldTransaction(
+  session: Session,
+  milliseconds: number,
+): Promise<OldTransaction | null> {
   const { rows } = await sql<OldTransaction>`
     select pid, application_name as application, (extract(epoch from clock_timestamp() - xact_start) * 1000)::float8 as "openFor"
     from pg_stat_activity

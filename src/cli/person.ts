@@ -49,7 +49,12 @@ export async function forEach(call: Call, verb: Verb): Promise<number> {
   const count = done.length === 1 ? '1 upload' : `${done.length} uploads`
   const are = isDry ? 'would be' : done.length === 1 ? 'is' : 'are'
   const sentence = `${count} ${are} ${verb === 'retry' ? 'tried again' : 'given up'}.`
-  print([sentence, ...told].join('\n'), { done, missing, unchanged, ...(isDry ? { dryRun: true } : {}) })
+  print([sentence, ...told].join('\n'), {
+    done,
+    missing,
+    unchanged,
+    ...(isDry ? { dryRun: true } : {}),
+  })
   return missing.length > 0 ? 1 : 0
 }
 
@@ -62,10 +67,20 @@ async function failedUploads(storage: AnyStorage): Promise<Failed[]> {
   const all: Failed[] = []
   for (;;) {
     const after = all.at(-1)?.id
-    const page = await storage.delayedUploads.list({ state: 'failed', limit: 100, ...(after === undefined ? {} : { after }) })
+    const page = await storage.delayedUploads.list({
+      state: 'failed',
+      limit: 100,
+      ...(after === undefined ? {} : { after }),
+    })
     if (page.length === 0) return all
     for (const { id, files } of page)
-      all.push({ id, byteSize: files.reduce((sum, file) => (file.state === 'attached' ? sum : sum + file.byteSize), 0) })
+      all.push({
+        id,
+        byteSize: files.reduce(
+          (sum, file) => (file.state === 'attached' ? sum : sum + file.byteSize),
+          0,
+        ),
+      })
   }
 }
 

@@ -36,7 +36,8 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
     const dialect = (values.dialect ?? (await internals.store()).dialect) as Dialect
     const migration = migrationFor(tool, internals.schema(dialect))
     // Into a file it is the migration all the same.
-    if (values.json === true) print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
+    if (values.json === true)
+      print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
     else console.log(migration)
     return 0
   },
@@ -44,17 +45,25 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
     const worker = storage.work(concurrencyOf(values))
     print('Working. SIGTERM or Ctrl+C stops it.', { working: true })
     const stopped = Promise.withResolvers<void>()
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopped.resolve())
+    for (const signal of ['SIGINT', 'SIGTERM'] as const)
+      process.once(signal, () => stopped.resolve())
     await stopped.promise
     await worker.stop(timeoutOf(values))
     print('Stopped; what was not done is given back.', { stopped: true })
     return 0
   },
   async drain({ storage, values, print }) {
-    const progress = process.stderr.isTTY ? setInterval(() => void showProgress(storage), 1000) : undefined
-    const result = await storage.drain({ ...concurrencyOf(values), ...timeoutOf(values) }).finally(() => clearInterval(progress))
+    const progress = process.stderr.isTTY
+      ? setInterval(() => void showProgress(storage), 1000)
+      : undefined
+    const result = await storage
+      .drain({ ...concurrencyOf(values), ...timeoutOf(values) })
+      .finally(() => clearInterval(progress))
     const { uploaded, retried, failed, remaining } = result
-    print(`${uploaded} uploaded, ${retried} to be tried again, ${failed} failed, ${remaining} remaining.`, result)
+    print(
+      `${uploaded} uploaded, ${retried} to be tried again, ${failed} failed, ${remaining} remaining.`,
+      result,
+    )
     return failed > 0 ? 1 : 0
   },
   async status({ storage, print }) {
@@ -77,9 +86,15 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
   async reconcile({ storage, values, print }) {
     const dryRun = values['dry-run'] === true
     const olderThan = values['older-than'] as Duration | undefined
-    const { removed } = await storage.reconcile({ dryRun, ...(olderThan === undefined ? {} : { olderThan }) })
+    const { removed } = await storage.reconcile({
+      dryRun,
+      ...(olderThan === undefined ? {} : { olderThan }),
+    })
     const records = removed === 1 ? '1 record is gone' : `${removed} records are gone`
-    print(`${records}; what ${removed === 1 ? 'it' : 'they'} left ${dryRun ? 'is still there' : 'was removed'}.`, { removed, dryRun })
+    print(
+      `${records}; what ${removed === 1 ? 'it' : 'they'} left ${dryRun ? 'is still there' : 'was removed'}.`,
+      { removed, dryRun },
+    )
     return 0
   },
 }
@@ -119,15 +134,24 @@ export async function run<M extends Models, Tx>(
       return typed === null ? 2 : 0
     }
     const { name, ids, values } = typed
-    opened = (storage as AnyStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
+    opened =
+      (storage as AnyStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
     const json = values.json === true || !process.stdout.isTTY
-    return await commands[name]({ storage: opened, ids, values, print: (text, value) => console.log(json ? JSON.stringify(value) : text) })
+    return await commands[name]({
+      storage: opened,
+      ids,
+      values,
+      print: (text, value) => console.log(json ? JSON.stringify(value) : text),
+    })
   } catch (error) {
-    if (error instanceof UsageError || error instanceof ActiveStorageError) console.error(error.message)
+    if (error instanceof UsageError || error instanceof ActiveStorageError)
+      console.error(error.message)
     else console.error(error)
     return error instanceof UsageError ? 2 : 1
   } finally {
     // The exit code is known: a connection that does not end must not keep it.
-    await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT).catch((error: unknown) => console.error(error))
+    await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT).catch((error: unknown) =>
+      console.error(error),
+    )
   }
 }

@@ -11,7 +11,14 @@ import { age, table } from './table.ts'
 export interface Status {
   readonly uploads: Stats
   /** The oldest of the failed ones, at most 20. */
-  readonly failed: readonly { id: string; record: string; attempts: number; since: Date; error: string | null; files: readonly string[] }[]
+  readonly failed: readonly {
+    id: string
+    record: string
+    attempts: number
+    since: Date
+    error: string | null
+    files: readonly string[]
+  }[]
   readonly workers: readonly WorkerSeen[]
   readonly jobs: readonly JobCount[]
   /** Written by the Ruby gem, not moved yet. Those of attachments that this storage does not know stay. */
@@ -40,20 +47,41 @@ export async function readStatus(storage: AnyStorage): Promise<Status> {
     })),
     workers: await workersSeen(session),
     jobs: await countJobs(session),
-    gemRows: (await countGemRows(session)).map((each) => ({ ...each, known: internals.knows(each.attachment) })),
+    gemRows: (await countGemRows(session)).map((each) => ({
+      ...each,
+      known: internals.knows(each.attachment),
+    })),
     oldTransaction: session.dialect === 'postgres' ? await oldTransaction(session, OLD) : null,
   }
 }
 
-export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransaction: old }: Status): string {
-  const since = (date: Date | null): string => (date === null ? '' : age(Date.now() - date.getTime()))
+export function statusText({
+  uploads,
+  failed,
+  workers,
+  jobs,
+  gemRows,
+  oldTransaction: old,
+}: Status): string {
+  const since = (date: Date | null): string =>
+    date === null ? '' : age(Date.now() - date.getTime())
   const parts = [
     table(
       ['uploads', 'count', 'bytes', 'oldest'],
       [
-        ['pending', String(uploads.pending), sizeText(uploads.stagedBytes - uploads.failedBytes), since(uploads.oldestPendingAt)],
+        [
+          'pending',
+          String(uploads.pending),
+          sizeText(uploads.stagedBytes - uploads.failedBytes),
+          since(uploads.oldestPendingAt),
+        ],
         ['running', String(uploads.running), '', ''],
-        ['failed', String(uploads.failed), sizeText(uploads.failedBytes), since(uploads.oldestFailedAt)],
+        [
+          'failed',
+          String(uploads.failed),
+          sizeText(uploads.failedBytes),
+          since(uploads.oldestFailedAt),
+        ],
       ],
     ),
     workers.length === 0
@@ -73,7 +101,13 @@ export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransac
     parts.push(
       table(
         ['failed upload', 'of', 'attempts', 'since', 'why'],
-        failed.map((each) => [each.id, each.record, String(each.attempts), since(each.since), each.error ?? '']),
+        failed.map((each) => [
+          each.id,
+          each.record,
+          String(each.attempts),
+          since(each.since),
+          each.error ?? '',
+        ]),
       ),
     )
   if (jobs.length > 0)
@@ -87,7 +121,11 @@ export function statusText({ uploads, failed, workers, jobs, gemRows, oldTransac
     parts.push(
       table(
         ["rows of the Ruby gem's", 'waiting', 'known'],
-        gemRows.map((each) => [each.attachment, String(each.waiting), each.known ? 'yes' : 'NO: define it to move them']),
+        gemRows.map((each) => [
+          each.attachment,
+          String(each.waiting),
+          each.known ? 'yes' : 'NO: define it to move them',
+        ]),
       ),
     )
   if (old !== null)

@@ -5,7 +5,9 @@ import type { AnyStorage } from './config.ts'
 /** What a person may run so that old text columns hold every character. None on PostgreSQL and SQLite. */
 export async function readUtf8mb4Statements(storage: AnyStorage): Promise<readonly string[]> {
   const { dialect, session, tables } = await internalsOf(storage).store()
-  return dialect === 'mysql' || dialect === 'mariadb' ? utf8mb4Statements(session.executor, tables) : []
+  return dialect === 'mysql' || dialect === 'mariadb'
+    ? utf8mb4Statements(session.executor, tables)
+    : []
 }
 
 export function utf8mb4Text(statements: readonly string[]): string {

@@ -22,14 +22,21 @@ interface Answer {
   readonly content_type: string
   readonly byte_size: number
   readonly checksum: string
-  readonly direct_upload: { readonly url: string; readonly headers: Readonly<Record<string, string>> }
+  readonly direct_upload: {
+    readonly url: string
+    readonly headers: Readonly<Record<string, string>>
+  }
 }
 
 /**
  * Sends a file to the storage service itself, past the app, in Rails' protocol: for files that are too large for the app's
  * database. `path` is what `storage.directUploadPath('User.photo')` gave the page. Rejects with UploadError.
  */
-export async function directUpload(file: File, path: string, options: TransferOptions = {}): Promise<DirectlyUploaded> {
+export async function directUpload(
+  file: File,
+  path: string,
+  options: TransferOptions = {},
+): Promise<DirectlyUploaded> {
   const { signal, onProgress } = options
   const checksum = await checksumOf(file, signal)
   const blob = {
@@ -69,12 +76,17 @@ export async function directUpload(file: File, path: string, options: TransferOp
 async function checksumOf(file: File, signal: AbortSignal | undefined): Promise<string> {
   const hash = md5()
   for (let at = 0; at < file.size; at += SLICE) {
-    if (signal?.aborted === true) throw new UploadError(`${file.name}: it was given up.`, 'ABORTED', 0)
+    if (signal?.aborted === true)
+      throw new UploadError(`${file.name}: it was given up.`, 'ABORTED', 0)
     const slice = await file
       .slice(at, at + SLICE)
       .arrayBuffer()
       .catch(() => {
-        throw new UploadError(`${file.name}: it cannot be read; it may have been moved or changed.`, 'UNREADABLE', 0)
+        throw new UploadError(
+          `${file.name}: it cannot be read; it may have been moved or changed.`,
+          'UNREADABLE',
+          0,
+        )
       })
     hash.update(new Uint8Array(slice))
   }

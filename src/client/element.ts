@@ -80,7 +80,9 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
       // Said when the state changes, and not at every byte.
       if (before !== upload.state)
         this.#status.textContent = `${upload.files.map((file) => file.filename).join(', ')}: ${this.#labels[upload.state]}`
-      this.dispatchEvent(new CustomEvent('delayed-upload:change', { bubbles: true, composed: true, detail: upload }))
+      this.dispatchEvent(
+        new CustomEvent('delayed-upload:change', { bubbles: true, composed: true, detail: upload }),
+      )
     }
     #show(upload: FollowedUpload): void {
       this.setAttribute('state', upload.state)

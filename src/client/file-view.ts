@@ -7,7 +7,10 @@ export interface FileView {
   show(file: FollowedFile, upload: FollowedUpload, labels: Labels): void
 }
 
-function part<K extends keyof HTMLElementTagNameMap>(tag: K, name: string): HTMLElementTagNameMap[K] {
+function part<K extends keyof HTMLElementTagNameMap>(
+  tag: K,
+  name: string,
+): HTMLElementTagNameMap[K] {
   const element = document.createElement(tag)
   element.part.add(name)
   return element

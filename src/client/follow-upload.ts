@@ -19,7 +19,11 @@ const AGAIN = { first: 1_000, last: 30_000 }
  *
  * const stop = followUpload(path, ({ state, files }) => console.log(state, files[0]?.uploadedBytes))
  */
-export function followUpload(path: string, onChange: (upload: FollowedUpload) => void, options: FollowOptions = {}): () => void {
+export function followUpload(
+  path: string,
+  onChange: (upload: FollowedUpload) => void,
+  options: FollowOptions = {},
+): () => void {
   let source: EventSource | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
   let wait = AGAIN.first
@@ -33,7 +37,10 @@ export function followUpload(path: string, onChange: (upload: FollowedUpload) =>
   const again = async (): Promise<void> => {
     source?.close()
     // The browser does not tell what it was answered.
-    const status = await fetch(path, { headers: { Accept: 'application/json' }, ...(options.signal && { signal: options.signal }) }).then(
+    const status = await fetch(path, {
+      headers: { Accept: 'application/json' },
+      ...(options.signal && { signal: options.signal }),
+    }).then(
       (answer) => answer.status,
       () => 0,
     )

@@ -1,7 +1,10 @@
 // Browsers have no MD5 of their own, and Rails' protocol wants one (RFC 1321).
 
 const SHIFTS = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21] as const
-const SINES: Int32Array = Int32Array.from({ length: 64 }, (_, index) => Math.floor(Math.abs(Math.sin(index + 1)) * 2 ** 32) | 0)
+const SINES: Int32Array = Int32Array.from(
+  { length: 64 },
+  (_, index) => Math.floor(Math.abs(Math.sin(index + 1)) * 2 ** 32) | 0,
+)
 const BLOCK = 64
 
 /** Takes bytes as they come. */

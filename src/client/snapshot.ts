@@ -24,4 +24,5 @@ export interface FollowedFile {
   readonly path: string | null
 }
 
-export const isOver = ({ state }: Pick<FollowedUpload, 'state'>): boolean => ['attached', 'superseded', 'discarded'].includes(state)
+export const isOver = ({ state }: Pick<FollowedUpload, 'state'>): boolean =>
+  ['attached', 'superseded', 'discarded'].includes(state)

@@ -26,18 +26,38 @@ export interface Staged {
  *
  * const staged = await stageFile(file, path, { onProgress: (sent, total) => console.log(sent / total) })
  */
-export async function stageFile(file: File, path: string, options: TransferOptions = {}): Promise<Staged> {
+export async function stageFile(
+  file: File,
+  path: string,
+  options: TransferOptions = {},
+): Promise<Staged> {
   const headers = {
     ...csrfHeaders(),
     ...options.headers,
     'Content-Type': file.type || 'application/octet-stream',
     'X-Filename': encodeURIComponent(file.name.toWellFormed()),
   }
-  const answer = await send({ ...options, method: 'POST', url: path, headers, body: file, filename: file.name })
+  const answer = await send({
+    ...options,
+    method: 'POST',
+    url: path,
+    headers,
+    body: file,
+    filename: file.name,
+  })
   return JSON.parse(answer) as Staged
 }
 
 /** Gives a staged file up; what is not reached expires by itself. */
-export async function discardStaged({ discardPath, filename }: Pick<Staged, 'discardPath' | 'filename'>): Promise<void> {
-  await send({ method: 'DELETE', url: discardPath, headers: csrfHeaders(), body: null, filename }).catch(() => undefined)
+export async function discardStaged({
+  discardPath,
+  filename,
+}: Pick<Staged, 'discardPath' | 'filename'>): Promise<void> {
+  await send({
+    method: 'DELETE',
+    url: discardPath,
+    headers: csrfHeaders(),
+    body: null,
+    filename,
+  }).catch(() => undefined)
 }

@@ -38,7 +38,15 @@ export interface Transfer extends Pick<TransferOptions, 'onProgress' | 'signal'>
 }
 
 /** Sends, and resolves with the answer's text. By XMLHttpRequest, for fetch tells nothing of what it has sent. */
-export function send({ method, url, headers, body, filename, onProgress, signal }: Transfer): Promise<string> {
+export function send({
+  method,
+  url,
+  headers,
+  body,
+  filename,
+  onProgress,
+  signal,
+}: Transfer): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
     const fail = (code: string, why: string, status = 0): void => {
@@ -54,10 +62,13 @@ export function send({ method, url, headers, body, filename, onProgress, signal 
     signal?.addEventListener('abort', abort, { once: true })
     request.open(method, url)
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value)
-    if (onProgress !== undefined) request.upload.addEventListener('progress', ({ loaded, total }) => onProgress(loaded, total))
+    if (onProgress !== undefined)
+      request.upload.addEventListener('progress', ({ loaded, total }) => onProgress(loaded, total))
     request.addEventListener('loadend', () => signal?.removeEventListener('abort', abort))
     request.addEventListener('abort', aborted)
-    request.addEventListener('error', () => fail('NETWORK', 'the server could not be reached. Try again.'))
+    request.addEventListener('error', () =>
+      fail('NETWORK', 'the server could not be reached. Try again.'),
+    )
     request.addEventListener('load', () => {
       const { status, responseText } = request
       if (status >= 200 && status < 300) {
@@ -73,7 +84,8 @@ export function send({ method, url, headers, body, filename, onProgress, signal 
 
 /** Of an answer without a word: a proxy's, or of a path that is too old. */
 function reasonOf(status: number): string {
-  if (status === 404 || status === 410) return 'this page is too old. Reload it and choose the file again.'
+  if (status === 404 || status === 410)
+    return 'this page is too old. Reload it and choose the file again.'
   if (status === 413) return 'it is too large. Choose a smaller one.'
   return `the server did not take it (${status}). Try again later.`
 }
@@ -82,7 +94,10 @@ function reasonOf(status: number): string {
 function told(text: string): { readonly error?: string; readonly code?: string } {
   try {
     const { error, code } = JSON.parse(text) as { error?: unknown; code?: unknown }
-    return { ...(typeof error === 'string' ? { error } : {}), ...(typeof code === 'string' ? { code } : {}) }
+    return {
+      ...(typeof error === 'string' ? { error } : {}),
+      ...(typeof code === 'string' ? { code } : {}),
+    }
   } catch {
     return {}
   }

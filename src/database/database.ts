@@ -82,7 +82,11 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    * PostgreSQL: calls `wake` at each notification on `channel`, reconnecting by itself, and `changed` with null when it
    * listens, with the error when it does no longer. Returns how to stop.
    */
-  listen?(channel: string, wake: () => void, changed: (error: unknown) => void): Promise<() => Promise<void>>
+  listen?(
+    channel: string,
+    wake: () => void,
+    changed: (error: unknown) => void,
+  ): Promise<() => Promise<void>>
   /** A connection of the heartbeat's own; null where the pool is too small to spare one, or there is no pool. */
   reserve?(): Promise<Reserved | null>
   /** Ends what the library itself opened; a pool or handle of the app's stays open. */

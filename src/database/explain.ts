@@ -10,7 +10,10 @@ export function explain(error: unknown): never {
   if (isUnstorable(error))
     throw new InvalidInputError(
       'A text has a character that the character set of its column cannot hold. See "Old character sets" in docs/databases.md.',
-      { cause: error, publicMessage: 'A text has a character that cannot be stored here. Use plain letters.' },
+      {
+        cause: error,
+        publicMessage: 'A text has a character that cannot be stored here. Use plain letters.',
+      },
     )
   throw error
 }

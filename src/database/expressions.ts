@@ -6,7 +6,8 @@ import type { Dialect } from './database.ts'
  * the statement, which an index can be searched with; that of the transaction may be long past.
  */
 export function now(dialect: Dialect): RawBuilder<number> {
-  if (dialect === 'postgres') return sql<number>`(extract(epoch from statement_timestamp()) * 1000)::bigint`
+  if (dialect === 'postgres')
+    return sql<number>`(extract(epoch from statement_timestamp()) * 1000)::bigint`
   if (dialect === 'sqlite') return sql<number>`cast(unixepoch('subsec') * 1000 as integer)`
   return sql<number>`(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) div 1000)`
 }
@@ -25,8 +26,10 @@ export function railsNow(dialect: Dialect): RawBuilder<string> {
 /** The newest time, as Rails writes it, that is `milliseconds` old. */
 export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<string> {
   const seconds = sql.raw((milliseconds / 1000).toFixed(3))
-  if (dialect === 'postgres') return sql<string>`(statement_timestamp() at time zone 'utc' - ${seconds} * interval '1 second')`
-  if (dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now', '-${seconds} seconds') || '999')`
+  if (dialect === 'postgres')
+    return sql<string>`(statement_timestamp() at time zone 'utc' - ${seconds} * interval '1 second')`
+  if (dialect === 'sqlite')
+    return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now', '-${seconds} seconds') || '999')`
   return sql<string>`(utc_timestamp(6) - interval ${seconds} second)`
 }
 

@@ -47,7 +47,11 @@ export interface MigrateOptions {
   isTransient(error: unknown): boolean
 }
 
-export function schemaOf(dialect: Dialect, tables: TableNames, recordId: RecordIdType): DialectSchema {
+export function schemaOf(
+  dialect: Dialect,
+  tables: TableNames,
+  recordId: RecordIdType,
+): DialectSchema {
   if (dialect === 'postgres') return postgresSchema(tables, recordId)
   return dialect === 'sqlite' ? sqliteSchema(tables, recordId) : mysqlSchema(tables, recordId)
 }

@@ -34,14 +34,18 @@ const CALLER = 'mysql()'
  * const database = mysql(process.env.DATABASE_URL)
  */
 export function mysql(database: string | undefined | MysqlPool): Database<MysqlConnection> {
-  let pool = typeof database === 'object' ? requiredPool(CALLER, 'getConnection', database) : undefined
+  let pool =
+    typeof database === 'object' ? requiredPool(CALLER, 'getConnection', database) : undefined
   const url = pool === undefined ? parseUrl(database) : undefined
   const opened = async (): Promise<MysqlPool> => {
     if (pool !== undefined) return pool
     const driver = await import('mariadb').catch((error: unknown) => {
-      throw new ConfigurationError("mysql(url) opens its pool with 'mariadb', which is not installed: npm install mariadb.", {
-        cause: error,
-      })
+      throw new ConfigurationError(
+        "mysql(url) opens its pool with 'mariadb', which is not installed: npm install mariadb.",
+        {
+          cause: error,
+        },
+      )
     })
     needVersion('mysql(url)', 'mariadb', '3.4.0', driver.version)
     pool ??= driver.createPool({
@@ -53,22 +57,31 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
     }) as unknown as MysqlPool
     return pool
   }
-  const over = (connection: MysqlConnection): Executor => ({ run: (sql, parameters) => execute(connection, sql, parameters) })
+  const over = (connection: MysqlConnection): Executor => ({
+    run: (sql, parameters) => execute(connection, sql, parameters),
+  })
   /** `spoil`: the connection is closed instead of going back to the pool. */
-  const withConnection = async <T>(run: (connection: MysqlPoolConnection, spoil: () => void) => Promise<T>): Promise<T> => {
+  const withConnection = async <T>(
+    run: (connection: MysqlPoolConnection, spoil: () => void) => Promise<T>,
+  ): Promise<T> => {
     const connection = await (await opened()).getConnection()
     let spoilt = false
     try {
       return await run(connection, () => (spoilt = true))
     } finally {
-      await (spoilt && connection.destroy !== undefined ? connection.destroy() : connection.release())
+      await (spoilt && connection.destroy !== undefined
+        ? connection.destroy()
+        : connection.release())
     }
   }
   return {
     finds: false,
     dialect: 'mysql',
     parallel: 3,
-    executor: { run: (sql, parameters) => withConnection((connection) => execute(connection, sql, parameters)) },
+    executor: {
+      run: (sql, parameters) =>
+        withConnection((connection) => execute(connection, sql, parameters)),
+    },
     // No statement differs between the two. Asking would wait for ever where all connections are in transactions that wait for us.
     open: (): Promise<Dialect> => Promise.resolve('mysql'),
     transaction: <T>(run: (open: OpenTransaction<MysqlConnection>) => Promise<T>) =>
@@ -85,8 +98,13 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
         }
       }),
     join(tx) {
-      if (typeof (tx as MysqlConnection | undefined)?.execute !== 'function' || 'getConnection' in tx)
-        throw new ConfigurationError('{ transaction } must be the connection that START TRANSACTION was sent on, not the pool.')
+      if (
+        typeof (tx as MysqlConnection | undefined)?.execute !== 'function' ||
+        'getConnection' in tx
+      )
+        throw new ConfigurationError(
+          '{ transaction } must be the connection that START TRANSACTION was sent on, not the pool.',
+        )
       if (statusOf(tx) === 'closed')
         throw new ConfigurationError(
           'No transaction is open on the connection: send START TRANSACTION first, or leave { transaction } out.',
@@ -94,7 +112,8 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       return over(tx)
     },
     hasEnded: async (tx) => !(await isOpen(tx)),
-    isTransient: (error) => [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
+    isTransient: (error) =>
+      [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
     isUniqueViolation: (error) => Number((error as { errno?: unknown }).errno) === 1062,
     async reserve() {
       if (typeof database !== 'string') return null
@@ -134,14 +153,32 @@ async function isOpen(connection: MysqlConnection): Promise<boolean> {
 }
 
 /** Prepared statements only: `query` would send bytes as hex text. The two drivers differ in how they answer. */
-async function execute(connection: MysqlConnection, sql: string, parameters: readonly Parameter[]): Promise<Result> {
+async function execute(
+  connection: MysqlConnection,
+  sql: string,
+  parameters: readonly Parameter[],
+): Promise<Result> {
   const send = connection.execute.bind(connection) as unknown as Execute
-  const isMysql2 = 'connection' in connection && typeof (connection as { connection?: unknown }).connection === 'object'
+  const isMysql2 =
+    'connection' in connection &&
+    typeof (connection as { connection?: unknown }).connection === 'object'
   const answer = isMysql2
-    ? ((await send({ sql, ...plain, values: parameters.map(forMysql2), supportBigNumbers: true, bigNumberStrings: true })) as unknown[])[0]
+    ? (
+        (await send({
+          sql,
+          ...plain,
+          values: parameters.map(forMysql2),
+          supportBigNumbers: true,
+          bigNumberStrings: true,
+        })) as unknown[]
+      )[0]
     : await send({ sql, ...plain }, parameters)
-  if (Array.isArray(answer)) return { rows: answer.map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
-  return { rows: [], affected: Number((answer as { affectedRows?: number | bigint }).affectedRows ?? 0) }
+  if (Array.isArray(answer))
+    return { rows: answer.map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
+  return {
+    rows: [],
+    affected: Number((answer as { affectedRows?: number | bigint }).affectedRows ?? 0),
+  }
 }
 
 /** Whatever the app set for its pool: rows are objects, and placeholders are question marks. */
@@ -154,20 +191,34 @@ const plain = {
 
 /** mysql2 sends numbers as doubles and has no bigints; text is read as either. */
 function forMysql2(parameter: Parameter): Parameter {
-  return typeof parameter === 'bigint' || typeof parameter === 'number' ? String(parameter) : parameter
+  return typeof parameter === 'bigint' || typeof parameter === 'number'
+    ? String(parameter)
+    : parameter
 }
 
 function normalize(row: Record<string, unknown>): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row))
-    result[name] = typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER ? Number(value) : value
+    result[name] =
+      typeof value === 'bigint' &&
+      value <= Number.MAX_SAFE_INTEGER &&
+      value >= Number.MIN_SAFE_INTEGER
+        ? Number(value)
+        : value
   return result
 }
 
-function parseUrl(text: unknown): { host: string; port: number; user: string; password: string; database: string } {
+function parseUrl(text: unknown): {
+  host: string
+  port: number
+  user: string
+  password: string
+  database: string
+} {
   const example = 'mysql://user:password@host:3306/app'
   const url = URL.parse(requiredUrl(CALLER, example, text))
-  if (url === null) throw new ConfigurationError(`${CALLER}: the url cannot be read. Such as ${example}.`)
+  if (url === null)
+    throw new ConfigurationError(`${CALLER}: the url cannot be read. Such as ${example}.`)
   if (url.search !== '')
     throw new ConfigurationError(
       `${CALLER}: options after '?' are not read. Make the pool yourself and pass it, such as mysql(mariadb.createPool({ host, ssl: true })).`,

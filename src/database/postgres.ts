@@ -12,8 +12,11 @@ import { endedEarly } from './ended-early.ts'
 
 /** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {
-  // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` itself types rows: the app knows what it selects
-  query(text: string, values?: unknown[]): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
+  query(
+    text: string,
+    values?: unknown[],
+    // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` types rows: the app knows them
+  ): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
   /** 'I': none is open. Newer versions of `pg` tell it. */
   getTransactionStatus?(): string | null
 }
@@ -50,7 +53,9 @@ const ignore = (): void => undefined
  * @example
  * const database = postgres(process.env.DATABASE_URL)
  */
-export function postgres(database: string | undefined | PgPool | PostgresOptions): Database<PgClient> {
+export function postgres(
+  database: string | undefined | PgPool | PostgresOptions,
+): Database<PgClient> {
   const options = optionsOf(database)
   needVersion(CALLER, 'pg', '8.16.0')
   needVersion(CALLER, 'pg-copy-streams', '7.0.0')
@@ -72,7 +77,9 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     },
   })
   /** `spoil`: the client is closed instead of going back to the pool. */
-  const withClient = async <T>(run: (client: PgPoolClient, spoil: (error: Error) => void) => Promise<T>): Promise<T> => {
+  const withClient = async <T>(
+    run: (client: PgPoolClient, spoil: (error: Error) => void) => Promise<T>,
+  ): Promise<T> => {
     const client = await opened().connect()
     const emitter = client as unknown as {
       on?(event: 'error', listener: () => void): void
@@ -83,7 +90,8 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
     try {
       return await run(client, (error) => (broken = error))
     } catch (error) {
-      if (!(error instanceof pg.DatabaseError)) broken ??= types.isNativeError(error) && isConnectionError(error) ? error : undefined
+      if (!(error instanceof pg.DatabaseError))
+        broken ??= types.isNativeError(error) && isConnectionError(error) ? error : undefined
       throw error
     } finally {
       // Of one that is thrown away, more may come.
@@ -125,17 +133,23 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
       }),
     join(tx) {
       if (typeof (tx as PgClient | undefined)?.query !== 'function' || 'totalCount' in tx)
-        throw new ConfigurationError('{ transaction } must be the client that BEGIN was sent on, not the pool.')
+        throw new ConfigurationError(
+          '{ transaction } must be the client that BEGIN was sent on, not the pool.',
+        )
       if (tx.getTransactionStatus?.() === 'I')
-        throw new ConfigurationError('No transaction is open on the client: send BEGIN first, or leave { transaction } out.')
+        throw new ConfigurationError(
+          'No transaction is open on the client: send BEGIN first, or leave { transaction } out.',
+        )
       return over(tx)
     },
-    isTransient: (error) => ['40001', '40P01', '55P03'].includes(String((error as { code?: unknown }).code)),
+    isTransient: (error) =>
+      ['40001', '40P01', '55P03'].includes(String((error as { code?: unknown }).code)),
     isUniqueViolation: (error) => (error as { code?: unknown }).code === '23505',
     readChunks: (table, fileId, from, to) =>
       withClient(async (client) => {
         // COPY takes no parameters: nothing but a uuid and whole numbers goes into its text.
-        if (!isUuid(fileId)) throw new ConfigurationError(`${JSON.stringify(fileId)} is no file id.`)
+        if (!isUuid(fileId))
+          throw new ConfigurationError(`${JSON.stringify(fileId)} is no file id.`)
         const name = table
           .split('.')
           .map((part) => `"${part}"`)
@@ -163,7 +177,10 @@ export function postgres(database: string | undefined | PgPool | PostgresOptions
             ),
         }),
     async reserve() {
-      const size = options === undefined ? ((database as PgPool).options as { max?: number } | undefined)?.max : (options.max ?? 10)
+      const size =
+        options === undefined
+          ? ((database as PgPool).options as { max?: number } | undefined)?.max
+          : (options.max ?? 10)
       if ((size ?? 10) < 3) return null
       const client = await opened().connect()
       // Without a listener, a connection that the server ends would end the process.
@@ -211,7 +228,8 @@ async function readCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<
         if (filled < field.length) continue
         chunks.push(field)
         field = null
-      } else if (skip < 0 && data.length >= COPY_HEADER) skip = COPY_HEADER + data.readInt32BE(COPY_HEADER - 4)
+      } else if (skip < 0 && data.length >= COPY_HEADER)
+        skip = COPY_HEADER + data.readInt32BE(COPY_HEADER - 4)
       else if (skip > 0) {
         const skipped = Math.min(skip, data.length)
         skip -= skipped
@@ -220,7 +238,9 @@ async function readCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<
       else if (skip === 0 && data.length >= 6) {
         const length = data.readInt32BE(2)
         if (length < 1)
-          throw new IntegrityError(`The staged file ${fileId} has a chunk without bytes: something else wrote it. Send the file again.`)
+          throw new IntegrityError(
+            `The staged file ${fileId} has a chunk without bytes: something else wrote it. Send the file again.`,
+          )
         field = Buffer.allocUnsafe(length)
         filled = 0
         data = data.subarray(6)
@@ -234,7 +254,12 @@ async function readCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<
 }
 
 /** A connection of its own that comes back by itself; at each return there may be work that was not heard of. */
-function listen(config: pg.ClientConfig, channel: string, wake: () => void, changed: (error: unknown) => void): () => Promise<void> {
+function listen(
+  config: pg.ClientConfig,
+  channel: string,
+  wake: () => void,
+  changed: (error: unknown) => void,
+): () => Promise<void> {
   const stopping = new AbortController()
   let current: pg.Client | undefined
   const loop = async (): Promise<void> => {
@@ -262,7 +287,11 @@ function listen(config: pg.ClientConfig, channel: string, wake: () => void, chan
         changed(null)
         wake()
         await ended
-        lost(new ServiceError('The connection that listened for notifications has ended. It is opened again by itself.'))
+        lost(
+          new ServiceError(
+            'The connection that listened for notifications has ended. It is opened again by itself.',
+          ),
+        )
       } catch (error) {
         lost(error)
       }
@@ -279,8 +308,18 @@ function listen(config: pg.ClientConfig, channel: string, wake: () => void, chan
 }
 
 /** undefined: it is a pool. */
-function optionsOf(database: string | undefined | PgPool | PostgresOptions): (PostgresOptions & { readonly url: string }) | undefined {
-  const given = typeof database === 'object' && database !== null && 'url' in database ? database : undefined
+function optionsOf(
+  database: string | undefined | PgPool | PostgresOptions,
+): (PostgresOptions & { readonly url: string }) | undefined {
+  const given =
+    typeof database === 'object' && database !== null && 'url' in database ? database : undefined
   if (given === undefined && typeof database === 'object') return undefined
-  return { ...given, url: requiredUrl(CALLER, 'postgres://user:password@host:5432/app', given === undefined ? database : given.url) }
+  return {
+    ...given,
+    url: requiredUrl(
+      CALLER,
+      'postgres://user:password@host:5432/app',
+      given === undefined ? database : given.url,
+    ),
+  }
 }

@@ -11,7 +11,13 @@ export function requiredUrl(caller: string, example: string, url: unknown): stri
 
 /** For a pool, and for what may be taken for one. */
 export function requiredPool<T extends object>(caller: string, method: string, pool: T): T {
-  if (typeof pool !== 'object' || pool === null || typeof (pool as Readonly<Record<string, unknown>>)[method] !== 'function')
-    throw new ConfigurationError(`${caller}: pass a url, or a pool: what was passed has no ${method}().`)
+  if (
+    typeof pool !== 'object' ||
+    pool === null ||
+    typeof (pool as Readonly<Record<string, unknown>>)[method] !== 'function'
+  )
+    throw new ConfigurationError(
+      `${caller}: pass a url, or a pool: what was passed has no ${method}().`,
+    )
   return pool
 }

@@ -99,8 +99,12 @@ export interface TableOptions {
 }
 
 /** The real names. Rails' three and the gem's one are fixed, because a Rails app may share them. */
-export function tableNames({ prefix = 'activestorage_delayed_', schema }: TableOptions = {}): TableNames {
-  const own = (name: string): string => `${schema === undefined ? '' : `${schema}.`}${prefix}${name}`
+export function tableNames({
+  prefix = 'activestorage_delayed_',
+  schema,
+}: TableOptions = {}): TableNames {
+  const own = (name: string): string =>
+    `${schema === undefined ? '' : `${schema}.`}${prefix}${name}`
   return {
     blobs: 'active_storage_blobs',
     attachments: 'active_storage_attachments',

@@ -47,7 +47,8 @@ export const MARK = '\u0001'
 
 /** One base class for each compiler, so that `from('files')` names the table the app configured. */
 function compilers(tables: TableNames, style: Placeholders) {
-  const real = (node: TableNode): string | undefined => tables[node.table.identifier.name as keyof TableNames]
+  const real = (node: TableNode): string | undefined =>
+    tables[node.table.identifier.name as keyof TableNames]
   const quoted = (name: string, quote: string): string =>
     name
       .split('.')
@@ -110,7 +111,11 @@ export function sessions(
   const family = dialect === 'mariadb' ? 'mysql' : dialect
   const Compiler = compilers(tables, style)[family]
   const unsupported = (): Promise<never> =>
-    Promise.reject(new Error('A session has no transactions of its own: its executor is in one, or is autocommit.'))
+    Promise.reject(
+      new Error(
+        'A session has no transactions of its own: its executor is in one, or is autocommit.',
+      ),
+    )
   return (executor, returning) => {
     const driver: Driver = {
       init: () => Promise.resolve(),
@@ -126,7 +131,11 @@ export function sessions(
         createDriver: () => driver,
         createQueryCompiler: () => new Compiler(),
         createAdapter: () =>
-          family === 'postgres' ? new PostgresAdapter() : family === 'mysql' ? new MysqlAdapter() : new SqliteAdapter(),
+          family === 'postgres'
+            ? new PostgresAdapter()
+            : family === 'mysql'
+              ? new MysqlAdapter()
+              : new SqliteAdapter(),
         createIntrospector: (kysely) =>
           family === 'postgres'
             ? new PostgresIntrospector(kysely)

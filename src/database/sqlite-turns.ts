@@ -57,7 +57,9 @@ function make(): SqliteTurns {
 
 /** Another connection or process writes. */
 export function isBusy(error: unknown): boolean {
-  return /database (table )?is locked|SQLITE_BUSY/.test(`${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`)
+  return /database (table )?is locked|SQLITE_BUSY/.test(
+    `${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`,
+  )
 }
 
 /** A moment, after which a busy file may be free. It differs, so that two do not try in step. */

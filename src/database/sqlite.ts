@@ -30,13 +30,21 @@ const WAIT = 10_000
  * the app has the file open, pass its handle: two SQLite libraries on one file in one process lose acknowledged rows.
  * A transaction object is the handle itself.
  */
-export function sqlite<D extends string | SqliteHandle>(database: D): Database<D extends string ? DatabaseSync : D> {
+export function sqlite<D extends string | SqliteHandle>(
+  database: D,
+): Database<D extends string ? DatabaseSync : D> {
   return open(database) as unknown as Database<D extends string ? DatabaseSync : D>
 }
 
 function open(database: string | SqliteHandle): Database<DatabaseSync> {
-  if (database === '' || (typeof database !== 'string' && typeof (database as SqliteHandle | undefined)?.prepare !== 'function'))
-    throw new ConfigurationError('sqlite(): pass the path of a file, or a handle of node:sqlite or better-sqlite3.')
+  if (
+    database === '' ||
+    (typeof database !== 'string' &&
+      typeof (database as SqliteHandle | undefined)?.prepare !== 'function')
+  )
+    throw new ConfigurationError(
+      'sqlite(): pass the path of a file, or a handle of node:sqlite or better-sqlite3.',
+    )
   let handle = typeof database === 'string' ? undefined : database
   const own = typeof database === 'string'
   const statements = new Map<string, Statement>()
@@ -65,10 +73,15 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
   const runNow = (sql: string, parameters: readonly Parameter[]): Result => {
     const prepared = statement(sql)
     const returns =
-      prepared.columns === undefined || prepared.reader !== undefined ? prepared.reader === true : prepared.columns().length > 0
+      prepared.columns === undefined || prepared.reader !== undefined
+        ? prepared.reader === true
+        : prepared.columns().length > 0
     if (!returns) return { rows: [], affected: Number(prepared.run(...parameters).changes) }
     if (prepared.setReadBigInts === undefined) prepared.safeIntegers?.(true)
-    return { rows: prepared.all(...parameters).map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
+    return {
+      rows: prepared.all(...parameters).map((row) => normalize(row as Record<string, unknown>)),
+      affected: 0,
+    }
   }
 
   const isOpen = (): boolean => {
@@ -98,13 +111,17 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     run: (sql, parameters) =>
       turns().take(async () => {
         const result = await whenFree(() => runNow(sql, parameters))
-        if (parameters.some((parameter) => Buffer.isBuffer(parameter))) await new Promise(setImmediate)
+        if (parameters.some((parameter) => Buffer.isBuffer(parameter)))
+          await new Promise(setImmediate)
         return result
       }),
   }
   const inside: Executor = {
     run: async (sql, parameters) => {
-      if (!isOpen()) throw new ConfigurationError('The SQLite transaction is over: nothing more can be written in it.')
+      if (!isOpen())
+        throw new ConfigurationError(
+          'The SQLite transaction is over: nothing more can be written in it.',
+        )
       return runNow(sql, parameters)
     },
   }
@@ -126,7 +143,9 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
         await new Promise(setImmediate)
         await whenFree(() => opened().exec('begin immediate'))
         try {
-          const result = await turns().within(() => run({ tx: opened() as DatabaseSync, executor: inside }))
+          const result = await turns().within(() =>
+            run({ tx: opened() as DatabaseSync, executor: inside }),
+          )
           opened().exec('commit')
           // node:sqlite never waits: without this, a busy worker would leave no turn to anybody else in the process.
           await new Promise(setImmediate)
@@ -138,8 +157,13 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
       }),
     join(tx) {
       if ((tx as SqliteHandle) !== opened())
-        throw new ConfigurationError('The transaction is on another SQLite handle: pass that handle to sqlite() as the database.')
-      if (!isOpen()) throw new ConfigurationError('No transaction is open on the SQLite handle: BEGIN first, or leave { transaction } out.')
+        throw new ConfigurationError(
+          'The transaction is on another SQLite handle: pass that handle to sqlite() as the database.',
+        )
+      if (!isOpen())
+        throw new ConfigurationError(
+          'No transaction is open on the SQLite handle: BEGIN first, or leave { transaction } out.',
+        )
       return inside
     },
     isTransient: isBusy,
@@ -159,7 +183,9 @@ function normalize(row: Record<string, unknown>): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row))
     result[name] =
-      typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER
+      typeof value === 'bigint' &&
+      value <= Number.MAX_SAFE_INTEGER &&
+      value >= Number.MIN_SAFE_INTEGER
         ? Number(value)
         : value instanceof Uint8Array && !Buffer.isBuffer(value)
           ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)

@@ -30,7 +30,11 @@ export interface Store<Tx = unknown> {
   transact<T>(run: (session: Session) => Promise<T>): Promise<T>
 }
 
-export async function openStore<Tx>(database: Database<Tx, boolean>, tables: TableNames, recordId: RecordIdType): Promise<Store<Tx>> {
+export async function openStore<Tx>(
+  database: Database<Tx, boolean>,
+  tables: TableNames,
+  recordId: RecordIdType,
+): Promise<Store<Tx>> {
   const plain = database as Database<Tx>
   const dialect = await plain.open()
   if (dialect !== 'postgres' && tables.files.includes('.'))
@@ -47,10 +51,13 @@ export async function openStore<Tx>(database: Database<Tx, boolean>, tables: Tab
   })
   const over = (executor: Executor, returning: boolean = plain.returning === true): Session => ({
     ...session(checked(executor), returning),
-    liveColumns: async () => (columns ??= await checkColumns(schema, { tables, recordId }, executor)) ?? new Map(),
+    liveColumns: async () =>
+      (columns ??= await checkColumns(schema, { tables, recordId }, executor)) ?? new Map(),
   })
   // A statement that is a transaction by itself is run again like any other of ours.
-  const autocommit: Executor = { run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)) }
+  const autocommit: Executor = {
+    run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)),
+  }
   return {
     database: plain,
     dialect,

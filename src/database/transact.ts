@@ -16,6 +16,9 @@ export async function retried<Tx, T>(database: Database<Tx>, run: () => Promise<
 }
 
 /** A transaction of the library's own. */
-export function transact<Tx, T>(database: Database<Tx>, run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T> {
+export function transact<Tx, T>(
+  database: Database<Tx>,
+  run: (open: OpenTransaction<Tx>) => Promise<T>,
+): Promise<T> {
   return retried(database, () => database.transaction(run))
 }

@@ -9,7 +9,10 @@ export interface Transactions<Tx> {
   afterCommit(tx: Tx, done: () => void): void
 }
 
-export function transactions<Tx>(database: Database<Tx, boolean>, committed: () => void): Transactions<Tx> {
+export function transactions<Tx>(
+  database: Database<Tx, boolean>,
+  committed: () => void,
+): Transactions<Tx> {
   const open = new Map<Tx, (() => void)[]>()
   return {
     async run(work) {
@@ -24,7 +27,8 @@ export function transactions<Tx>(database: Database<Tx, boolean>, committed: () 
           open.delete(tx)
         }
       }
-      const result = await (database.appTransaction?.(checked) ?? database.transaction(({ tx }) => checked(tx)))
+      const result = await (database.appTransaction?.(checked) ??
+        database.transaction(({ tx }) => checked(tx)))
       for (const each of done) each()
       committed()
       return result

@@ -1,4 +1,9 @@
-import { deleteAttachments, insertAttachment, lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import {
+  deleteAttachments,
+  insertAttachment,
+  lockAttachmentIds,
+  type AttachmentRow,
+} from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { insertBlob } from '../blobs/blob-rows.ts'
 import { keepObject } from '../blobs/object-intents.ts'
@@ -35,9 +40,17 @@ export async function attachFile(
 ): Promise<AttachResult> {
   return delayed.store.transact(async (session) => {
     await lockLanes(session, [upload.lane])
-    const lane = await uploadsOf(session, upload.lane.type, [upload.lane.id], upload.lane.name, true)
+    const lane = await uploadsOf(
+      session,
+      upload.lane.type,
+      [upload.lane.id],
+      upload.lane.name,
+      true,
+    )
     // The fence: all of the lane is locked, and ours must still be ours.
-    const held = lane.find(({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken)
+    const held = lane.find(
+      ({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken,
+    )
     if (held === undefined) throw new LeaseLost()
     const attached = definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
     // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
@@ -56,12 +69,18 @@ export async function attachFile(
     })
     const attachment = await insertAttachment(session, upload.lane, blob)
     const others = lane.filter(({ rowId }) => rowId !== held.rowId)
-    await addToOthers(session, others, held, prepared.file.id, { attachmentId: attachment.attachmentId, blobId: blob.id })
+    await addToOthers(session, others, held, prepared.file.id, {
+      attachmentId: attachment.attachmentId,
+      blobId: blob.id,
+    })
     const superseded = await replace(session, held, replaces, lane)
     if (!(await keepObject(session, prepared.key)))
-      throw new ServiceError(`The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`, {
-        details: detailsOf(upload, prepared.filename),
-      })
+      throw new ServiceError(
+        `The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`,
+        {
+          details: detailsOf(upload, prepared.filename),
+        },
+      )
     const finished = await finishFile(session, delayed, definition, held, prepared)
     return { attachment, superseded, finished }
   })
@@ -75,11 +94,17 @@ async function replace(
 ): Promise<Superseded> {
   if (replaces === null) return { ended: [], thinned: [] }
   await deleteAttachments(session, upload.lane, replaces, true)
-  const older = lane.filter(({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'))
+  const older = lane.filter(
+    ({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'),
+  )
   const superseded = await supersedeOlder(session, older, upload.keeps)
   // What this upload itself attaches next is added, not replaced.
   if (upload.replaces !== null && upload.replaces.length > 0)
-    await session.db.updateTable('uploads').set({ replaces: '[]' }).where('id', '=', BigInt(upload.rowId)).execute()
+    await session.db
+      .updateTable('uploads')
+      .set({ replaces: '[]' })
+      .where('id', '=', BigInt(upload.rowId))
+      .execute()
   return superseded
 }
 

@@ -46,12 +46,17 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
     await prepared.dispose()
   }
   const { attachment, superseded, finished } = await attached(attempt, file, prepared)
-  for (const other of superseded.ended) tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
+  for (const other of superseded.ended)
+    tellSuperseded(delayed.report, other, 'An upload was superseded by a newer one.')
   for (const other of superseded.thinned)
-    delayed.report('info', 'Files of an upload were superseded by a newer one, which keeps the rest of them.', {
-      ...detailsOf(other),
-      upload: other.token,
-    })
+    delayed.report(
+      'info',
+      'Files of an upload were superseded by a newer one, which keeps the rest of them.',
+      {
+        ...detailsOf(other),
+        upload: other.token,
+      },
+    )
   if (attachment === null) return 'overtaken'
   // It is attached: what fails from here on is no failure of the upload, and is made up for later.
   try {
@@ -59,15 +64,24 @@ export async function carry(attempt: Attempt, file: FileRow): Promise<Carried> {
     if (finished !== false) await attempt.wake()
     await tell(attempt, file)
   } catch (error) {
-    delayed.report('warn', `${file.filename} is attached; its hook could not be told, and is later.`, {
-      ...detailsOf(upload, file.filename),
-      error,
-    })
+    delayed.report(
+      'warn',
+      `${file.filename} is attached; its hook could not be told, and is later.`,
+      {
+        ...detailsOf(upload, file.filename),
+        error,
+      },
+    )
   }
   return finished === 'gone' ? 'gone' : 'attached'
 }
 
-async function send({ delayed, upload, signal }: Attempt, file: FileRow, service: Service, prepared: Prepared): Promise<void> {
+async function send(
+  { delayed, upload, signal }: Attempt,
+  file: FileRow,
+  service: Service,
+  prepared: Prepared,
+): Promise<void> {
   const { session } = delayed.store
   const { key, byteSize, checksum, contentType, filename } = prepared
   let isSent = false
@@ -76,21 +90,33 @@ async function send({ delayed, upload, signal }: Attempt, file: FileRow, service
     isSent = true
   }
   try {
-    await service.upload(key, bytes(), { byteSize, checksum, ...storedAs(contentType, filename), signal })
+    await service.upload(key, bytes(), {
+      byteSize,
+      checksum,
+      ...storedAs(contentType, filename),
+      signal,
+    })
   } catch (error) {
     // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
-    if (isSent && (isUnanswered(error) || signal.aborted)) await forgetKey(session, upload, file).catch(() => undefined)
+    if (isSent && (isUnanswered(error) || signal.aborted))
+      await forgetKey(session, upload, file).catch(() => undefined)
     await expectLate(session, prepared.service, key).catch(() => undefined)
     renewUntil(session, key, endOf(error))
     throw error
   }
 }
 
-async function attached({ delayed, definition, upload }: Attempt, file: FileRow, prepared: Prepared): Promise<AttachResult> {
+async function attached(
+  { delayed, definition, upload }: Attempt,
+  file: FileRow,
+  prepared: Prepared,
+): Promise<AttachResult> {
   const { store } = delayed
   try {
-    return await traced('attach', { ...detailsOf(upload, prepared.filename), upload: upload.token }, () =>
-      attachFile(delayed, definition, upload, prepared),
+    return await traced(
+      'attach',
+      { ...detailsOf(upload, prepared.filename), upload: upload.token },
+      () => attachFile(delayed, definition, upload, prepared),
     )
   } catch (error) {
     // Whatever became of its intent, an object that is not attached must not stay; what another worker attached, or is
@@ -113,7 +139,10 @@ async function forgetKey(session: Session, upload: UploadRow, file: FileRow): Pr
     .execute()
 }
 
-async function tell({ delayed, definition, upload, record }: Attempt, file: FileRow): Promise<void> {
+async function tell(
+  { delayed, definition, upload, record }: Attempt,
+  file: FileRow,
+): Promise<void> {
   const { session } = delayed.store
   // Without a hook it was told by being attached.
   if (definition.afterUpload === undefined) {
@@ -121,5 +150,6 @@ async function tell({ delayed, definition, upload, record }: Attempt, file: File
     return deleteBytes(session, file)
   }
   const [now] = await findFiles(session, [file.id])
-  if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1))) await markTold(delayed, now)
+  if (now !== undefined && (await tellFile(delayed, definition, upload, now, record, 1)))
+    await markTold(delayed, now)
 }

@@ -4,16 +4,28 @@ import type { Session } from '../database/session.ts'
 import { LEASE } from '../jobs/leases.ts'
 import type { Delayed } from './definition.ts'
 import { hookLease } from './rounds.ts'
-import { fetchUploads, hasFiles, isKnown, selectUploads, type UploadQuery, type UploadRow } from './upload-rows.ts'
+import {
+  fetchUploads,
+  hasFiles,
+  isKnown,
+  selectUploads,
+  type UploadQuery,
+  type UploadRow,
+} from './upload-rows.ts'
 
 /** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
 export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
   if (delayed.known.length === 0 || limit < 1) return []
   return delayed.store.transact(async (session) => {
     const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known))
-    const rows = await hooksDue(session, limit, (query) => mine(query).where('u.state', '=', 'attached'))
+    const rows = await hooksDue(session, limit, (query) =>
+      mine(query).where('u.state', '=', 'attached'),
+    )
     // From the files, of which few wait to be told: failed uploads may be many.
-    const untold = session.db.selectFrom('files').select('upload_token').where('state', '=', 'attached')
+    const untold = session.db
+      .selectFrom('files')
+      .select('upload_token')
+      .where('state', '=', 'attached')
     if (rows.length < limit)
       rows.push(
         ...(await hooksDue(session, limit - rows.length, (query) =>
@@ -35,7 +47,11 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
   })
 }
 
-async function hooksDue(session: Session, limit: number, which: (query: UploadQuery) => UploadQuery): Promise<UploadRow[]> {
+async function hooksDue(
+  session: Session,
+  limit: number,
+  which: (query: UploadQuery) => UploadQuery,
+): Promise<UploadRow[]> {
   let query = which(selectUploads(session))
     // The condition of the index on leases, to the letter: the planner does not infer it from a parameter.
     .where(sql<boolean>`u.state <> 'pending'`)

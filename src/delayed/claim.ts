@@ -25,15 +25,21 @@ const WIDEST = 1024
  * long lane is not walked again by every claim. The unique index on running lanes is the hard guarantee; when it refuses,
  * the others are claimed one by one.
  */
-export async function claimUploads(delayed: Delayed, limit: number, only: string | null = null): Promise<UploadRow[]> {
+export async function claimUploads(
+  delayed: Delayed,
+  limit: number,
+  only: string | null = null,
+): Promise<UploadRow[]> {
   const { store } = delayed
   if (delayed.known.length === 0 || limit < 1) return []
   for (let width = limit; ; width = Math.min(width * 4, WIDEST)) {
-    const { claimed, blocked } = await claimBatch(delayed, { width, limit, skip: 0, only }).catch(async (error: unknown) => {
-      if (!store.database.isUniqueViolation(error)) throw error
-      // The one that was asked for is in contention: whoever has its lane wakes it.
-      return { claimed: only === null ? await claimSingly(delayed, limit) : [], blocked: [] }
-    })
+    const { claimed, blocked } = await claimBatch(delayed, { width, limit, skip: 0, only }).catch(
+      async (error: unknown) => {
+        if (!store.database.isUniqueViolation(error)) throw error
+        // The one that was asked for is in contention: whoever has its lane wakes it.
+        return { claimed: only === null ? await claimSingly(delayed, limit) : [], blocked: [] }
+      },
+    )
     if (claimed.length > 0 || blocked.length < width || width === WIDEST) return claimed
   }
 }
@@ -53,7 +59,10 @@ interface Claim {
   readonly blocked: readonly bigint[]
 }
 
-async function claimBatch(delayed: Delayed, width: Width): Promise<{ claimed: UploadRow[]; blocked: readonly bigint[] }> {
+async function claimBatch(
+  delayed: Delayed,
+  width: Width,
+): Promise<{ claimed: UploadRow[]; blocked: readonly bigint[] }> {
   const { store } = delayed
   const { claimed, blocked } = store.session.returning
     ? await claimAtOnce(store.session, delayed, width)
@@ -102,16 +111,23 @@ interface Candidate {
 }
 
 const rowId = (dialect: Dialect): RawBuilder<string> => sql`${asText(dialect, 'u.id')} as row_id`
-const idsOf = (rows: readonly Pick<Candidate, 'row_id'>[]): bigint[] => rows.map((row) => BigInt(row.row_id))
+const idsOf = (rows: readonly Pick<Candidate, 'row_id'>[]): bigint[] =>
+  rows.map((row) => BigInt(row.row_id))
 const isFree = (row: Candidate): boolean => Number(row.blocked) === 0
 
 /** The same in a transaction, where a database does not say what it changed. */
 async function claimInSteps(session: Session, delayed: Delayed, width: Width): Promise<Claim> {
-  const { rows } = await sql<Candidate>`${candidates(session.dialect, delayed, width)}`.execute(session.db)
+  const { rows } = await sql<Candidate>`${candidates(session.dialect, delayed, width)}`.execute(
+    session.db,
+  )
   const taken = idsOf(rows.filter(isFree)).slice(0, width.limit)
   const blocked = idsOf(rows.filter((row) => !isFree(row)))
   if (taken.length === 0) return { claimed: [], blocked }
-  await session.db.updateTable('uploads').set(taking(session.dialect)).where('id', 'in', taken).execute()
+  await session.db
+    .updateTable('uploads')
+    .set(taking(session.dialect))
+    .where('id', 'in', taken)
+    .execute()
   return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked }
 }
 
@@ -122,10 +138,15 @@ async function claimInSteps(session: Session, delayed: Delayed, width: Width): P
 async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
   const { dialect } = session
   const due = sql`u.state = 'pending' and u.run_at <= ${now(dialect)}`
-  const locked = await sql<Pick<Candidate, 'row_id'>>`select ${rowId(dialect)} from ${sql.table('uploads')} u
-    where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, true)}`.execute(session.db)
+  const locked = await sql<
+    Pick<Candidate, 'row_id'>
+  >`select ${rowId(dialect)} from ${sql.table('uploads')} u
+    where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, true)}`.execute(
+    session.db,
+  )
   if (locked.rows.length === 0) return
-  const { rows } = await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
+  const { rows } =
+    await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
     where u.id in (${sql.join(idsOf(locked.rows))})`.execute(session.db)
   const blocked = idsOf(rows.filter((row) => !isFree(row)))
   if (blocked.length === 0) return
@@ -140,11 +161,13 @@ async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
 async function claimSingly(delayed: Delayed, limit: number): Promise<UploadRow[]> {
   const all: UploadRow[] = []
   for (let skip = 0; all.length < limit;) {
-    const one = await claimBatch(delayed, { width: 1, limit: 1, skip, only: null }).catch((error: unknown) => {
-      if (delayed.store.database.isUniqueViolation(error)) return 'contended'
-      if (all.length === 0) throw error
-      return 'over'
-    })
+    const one = await claimBatch(delayed, { width: 1, limit: 1, skip, only: null }).catch(
+      (error: unknown) => {
+        if (delayed.store.database.isUniqueViolation(error)) return 'contended'
+        if (all.length === 0) throw error
+        return 'over'
+      },
+    )
     if (one === 'over') break
     if (one === 'contended') {
       skip += 1
@@ -170,7 +193,11 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
   ) then 1 else 0 end as blocked`
 
 /** Due rows that nobody holds, and whether they have to wait. */
-function candidates(dialect: Dialect, { known }: Pick<Delayed, 'known'>, { width, skip, only }: Width): RawBuilder<Candidate> {
+function candidates(
+  dialect: Dialect,
+  { known }: Pick<Delayed, 'known'>,
+  { width, skip, only }: Width,
+): RawBuilder<Candidate> {
   return sql<Candidate>`select u.id, ${rowId(dialect)}, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
     where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnown(known)} and ${hasFiles}

@@ -13,12 +13,16 @@ export interface DelayedDefinition {
   readonly service: string
   readonly keyPrefix: ((record: unknown) => string) | string | undefined
   /** A function may also answer what stands without one: `true` or `false`. */
-  readonly useFilename: boolean | ((record: unknown, filename: string) => boolean | string | PromiseLike<boolean | string>)
+  readonly useFilename:
+    | boolean
+    | ((record: unknown, filename: string) => boolean | string | PromiseLike<boolean | string>)
   readonly variantInfo: Transformation | undefined
   readonly maxFiles: number | undefined
   readonly afterUpload?: ((record: unknown, told: Told) => Promise<void>) | undefined
-  readonly afterUploadAll?: ((record: unknown, told: Omit<Told, 'file'>) => Promise<void>) | undefined
-  readonly errorUpload?: ((record: unknown, error: ActiveStorageError, told: Told) => Promise<void>) | undefined
+  readonly afterUploadAll?:
+    ((record: unknown, told: Omit<Told, 'file'>) => Promise<void>) | undefined
+  readonly errorUpload?:
+    ((record: unknown, error: ActiveStorageError, told: Told) => Promise<void>) | undefined
 }
 
 /** What a hook is told, as rows. */
@@ -30,7 +34,11 @@ export interface Told {
   readonly retryAt: Date | null
 }
 
-export type Report = (level: 'debug' | 'info' | 'warn' | 'error', message: string, details: object) => void
+export type Report = (
+  level: 'debug' | 'info' | 'warn' | 'error',
+  message: string,
+  details: object,
+) => void
 
 export interface RetryOptions {
   readonly attempts: number

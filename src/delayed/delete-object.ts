@@ -32,7 +32,9 @@ export async function deleteObject(
   if (holder !== undefined) return HOUR
   const target = services[service]
   if (target === undefined)
-    throw new ConfigurationError(`An object waits to be deleted from the service '${service}', which is not configured.`)
+    throw new ConfigurationError(
+      `An object waits to be deleted from the service '${service}', which is not configured.`,
+    )
   await target.delete(key, { signal })
   return null
 }
@@ -59,7 +61,11 @@ export async function deleteObjectsNow(
       () => deleteObject(store, services, job, signal),
       (_job, error) => {
         isAway = signal.aborted || error instanceof ServiceUnavailableError
-        report('warn', `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`, { job: job.id, error })
+        report(
+          'warn',
+          `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`,
+          { job: job.id, error },
+        )
       },
     )
     // Who purges many files does not wait as long for each.

@@ -22,8 +22,13 @@ export interface WaitingOptions {
   readonly onFailure: 'throw' | 'background'
 }
 
-export function readDirect({ timeout = '30s', onFailure = 'throw' }: DirectOptions = {}): WaitingOptions {
+export function readDirect({
+  timeout = '30s',
+  onFailure = 'throw',
+}: DirectOptions = {}): WaitingOptions {
   if (!['throw', 'background'].includes(onFailure))
-    throw new ConfigurationError(`createActiveStorage: direct.onFailure is '${String(onFailure)}': throw or background.`)
+    throw new ConfigurationError(
+      `createActiveStorage: direct.onFailure is '${String(onFailure)}': throw or background.`,
+    )
   return { timeout: parseDuration(timeout, 'direct.timeout'), onFailure }
 }

@@ -53,7 +53,8 @@ interface End {
   /** It is tried no more, until a person says so. */
   readonly isFinal?: boolean
 }
-const isOpen = ({ isAttached, error, isFinal }: End): boolean => !isAttached && error === undefined && isFinal !== true
+const isOpen = ({ isAttached, error, isFinal }: End): boolean =>
+  !isAttached && error === undefined && isFinal !== true
 const ATTACHED: End = { isAttached: true }
 const PENDING: End = { isAttached: false }
 
@@ -110,7 +111,8 @@ export function directUploads(options: DirectParts): DirectUploads {
       const found = await standingOf(store.session, token)
       if (found === null || found.standing === 'attached') return ATTACHED
       const { upload, standing } = found
-      if (standing === 'failing') return { ...failureOf(upload.lastError), isFinal: upload.state === 'failed' }
+      if (standing === 'failing')
+        return { ...failureOf(upload.lastError), isFinal: upload.state === 'failed' }
       if (upload.state === 'running') return null
       // What is before it in its lane may have no other to carry it.
       const next = standing === 'due' ? token : await olderOf(store.session, upload)
@@ -142,7 +144,9 @@ export function directUploads(options: DirectParts): DirectUploads {
       known.until = Math.max(known.until, until)
       return known.end
     }
-    const end = outside(() => follow(token, () => performance.now() < each.until)).finally(() => followed.delete(token))
+    const end = outside(() => follow(token, () => performance.now() < each.until)).finally(() =>
+      followed.delete(token),
+    )
     const each: Followed = { until, end }
     followed.set(token, each)
     return end
@@ -158,7 +162,10 @@ export function directUploads(options: DirectParts): DirectUploads {
         end = await Promise.race([begin(token, deadline - performance.now()), late])
       if (isOpen(end)) end = await lastLook(token)
     } catch (error) {
-      end = { isAttached: false, error: new ServiceError('It is not known how the upload went.', { cause: error }) }
+      end = {
+        isAttached: false,
+        error: new ServiceError('It is not known how the upload went.', { cause: error }),
+      }
     } finally {
       over.abort()
     }
@@ -186,7 +193,10 @@ export function directUploads(options: DirectParts): DirectUploads {
     start(token) {
       if (closed) return
       begin(token, options.waiting.timeout).catch((error: unknown) =>
-        options.report('warn', 'An upload could not be begun here; a worker carries it.', { upload: token, error }),
+        options.report('warn', 'An upload could not be begun here; a worker carries it.', {
+          upload: token,
+          error,
+        }),
       )
     },
     finish,
@@ -202,7 +212,10 @@ export function directUploads(options: DirectParts): DirectUploads {
       closed = true
       for (const look of options.looks) look()
       const ended = Promise.allSettled(running)
-      const timer = setTimeout(() => stopping.abort(new Error('The storage is closing.')), milliseconds)
+      const timer = setTimeout(
+        () => stopping.abort(new Error('The storage is closing.')),
+        milliseconds,
+      )
       await endsWithin(ended, milliseconds + GRACE)
       clearTimeout(timer)
     },
@@ -214,9 +227,17 @@ const failureOf = (lastError: string | null): End => ({
   ...(lastError === null ? {} : { error: new ServiceError(lastError) }),
 })
 
-function pendingError({ type, id, name }: Lane, filename: string | undefined, { error, isFinal }: End): AttachPendingError {
+function pendingError(
+  { type, id, name }: Lane,
+  filename: string | undefined,
+  { error, isFinal }: End,
+): AttachPendingError {
   const file = error?.details.filename ?? filename
-  const details = { record: { type, id }, attachment: name, ...(file === undefined ? {} : { filename: file }) }
+  const details = {
+    record: { type, id },
+    attachment: name,
+    ...(file === undefined ? {} : { filename: file }),
+  }
   const what = file ?? `its ${name}`
   const cause = error === undefined ? {} : { cause: error }
   if (isFinal !== true)

@@ -8,7 +8,11 @@ export type Ending = 'superseded' | 'discarded'
  * Ends uploads for good: their unfinished files are dropped (the sweep deletes the bytes), those attached stay. The lane
  * is locked. A running one's next write finds its fence gone.
  */
-export async function discardUploads(session: Session, uploads: readonly UploadRow[], ending: Ending): Promise<void> {
+export async function discardUploads(
+  session: Session,
+  uploads: readonly UploadRow[],
+  ending: Ending,
+): Promise<void> {
   if (uploads.length === 0) return
   const tokens = uploads.map((upload) => upload.token)
   await deleteUploads(session, uploads)
@@ -18,5 +22,10 @@ export async function discardUploads(session: Session, uploads: readonly UploadR
     .where('upload_token', 'in', tokens)
     .where('state', 'in', ['staging', 'staged', 'failed'])
     .execute()
-  await session.db.updateTable('files').set({ state: 'told' }).where('upload_token', 'in', tokens).where('state', '=', 'attached').execute()
+  await session.db
+    .updateTable('files')
+    .set({ state: 'told' })
+    .where('upload_token', 'in', tokens)
+    .where('state', '=', 'attached')
+    .execute()
 }

@@ -33,10 +33,20 @@ export async function finalBytes(
 ): Promise<Bytes> {
   const { filename, byteSize, checksum, contentType } = file
   const open = (): AsyncIterable<Uint8Array> => readStaged(delayed.store, file, signal)
-  if (variantInfo === undefined) return { filename, byteSize, checksum, contentType, open, dispose: () => Promise.resolve() }
+  if (variantInfo === undefined)
+    return { filename, byteSize, checksum, contentType, open, dispose: () => Promise.resolve() }
   if (delayed.images === undefined)
-    throw new ConfigurationError('variantInfo needs an image processor: pass images: sharp() to createActiveStorage.', { details })
-  return transformBytes(delayed.images, variantInfo, { filename, contentType, open }, details, signal)
+    throw new ConfigurationError(
+      'variantInfo needs an image processor: pass images: sharp() to createActiveStorage.',
+      { details },
+    )
+  return transformBytes(
+    delayed.images,
+    variantInfo,
+    { filename, contentType, open },
+    details,
+    signal,
+  )
 }
 
 async function transformBytes(

@@ -9,7 +9,11 @@ import { hasFiles, isKnown } from './upload-rows.ts'
 const RECENT = 300_000
 
 /** In the transaction that submits, where the queue writes into the same database. */
-export async function hintUpload(session: Session, engine: JobEngine, token: string): Promise<void> {
+export async function hintUpload(
+  session: Session,
+  engine: JobEngine,
+  token: string,
+): Promise<void> {
   await session.db
     .updateTable('uploads')
     .set({ enqueued_at: now(session.dialect) })
@@ -22,7 +26,10 @@ export async function hintUpload(session: Session, engine: JobEngine, token: str
  * Tells the app's queue of uploads that are due and that it does not know of: submitted where it could not take part,
  * freed by the end of another, or lost on its side.
  */
-export async function hintDue({ store, known }: Pick<Delayed, 'store' | 'known'>, engine: JobEngine): Promise<void> {
+export async function hintDue(
+  { store, known }: Pick<Delayed, 'store' | 'known'>,
+  engine: JobEngine,
+): Promise<void> {
   const { session, dialect } = store
   if (known.length === 0) return
   const due = await session.db
@@ -66,7 +73,13 @@ export async function hintAgain(
     .where('state', '=', 'pending')
     .execute()
   if (early === undefined) return
-  const wait = Math.max(Number(early.wait), waitFor({ type: String(early.uploadable_type), name: String(early.attr_name) }))
+  const wait = Math.max(
+    Number(early.wait),
+    waitFor({ type: String(early.uploadable_type), name: String(early.attr_name) }),
+  )
   if (wait <= 0) return
-  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: new Date(Date.now() + wait) })
+  await engine.enqueue(
+    { kind: 'upload', id: token },
+    { executor: session.executor, runAt: new Date(Date.now() + wait) },
+  )
 }

@@ -26,13 +26,20 @@ export async function tellHooks(
   const last = round >= ROUNDS
   const over = round > ROUNDS
   if (over)
-    delayed.report('error', 'Hooks ended their process in each round; what they were to be told of counts as told.', {
-      upload: upload.token,
-    })
+    delayed.report(
+      'error',
+      'Hooks ended their process in each round; what they were to be told of counts as told.',
+      {
+        upload: upload.token,
+      },
+    )
   let threw = false
   for (const file of files)
     if (file.state === 'attached') {
-      const told = over || (!tried.includes(file.id) && (await tellFile(delayed, definition, upload, file, record, round)))
+      const told =
+        over ||
+        (!tried.includes(file.id) &&
+          (await tellFile(delayed, definition, upload, file, record, round)))
       if (told || last) await markTold(delayed, file)
       else threw = true
     }
@@ -49,11 +56,16 @@ export async function tellHooks(
 export async function passHooks(delayed: Delayed, upload: UploadRow, error: Error): Promise<void> {
   const round = roundOf(upload)
   const { type, id, name } = upload.lane
-  delayed.report('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, { record: { type, id }, attachment: name, error })
+  delayed.report('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, {
+    record: { type, id },
+    attachment: name,
+    error,
+  })
   if (round < ROUNDS) return endLease(delayed, upload, ROUND_DELAY * 2 ** round)
   const files = await filesOf(delayed.store.session, [upload.token])
   for (const file of files) if (file.state === 'attached') await markTold(delayed, file)
-  if (files.some((file) => file.state === 'staged' || file.state === 'failed')) return endLease(delayed, upload)
+  if (files.some((file) => file.state === 'staged' || file.state === 'failed'))
+    return endLease(delayed, upload)
   await dropUpload(delayed, upload)
 }
 
@@ -124,12 +136,22 @@ async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0):
     .execute()
 }
 
-export function reportHook(delayed: Delayed, upload: UploadRow, hook: string, error: unknown, file?: FileRow): void {
+export function reportHook(
+  delayed: Delayed,
+  upload: UploadRow,
+  hook: string,
+  error: unknown,
+  file?: FileRow,
+): void {
   const { type, id, name } = upload.lane
-  delayed.report('error', `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`, {
-    record: { type, id },
-    attachment: name,
-    filename: file?.filename,
-    error,
-  })
+  delayed.report(
+    'error',
+    `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`,
+    {
+      record: { type, id },
+      attachment: name,
+      filename: file?.filename,
+      error,
+    },
+  )
 }

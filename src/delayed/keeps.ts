@@ -15,4 +15,6 @@ export const NOTHING: Keeps = { blobs: [], files: [] }
 
 /** The attachments that a submission may replace. */
 export const replaceable = (attached: readonly LaneAttachment[], keeps: Keeps): string[] =>
-  attached.filter(({ blobId }) => !keeps.blobs.includes(blobId)).map(({ attachmentId }) => attachmentId)
+  attached
+    .filter(({ blobId }) => !keeps.blobs.includes(blobId))
+    .map(({ attachmentId }) => attachmentId)

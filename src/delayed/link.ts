@@ -62,7 +62,8 @@ export async function planLink(session: Session, submission: Submission): Promis
   const counts = kind === 'many' && submission.maxFiles !== undefined
   const lockUploads = () => uploadsOf(session, lane.type, [lane.id], lane.name, true)
   const stored = submission.blobs.filter((id) => id !== null)
-  const needsUploads = counts || stored.length > 0 || (await findFiles(session, unique)).some(isLinked)
+  const needsUploads =
+    counts || stored.length > 0 || (await findFiles(session, unique)).some(isLinked)
   let uploads = needsUploads ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
   if (found.length < unique.length) throw expired('A staged file', details)
@@ -79,11 +80,15 @@ export async function planLink(session: Session, submission: Submission): Promis
     checkType(file.contentType, submission.limits, named)
   }
   const removed = new Set(submission.deletedIds)
-  const attached = (await lockAttachments(session, lane)).filter(({ attachmentId }) => !removed.has(attachmentId))
+  const attached = (await lockAttachments(session, lane)).filter(
+    ({ attachmentId }) => !removed.has(attachmentId),
+  )
   const isNew = (id: string): boolean => !attached.some(({ blobId }) => blobId === id)
   const rowless = submission.blobs.length - stored.length
   if (counts && linked.length + rowless + keeps.blobs.filter(isNew).length > 0) {
-    const others = cleanBefore ? keeps.files.length : await occupied(session, uploads ?? [], replaceable(attached, keeps))
+    const others = cleanBefore
+      ? keeps.files.length
+      : await occupied(session, uploads ?? [], replaceable(attached, keeps))
     checkCount(linked.length + rowless + keeps.blobs.length, submission.maxFiles, details, others)
   }
   return {
@@ -94,7 +99,9 @@ export async function planLink(session: Session, submission: Submission): Promis
     attached,
     keeps,
     older: uploads ?? [],
-    brings: found.length + submission.blobs.length > 0 || (attached.length > 0 && !(cleanBefore && kind === 'many')),
+    brings:
+      found.length + submission.blobs.length > 0 ||
+      (attached.length > 0 && !(cleanBefore && kind === 'many')),
   }
 }
 
@@ -138,7 +145,10 @@ export interface Link {
 export async function linkFiles(session: Session, link: Link): Promise<string> {
   const { lane, surplus, cleanBefore, replaces, keeps, originId } = link
   const token = uuidv7()
-  await takeFiles(session, token, link.files, { record: { type: lane.type, id: lane.id }, attachment: lane.name })
+  await takeFiles(session, token, link.files, {
+    record: { type: lane.type, id: lane.id },
+    attachment: lane.name,
+  })
   if (surplus.length > 0)
     await session.db
       .updateTable('files')
@@ -150,7 +160,14 @@ export async function linkFiles(session: Session, link: Link): Promise<string> {
       )
       .where('upload_token', 'is', null)
       .execute()
-  await insertUpload(session, { token, lane, cleanBefore, replaces, keeps, ...(originId === undefined ? {} : { originId }) })
+  await insertUpload(session, {
+    token,
+    lane,
+    cleanBefore,
+    replaces,
+    keeps,
+    ...(originId === undefined ? {} : { originId }),
+  })
   return token
 }
 
@@ -165,20 +182,36 @@ function stillStaged(session: Session, ids: readonly string[]) {
 }
 
 /** Before the upload's row is written, so that a refusal leaves nothing behind even if the app commits all the same. */
-async function takeFiles(session: Session, token: string, files: Link['files'], details: ErrorDetails): Promise<void> {
+async function takeFiles(
+  session: Session,
+  token: string,
+  files: Link['files'],
+  details: ErrorDetails,
+): Promise<void> {
   const position = sql<number>`case id ${sql.join(
     files.map((file, index) => sql`when ${file.id} then ${sql.lit(index)}`),
     sql` `,
   )} end`
   const ids = files.map((file) => file.id)
-  const result = await stillStaged(session, ids).set({ upload_token: token, position }).executeTakeFirst()
+  const result = await stillStaged(session, ids)
+    .set({ upload_token: token, position })
+    .executeTakeFirst()
   if (Number(result.numUpdatedRows) === files.length) return
-  await session.db.updateTable('files').set({ upload_token: null }).where('upload_token', '=', token).execute()
+  await session.db
+    .updateTable('files')
+    .set({ upload_token: null })
+    .where('upload_token', '=', token)
+    .execute()
   throw expired(files.map((file) => file.filename).join(', '), details)
 }
 
 /** A staged file that is attached now: its row answers a second submission, as that of one that a worker attached. */
-export async function takeAttached(session: Session, file: FileRow, key: string, details: ErrorDetails): Promise<void> {
+export async function takeAttached(
+  session: Session,
+  file: FileRow,
+  key: string,
+  details: ErrorDetails,
+): Promise<void> {
   const result = await stillStaged(session, [file.id])
     .set({ upload_token: uuidv7(), state: 'told', blob_key: key, uploaded_bytes: file.byteSize })
     .executeTakeFirst()
@@ -212,12 +245,21 @@ async function keptBy(
   return kind === 'one' ? NOTHING : { blobs: [...blobs], files }
 }
 
-async function attachmentOf(session: Session, lane: Lane, file: FileRow): Promise<AttachmentRow | null> {
-  const blob = file.blobKey === null || !isAttached(file) ? null : await findBlob(session, { key: file.blobKey }, true)
+async function attachmentOf(
+  session: Session,
+  lane: Lane,
+  file: FileRow,
+): Promise<AttachmentRow | null> {
+  const blob =
+    file.blobKey === null || !isAttached(file)
+      ? null
+      : await findBlob(session, { key: file.blobKey }, true)
   return blob === null ? null : findAttachment(session, lane, blob.id)
 }
 
-function usedElsewhere(details: ErrorDetails & { readonly filename: string }): StagedFileAlreadyUsedError {
+function usedElsewhere(
+  details: ErrorDetails & { readonly filename: string },
+): StagedFileAlreadyUsedError {
   return new StagedFileAlreadyUsedError(
     `${details.filename} was already submitted for another record or attachment. Stage it again to use it twice.`,
     { details },
@@ -225,7 +267,11 @@ function usedElsewhere(details: ErrorDetails & { readonly filename: string }): S
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */
-async function occupied(session: Session, uploads: readonly UploadRow[], attached: readonly string[]): Promise<number> {
+async function occupied(
+  session: Session,
+  uploads: readonly UploadRow[],
+  attached: readonly string[],
+): Promise<number> {
   const replaced = new Set(uploads.flatMap((upload) => upload.replaces ?? []))
   const kept = attached.filter((id) => !replaced.has(id)).length
   if (uploads.length === 0) return kept

@@ -28,13 +28,21 @@ export async function retryUpload(
     const files = await filesOf(session, [token], true)
     if (files.length === 0) {
       // A row of the gem's that could not be read: the next sweep reads it again.
-      await session.db.updateTable('uploads').set({ token: null, state: 'pending', last_error: null }).where('token', '=', token).execute()
+      await session.db
+        .updateTable('uploads')
+        .set({ token: null, state: 'pending', last_error: null })
+        .where('token', '=', token)
+        .execute()
       return
     }
     // What it attached itself before the rest failed is not what it replaces.
-    const own = files.flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
+    const own = files.flatMap((file) =>
+      isAttached(file) && file.blobKey !== null ? [file.blobKey] : [],
+    )
     const kept = await lockAttachmentsOfKeys(session, upload.lane, own)
-    const others = replaceable(await lockAttachments(session, upload.lane), upload.keeps).filter((id) => !kept.includes(id))
+    const others = replaceable(await lockAttachments(session, upload.lane), upload.keeps).filter(
+      (id) => !kept.includes(id),
+    )
     const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? others : null
     await deleteUploads(session, [upload])
     await session.db
@@ -43,7 +51,13 @@ export async function retryUpload(
       .where('upload_token', '=', token)
       .where('state', '=', 'failed')
       .execute()
-    await insertUpload(session, { token, lane: upload.lane, cleanBefore: upload.cleanBefore, replaces, keeps: upload.keeps })
+    await insertUpload(session, {
+      token,
+      lane: upload.lane,
+      cleanBefore: upload.cleanBefore,
+      replaces,
+      keeps: upload.keeps,
+    })
   }
   if (session !== null) return run(session)
   const found = await findOurs(store.session, token)
@@ -52,13 +66,18 @@ export async function retryUpload(
 }
 
 /** Gives an upload up: its bytes are deleted, what it attached already stays. */
-export async function discardUpload(store: Store, session: Session | null, token: string): Promise<void> {
+export async function discardUpload(
+  store: Store,
+  session: Session | null,
+  token: string,
+): Promise<void> {
   const run = async (tx: Session): Promise<void> => {
     const found = await findOurs(tx, token)
     if (found === null) return
     await lockLanes(tx, [found.lane])
     const upload = await findUpload(tx, token, true)
-    if (upload !== null && upload.state !== 'attached') await discardUploads(tx, [upload], 'discarded')
+    if (upload !== null && upload.state !== 'attached')
+      await discardUploads(tx, [upload], 'discarded')
   }
   if (session !== null) return run(session)
   const found = await findOurs(store.session, token)

@@ -26,21 +26,30 @@ export function readConcurrency(
   given: Concurrency = {},
   names: { readonly all: readonly string[]; readonly used: readonly string[] },
 ): PlaceLimits {
-  if (typeof given !== 'number') checkOptions(given, ['total', 'perService', 'services'], 'concurrency')
-  const { total = 5, perService, services = {} } = typeof given === 'number' ? { total: given } : given
+  if (typeof given !== 'number')
+    checkOptions(given, ['total', 'perService', 'services'], 'concurrency')
+  const {
+    total = 5,
+    perService,
+    services = {},
+  } = typeof given === 'number' ? { total: given } : given
   if (typeof services !== 'object' || services === null)
     throw new ConfigurationError('concurrency.services is an object such as { amazon: 16 }.')
   const counts: readonly (readonly [string, number | undefined])[] = [
     [typeof given === 'number' ? 'concurrency' : 'concurrency.total', total],
     ['concurrency.perService', perService],
-    ...Object.entries(services).map(([name, count]) => [`concurrency.services.${name}`, count] as const),
+    ...Object.entries(services).map(
+      ([name, count]) => [`concurrency.services.${name}`, count] as const,
+    ),
   ]
   for (const [name, count] of counts)
     if (count !== undefined && !(Number.isInteger(count) && count > 0))
       throw new ConfigurationError(`${name} must be a whole number above 0.`)
   for (const name of Object.keys(services))
     if (!names.all.includes(name))
-      throw new ConfigurationError(`concurrency.services names '${name}', which is not among ${listText(names.all)}.`)
+      throw new ConfigurationError(
+        `concurrency.services names '${name}', which is not among ${listText(names.all)}.`,
+      )
   const usual = perService ?? (names.used.length < 2 ? total : Math.ceil(total / 2))
   return { total, of: (service) => services[service] ?? usual }
 }
@@ -61,7 +70,11 @@ export interface Places {
 }
 
 /** Runs a job in a place of its service. Returns how long to put it off, in milliseconds. */
-export async function runIn(places: Places, service: string, run: () => Promise<number | null>): Promise<number | null> {
+export async function runIn(
+  places: Places,
+  service: string,
+  run: () => Promise<number | null>,
+): Promise<number | null> {
   // Claims leave it alone from now on, until there is room.
   if (places.room(service) < 1) return 0
   const leave = places.take(service)
@@ -80,10 +93,16 @@ export async function runIn(places: Places, service: string, run: () => Promise<
 const BUSY_WAIT = 5_000
 
 /** `outages` is shared by all that work in the process. `once`: a drain, in which a service that was away is not tried again. */
-export function createPlaces(limits: PlaceLimits, outages: Outages, retries: RetryOptions, once: boolean): Places {
+export function createPlaces(
+  limits: PlaceLimits,
+  outages: Outages,
+  retries: RetryOptions,
+  once: boolean,
+): Places {
   const taken = new Map<string, number>()
   const tried = new Set<string>()
-  const left = (service: string): number => Math.max(0, (outages.get(service)?.until ?? 0) - performance.now())
+  const left = (service: string): number =>
+    Math.max(0, (outages.get(service)?.until ?? 0) - performance.now())
   return {
     room(service) {
       const busy = taken.get(service) ?? 0

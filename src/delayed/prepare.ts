@@ -39,7 +39,8 @@ export async function prepareFile(
     const { service } = definition
     const { session } = delayed.store
     const warn = (message: string): void => delayed.report('warn', message, details)
-    const sameAsBefore = file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
+    const sameAsBefore =
+      file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
     if (sameAsBefore && (await renewObject(session, file.blobKey)))
       return {
         ...bytes,
@@ -51,16 +52,30 @@ export async function prepareFile(
     const asked = await chooseName(definition, upload, bytes.filename, record)
     const stored = await storableFilename(session, asked ?? bytes.filename, warn)
     const chosen = asked === null ? null : await storableKey(session, stored)
-    const given = typeof definition.keyPrefix === 'function' ? definition.keyPrefix(record) : definition.keyPrefix
+    const given =
+      typeof definition.keyPrefix === 'function'
+        ? definition.keyPrefix(record)
+        : definition.keyPrefix
     const prefix = given === undefined ? undefined : await storableKey(session, given)
     for (let attempt = 0; attempt < 10; attempt += 1) {
       const filename = chosen === null ? stored : objectName(chosen, prefix, attempt)
       const key = prefixed(prefix, chosen === null ? generateKey() : filename)
       checkKey(key)
-      if (await commitChoice(delayed, upload, file, { ...bytes, filename, key, service, named: chosen !== null }))
+      if (
+        await commitChoice(delayed, upload, file, {
+          ...bytes,
+          filename,
+          key,
+          service,
+          named: chosen !== null,
+        })
+      )
         return { ...bytes, file, service, key, filename }
     }
-    throw new ServiceError(`No free key was found for ${bytes.filename}: every candidate was taken.`, { details })
+    throw new ServiceError(
+      `No free key was found for ${bytes.filename}: every candidate was taken.`,
+      { details },
+    )
   } catch (error) {
     await bytes.dispose()
     throw error
@@ -79,15 +94,25 @@ function objectName(chosen: string, prefix: string | undefined, attempt: number)
   return isPlain ? name : withSuffix(name, randomBytes(4).toString('hex'))
 }
 
-async function chooseName(definition: DelayedDefinition, upload: UploadRow, filename: string, record: unknown): Promise<string | null> {
+async function chooseName(
+  definition: DelayedDefinition,
+  upload: UploadRow,
+  filename: string,
+  record: unknown,
+): Promise<string | null> {
   const { useFilename } = definition
-  const name: unknown = typeof useFilename === 'function' ? await useFilename(record, filename) : useFilename
+  const name: unknown =
+    typeof useFilename === 'function' ? await useFilename(record, filename) : useFilename
   if (name === false) return null
-  if (name === true) return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
+  if (name === true)
+    return safeObjectName(defaultFilename(upload.lane.id, filename, definition.kind, new Date()))
   if (typeof name !== 'string' || name.trim() === '')
-    throw new ConfigurationError(`useFilename of ${upload.lane.type}.${upload.lane.name} returned no name: return a non-empty string.`, {
-      details: detailsOf(upload, filename),
-    })
+    throw new ConfigurationError(
+      `useFilename of ${upload.lane.type}.${upload.lane.name} returned no name: return a non-empty string.`,
+      {
+        details: detailsOf(upload, filename),
+      },
+    )
   return safeObjectName(name)
 }
 

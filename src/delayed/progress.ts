@@ -8,13 +8,21 @@ import { isHeld, type UploadRow } from './upload-rows.ts'
 const EVERY = 500
 
 /** Writes progress down as the service takes the bytes, and puts the clean-up of the object off meanwhile. */
-export async function* watched(delayed: Delayed, upload: UploadRow, prepared: Prepared, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+export async function* watched(
+  delayed: Delayed,
+  upload: UploadRow,
+  prepared: Prepared,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
   const { session } = delayed.store
   const { file, filename, key } = prepared
   const lost = (): ServiceError =>
-    new ServiceError(`The transfer of ${filename} took so long that its clean-up began; it is sent again.`, {
-      details: detailsOf(upload, filename),
-    })
+    new ServiceError(
+      `The transfer of ${filename} took so long that its clean-up began; it is sent again.`,
+      {
+        details: detailsOf(upload, filename),
+      },
+    )
   let sent = 0
   let told = performance.now()
   for await (const chunk of renewing(session, key, prepared.open(), lost)) {
@@ -31,7 +39,10 @@ export async function* watched(delayed: Delayed, upload: UploadRow, prepared: Pr
       .execute()
       // It is only shown: no reason to end the transfer.
       .catch((error: unknown) =>
-        delayed.report('debug', `The progress of ${filename} could not be written.`, { ...detailsOf(upload, filename), error }),
+        delayed.report('debug', `The progress of ${filename} could not be written.`, {
+          ...detailsOf(upload, filename),
+          error,
+        }),
       )
   }
 }

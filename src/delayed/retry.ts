@@ -33,16 +33,24 @@ const LONGEST_OUTAGE_DELAY = 300_000
 export function judge(
   retries: RetryOptions,
   failures: readonly Failure[],
-  { attempts, since, now }: { readonly attempts: number; readonly since: number; readonly now: number },
+  {
+    attempts,
+    since,
+    now,
+  }: { readonly attempts: number; readonly since: number; readonly now: number },
 ): Verdict {
   const outages = failures.filter(({ error }) => isOutage(error))
   const unavailableSince = outages.length === 0 ? 0 : since === 0 ? now : since
   const isFinal = ({ error }: Failure): boolean =>
-    isOutage(error) ? now - unavailableSince >= retries.for : !error.retryable || attempts >= retries.attempts
+    isOutage(error)
+      ? now - unavailableSince >= retries.for
+      : !error.retryable || attempts >= retries.attempts
   const final = new Set(failures.filter(isFinal).map(({ file }) => file))
   const isCounted = failures.some(({ error }) => !isOutage(error))
   const again = failures.length > final.size
-  const delay = isCounted ? backOff(retries, attempts) : outageDelay(retries, now - unavailableSince)
+  const delay = isCounted
+    ? backOff(retries, attempts)
+    : outageDelay(retries, now - unavailableSince)
   return { final, again, delay: again ? Math.round(delay) : 0, isCounted, unavailableSince }
 }
 
@@ -53,5 +61,8 @@ function backOff({ minDelay, maxDelay }: RetryOptions, attempts: number): number
 
 /** As long as it has been away so far, which doubles too; up to a quarter less. */
 export function outageDelay({ minDelay, maxDelay }: RetryOptions, elapsed: number): number {
-  return Math.max(minDelay, Math.min(elapsed, maxDelay, LONGEST_OUTAGE_DELAY)) * (0.75 + Math.random() * 0.25)
+  return (
+    Math.max(minDelay, Math.min(elapsed, maxDelay, LONGEST_OUTAGE_DELAY)) *
+    (0.75 + Math.random() * 0.25)
+  )
 }

@@ -54,7 +54,8 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
         .where('lease_token', '=', upload.leaseToken)
         .execute()
       await attempted.wake()
-      if (definition !== undefined) await tellHooks(delayed, definition, { ...current, state: 'failed' }, record, told)
+      if (definition !== undefined)
+        await tellHooks(delayed, definition, { ...current, state: 'failed' }, record, told)
       return { outcome: 'failed' }
     }
     if (definition !== undefined) await tellHooks(delayed, definition, current, record, told)
@@ -68,16 +69,26 @@ export async function settle(attempted: Attempted): Promise<RunResult> {
   await attempted.wake()
   for (const { file, error } of failures) {
     const fileRetryAt = verdict.final.has(file) ? null : retryAt
-    delayed.report(fileRetryAt === null ? 'error' : 'warn', `${file.filename} could not be uploaded: ${error.message}`, {
-      ...error.details,
-      ...(fileRetryAt !== null || isForVisitor(error) ? {} : { reference }),
-      attempt: upload.attempts,
-      retryAt: fileRetryAt,
-      error,
-    })
+    delayed.report(
+      fileRetryAt === null ? 'error' : 'warn',
+      `${file.filename} could not be uploaded: ${error.message}`,
+      {
+        ...error.details,
+        ...(fileRetryAt !== null || isForVisitor(error) ? {} : { reference }),
+        attempt: upload.attempts,
+        retryAt: fileRetryAt,
+        error,
+      },
+    )
     if (definition === undefined || record === null) continue
     try {
-      await definition.errorUpload?.(record, error, { upload, file, attachment: null, attempt: upload.attempts, retryAt: fileRetryAt })
+      await definition.errorUpload?.(record, error, {
+        upload,
+        file,
+        attachment: null,
+        attempt: upload.attempts,
+        retryAt: fileRetryAt,
+      })
     } catch (thrown) {
       reportHook(delayed, upload, 'errorUpload', thrown, file)
     }
@@ -123,7 +134,9 @@ async function writeFailures({ delayed, upload, failures }: Attempted, reference
         .set({
           state: verdict.final.has(file) ? 'failed' : 'staged',
           last_error: storedMessage(error.message),
-          public_error: storedMessage(errorToShow(error, file.filename, verdict.final.has(file), reference)),
+          public_error: storedMessage(
+            errorToShow(error, file.filename, verdict.final.has(file), reference),
+          ),
         })
         .where('id', '=', file.id)
         .where('state', '=', 'staged')

@@ -6,10 +6,16 @@ import type { UploadRow } from './upload-rows.ts'
 // What visitors are told of a file that could not be carried to its service: never the text that is kept for the log.
 
 /** Whether the visitor can do something about it: choose another file, for one. */
-export const isForVisitor = (error: ActiveStorageError): boolean => error.statusCode < 500 && !error.retryable
+export const isForVisitor = (error: ActiveStorageError): boolean =>
+  error.statusCode < 500 && !error.retryable
 
 /** What to store with the file. `reference` is of the line in the log. */
-export function errorToShow(error: ActiveStorageError, filename: string, isFinal: boolean, reference: string): string {
+export function errorToShow(
+  error: ActiveStorageError,
+  filename: string,
+  isFinal: boolean,
+  reference: string,
+): string {
   if (isForVisitor(error)) return error.publicMessage
   const text = stuck(filename, isFinal)
   return isFinal ? `${text} Reference: ${reference}.` : text
@@ -22,10 +28,15 @@ export function shownError({ state, filename, lastError, publicError }: FileRow)
 }
 
 /** Of an upload: that of its file which failed last in their order. */
-export function shownErrorOf({ state, lastError }: UploadRow, files: readonly FileRow[]): string | null {
+export function shownErrorOf(
+  { state, lastError }: UploadRow,
+  files: readonly FileRow[],
+): string | null {
   if (lastError === null) return null
   // A row of the gem's that cannot be read has no files.
-  return files.map(shownError).findLast((text) => text !== null) ?? stuck(undefined, state === 'failed')
+  return (
+    files.map(shownError).findLast((text) => text !== null) ?? stuck(undefined, state === 'failed')
+  )
 }
 
 function stuck(filename: string | undefined, isFailed: boolean): string {

@@ -38,8 +38,15 @@ interface Claimed {
 /** Milliseconds in which a hint goes on with those that were put off: then they come again by themselves. */
 const GOES_ON = 5_000
 
-export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResult) => void): UploadWork {
-  const run = async (upload: UploadRow, leave: Leave, stopping: AbortSignal): Promise<RunResult> => {
+export function uploadWork(
+  ready: () => Promise<Ready>,
+  tally: (result: RunResult) => void,
+): UploadWork {
+  const run = async (
+    upload: UploadRow,
+    leave: Leave,
+    stopping: AbortSignal,
+  ): Promise<RunResult> => {
     const { delayed, leases, places } = await ready()
     const result = await runUpload(delayed, leases, upload, stopping).catch((error: unknown) => {
       leave(null)
@@ -61,7 +68,11 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
     const leave = places.take(service)
     return { service, run: (stopping) => run(upload, leave, stopping) }
   }
-  const claimOf = async (service: string, known: Delayed['known'], limit: number): Promise<Claimed[]> => {
+  const claimOf = async (
+    service: string,
+    known: Delayed['known'],
+    limit: number,
+  ): Promise<Claimed[]> => {
     const { delayed, places } = await ready()
     const uploads = await claimUploads({ ...delayed, known }, Math.min(limit, places.room(service)))
     return uploads.map((upload) => {
@@ -97,7 +108,10 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
   const goOn = async (service: string, stopping: AbortSignal): Promise<void> => {
     const { delayed, places } = await ready()
     const known = delayed.known.filter((slot) => serviceOf(delayed, slot) === service)
-    for (const until = performance.now() + GOES_ON; putOff.has(service) && !stopping.aborted && performance.now() < until;) {
+    for (
+      const until = performance.now() + GOES_ON;
+      putOff.has(service) && !stopping.aborted && performance.now() < until;
+    ) {
       const [next] = await alone(async () => {
         const claimed = await claimOf(service, known, 1)
         // Without room, whoever has it goes on.
@@ -110,7 +124,8 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
   }
   let turn = 0
   return {
-    take: async (token, stopping) => (await claimOne((await ready()).delayed.known, token))?.run(stopping) ?? null,
+    take: async (token, stopping) =>
+      (await claimOne((await ready()).delayed.known, token))?.run(stopping) ?? null,
     uploads: {
       name: 'uploads',
       async claim(limit) {
@@ -141,7 +156,8 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
         return
       }
       if (delayed.engine === null) return
-      const waitFor = (slot: Slot): number => (free.some((each) => isSame(each, slot)) ? 0 : places.wait(serviceOf(delayed, slot)))
+      const waitFor = (slot: Slot): number =>
+        free.some((each) => isSame(each, slot)) ? 0 : places.wait(serviceOf(delayed, slot))
       await hintAgain(delayed, delayed.engine, hint.id, waitFor)
     },
   }
@@ -150,7 +166,8 @@ export function uploadWork(ready: () => Promise<Ready>, tally: (result: RunResul
 type Slot = Delayed['known'][number]
 const isSame = (a: Slot, b: Slot): boolean => a.type === b.type && a.name === b.name
 
-const serviceOf = (delayed: Delayed, { type, name }: Slot): string => delayed.definition(type, name)?.service ?? ''
+const serviceOf = (delayed: Delayed, { type, name }: Slot): string =>
+  delayed.definition(type, name)?.service ?? ''
 
 function knownByService(delayed: Delayed): [service: string, known: Slot[]][] {
   const groups = new Map<string, Slot[]>()
@@ -162,14 +179,23 @@ function knownByService(delayed: Delayed): [service: string, known: Slot[]][] {
 }
 
 /** A queue of the app's is told when the upload is due again, and of what its end has freed. */
-async function hintNext(delayed: Delayed, upload: UploadRow, { retryAt }: RunResult): Promise<void> {
+async function hintNext(
+  delayed: Delayed,
+  upload: UploadRow,
+  { retryAt }: RunResult,
+): Promise<void> {
   const { engine } = delayed
   if (engine === null) return
   try {
     if (retryAt !== undefined)
-      await engine.enqueue({ kind: 'upload', id: upload.token }, { executor: delayed.store.session.executor, runAt: retryAt })
+      await engine.enqueue(
+        { kind: 'upload', id: upload.token },
+        { executor: delayed.store.session.executor, runAt: retryAt },
+      )
     await hintDue(delayed, engine)
   } catch (error) {
-    delayed.report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, { error })
+    delayed.report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, {
+      error,
+    })
   }
 }

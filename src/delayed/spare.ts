@@ -5,9 +5,19 @@ import { discardUploads } from './discard.ts'
 import type { Keeps } from './keeps.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-async function update(session: Session, upload: UploadRow, set: Partial<Pick<UploadRow, 'keeps' | 'replaces'>>): Promise<void> {
-  const columns = Object.fromEntries(Object.entries(set).map(([name, value]) => [name, JSON.stringify(value)]))
-  await session.db.updateTable('uploads').set(columns).where('id', '=', BigInt(upload.rowId)).execute()
+async function update(
+  session: Session,
+  upload: UploadRow,
+  set: Partial<Pick<UploadRow, 'keeps' | 'replaces'>>,
+): Promise<void> {
+  const columns = Object.fromEntries(
+    Object.entries(set).map(([name, value]) => [name, JSON.stringify(value)]),
+  )
+  await session.db
+    .updateTable('uploads')
+    .set(columns)
+    .where('id', '=', BigInt(upload.rowId))
+    .execute()
 }
 
 const merged = (keeps: Keeps, more: Keeps): Keeps => ({
@@ -33,14 +43,22 @@ export async function spareFromOlder(
   attached: readonly LaneAttachment[],
   { keeps, brings }: Younger,
 ): Promise<void> {
-  const named = new Set(attached.filter(({ blobId }) => keeps.blobs.includes(blobId)).map(({ attachmentId }) => attachmentId))
+  const named = new Set(
+    attached
+      .filter(({ blobId }) => keeps.blobs.includes(blobId))
+      .map(({ attachmentId }) => attachmentId),
+  )
   const tokens = older.map(({ token }) => token)
   const files = keeps.files.length === 0 ? [] : await filesOf(session, tokens)
-  const holders = new Set(files.flatMap(({ id, uploadToken }) => (keeps.files.includes(id) ? [uploadToken] : [])))
+  const holders = new Set(
+    files.flatMap(({ id, uploadToken }) => (keeps.files.includes(id) ? [uploadToken] : [])),
+  )
   for (const upload of older) {
     if (upload.replaces === null) continue
     const replaces = upload.replaces.filter((id) => !named.has(id))
-    const more = holders.has(upload.token) ? { blobs: keeps.blobs, files: [...keeps.files, ...brings] } : { blobs: [], files: keeps.files }
+    const more = holders.has(upload.token)
+      ? { blobs: keeps.blobs, files: [...keeps.files, ...brings] }
+      : { blobs: [], files: keeps.files }
     const all = merged(upload.keeps, more)
     if (replaces.length === upload.replaces.length && sizeOf(all) === sizeOf(upload.keeps)) continue
     await update(session, upload, { replaces, keeps: all })
@@ -62,8 +80,12 @@ export async function addToOthers(
     const { replaces, keeps } = upload
     if (replaces === null) continue
     // The file's row goes in a day; a retry may come later.
-    if (keeps.files.includes(fileId)) await update(session, upload, { keeps: merged(keeps, { blobs: [attached.blobId], files: [] }) })
-    else if (upload.order > order) await update(session, upload, { replaces: [...replaces, attached.attachmentId] })
+    if (keeps.files.includes(fileId))
+      await update(session, upload, {
+        keeps: merged(keeps, { blobs: [attached.blobId], files: [] }),
+      })
+    else if (upload.order > order)
+      await update(session, upload, { replaces: [...replaces, attached.attachmentId] })
   }
 }
 
@@ -74,16 +96,29 @@ export interface Superseded {
 }
 
 /** Ends older uploads, but for the files that the younger one named. The lane is locked. */
-export async function supersedeOlder(session: Session, older: readonly UploadRow[], { files: kept }: Keeps): Promise<Superseded> {
+export async function supersedeOlder(
+  session: Session,
+  older: readonly UploadRow[],
+  { files: kept }: Keeps,
+): Promise<Superseded> {
   const tokens = older.map(({ token }) => token)
   const files = kept.length === 0 ? [] : await filesOf(session, tokens, true)
   const waiting = files.filter(({ state }) => state === 'staged' || state === 'failed')
-  const living = new Set(waiting.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])))
+  const living = new Set(
+    waiting.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])),
+  )
   const dropped = waiting.filter((file) => living.has(file.uploadToken) && !kept.includes(file.id))
   const ended = older.filter(({ token }) => !living.has(token))
   await discardUploads(session, ended, 'superseded')
   const ids = dropped.map(({ id }) => id)
   if (ids.length > 0)
-    await session.db.updateTable('files').set({ state: 'dropped', last_error: 'superseded' }).where('id', 'in', ids).execute()
-  return { ended, thinned: older.filter(({ token }) => dropped.some(({ uploadToken }) => uploadToken === token)) }
+    await session.db
+      .updateTable('files')
+      .set({ state: 'dropped', last_error: 'superseded' })
+      .where('id', 'in', ids)
+      .execute()
+  return {
+    ended,
+    thinned: older.filter(({ token }) => dropped.some(({ uploadToken }) => uploadToken === token)),
+  }
 }

@@ -11,7 +11,10 @@ import { selectUploads, SNOOZED, uploadOf, type UploadRow } from './upload-rows.
 export type Standing = 'due' | 'waiting' | 'failing' | 'attached'
 
 /** An upload and how it stands. null: its row is gone, because it is done, or because something newer replaced it. */
-export async function standingOf(session: Session, token: string): Promise<{ upload: UploadRow; standing: Standing } | null> {
+export async function standingOf(
+  session: Session,
+  token: string,
+): Promise<{ upload: UploadRow; standing: Standing } | null> {
   const { dialect } = session
   const row = await selectUploads(session)
     .select([
@@ -22,7 +25,10 @@ export async function standingOf(session: Session, token: string): Promise<{ upl
     .executeTakeFirst()
   if (row === undefined) return null
   const upload = uploadOf(row)
-  return { upload, standing: read(upload, Number(row.is_due) === 1, Number(row.lease_until) === SNOOZED) }
+  return {
+    upload,
+    standing: read(upload, Number(row.is_due) === 1, Number(row.lease_until) === SNOOZED),
+  }
 }
 
 function read({ state, lastError }: UploadRow, isDue: boolean, isSnoozed: boolean): Standing {
@@ -45,7 +51,9 @@ export async function olderOf(session: Session, upload: UploadRow): Promise<stri
     .where('u.state', '=', 'pending')
     .where('u.token', 'is not', null)
     .where(sql<boolean>`coalesce(u.origin_id, u.id) < ${order}`)
-    .where(sql<boolean>`(u.run_at <= ${now(session.dialect)} or u.lease_until = ${sql.lit(SNOOZED)})`)
+    .where(
+      sql<boolean>`(u.run_at <= ${now(session.dialect)} or u.lease_until = ${sql.lit(SNOOZED)})`,
+    )
     .orderBy(sql`coalesce(u.origin_id, u.id)`)
     .limit(1)
     .executeTakeFirst()

@@ -45,8 +45,10 @@ export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
     .where('state', 'in', ['staged', 'failed'])
     .groupBy('state')
     .execute()
-  const count = (state: string): number => Number(rows.find((row) => row.state === state)?.count ?? 0)
-  const size = (state: string): number => Number(bytes.find((row) => row.state === state)?.bytes ?? 0)
+  const count = (state: string): number =>
+    Number(rows.find((row) => row.state === state)?.count ?? 0)
+  const size = (state: string): number =>
+    Number(bytes.find((row) => row.state === state)?.bytes ?? 0)
   return {
     pending: count('pending'),
     running: count('running'),

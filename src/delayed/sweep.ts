@@ -31,19 +31,30 @@ export interface SweepResult {
  * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
  * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
  */
-export async function sweep(store: Store, { attempts, keepFor, report, stopping }: SweepOptions): Promise<SweepResult> {
+export async function sweep(
+  store: Store,
+  { attempts, keepFor, report, stopping }: SweepOptions,
+): Promise<SweepResult> {
   const failed = await endLeases(store, attempts, report)
   if (keepFor !== null) await dropOldFailures(store, keepFor, report)
   await settleOrphans(store)
   await dropExpired(store)
-  while (stopping?.aborted !== true && (await store.transact((session) => deleteChunks(session))) > 0) await new Promise(setImmediate)
+  while (
+    stopping?.aborted !== true &&
+    (await store.transact((session) => deleteChunks(session))) > 0
+  )
+    await new Promise(setImmediate)
   await deleteFileRows(store)
   await sweepTemporaryFolders()
   return { failed }
 }
 
 /** Workers that died: their uploads are due again, or have failed when no attempt is left. Returns these. */
-async function endLeases(store: Store, attempts: number, report: Report): Promise<ActiveStorageError[]> {
+async function endLeases(
+  store: Store,
+  attempts: number,
+  report: Report,
+): Promise<ActiveStorageError[]> {
   const { dialect } = store
   const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
   // By token: a transaction may run twice.
@@ -52,7 +63,8 @@ async function endLeases(store: Store, attempts: number, report: Report): Promis
     const ended = await freeUploads(session, 'running', isLeft(dialect))
     if (ended.length === 0) return 0
     const rows = await fetchUploads(selectUploads(session).where('u.token', 'in', ended))
-    const tokens = (dead: boolean): string[] => rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
+    const tokens = (dead: boolean): string[] =>
+      rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
     const [dead, alive] = [tokens(true), tokens(false)]
     if (alive.length > 0)
       await session.db
@@ -79,7 +91,12 @@ async function endLeases(store: Store, attempts: number, report: Report): Promis
   for (const { lane } of failed.values()) await wakeLane(store.session, lane)
   return [...failed.values()].map((upload) => {
     const error = new ServiceError(message, { details: detailsOf(upload) })
-    report('error', message, { ...error.details, upload: upload.token, attempt: upload.attempts, error })
+    report('error', message, {
+      ...error.details,
+      upload: upload.token,
+      attempt: upload.attempts,
+      error,
+    })
     return error
   })
 }
@@ -95,11 +112,17 @@ async function dropOldFailures(store: Store, keepFor: number, report: Report): P
     return tokens.length
   })
   for (const upload of gone)
-    report('warn', 'A failed upload was given up with its bytes: failed.keepFor is over.', { ...detailsOf(upload), upload: upload.token })
+    report('warn', 'A failed upload was given up with its bytes: failed.keepFor is over.', {
+      ...detailsOf(upload),
+      upload: upload.token,
+    })
 }
 
 /** Tokens of uploads that are so and that nobody holds. */
-async function freeUploads(session: Session, ...given: Parameters<typeof isInState>): Promise<string[]> {
+async function freeUploads(
+  session: Session,
+  ...given: Parameters<typeof isInState>
+): Promise<string[]> {
   let query = session.db
     .selectFrom('uploads as u')
     .where(isInState(...given))
@@ -112,10 +135,16 @@ async function freeUploads(session: Session, ...given: Parameters<typeof isInSta
 async function settleOrphans(store: Store): Promise<void> {
   await eachFree(
     store,
-    (session) => session.db.selectFrom('files as f').where(isOrphaned).select('f.id').limit(BATCH).execute(),
+    (session) =>
+      session.db.selectFrom('files as f').where(isOrphaned).select('f.id').limit(BATCH).execute(),
     async (session, ids) => {
       const to = (state: string, from: readonly string[]) =>
-        session.db.updateTable('files').set({ state }).where('id', 'in', ids).where('state', 'in', from).execute()
+        session.db
+          .updateTable('files')
+          .set({ state })
+          .where('id', 'in', ids)
+          .where('state', 'in', from)
+          .execute()
       await to('told', ['attached'])
       await to('dropped', ['staging', 'staged', 'failed'])
     },
@@ -128,7 +157,12 @@ async function dropExpired(store: Store): Promise<void> {
     store,
     (session) => session.db.selectFrom('files').select('id').where(expired).limit(BATCH).execute(),
     async (session, ids) => {
-      await session.db.updateTable('files').set({ state: 'dropped' }).where('id', 'in', ids).where(expired).execute()
+      await session.db
+        .updateTable('files')
+        .set({ state: 'dropped' })
+        .where('id', 'in', ids)
+        .where(expired)
+        .execute()
     },
   )
 }
@@ -147,14 +181,22 @@ async function deleteFileRows(store: Store): Promise<void> {
         .where('c.file_id', 'is', null)
         .where('u.token', 'is', null)
         .where('f.state', 'in', ['told', 'dropped'])
-        .where((e) => e.or([e('f.expires_at', '<=', now(dialect)), e.and([e('f.state', '=', 'dropped'), e('f.upload_token', 'is', null)])]))
+        .where((e) =>
+          e.or([
+            e('f.expires_at', '<=', now(dialect)),
+            e.and([e('f.state', '=', 'dropped'), e('f.upload_token', 'is', null)]),
+          ]),
+        )
         .limit(BATCH)
         .execute(),
     async (session, ids) => {
       await session.db.deleteFrom('files').where('id', 'in', ids).execute()
     },
   )
-  await store.session.db.deleteFrom('workers').where('seen_at', '<=', later(dialect, -DAY)).execute()
+  await store.session.db
+    .deleteFrom('workers')
+    .where('seen_at', '<=', later(dialect, -DAY))
+    .execute()
 }
 
 /** Looks without locks, then takes those that are free by their ids: a locking join or range would wait for what it merely passes. */

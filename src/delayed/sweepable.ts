@@ -10,7 +10,8 @@ import { hasFiles } from './upload-rows.ts'
 const GRACE = 60_000
 
 /** Of a running upload `u`: its worker died. */
-export const isLeft = (dialect: Dialect): RawBuilder<boolean> => sql<boolean>`u.lease_until <= ${now(dialect)}`
+export const isLeft = (dialect: Dialect): RawBuilder<boolean> =>
+  sql<boolean>`u.lease_until <= ${now(dialect)}`
 
 /** Of a failed upload `u`: it was kept long enough, and no hook is still to be told of what was attached. */
 export function isKeptOver(dialect: Dialect, keepFor: number): RawBuilder<boolean> {
@@ -19,7 +20,10 @@ export function isKeptOver(dialect: Dialect, keepFor: number): RawBuilder<boolea
 }
 
 /** Of an upload `u` of this app. */
-export const isInState = (state: 'running' | 'failed', condition: RawBuilder<boolean>): RawBuilder<boolean> =>
+export const isInState = (
+  state: 'running' | 'failed',
+  condition: RawBuilder<boolean>,
+): RawBuilder<boolean> =>
   sql<boolean>`(u.state = ${sql.lit(state)} and u.token is not null and ${condition} and ${hasFiles})`
 
 /** Of a file `f`: its upload's row is gone. Rails destroyed the record, or a failure was kept long enough. */
@@ -46,8 +50,9 @@ export interface Sweepable {
 /** `keepFor` as the sweep takes it. */
 export async function countSweepable(session: Session, keepFor: number | null): Promise<Sweepable> {
   const { dialect } = session
-  const counted = async (query: { execute(): Promise<readonly { readonly count: unknown }[]> }): Promise<number> =>
-    Number((await query.execute())[0]?.count ?? 0)
+  const counted = async (query: {
+    execute(): Promise<readonly { readonly count: unknown }[]>
+  }): Promise<number> => Number((await query.execute())[0]?.count ?? 0)
   const count = sql<string>`count(*)`.as('count')
   const uploads = (...given: Parameters<typeof isInState>): Promise<number> =>
     counted(
@@ -65,7 +70,9 @@ export async function countSweepable(session: Session, keepFor: number | null): 
       session.db
         .selectFrom('files as f')
         .where('f.state', 'in', ['dropped', 'told'])
-        .where(({ exists, selectFrom }) => exists(selectFrom('chunks as c').select('c.file_id').whereRef('c.file_id', '=', 'f.id')))
+        .where(({ exists, selectFrom }) =>
+          exists(selectFrom('chunks as c').select('c.file_id').whereRef('c.file_id', '=', 'f.id')),
+        )
         .select(count),
     ),
   }

@@ -64,17 +64,34 @@ export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from 
 export const isOurs: RawBuilder<boolean> = sql<boolean>`(${hasFiles} or coalesce(u.files, '') <> ${sql.lit(NO_FILES)})`
 
 /** Rows of these attachments; other apps may share the table. */
-export function isKnown(known: readonly { readonly type: string; readonly name: string }[]): RawBuilder<boolean> {
-  const each = known.map(({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`)
+export function isKnown(
+  known: readonly { readonly type: string; readonly name: string }[],
+): RawBuilder<boolean> {
+  const each = known.map(
+    ({ type, name }) => sql`(u.uploadable_type = ${type} and u.attr_name = ${name})`,
+  )
   return sql<boolean>`(${sql.join(each, sql` or `)})`
 }
 
-const plain = ['token', 'state', 'clean_before', 'replaces', 'keeps', 'attempts', 'lease_token', 'last_error'] as const
+const plain = [
+  'token',
+  'state',
+  'clean_before',
+  'replaces',
+  'keeps',
+  'attempts',
+  'lease_token',
+  'last_error',
+] as const
 
 /** Every column of uploads, as a query names the table. */
-export function uploadColumns(dialect: Dialect, table: 'u' | 'uploads'): readonly AliasedRawBuilder<never, keyof SelectedUpload>[] {
+export function uploadColumns(
+  dialect: Dialect,
+  table: 'u' | 'uploads',
+): readonly AliasedRawBuilder<never, keyof SelectedUpload>[] {
   const column = (name: string): RawBuilder<never> => sql<never>`${sql.ref(`${table}.${name}`)}`
-  const text = (name: string): RawBuilder<never> => asText(dialect, `${table}.${name}`) as RawBuilder<never>
+  const text = (name: string): RawBuilder<never> =>
+    asText(dialect, `${table}.${name}`) as RawBuilder<never>
   return [
     ...plain.map((name) => column(name).as(name)),
     column('uploadable_type').as('type'),
@@ -88,7 +105,10 @@ export function uploadColumns(dialect: Dialect, table: 'u' | 'uploads'): readonl
 }
 
 export function selectUploads(session: Session): UploadQuery {
-  return session.db.selectFrom('uploads as u').where('u.token', 'is not', null).select(uploadColumns(session.dialect, 'u'))
+  return session.db
+    .selectFrom('uploads as u')
+    .where('u.token', 'is not', null)
+    .select(uploadColumns(session.dialect, 'u'))
 }
 
 export function uploadOf(row: SelectedUpload): UploadRow {
@@ -119,7 +139,10 @@ export interface UploadWithFiles {
 }
 
 /** Uploads with their files, oldest first, in one statement. */
-export async function fetchUploadsWithFiles(session: Session, query: UploadQuery): Promise<UploadWithFiles[]> {
+export async function fetchUploadsWithFiles(
+  session: Session,
+  query: UploadQuery,
+): Promise<UploadWithFiles[]> {
   const rows = await session.db
     .selectFrom(query.as('u'))
     .leftJoin('files as f', 'f.upload_token', 'u.token')
@@ -141,24 +164,40 @@ export async function fetchUploadsWithFiles(session: Session, query: UploadQuery
 const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** `lock`: as it is now, not as a snapshot has it. */
-export async function findUpload(session: Session, token: string, lock: boolean = false): Promise<UploadRow | null> {
+export async function findUpload(
+  session: Session,
+  token: string,
+  lock: boolean = false,
+): Promise<UploadRow | null> {
   const query = selectUploads(session).where('u.token', '=', token)
   const [row] = await fetchUploads(lock && session.dialect !== 'sqlite' ? query.forUpdate() : query)
   return row ?? null
 }
 
 /** Those that are there, in no order. */
-export async function uploadsByToken(session: Session, tokens: readonly string[]): Promise<UploadRow[]> {
-  return tokens.length === 0 ? [] : fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
+export async function uploadsByToken(
+  session: Session,
+  tokens: readonly string[],
+): Promise<UploadRow[]> {
+  return tokens.length === 0
+    ? []
+    : fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
 }
 
 /** As a person names it: not one whose files are in another app's tables. */
 export async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
-  const [row] = await fetchUploads(selectUploads(session).where('u.token', '=', token).where(isOurs))
+  const [row] = await fetchUploads(
+    selectUploads(session).where('u.token', '=', token).where(isOurs),
+  )
   return row ?? null
 }
 
-export function selectUploadsOf(session: Session, type: string, ids: readonly string[], name?: string): UploadQuery {
+export function selectUploadsOf(
+  session: Session,
+  type: string,
+  ids: readonly string[],
+  name?: string,
+): UploadQuery {
   const query = selectUploads(session)
     .where('u.uploadable_type', '=', type)
     .where(
@@ -210,7 +249,10 @@ export async function insertUpload(
       token: upload.token,
       origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
       replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
-      keeps: upload.keeps.blobs.length + upload.keeps.files.length === 0 ? null : JSON.stringify(upload.keeps),
+      keeps:
+        upload.keeps.blobs.length + upload.keeps.files.length === 0
+          ? null
+          : JSON.stringify(upload.keeps),
       run_at: now(session.dialect),
     })
     .execute()
@@ -231,7 +273,10 @@ export async function fence(session: Session, upload: UploadRow): Promise<Upload
 export const isHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
   sql<boolean>`exists (select 1 from ${sql.table('uploads')} held where held.token = ${token} and held.lease_token = ${leaseToken})`
 
-export async function deleteUploads(session: Session, uploads: readonly UploadRow[]): Promise<void> {
+export async function deleteUploads(
+  session: Session,
+  uploads: readonly UploadRow[],
+): Promise<void> {
   if (uploads.length === 0) return
   await session.db
     .deleteFrom('uploads')

@@ -1,4 +1,10 @@
-import { ActiveStorageError, RecordNotFoundError, ServiceError, ServiceUnavailableError, UnknownAttachmentError } from '../errors.ts'
+import {
+  ActiveStorageError,
+  RecordNotFoundError,
+  ServiceError,
+  ServiceUnavailableError,
+  UnknownAttachmentError,
+} from '../errors.ts'
 import { withDetails, messageOf } from '../message.ts'
 import { traced } from '../diagnostics.ts'
 import type { Leases } from '../jobs/leases.ts'
@@ -15,7 +21,12 @@ import { wakeLane, type UploadRow } from './upload-rows.ts'
  * Carries the files of one claimed upload to their service and attaches each. A file that fails does not stop the
  * others. `stopping` gives the upload back, with its attempt.
  */
-export async function runUpload(delayed: Delayed, leases: Leases, upload: UploadRow, stopping: AbortSignal): Promise<RunResult> {
+export async function runUpload(
+  delayed: Delayed,
+  leases: Leases,
+  upload: UploadRow,
+  stopping: AbortSignal,
+): Promise<RunResult> {
   const { lane, token, attempts } = upload
   const lease = leases.hold(upload.leaseToken ?? '')
   const signal = AbortSignal.any([lease.signal, stopping])
@@ -28,13 +39,21 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
   try {
     return await traced(
       'delayed_upload',
-      { record: { type: lane.type, id: lane.id }, attachment: lane.name, upload: token, attempt: attempts },
+      {
+        record: { type: lane.type, id: lane.id },
+        attachment: lane.name,
+        upload: token,
+        attempt: attempts,
+      },
       () => attempt(delayed, upload, wake, signal),
     )
   } catch (error) {
     if (error instanceof LeaseLost || lease.signal.aborted) {
       // Who superseded it told so; here it is only known that it is no longer ours.
-      delayed.report('info', 'An upload was superseded, discarded or taken over while it ran.', { ...detailsOf(upload), upload: token })
+      delayed.report('info', 'An upload was superseded, discarded or taken over while it ran.', {
+        ...detailsOf(upload),
+        upload: token,
+      })
       return { outcome: 'superseded' }
     }
     if (stopping.aborted) {
@@ -45,10 +64,14 @@ export async function runUpload(delayed: Delayed, leases: Leases, upload: Upload
   } finally {
     lease.release()
     await wake().catch((error: unknown) =>
-      delayed.report('warn', 'The next upload of its lane could not be woken; it begins within half a minute.', {
-        ...detailsOf(upload),
-        error,
-      }),
+      delayed.report(
+        'warn',
+        'The next upload of its lane could not be woken; it begins within half a minute.',
+        {
+          ...detailsOf(upload),
+          error,
+        },
+      ),
     )
   }
 }
@@ -67,12 +90,21 @@ export async function runHooks(delayed: Delayed, leases: Leases, upload: UploadR
   }
 }
 
-async function attempt(delayed: Delayed, upload: UploadRow, wake: () => Promise<void>, signal: AbortSignal): Promise<RunResult> {
+async function attempt(
+  delayed: Delayed,
+  upload: UploadRow,
+  wake: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<RunResult> {
   const definition = delayed.definition(upload.lane.type, upload.lane.name)
-  const files = (await filesOf(delayed.store.session, [upload.token])).filter((file) => file.state === 'staged')
+  const files = (await filesOf(delayed.store.session, [upload.token])).filter(
+    (file) => file.state === 'staged',
+  )
   const record =
     definition === undefined
-      ? new UnknownAttachmentError(`${upload.lane.type}.${upload.lane.name} is not defined here.`, { details: detailsOf(upload) })
+      ? new UnknownAttachmentError(`${upload.lane.type}.${upload.lane.name} is not defined here.`, {
+          details: detailsOf(upload),
+        })
       : await findRecord(delayed, upload)
   const attempted = { delayed, upload, definition, wake }
   if (definition === undefined || record instanceof ActiveStorageError) {
@@ -96,7 +128,14 @@ async function attempt(delayed: Delayed, upload: UploadRow, wake: () => Promise<
       }
       // The others would only wait for it too.
       for (const each of files.slice(files.indexOf(file)))
-        failures.push({ file: each, error: toError(new ServiceUnavailableError(error.message, { cause: error }), upload, each) })
+        failures.push({
+          file: each,
+          error: toError(
+            new ServiceUnavailableError(error.message, { cause: error }),
+            upload,
+            each,
+          ),
+        })
       return { ...(await settle({ ...attempted, failures, record, told })), isAway: true }
     }
   }
@@ -113,15 +152,22 @@ async function findRecord(delayed: Delayed, upload: UploadRow): Promise<unknown>
       { details: detailsOf(upload) },
     )
   } catch (error) {
-    return new RecordNotFoundError(`findRecord of ${type} threw for id ${id}: ${messageOf(error)}`, {
-      details: detailsOf(upload),
-      cause: error,
-    })
+    return new RecordNotFoundError(
+      `findRecord of ${type} threw for id ${id}: ${messageOf(error)}`,
+      {
+        details: detailsOf(upload),
+        cause: error,
+      },
+    )
   }
 }
 
 function toError(error: unknown, upload: UploadRow, file: FileRow): ActiveStorageError {
   const details = detailsOf(upload, file.filename)
-  if (!(error instanceof ActiveStorageError)) return new ServiceError(messageOf(error), { cause: error, details })
-  return Object.assign(error, { message: withDetails(error.message, details), details: { ...error.details, ...details } })
+  if (!(error instanceof ActiveStorageError))
+    return new ServiceError(messageOf(error), { cause: error, details })
+  return Object.assign(error, {
+    message: withDetails(error.message, details),
+    details: { ...error.details, ...details },
+  })
 }

@@ -150,7 +150,8 @@ class Reader {
       yield { kind: 'bytes', data: Buffer.from(rest.slice(0, whole), 'base64') }
       rest = rest.slice(whole)
     }
-    if (rest.length % 4 !== 0 || /=[^=]/.test(rest)) throw new MalformedFiles('its base64 is cut off')
+    if (rest.length % 4 !== 0 || /=[^=]/.test(rest))
+      throw new MalformedFiles('its base64 is cut off')
     if (rest !== '') yield { kind: 'bytes', data: Buffer.from(rest, 'base64') }
   }
 }

@@ -10,7 +10,15 @@ import { uploadsOf } from '../delayed/upload-rows.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { insideTransaction, stageFile } from '../staging/stage.ts'
 import { MalformedFiles, readFilesText, type Piece } from './files-text.ts'
-import { deleteGemRow, failGemRow, filesText, lanesToMove, lockGemRows, type GemRow, type Known } from './rows.ts'
+import {
+  deleteGemRow,
+  failGemRow,
+  filesText,
+  lanesToMove,
+  lockGemRows,
+  type GemRow,
+  type Known,
+} from './rows.ts'
 
 export interface GemRoom {
   readonly store: Store
@@ -44,11 +52,15 @@ export async function moveGemRows(room: GemRoom): Promise<ActiveStorageError[]> 
         .transact((session) => moveLane(room, session, lane))
         .catch((error: unknown) => {
           const record = { type: lane.type, id: lane.id }
-          room.report('error', 'Rows that the gem wrote could not be moved; the next sweep tries again.', {
-            record,
-            attachment: lane.name,
-            error,
-          })
+          room.report(
+            'error',
+            'Rows that the gem wrote could not be moved; the next sweep tries again.',
+            {
+              record,
+              attachment: lane.name,
+              error,
+            },
+          )
           return { rows: 0, malformed: [] }
         })
       settled += moved.rows
@@ -78,12 +90,20 @@ async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<M
     } catch (error) {
       if (!(error instanceof MalformedFiles)) throw error
       await failGemRow(session, row, error.message)
-      malformed.push(new InvalidInputError(error.message, { details: { record: { type: lane.type, id: lane.id }, attachment: lane.name } }))
-      room.report('error', `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`, {
-        record: { type: lane.type, id: lane.id },
-        attachment: lane.name,
-        row: row.id,
-      })
+      malformed.push(
+        new InvalidInputError(error.message, {
+          details: { record: { type: lane.type, id: lane.id }, attachment: lane.name },
+        }),
+      )
+      room.report(
+        'error',
+        `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`,
+        {
+          record: { type: lane.type, id: lane.id },
+          attachment: lane.name,
+          row: row.id,
+        },
+      )
     }
   }
   return { rows: rows.length, malformed }
@@ -92,7 +112,8 @@ async function moveLane(room: GemRoom, session: Session, found: Lane): Promise<M
 async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<void> {
   const kind = room.kindOf(row.lane)
   // Read to the end first: what is malformed must not have had half of its effect.
-  if (row.length !== null) for await (const piece of readFilesText(filesText(session, row))) void piece
+  if (row.length !== null)
+    for await (const piece of readFilesText(filesText(session, row))) void piece
   const files = row.length === null ? [] : await stageAll(room, session, row)
   const many = kind === 'many'
   const deletedIds = many
@@ -103,7 +124,9 @@ async function moveRow(room: GemRoom, session: Session, row: GemRow): Promise<vo
     : []
   await deleteAttachments(session, row.lane, deletedIds, true)
   // What a younger submission names stays, as it would if this row had been moved before.
-  const younger = (await uploadsOf(session, row.lane.type, [row.lane.id], row.lane.name)).filter(({ order }) => order > BigInt(row.id))
+  const younger = (await uploadsOf(session, row.lane.type, [row.lane.id], row.lane.name)).filter(
+    ({ order }) => order > BigInt(row.id),
+  )
   const keeps = { blobs: younger.flatMap((upload) => upload.keeps.blobs), files: [] }
   const attached = replaceable(await lockAttachments(session, row.lane), keeps)
   const cleanBefore = many && row.cleanBefore

@@ -20,7 +20,9 @@ export interface Known {
 }
 
 function rowsToMove(session: Session, known: readonly Known[], age: number) {
-  const each = known.map(({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`)
+  const each = known.map(
+    ({ type, name }) => sql`(uploadable_type = ${type} and attr_name = ${name})`,
+  )
   return session.db
     .selectFrom('uploads')
     .where('token', 'is', null)
@@ -30,7 +32,11 @@ function rowsToMove(session: Session, known: readonly Known[], age: number) {
 }
 
 /** How many rows the next sweep moves. */
-export async function countToMove(session: Session, known: readonly Known[], age: number): Promise<number> {
+export async function countToMove(
+  session: Session,
+  known: readonly Known[],
+  age: number,
+): Promise<number> {
   if (known.length === 0) return 0
   const [row] = await rowsToMove(session, known, age)
     .select(sql<string>`count(*)`.as('count'))
@@ -39,7 +45,12 @@ export async function countToMove(session: Session, known: readonly Known[], age
 }
 
 /** Lanes with rows to move, the oldest first. */
-export async function lanesToMove(session: Session, known: readonly Known[], age: number, limit: number): Promise<Lane[]> {
+export async function lanesToMove(
+  session: Session,
+  known: readonly Known[],
+  age: number,
+  limit: number,
+): Promise<Lane[]> {
   const rows = await rowsToMove(session, known, age)
     .select([
       'uploadable_type as type',
@@ -55,8 +66,18 @@ export async function lanesToMove(session: Session, known: readonly Known[], age
 }
 
 /** The lane's rows that are old enough, oldest first, locked; those that a Rails job holds are left out. */
-export async function lockGemRows(session: Session, lane: Lane, recordId: bigint | string, age: number): Promise<GemRow[]> {
-  const { rows } = await sql<{ id: string; deleted_ids: string | null; clean_before: unknown; size: string | null }>`
+export async function lockGemRows(
+  session: Session,
+  lane: Lane,
+  recordId: bigint | string,
+  age: number,
+): Promise<GemRow[]> {
+  const { rows } = await sql<{
+    id: string
+    deleted_ids: string | null
+    clean_before: unknown
+    size: string | null
+  }>`
     select ${asText(session.dialect, 'id')} as id, deleted_ids, clean_before,
       ${session.dialect === 'sqlite' ? sql`cast(length(files) as text)` : session.dialect === 'postgres' ? sql`char_length(files)::text` : sql`cast(char_length(files) as char)`} as size
     from ${sql.table('uploads')}
@@ -100,7 +121,8 @@ export async function dropGemRows(
     where token is null and uploadable_type = ${type} and uploadable_id = ${boundId(id, session.recordId)}
       ${name === undefined ? sql`` : sql`and attr_name = ${name}`}
     order by id ${lockClause(dialect, true)}`.execute(session.db)
-  for (const row of rows) await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
+  for (const row of rows)
+    await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
 }
 
 /** What cannot be read stays as it is, for a person to look at: `retry` reads it again. */
@@ -128,5 +150,8 @@ export async function countGemRows(session: Session): Promise<GemRowCount[]> {
     .orderBy('uploadable_type')
     .orderBy('attr_name')
     .execute()
-  return rows.map(({ type, name, count }) => ({ attachment: `${type}.${name}`, waiting: Number(count) }))
+  return rows.map(({ type, name, count }) => ({
+    attachment: `${type}.${name}`,
+    waiting: Number(count),
+  }))
 }

@@ -14,5 +14,8 @@ export async function countAll(
   session: Session,
   { known, gemMoveAfter, failedKeepFor }: SweepSettings,
 ): Promise<Sweepable & { readonly gemRows: number }> {
-  return { ...(await countSweepable(session, failedKeepFor)), gemRows: await countToMove(session, known, gemMoveAfter) }
+  return {
+    ...(await countSweepable(session, failedKeepFor)),
+    gemRows: await countToMove(session, known, gemMoveAfter),
+  }
 }

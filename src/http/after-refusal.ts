@@ -18,8 +18,14 @@ export interface AfterRefusal {
 }
 
 /** Throws ConfigurationError. */
-export function readAfterRefusal({ maxBytes = '64 MB', timeout = '30s' }: AfterRefusalOptions = {}): AfterRefusal {
-  return { maxBytes: parseSize(maxBytes, 'afterRefusal.maxBytes'), timeout: parseDuration(timeout, 'afterRefusal.timeout') }
+export function readAfterRefusal({
+  maxBytes = '64 MB',
+  timeout = '30s',
+}: AfterRefusalOptions = {}): AfterRefusal {
+  return {
+    maxBytes: parseSize(maxBytes, 'afterRefusal.maxBytes'),
+    timeout: parseDuration(timeout, 'afterRefusal.timeout'),
+  }
 }
 
 /** Of who is not known, or may not: nobody waits long for a stranger. */

@@ -22,12 +22,21 @@ export interface Subject {
 export type Authorize = (request: Request, subject: Subject) => Awaitable<boolean>
 
 /** Throws the answer 403 unless the app allows it. */
-export async function allow({ authorize }: HttpContext, request: Request, subject: Subject): Promise<void> {
+export async function allow(
+  { authorize }: HttpContext,
+  request: Request,
+  subject: Subject,
+): Promise<void> {
   if (authorize !== undefined && !(await authorize(request, subject))) throw notAllowed()
 }
 
 /** Throws the answer 403 unless the blob may be seen; the app is asked for one that is attached nowhere, too. */
-export async function allowBlob(context: HttpContext, request: Request, action: Subject['action'], row: BlobRow): Promise<void> {
+export async function allowBlob(
+  context: HttpContext,
+  request: Request,
+  action: Subject['action'],
+  row: BlobRow,
+): Promise<void> {
   const isAllowed = await isAllowedWhereAttached(context, request, action, row)
   if (isAllowed === null) return allow(context, request, { action, blob: blobValue(context, row) })
   if (!isAllowed) throw notAllowed()
@@ -44,6 +53,7 @@ export async function isAllowedWhereAttached(
   if (authorize === undefined) return true
   const attachments = await attachmentsOfBlob((await context.store()).session, row.id)
   const blob = blobValue(context, row)
-  for (const { type, id, name } of attachments) if (await authorize(request, { action, blob, record: { type, id }, name })) return true
+  for (const { type, id, name } of attachments)
+    if (await authorize(request, { action, blob, record: { type, id }, name })) return true
   return attachments.length === 0 ? null : false
 }

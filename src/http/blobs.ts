@@ -15,7 +15,11 @@ const URL_EXPIRES = 300
 /** Seconds: a hundred years, as Rails has it. A blob's bytes never change. */
 const FOR_EVER = 3_155_695_200
 
-async function findSigned(context: HttpContext, request: Request, signedId: string): Promise<{ row: BlobRow; signed: Verified }> {
+async function findSigned(
+  context: HttpContext,
+  request: Request,
+  signedId: string,
+): Promise<{ row: BlobRow; signed: Verified }> {
   const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
   if (signed === null || signed.expired === true) throw notFound()
   const row = await findBlob((await context.store()).session, { id: String(signed.value) })
@@ -25,24 +29,40 @@ async function findSigned(context: HttpContext, request: Request, signedId: stri
 }
 
 export function dispositionOf(request: Request): 'inline' | 'attachment' {
-  return new URL(request.url).searchParams.get('disposition') === 'attachment' ? 'attachment' : 'inline'
+  return new URL(request.url).searchParams.get('disposition') === 'attachment'
+    ? 'attachment'
+    : 'inline'
 }
 
 /** To the service's own URL, which expires. */
-export async function redirectToBlob(context: HttpContext, request: Request, { signedId = '' }: Params): Promise<Response> {
+export async function redirectToBlob(
+  context: HttpContext,
+  request: Request,
+  { signedId = '' }: Params,
+): Promise<Response> {
   const { row } = await findSigned(context, request, signedId)
-  const url = await urlOf(context, row, { disposition: dispositionOf(request), expiresIn: `${URL_EXPIRES}s` })
+  const url = await urlOf(context, row, {
+    disposition: dispositionOf(request),
+    expiresIn: `${URL_EXPIRES}s`,
+  })
   return redirect(url, `max-age=${URL_EXPIRES}, private`)
 }
 
 /** The bytes, from here. */
-export async function proxyBlob(context: HttpContext, request: Request, { signedId = '' }: Params): Promise<Response> {
+export async function proxyBlob(
+  context: HttpContext,
+  request: Request,
+  { signedId = '' }: Params,
+): Promise<Response> {
   const { row, signed } = await findSigned(context, request, signedId)
   const { contentType, mayBeInline } = served(row.contentType)
   return serve(request, {
     ...contentOf(context, row),
     contentType,
-    disposition: contentDisposition(mayBeInline ? dispositionOf(request) : 'attachment', row.filename),
+    disposition: contentDisposition(
+      mayBeInline ? dispositionOf(request) : 'attachment',
+      row.filename,
+    ),
     cacheControl: cacheControl(context, signed),
   })
 }
@@ -55,13 +75,19 @@ function cacheControl({ authorize }: HttpContext, { expiresAt }: Verified): stri
 }
 
 /** A blob's bytes, and what names them. */
-export function contentOf(context: HttpContext, row: BlobRow): Pick<Content, 'size' | 'etag' | 'lastModified' | 'open'> {
+export function contentOf(
+  context: HttpContext,
+  row: BlobRow,
+): Pick<Content, 'size' | 'etag' | 'lastModified' | 'open'> {
   return {
     size: row.byteSize,
     etag: `"${row.checksum ?? row.key}"`,
     lastModified: row.createdAt,
     async *open(range) {
-      yield* await serviceOf(context, row.serviceName).download(row.key, range === null ? {} : { range })
+      yield* await serviceOf(context, row.serviceName).download(
+        row.key,
+        range === null ? {} : { range },
+      )
     },
   }
 }

@@ -18,13 +18,20 @@ export interface NodeRequest extends Readable {
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 
-export const isNodeRequest = (request: FormRequest): request is NodeRequest => isFunction((request as Partial<NodeRequest>).pipe)
+export const isNodeRequest = (request: FormRequest): request is NodeRequest =>
+  isFunction((request as Partial<NodeRequest>).pipe)
 
 /** Throws ConfigurationError on what is neither, such as a framework's own context. */
 export function checkRequest(request: FormRequest): void {
-  const { headers, pipe, arrayBuffer } = ((request as unknown) ?? {}) as Partial<Record<'headers' | 'pipe' | 'arrayBuffer', unknown>>
+  const { headers, pipe, arrayBuffer } = ((request as unknown) ?? {}) as Partial<
+    Record<'headers' | 'pipe' | 'arrayBuffer', unknown>
+  >
   const isNode = isFunction(pipe) && typeof headers === 'object' && headers !== null
-  if (isNode || (isFunction(arrayBuffer) && isFunction((headers as Partial<Headers> | undefined)?.get))) return
+  if (
+    isNode ||
+    (isFunction(arrayBuffer) && isFunction((headers as Partial<Headers> | undefined)?.get))
+  )
+    return
   throw new ConfigurationError(
     "parseForm takes a web Request or Node's request, and was given something else. Pass c.req.raw in Hono, ctx.req in Koa, request.raw in Fastify.",
   )
@@ -33,9 +40,12 @@ export function checkRequest(request: FormRequest): void {
 /** What bodies are read as. The web's requests of some libraries do not say that they were read. */
 const streams = new WeakMap<FormRequest, Readable>()
 
-const isEmpty = (request: FormRequest): boolean => !isNodeRequest(request) && (request.body ?? null) === null
+const isEmpty = (request: FormRequest): boolean =>
+  !isNodeRequest(request) && (request.body ?? null) === null
 const isRead = (request: FormRequest): boolean =>
-  isNodeRequest(request) ? request.readableEnded || request.destroyed : request.bodyUsed || streams.has(request)
+  isNodeRequest(request)
+    ? request.readableEnded || request.destroyed
+    : request.bodyUsed || streams.has(request)
 
 /** '': there is none. */
 export function headerOf(request: FormRequest, name: string): string {
@@ -43,7 +53,12 @@ export function headerOf(request: FormRequest, name: string): string {
 }
 
 /** The bytes of a body that was read before, where whoever read it has kept them. */
-export function keptBody({ readableDidRead, readableEnded, rawBody, body }: NodeRequest): Uint8Array | null {
+export function keptBody({
+  readableDidRead,
+  readableEnded,
+  rawBody,
+  body,
+}: NodeRequest): Uint8Array | null {
   const bytes = rawBody ?? body
   return (readableDidRead || readableEnded) && isBytes(bytes) ? bytes : null
 }
@@ -72,14 +87,19 @@ function streamOf(body: unknown): Readable {
 
 /** What was not read of a body; null: nothing, or it is in other hands. */
 export function bodyLeftOf(request: FormRequest): Readable | null {
-  const body = streams.get(request) ?? (isRead(request) || isEmpty(request) ? null : bodyOf(request))
+  const body =
+    streams.get(request) ?? (isRead(request) || isEmpty(request) ? null : bodyOf(request))
   return body === null || body.readableEnded || body.destroyed ? null : body
 }
 
 /** The body in pieces. */
-export async function* bytesIn(request: Request, details: ErrorDetails & { readonly filename: string }): AsyncGenerator<Uint8Array> {
+export async function* bytesIn(
+  request: Request,
+  details: ErrorDetails & { readonly filename: string },
+): AsyncGenerator<Uint8Array> {
   const body = bodyOf(request)
-  const open = (): AsyncIterable<Uint8Array> => body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
+  const open = (): AsyncIterable<Uint8Array> =>
+    body.iterator({ destroyOnReturn: false }) as AsyncIterable<Uint8Array>
   yield* bytesOf({ filename: details.filename, open }, details, undefined)
 }
 

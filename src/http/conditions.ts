@@ -9,20 +9,32 @@ const LONGEST = 8000
  * What the conditions of a request ask for, in the order of RFC 9110, 13.2.2: 'failed' is 412, 'fresh' is 304, null is the
  * content itself. A date that is none is ignored.
  */
-export function checkConditions({ headers }: Request, { etag, lastModified }: Named): 'failed' | 'fresh' | null {
+export function checkConditions(
+  { headers }: Request,
+  { etag, lastModified }: Named,
+): 'failed' | 'fresh' | null {
   const modified = lastModified === null ? null : Math.floor(lastModified.getTime() / 1000) * 1000
   const match = headers.get('if-match')
   const unmodifiedSince = httpDate(headers.get('if-unmodified-since'))
   // A weak tag never matches here: it does not say that the bytes are the same.
-  if (match !== null ? !tagsOf(match).some((tag) => tag === '*' || tag === etag) : isAfter(modified, unmodifiedSince)) return 'failed'
+  if (
+    match !== null
+      ? !tagsOf(match).some((tag) => tag === '*' || tag === etag)
+      : isAfter(modified, unmodifiedSince)
+  )
+    return 'failed'
   const noneMatch = headers.get('if-none-match')
   if (noneMatch !== null)
-    return etag !== null && tagsOf(noneMatch).some((tag) => ['*', etag].includes(tag.replace(/^W\//, ''))) ? 'fresh' : null
+    return etag !== null &&
+      tagsOf(noneMatch).some((tag) => ['*', etag].includes(tag.replace(/^W\//, '')))
+      ? 'fresh'
+      : null
   const modifiedSince = httpDate(headers.get('if-modified-since'))
   return modified !== null && modifiedSince !== null && modified <= modifiedSince ? 'fresh' : null
 }
 
-const isAfter = (modified: number | null, date: number | null): boolean => modified !== null && date !== null && modified > date
+const isAfter = (modified: number | null, date: number | null): boolean =>
+  modified !== null && date !== null && modified > date
 
 const tagsOf = (header: string): string[] =>
   header

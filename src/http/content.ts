@@ -31,7 +31,9 @@ export async function serve(request: Request, content: Content): Promise<Respons
     'Content-Disposition': content.disposition,
     'Cache-Control': content.cacheControl,
     ...(content.etag === null ? {} : { ETag: content.etag }),
-    ...(content.lastModified === null ? {} : { 'Last-Modified': content.lastModified.toUTCString() }),
+    ...(content.lastModified === null
+      ? {}
+      : { 'Last-Modified': content.lastModified.toUTCString() }),
     // Chromium shows no PDF in a sandbox; its viewer is one by itself.
     ...(content.contentType === 'application/pdf' ? {} : { 'Content-Security-Policy': SANDBOX }),
     ...(size === null ? {} : { 'Accept-Ranges': 'bytes' }),
@@ -39,13 +41,24 @@ export async function serve(request: Request, content: Content): Promise<Respons
   const condition = checkConditions(request, content)
   if (condition === 'failed') return answer(412, { 'Cache-Control': 'no-store' })
   if (condition === 'fresh') return answer(304, given)
-  const range = size === null || !mayBePart(request, content) ? null : parseRange(request.headers.get('range'), size)
+  const range =
+    size === null || !mayBePart(request, content)
+      ? null
+      : parseRange(request.headers.get('range'), size)
   if (range === 'unsatisfiable')
-    return answer(416, { 'Content-Range': `bytes */${size}`, 'Cache-Control': 'no-store', 'Content-Type': content.contentType })
+    return answer(416, {
+      'Content-Range': `bytes */${size}`,
+      'Cache-Control': 'no-store',
+      'Content-Type': content.contentType,
+    })
   if (range !== null) given['Content-Range'] = `bytes ${range[0]}-${range[1]}/${size}`
   const length = range === null ? size : range[1] - range[0] + 1
   if (length !== null) given['Content-Length'] = String(length)
-  return answer(range === null ? 200 : 206, given, length === 0 ? null : await bodyOf(request, content, range, length))
+  return answer(
+    range === null ? 200 : 206,
+    given,
+    length === 0 ? null : await bodyOf(request, content, range, length),
+  )
 }
 
 /** A part is only of use to a client whose other parts are of the same bytes. */
@@ -73,7 +86,8 @@ async function bodyOf(
   if (length !== null && length <= WHOLE) {
     const chunks: Uint8Array[] = []
     for (let next = first; next.done !== true; next = await source.next()) chunks.push(next.value)
-    if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) !== length) throw new Answered(answer(404, { 'Cache-Control': 'no-store' }))
+    if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) !== length)
+      throw new Answered(answer(404, { 'Cache-Control': 'no-store' }))
     return streamOfAll(chunks)
   }
   return streamOf(source, first, length)
@@ -90,7 +104,11 @@ function streamOfAll(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> 
 }
 
 /** Pulls as the client reads. `cancel` is the one sign of a client that left: a request's signal may never fire. */
-function streamOf(source: AsyncIterator<Uint8Array>, first: IteratorResult<Uint8Array>, length: number | null): ReadableStream<Uint8Array> {
+function streamOf(
+  source: AsyncIterator<Uint8Array>,
+  first: IteratorResult<Uint8Array>,
+  length: number | null,
+): ReadableStream<Uint8Array> {
   let sent = 0
   let next: Promise<IteratorResult<Uint8Array>> = Promise.resolve(first)
   return new ReadableStream<Uint8Array>(
@@ -99,7 +117,8 @@ function streamOf(source: AsyncIterator<Uint8Array>, first: IteratorResult<Uint8
         const { done, value } = await next
         if (done === true) {
           // A client that was promised more must not take it for all, nor wait for the rest.
-          if (length !== null && sent !== length) throw new Error(`${sent} of ${length} bytes were there.`)
+          if (length !== null && sent !== length)
+            throw new Error(`${sent} of ${length} bytes were there.`)
           controller.close()
           return
         }

@@ -18,11 +18,21 @@ async function blobOf(context: HttpContext, key: string): Promise<BlobRow | null
   return findBlob((await context.store()).session, { key })
 }
 
-export async function showDisk(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+export async function showDisk(
+  context: HttpContext,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const signed = context.verifier.verify(token, { purpose: PURPOSE.disk })
   if (signed === null || signed.expired === true) throw notFound()
-  const { key, disposition, content_type: contentType, service_name: serviceName } = signed.value as Record<string, string>
-  if (key === undefined || serviceName === undefined || context.services[serviceName] === undefined) throw notFound()
+  const {
+    key,
+    disposition,
+    content_type: contentType,
+    service_name: serviceName,
+  } = signed.value as Record<string, string>
+  if (key === undefined || serviceName === undefined || context.services[serviceName] === undefined)
+    throw notFound()
   const row = await blobOf(context, key)
   if (row !== null) await allowBlob(context, request, 'read', row)
   const service = serviceOf(context, serviceName)
@@ -48,22 +58,36 @@ export async function showDisk(context: HttpContext, request: Request, { token =
  * Stores what a browser announced, and nothing else. A token works once: not when the object is there already, and not when
  * its blob is gone.
  */
-export async function updateDisk(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+export async function updateDisk(
+  context: HttpContext,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const signed = context.verifier.verify(token, { purpose: PURPOSE.diskUpload })
   if (signed === null || signed.expired === true) throw notFound()
   const value = signed.value as Record<string, unknown>
-  const { key, content_type: contentType, content_length: byteSize, checksum, service_name: serviceName } = value
+  const {
+    key,
+    content_type: contentType,
+    content_length: byteSize,
+    checksum,
+    service_name: serviceName,
+  } = value
   const service = context.services[String(serviceName)]
   const row = typeof key === 'string' ? await blobOf(context, key) : null
   if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
   await allowBlob(context, request, 'upload', row)
   // Browsers add a charset to what they were told to send.
-  if (withoutParameters(request.headers.get('content-type')) !== withoutParameters(String(contentType ?? 'application/octet-stream')))
+  if (
+    withoutParameters(request.headers.get('content-type')) !==
+    withoutParameters(String(contentType ?? 'application/octet-stream'))
+  )
     throw refused(row, `The Content-Type is not ${String(contentType)}, which was announced.`)
   const length = request.headers.get('content-length')
   if (length !== null && Number(length) !== byteSize)
     throw refused(row, `${length} bytes are not the ${String(byteSize)} that were announced.`)
-  if (await service.exists(row.key)) throw new Answered(failure(409, `${fileText(row)} was uploaded already.`, 'ALREADY_UPLOADED'))
+  if (await service.exists(row.key))
+    throw new Answered(failure(409, `${fileText(row)} was uploaded already.`, 'ALREADY_UPLOADED'))
   try {
     await service.upload(row.key, bytesIn(request, { filename: row.filename }), {
       byteSize: Number(byteSize),
@@ -80,7 +104,10 @@ export async function updateDisk(context: HttpContext, request: Request, { token
 }
 
 /** Throws the answer 404 where the blob was purged while its bytes came in. */
-async function dropUnwanted(context: HttpContext, { id, serviceName, key }: BlobRow): Promise<void> {
+async function dropUnwanted(
+  context: HttpContext,
+  { id, serviceName, key }: BlobRow,
+): Promise<void> {
   const { session, transact } = await context.store()
   if ((await findBlob(session, { id })) !== null) return
   await context.deleteNow([await transact((own) => deleteObjectLater(own, serviceName, key))])

@@ -25,11 +25,18 @@ const routesWith = (hub: ProgressHub): readonly Route<HttpContext>[] => [
   { method: 'POST', path: 'staged_files/:token', handle: createStagedFile },
   { method: 'DELETE', path: 'staged_files/:token', handle: deleteStagedFile },
   { method: 'GET', path: 'pending/:token/*', handle: showPending },
-  { method: 'GET', path: 'delayed_uploads/:token', handle: (context, request, params) => showUpload(context, hub, request, params) },
+  {
+    method: 'GET',
+    path: 'delayed_uploads/:token',
+    handle: (context, request, params) => showUpload(context, hub, request, params),
+  },
 ]
 
 /** `storage.handler`. Never rejects: what goes wrong is an answer, and is reported where it is not the request's own fault. */
-export function handler(context: HttpContext, hub: ProgressHub): (request: Request) => Promise<Response> {
+export function handler(
+  context: HttpContext,
+  hub: ProgressHub,
+): (request: Request) => Promise<Response> {
   const routes = routesWith(hub)
   const answerTo = async (request: Request): Promise<Response> => {
     try {
@@ -40,8 +47,16 @@ export function handler(context: HttpContext, hub: ProgressHub): (request: Reque
       const { reference } = told
       const path = new URL(request.url).pathname.slice(0, 100)
       if (reference === null)
-        context.report('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, { ...detailsOf(error), error })
-      else context.report('error', `${request.method} ${path} failed (reference ${reference}).`, { ...detailsOf(error), reference, error })
+        context.report('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, {
+          ...detailsOf(error),
+          error,
+        })
+      else
+        context.report('error', `${request.method} ${path} failed (reference ${reference}).`, {
+          ...detailsOf(error),
+          reference,
+          error,
+        })
       return failureOf(told)
     }
   }
@@ -52,21 +67,29 @@ export function handler(context: HttpContext, hub: ProgressHub): (request: Reque
   }
 }
 
-const detailsOf = (error: unknown): ErrorDetails => (error instanceof ActiveStorageError ? error.details : {})
+const detailsOf = (error: unknown): ErrorDetails =>
+  error instanceof ActiveStorageError ? error.details : {}
 
-async function route(context: HttpContext, routes: readonly Route<HttpContext>[], request: Request): Promise<Response> {
+async function route(
+  context: HttpContext,
+  routes: readonly Route<HttpContext>[],
+  request: Request,
+): Promise<Response> {
   const segments = segmentsBelow(context.basePath, request.url)
   const method = request.method === 'HEAD' ? 'GET' : request.method
   const allowed: string[] = []
   for (const each of segments === null ? [] : routes) {
     const params = matchPath(each.path, segments ?? [])
     if (params === null) continue
-    if (each.method === method) return withoutBody(request, await each.handle(context, request, params))
+    if (each.method === method)
+      return withoutBody(request, await each.handle(context, request, params))
     allowed.push(each.method)
   }
   if (allowed.length === 0) throw notFound()
   return answer(405, {
-    Allow: [...new Set(allowed)].flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each])).join(', '),
+    Allow: [...new Set(allowed)]
+      .flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each]))
+      .join(', '),
     'Cache-Control': 'no-store',
   })
 }

@@ -25,7 +25,9 @@ interface Incoming extends IncomingMessage {
  *
  * createServer(nodeHandler(storage)).listen(3000)
  */
-export function nodeHandler(storage: Mountable): (req: IncomingMessage, res: ServerResponse, next?: () => void) => void {
+export function nodeHandler(
+  storage: Mountable,
+): (req: IncomingMessage, res: ServerResponse, next?: () => void) => void {
   return (req, res, next) => {
     const path = pathOf(req)
     if (path.startsWith(`${storage.basePath}/`)) void respond(storage, req, res, path)
@@ -35,9 +37,15 @@ export function nodeHandler(storage: Mountable): (req: IncomingMessage, res: Ser
 }
 
 /** Without the origin that a client may name, as it does for a proxy (RFC 9112, 3.2.2). */
-const pathOf = (req: Incoming): string => (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
+const pathOf = (req: Incoming): string =>
+  (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
 
-async function respond(storage: Mountable, req: Incoming, res: ServerResponse, path: string): Promise<void> {
+async function respond(
+  storage: Mountable,
+  req: Incoming,
+  res: ServerResponse,
+  path: string,
+): Promise<void> {
   try {
     const body = bodyOf(req, path.startsWith(`${storage.basePath}/direct_uploads`))
     const request = body === 'lost' ? null : requestOf(req, res, path, body)
@@ -56,7 +64,8 @@ async function respond(storage: Mountable, req: Incoming, res: ServerResponse, p
 }
 
 function refusal(body: Body): Response {
-  if (body !== 'lost') return failure(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
+  if (body !== 'lost')
+    return failure(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
   return failure(
     500,
     'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.',
@@ -70,7 +79,9 @@ function requestOf(req: Incoming, res: ServerResponse, path: string, body: Body)
   try {
     req.url = path
     const request = createRequest(req, res)
-    return body === 'unread' ? request : new Request(request.url, { method: request.method, headers: request.headers, body })
+    return body === 'unread'
+      ? request
+      : new Request(request.url, { method: request.method, headers: request.headers, body })
   } catch {
     return null
   } finally {

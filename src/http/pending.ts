@@ -15,18 +15,28 @@ import type { HttpContext } from './context.ts'
 import type { Params } from './route.ts'
 
 /** A staged file's bytes, from whichever process is asked, until it is attached: then it is found where it went. */
-export async function showPending(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+export async function showPending(
+  context: HttpContext,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const signed = context.verifier.verify(token, { purpose: PURPOSE.pending })
   if (signed === null || signed.expired === true) throw notFound()
   const fileId = String(signed.value)
   // A worker may attach the file between two statements of ours: the second look finds it where it went.
-  const shown = (await show(context, request, fileId, false)) ?? (await show(context, request, fileId, true))
+  const shown =
+    (await show(context, request, fileId, false)) ?? (await show(context, request, fileId, true))
   if (shown === null) throw notFound()
   return shown
 }
 
 /** null: the file's rows changed while they were read. With `isLast` there is no further look. */
-async function show(context: HttpContext, request: Request, fileId: string, isLast: boolean): Promise<Response | null> {
+async function show(
+  context: HttpContext,
+  request: Request,
+  fileId: string,
+  isLast: boolean,
+): Promise<Response | null> {
   const { session } = await context.store()
   const [file] = await findFiles(session, [fileId])
   if (file === undefined || file.state === 'staging' || file.state === 'dropped') throw notFound()
@@ -35,7 +45,10 @@ async function show(context: HttpContext, request: Request, fileId: string, isLa
     const blob = file.blobKey === null ? null : await findBlob(session, { key: file.blobKey })
     if (blob === null) throw notFound()
     await allowBlob(context, request, 'read', blob)
-    return redirect(blobPath(context, blob, disposition === 'attachment' ? { disposition } : {}), 'no-store')
+    return redirect(
+      blobPath(context, blob, disposition === 'attachment' ? { disposition } : {}),
+      'no-store',
+    )
   }
   const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken)
   if (upload === null && file.uploadToken !== null) return null

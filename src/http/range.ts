@@ -6,7 +6,10 @@ export type ByteRange = readonly [start: number, end: number]
  * 'unsatisfiable': nothing of it is there, or it asks for several ranges at once, which Rails refuses too, for the work that
  * they make.
  */
-export function parseRange(header: string | null, size: number): ByteRange | 'unsatisfiable' | null {
+export function parseRange(
+  header: string | null,
+  size: number,
+): ByteRange | 'unsatisfiable' | null {
   const spec = header === null || header.length > 1000 ? null : /^bytes=(.+)$/i.exec(header.trim())
   if (spec === null) return null
   const parts = (spec[1] ?? '').split(',').map(partOf)
@@ -19,7 +22,9 @@ export function parseRange(header: string | null, size: number): ByteRange | 'un
     return length === 0 ? 'unsatisfiable' : [size - length, size - 1]
   }
   const start = Number(from)
-  return start >= size ? 'unsatisfiable' : [start, to === '' ? size - 1 : Math.min(Number(to), size - 1)]
+  return start >= size
+    ? 'unsatisfiable'
+    : [start, to === '' ? size - 1 : Math.min(Number(to), size - 1)]
 }
 
 /** null: it is no range (RFC 9110, 14.1.1), as one whose end comes before its start. */

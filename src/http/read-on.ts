@@ -10,7 +10,11 @@ import { closeAfterAnswer } from './close-after-answer.ts'
  * waits for the answer (`Expect: 100-continue`) or has more to send than the limits allow, or when they are reached. Where
  * something is left then, Node's connection is closed in a way that lets the answer arrive.
  */
-export async function readOn(request: FormRequest, status: number, given: AfterRefusal): Promise<void> {
+export async function readOn(
+  request: FormRequest,
+  status: number,
+  given: AfterRefusal,
+): Promise<void> {
   const limits = limitsFor(status, given)
   const isAwaited = /100-continue/i.test(headerOf(request, 'expect'))
   const isTooLong = Number(headerOf(request, 'content-length')) > limits.maxBytes

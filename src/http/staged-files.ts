@@ -16,11 +16,17 @@ import type { Params } from './route.ts'
 import { slotIn } from './slot.ts'
 
 /** Stages one file before its form is submitted: the body is the file, or a form with it. */
-export async function createStagedFile(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+export async function createStagedFile(
+  context: HttpContext,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const { slot, name } = slotIn(context, token)
   await allow(context, request, { action: 'upload', name })
   const isForm = /^multipart\/form-data\b/i.test(request.headers.get('content-type') ?? '')
-  const staged = await (isForm ? fromForm(context, request, slot) : fromBody(context, request, slot))
+  const staged = await (isForm
+    ? fromForm(context, request, slot)
+    : fromBody(context, request, slot))
   const paths = { path: staged.path(), discardPath: stagedPath(context, staged.signedId) }
   return json(201, { ...staged.toJSON(), ...paths })
 }
@@ -40,14 +46,17 @@ function fromBody(context: HttpContext, request: Request, slot: string): Promise
 
 /** Headers hold ASCII: the name comes as in a URL. */
 function nameIn(request: Request): string {
-  const given = request.headers.get('x-filename') ?? new URL(request.url).searchParams.get('filename') ?? ''
+  const given =
+    request.headers.get('x-filename') ?? new URL(request.url).searchParams.get('filename') ?? ''
   try {
     const name = decodeURIComponent(given)
     if (normalizeFilename(name).trim() !== '') return name
   } catch {
     // Told below.
   }
-  throw new InvalidInputError('Say what the file is called in the header X-Filename, as encodeURIComponent writes it.')
+  throw new InvalidInputError(
+    'Say what the file is called in the header X-Filename, as encodeURIComponent writes it.',
+  )
 }
 
 async function fromForm(context: HttpContext, request: Request, slot: string): Promise<StagedFile> {
@@ -74,7 +83,11 @@ async function fromForm(context: HttpContext, request: Request, slot: string): P
 }
 
 /** Gives a staged file up that was not submitted. */
-export async function deleteStagedFile(context: HttpContext, request: Request, { token = '' }: Params): Promise<Response> {
+export async function deleteStagedFile(
+  context: HttpContext,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const signed = context.verifier.verify(token, { purpose: PURPOSE.staged })
   if (signed === null || !isUuid(String(signed.value))) throw notFound()
   await allow(context, request, { action: 'upload' })

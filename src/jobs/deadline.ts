@@ -4,7 +4,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 export const GRACE = 2_000
 
 /** Whether it ends in so many milliseconds; what does not is left to itself. Rejects as it does. */
-export async function endsWithin(running: Promise<unknown>, milliseconds: number): Promise<boolean> {
+export async function endsWithin(
+  running: Promise<unknown>,
+  milliseconds: number,
+): Promise<boolean> {
   const over = new AbortController()
   const late = delay(milliseconds, false, { signal: over.signal }).catch(() => false)
   return Promise.race([running.then(() => true), late]).finally(() => over.abort())

@@ -27,7 +27,9 @@ const TURNS = 8
 const STOP_TIMEOUT = 25_000
 
 /** The embedded engine: claims from the tables, any number of processes at once. Hints only make it look sooner. */
-export function startWorker(options: WorkOptions & { readonly wakes: Wakes; pollEvery(): number }): EmbeddedWorker {
+export function startWorker(
+  options: WorkOptions & { readonly wakes: Wakes; pollEvery(): number },
+): EmbeddedWorker {
   const stopping = new AbortController()
   const running = new Set<Promise<void>>()
   let stopped = false
@@ -54,7 +56,9 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
   const start = (task: Task): void => {
     const promise: Promise<void> = task
       .run(stopping.signal)
-      .catch((error: unknown) => options.onError('A task failed in an unforeseen way; its lease will end.', error))
+      .catch((error: unknown) =>
+        options.onError('A task failed in an unforeseen way; its lease will end.', error),
+      )
       .finally(() => {
         running.delete(promise)
         woken = true
@@ -72,7 +76,9 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
     sweptAt = performance.now()
     sweeping = options
       .sweep(sweepNoMore.signal)
-      .catch((error: unknown) => options.onError('The sweep failed; the next one makes up for it.', error))
+      .catch((error: unknown) =>
+        options.onError('The sweep failed; the next one makes up for it.', error),
+      )
       .finally(() => {
         sweeping = undefined
         woken = true
@@ -114,7 +120,9 @@ export function startWorker(options: WorkOptions & { readonly wakes: Wakes; poll
       await sweeping
     })
     .finally(unsubscribe)
-  const stop = async ({ timeout = STOP_TIMEOUT }: { readonly timeout?: number } = {}): Promise<void> => {
+  const stop = async ({
+    timeout = STOP_TIMEOUT,
+  }: { readonly timeout?: number } = {}): Promise<void> => {
     stopped = true
     sweepNoMore.abort()
     wake()
@@ -139,7 +147,9 @@ async function withGrace(
   if (!(await endsWithin(ended, milliseconds + GRACE)))
     onError(
       'What does not end is not waited for any longer.',
-      new Error(`${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`),
+      new Error(
+        `${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`,
+      ),
     )
 }
 
@@ -152,11 +162,19 @@ export async function drainSources(options: WorkOptions, until: AbortSignal): Pr
     if (until.aborted) resolve()
     else until.addEventListener('abort', () => resolve(), { once: true })
   })
-  await Promise.race([draining, aborted.then(() => withGrace(draining, 0, running, options.onError))])
+  await Promise.race([
+    draining,
+    aborted.then(() => withGrace(draining, 0, running, options.onError)),
+  ])
   if (errors.length > 0) throw errors[0]
 }
 
-async function drainAll(options: WorkOptions, until: AbortSignal, running: Set<Promise<void>>, errors: unknown[]): Promise<void> {
+async function drainAll(
+  options: WorkOptions,
+  until: AbortSignal,
+  running: Set<Promise<void>>,
+  errors: unknown[],
+): Promise<void> {
   await options.sweep(until)
   const fail = (error: unknown): void => void errors.push(error)
   let ended = 0
@@ -179,7 +197,8 @@ async function drainAll(options: WorkOptions, until: AbortSignal, running: Set<P
       }
     }
     // What ended meanwhile has left room, and may have left work.
-    if (!until.aborted && (claimed > 0 || ended > before) && running.size < options.concurrency) continue
+    if (!until.aborted && (claimed > 0 || ended > before) && running.size < options.concurrency)
+      continue
     if (running.size > 0) await Promise.race(running)
     else break
   }

@@ -36,5 +36,8 @@ export interface JobEngine {
   /** Rejects when it could not write the hint down; the transaction of a submission is undone then. */
   enqueue(hint: Hint, options: EnqueueOptions): Promise<void>
   /** Calls `handle` for each hint. `handle` never rejects; when it returns, the hint is done with. */
-  work(handle: (hint: Hint) => Promise<void>, options: { readonly concurrency: number }): Promise<EngineWorker>
+  work(
+    handle: (hint: Hint) => Promise<void>,
+    options: { readonly concurrency: number },
+  ): Promise<EngineWorker>
 }

@@ -7,10 +7,20 @@ import { uuidv7 } from '../uuid.ts'
 export type JobName = 'purge' | 'delete-object'
 
 /** Writes a job in the transaction that needs it. */
-export async function insertJob(session: Session, name: JobName, args: Readonly<Record<string, string>>): Promise<void> {
+export async function insertJob(
+  session: Session,
+  name: JobName,
+  args: Readonly<Record<string, string>>,
+): Promise<void> {
   await session.db
     .insertInto('jobs')
-    .values({ id: uuidv7(), name, arguments: JSON.stringify(args), run_at: now(session.dialect), key: null })
+    .values({
+      id: uuidv7(),
+      name,
+      arguments: JSON.stringify(args),
+      run_at: now(session.dialect),
+      key: null,
+    })
     .execute()
 }
 
@@ -37,7 +47,10 @@ export interface JobClaim {
 const ofService = (service: string): string => `${JSON.stringify({ service }).slice(0, -1)},`
 
 /** Takes due jobs; also those whose worker died. Runs inside a transaction. */
-export async function claimJobs(session: Session, { names, limit, leaseFor, key, notOf = [] }: JobClaim): Promise<JobRow[]> {
+export async function claimJobs(
+  session: Session,
+  { names, limit, leaseFor, key, notOf = [] }: JobClaim,
+): Promise<JobRow[]> {
   const { dialect } = session
   const which = key === undefined ? sql`` : sql`and ${sql.ref('jobs.key')} = ${key}`
   const others = notOf.map((service) => {
@@ -48,13 +61,20 @@ export async function claimJobs(session: Session, { names, limit, leaseFor, key,
     select id, name, arguments, attempts from ${sql.table('jobs')}
     where name in (${sql.join(names)}) ${which} ${sql.join(others, sql` `)}
       and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
-    order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(session.db)
+    order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(
+    session.db,
+  )
   const jobs: JobRow[] = []
   for (const row of found.rows) {
     const leaseToken = uuidv7()
     await session.db
       .updateTable('jobs')
-      .set({ state: 'running', lease_token: leaseToken, lease_until: later(dialect, leaseFor), attempts: sql`attempts + 1` })
+      .set({
+        state: 'running',
+        lease_token: leaseToken,
+        lease_until: later(dialect, leaseFor),
+        attempts: sql`attempts + 1`,
+      })
       .where('id', '=', row.id)
       .execute()
     jobs.push({
@@ -78,19 +98,36 @@ export interface JobCount {
 export async function countJobs(session: Session): Promise<JobCount[]> {
   const rows = await session.db
     .selectFrom('jobs')
-    .select(['name', (e) => e.fn.countAll().as('waiting'), (e) => e.fn.count('last_error').as('failing')])
+    .select([
+      'name',
+      (e) => e.fn.countAll().as('waiting'),
+      (e) => e.fn.count('last_error').as('failing'),
+    ])
     .groupBy('name')
     .orderBy('name')
     .execute()
-  return rows.map((row) => ({ name: row.name, waiting: Number(row.waiting), failing: Number(row.failing) }))
+  return rows.map((row) => ({
+    name: row.name,
+    waiting: Number(row.waiting),
+    failing: Number(row.failing),
+  }))
 }
 
 export async function finishJob(session: Session, job: JobRow): Promise<void> {
-  await session.db.deleteFrom('jobs').where('id', '=', job.id).where('lease_token', '=', job.leaseToken).execute()
+  await session.db
+    .deleteFrom('jobs')
+    .where('id', '=', job.id)
+    .where('lease_token', '=', job.leaseToken)
+    .execute()
 }
 
 /** Puts a job back: after a failure, or because its time has not come, which is no attempt. */
-export async function postponeJob(session: Session, job: JobRow, delay: number, error: string | null): Promise<void> {
+export async function postponeJob(
+  session: Session,
+  job: JobRow,
+  delay: number,
+  error: string | null,
+): Promise<void> {
   await session.db
     .updateTable('jobs')
     .set({

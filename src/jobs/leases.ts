@@ -56,13 +56,21 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
     found.controller.abort(new Error(`The lease was lost: ${why}. Another worker goes on.`))
   }
 
-  const renew = async (session: Session, table: 'uploads' | 'jobs', tokens: readonly string[]): Promise<string[]> => {
+  const renew = async (
+    session: Session,
+    table: 'uploads' | 'jobs',
+    tokens: readonly string[],
+  ): Promise<string[]> => {
     await session.db
       .updateTable(table)
       .set({ lease_until: later(session.dialect, lease) })
       .where('lease_token', 'in', tokens)
       .execute()
-    const rows = await session.db.selectFrom(table).select('lease_token').where('lease_token', 'in', tokens).execute()
+    const rows = await session.db
+      .selectFrom(table)
+      .select('lease_token')
+      .where('lease_token', 'in', tokens)
+      .execute()
     return rows.map((row) => String(row.lease_token))
   }
 
@@ -78,7 +86,10 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
       reserved = null
       // A connection that is half open may never say that it is closed.
       void broken?.release(true).catch(() => undefined)
-      options.onError('The heartbeat failed; the work goes on until its lease is about to end.', error)
+      options.onError(
+        'The heartbeat failed; the work goes on until its lease is about to end.',
+        error,
+      )
     } finally {
       clearTimeout(late)
     }
@@ -101,7 +112,10 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
     const started = performance.now()
     const tokens = [...held.keys()]
     if (tokens.length === 0) return
-    const alive = new Set([...(await renew(session, 'uploads', tokens)), ...(await renew(session, 'jobs', tokens))])
+    const alive = new Set([
+      ...(await renew(session, 'uploads', tokens)),
+      ...(await renew(session, 'jobs', tokens)),
+    ])
     // A slow answer has used up a part of the lease: the old deadline stays then, until the next beat.
     const quick = performance.now() - started < margin
     for (const token of tokens)
@@ -136,7 +150,10 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
     hold(leaseToken) {
       const found = held.get(leaseToken) ?? {
         controller: new AbortController(),
-        deadline: setTimeout(() => lose(leaseToken, 'it could not be renewed in time'), lease - margin),
+        deadline: setTimeout(
+          () => lose(leaseToken, 'it could not be renewed in time'),
+          lease - margin,
+        ),
         users: 0,
       }
       found.users += 1

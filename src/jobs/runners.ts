@@ -47,7 +47,8 @@ export function jobSource(
         async run(stopping) {
           const lease = leases.hold(job.leaseToken)
           const signal = AbortSignal.any([stopping, lease.signal])
-          const handle = async (): Promise<number | null> => (await handlers[job.name]?.(job, signal)) ?? null
+          const handle = async (): Promise<number | null> =>
+            (await handlers[job.name]?.(job, signal)) ?? null
           await runJob(store, job, handle, onError, stopping).finally(() => lease.release())
         },
       }))

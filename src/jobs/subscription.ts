@@ -22,7 +22,9 @@ export function subscribeToQueue(
   let worker: EngineWorker | null = null
   let isDown = false
   const follow = (hint: Hint): Promise<void> =>
-    handle(hint).catch((error: unknown) => report('error', 'A hint could not be followed; the next sweep gives it again.', { error }))
+    handle(hint).catch((error: unknown) =>
+      report('error', 'A hint could not be followed; the next sweep gives it again.', { error }),
+    )
   const subscribe = async (): Promise<void> => {
     for (let wait = AGAIN.first; !over.signal.aborted; wait = Math.min(wait * 2, AGAIN.last)) {
       try {
@@ -31,7 +33,11 @@ export function subscribeToQueue(
         return
       } catch (error) {
         isDown = true
-        report('error', `${engine.name} does not deliver; it is tried again, and uploads are looked for meanwhile.`, { error })
+        report(
+          'error',
+          `${engine.name} does not deliver; it is tried again, and uploads are looked for meanwhile.`,
+          { error },
+        )
         await delay(wait, undefined, { signal: over.signal }).catch(() => undefined)
       }
     }

@@ -39,7 +39,13 @@ export async function workersSeen(session: Session): Promise<WorkerSeen[]> {
   const { dialect } = session
   const rows = await session.db
     .selectFrom('workers')
-    .select(['id', 'knows', asText(dialect, 'started_at').as('started'), asText(dialect, 'seen_at').as('seen'), now(dialect).as('clock')])
+    .select([
+      'id',
+      'knows',
+      asText(dialect, 'started_at').as('started'),
+      asText(dialect, 'seen_at').as('seen'),
+      now(dialect).as('clock'),
+    ])
     .orderBy('started_at')
     .execute()
   const ago = (clock: unknown, time: string): number => Number(clock) - Number(time)

@@ -1,4 +1,10 @@
-import { createParamDecorator, Inject, mixin, type NestInterceptor, type Type } from '@nestjs/common'
+import {
+  createParamDecorator,
+  Inject,
+  mixin,
+  type NestInterceptor,
+  type Type,
+} from '@nestjs/common'
 import { catchError } from 'rxjs'
 import type { AnyAttachments, Models } from '../attached/definitions.ts'
 import { StagedFile } from '../attached/staged-file.ts'
@@ -38,14 +44,19 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
  * UseInterceptors(FormInterceptor('User'))(UsersController.prototype, 'update', update)
  * UploadedFiles()(UsersController.prototype, 'update', 1)
  */
-export function FormInterceptor(model: string, options: Omit<ParseFormOptions, 'model'> = {}): Type<NestInterceptor> {
+export function FormInterceptor(
+  model: string,
+  options: Omit<ParseFormOptions, 'model'> = {},
+): Type<NestInterceptor> {
   class Interceptor implements NestInterceptor {
     readonly #storage: FormParser<Models>
     constructor(storage: FormParser<Models>) {
       this.#storage = storage
     }
 
-    async intercept(...[context, next]: Parameters<NestInterceptor['intercept']>): Promise<ReturnType<typeof next.handle>> {
+    async intercept(
+      ...[context, next]: Parameters<NestInterceptor['intercept']>
+    ): Promise<ReturnType<typeof next.handle>> {
       const request = context.switchToHttp().getRequest<FrameworkRequest>()
       const form = await this.#parse(request)
       // Pipes run within `handle`, and so does the validation of what they are given.
@@ -60,7 +71,10 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
 
     async #parse(request: FrameworkRequest): Promise<ParsedForm<AnyAttachments>> {
       try {
-        const form = await this.#storage.parseForm('raw' in request ? request.raw : request, { ...options, model })
+        const form = await this.#storage.parseForm('raw' in request ? request.raw : request, {
+          ...options,
+          model,
+        })
         request.form = form
         request.body = form.values
         request.files = form.files
@@ -78,7 +92,8 @@ export function FormInterceptor(model: string, options: Omit<ParseFormOptions, '
 /** What this request staged is known to nobody else. What hidden fields name is the page's, which may send it again. */
 async function discardStaged({ files }: ParsedForm<AnyAttachments>): Promise<void> {
   for (const input of Object.values(files))
-    for (const file of [(input as { readonly files?: unknown }).files ?? input].flat()) if (file instanceof StagedFile) await file.discard()
+    for (const file of [(input as { readonly files?: unknown }).files ?? input].flat())
+      if (file instanceof StagedFile) await file.discard()
 }
 
 /**

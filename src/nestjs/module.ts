@@ -3,7 +3,11 @@ import { APP_INTERCEPTOR } from '@nestjs/core'
 import { needVersion } from '../needed-version.ts'
 import { checkOptions } from '../options.ts'
 import { PublicErrors } from './http-exception.ts'
-import { OPTIONS, type ActiveStorageModuleAsyncOptions, type ActiveStorageModuleOptions } from './options.ts'
+import {
+  OPTIONS,
+  type ActiveStorageModuleAsyncOptions,
+  type ActiveStorageModuleOptions,
+} from './options.ts'
 import { StorageOfApp } from './storage-of-app.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
@@ -45,7 +49,11 @@ export class ActiveStorageModule {
    *   ],
    * })(AppModule)
    */
-  static forRootAsync({ imports = [], inject = [], useFactory }: ActiveStorageModuleAsyncOptions): DynamicModule {
+  static forRootAsync({
+    imports = [],
+    inject = [],
+    useFactory,
+  }: ActiveStorageModuleAsyncOptions): DynamicModule {
     needVersion('ActiveStorageModule', '@nestjs/core', '11.0.0')
     return {
       module: ActiveStorageModule,

@@ -27,7 +27,8 @@ export function mount(storage: Mountable, adapter: Adapter | null | undefined): 
   })
   return {
     endStreams() {
-      for (const res of open) if (String(res.getHeader('content-type')).startsWith('text/event-stream')) res.destroy()
+      for (const res of open)
+        if (String(res.getHeader('content-type')).startsWith('text/event-stream')) res.destroy()
     },
   }
 }
@@ -35,12 +36,16 @@ export function mount(storage: Mountable, adapter: Adapter | null | undefined): 
 const FORM = 'multipart/form-data'
 interface Fastify {
   hasContentTypeParser(type: string): boolean
-  addContentTypeParser(type: string, parser: (request: unknown, payload: unknown, done: (error: null) => void) => void): void
+  addContentTypeParser(
+    type: string,
+    parser: (request: unknown, payload: unknown, done: (error: null) => void) => void,
+  ): void
 }
 
 /** Fastify refuses what it has no parser for. One of the app's own stays: it reads nothing before it is asked to. */
 export function leaveForms(adapter: Adapter | null | undefined): void {
   if (adapter?.getType() !== 'fastify') return
   const app = adapter.getInstance<Fastify>()
-  if (!app.hasContentTypeParser(FORM)) app.addContentTypeParser(FORM, (_request, _payload, done) => done(null))
+  if (!app.hasContentTypeParser(FORM))
+    app.addContentTypeParser(FORM, (_request, _payload, done) => done(null))
 }

@@ -4,7 +4,10 @@ import type { WorkerOptions } from '../background/worker.ts'
 import type { ActiveStorage } from '../storage.ts'
 
 /** What of a storage does not depend on its models. */
-export type AnyStorage = Pick<ActiveStorage<Models, never>, 'basePath' | 'close' | 'handler' | 'migrate' | 'work'>
+export type AnyStorage = Pick<
+  ActiveStorage<Models, never>,
+  'basePath' | 'close' | 'handler' | 'migrate' | 'work'
+>
 
 /** Of `ActiveStorageModule`. */
 export interface ActiveStorageModuleOptions {
@@ -23,7 +26,9 @@ export interface ActiveStorageModuleOptions {
 
 /** Of `ActiveStorageModule.forRootAsync`: what a provider with a factory takes. */
 export interface ActiveStorageModuleAsyncOptions
-  extends Pick<ModuleMetadata, 'imports'>, Pick<FactoryProvider<ActiveStorageModuleOptions>, 'inject' | 'useFactory'> {}
+  extends
+    Pick<ModuleMetadata, 'imports'>,
+    Pick<FactoryProvider<ActiveStorageModuleOptions>, 'inject' | 'useFactory'> {}
 
 /** What they are injected by. */
 export const OPTIONS: unique symbol = Symbol('ActiveStorageModuleOptions')

@@ -12,7 +12,9 @@ import { OPTIONS, type ActiveStorageModuleOptions, type AnyStorage } from './opt
 import { ACTIVE_STORAGE } from './token.ts'
 
 /** The storage, from the app's start to its end. */
-export class StorageOfApp implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown {
+export class StorageOfApp
+  implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
+{
   readonly #storage: AnyStorage
   readonly #options: ActiveStorageModuleOptions
   readonly #host: HttpAdapterHost
@@ -24,7 +26,8 @@ export class StorageOfApp implements OnModuleInit, OnApplicationBootstrap, Befor
     this.#options = options
     this.#host = host
     // Now, or under Nest's testing module as soon as there is an app: in either case before Nest's own parsers of bodies.
-    if (options.mount !== false) host.init$.subscribe(() => (this.#mounted = mount(storage, host.httpAdapter)))
+    if (options.mount !== false)
+      host.init$.subscribe(() => (this.#mounted = mount(storage, host.httpAdapter)))
   }
 
   onModuleInit(): void {

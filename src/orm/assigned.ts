@@ -31,7 +31,14 @@ const entriesOf = (record: object): Map<string, Assigned> => {
 
 export function assign(record: object, name: string, how: Assigned['how'], input: unknown): void {
   refusePaths(name, input)
-  entriesOf(record).set(name, { how, input, staging: null, isStaged: false, submittedIn: null, isOpen: () => false })
+  entriesOf(record).set(name, {
+    how,
+    input,
+    staging: null,
+    isStaged: false,
+    submittedIn: null,
+    isOpen: () => false,
+  })
 }
 
 export function assignedTo(record: object, name: string, how: Assigned['how']): unknown {
@@ -43,7 +50,11 @@ export function assignedTo(record: object, name: string, how: Assigned['how']): 
  * Takes over what an object literal, or a class with fields of these names, holds as properties of its own: `photoTmp`, and
  * `photo` where it is no attachment's handle. Returns whether anything is assigned. Throws ConfigurationError for an empty field.
  */
-export function takeAssigned(names: readonly string[], from: object, record: object = from): boolean {
+export function takeAssigned(
+  names: readonly string[],
+  from: object,
+  record: object = from,
+): boolean {
   if (from === record) refuseFields(record, names)
   for (const name of names)
     for (const [key, how] of [
@@ -60,7 +71,11 @@ export function takeAssigned(names: readonly string[], from: object, record: obj
 }
 
 /** Takes over what a literal of the app's holds, and gives the rest, which is the ORM's. The literal keeps what it holds. */
-export function takeFiles(names: readonly string[], given: object, record: object): Record<string, unknown> {
+export function takeFiles(
+  names: readonly string[],
+  given: object,
+  record: object,
+): Record<string, unknown> {
   const rest: Record<string, unknown> = { ...given }
   takeAssigned(names, rest, record)
   // What is undefined was not given; no ORM would know it.
@@ -69,7 +84,12 @@ export function takeFiles(names: readonly string[], given: object, record: objec
 }
 
 /** Throws ConfigurationError for files that a call would drop: `instead` says what brings them along. */
-export function refuseFiles(verb: string, attachments: object, values: unknown, instead: string): void {
+export function refuseFiles(
+  verb: string,
+  attachments: object,
+  values: unknown,
+  instead: string,
+): void {
   const keys = fileKeys(Object.keys(attachments))
   for (const each of [values].flat()) {
     if (typeof each !== 'object' || each === null) continue
@@ -134,19 +154,24 @@ export async function submitAssigned(
     ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
   )
   if (entries.length === 0 && !isNew) return
-  for (const [name, entry] of entries) if (!entry.isStaged && (entry.staging !== null || entry.isOpen())) throw givenOnce(model, name)
+  for (const [name, entry] of entries)
+    if (!entry.isStaged && (entry.staging !== null || entry.isOpen())) throw givenOnce(model, name)
   const inputs = (how: Assigned['how']): Record<string, unknown> =>
-    Object.fromEntries(entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]))
+    Object.fromEntries(
+      entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]),
+    )
   const handle = model.record(id, transaction.tx, undefined, collectInto(transaction.chain, model))
   forgetLoaded(record)
   const [direct, later] = [inputs('attach'), inputs('attachLater')]
   const { isOpen = () => false } = transaction
-  for (const [, entry] of entries) Object.assign(entry, { submittedIn: transaction.chain[0] ?? null, isOpen })
+  for (const [, entry] of entries)
+    Object.assign(entry, { submittedIn: transaction.chain[0] ?? null, isOpen })
   try {
     if (Object.keys(direct).length > 0) await handle.attach(direct as never)
     if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)
   } catch (error) {
-    for (const [, entry] of entries) Object.assign(entry, { submittedIn: null, isOpen: () => false })
+    for (const [, entry] of entries)
+      Object.assign(entry, { submittedIn: null, isOpen: () => false })
     throw error
   }
   transaction.afterCommit(() => {

@@ -25,7 +25,8 @@ export interface BoundModel {
 }
 
 /** Whether a new record must come with a file. */
-export const isAnyRequired = ({ definitions }: BoundModel): boolean => [...definitions.values()].some(({ required }) => required)
+export const isAnyRequired = ({ definitions }: BoundModel): boolean =>
+  [...definitions.values()].some(({ required }) => required)
 
 const models = new WeakMap<object, Set<BoundModel>>()
 

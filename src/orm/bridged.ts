@@ -18,11 +18,22 @@ export interface Bridge<Tx> {
 }
 
 /** A database that is reached through an ORM: on its connections, in its transactions. Nothing is closed with it. */
-export function bridged<Tx>({ dialect, placeholders, run, transaction, check, afterCommit }: Bridge<Tx>): Database<Tx> {
+export function bridged<Tx>({
+  dialect,
+  placeholders,
+  run,
+  transaction,
+  check,
+  afterCommit,
+}: Bridge<Tx>): Database<Tx> {
   const over = (tx: Tx | null): Executor => ({
     run: async (sql, parameters) => {
       try {
-        const { rows, affected } = await run(tx, sql, dialect === 'mysql' ? parameters.map(asTextIfLarge) : parameters)
+        const { rows, affected } = await run(
+          tx,
+          sql,
+          dialect === 'mysql' ? parameters.map(asTextIfLarge) : parameters,
+        )
         return { rows: rows.map(normalized), affected }
       } catch (error) {
         throw driverErrorOf(error)
@@ -56,7 +67,8 @@ export function bridged<Tx>({ dialect, placeholders, run, transaction, check, af
 }
 
 /** mysql2 knows no bigints. */
-const asTextIfLarge = (parameter: Parameter): Parameter => (typeof parameter === 'bigint' ? String(parameter) : parameter)
+const asTextIfLarge = (parameter: Parameter): Parameter =>
+  typeof parameter === 'bigint' ? String(parameter) : parameter
 
 async function hasFailed(executor: Executor): Promise<boolean> {
   return executor.run('select 1', []).then(
@@ -70,7 +82,9 @@ function normalized(row: Row): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row))
     result[name] =
-      typeof value === 'bigint' && value <= Number.MAX_SAFE_INTEGER && value >= Number.MIN_SAFE_INTEGER
+      typeof value === 'bigint' &&
+      value <= Number.MAX_SAFE_INTEGER &&
+      value >= Number.MIN_SAFE_INTEGER
         ? Number(value)
         : value instanceof Uint8Array && !Buffer.isBuffer(value)
           ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
@@ -85,11 +99,16 @@ interface DriverError {
 }
 
 const isDriverError = ({ code, errno }: DriverError): boolean =>
-  typeof errno === 'number' || (typeof code === 'string' && /^([0-9A-Z]{5}$|SQLITE_|ERR_SQLITE)/.test(code))
+  typeof errno === 'number' ||
+  (typeof code === 'string' && /^([0-9A-Z]{5}$|SQLITE_|ERR_SQLITE)/.test(code))
 
 /** ORMs wrap what their driver threw, each in its own way; the library reads the driver's codes. */
 function driverErrorOf(error: unknown): DriverError {
-  for (let at: unknown = error, depth = 0; typeof at === 'object' && at !== null && depth < 5; depth += 1) {
+  for (
+    let at: unknown = error, depth = 0;
+    typeof at === 'object' && at !== null && depth < 5;
+    depth += 1
+  ) {
     if (isDriverError(at)) return at
     const { driverError, original, parent, nativeError, cause } = at as Record<string, unknown>
     at = driverError ?? original ?? parent ?? nativeError ?? cause

@@ -1,7 +1,8 @@
 import { takeFiles } from './assigned.ts'
 import { attachmentsOf } from './with-attachments.ts'
 
-const isObject = (value: unknown): value is object => typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)
+const isObject = (value: unknown): value is object =>
+  typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)
 
 /** What an ORM does not copy from a literal into the entity that it makes of it, also further down. */
 export function copyAssigned(from: unknown, to: unknown, seen: Set<unknown> = new Set()): void {
@@ -9,5 +10,6 @@ export function copyAssigned(from: unknown, to: unknown, seen: Set<unknown> = ne
   if (!isObject(from) || !isObject(to) || from === to || seen.has(from)) return
   seen.add(from)
   const rest = takeFiles(Object.keys(attachmentsOf(to) ?? {}), from, to)
-  for (const [key, value] of Object.entries(rest)) copyAssigned(value, (to as Record<string, unknown>)[key], seen)
+  for (const [key, value] of Object.entries(rest))
+    copyAssigned(value, (to as Record<string, unknown>)[key], seen)
 }

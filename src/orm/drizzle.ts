@@ -8,8 +8,12 @@ import { needVersion } from '../needed-version.ts'
 import { bridged } from './bridged.ts'
 
 /** What `db.transaction(async (tx) => …)` hands over. */
-// oxlint-disable-next-line typescript/no-explicit-any -- inferred from whatever options a dialect's transaction takes
-export type DrizzleTransaction<D> = D extends { transaction(run: (tx: infer T) => any, ...rest: any[]): any } ? T : never
+export type DrizzleTransaction<D> = D extends {
+  // oxlint-disable-next-line typescript/no-explicit-any -- inferred from a dialect's own options
+  transaction(run: (tx: infer T) => any, ...rest: any[]): any
+}
+  ? T
+  : never
 
 /** A Drizzle of PostgreSQL or MySQL, or one of its transactions. */
 interface Session {
@@ -41,13 +45,18 @@ export function drizzle<D extends object>(db: D): Database<DrizzleTransaction<D>
   return bridged<Session>({
     dialect,
     placeholders: 'marked',
-    run: async (tx, text, parameters) => resultOf(await (tx ?? own).execute(queryOf(text, parameters))),
+    run: async (tx, text, parameters) =>
+      resultOf(await (tx ?? own).execute(queryOf(text, parameters))),
     transaction: (run) => own.transaction(run, { isolationLevel: 'read committed' }),
     check(tx) {
       if (typeof (tx as Partial<Session> | undefined)?.rollback !== 'function')
-        throw new ConfigurationError('{ transaction } must be the tx that Drizzle hands over in db.transaction(…), not db itself.')
+        throw new ConfigurationError(
+          '{ transaction } must be the tx that Drizzle hands over in db.transaction(…), not db itself.',
+        )
       if (tx.session?.client?.getTransactionStatus?.() === 'I')
-        throw new ConfigurationError('The transaction of Drizzle is over: nothing more can be written in it.')
+        throw new ConfigurationError(
+          'The transaction of Drizzle is over: nothing more can be written in it.',
+        )
     },
   }) as unknown as Database<DrizzleTransaction<D>>
 }
@@ -56,48 +65,78 @@ export function drizzle<D extends object>(db: D): Database<DrizzleTransaction<D>
 function queryOf(text: string, parameters: readonly Parameter[]): SQL {
   const chunks = text
     .split(MARK)
-    .flatMap((piece, index) => (index < parameters.length ? [sql.raw(piece), sql.param(parameters[index])] : [sql.raw(piece)]))
+    .flatMap((piece, index) =>
+      index < parameters.length ? [sql.raw(piece), sql.param(parameters[index])] : [sql.raw(piece)],
+    )
   return sql.join(chunks)
 }
 
 /** pg answers { rows, rowCount }, postgres.js a list with a count, PGlite { rows, affectedRows }, mysql2 [answer, fields]. */
 function resultOf(answer: unknown): Result {
-  const given = answer as Partial<{ rows: Row[]; rowCount: number | null; affectedRows: number; count: number; command: string }> &
+  const given = answer as Partial<{
+    rows: Row[]
+    rowCount: number | null
+    affectedRows: number
+    count: number
+    command: string
+  }> &
     readonly unknown[]
   if (given.rows !== undefined)
-    return { rows: given.rows, affected: given.command === 'SELECT' ? 0 : (given.rowCount ?? given.affectedRows ?? 0) }
-  if (given.count !== undefined) return { rows: [...(given as unknown as Row[])], affected: given.command === 'SELECT' ? 0 : given.count }
+    return {
+      rows: given.rows,
+      affected: given.command === 'SELECT' ? 0 : (given.rowCount ?? given.affectedRows ?? 0),
+    }
+  if (given.count !== undefined)
+    return {
+      rows: [...(given as unknown as Row[])],
+      affected: given.command === 'SELECT' ? 0 : given.count,
+    }
   const [first] = given
   if (Array.isArray(first)) return { rows: first as Row[], affected: 0 }
-  return { rows: [], affected: Number((first as { affectedRows?: number } | undefined)?.affectedRows ?? 0) }
+  return {
+    rows: [],
+    affected: Number((first as { affectedRows?: number } | undefined)?.affectedRows ?? 0),
+  }
 }
 
 /** SQLite is one handle that Drizzle and the library share: what runs between BEGIN and COMMIT on it is the transaction. */
 function onHandle<D extends object>(db: D): Database<DrizzleTransaction<D>> {
   const handle = (db as { $client?: SqliteHandle }).$client
   if (typeof handle?.prepare !== 'function')
-    throw new ConfigurationError('drizzle(): on SQLite it takes a Drizzle over a handle, as drizzle-orm/better-sqlite3 makes it.')
+    throw new ConfigurationError(
+      'drizzle(): on SQLite it takes a Drizzle over a handle, as drizzle-orm/better-sqlite3 makes it.',
+    )
   const inner = sqlite(handle)
   const database: Database<D> = {
     ...(inner as unknown as Database<D>),
     transaction: (run) => inner.transaction(({ executor }) => run({ tx: db, executor })),
     join(tx) {
       if (typeof (tx as { select?: unknown } | undefined)?.select !== 'function')
-        throw new ConfigurationError('{ transaction } must be the Drizzle that storage.transaction(…) hands over.')
+        throw new ConfigurationError(
+          '{ transaction } must be the Drizzle that storage.transaction(…) hands over.',
+        )
       return inner.join(handle)
     },
   }
   return database as unknown as Database<DrizzleTransaction<D>>
 }
 
-const dialects: Readonly<Record<string, Dialect>> = { PgDatabase: 'postgres', MySqlDatabase: 'mysql', BaseSQLiteDatabase: 'sqlite' }
+const dialects: Readonly<Record<string, Dialect>> = {
+  PgDatabase: 'postgres',
+  MySqlDatabase: 'mysql',
+  BaseSQLiteDatabase: 'sqlite',
+}
 
 /** Drizzle names its classes by a symbol of its own, which holds where an app has it twice. */
 function dialectOf(db: object): Dialect {
   for (let at: object | null = db; at !== null; at = Object.getPrototypeOf(at) as object | null) {
-    const kind = (at.constructor as unknown as Record<symbol, unknown>)[Symbol.for('drizzle:entityKind')]
+    const kind = (at.constructor as unknown as Record<symbol, unknown>)[
+      Symbol.for('drizzle:entityKind')
+    ]
     const found = dialects[String(kind)]
     if (found !== undefined) return found
   }
-  throw new ConfigurationError('drizzle(): pass the Drizzle of the app, on PostgreSQL, MySQL, MariaDB or SQLite.')
+  throw new ConfigurationError(
+    'drizzle(): pass the Drizzle of the app, on PostgreSQL, MySQL, MariaDB or SQLite.',
+  )
 }

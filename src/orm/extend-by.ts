@@ -8,7 +8,11 @@ export type Decorated<T> = abstract new (...args: never[]) => T
  * Puts a mixin between a class and what it extends, as if the class had said so. It stays the same object: decorators of the
  * ORM, which run before or after, know it by that.
  */
-export function extendBy(target: Decorated<object>, names: readonly string[], mix: (base: Constructor) => Constructor): void {
+export function extendBy(
+  target: Decorated<object>,
+  names: readonly string[],
+  mix: (base: Constructor) => Constructor,
+): void {
   refuseMembers(target as Decorated<object> & { prototype: object }, names)
   const base: unknown = Object.getPrototypeOf(target)
   const mixed = mix(base === Function.prototype ? class {} : (base as Constructor))

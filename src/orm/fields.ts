@@ -1,9 +1,13 @@
 import { ConfigurationError } from '../errors.ts'
 
 /** Under what files are given: `photo` and `photoTmp`. */
-export const fileKeys = (names: Iterable<string>): string[] => [...names].flatMap((name) => [name, `${name}Tmp`])
+export const fileKeys = (names: Iterable<string>): string[] =>
+  [...names].flatMap((name) => [name, `${name}Tmp`])
 
-const keysOf = (names: readonly string[]): string[] => [...fileKeys(names), ...names.map((name) => `${name}DelayedUploads`)]
+const keysOf = (names: readonly string[]): string[] => [
+  ...fileKeys(names),
+  ...names.map((name) => `${name}DelayedUploads`),
+]
 
 const hidden = ({ name: type }: { readonly name: string }, key: string): ConfigurationError =>
   new ConfigurationError(
@@ -11,14 +15,21 @@ const hidden = ({ name: type }: { readonly name: string }, key: string): Configu
   )
 
 /** Throws ConfigurationError where a prototype has what an accessor is to be found behind. */
-export function refuseMembers(type: { readonly name: string; readonly prototype: object }, names: readonly string[]): void {
+export function refuseMembers(
+  type: { readonly name: string; readonly prototype: object },
+  names: readonly string[],
+): void {
   for (const key of keysOf(names)) if (Object.hasOwn(type.prototype, key)) throw hidden(type, key)
 }
 
 /** Throws ConfigurationError where a record has a field that was never given a value, and hides an accessor. */
 export function refuseFields(record: object, names: readonly string[]): void {
   for (const key of keysOf(names))
-    if (Object.hasOwn(record, key) && (record as Record<string, unknown>)[key] === undefined && key in Object.getPrototypeOf(record))
+    if (
+      Object.hasOwn(record, key) &&
+      (record as Record<string, unknown>)[key] === undefined &&
+      key in Object.getPrototypeOf(record)
+    )
       throw hidden(record.constructor, key)
 }
 

@@ -35,25 +35,35 @@ export function kysely<DB>(db: Kysely<DB>, options: KyselyOptions = {}): Databas
         return { rows, affected: Number(numAffectedRows ?? 0) }
       } catch (error) {
         // Of one that execute(…) ended, Kysely tells no earlier.
-        if (error instanceof Error && /^Transaction is already (committed|rolled back)/.test(error.message)) throw isOver()
+        if (
+          error instanceof Error &&
+          /^Transaction is already (committed|rolled back)/.test(error.message)
+        )
+          throw isOver()
         throw error
       }
     },
     transaction: (run) =>
-      dialect === 'sqlite' ? db.transaction().execute(run) : db.transaction().setIsolationLevel('read committed').execute(run),
+      dialect === 'sqlite'
+        ? db.transaction().execute(run)
+        : db.transaction().setIsolationLevel('read committed').execute(run),
     check(tx) {
       const given = tx as Partial<Transaction<DB>> | undefined
       if (given?.isTransaction !== true || typeof given.withoutPlugins !== 'function')
         throw new ConfigurationError(
           '{ transaction } must be the transaction that Kysely hands over in db.transaction().execute(…), not db itself.',
         )
-      const { isCommitted, isRolledBack } = given as { isCommitted?: boolean; isRolledBack?: boolean }
+      const { isCommitted, isRolledBack } = given as {
+        isCommitted?: boolean
+        isRolledBack?: boolean
+      }
       if (isCommitted === true || isRolledBack === true) throw isOver()
     },
   })
 }
 
-const isOver = (): ConfigurationError => new ConfigurationError('The transaction of Kysely is over: nothing more can be written in it.')
+const isOver = (): ConfigurationError =>
+  new ConfigurationError('The transaction of Kysely is over: nothing more can be written in it.')
 
 const dialects: Readonly<Record<string, Dialect>> = {
   PostgresAdapter: 'postgres',
@@ -64,8 +74,14 @@ const dialects: Readonly<Record<string, Dialect>> = {
 /** By the name of the adapter's class or of one that it extends: the app may have a Kysely of its own, beside the library's. */
 function dialectOf<DB>(db: Kysely<DB>): Dialect {
   if (typeof (db as Partial<Kysely<DB>> | undefined)?.getExecutor !== 'function')
-    throw new ConfigurationError('kysely(): pass the Kysely of the app, such as new Kysely({ dialect }).')
-  for (let at: object | null = db.getExecutor().adapter; at !== null; at = Object.getPrototypeOf(at) as object | null) {
+    throw new ConfigurationError(
+      'kysely(): pass the Kysely of the app, such as new Kysely({ dialect }).',
+    )
+  for (
+    let at: object | null = db.getExecutor().adapter;
+    at !== null;
+    at = Object.getPrototypeOf(at) as object | null
+  ) {
     const found = dialects[at.constructor.name]
     if (found !== undefined) return found
   }

@@ -13,7 +13,8 @@ export function loadedOf(record: object, transaction: unknown): LoadedCell | und
   return found?.transaction === transaction ? found?.loaded : undefined
 }
 
-export const keepLoaded = (record: object, loaded: LoadedCell, transaction: unknown): void => void kept.set(record, { loaded, transaction })
+export const keepLoaded = (record: object, loaded: LoadedCell, transaction: unknown): void =>
+  void kept.set(record, { loaded, transaction })
 
 /** What was read is not true any more. */
 export const forgetLoaded = (record: object): void => void kept.delete(record)

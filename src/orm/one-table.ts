@@ -1,7 +1,10 @@
 import { ConfigurationError } from '../errors.ts'
 
 /** Throws ConfigurationError where classes with one attachments object are in tables of their own: records are told apart by id. */
-export function oneTable<C>(classes: readonly C[], of: (each: C) => { readonly name: string; readonly table: string }): void {
+export function oneTable<C>(
+  classes: readonly C[],
+  of: (each: C) => { readonly name: string; readonly table: string },
+): void {
   const [first, ...others] = classes.map(of)
   const another = others.find(({ table }) => table !== first?.table)
   if (first !== undefined && another !== undefined)

@@ -12,6 +12,7 @@ export async function preload(records: Iterable<object>, transaction?: unknown):
     })
     const ids = saved.map(({ id }) => id)
     const loaded = await boundModel(attachments).load(ids, transaction)
-    for (const [index, { record }] of saved.entries()) keepLoaded(record, loaded[index]!, transaction)
+    for (const [index, { record }] of saved.entries())
+      keepLoaded(record, loaded[index]!, transaction)
   }
 }

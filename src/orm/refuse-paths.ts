@@ -6,7 +6,8 @@ import { InvalidInputError } from '../errors.ts'
  * hand it to whoever sent them. Throws InvalidInputError.
  */
 export function refusePaths(name: string, input: unknown): void {
-  if (typeof input !== 'object' || input === null || isBlobLike(input) || ArrayBuffer.isView(input)) return
+  if (typeof input !== 'object' || input === null || isBlobLike(input) || ArrayBuffer.isView(input))
+    return
   const { path, filepath, files } = input as Readonly<Record<string, unknown>>
   if (typeof path === 'string' || typeof filepath === 'string')
     throw new InvalidInputError(
@@ -14,5 +15,6 @@ export function refusePaths(name: string, input: unknown): void {
       { details: { attachment: name } },
     )
   for (const each of Array.isArray(input) ? (input as unknown[]) : []) refusePaths(name, each)
-  if (files !== undefined) refusePaths(name, Array.isArray(files) ? files : Object.values(files ?? {}))
+  if (files !== undefined)
+    refusePaths(name, Array.isArray(files) ? files : Object.values(files ?? {}))
 }

@@ -11,7 +11,9 @@ const waiting = new WeakMap<object, Waiting>()
  * are submitted with. When it is committed and its connection is free again, waits until what was assigned directly is attached.
  * Throws AttachPendingError: the records are saved then.
  */
-export async function saveAndFinish<T>(save: (begun: (transaction: object | undefined) => void) => Promise<T>): Promise<T> {
+export async function saveAndFinish<T>(
+  save: (begun: (transaction: object | undefined) => void) => Promise<T>,
+): Promise<T> {
   const all: Waiting = new Map()
   const saved = await save((transaction) => {
     if (transaction !== undefined) waiting.set(transaction, all)
@@ -21,8 +23,13 @@ export async function saveAndFinish<T>(save: (begun: (transaction: object | unde
 }
 
 /** `add` of what was submitted in a transaction: whoever opened it waits for it, if that is a binding. */
-export function collectInto(chain: readonly object[], model: BoundModel): (upload: Submitted) => void {
-  const all = chain.map((transaction) => waiting.get(transaction)).find((found) => found !== undefined)
+export function collectInto(
+  chain: readonly object[],
+  model: BoundModel,
+): (upload: Submitted) => void {
+  const all = chain
+    .map((transaction) => waiting.get(transaction))
+    .find((found) => found !== undefined)
   return (upload) => {
     if (all !== undefined) all.set(model, [...(all.get(model) ?? []), upload])
   }

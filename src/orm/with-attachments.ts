@@ -14,8 +14,12 @@ interface One {
 }
 
 /** `photoTmp = file`: attached in the background, when the record is saved. */
-export type Tmp<D> = { [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput }
-export type Uploads<D> = { [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]> }
+export type Tmp<D> = {
+  [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput
+}
+export type Uploads<D> = {
+  [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]>
+}
 
 /** What `withAttachments` gives the records of a class. */
 export type WithAttachments<D> = Slots<D> & Tmp<D> & Uploads<D>
@@ -32,10 +36,21 @@ export type WithAttachments<D> = Slots<D> & Tmp<D> & Uploads<D>
  * }
  * type AttachmentHooks<D> = import('activestorage-delayed').AttachmentHooks<D>
  */
-export type AttachmentHooks<D> = { [K in keyof D & string as `${K}Filename`]?: (filename: string) => Awaitable<string> } & {
-  [K in keyof D & string as `${K}AfterUpload`]?: (file: HookFile, context: HookContext) => Awaitable<void>
-} & { [K in keyof D & string as `${K}AfterUploadAll`]?: (context: HookContext) => Awaitable<void> } & {
-  [K in keyof D & string as `${K}ErrorUpload`]?: (error: ActiveStorageError, file: HookFile, context: HookContext) => Awaitable<void>
+export type AttachmentHooks<D> = {
+  [K in keyof D & string as `${K}Filename`]?: (filename: string) => Awaitable<string>
+} & {
+  [K in keyof D & string as `${K}AfterUpload`]?: (
+    file: HookFile,
+    context: HookContext,
+  ) => Awaitable<void>
+} & {
+  [K in keyof D & string as `${K}AfterUploadAll`]?: (context: HookContext) => Awaitable<void>
+} & {
+  [K in keyof D & string as `${K}ErrorUpload`]?: (
+    error: ActiveStorageError,
+    file: HookFile,
+    context: HookContext,
+  ) => Awaitable<void>
 }
 
 /** A class; what mixins take. */
@@ -62,10 +77,12 @@ function mixedOf(given: object): Mixed | null {
 }
 
 /** The attachments of a record or of a class. null: it has none. */
-export const attachmentsOf = (given: object): AnyAttachments | null => mixedOf(given)?.definitions ?? null
+export const attachmentsOf = (given: object): AnyAttachments | null =>
+  mixedOf(given)?.definitions ?? null
 
 /** null: it is not saved yet, or has no attachments. */
-export const idOfRecord = (record: object): RecordId | null => mixedOf(record)?.identity.idOf(record as never) ?? null
+export const idOfRecord = (record: object): RecordId | null =>
+  mixedOf(record)?.identity.idOf(record as never) ?? null
 
 /** How an ORM's record is met. */
 export interface Identity<R extends object> {
@@ -81,14 +98,19 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
   base: B,
   identity: Identity<InstanceType<B>>,
 ): B & Constructor<WithAttachments<D>> {
-  const lost = Object.keys(attachmentsOf(base) ?? {}).find((name) => !Object.hasOwn(definitions, name))
+  const lost = Object.keys(attachmentsOf(base) ?? {}).find(
+    (name) => !Object.hasOwn(definitions, name),
+  )
   if (lost !== undefined)
     throw new ConfigurationError(
       `${base.name} has attachments already, and '${lost}' is not among those given here: its files would be dropped. Name all of them in one object.`,
     )
   const Mixed = class extends base {}
   mixed.set(Mixed, { definitions, identity })
-  const slotOf = (record: InstanceType<B>, name: string): { delayedUploads(): Promise<DelayedUpload[]> } | undefined => {
+  const slotOf = (
+    record: InstanceType<B>,
+    name: string,
+  ): { delayedUploads(): Promise<DelayedUpload[]> } | undefined => {
     const model = boundModel(definitions)
     const id = identity.idOf(record)
     if (id === null)
@@ -97,7 +119,9 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
       )
     const transaction = identity.transactionOf?.(record)
     const handle = model.record(id, transaction, loadedOf(record, transaction))
-    return (handle as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>)[name]
+    return (handle as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>)[
+      name
+    ]
   }
   const hidden = { configurable: true, enumerable: false }
   for (const name of Object.keys(definitions)) {

@@ -2,7 +2,15 @@
  * What Rails puts into messages. A JS symbol of the registry (`Symbol.for('local')`) is Ruby's symbol; the keys of a plain
  * object are symbols, as `{ key: … }` has them.
  */
-export type RailsValue = null | boolean | number | bigint | string | symbol | readonly RailsValue[] | { readonly [key: string]: RailsValue }
+export type RailsValue =
+  | null
+  | boolean
+  | number
+  | bigint
+  | string
+  | symbol
+  | readonly RailsValue[]
+  | { readonly [key: string]: RailsValue }
 
 const EVEN_BYTES = 2
 const SMALL = 2n ** 30n
@@ -45,7 +53,8 @@ export function dump(value: RailsValue): Buffer {
     }
     objects += 1
     const digits: number[] = []
-    for (let rest = number < 0n ? -number : number; rest > 0n; rest >>= 8n) digits.push(Number(rest & 255n))
+    for (let rest = number < 0n ? -number : number; rest > 0n; rest >>= 8n)
+      digits.push(Number(rest & 255n))
     if (digits.length % EVEN_BYTES === 1) digits.push(0)
     out.push(0x6c, number < 0n ? 0x2d : 0x2b, ...long(digits.length / EVEN_BYTES), ...digits)
   }
@@ -95,7 +104,8 @@ export function dump(value: RailsValue): Buffer {
 const isList = (value: RailsValue): value is readonly RailsValue[] => Array.isArray(value)
 
 /** The text of a Ruby symbol. */
-export const nameOf = (symbol: symbol): string => Symbol.keyFor(symbol) ?? String(symbol.description)
+export const nameOf = (symbol: symbol): string =>
+  Symbol.keyFor(symbol) ?? String(symbol.description)
 
 /** Marshal's own integers: small ones in a byte, others in up to four after their count. */
 function long(value: number): number[] {
@@ -117,7 +127,9 @@ function floatText(number: number): string {
   const sign = number < 0 ? '-' : ''
   if (point < -3 || point > digits.length)
     return `${sign}${digits.slice(0, 1)}${digits.length > 1 ? `.${digits.slice(1)}` : ''}e${point - 1}`
-  return point > 0 ? `${sign}${digits.slice(0, point)}.${digits.slice(point)}` : `${sign}0.${'0'.repeat(-point)}${digits}`
+  return point > 0
+    ? `${sign}${digits.slice(0, point)}.${digits.slice(point)}`
+    : `${sign}0.${'0'.repeat(-point)}${digits}`
 }
 
 /**
@@ -141,7 +153,10 @@ export function load(data: Buffer): RailsValue {
     if (first < -4) return first + 5
     let value = first > 0 ? 0 : -1
     for (let index = 0; index < Math.abs(first); index += 1)
-      value = first > 0 ? value | (readByte() << (8 * index)) : (value & ~(255 << (8 * index))) | (readByte() << (8 * index))
+      value =
+        first > 0
+          ? value | (readByte() << (8 * index))
+          : (value & ~(255 << (8 * index))) | (readByte() << (8 * index))
     return value
   }
   const readText = (): string => {
@@ -177,7 +192,9 @@ export function load(data: Buffer): RailsValue {
     return list
   }
   const readHash = (): { readonly [key: string]: RailsValue } => {
-    const hash: { [key: string]: RailsValue } = kept(Object.create(null) as { [key: string]: RailsValue })
+    const hash: { [key: string]: RailsValue } = kept(
+      Object.create(null) as { [key: string]: RailsValue },
+    )
     for (let left = readLong(); left > 0; left -= 1) {
       const key = read()
       if (typeof key !== 'string') throw new TypeError('Only texts and symbols are keys.')
@@ -212,7 +229,8 @@ export function load(data: Buffer): RailsValue {
   const read = (): RailsValue => {
     const type = String.fromCharCode(readByte())
     const reader = readers[type]
-    if (reader === undefined) throw new TypeError(`Marshal's type ${JSON.stringify(type)} is not read.`)
+    if (reader === undefined)
+      throw new TypeError(`Marshal's type ${JSON.stringify(type)} is not read.`)
     return reader()
   }
   return read()

@@ -54,27 +54,45 @@ export function checkTransformation(value: unknown, where: string): void {
   checkOptions(value, [...resizes, 'convert', 'quality', 'background', 'keep'], where)
   const given = value as Record<string, unknown>
   if (Object.values(given).every((each) => each === undefined))
-    throw wrong('it is empty, which changes nothing. Give such as { resizeToFit: [400, 400] }, or leave it out.')
+    throw wrong(
+      'it is empty, which changes nothing. Give such as { resizeToFit: [400, 400] }, or leave it out.',
+    )
   const asked = resizes.filter((key) => given[key] !== undefined)
   if (asked.length > 1) throw wrong(`${asked.join(' and ')} exclude each other.`)
   for (const key of asked) {
     const box = given[key]
     const nullable = key === 'resizeToLimit' || key === 'resizeToFit'
-    const fine = (side: unknown): boolean => (side === null && nullable) || (Number.isInteger(side) && Number(side) > 0)
-    if (!Array.isArray(box) || box.length !== 2 || !box.every(fine) || box.every((side) => side === null))
+    const fine = (side: unknown): boolean =>
+      (side === null && nullable) || (Number.isInteger(side) && Number(side) > 0)
+    if (
+      !Array.isArray(box) ||
+      box.length !== 2 ||
+      !box.every(fine) ||
+      box.every((side) => side === null)
+    )
       throw wrong(`${key} takes [width, height] in whole pixels.`)
   }
-  if (given['convert'] !== undefined && !formats.includes(String(given['convert']))) throw wrong(`convert is one of ${formats.join(', ')}.`)
+  if (given['convert'] !== undefined && !formats.includes(String(given['convert'])))
+    throw wrong(`convert is one of ${formats.join(', ')}.`)
   const { quality } = given
-  if (quality !== undefined && !(Number.isInteger(quality) && Number(quality) >= 1 && Number(quality) <= 100))
+  if (
+    quality !== undefined &&
+    !(Number.isInteger(quality) && Number(quality) >= 1 && Number(quality) <= 100)
+  )
     throw wrong('quality is a whole number from 1 to 100.')
   const { background } = given
-  if (background !== undefined && !(typeof background === 'string' && /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.test(background)))
+  if (
+    background !== undefined &&
+    !(typeof background === 'string' && /^#([0-9a-f]{3}|[0-9a-f]{6})$/i.test(background))
+  )
     throw wrong(`background is ${JSON.stringify(background)}: give a colour such as '#ffffff'.`)
   checkKeep(given['keep'], where)
 }
 
 export function checkKeep(keep: unknown, where: string): void {
-  if (keep !== undefined && !(Array.isArray(keep) && keep.every((each) => keepable.includes(each as string))))
+  if (
+    keep !== undefined &&
+    !(Array.isArray(keep) && keep.every((each) => keepable.includes(each as string)))
+  )
     throw new ConfigurationError(`${where}: keep is a list of 'exif' and 'icc'; [] keeps neither.`)
 }

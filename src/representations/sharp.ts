@@ -50,22 +50,36 @@ export function sharp(given: SharpOptions = {}): ImageProcessor {
     name: 'sharp',
     async transform(input, output, transformation, { signal, details = {} } = {}) {
       const refused = (why: string, options: ActiveStorageErrorOptions = {}): InvariableError =>
-        new InvariableError(`${details.filename ?? 'The image'} cannot be transformed: ${why}.`, { ...options, details })
+        new InvariableError(`${details.filename ?? 'The image'} cannot be transformed: ${why}.`, {
+          ...options,
+          details,
+        })
       if (await isMarkup(input)) throw refused('it is markup, such as SVG, which is not accepted')
       try {
         // Reads the header alone, so that the limit is told in words of ours.
-        const metadata = await createSharp(input, { limitInputPixels: false, failOn: 'error' }).metadata()
+        const metadata = await createSharp(input, {
+          limitInputPixels: false,
+          failOn: 'error',
+        }).metadata()
         const format = formatOf(metadata)
         if (!readable.has(format)) throw refused(`${format} images are not accepted`)
-        const target = transformation.convert === 'jpg' ? 'jpeg' : (transformation.convert ?? (formats.has(format) ? format : 'png'))
-        const animated = (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
+        const target =
+          transformation.convert === 'jpg'
+            ? 'jpeg'
+            : (transformation.convert ?? (formats.has(format) ? format : 'png'))
+        const animated =
+          (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
         const { size, pixels } = sizeOf(metadata, animated)
         if (pixels > limitInputPixels)
           throw refused(`it has ${size}, and limitInputPixels is ${limitInputPixels}`, {
             publicMessage: `${fileText(details)} has ${size}; at most ${numberText(limitInputPixels)} in all are accepted. Choose a smaller one.`,
           })
         signal?.throwIfAborted()
-        const image = createSharp(input, { limitInputPixels, failOn: 'error', animated }).autoOrient()
+        const image = createSharp(input, {
+          limitInputPixels,
+          failOn: 'error',
+          animated,
+        }).autoOrient()
         const background = transformation.background ?? (target === 'jpeg' ? '#ffffff' : undefined)
         resize(image, transformation, background)
         if (background !== undefined) image.flatten({ background })
@@ -73,7 +87,10 @@ export function sharp(given: SharpOptions = {}): ImageProcessor {
         if (kept.includes('exif')) image.keepExif()
         if (kept.includes('icc')) image.keepIccProfile()
         await image
-          .toFormat(target as 'jpeg', transformation.quality === undefined ? {} : { quality: transformation.quality })
+          .toFormat(
+            target as 'jpeg',
+            transformation.quality === undefined ? {} : { quality: transformation.quality },
+          )
           .timeout({ seconds: 60 })
           .toFile(output)
         return formats.get(target) ?? { contentType: 'application/octet-stream', extension: 'bin' }
@@ -99,13 +116,19 @@ function formatOf({ format, compression }: Metadata): string {
 }
 
 /** What has to lie in memory. */
-function sizeOf({ width, height, pages = 1 }: Metadata, animated: boolean): { size: string; pixels: number } {
+function sizeOf(
+  { width, height, pages = 1 }: Metadata,
+  animated: boolean,
+): { size: string; pixels: number } {
   const size = `${width} × ${height} pixels`
-  return animated && pages > 1 ? { size: `${size} in ${pages} frames`, pixels: width * height * pages } : { size, pixels: width * height }
+  return animated && pages > 1
+    ? { size: `${size} in ${pages} frames`, pixels: width * height * pages }
+    : { size, pixels: width * height }
 }
 
 /** "100 million". */
-const numberText = (pixels: number): string => (pixels < 1e6 ? String(pixels) : `${Math.floor(pixels / 1e5) / 10} million`)
+const numberText = (pixels: number): string =>
+  pixels < 1e6 ? String(pixels) : `${Math.floor(pixels / 1e5) / 10} million`
 
 /** SVG is text that libvips would run; it is told by its first bytes, before libvips sees the file. */
 async function isMarkup(path: string): Promise<boolean> {
@@ -122,6 +145,10 @@ function resize(image: Sharp, t: Transformation, background: string | undefined)
   if (t.resizeToLimit) image.resize(...t.resizeToLimit, { fit: 'inside', withoutEnlargement: true })
   if (t.resizeToFit) image.resize(...t.resizeToFit, { fit: 'inside' })
   if (t.resizeToFill) image.resize(...t.resizeToFill, { fit: 'cover', position: 'centre' })
-  if (t.resizeAndPad) image.resize(...t.resizeAndPad, { fit: 'contain', background: background ?? { r: 0, g: 0, b: 0, alpha: 0 } })
+  if (t.resizeAndPad)
+    image.resize(...t.resizeAndPad, {
+      fit: 'contain',
+      background: background ?? { r: 0, g: 0, b: 0, alpha: 0 },
+    })
   if (t.resizeToCover) image.resize(...t.resizeToCover, { fit: 'outside' })
 }

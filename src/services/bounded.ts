@@ -35,44 +35,91 @@ export function boundedService(name: string, service: Service, limits: ServiceLi
   const advice = 'Look whether the service, and the way to it, work.'
   const stuck = (key: string): string =>
     `The service ${name} moved less than ${sizeText(limits.bytes)} of ${key} in ${seconds(limits.within)}. ${advice}`
-  const call = <T>(what: string, signal: AbortSignal | undefined, limit: number, run: (signal: AbortSignal) => Promise<T>): Promise<T> =>
-    limited(name, { limit, signal, late: `The service ${name} did not ${what} within ${seconds(limit)}. ${advice}` }, run)
+  const call = <T>(
+    what: string,
+    signal: AbortSignal | undefined,
+    limit: number,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> =>
+    limited(
+      name,
+      {
+        limit,
+        signal,
+        late: `The service ${name} did not ${what} within ${seconds(limit)}. ${advice}`,
+      },
+      run,
+    )
   return {
     public: service.public === true,
     upload: (key, body, options) =>
-      limited(name, { limit: limits.within, signal: options.signal, late: stuck(key) }, (signal, clock) => {
-        const moved = counter(clock, limits.bytes)
-        const progress: UploadProgress = {
-          sent: moved,
-          finishing: (running) => {
-            clock.renew(limits.copy)
-            return running.finally(() => clock.renew())
-          },
-        }
-        return service.upload(key, watchUpload(body, clock, moved, signal, limits.bytes), { ...options, signal, progress })
-      }),
+      limited(
+        name,
+        { limit: limits.within, signal: options.signal, late: stuck(key) },
+        (signal, clock) => {
+          const moved = counter(clock, limits.bytes)
+          const progress: UploadProgress = {
+            sent: moved,
+            finishing: (running) => {
+              clock.renew(limits.copy)
+              return running.finally(() => clock.renew())
+            },
+          }
+          return service.upload(key, watchUpload(body, clock, moved, signal, limits.bytes), {
+            ...options,
+            signal,
+            progress,
+          })
+        },
+      ),
     async download(key, options = {}) {
       const transfer = new AbortController()
-      const signal = options.signal === undefined ? transfer.signal : AbortSignal.any([options.signal, transfer.signal])
-      const bytes = await limited(name, { limit: limits.within, signal, late: stuck(key) }, (signal) =>
-        service.download(key, { ...options, signal }),
+      const signal =
+        options.signal === undefined
+          ? transfer.signal
+          : AbortSignal.any([options.signal, transfer.signal])
+      const bytes = await limited(
+        name,
+        { limit: limits.within, signal, late: stuck(key) },
+        (signal) => service.download(key, { ...options, signal }),
       ).catch((error: unknown) => {
         transfer.abort(error)
         throw error
       })
-      return watchDownload(name, bytes, { limit: limits.within, signal, late: stuck(key) }, limits.bytes, transfer)
+      return watchDownload(
+        name,
+        bytes,
+        { limit: limits.within, signal, late: stuck(key) },
+        limits.bytes,
+        transfer,
+      )
     },
-    delete: (key, options) => call(`delete ${key}`, options?.signal, limits.call, (signal) => service.delete(key, { signal })),
+    delete: (key, options) =>
+      call(`delete ${key}`, options?.signal, limits.call, (signal) =>
+        service.delete(key, { signal }),
+      ),
     deletePrefixed: (prefix, options) =>
-      call(`delete ${prefix}…`, options?.signal, limits.copy, (signal) => service.deletePrefixed(prefix, { signal })),
-    exists: (key, options) => call(`look for ${key}`, options?.signal, limits.call, (signal) => service.exists(key, { signal })),
+      call(`delete ${prefix}…`, options?.signal, limits.copy, (signal) =>
+        service.deletePrefixed(prefix, { signal }),
+      ),
+    exists: (key, options) =>
+      call(`look for ${key}`, options?.signal, limits.call, (signal) =>
+        service.exists(key, { signal }),
+      ),
     compose: (sources, key, options) =>
-      call(`compose ${key}`, options?.signal, limits.copy, (signal) => service.compose(sources, key, { ...options, signal })),
+      call(`compose ${key}`, options?.signal, limits.copy, (signal) =>
+        service.compose(sources, key, { ...options, signal }),
+      ),
     copy: (source, key, options) =>
-      call(`copy ${source}`, options?.signal, limits.copy, (signal) => service.copy(source, key, { ...options, signal })),
-    url: (key, options) => call(`sign a URL of ${key}`, undefined, limits.call, () => service.url(key, options)),
+      call(`copy ${source}`, options?.signal, limits.copy, (signal) =>
+        service.copy(source, key, { ...options, signal }),
+      ),
+    url: (key, options) =>
+      call(`sign a URL of ${key}`, undefined, limits.call, () => service.url(key, options)),
     urlForDirectUpload: (key, options) =>
-      call(`sign a URL of ${key}`, undefined, limits.call, () => service.urlForDirectUpload(key, options)),
+      call(`sign a URL of ${key}`, undefined, limits.call, () =>
+        service.urlForDirectUpload(key, options),
+      ),
   }
 }
 
@@ -80,7 +127,10 @@ const unfinished = new WeakMap<object, Promise<unknown>>()
 
 /** Settles when the service itself has ended the call that failed with this error; until then it may still store its object. */
 export function endOf(error: unknown): Promise<unknown> {
-  return (error instanceof ServiceUnavailableError ? unfinished.get(error) : undefined) ?? Promise.resolve()
+  return (
+    (error instanceof ServiceUnavailableError ? unfinished.get(error) : undefined) ??
+    Promise.resolve()
+  )
 }
 
 /** Whether nobody knows how the call ended: it was given up before the service said so. */
@@ -112,7 +162,8 @@ async function limited<T>(
   given?.addEventListener('abort', giveUp, { once: true })
   clock.start()
   // A service of the app's own may throw before it returns a promise.
-  const running = (async () => run(given === undefined ? own.signal : AbortSignal.any([given, own.signal]), clock))()
+  const running = (async () =>
+    run(given === undefined ? own.signal : AbortSignal.any([given, own.signal]), clock))()
   try {
     return await Promise.race([running, end.promise])
   } catch (error) {
@@ -205,6 +256,10 @@ async function* watchDownload(
     clock.stop()
     signal?.removeEventListener('abort', giveUp)
     // A reader that leaves early: the service's own clean-up, which is not waited for where it may hang.
-    if (!isOver) await Promise.race([iterator.return?.(), new Promise((resolve) => setTimeout(resolve, GRACE).unref())])
+    if (!isOver)
+      await Promise.race([
+        iterator.return?.(),
+        new Promise((resolve) => setTimeout(resolve, GRACE).unref()),
+      ])
   }
 }

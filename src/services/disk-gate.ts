@@ -21,7 +21,9 @@ export function diskGate(folder: string): DiskGate {
   let busy = 0
   const hanging = new Set<object>()
   const refusal = (): ServiceUnavailableError =>
-    new ServiceUnavailableError(`The disk of ${folder} hangs: ${AT_ONCE} calls to it do not return. Look at its mount.`)
+    new ServiceUnavailableError(
+      `The disk of ${folder} hangs: ${AT_ONCE} calls to it do not return. Look at its mount.`,
+    )
 
   const turn = (signal: AbortSignal | undefined, isPatient: boolean): Promise<void> =>
     new Promise((resolve, reject) => {
@@ -52,7 +54,11 @@ export function diskGate(folder: string): DiskGate {
     if (first === undefined) busy -= 1
     else first.begin()
   }
-  const inTurn = async <T>(operation: () => Promise<T>, signal: AbortSignal | undefined, isPatient: boolean): Promise<T> => {
+  const inTurn = async <T>(
+    operation: () => Promise<T>,
+    signal: AbortSignal | undefined,
+    isPatient: boolean,
+  ): Promise<T> => {
     if (busy === AT_ONCE) await turn(signal, isPatient)
     else busy += 1
     const place = {}
@@ -102,7 +108,8 @@ function endInSpiteOfThem(): void {
   process.on('exit', (code) => {
     if (abandoned.size === 0) return
     // What takes the process's place has no such threads, and ends with its code.
-    if (process.platform !== 'win32') process.execve?.('/bin/sh', ['sh', '-c', `exit ${Number(code)}`], {})
+    if (process.platform !== 'win32')
+      process.execve?.('/bin/sh', ['sh', '-c', `exit ${Number(code)}`], {})
     process.kill(process.pid, 'SIGKILL')
   })
 }

@@ -5,7 +5,13 @@ import { dirname, join, resolve, sep } from 'node:path'
 import { diskGate, type DiskGate } from './disk-gate.ts'
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
-import { ConfigurationError, FileNotFoundError, InvalidInputError, ServiceError, ServiceUnavailableError } from '../errors.ts'
+import {
+  ConfigurationError,
+  FileNotFoundError,
+  InvalidInputError,
+  ServiceError,
+  ServiceUnavailableError,
+} from '../errors.ts'
 import { messageOf } from '../message.ts'
 import { checkOptions } from '../options.ts'
 import type { Service, UploadOptions } from './service.ts'
@@ -21,14 +27,19 @@ export function disk(options: { readonly root: string; readonly public?: boolean
   checkOptions(options, ['root', 'public'], 'disk')
   const { root } = options
   if (typeof root !== 'string' || root === '')
-    throw new ConfigurationError("disk: root is missing: give the folder of the files, such as disk({ root: 'storage' }).")
+    throw new ConfigurationError(
+      "disk: root is missing: give the folder of the files, such as disk({ root: 'storage' }).",
+    )
   const base = resolve(root)
   const temporary = join(base, '.tmp')
   const pathOf = (key: string): string => {
     checkKey(key)
     const characters = [...key]
     const path = join(base, characters.slice(0, 2).join(''), characters.slice(2, 4).join(''), key)
-    if (!path.startsWith(base + sep)) throw new InvalidInputError(`The key ${JSON.stringify(key)} leaves the folder of the service.`)
+    if (!path.startsWith(base + sep))
+      throw new InvalidInputError(
+        `The key ${JSON.stringify(key)} leaves the folder of the service.`,
+      )
     return path
   }
   const gate = diskGate(base)
@@ -47,7 +58,8 @@ export function disk(options: { readonly root: string; readonly public?: boolean
     try {
       try {
         for await (const chunk of body)
-          for (let at = 0; at < chunk.length;) at += (await gate.run(() => file.write(chunk, at), signal)).bytesWritten
+          for (let at = 0; at < chunk.length;)
+            at += (await gate.run(() => file.write(chunk, at), signal)).bytesWritten
         const flushed = gate.run(() => file.sync(), signal)
         await (progress?.finishing(flushed) ?? flushed)
       } finally {
@@ -86,7 +98,10 @@ export function disk(options: { readonly root: string; readonly public?: boolean
       if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
       checkKey(prefix.replace(/\/$/, ''))
       const folder = join(base, [...prefix].slice(0, 2).join(''), [...prefix].slice(2, 4).join(''))
-      const listed = gate.run(() => readdir(folder, { recursive: true, withFileTypes: true }), signal)
+      const listed = gate.run(
+        () => readdir(folder, { recursive: true, withFileTypes: true }),
+        signal,
+      )
       const entries = await listed.catch((error: unknown) => {
         if (isSystemError(error) && error.code === 'ENOENT') return []
         return fail(prefix)(error)
@@ -110,7 +125,8 @@ export function disk(options: { readonly root: string; readonly public?: boolean
         .run(() => stat(path), signal)
         .then(
           (found) => found.isFile(),
-          (error: unknown) => (isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error)),
+          (error: unknown) =>
+            isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error),
         )
     },
     async compose(sources, key, { signal } = {}) {
@@ -141,7 +157,12 @@ async function* reading(
     end,
     signal,
     gate,
-  }: { readonly start: number; readonly end: number; readonly signal: AbortSignal | undefined; readonly gate: DiskGate },
+  }: {
+    readonly start: number
+    readonly end: number
+    readonly signal: AbortSignal | undefined
+    readonly gate: DiskGate
+  },
   tell: (error: unknown) => never,
 ): AsyncGenerator<Uint8Array> {
   const file = await gate.run(() => open(path), signal).catch(tell)
@@ -149,7 +170,9 @@ async function* reading(
     for (let at = start; at <= end;) {
       const piece = Buffer.allocUnsafe(Math.min(PIECE, end + 1 - at))
       const position = at
-      const { bytesRead } = await gate.run(() => file.read(piece, 0, piece.length, position), signal).catch(tell)
+      const { bytesRead } = await gate
+        .run(() => file.read(piece, 0, piece.length, position), signal)
+        .catch(tell)
       if (bytesRead === 0) return
       at += bytesRead
       yield piece.subarray(0, bytesRead)
@@ -166,7 +189,8 @@ async function sweepPartials(folder: string, gate: DiskGate): Promise<void> {
   for (const name of await gate.run(() => readdir(folder)).catch(() => [])) {
     const path = join(folder, name)
     const found = await gate.run(() => stat(path)).catch(() => null)
-    if (found !== null && Date.now() - found.mtimeMs > DAY) await gate.run(() => rm(path, { force: true })).catch(() => undefined)
+    if (found !== null && Date.now() - found.mtimeMs > DAY)
+      await gate.run(() => rm(path, { force: true })).catch(() => undefined)
   }
 }
 
@@ -181,7 +205,15 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /** Of a disk that is away as a whole, or a process that has no descriptor left: no file's fault. */
-const awayCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENODEV', 'ENOLINK', 'ENXIO', 'EROFS', 'ESTALE'])
+const awayCodes: ReadonlySet<string> = new Set([
+  'EMFILE',
+  'ENFILE',
+  'ENODEV',
+  'ENOLINK',
+  'ENXIO',
+  'EROFS',
+  'ESTALE',
+])
 
 function failure(key: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
@@ -194,7 +226,9 @@ function failure(key: string, error: unknown): unknown {
         : ''
   const text = `The disk service failed for ${key}: ${messageOf(error)} ${advice}`.trim()
   const isAway = awayCodes.has(code) || isConnectionError(error)
-  return isAway ? new ServiceUnavailableError(text, { cause: error }) : new ServiceError(text, { cause: error })
+  return isAway
+    ? new ServiceUnavailableError(text, { cause: error })
+    : new ServiceError(text, { cause: error })
 }
 
 function fail(key: string): (error: unknown) => never {

@@ -1,5 +1,8 @@
 /** Pieces of exactly `size` bytes; the last one may be shorter. At least one. */
-export async function* parts(body: AsyncIterable<Uint8Array>, size: number): AsyncGenerator<Buffer> {
+export async function* parts(
+  body: AsyncIterable<Uint8Array>,
+  size: number,
+): AsyncGenerator<Buffer> {
   let part = Buffer.allocUnsafe(size)
   let filled = 0
   let count = 0

@@ -1,7 +1,10 @@
 import { InvalidInputError } from '../errors.ts'
 
 /** What is no range would be nothing on one service, all bytes on another, and an error of Node's on a third. */
-export function checkRange(key: string, range: readonly [start: number, end: number] | undefined): void {
+export function checkRange(
+  key: string,
+  range: readonly [start: number, end: number] | undefined,
+): void {
   if (range === undefined) return
   const [start, end] = range
   if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end < start)

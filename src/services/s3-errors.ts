@@ -1,5 +1,11 @@
 import { types } from 'node:util'
-import { ActiveStorageError, FileNotFoundError, IntegrityError, ServiceError, ServiceUnavailableError } from '../errors.ts'
+import {
+  ActiveStorageError,
+  FileNotFoundError,
+  IntegrityError,
+  ServiceError,
+  ServiceUnavailableError,
+} from '../errors.ts'
 import { isConnectionError } from './unavailable.ts'
 
 interface AwsError {
@@ -20,7 +26,12 @@ const awayNames: ReadonlySet<string> = new Set([
 
 /** The service as a whole: not reached, not in order, or asking to be slower. 501 says that it never will. */
 function isAway(error: unknown, name: string, status: number | undefined): boolean {
-  return isConnectionError(error) || awayNames.has(name) || status === 429 || (status !== undefined && status >= 500 && status !== 501)
+  return (
+    isConnectionError(error) ||
+    awayNames.has(name) ||
+    status === 429 ||
+    (status !== undefined && status >= 500 && status !== 501)
+  )
 }
 
 /** By the error's name and status, which are the protocol's; what is ours already stays. */
@@ -30,13 +41,21 @@ export function told(error: unknown, bucket: string, key: string): Error {
   const status = $metadata?.httpStatusCode
   const text = types.isNativeError(error) && error.message !== '' ? error.message : name
   if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
-    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, { cause: error })
-  if (name === 'BadDigest' || name === 'InvalidDigest')
-    return new IntegrityError(`${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`, {
+    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, {
       cause: error,
     })
+  if (name === 'BadDigest' || name === 'InvalidDigest')
+    return new IntegrityError(
+      `${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`,
+      {
+        cause: error,
+      },
+    )
   if (isAway(error, name, status))
-    return new ServiceUnavailableError(`The bucket ${bucket} does not answer as it should for ${key}: ${text}.`, { cause: error })
+    return new ServiceUnavailableError(
+      `The bucket ${bucket} does not answer as it should for ${key}: ${text}.`,
+      { cause: error },
+    )
   const advice =
     name === 'NoSuchBucket'
       ? 'Create the bucket, or look at its name and region.'
@@ -45,5 +64,7 @@ export function told(error: unknown, bucket: string, key: string): Error {
         : name === 'CredentialsProviderError'
           ? 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials.'
           : ''
-  return new ServiceError(`The bucket ${bucket} failed for ${key}: ${text}. ${advice}`.trim(), { cause: error })
+  return new ServiceError(`The bucket ${bucket} failed for ${key}: ${text}. ${advice}`.trim(), {
+    cause: error,
+  })
 }

@@ -56,7 +56,13 @@ const names: readonly (keyof S3Options)[] = [
 ]
 
 /** The SDK has them too, but it is not loaded before it is needed. */
-const encryptions: readonly S3Options['serverSideEncryption'][] = ['AES256', 'aws:kms', 'aws:kms:dsse', 'aws:fsx', 'aws:backup']
+const encryptions: readonly S3Options['serverSideEncryption'][] = [
+  'AES256',
+  'aws:kms',
+  'aws:kms:dsse',
+  'aws:fsx',
+  'aws:backup',
+]
 
 /** Throws ConfigurationError on what S3 would refuse, or pass over, with the first file. */
 export function checkS3Options(options: S3Options): void {
@@ -65,7 +71,9 @@ export function checkS3Options(options: S3Options): void {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`s3: ${text}`)
   if (bucket === '' || typeof bucket !== 'string') throw wrong('bucket is missing.')
   if (serverSideEncryption !== undefined && !encryptions.includes(serverSideEncryption))
-    throw wrong(`serverSideEncryption is '${String(serverSideEncryption)}', which is none of ${encryptions.join(', ')}.`)
+    throw wrong(
+      `serverSideEncryption is '${String(serverSideEncryption)}', which is none of ${encryptions.join(', ')}.`,
+    )
   if (kmsKeyId !== undefined && serverSideEncryption?.startsWith('aws:kms') !== true)
     throw wrong("kmsKeyId is for serverSideEncryption: 'aws:kms'. Add that, or leave the key out.")
 }

@@ -41,7 +41,15 @@ export async function sendParts(
         pieces(data, (bytes) => progress?.sent(bytes)),
         { objectMode: false, highWaterMark: PIECE },
       )
-      const command = new sdk.UploadPartCommand({ Bucket, Key, UploadId, PartNumber, Body, ContentLength: data.length, ContentMD5 })
+      const command = new sdk.UploadPartCommand({
+        Bucket,
+        Key,
+        UploadId,
+        PartNumber,
+        Body,
+        ContentLength: data.length,
+        ContentMD5,
+      })
       try {
         const { ETag } = await client.send(command, abort)
         sent.push({ PartNumber, ETag })
@@ -65,14 +73,21 @@ export async function sendParts(
     }
     await before
     const completed = client.send(
-      new sdk.CompleteMultipartUploadCommand({ Bucket, Key, UploadId, MultipartUpload: { Parts: sent } }),
+      new sdk.CompleteMultipartUploadCommand({
+        Bucket,
+        Key,
+        UploadId,
+        MultipartUpload: { Parts: sent },
+      }),
       abort,
     )
     await (progress?.finishing(completed) ?? completed)
   } catch (error) {
     await before.catch(() => undefined)
     const abortSignal = AbortSignal.timeout(ABORT_TIMEOUT)
-    await client.send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal }).catch(() => undefined)
+    await client
+      .send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal })
+      .catch(() => undefined)
     throw error
   }
 }

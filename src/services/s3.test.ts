@@ -2,7 +2,13 @@ import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { DatabaseSync } from 'node:sqlite'
 import { after, describe, test, type TestContext } from 'node:test'
-import { CreateBucketCommand, HeadObjectCommand, ListMultipartUploadsCommand, ListObjectsV2Command, S3Client } from '@aws-sdk/client-s3'
+import {
+  CreateBucketCommand,
+  HeadObjectCommand,
+  ListMultipartUploadsCommand,
+  ListObjectsV2Command,
+  S3Client,
+} from '@aws-sdk/client-s3'
 import { sqlite } from '../database/sqlite.ts'
 import { createActiveStorage, hasOneAttached, type Service } from '../index.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
@@ -13,7 +19,8 @@ import { s3, type S3Options } from './s3.ts'
 const server = await startS3()
 after(() => server.stop())
 const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 async function* pieces(data: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
 }
@@ -21,20 +28,34 @@ async function* pieces(data: Uint8Array): AsyncGenerator<Uint8Array> {
 // What only a server that checks signatures and digests can show.
 const strict = server.lenient === null ? {} : { skip: server.lenient }
 
-const client = new S3Client({ endpoint: server.endpoint, credentials: server.credentials, region: 'us-east-1', forcePathStyle: true })
+const client = new S3Client({
+  endpoint: server.endpoint,
+  credentials: server.credentials,
+  region: 'us-east-1',
+  forcePathStyle: true,
+})
 after(() => client.destroy())
 let count = 0
 const bucketed = async (options: Partial<S3Options> = {}) => {
   const Bucket = `tests-${(count += 1)}`
   await client.send(new CreateBucketCommand({ Bucket }))
-  return { Bucket, service: s3({ bucket: Bucket, endpoint: server.endpoint, credentials: server.credentials, ...options }) }
+  return {
+    Bucket,
+    service: s3({
+      bucket: Bucket,
+      endpoint: server.endpoint,
+      credentials: server.credentials,
+      ...options,
+    }),
+  }
 }
 
 describe('s3', () => serviceContract({ test, create: async () => (await bucketed()).service }))
 describe('s3 in parts', () =>
   serviceContract({
     test,
-    create: async () => (await bucketed({ multipartThreshold: 1, partSize: '5 MB', prefix: 'a/prefix' })).service,
+    create: async () =>
+      (await bucketed({ multipartThreshold: 1, partSize: '5 MB', prefix: 'a/prefix' })).service,
   }))
 
 test('large objects go in parts, and a transfer that fails leaves neither object nor parts', async () => {
@@ -53,64 +74,94 @@ test('large objects go in parts, and a transfer that fails leaves neither object
   const received = createHash('md5')
   for await (const chunk of await service.download('large')) received.update(chunk)
   assert.equal(received.digest('base64'), md5(data))
-  await assert.rejects(service.upload('wrong', pieces(data), { byteSize: data.length, checksum: md5(Buffer.from('x')) }), code('INTEGRITY'))
+  await assert.rejects(
+    service.upload('wrong', pieces(data), {
+      byteSize: data.length,
+      checksum: md5(Buffer.from('x')),
+    }),
+    code('INTEGRITY'),
+  )
   const breaking = async function* (): AsyncGenerator<Uint8Array> {
     yield data
     throw new Error('broken off')
   }
-  await assert.rejects(service.upload('broken', breaking(), { byteSize: data.length + 1, checksum: md5(data) }), /broken off/)
-  assert.deepEqual((await client.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads ?? [], [])
+  await assert.rejects(
+    service.upload('broken', breaking(), { byteSize: data.length + 1, checksum: md5(data) }),
+    /broken off/,
+  )
+  assert.deepEqual(
+    (await client.send(new ListMultipartUploadsCommand({ Bucket }))).Uploads ?? [],
+    [],
+  )
   assert.deepEqual(
     (await client.send(new ListObjectsV2Command({ Bucket }))).Contents?.map((object) => object.Key),
     ['large'],
   )
 })
 
-test('an expiring URL serves with the name and type it was signed for, and no other', strict, async () => {
-  const { service } = await bucketed()
-  const data = Buffer.from('hello')
-  await service.upload('key', pieces(data), { byteSize: 5, checksum: md5(data), contentType: 'text/plain' })
-  const url = await service.url('key', {
-    expiresIn: 60,
-    disposition: 'attachment; filename="a.txt"',
-    contentType: 'application/octet-stream',
-  })
-  const answer = await fetch(url ?? '')
-  assert.equal(await answer.text(), 'hello')
-  assert.equal(answer.headers.get('content-disposition'), 'attachment; filename="a.txt"')
-  assert.equal(answer.headers.get('content-type'), 'application/octet-stream')
-  assert.equal((await fetch((url ?? '').replace('attachment', 'inline'))).status, 403)
-  assert.doesNotMatch(
-    (await s3({ bucket: 'open', endpoint: server.endpoint, credentials: server.credentials, public: true }).url('key', {
-      expiresIn: 60,
-      disposition: 'inline',
+test(
+  'an expiring URL serves with the name and type it was signed for, and no other',
+  strict,
+  async () => {
+    const { service } = await bucketed()
+    const data = Buffer.from('hello')
+    await service.upload('key', pieces(data), {
+      byteSize: 5,
+      checksum: md5(data),
       contentType: 'text/plain',
-    })) ?? '',
-    /\?/,
-  )
-})
+    })
+    const url = await service.url('key', {
+      expiresIn: 60,
+      disposition: 'attachment; filename="a.txt"',
+      contentType: 'application/octet-stream',
+    })
+    const answer = await fetch(url ?? '')
+    assert.equal(await answer.text(), 'hello')
+    assert.equal(answer.headers.get('content-disposition'), 'attachment; filename="a.txt"')
+    assert.equal(answer.headers.get('content-type'), 'application/octet-stream')
+    assert.equal((await fetch((url ?? '').replace('attachment', 'inline'))).status, 403)
+    assert.doesNotMatch(
+      (await s3({
+        bucket: 'open',
+        endpoint: server.endpoint,
+        credentials: server.credentials,
+        public: true,
+      }).url('key', {
+        expiresIn: 60,
+        disposition: 'inline',
+        contentType: 'text/plain',
+      })) ?? '',
+      /\?/,
+    )
+  },
+)
 
-test('a browser may put the bytes it announced, with the type it announced, and nothing else', strict, async () => {
-  const { service } = await bucketed()
-  const data = Buffer.from('hello')
-  const direct = (await service.urlForDirectUpload('key', {
-    expiresIn: 60,
-    byteSize: 5,
-    checksum: md5(data),
-    contentType: 'image/png',
-    disposition: 'inline; filename="a.png"',
-  }))!
-  const put = async (headers: Record<string, string>, body: string) =>
-    (await fetch(direct.url, { method: 'PUT', headers: { ...direct.headers, ...headers }, body })).status
-  assert.equal(await put({ 'Content-Type': 'text/html' }, 'hello'), 403)
-  assert.equal(await put({ 'Content-MD5': md5(Buffer.from('other')) }, 'other'), 403)
-  assert.equal(await put({}, 'other'), 400)
-  assert.equal(await put({}, 'longer than that'), 403)
-  assert.equal(await put({ 'Content-Disposition': 'attachment' }, 'hello'), 403)
-  assert.equal(await service.exists('key'), false)
-  assert.equal(await put({}, 'hello'), 200)
-  assert.equal(await service.exists('key'), true)
-})
+test(
+  'a browser may put the bytes it announced, with the type it announced, and nothing else',
+  strict,
+  async () => {
+    const { service } = await bucketed()
+    const data = Buffer.from('hello')
+    const direct = (await service.urlForDirectUpload('key', {
+      expiresIn: 60,
+      byteSize: 5,
+      checksum: md5(data),
+      contentType: 'image/png',
+      disposition: 'inline; filename="a.png"',
+    }))!
+    const put = async (headers: Record<string, string>, body: string) =>
+      (await fetch(direct.url, { method: 'PUT', headers: { ...direct.headers, ...headers }, body }))
+        .status
+    assert.equal(await put({ 'Content-Type': 'text/html' }, 'hello'), 403)
+    assert.equal(await put({ 'Content-MD5': md5(Buffer.from('other')) }, 'other'), 403)
+    assert.equal(await put({}, 'other'), 400)
+    assert.equal(await put({}, 'longer than that'), 403)
+    assert.equal(await put({ 'Content-Disposition': 'attachment' }, 'hello'), 403)
+    assert.equal(await service.exists('key'), false)
+    assert.equal(await put({}, 'hello'), 200)
+    assert.equal(await service.exists('key'), true)
+  },
+)
 
 test('what a browser puts by its URL after its blob was purged is deleted a day after the URL has ended', async (t) => {
   const { service } = await bucketed()
@@ -124,7 +175,12 @@ test('what a browser puts by its URL after its blob was purged is deleted a day 
   })
   t.after(() => storage.close())
   await storage.migrate()
-  const file = { filename: 'a.txt', byteSize: 5, checksum: md5(Buffer.from('hello')), contentType: 'text/plain' }
+  const file = {
+    filename: 'a.txt',
+    byteSize: 5,
+    checksum: md5(Buffer.from('hello')),
+    contentType: 'text/plain',
+  }
   const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload(file)
   await blob.purge()
   await storage.drain()
@@ -140,11 +196,24 @@ test('what a browser puts by its URL after its blob was purged is deleted a day 
 test('errors say which bucket, what failed and what to do', async () => {
   const options = { endpoint: server.endpoint, credentials: server.credentials }
   const put = (service: ReturnType<typeof s3>) =>
-    service.upload('key', pieces(Buffer.from('x')), { byteSize: 1, checksum: md5(Buffer.from('x')) })
-  await assert.rejects(put(s3({ bucket: 'missing', ...options })), /The bucket missing failed for key.*Create the bucket/)
-  const stranger = s3({ bucket: 'tests-1', ...options, credentials: { ...server.credentials, secretAccessKey: 'wrong' } })
+    service.upload('key', pieces(Buffer.from('x')), {
+      byteSize: 1,
+      checksum: md5(Buffer.from('x')),
+    })
+  await assert.rejects(
+    put(s3({ bucket: 'missing', ...options })),
+    /The bucket missing failed for key.*Create the bucket/,
+  )
+  const stranger = s3({
+    bucket: 'tests-1',
+    ...options,
+    credentials: { ...server.credentials, secretAccessKey: 'wrong' },
+  })
   if (server.lenient === null) await assert.rejects(put(stranger), /Look at the credentials/)
-  await assert.rejects(put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })), code('SERVICE_UNAVAILABLE'))
+  await assert.rejects(
+    put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })),
+    code('SERVICE_UNAVAILABLE'),
+  )
 })
 
 /** A storage of photos on the service; closed with the test. */
@@ -160,18 +229,27 @@ async function storageOn(t: TestContext, service: Service) {
   return storage
 }
 
-test('an attachment has a URL of its service, with its name; markup is never shown in the page', strict, async (t) => {
-  const { service } = await bucketed()
-  const storage = await storageOn(t, service)
-  const { photo } = storage.record('User', 1)
-  const urlOf = async (file: File) => (await photo.attach(file))?.url({ expiresIn: '1m' }) ?? ''
-  const text = await fetch(await urlOf(new File(['hello'], 'naïve.txt')))
-  assert.equal(await text.text(), 'hello')
-  assert.equal(text.headers.get('content-disposition'), `attachment; filename="naive.txt"; filename*=UTF-8''na%C3%AFve.txt`)
-  const markup = await fetch(await urlOf(new File(['<svg xmlns="http://www.w3.org/2000/svg"/>'], 'a.png')))
-  assert.equal(markup.headers.get('content-type'), 'application/octet-stream')
-  assert.match(markup.headers.get('content-disposition') ?? '', /^attachment;/)
-})
+test(
+  'an attachment has a URL of its service, with its name; markup is never shown in the page',
+  strict,
+  async (t) => {
+    const { service } = await bucketed()
+    const storage = await storageOn(t, service)
+    const { photo } = storage.record('User', 1)
+    const urlOf = async (file: File) => (await photo.attach(file))?.url({ expiresIn: '1m' }) ?? ''
+    const text = await fetch(await urlOf(new File(['hello'], 'naïve.txt')))
+    assert.equal(await text.text(), 'hello')
+    assert.equal(
+      text.headers.get('content-disposition'),
+      `attachment; filename="naive.txt"; filename*=UTF-8''na%C3%AFve.txt`,
+    )
+    const markup = await fetch(
+      await urlOf(new File(['<svg xmlns="http://www.w3.org/2000/svg"/>'], 'a.png')),
+    )
+    assert.equal(markup.headers.get('content-type'), 'application/octet-stream')
+    assert.match(markup.headers.get('content-disposition') ?? '', /^attachment;/)
+  },
+)
 
 test('a public bucket is told to serve what a browser would run as a download, whoever uploads it', async (t) => {
   const { service, Bucket } = await bucketed({ public: true })
@@ -190,7 +268,12 @@ test('a public bucket is told to serve what a browser would run as a download, w
       'application/octet-stream',
       `attachment; filename="a.svg"; filename*=UTF-8''a.svg`,
     ],
-    ['<html><script>1</script>', 'ф.png', 'application/octet-stream', `attachment; filename="%3F.png"; filename*=UTF-8''%D1%84.png`],
+    [
+      '<html><script>1</script>',
+      'ф.png',
+      'application/octet-stream',
+      `attachment; filename="%3F.png"; filename*=UTF-8''%D1%84.png`,
+    ],
     ['hello', 'a.txt', 'text/plain', `attachment; filename="a.txt"; filename*=UTF-8''a.txt`],
     ['GIF89a', 'a.gif', 'image/gif', undefined],
   ] as const

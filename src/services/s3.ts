@@ -1,6 +1,11 @@
 import { addAbortSignal, Readable } from 'node:stream'
 import type { PutObjectCommandInput } from '@aws-sdk/client-s3'
-import { ConfigurationError, FileNotFoundError, InvalidInputError, ServiceUnavailableError } from '../errors.ts'
+import {
+  ConfigurationError,
+  FileNotFoundError,
+  InvalidInputError,
+  ServiceUnavailableError,
+} from '../errors.ts'
 import { needVersion } from '../needed-version.ts'
 import { parseDuration, parseSize } from '../units.ts'
 import { checkKey } from './object-key.ts'
@@ -41,7 +46,11 @@ export function s3(options: S3Options): Service {
       connected = undefined
       throw error
     }))
-  const call = async <T>(key: string, run: (connected: Connected) => Promise<T>, signal?: AbortSignal): Promise<T> => {
+  const call = async <T>(
+    key: string,
+    run: (connected: Connected) => Promise<T>,
+    signal?: AbortSignal,
+  ): Promise<T> => {
     try {
       return await run(await connect())
     } catch (error) {
@@ -49,7 +58,10 @@ export function s3(options: S3Options): Service {
       throw told(error, Bucket, key)
     }
   }
-  const written = ({ contentType, disposition }: Partial<UploadOptions>): Omit<PutObjectCommandInput, 'Bucket' | 'Key' | 'Body'> =>
+  const written = ({
+    contentType,
+    disposition,
+  }: Partial<UploadOptions>): Omit<PutObjectCommandInput, 'Bucket' | 'Key' | 'Body'> =>
     defined({
       ContentType: contentType,
       ContentDisposition: disposition,
@@ -60,7 +72,12 @@ export function s3(options: S3Options): Service {
       ACL: options.acl,
     })
 
-  const uploadParts = async (key: string, body: AsyncIterable<Uint8Array>, size: number, given: Partial<UploadOptions>): Promise<void> =>
+  const uploadParts = async (
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    size: number,
+    given: Partial<UploadOptions>,
+  ): Promise<void> =>
     sendParts(
       await connect(),
       { Bucket, Key: keyOf(key), ...written(given) },
@@ -81,13 +98,26 @@ export function s3(options: S3Options): Service {
           let failure: unknown
           const broken = new AbortController()
           // The client neither listens to its stream's errors nor ends its request with them.
-          const Body = Readable.from(bytes, { objectMode: false, highWaterMark: 262_144 }).on('error', (error) => {
-            failure ??= error
-            broken.abort(error)
-          })
+          const Body = Readable.from(bytes, { objectMode: false, highWaterMark: 262_144 }).on(
+            'error',
+            (error) => {
+              failure ??= error
+              broken.abort(error)
+            },
+          )
           const { byteSize: ContentLength, checksum: ContentMD5, signal } = given
-          const command = new sdk.PutObjectCommand({ Bucket, Key, Body, ContentLength, ContentMD5, ...written(given) })
-          const abortSignal = AbortSignal.any([broken.signal, ...(signal === undefined ? [] : [signal])])
+          const command = new sdk.PutObjectCommand({
+            Bucket,
+            Key,
+            Body,
+            ContentLength,
+            ContentMD5,
+            ...written(given),
+          })
+          const abortSignal = AbortSignal.any([
+            broken.signal,
+            ...(signal === undefined ? [] : [signal]),
+          ])
           try {
             await client.send(command, { abortSignal })
           } catch (error) {
@@ -118,7 +148,10 @@ export function s3(options: S3Options): Service {
       await call(
         key,
         ({ sdk, client }) =>
-          client.send(new sdk.DeleteObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal }),
+          client.send(
+            new sdk.DeleteObjectCommand({ Bucket, Key: keyOf(key) }),
+            signal === undefined ? {} : { abortSignal: signal },
+          ),
         signal,
       )
     },
@@ -130,8 +163,15 @@ export function s3(options: S3Options): Service {
         given,
         async ({ sdk, client }) => {
           for (;;) {
-            const { Contents = [], IsTruncated } = await client.send(new sdk.ListObjectsV2Command({ Bucket, Prefix: base + given }), abort)
-            await Promise.all(Contents.map(({ Key }) => client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), abort)))
+            const { Contents = [], IsTruncated } = await client.send(
+              new sdk.ListObjectsV2Command({ Bucket, Prefix: base + given }),
+              abort,
+            )
+            await Promise.all(
+              Contents.map(({ Key }) =>
+                client.send(new sdk.DeleteObjectCommand({ Bucket, Key }), abort),
+              ),
+            )
             if (IsTruncated !== true) return
           }
         },
@@ -143,7 +183,10 @@ export function s3(options: S3Options): Service {
         key,
         ({ sdk, client }) =>
           client
-            .send(new sdk.HeadObjectCommand({ Bucket, Key: keyOf(key) }), signal === undefined ? {} : { abortSignal: signal })
+            .send(
+              new sdk.HeadObjectCommand({ Bucket, Key: keyOf(key) }),
+              signal === undefined ? {} : { abortSignal: signal },
+            )
             .then(() => true),
         signal,
       ).catch((error: unknown) => {
@@ -153,7 +196,11 @@ export function s3(options: S3Options): Service {
     compose: (sources, key, given = {}) =>
       call(key, async () => {
         const joined = async function* (): AsyncGenerator<Uint8Array> {
-          for (const source of sources) yield* await service.download(source, given.signal === undefined ? {} : { signal: given.signal })
+          for (const source of sources)
+            yield* await service.download(
+              source,
+              given.signal === undefined ? {} : { signal: given.signal },
+            )
         }
         await uploadParts(key, joined(), 0, given)
       }),
@@ -182,7 +229,11 @@ export function s3(options: S3Options): Service {
         })
         const signed = await (
           await presigner()
-        )(client, options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command, { expiresIn })
+        )(
+          client,
+          options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command,
+          { expiresIn },
+        )
         return options.public === true ? signed.replace(/\?.*$/, '') : signed
       }),
     urlForDirectUpload: (key, { expiresIn, byteSize, checksum, contentType, disposition }) =>
@@ -202,10 +253,16 @@ export function s3(options: S3Options): Service {
           'content-length',
           ...(disposition === undefined ? [] : ['content-disposition']),
         ])
-        const url = await (await presigner())(client, command, { expiresIn, signableHeaders, unhoistableHeaders: signableHeaders })
+        const url = await (
+          await presigner()
+        )(client, command, { expiresIn, signableHeaders, unhoistableHeaders: signableHeaders })
         return {
           url,
-          headers: { 'Content-Type': contentType, 'Content-MD5': checksum, ...defined({ 'Content-Disposition': disposition }) },
+          headers: {
+            'Content-Type': contentType,
+            'Content-MD5': checksum,
+            ...defined({ 'Content-Disposition': disposition }),
+          },
         }
       }),
   }
@@ -214,7 +271,10 @@ export function s3(options: S3Options): Service {
 
 async function load(options: S3Options, connectionTimeout: number): Promise<Connected> {
   const sdk = await import('@aws-sdk/client-s3').catch((error: unknown) => {
-    throw new ConfigurationError('s3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.', { cause: error })
+    throw new ConfigurationError(
+      's3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.',
+      { cause: error },
+    )
   })
   needVersion('s3()', '@aws-sdk/client-s3', '3.700.0')
   const { endpoint, credentials } = options
@@ -234,7 +294,10 @@ async function load(options: S3Options, connectionTimeout: number): Promise<Conn
 
 async function presigner() {
   const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner').catch((error: unknown) => {
-    throw new ConfigurationError('URLs of s3 need the presigner: npm install @aws-sdk/s3-request-presigner.', { cause: error })
+    throw new ConfigurationError(
+      'URLs of s3 need the presigner: npm install @aws-sdk/s3-request-presigner.',
+      { cause: error },
+    )
   })
   needVersion('s3()', '@aws-sdk/s3-request-presigner', '3.700.0')
   return getSignedUrl
@@ -246,7 +309,10 @@ function defined<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], un
   }
 }
 
-async function* reading(body: Readable, tell: (error: unknown) => Error): AsyncGenerator<Uint8Array> {
+async function* reading(
+  body: Readable,
+  tell: (error: unknown) => Error,
+): AsyncGenerator<Uint8Array> {
   try {
     for await (const chunk of body) yield chunk as Uint8Array
   } catch (error) {

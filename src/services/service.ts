@@ -68,7 +68,11 @@ export interface Service {
   /** Whether there is an object. */
   exists(key: string, options?: Abortable): Promise<boolean>
   /** Joins objects, in order, into a new one. */
-  compose(sources: readonly string[], key: string, options?: Abortable & { readonly contentType?: string }): Promise<void>
+  compose(
+    sources: readonly string[],
+    key: string,
+    options?: Abortable & { readonly contentType?: string },
+  ): Promise<void>
   /** Copies an object within the service. */
   copy(source: string, key: string, options?: Abortable): Promise<void>
   /** true: its URLs do not expire, for whoever has one may see the file. */

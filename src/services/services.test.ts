@@ -8,7 +8,8 @@ import { disk } from './disk.ts'
 import { memory } from './memory.ts'
 import { s3 } from './s3.ts'
 
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 async function* hello(): AsyncGenerator<Uint8Array> {
   yield Buffer.from('hello')
 }
@@ -52,7 +53,11 @@ describe('disk', () => {
 })
 
 test('a range that is none is refused by every service', async () => {
-  const services = [memory(), disk({ root: await folder() }), s3({ bucket: 'none', region: 'none' })]
+  const services = [
+    memory(),
+    disk({ root: await folder() }),
+    s3({ bucket: 'none', region: 'none' }),
+  ]
   const ranges = [
     [3, 1],
     [-1, 2],
@@ -60,5 +65,6 @@ test('a range that is none is refused by every service', async () => {
     [0, NaN],
   ] as const
   for (const service of services)
-    for (const range of ranges) await assert.rejects(service.download('abcdefgh', { range }), code('INVALID_INPUT'))
+    for (const range of ranges)
+      await assert.rejects(service.download('abcdefgh', { range }), code('INVALID_INPUT'))
 })

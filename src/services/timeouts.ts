@@ -14,7 +14,8 @@ export interface ServiceTimeouts {
 
 /** Throws ConfigurationError on what is none. */
 export function readTimeouts({ progress, call, copy }: ServiceTimeouts = {}): ServiceLimits {
-  if (progress !== undefined) checkOptions(progress, ['bytes', 'within'], 'createActiveStorage: serviceTimeouts.progress')
+  if (progress !== undefined)
+    checkOptions(progress, ['bytes', 'within'], 'createActiveStorage: serviceTimeouts.progress')
   return {
     bytes: parseSize(progress?.bytes ?? '64 KB', 'serviceTimeouts.progress.bytes'),
     within: parseDuration(progress?.within ?? '60s', 'serviceTimeouts.progress.within'),

@@ -6,19 +6,34 @@ export function tracedService(name: string, service: Service): Service {
   return {
     public: service.public === true,
     upload: (key, body, options) =>
-      traced('service_upload', { service: name, key, byteSize: options.byteSize, checksum: options.checksum }, () =>
-        service.upload(key, body, options),
+      traced(
+        'service_upload',
+        { service: name, key, byteSize: options.byteSize, checksum: options.checksum },
+        () => service.upload(key, body, options),
       ),
     download: (key, options) =>
-      traced('service_streaming_download', { service: name, key, range: options?.range }, () => service.download(key, options)),
-    delete: (key, options) => traced('service_delete', { service: name, key }, () => service.delete(key, options)),
+      traced('service_streaming_download', { service: name, key, range: options?.range }, () =>
+        service.download(key, options),
+      ),
+    delete: (key, options) =>
+      traced('service_delete', { service: name, key }, () => service.delete(key, options)),
     deletePrefixed: (prefix, options) =>
-      traced('service_delete_prefixed', { service: name, prefix }, () => service.deletePrefixed(prefix, options)),
-    exists: (key, options) => traced('service_exist', { service: name, key }, () => service.exists(key, options)),
+      traced('service_delete_prefixed', { service: name, prefix }, () =>
+        service.deletePrefixed(prefix, options),
+      ),
+    exists: (key, options) =>
+      traced('service_exist', { service: name, key }, () => service.exists(key, options)),
     compose: (sources, key, options) =>
-      traced('service_compose', { service: name, key, sources }, () => service.compose(sources, key, options)),
-    copy: (source, key, options) => traced('service_copy', { service: name, key, source }, () => service.copy(source, key, options)),
-    url: (key, options) => traced('service_url', { service: name, key }, () => service.url(key, options)),
-    urlForDirectUpload: (key, options) => traced('service_url', { service: name, key }, () => service.urlForDirectUpload(key, options)),
+      traced('service_compose', { service: name, key, sources }, () =>
+        service.compose(sources, key, options),
+      ),
+    copy: (source, key, options) =>
+      traced('service_copy', { service: name, key, source }, () =>
+        service.copy(source, key, options),
+      ),
+    url: (key, options) =>
+      traced('service_url', { service: name, key }, () => service.url(key, options)),
+    urlForDirectUpload: (key, options) =>
+      traced('service_url', { service: name, key }, () => service.urlForDirectUpload(key, options)),
   }
 }

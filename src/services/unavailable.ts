@@ -20,7 +20,11 @@ const codes: ReadonlySet<string> = new Set([
 
 /** Whether an error, or what caused it, says that the other side cannot be reached. */
 export function isConnectionError(error: unknown): boolean {
-  for (let each = error, depth = 0; types.isNativeError(each) && depth < 5; each = each.cause, depth += 1)
+  for (
+    let each = error, depth = 0;
+    types.isNativeError(each) && depth < 5;
+    each = each.cause, depth += 1
+  )
     if ('code' in each && codes.has(String(each.code))) return true
   return false
 }
@@ -28,7 +32,9 @@ export function isConnectionError(error: unknown): boolean {
 /** What a service of an app's own throws when it cannot be reached; every other error as it is. */
 export function asUnavailable(error: unknown, name: string): unknown {
   if (error instanceof ActiveStorageError || !isConnectionError(error)) return error
-  return new ServiceUnavailableError(`The service ${name} cannot be reached: ${messageOf(error)}`, { cause: error })
+  return new ServiceUnavailableError(`The service ${name} cannot be reached: ${messageOf(error)}`, {
+    cause: error,
+  })
 }
 
 /** Whether something is away as a whole: a service, or what a hook or `findRecord` asks. It is not the file's fault. */

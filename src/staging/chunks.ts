@@ -9,9 +9,15 @@ import { CHUNK_SIZE, type FileRow } from './file-rows.ts'
 const SLICE = 8
 
 /** Chunks from a position on, up to `to` (exclusive), but no more than a slice. */
-async function readSlice(store: Store, fileId: string, from: number, to: number): Promise<Buffer[]> {
+async function readSlice(
+  store: Store,
+  fileId: string,
+  from: number,
+  to: number,
+): Promise<Buffer[]> {
   const { database, session, tables } = store
-  if (database.readChunks !== undefined) return database.readChunks(tables.chunks, fileId, from, Math.min(to, from + SLICE))
+  if (database.readChunks !== undefined)
+    return database.readChunks(tables.chunks, fileId, from, Math.min(to, from + SLICE))
   const rows = await session.db
     .selectFrom('chunks')
     .select('data')
@@ -27,7 +33,13 @@ async function readSlice(store: Store, fileId: string, from: number, to: number)
  * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
  * service is slow.
  */
-async function* slices(store: Store, fileId: string, from: number, to: number, signal: AbortSignal | undefined): AsyncGenerator<Buffer[]> {
+async function* slices(
+  store: Store,
+  fileId: string,
+  from: number,
+  to: number,
+  signal: AbortSignal | undefined,
+): AsyncGenerator<Buffer[]> {
   let position = from
   let next: Promise<Buffer[]> | undefined
   try {
@@ -50,7 +62,11 @@ async function* slices(store: Store, fileId: string, from: number, to: number, s
 }
 
 /** The staged bytes, in order. Throws IntegrityError at the end unless size and MD5 are those that were staged. */
-export async function* readStaged(store: Store, file: FileRow, signal?: AbortSignal): AsyncGenerator<Buffer> {
+export async function* readStaged(
+  store: Store,
+  file: FileRow,
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
   const hash = md5()
   let size = 0
   for await (const chunks of slices(store, file.id, 0, chunkCount(file), signal))
@@ -72,7 +88,13 @@ export async function* readStagedRange(
 ): AsyncGenerator<Buffer> {
   const first = Math.floor(start / CHUNK_SIZE)
   let at = first * CHUNK_SIZE
-  for await (const chunks of slices(store, file.id, first, Math.floor(end / CHUNK_SIZE) + 1, signal))
+  for await (const chunks of slices(
+    store,
+    file.id,
+    first,
+    Math.floor(end / CHUNK_SIZE) + 1,
+    signal,
+  ))
     for (const chunk of chunks) {
       yield chunk.subarray(Math.max(0, start - at), end + 1 - at)
       at += chunk.length
@@ -95,7 +117,10 @@ function notWhole(file: FileRow, size: number): IntegrityError {
 const BATCH = 64
 
 /** Deletes the bytes of a file that is attached and told of. What a crash, or the database, leaves of them, the sweep deletes. */
-export async function deleteBytes(session: Session, file: Pick<FileRow, 'id' | 'byteSize'>): Promise<void> {
+export async function deleteBytes(
+  session: Session,
+  file: Pick<FileRow, 'id' | 'byteSize'>,
+): Promise<void> {
   try {
     for (let from = 0; from * CHUNK_SIZE < file.byteSize; from += BATCH)
       await session.db

@@ -32,7 +32,8 @@ export interface FileRow {
 }
 
 /** Its service has it, and an attachment names it. */
-export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean => state === 'attached' || state === 'told'
+export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean =>
+  state === 'attached' || state === 'told'
 
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
 export const CHUNK_SIZE: number = 512 * 1024
@@ -69,9 +70,13 @@ export function fileColumns(
   table: 'f' | 'files' = 'f',
 ): readonly AliasedRawBuilder<string | number | null, keyof SelectedFile>[] {
   return [
-    ...plain.map((name) => sql<string | number | null>`${sql.ref(`${table}.${name}`)}`.as(`file_${name}` as const)),
+    ...plain.map((name) =>
+      sql<string | number | null>`${sql.ref(`${table}.${name}`)}`.as(`file_${name}` as const),
+    ),
     ...numbers.map((name) => asText(dialect, `${table}.${name}`).as(`file_${name}` as const)),
-    sql<number>`case when ${sql.ref(`${table}.expires_at`)} > ${now(dialect)} then 0 else 1 end`.as('file_expired'),
+    sql<number>`case when ${sql.ref(`${table}.expires_at`)} > ${now(dialect)} then 0 else 1 end`.as(
+      'file_expired',
+    ),
   ]
 }
 
@@ -107,7 +112,11 @@ function selectFiles(session: Session) {
 }
 
 /** In the order of `ids`; those that are not there are left out. `lock`: as they are now, not as a snapshot has them. */
-export async function findFiles(session: Session, ids: readonly string[], lock: boolean = false): Promise<FileRow[]> {
+export async function findFiles(
+  session: Session,
+  ids: readonly string[],
+  lock: boolean = false,
+): Promise<FileRow[]> {
   if (ids.length === 0) return []
   let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
@@ -117,9 +126,16 @@ export async function findFiles(session: Session, ids: readonly string[], lock: 
 }
 
 /** The files of uploads, by position. */
-export async function filesOf(session: Session, tokens: readonly string[], lock: boolean = false): Promise<FileRow[]> {
+export async function filesOf(
+  session: Session,
+  tokens: readonly string[],
+  lock: boolean = false,
+): Promise<FileRow[]> {
   if (tokens.length === 0) return []
-  let query = selectFiles(session).where('f.upload_token', 'in', tokens).orderBy('f.position').orderBy('f.id')
+  let query = selectFiles(session)
+    .where('f.upload_token', 'in', tokens)
+    .orderBy('f.position')
+    .orderBy('f.id')
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   return (await query.execute()).map(fileOf)
 }
@@ -143,12 +159,22 @@ export async function insertStagingFile(
     .execute()
 }
 
-export async function insertChunk(session: Session, fileId: string, position: number, data: Buffer): Promise<void> {
+export async function insertChunk(
+  session: Session,
+  fileId: string,
+  position: number,
+  data: Buffer,
+): Promise<void> {
   await session.db.insertInto('chunks').values({ file_id: fileId, position, data }).execute()
 }
 
 /** A file that came as one piece, with its only chunk: both or neither, in the transaction that the session is in. */
-export async function insertStagedFile(session: Session, file: StagedBytes, data: Buffer, expiresIn: number): Promise<FileRow> {
+export async function insertStagedFile(
+  session: Session,
+  file: StagedBytes,
+  data: Buffer,
+  expiresIn: number,
+): Promise<FileRow> {
   const insert = session.db.insertInto('files').values({
     id: file.id,
     position: 0,
@@ -204,7 +230,9 @@ export async function finishStaging(
     })
     .where('id', '=', file.id)
     .where('state', '=', 'staging')
-    .where(sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`)
+    .where(
+      sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`,
+    )
     .where(sql<boolean>`(${storedBytes(session, file)}) = ${sql.lit(file.byteSize)}`)
   if (session.returning) {
     const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
@@ -218,10 +246,14 @@ export async function finishStaging(
  * The summed length of the chunks. MySQL and MariaDB would read every byte again for it, which took 43 % of the time of
  * staging half a gigabyte: all chunks but the last are of one size, so that the last one's length says as much.
  */
-function storedBytes(session: Session, file: { readonly id: string; readonly chunks: number }): RawBuilder<number> {
+function storedBytes(
+  session: Session,
+  file: { readonly id: string; readonly chunks: number },
+): RawBuilder<number> {
   const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
   const from = sql`from ${sql.table('chunks')} where file_id = ${file.id}`
-  if (session.dialect === 'postgres' || session.dialect === 'sqlite') return sql<number>`select coalesce(sum(${length}), 0) ${from}`
+  if (session.dialect === 'postgres' || session.dialect === 'sqlite')
+    return sql<number>`select coalesce(sum(${length}), 0) ${from}`
   const last = file.chunks - 1
   return last < 0
     ? sql<number>`select 0`

@@ -10,7 +10,10 @@ export interface Chunk {
  * Pieces of any size as chunks of one size; no bytes at all are one empty chunk. They are copied into buffers of `spare`, or
  * new ones: while a client is slow, no more is held than the chunk that it fills.
  */
-export async function* inChunks(pieces: AsyncIterable<Uint8Array>, spare: Buffer[]): AsyncGenerator<Chunk> {
+export async function* inChunks(
+  pieces: AsyncIterable<Uint8Array>,
+  spare: Buffer[],
+): AsyncGenerator<Chunk> {
   let buffer: Buffer | undefined
   let filled = 0
   for await (const piece of pieces)

@@ -1,5 +1,10 @@
 import { canonicalType } from '../blobs/type-names.ts'
-import { FileTooLargeError, FileTypeNotAcceptedError, TooManyFilesError, type ErrorDetails } from '../errors.ts'
+import {
+  FileTooLargeError,
+  FileTypeNotAcceptedError,
+  TooManyFilesError,
+  type ErrorDetails,
+} from '../errors.ts'
 import { listText } from '../message.ts'
 import { fileText, sizeText, typesText } from '../public-message.ts'
 
@@ -24,7 +29,10 @@ export function checkType(contentType: string, limits: Limits, details: ErrorDet
   if (accept === undefined || isAccepted(contentType, accept)) return
   throw new FileTypeNotAcceptedError(
     `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${listText(accept)}.`,
-    { details, publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.` },
+    {
+      details,
+      publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.`,
+    },
   )
 }
 
@@ -33,14 +41,25 @@ export function isAccepted(contentType: string, accept: readonly string[]): bool
 }
 
 /** `count` files come to `present` ones, which are attached or on their way. Throws TooManyFilesError. */
-export function checkCount(count: number, maxFiles: number | undefined, details: ErrorDetails, present = 0): void {
+export function checkCount(
+  count: number,
+  maxFiles: number | undefined,
+  details: ErrorDetails,
+  present = 0,
+): void {
   if (maxFiles === undefined || count + present <= maxFiles) return
   const many = (files: number): string => (files === 1 ? 'is 1 file' : `are ${files} files`)
-  const are = present === 0 ? `These ${many(count)}` : `With the ${present} already here these ${many(count + present)}`
-  throw new TooManyFilesError(`${count + present} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`, {
-    details,
-    publicMessage: `${are}; ${maxFiles} at most ${maxFiles === 1 ? 'is' : 'are'} accepted. Choose fewer.`,
-  })
+  const are =
+    present === 0
+      ? `These ${many(count)}`
+      : `With the ${present} already here these ${many(count + present)}`
+  throw new TooManyFilesError(
+    `${count + present} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`,
+    {
+      details,
+      publicMessage: `${are}; ${maxFiles} at most ${maxFiles === 1 ? 'is' : 'are'} accepted. Choose fewer.`,
+    },
+  )
 }
 
 /** "photo of User 7", as far as it is known. */

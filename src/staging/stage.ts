@@ -52,19 +52,32 @@ export interface StageOptions {
  * Writes a file's bytes into the database as they arrive, in bounded memory: a chunk for each file that is coming in, and one
  * for each turn of the target. A file that fits in one chunk meets the database once, when all of it is here.
  */
-export function stageFile(target: StagingTarget, file: IncomingFile, options: StageOptions): Promise<FileRow> {
-  return traced('stage', { ...options.details, filename: file.filename }, () => stageTraced(target, file, options))
+export function stageFile(
+  target: StagingTarget,
+  file: IncomingFile,
+  options: StageOptions,
+): Promise<FileRow> {
+  return traced('stage', { ...options.details, filename: file.filename }, () =>
+    stageTraced(target, file, options),
+  )
 }
 
-async function stageTraced(target: StagingTarget, file: IncomingFile, options: StageOptions): Promise<FileRow> {
+async function stageTraced(
+  target: StagingTarget,
+  file: IncomingFile,
+  options: StageOptions,
+): Promise<FileRow> {
   const id = uuidv7()
   const details = { ...options.details, filename: normalizeFilename(file.filename) }
   const sent = statements(target.turns)
   const tooSlow = (): InvalidInputError =>
-    new InvalidInputError(`${details.filename} took too long to arrive and was given up. Send it again.`, {
-      details,
-      publicMessage: `${fileText(details)} took too long to arrive. Send it again.`,
-    })
+    new InvalidInputError(
+      `${details.filename} took too long to arrive and was given up. Send it again.`,
+      {
+        details,
+        publicMessage: `${fileText(details)} took too long to arrive. Send it again.`,
+      },
+    )
   try {
     const staged = await write(target, sent, id, file, { ...options, details })
     if (staged === null) throw tooSlow()
@@ -111,7 +124,14 @@ async function write(
     checkType(type, limits, details)
     return type
   }
-  const finished = () => ({ id, filename: nameNow(), contentType, byteSize, checksum: hash.digest(), chunks })
+  const finished = () => ({
+    id,
+    filename: nameNow(),
+    contentType,
+    byteSize,
+    checksum: hash.digest(),
+    chunks,
+  })
 
   for await (const { data, last } of inChunks(pieces(), spare)) {
     hash.update(data)
@@ -122,7 +142,13 @@ async function write(
         const whole = finished()
         return sent.run(() => transact((own) => insertStagedFile(own, whole, data, expiresIn)))
       }
-      await sent.run(() => insertStagingFile(session, { id, filename: nameNow(), contentType: 'application/octet-stream' }))
+      await sent.run(() =>
+        insertStagingFile(session, {
+          id,
+          filename: nameNow(),
+          contentType: 'application/octet-stream',
+        }),
+      )
     }
     const position = chunks
     chunks += 1

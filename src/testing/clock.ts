@@ -16,14 +16,18 @@ export function clockOf(handle: DatabaseSync): TestClock {
   const untouched = new DatabaseSync(':memory:')
   let ahead = 0
   const now = (): Date => new Date(Date.now() + ahead)
-  const given = (time: unknown): unknown => (time === undefined || time === 'now' ? now().toISOString() : time)
+  const given = (time: unknown): unknown =>
+    time === undefined || time === 'now' ? now().toISOString() : time
   for (const name of ['date', 'time', 'datetime', 'julianday', 'unixepoch', 'strftime']) {
     const first = name === 'strftime' ? 1 : 0
     handle.function(name, { varargs: true }, (...values) => {
       // unixepoch('subsec') is of now.
-      if (values[first] === 'subsec' || values[first] === 'subsecond') values.splice(first, 0, 'now')
+      if (values[first] === 'subsec' || values[first] === 'subsecond')
+        values.splice(first, 0, 'now')
       values[first] = given(values[first]) as string
-      const row = untouched.prepare(`select ${name}(${values.map(() => '?').join(', ')}) as value`).get(...values)
+      const row = untouched
+        .prepare(`select ${name}(${values.map(() => '?').join(', ')}) as value`)
+        .get(...values)
       return row?.['value'] ?? null
     })
   }

@@ -30,7 +30,10 @@ export function faulty(service: Service): FaultyService {
   let hanging: Promise<void> | undefined
   let delay = 0
   const points = new Map<string, (key: string) => void | Promise<void>>()
-  const bytes = async function* (body: AsyncIterable<Uint8Array>, corrupted: boolean): AsyncGenerator<Uint8Array> {
+  const bytes = async function* (
+    body: AsyncIterable<Uint8Array>,
+    corrupted: boolean,
+  ): AsyncGenerator<Uint8Array> {
     let first = corrupted
     for await (const piece of body) {
       if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay))

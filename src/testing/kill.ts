@@ -37,5 +37,7 @@ export const killPoints: readonly KillPoint[] = Object.keys(channels) as KillPoi
  * await storage.drain() // never returns
  */
 export function killAt(point: KillPoint): void {
-  channel(`tracing:activestorage-delayed:${channels[point]}`).subscribe(() => process.kill(process.pid, 'SIGKILL'))
+  channel(`tracing:activestorage-delayed:${channels[point]}`).subscribe(() =>
+    process.kill(process.pid, 'SIGKILL'),
+  )
 }

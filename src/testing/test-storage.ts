@@ -8,7 +8,10 @@ import { memory, type MemoryService } from '../services/memory.ts'
 import { clockOf, type TestClock } from './clock.ts'
 import { faulty, type FaultyService } from './faulty.ts'
 
-type Passed = Pick<Config<Models, string, DatabaseSync, false>, 'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'>
+type Passed = Pick<
+  Config<Models, string, DatabaseSync, false>,
+  'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'
+>
 
 /** Of `testStorage`. */
 export interface TestStorageOptions extends Passed {
@@ -40,7 +43,10 @@ export interface TestStorage<M extends Models> {
  * await storage.drain({ throwOnError: true })
  * assert.equal(service.objects.size, 1)
  */
-export async function testStorage<const M extends Models>(models: M, options: TestStorageOptions = {}): Promise<TestStorage<M>> {
+export async function testStorage<const M extends Models>(
+  models: M,
+  options: TestStorageOptions = {},
+): Promise<TestStorage<M>> {
   const { services = [], retries, ...passed } = options
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }

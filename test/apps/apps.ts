@@ -10,10 +10,13 @@ import { withoutEngine } from './prepare.ts'
 
 after(() => stopEmbedded())
 
-const all = readdirSync('examples/apps', { withFileTypes: true }).flatMap((entry) => (entry.isDirectory() ? [entry.name] : []))
+const all = readdirSync('examples/apps', { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+)
 const named = (process.env['TEST_APPS'] ?? '').split(' ').filter((name) => name !== '')
 const names = named.length > 0 ? named : all
-for (const name of names) assert.ok(all.includes(name), `There is no app ${name}: ${all.join(', ')}`)
+for (const name of names)
+  assert.ok(all.includes(name), `There is no app ${name}: ${all.join(', ')}`)
 
 /** What an app runs on; SQLite, where it says nothing. */
 const databases: Readonly<Record<string, readonly ('SQLite' | 'PostgreSQL')[]>> = {

@@ -67,26 +67,54 @@ console.log(JSON.stringify(said))
 process.exit(0)
 `
 
-test('it is installed beside older packages, and a binding says which version it needs', { timeout: 300_000 }, async (t) => {
-  const tarball = process.env['TEST_PACKAGE']
-  assert.ok(tarball, 'TEST_PACKAGE is the package to install: npm run test:apps makes it')
-  const cwd = await mkdtemp(join(tmpdir(), 'beside-older-'))
-  t.after(() => rm(cwd, { recursive: true, force: true }))
-  const manifest = { private: true, type: 'module', dependencies: { ...older, 'activestorage-delayed': `file:${tarball}` } }
-  await writeFile(join(cwd, 'package.json'), JSON.stringify(manifest))
-  await writeFile(join(cwd, 'app.js'), app)
-  try {
-    await run('npm', ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd, env: appEnv, maxBuffer: 1e8 })
-  } catch (error) {
-    const { stderr } = error as { stderr: string }
-    if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT/.test(stderr)) return t.skip('no registry of packages answered')
-    throw new Error(stderr, { cause: error })
-  }
-  const { stdout } = await run(process.execPath, ['app.js'], { cwd, env: appEnv })
-  const { typeorm, prisma, mikroOrm, nest, fastify } = JSON.parse(stdout) as Record<string, string | null>
-  assert.match(typeorm ?? '', /^CONFIGURATION typeorm\(\) needs typeorm 1\.0\.0 or newer, and this app has 0\.3\./)
-  assert.match(prisma ?? '', /^CONFIGURATION prisma\(\) needs @prisma\/client 7\.0\.0 or newer, and this app has 6\./)
-  assert.match(mikroOrm ?? '', /^CONFIGURATION mikroOrm\(\) needs @mikro-orm\/core 7\.2\.0 or newer, and this app has 6\./)
-  assert.match(nest ?? '', /^CONFIGURATION ActiveStorageModule needs @nestjs\/core 11\.0\.0 or newer, and this app has 10\./)
-  assert.equal(fastify, null)
-})
+test(
+  'it is installed beside older packages, and a binding says which version it needs',
+  { timeout: 300_000 },
+  async (t) => {
+    const tarball = process.env['TEST_PACKAGE']
+    assert.ok(tarball, 'TEST_PACKAGE is the package to install: npm run test:apps makes it')
+    const cwd = await mkdtemp(join(tmpdir(), 'beside-older-'))
+    t.after(() => rm(cwd, { recursive: true, force: true }))
+    const manifest = {
+      private: true,
+      type: 'module',
+      dependencies: { ...older, 'activestorage-delayed': `file:${tarball}` },
+    }
+    await writeFile(join(cwd, 'package.json'), JSON.stringify(manifest))
+    await writeFile(join(cwd, 'app.js'), app)
+    try {
+      await run(
+        'npm',
+        ['install', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund'],
+        { cwd, env: appEnv, maxBuffer: 1e8 },
+      )
+    } catch (error) {
+      const { stderr } = error as { stderr: string }
+      if (/ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ETIMEDOUT/.test(stderr))
+        return t.skip('no registry of packages answered')
+      throw new Error(stderr, { cause: error })
+    }
+    const { stdout } = await run(process.execPath, ['app.js'], { cwd, env: appEnv })
+    const { typeorm, prisma, mikroOrm, nest, fastify } = JSON.parse(stdout) as Record<
+      string,
+      string | null
+    >
+    assert.match(
+      typeorm ?? '',
+      /^CONFIGURATION typeorm\(\) needs typeorm 1\.0\.0 or newer, and this app has 0\.3\./,
+    )
+    assert.match(
+      prisma ?? '',
+      /^CONFIGURATION prisma\(\) needs @prisma\/client 7\.0\.0 or newer, and this app has 6\./,
+    )
+    assert.match(
+      mikroOrm ?? '',
+      /^CONFIGURATION mikroOrm\(\) needs @mikro-orm\/core 7\.2\.0 or newer, and this app has 6\./,
+    )
+    assert.match(
+      nest ?? '',
+      /^CONFIGURATION ActiveStorageModule needs @nestjs\/core 11\.0\.0 or newer, and this app has 10\./,
+    )
+    assert.equal(fastify, null)
+  },
+)

@@ -6,16 +6,32 @@ import { mkdtemp, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
-import { appEnv, launch, png, save, signUp, stored, type VisitorsFiles } from '../support/example-app.ts'
+import {
+  appEnv,
+  launch,
+  png,
+  save,
+  signUp,
+  stored,
+  type VisitorsFiles,
+} from '../support/example-app.ts'
 import { openUrl } from '../support/servers.ts'
 import type { InstalledApp } from './install.ts'
 import { prepare } from './prepare.ts'
 
 /** Builds the app and drives it on data of its own. `databaseUrl` is null for the app's own SQLite. */
-export async function drive(t: TestContext, installed: InstalledApp, databaseUrl: string | null): Promise<void> {
+export async function drive(
+  t: TestContext,
+  installed: InstalledApp,
+  databaseUrl: string | null,
+): Promise<void> {
   const { folder } = installed
   const data = await mkdtemp(join(folder, 'data-')) // goes with the app
-  const env = { DATA: data, PORT: '0', ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }) }
+  const env = {
+    DATA: data,
+    PORT: '0',
+    ...(databaseUrl === null ? {} : { DATABASE_URL: databaseUrl }),
+  }
   await prepare(installed, env, databaseUrl ?? join(data, 'app.db'))
   const start = await startOf(folder)
   const begin = () => launch(start, folder, env)
@@ -29,9 +45,13 @@ export async function drive(t: TestContext, installed: InstalledApp, databaseUrl
       await database.close()
     }
   }
-  const attachments = async (): Promise<number> => Number((await query('select count(*) as n from active_storage_attachments'))[0]?.['n'])
+  const attachments = async (): Promise<number> =>
+    Number((await query('select count(*) as n from active_storage_attachments'))[0]?.['n'])
 
-  await t.test('a form is saved with its files, which are shown at once and stored later; a wrong file is refused', () => signUp(app.url))
+  await t.test(
+    'a form is saved with its files, which are shown at once and stored later; a wrong file is refused',
+    () => signUp(app.url),
+  )
 
   await t.test('many forms at once are all saved', async () => {
     const before = await attachments()
@@ -53,16 +73,24 @@ export async function drive(t: TestContext, installed: InstalledApp, databaseUrl
     await stored(app.url, 'Grace', many)
   })
 
-  await t.test('SIGKILL right after the answer loses nothing, and attaches nothing twice', async () => {
-    const before = await attachments()
-    await save(app.url, 'Alan', many)
-    await app.end('SIGKILL')
-    assert.ok((await attachments()) - before < 4, 'all was attached when it was killed: nothing is proved')
-    await query(`update activestorage_delayed_uploads set lease_until = 1 where state = 'running'`) // a minute later
-    app = await begin()
-    await stored(app.url, 'Alan', many)
-    assert.equal((await attachments()) - before, 4)
-  })
+  await t.test(
+    'SIGKILL right after the answer loses nothing, and attaches nothing twice',
+    async () => {
+      const before = await attachments()
+      await save(app.url, 'Alan', many)
+      await app.end('SIGKILL')
+      assert.ok(
+        (await attachments()) - before < 4,
+        'all was attached when it was killed: nothing is proved',
+      )
+      await query(
+        `update activestorage_delayed_uploads set lease_until = 1 where state = 'running'`,
+      ) // a minute later
+      app = await begin()
+      await stored(app.url, 'Alan', many)
+      assert.equal((await attachments()) - before, 4)
+    },
+  )
 
   await t.test('the command tells that nothing waits and nothing failed', async () => {
     assert.equal(await app.end('SIGTERM'), 0, app.output())
@@ -73,10 +101,15 @@ export async function drive(t: TestContext, installed: InstalledApp, databaseUrl
 }
 
 /** Three of them are long enough to be under way when the answer is there. */
-const many: VisitorsFiles = { photo: png, certificates: ['a', 'b', 'c'].map((letter) => letter.repeat(4_000_000)) }
+const many: VisitorsFiles = {
+  photo: png,
+  certificates: ['a', 'b', 'c'].map((letter) => letter.repeat(4_000_000)),
+}
 
 async function startOf(folder: string): Promise<string> {
-  const { scripts } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as { scripts: { start: string } }
+  const { scripts } = JSON.parse(await readFile(join(folder, 'package.json'), 'utf8')) as {
+    scripts: { start: string }
+  }
   return scripts.start
 }
 
@@ -93,9 +126,13 @@ interface Status {
 }
 
 async function statusOf(cwd: string, env: Readonly<Record<string, string>>): Promise<Status> {
-  const { stdout } = await promisify(execFile)(join(cwd, 'node_modules/.bin/activestorage-delayed'), ['status', '--json'], {
-    cwd,
-    env: { ...appEnv, ...env },
-  })
+  const { stdout } = await promisify(execFile)(
+    join(cwd, 'node_modules/.bin/activestorage-delayed'),
+    ['status', '--json'],
+    {
+      cwd,
+      env: { ...appEnv, ...env },
+    },
+  )
   return JSON.parse(stdout) as Status
 }

@@ -20,13 +20,29 @@ export async function install(t: TestContext, name: string): Promise<InstalledAp
   assert.ok(tarball, 'TEST_PACKAGE is the package to install: npm run test:apps makes it')
   const folder = await mkdtemp(join(tmpdir(), `app-${name}-`))
   t.after(() => rm(folder, { recursive: true, force: true }))
-  const made = new Set(['node_modules', 'data', '.next', 'build', 'dist', 'generated', 'package-lock.json'])
-  await cp(join('examples/apps', name), folder, { recursive: true, filter: (path) => !made.has(basename(path)) })
+  const made = new Set([
+    'node_modules',
+    'data',
+    '.next',
+    'build',
+    'dist',
+    'generated',
+    'package-lock.json',
+  ])
+  await cp(join('examples/apps', name), folder, {
+    recursive: true,
+    filter: (path) => !made.has(basename(path)),
+  })
   const file = join(folder, 'package.json')
-  const manifest = JSON.parse(await readFile(file, 'utf8')) as { dependencies: Record<string, string> }
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as {
+    dependencies: Record<string, string>
+  }
   manifest.dependencies['activestorage-delayed'] = `file:${tarball}`
   await writeFile(file, JSON.stringify(manifest, null, 2))
-  const npm = async (args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<void> => {
+  const npm = async (
+    args: readonly string[],
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<void> => {
     const options = { cwd: folder, env: { ...appEnv, ...env }, maxBuffer: 1e8 }
     await promisify(execFile)('npm', args, options).catch((error: Error & { stdout: string }) => {
       throw new Error(`npm ${args.join(' ')} of ${name}: ${error.message}\n${error.stdout}`)

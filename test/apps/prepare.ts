@@ -9,7 +9,11 @@ import type { InstalledApp } from './install.ts'
 export const withoutEngine = { PRISMA_SCHEMA_ENGINE_BINARY: process.execPath }
 
 /** `env` is the app's own; `databaseUrl` is where its tables are to be. */
-export async function prepare(app: InstalledApp, env: Readonly<Record<string, string>>, databaseUrl: string): Promise<void> {
+export async function prepare(
+  app: InstalledApp,
+  env: Readonly<Record<string, string>>,
+  databaseUrl: string,
+): Promise<void> {
   await app.run('build', { ...env, ...withoutEngine })
   await app.run('migrate', env).catch(async (error: Error) => {
     if (!error.message.includes('binaries.prisma.sh')) throw error
@@ -22,7 +26,9 @@ async function applyMigrations(folder: string, databaseUrl: string): Promise<voi
   const provider = databaseUrl.startsWith('postgres') ? 'postgresql' : 'sqlite'
   const database = openUrl(databaseUrl)
   try {
-    for (const file of globSync(join(folder, 'prisma', provider, 'migrations/*/migration.sql')).toSorted())
+    for (const file of globSync(
+      join(folder, 'prisma', provider, 'migrations/*/migration.sql'),
+    ).toSorted())
       await database.executor.run(await readFile(file, 'utf8'), [])
   } finally {
     await database.close()

@@ -13,11 +13,20 @@ import {
   type DynamicModule,
   type PipeTransform,
 } from '@nestjs/common'
-import { hasManyAttached, hasOneAttached, type ActiveStorage, type Files, type ParsedForm } from 'activestorage-delayed'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type ActiveStorage,
+  type Files,
+  type ParsedForm,
+} from 'activestorage-delayed'
 import { FormInterceptor, InjectActiveStorage, UploadedForm } from 'activestorage-delayed/nestjs'
 
 export const modelsWith = (afterUpload: () => void) => ({
-  User: { photo: hasOneAttached({ maxSize: '1 KB', afterUpload }), certificates: hasManyAttached() },
+  User: {
+    photo: hasOneAttached({ maxSize: '1 KB', afterUpload }),
+    certificates: hasManyAttached(),
+  },
 })
 type Models = ReturnType<typeof modelsWith>
 type UserFiles = Files<Models['User']>
@@ -32,7 +41,8 @@ class UserValues {
 @Injectable()
 class NamedPipe implements PipeTransform {
   transform(value: UserValues, { metatype }: { metatype?: unknown }): UserValues {
-    if (metatype === UserValues && !value.name) throw new BadRequestException('A user needs a name.')
+    if (metatype === UserValues && !value.name)
+      throw new BadRequestException('A user needs a name.')
     return value
   }
 }
@@ -52,7 +62,11 @@ class UsersController {
 
   @Post(':id')
   @UseInterceptors(FormInterceptor('User'))
-  async save(@Param('id') id: string, @Body(NamedPipe) { name }: UserValues, @UploadedFiles() files: UserFiles): Promise<string> {
+  async save(
+    @Param('id') id: string,
+    @Body(NamedPipe) { name }: UserValues,
+    @UploadedFiles() files: UserFiles,
+  ): Promise<string> {
     if (name === 'taken') throw new ConflictException('The name is taken.')
     await this.users.save(id, files)
     return `saved ${name}`

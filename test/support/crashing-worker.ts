@@ -29,6 +29,8 @@ const storage = createActiveStorage({
 const known = killPoints.find((each) => each === point)
 if (known !== undefined) killAt(known)
 if (point === 'staging' || point === 'staged')
-  await storage.record('User', 1).photo.attachLater({ io: Buffer.alloc(2 * 1024 * 1024, 'y'), filename: 'b.txt' })
+  await storage
+    .record('User', 1)
+    .photo.attachLater({ io: Buffer.alloc(2 * 1024 * 1024, 'y'), filename: 'b.txt' })
 if (point === 'deleting' || point === 'deleted') await storage.record('User', 1).photo.purge()
 await storage.drain()

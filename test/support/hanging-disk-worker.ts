@@ -16,8 +16,10 @@ const refusal = async (): Promise<{ readonly message: string; readonly took: num
 }
 
 await storage.migrate()
-for (let id = 1; id <= 5; id += 1) await storage.record('User', id).hung.attachLater([text(`hung ${id}`)])
-for (let id = 1; id <= 3; id += 1) await storage.record('User', id).fine.attachLater([text(`fine ${id}`)])
+for (let id = 1; id <= 5; id += 1)
+  await storage.record('User', id).hung.attachLater([text(`hung ${id}`)])
+for (let id = 1; id <= 3; id += 1)
+  await storage.record('User', id).fine.attachLater([text(`fine ${id}`)])
 writeFileSync(hangsWhile, '')
 const during = await storage.drain({ concurrency: 5, timeout: '4s' })
 const attempts = (await storage.delayedUploads.list()).map((upload) => upload.attempts)
@@ -27,9 +29,14 @@ const refused = await refusal()
 // All that Node does with files needs a thread that is free.
 const others = await stat('/')
 rmSync(hangsWhile)
-for (let uploaded = 0; uploaded < 5;) uploaded += (await storage.drain({ throwOnError: false })).uploaded
+for (let uploaded = 0; uploaded < 5;)
+  uploaded += (await storage.drain({ throwOnError: false })).uploaded
 const names = await Promise.all(
-  [1, 2, 3, 4, 5].map(async (id) => (await storage.record('User', id).hung.attachments()).map(({ filename }) => filename)),
+  [1, 2, 3, 4, 5].map(async (id) =>
+    (await storage.record('User', id).hung.attachments()).map(({ filename }) => filename),
+  ),
 )
-console.log(JSON.stringify({ during, attempts, refused, isThreadFree: others.isDirectory(), names }))
+console.log(
+  JSON.stringify({ during, attempts, refused, isThreadFree: others.isDirectory(), names }),
+)
 await storage.close()

@@ -3,4 +3,6 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 /** False after `npm ci --ignore-scripts`. */
-export const installScriptsRan = existsSync(resolve(import.meta.dirname, '../../node_modules/node/bin/node'))
+export const installScriptsRan = existsSync(
+  resolve(import.meta.dirname, '../../node_modules/node/bin/node'),
+)

@@ -13,7 +13,13 @@ import * as forExpress from '../../src/http/adapters/express.ts'
 import * as forFastify from '../../src/http/adapters/fastify.ts'
 import * as forHono from '../../src/http/adapters/hono.ts'
 import { nodeHandler } from '../../src/http/adapters/node.ts'
-import { ActiveStorageError, createActiveStorage, hasManyAttached, hasOneAttached, type Service } from '../../src/index.ts'
+import {
+  ActiveStorageError,
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type Service,
+} from '../../src/index.ts'
 import { memory } from '../../src/services/memory.ts'
 
 /** A download as the service sees it. */
@@ -26,7 +32,11 @@ interface Download {
 
 function watched() {
   const inner = memory()
-  const watch = { downloads: [] as Download[], begun: Promise.withResolvers<void>(), mayGoOn: Promise.resolve() }
+  const watch = {
+    downloads: [] as Download[],
+    begun: Promise.withResolvers<void>(),
+    mayGoOn: Promise.resolve(),
+  }
   const service: Service = {
     ...inner,
     async download(key, options) {
@@ -59,19 +69,30 @@ function storageOf(t: TestContext, options: object) {
     database,
     services: { local: service },
     secretKeyBase: 'only for this test',
-    models: { User: { photo: hasOneAttached({ maxSize: '1 MB', accept: ['image/*', 'text/plain'] }), certificates: hasManyAttached() } },
+    models: {
+      User: {
+        photo: hasOneAttached({ maxSize: '1 MB', accept: ['image/*', 'text/plain'] }),
+        certificates: hasManyAttached(),
+      },
+    },
     logger: false,
     ...options,
   })
   t.after(() => storage.close())
   const chunks = async (): Promise<number> =>
-    Number((await database.executor.run('select count(*) as n from activestorage_delayed_chunks', [])).rows[0]?.['n'])
+    Number(
+      (await database.executor.run('select count(*) as n from activestorage_delayed_chunks', []))
+        .rows[0]?.['n'],
+    )
   return { storage, watch, chunks }
 }
 export type Storage = ReturnType<typeof storageOf>['storage']
 export type Mount = (storage: Storage) => Promise<RequestListener>
 
-const saved = async (storage: Storage, { values, files }: Awaited<ReturnType<Storage['parseForm']>>): Promise<string> => {
+const saved = async (
+  storage: Storage,
+  { values, files }: Awaited<ReturnType<Storage['parseForm']>>,
+): Promise<string> => {
   await storage.record('User', 1).attachLater(files as never)
   return `saved ${String(values['name'])}`
 }
@@ -99,16 +120,25 @@ export const mounts: Readonly<Record<string, Mount>> = {
       res.send(await saved(storage, req.form ?? assert.fail()))
     })
     app.get('/', (_req, res) => void res.send('the app'))
-    app.use((error: ActiveStorageError, _req: express.Request, res: express.Response, _next: express.NextFunction) => {
-      res.status(error.statusCode).send(error.code)
-    })
+    app.use(
+      (
+        error: ActiveStorageError,
+        _req: express.Request,
+        res: express.Response,
+        _next: express.NextFunction,
+      ) => {
+        res.status(error.statusCode).send(error.code)
+      },
+    )
     return app
   },
   async 'express, mounted'(storage) {
     const app = express()
     app.use(storage.basePath, forExpress.activeStorage(storage))
     app.post('/users', async (req, res) => {
-      const form = await storage.parseForm(req, { model: 'User' }).catch((error: ActiveStorageError) => error)
+      const form = await storage
+        .parseForm(req, { model: 'User' })
+        .catch((error: ActiveStorageError) => error)
       if (form instanceof ActiveStorageError) res.status(form.statusCode).send(form.code)
       else res.send(await saved(storage, form))
     })
@@ -118,18 +148,26 @@ export const mounts: Readonly<Record<string, Mount>> = {
   async fastify(storage) {
     const app = fastify()
     await app.register(forFastify.activeStorage(storage))
-    app.post('/users', async (request) => saved(storage, await forFastify.form(storage, request, { model: 'User' })))
+    app.post('/users', async (request) =>
+      saved(storage, await forFastify.form(storage, request, { model: 'User' })),
+    )
     app.get('/', async () => 'the app')
-    app.setErrorHandler<ActiveStorageError>((error, _request, reply) => reply.status(error.statusCode).send(error.code))
+    app.setErrorHandler<ActiveStorageError>((error, _request, reply) =>
+      reply.status(error.statusCode).send(error.code),
+    )
     await app.ready()
     return (req, res) => app.routing(req, res)
   },
   async hono(storage) {
     const app = new Hono()
     app.use(forHono.activeStorage(storage))
-    app.post('/users', forHono.form(storage, { model: 'User' }), async (c) => c.text(await saved(storage, c.var.form)))
+    app.post('/users', forHono.form(storage, { model: 'User' }), async (c) =>
+      c.text(await saved(storage, c.var.form)),
+    )
     app.get('/', (c) => c.text('the app'))
-    app.onError((error, c) => c.text((error as ActiveStorageError).code, (error as ActiveStorageError).statusCode as 422))
+    app.onError((error, c) =>
+      c.text((error as ActiveStorageError).code, (error as ActiveStorageError).statusCode as 422),
+    )
     return getRequestListener(app.fetch)
   },
 }

@@ -20,20 +20,26 @@ cpSync('package.json', join(installed, 'package.json'))
 cpSync('test/nest', folder, { recursive: true })
 writeFileSync(join(folder, 'package.json'), '{ "type": "commonjs" }')
 const tsc = (...args: readonly string[]): void => {
-  execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', ...args], { stdio: ['ignore', 2, 2] })
+  execFileSync(process.execPath, ['node_modules/typescript/bin/tsc', ...args], {
+    stdio: ['ignore', 2, 2],
+  })
 }
 tsc('-p', 'tsconfig.build.json', '--outDir', join(installed, 'dist'))
 tsc('-p', folder)
 
 type Models = ReturnType<App['modelsWith']>
 interface App {
-  modelsWith(afterUpload: () => void): { User: { photo: HasOneAttached<unknown>; certificates: HasManyAttached<unknown> } }
+  modelsWith(afterUpload: () => void): {
+    User: { photo: HasOneAttached<unknown>; certificates: HasManyAttached<unknown> }
+  }
   readonly AppModule: { with(storage: DynamicModule): DynamicModule }
 }
 const require = createRequire(join(folder, 'app.js'))
 const { modelsWith, AppModule } = require('./dist/app.js') as App
-const { createActiveStorage } = require('activestorage-delayed') as typeof import('../../src/index.ts')
-export const { ActiveStorageModule } = require('activestorage-delayed/nestjs') as typeof import('../../src/nestjs/index.ts')
+const { createActiveStorage } =
+  require('activestorage-delayed') as typeof import('../../src/index.ts')
+export const { ActiveStorageModule } =
+  require('activestorage-delayed/nestjs') as typeof import('../../src/nestjs/index.ts')
 
 /** A storage of the app's models, on a service that can be held. */
 export function nestStorage(t: TestContext, options: object = {}) {
@@ -66,15 +72,26 @@ export async function nestApp(
   module: DynamicModule,
   adapter: AbstractHttpAdapter = new ExpressAdapter(),
 ): Promise<{ app: INestApplication; url: string }> {
-  const app = await NestFactory.create(AppModule.with(module), adapter, { logger: false, abortOnError: false })
+  const app = await NestFactory.create(AppModule.with(module), adapter, {
+    logger: false,
+    abortOnError: false,
+  })
   await app.listen(0, '127.0.0.1')
   t.after(() => app.close())
   return { app, url: await app.getUrl() }
 }
 
 /** The app on a storage of its own. */
-export async function started(t: TestContext, options: Omit<ActiveStorageModuleOptions, 'storage'> = {}, adapter?: AbstractHttpAdapter) {
+export async function started(
+  t: TestContext,
+  options: Omit<ActiveStorageModuleOptions, 'storage'> = {},
+  adapter?: AbstractHttpAdapter,
+) {
   const made = nestStorage(t)
-  const { app, url } = await nestApp(t, ActiveStorageModule.forRoot({ storage: made.storage, migrate: true, ...options }), adapter)
+  const { app, url } = await nestApp(
+    t,
+    ActiveStorageModule.forRoot({ storage: made.storage, migrate: true, ...options }),
+    adapter,
+  )
   return { ...made, app, url }
 }

@@ -19,27 +19,42 @@ const some =
   (title, body) =>
     matching.test(title) && run(`${title} (uuids, one connection)`, body)
 /** What refuses a record does so on any connection. */
-const single: Variety = { recordId: 'uuid', connections: 1, test: some(/^(?!a required|what is over)/) }
+const single: Variety = {
+  recordId: 'uuid',
+  connections: 1,
+  test: some(/^(?!a required|what is over)/),
+}
 /** What another database says of ids, in a few words. */
-const briefly: Variety = { ...single, test: some(/committed together|nothing but files|destroyed|assigned directly/) }
+const briefly: Variety = {
+  ...single,
+  test: some(/committed together|nothing but files|destroyed|assigned directly/),
+}
 
 /** `npm run proof:orms` runs all of them. */
 const isAll = process.env['TEST_VARIETIES'] === 'all'
 
 export const varieties = ({ name }: Kind): readonly Variety[] =>
-  ({ PostgreSQL: [usual, isAll ? single : briefly], MariaDB: isAll ? [usual, briefly] : [usual] })[name] ?? [usual]
+  ({ PostgreSQL: [usual, isAll ? single : briefly], MariaDB: isAll ? [usual, briefly] : [usual] })[
+    name
+  ] ?? [usual]
 
 /** Ids that no number of JavaScript holds, from here on. */
-export async function countFarther({ name }: Kind, url: string, { recordId }: Variety): Promise<void> {
+export async function countFarther(
+  { name }: Kind,
+  url: string,
+  { recordId }: Variety,
+): Promise<void> {
   const first = 2n ** 53n + 1n
   if (name === 'SQLite' || recordId !== 'bigint') return
   if (name === 'PostgreSQL') {
     const client = new pg.Client({ connectionString: url })
     await client.connect()
-    for (const table of ['users', 'members']) await client.query(`alter sequence ${table}_id_seq restart with ${first}`)
+    for (const table of ['users', 'members'])
+      await client.query(`alter sequence ${table}_id_seq restart with ${first}`)
     return client.end()
   }
   const connection = await mariadb.createConnection(url.replace(/^mysql:/, 'mariadb:'))
-  for (const table of ['users', 'members']) await connection.query(`alter table ${table} auto_increment = ${first}`)
+  for (const table of ['users', 'members'])
+    await connection.query(`alter table ${table} auto_increment = ${first}`)
   await connection.end()
 }

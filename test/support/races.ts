@@ -3,7 +3,12 @@ import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { DatabaseSync, type SQLInputValue, type StatementResultingChanges, type StatementSync } from 'node:sqlite'
+import {
+  DatabaseSync,
+  type SQLInputValue,
+  type StatementResultingChanges,
+  type StatementSync,
+} from 'node:sqlite'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import mariadb from 'mariadb'
@@ -11,7 +16,14 @@ import pg from 'pg'
 import { mysql, type MysqlPool } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
-import { hasManyAttached, hasOneAttached, type Database, type Models, type RecordAttachments, type Service } from '../../src/index.ts'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type Database,
+  type Models,
+  type RecordAttachments,
+  type Service,
+} from '../../src/index.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
 import { accountOf, mariadbDatabase, postgresDatabase, stopEmbedded } from './databases.ts'
 import { storageOn } from './storage.ts'
@@ -34,7 +46,11 @@ const everyLevel: readonly Level[] = [
 export const levels: readonly Level[] =
   process.env['TEST_LEVELS'] === 'all'
     ? everyLevel
-    : [...at('PostgreSQL', 'read committed', 'serializable'), ...at('MariaDB', 'repeatable read'), ...at('SQLite', 'immediate')]
+    : [
+        ...at('PostgreSQL', 'read committed', 'serializable'),
+        ...at('MariaDB', 'repeatable read'),
+        ...at('SQLite', 'immediate'),
+      ]
 
 /** For what involves no transaction of the app's. */
 export const databases: readonly Level[] = [
@@ -51,7 +67,11 @@ export interface Hold {
   open(): void
 }
 class Holds {
-  readonly #armed: { readonly matches: (point: string) => boolean; readonly reached: () => void; readonly gate: Promise<void> }[] = []
+  readonly #armed: {
+    readonly matches: (point: string) => boolean
+    readonly reached: () => void
+    readonly gate: Promise<void>
+  }[] = []
   readonly #gates: (() => void)[] = []
 
   arm(matches: (point: string) => boolean): Hold {
@@ -59,7 +79,8 @@ class Holds {
     const gate = Promise.withResolvers<void>()
     this.#armed.push({ matches, reached: reached.resolve, gate: gate.promise })
     this.#gates.push(gate.resolve)
-    const missed = (): never => assert.fail('it was over before it got to the point where it is held')
+    const missed = (): never =>
+      assert.fail('it was over before it got to the point where it is held')
     return {
       reached: reached.promise,
       reachedBy: (running) => Promise.race([reached.promise, running.then(missed)]),
@@ -121,7 +142,8 @@ const modelsWith = (holds: Holds) => ({
     few: hasManyAttached({ maxFiles: 2 }),
   },
 })
-const storageWith = (database: Database<never>, holds: Holds, service: Service) => storageOn(database, modelsWith(holds), service)
+const storageWith = (database: Database<never>, holds: Holds, service: Service) =>
+  storageOn(database, modelsWith(holds), service)
 export type Storage = ReturnType<typeof storageWith>
 
 /** Statements that can be held, before they are sent or when they are answered. */
@@ -130,7 +152,8 @@ interface Held {
   holdAfter(sql: RegExp): Hold
 }
 const held = (holds: Holds): Held => ({
-  holdBefore: (sql) => holds.arm((point) => point.startsWith('before ') && sql.test(point.slice(7))),
+  holdBefore: (sql) =>
+    holds.arm((point) => point.startsWith('before ') && sql.test(point.slice(7))),
   holdAfter: (sql) => holds.arm((point) => point.startsWith('after ') && sql.test(point.slice(6))),
 })
 
@@ -147,7 +170,8 @@ function holding(database: Database<never>, holds: Holds): Database<never> {
   return {
     ...database,
     executor: over(database.executor),
-    transaction: (run) => database.transaction((open) => run({ tx: open.tx, executor: over(open.executor) })),
+    transaction: (run) =>
+      database.transaction((open) => run({ tx: open.tx, executor: over(open.executor) })),
     join: (tx) => over(database.join(tx)),
   }
 }
@@ -206,13 +230,21 @@ async function postgresServer(): Promise<Server | null> {
       const client = new pg.Client({ connectionString: url })
       client.on('error', () => undefined)
       await client.connect()
-      return { tx: client, database: null, run: async (sql) => (await client.query<Row>(sql)).rows, end: () => client.end() }
+      return {
+        tx: client,
+        database: null,
+        run: async (sql) => (await client.query<Row>(sql)).rows,
+        end: () => client.end(),
+      }
     },
     open: ({ max = 5 } = {}) => opened(max),
     begin: (isolation) => [`begin isolation level ${isolation}`],
     waiting: async () =>
-      ((await control.query("select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).rowCount ??
-        0) > 0,
+      ((
+        await control.query(
+          "select 1 from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'",
+        )
+      ).rowCount ?? 0) > 0,
     interrupt: () =>
       control.query(
         'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()',
@@ -232,13 +264,24 @@ async function mariadbServer(): Promise<Server | null> {
   const { admin: control } = made
   const threads = async (): Promise<Set<string>> =>
     new Set(
-      (await control.query<{ id: unknown }[]>(`select id from information_schema.processlist where db = '${account.database}'`)).map(
-        ({ id }) => String(id),
-      ),
+      (
+        await control.query<{ id: unknown }[]>(
+          `select id from information_schema.processlist where db = '${account.database}'`,
+        )
+      ).map(({ id }) => String(id)),
     )
   const opened = (max: number, initSql = 'select 1'): Opened => {
-    const pool = mariadb.createPool({ ...account, connectionLimit: max, minimumIdle: 1, acquireTimeout: PATIENCE, initSql })
-    return { database: mysql(pool as unknown as MysqlPool) as unknown as Database<never>, end: () => pool.end() }
+    const pool = mariadb.createPool({
+      ...account,
+      connectionLimit: max,
+      minimumIdle: 1,
+      acquireTimeout: PATIENCE,
+      initSql,
+    })
+    return {
+      database: mysql(pool as unknown as MysqlPool) as unknown as Database<never>,
+      end: () => pool.end(),
+    }
   }
   const shared = opened(20)
   const outside = await mariadb.createConnection(account)
@@ -248,7 +291,12 @@ async function mariadbServer(): Promise<Server | null> {
     async connect() {
       const connection = await mariadb.createConnection(account)
       connection.on('error', () => undefined)
-      return { tx: connection, database: null, run: async (sql) => (await connection.query<Row[]>(sql)) ?? [], end: () => connection.end() }
+      return {
+        tx: connection,
+        database: null,
+        run: async (sql) => (await connection.query<Row[]>(sql)) ?? [],
+        end: () => connection.end(),
+      }
     },
     open: ({ max = 5, initSql } = {}) => opened(max, initSql),
     begin: (isolation) => [`set transaction isolation level ${isolation}`, 'start transaction'],
@@ -258,10 +306,14 @@ async function mariadbServer(): Promise<Server | null> {
       const ours = await threads()
       return (status?.Status ?? '')
         .split('---TRANSACTION')
-        .some((part) => part.includes('LOCK WAIT') && ours.has(/thread id (\d+)/.exec(part)?.[1] ?? ''))
+        .some(
+          (part) => part.includes('LOCK WAIT') && ours.has(/thread id (\d+)/.exec(part)?.[1] ?? ''),
+        )
     },
     async interrupt() {
-      for (const id of await threads()) if (id !== String(outside.threadId)) await control.query(`kill ${id}`).catch(() => undefined)
+      for (const id of await threads())
+        if (id !== String(outside.threadId))
+          await control.query(`kill ${id}`).catch(() => undefined)
     },
     async close() {
       await shared.end()
@@ -291,15 +343,21 @@ async function sqliteServer(): Promise<Server> {
     }
     override prepare(sql: string): StatementSync {
       const statement = super.prepare(sql)
-      const run: (...parameters: SQLInputValue[]) => StatementResultingChanges = statement.run.bind(statement)
-      statement.run = (...parameters: unknown[]) => counted(() => run(...(parameters as SQLInputValue[])))
+      const run: (...parameters: SQLInputValue[]) => StatementResultingChanges =
+        statement.run.bind(statement)
+      statement.run = (...parameters: unknown[]) =>
+        counted(() => run(...(parameters as SQLInputValue[])))
       return statement
     }
   }
   const opened = (): Opened & { readonly handle: Handle } => {
     const handle = new Handle(path, { timeout: 0 })
     handle.exec('pragma journal_mode = wal')
-    return { handle, database: sqlite(handle) as unknown as Database<never>, end: () => Promise.resolve(handle.close()) }
+    return {
+      handle,
+      database: sqlite(handle) as unknown as Database<never>,
+      end: () => Promise.resolve(handle.close()),
+    }
   }
   const over =
     (handle: Handle) =>
@@ -330,7 +388,9 @@ async function sqliteServer(): Promise<Server> {
 
 const servers = new Map<string, Promise<Server | null>>()
 const serverOf = (dialect: Level['dialect']): Promise<Server | null> => {
-  const made = servers.get(dialect) ?? { PostgreSQL: postgresServer, MariaDB: mariadbServer, SQLite: sqliteServer }[dialect]()
+  const made =
+    servers.get(dialect) ??
+    { PostgreSQL: postgresServer, MariaDB: mariadbServer, SQLite: sqliteServer }[dialect]()
   servers.set(dialect, made)
   return made
 }
@@ -353,10 +413,18 @@ export interface User extends Held {
 }
 
 const tables: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(['attachments', 'variant_records', 'blobs'].map((name) => [name, `active_storage_${name}`])),
-  ...Object.fromEntries(['chunks', 'files', 'uploads', 'jobs', 'workers'].map((name) => [name, `activestorage_delayed_${name}`])),
+  ...Object.fromEntries(
+    ['attachments', 'variant_records', 'blobs'].map((name) => [name, `active_storage_${name}`]),
+  ),
+  ...Object.fromEntries(
+    ['chunks', 'files', 'uploads', 'jobs', 'workers'].map((name) => [
+      name,
+      `activestorage_delayed_${name}`,
+    ]),
+  ),
 }
-const withTables = (sql: string): string => sql.replaceAll(/\{(\w+)\}/g, (_, name: string) => tables[name] ?? name)
+const withTables = (sql: string): string =>
+  sql.replaceAll(/\{(\w+)\}/g, (_, name: string) => tables[name] ?? name)
 const migrated = new Set<Server>()
 
 export type App = Awaited<ReturnType<typeof start>>
@@ -378,7 +446,9 @@ async function start(t: TestContext, level: Level, server: Server) {
     options?: Parameters<Server['open']>[0],
   ): S & Held & { readonly database: Database<never> } => {
     const { database: plain, end } =
-      options === undefined && server.shared !== null ? { ...server.shared, end: () => Promise.resolve() } : server.open(options)
+      options === undefined && server.shared !== null
+        ? { ...server.shared, end: () => Promise.resolve() }
+        : server.open(options)
     const points = newPoints()
     const database = holding(plain, points)
     const made = make(database)
@@ -389,10 +459,14 @@ async function start(t: TestContext, level: Level, server: Server) {
     return Object.assign(made, held(points), { database })
   }
   /** Another process, as far as the database can tell. */
-  const another = (options?: Parameters<Server['open']>[0]) => opened((database) => storageWith(database, holds, service), options)
+  const another = (options?: Parameters<Server['open']>[0]) =>
+    opened((database) => storageWith(database, holds, service), options)
   /** A process of an app with attachments, options or a service of its own. */
-  const anotherWith = <const M extends Models>(models: M, options: object = {}, own: Service = service) =>
-    opened((database) => storageOn(database, models, own, options))
+  const anotherWith = <const M extends Models>(
+    models: M,
+    options: object = {},
+    own: Service = service,
+  ) => opened((database) => storageOn(database, models, own, options))
   const storage = another()
   if (!migrated.has(server)) await storage.migrate()
   migrated.add(server)
@@ -433,7 +507,11 @@ async function start(t: TestContext, level: Level, server: Server) {
   const beginTransaction = async (): Promise<User> => {
     const connection = await server.connect()
     const points = newPoints()
-    const joined = storageWith(holding(connection.database ?? shared.database, points), holds, service)
+    const joined = storageWith(
+      holding(connection.database ?? shared.database, points),
+      holds,
+      service,
+    )
     let over = false
     const end = async (how: 'commit' | 'rollback'): Promise<void> => {
       if (over) return
@@ -507,10 +585,16 @@ async function start(t: TestContext, level: Level, server: Server) {
     settledOrWaiting,
     /** Until it waits for a lock. Fails when it came through. */
     async waits(promise: Promise<unknown>): Promise<void> {
-      assert.equal(await settledOrWaiting(promise), 'waiting', 'it should wait for the other transaction')
+      assert.equal(
+        await settledOrWaiting(promise),
+        'waiting',
+        'it should wait for the other transaction',
+      )
     },
     /** Runs as far as it gets: to its end, or to where it waits for whoever called this. */
-    async meanwhile<T>(run: () => Promise<T>): Promise<{ readonly done: Promise<T>; readonly waited: boolean }> {
+    async meanwhile<T>(
+      run: () => Promise<T>,
+    ): Promise<{ readonly done: Promise<T>; readonly waited: boolean }> {
       const done = begin(run)
       return { done, waited: (await settledOrWaiting(done)) === 'waiting' }
     },
@@ -530,22 +614,38 @@ async function start(t: TestContext, level: Level, server: Server) {
       for (let round = 0; round < 20; round += 1) {
         await app.makeDue()
         await storage.drain()
-        if ((await app.query('select token from {uploads} union all select id from {jobs}')).length === 0) break
+        if (
+          (await app.query('select token from {uploads} union all select id from {jobs}'))
+            .length === 0
+        )
+          break
       }
-      assert.deepEqual(await app.query('select token, state, last_error from {uploads}'), [], 'uploads are left')
-      assert.deepEqual(await app.query('select name, state, last_error from {jobs}'), [], 'jobs are left')
+      assert.deepEqual(
+        await app.query('select token, state, last_error from {uploads}'),
+        [],
+        'uploads are left',
+      )
+      assert.deepEqual(
+        await app.query('select name, state, last_error from {jobs}'),
+        [],
+        'jobs are left',
+      )
       const chunks = await app.query(
         "select c.file_id from {chunks} c join {files} f on f.id = c.file_id where f.state <> 'staged' or f.upload_token is not null",
       )
       assert.deepEqual(chunks, [], 'bytes are left in the database')
-      const blobs = (await app.query('select * from {blobs}')).map((row) => String(row['key'])).toSorted()
+      const blobs = (await app.query('select * from {blobs}'))
+        .map((row) => String(row['key']))
+        .toSorted()
       assert.deepEqual([...service.objects.keys()].toSorted(), blobs, 'objects and blobs differ')
     },
     /** Nothing is left over, and no blob is unattached. */
     async finishTidy(): Promise<void> {
       await app.finish()
       assert.deepEqual(
-        await app.query('select filename from {blobs} b where not exists (select 1 from {attachments} a where a.blob_id = b.id)'),
+        await app.query(
+          'select filename from {blobs} b where not exists (select 1 from {attachments} a where a.blob_id = b.id)',
+        ),
         [],
         'blobs are left',
       )
@@ -555,7 +655,11 @@ async function start(t: TestContext, level: Level, server: Server) {
 }
 
 /** A test at each level. */
-export function atEach(each: readonly Level[], name: string, run: (app: App) => Promise<void>): void {
+export function atEach(
+  each: readonly Level[],
+  name: string,
+  run: (app: App) => Promise<void>,
+): void {
   for (const level of each)
     test(`${level.name}: ${name}`, async (t) => {
       const server = await serverOf(level.dialect)

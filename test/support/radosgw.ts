@@ -21,7 +21,10 @@ export async function startRadosgw(): Promise<Omit<S3Server, 'lenient'> | null> 
   await Promise.all(['mon', 'osd', 'run', 'rgw'].map((name) => mkdir(join(folder, name))))
   await writeFile(conf, configuration(folder, fsid, monitor, gateway))
   const run = (program: string, ...args: string[]) =>
-    execFile(program, ['-c', conf, ...args], { timeout: 30_000, env: { ...process.env, CEPH_CONF: conf } })
+    execFile(program, ['-c', conf, ...args], {
+      timeout: 30_000,
+      env: { ...process.env, CEPH_CONF: conf },
+    })
   const stop = async (): Promise<void> => {
     for (const name of ['client.rgw', 'osd.0', 'mon.a']) {
       const pid = await readFile(join(folder, 'run', `${name}.pid`), 'utf8').catch(() => '')
@@ -55,7 +58,10 @@ export async function startRadosgw(): Promise<Omit<S3Server, 'lenient'> | null> 
     await run('ceph-osd', '-i', '0', '--mkfs', '--osd-uuid', osd)
     await run('ceph-osd', '-i', '0')
     await run('radosgw', '-n', 'client.rgw')
-    const credentials = { accessKeyId: 'AKIATESTS00000000000', secretAccessKey: 'a-secret-of-the-tests-0000000000000000000' }
+    const credentials = {
+      accessKeyId: 'AKIATESTS00000000000',
+      secretAccessKey: 'a-secret-of-the-tests-0000000000000000000',
+    }
     await run(
       'radosgw-admin',
       '-n',

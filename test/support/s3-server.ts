@@ -30,6 +30,7 @@ async function startGateway(): Promise<Omit<S3Server, 'lenient'> | string> {
   const started = await startRadosgw().catch(() => startRadosgw().catch((error: unknown) => error))
   if (started instanceof Error) return `radosgw is installed and did not start: ${started.message}`
   return (
-    (started as Awaited<ReturnType<typeof startRadosgw>>) ?? 'no radosgw is installed (Debian: apt-get install radosgw ceph-mon ceph-osd)'
+    (started as Awaited<ReturnType<typeof startRadosgw>>) ??
+    'no radosgw is installed (Debian: apt-get install radosgw ceph-mon ceph-osd)'
   )
 }

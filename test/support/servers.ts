@@ -25,12 +25,19 @@ export interface ServerKind {
 }
 
 export function openUrl(url: string): Database<never> {
-  const database = url.startsWith('postgres') ? postgres(url) : url.startsWith('mysql') ? mysql(url) : sqlite(url)
+  const database = url.startsWith('postgres')
+    ? postgres(url)
+    : url.startsWith('mysql')
+      ? mysql(url)
+      : sqlite(url)
   return database as unknown as Database<never>
 }
 
 /** Asks until none of them answers any more; a server needs a moment to end a connection. */
-async function untilGone(ids: readonly number[], left: () => Promise<readonly number[]>): Promise<number> {
+async function untilGone(
+  ids: readonly number[],
+  left: () => Promise<readonly number[]>,
+): Promise<number> {
   for (let tries = 0; tries < 200; tries += 1) {
     const now = await left()
     if (!now.some((id) => ids.includes(id))) return ids.length
@@ -43,7 +50,11 @@ export const sqliteServer: ServerKind = {
   name: 'SQLite',
   async create() {
     const folder = await mkdtemp(join(tmpdir(), 'asd-'))
-    return { url: join(folder, 'app.db'), cut: () => Promise.resolve(0), close: () => rm(folder, { recursive: true, force: true }) }
+    return {
+      url: join(folder, 'app.db'),
+      cut: () => Promise.resolve(0),
+      close: () => rm(folder, { recursive: true, force: true }),
+    }
   },
 }
 
@@ -67,7 +78,9 @@ export const networkServers: readonly ServerKind[] = [
         url: made.url,
         async cut() {
           const before = await pids()
-          await admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [before])
+          await admin.query('select pg_terminate_backend(pid) from unnest($1::int[]) as pid', [
+            before,
+          ])
           return untilGone(before, pids)
         },
         async close() {
@@ -86,7 +99,10 @@ export const networkServers: readonly ServerKind[] = [
       const { url, admin, close } = made
       const { database: name } = accountOf(url)
       const ids = async (): Promise<number[]> => {
-        const rows = await admin.query<{ id: bigint | number }[]>('select id from information_schema.processlist where db = ?', [name])
+        const rows = await admin.query<{ id: bigint | number }[]>(
+          'select id from information_schema.processlist where db = ?',
+          [name],
+        )
         return rows.map(({ id }) => Number(id))
       }
       return {

@@ -4,7 +4,11 @@ import BetterSqlite3 from 'better-sqlite3'
 /** As long as sqlite3 waits for a lock; it does so in a thread of its own. */
 const BUSY_TIMEOUT = 1000
 
-type Done = (this: { lastID?: number; changes?: number }, error: Error | null, rows?: unknown[]) => void
+type Done = (
+  this: { lastID?: number; changes?: number },
+  error: Error | null,
+  rows?: unknown[],
+) => void
 
 class Database {
   readonly filename: string
@@ -28,7 +32,12 @@ class Database {
   }
 
   all(sql: string, given?: unknown, done?: Done): void {
-    this.#send(sql, given, done, (statement, parameters) => (statement.run(...parameters), [{}, []]))
+    this.#send(
+      sql,
+      given,
+      done,
+      (statement, parameters) => (statement.run(...parameters), [{}, []]),
+    )
   }
 
   close(done?: (error: Error | null) => void): void {
@@ -51,7 +60,14 @@ class Database {
         ? []
         : Array.isArray(given)
           ? given
-          : [Object.fromEntries(Object.entries(given).map(([name, value]) => [name.replace(/^\$/, ''), value as unknown]))]
+          : [
+              Object.fromEntries(
+                Object.entries(given).map(([name, value]) => [
+                  name.replace(/^\$/, ''),
+                  value as unknown,
+                ]),
+              ),
+            ]
     const until = Date.now() + BUSY_TIMEOUT
     const attempt = (): void => {
       let answer: ReturnType<typeof send>

@@ -39,7 +39,12 @@ export function switchable(): Switchable {
 export const retries = { attempts: 3, minDelay: '1ms', maxDelay: '2ms' } as const
 
 /** A migrated storage on a fresh database of the kind; closed with the test. Null: skipped. */
-export async function fresh<const M extends Models>(context: TestContext, kind: Kind, models: M, options: object = {}) {
+export async function fresh<const M extends Models>(
+  context: TestContext,
+  kind: Kind,
+  models: M,
+  options: object = {},
+) {
   const made = await kind.create()
   if (made === null) {
     context.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
@@ -68,7 +73,12 @@ export async function fresh<const M extends Models>(context: TestContext, kind: 
 }
 
 /** `options`: of the configuration, beside what all tests have, or in its place. */
-export function storageOn<const M extends Models>(database: Database<never>, models: M, service: Service, options: object = {}) {
+export function storageOn<const M extends Models>(
+  database: Database<never>,
+  models: M,
+  service: Service,
+  options: object = {},
+) {
   return createActiveStorage({
     database,
     services: { test: service },
@@ -83,4 +93,5 @@ export function storageOn<const M extends Models>(database: Database<never>, mod
 export type Storage<M extends Models> = import('../../src/index.ts').ActiveStorage<M, never>
 export type { TestDatabase }
 
-export const text = (content: string, name: string = `${content}.txt`): File => new File([content], name)
+export const text = (content: string, name: string = `${content}.txt`): File =>
+  new File([content], name)

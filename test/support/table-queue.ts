@@ -5,11 +5,22 @@ import type { Database, Hint, JobEngine } from '../../src/index.ts'
 export async function tableQueue(database: Database<never>): Promise<JobEngine> {
   const dialect = await database.open()
   const mark = dialect === 'postgres' ? ['$1', '$2'] : ['?', '?']
-  const key = { postgres: 'bigserial', sqlite: 'integer', mysql: 'bigint auto_increment', mariadb: 'bigint auto_increment' }[dialect]
-  await database.executor.run(`create table hints (seq ${key} primary key, id varchar(64) not null, due bigint not null)`, [])
+  const key = {
+    postgres: 'bigserial',
+    sqlite: 'integer',
+    mysql: 'bigint auto_increment',
+    mariadb: 'bigint auto_increment',
+  }[dialect]
+  await database.executor.run(
+    `create table hints (seq ${key} primary key, id varchar(64) not null, due bigint not null)`,
+    [],
+  )
   const take = async (executor: Executor): Promise<string | null> => {
     const skip = dialect === 'sqlite' ? '' : ' for update skip locked'
-    const { rows } = await executor.run(`select seq, id from hints where due <= ${Date.now()} order by seq limit 1${skip}`, [])
+    const { rows } = await executor.run(
+      `select seq, id from hints where due <= ${Date.now()} order by seq limit 1${skip}`,
+      [],
+    )
     const id = rows[0]?.['id']
     if (typeof id !== 'string') return null
     await executor.run(`delete from hints where seq = ${Number(rows[0]?.['seq'])}`, [])
@@ -19,7 +30,10 @@ export async function tableQueue(database: Database<never>): Promise<JobEngine> 
     name: 'a table of the test',
     transactional: true,
     async enqueue(hint, { executor, runAt }) {
-      await executor.run(`insert into hints (id, due) values (${mark.join(', ')})`, [hint.id, runAt?.getTime() ?? 0])
+      await executor.run(`insert into hints (id, due) values (${mark.join(', ')})`, [
+        hint.id,
+        runAt?.getTime() ?? 0,
+      ])
     },
     work(handle, { concurrency }) {
       let stopping = false
@@ -47,7 +61,11 @@ export function memoryQueue({ loses = false, abandons = false } = {}): JobEngine
   const running = new Set<Promise<void>>()
   const handlers: ((hint: Hint) => Promise<void>)[] = []
   const deliver = (): void => {
-    for (let handle = handlers[0]; handle !== undefined && waiting.length > 0; handle = handlers[0]) {
+    for (
+      let handle = handlers[0];
+      handle !== undefined && waiting.length > 0;
+      handle = handlers[0]
+    ) {
       handlers.push(...handlers.splice(0, 1))
       const run = handle(waiting.shift() as Hint).finally(() => running.delete(run))
       running.add(run)

@@ -30,7 +30,9 @@ export function tcpClient(port: number): TcpClient {
   return {
     socket,
     async send(...pieces) {
-      for (const piece of pieces) if (!socket.destroyed && !socket.write(piece)) await Promise.race([once(socket, 'drain'), broken])
+      for (const piece of pieces)
+        if (!socket.destroyed && !socket.write(piece))
+          await Promise.race([once(socket, 'drain'), broken])
     },
     async heard() {
       let text = ''
@@ -42,7 +44,8 @@ export function tcpClient(port: number): TcpClient {
 }
 
 /** The statuses in what was heard, but those that only say: go on. */
-export const statusesIn = ({ text }: Heard): string[] => [...text.matchAll(/HTTP\/1\.1 ([2-5]\d\d)/g)].map(([, status = '']) => status)
+export const statusesIn = ({ text }: Heard): string[] =>
+  [...text.matchAll(/HTTP\/1\.1 ([2-5]\d\d)/g)].map(([, status = '']) => status)
 
 export const headOf = (line: string, headers: Readonly<Record<string, string | number>>): string =>
   `${line} HTTP/1.1\r\nHost: app.test\r\n${Object.entries(headers)

@@ -39,5 +39,9 @@ export async function tinyDisk(megabytes: number): Promise<TinyDisk | null> {
 
 /** What the system says when a write finds no room. */
 export function noSpace(): Error {
-  return Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28, syscall: 'write' })
+  return Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+    errno: -28,
+    syscall: 'write',
+  })
 }

@@ -6,7 +6,10 @@ import { memory } from '../../src/services/memory.ts'
 import { storageOn } from './storage.ts'
 
 export const webModels = {
-  User: { photo: hasOneAttached({ accept: ['image/*', 'text/plain'], maxSize: '1 MB' }), certificates: hasManyAttached({ maxFiles: 3 }) },
+  User: {
+    photo: hasOneAttached({ accept: ['image/*', 'text/plain'], maxSize: '1 MB' }),
+    certificates: hasManyAttached({ maxFiles: 3 }),
+  },
 }
 
 export async function web(t: TestContext, options: object = {}) {
@@ -16,7 +19,14 @@ export async function web(t: TestContext, options: object = {}) {
   await storage.migrate()
   t.after(() => storage.close())
   const query = async (sql: string) => (await database.executor.run(sql, [])).rows
-  return { storage, service, database, query, ask: asking(storage), user: storage.record('User', 1) }
+  return {
+    storage,
+    service,
+    database,
+    query,
+    ask: asking(storage),
+    user: storage.record('User', 1),
+  }
 }
 
 export interface Answer {
@@ -28,9 +38,17 @@ export interface Answer {
 
 /** Asks a storage's handler, and reads the whole answer. */
 export function asking(storage: { handler(request: Request): Promise<Response> }) {
-  return async (path: string, init: RequestInit & { readonly duplex?: 'half' } = {}): Promise<Answer> => {
+  return async (
+    path: string,
+    init: RequestInit & { readonly duplex?: 'half' } = {},
+  ): Promise<Answer> => {
     const response = await storage.handler(new Request(new URL(path, 'http://app.test'), init))
     const text = await response.text()
-    return { status: response.status, headers: response.headers, text, json: () => JSON.parse(text) as Record<string, unknown> }
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      json: () => JSON.parse(text) as Record<string, unknown>,
+    }
   }
 }

@@ -19,7 +19,9 @@ declare global {
   const databaseContract: typeof testing.databaseContract
   const assert: typeof import('node:assert/strict')
 
-  const models: { User: { photo: core.HasOneAttached<unknown>; certificates: core.HasManyAttached<unknown> } }
+  const models: {
+    User: { photo: core.HasOneAttached<unknown>; certificates: core.HasManyAttached<unknown> }
+  }
   const userAttachments: (typeof models)['User']
   const database: core.Database<PgClient>
   const services: Record<'local', core.Service>
@@ -30,7 +32,13 @@ declare global {
   const id: number
   const file: File
   const pdf: File
-  const objects: readonly { id: number; key: string; filename: string; byte_size: number; md5: string }[]
+  const objects: readonly {
+    id: number
+    key: string
+    filename: string
+    byte_size: number
+    md5: string
+  }[]
   const url: string
   const path: string
 

@@ -1,10 +1,20 @@
 // What the classes of ORMs are like with attachments: names and shapes that are wrong do not compile.
-import { Model as SequelizeModel, type CreationOptional, type InferAttributes, type InferCreationAttributes } from 'sequelize'
+import {
+  Model as SequelizeModel,
+  type CreationOptional,
+  type InferAttributes,
+  type InferCreationAttributes,
+} from 'sequelize'
 import { BaseEntity, type EntityManager } from 'typeorm'
 import type { EntityManager as MikroEntityManager } from '@mikro-orm/core'
 import { BaseModel } from '@adonisjs/lucid/orm'
 import { Model as ObjectionModel, QueryBuilder, type Page } from 'objection'
-import { hasManyAttached, hasOneAttached, type Attachment, type DelayedUpload } from '../../src/index.ts'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type Attachment,
+  type DelayedUpload,
+} from '../../src/index.ts'
 import { withAttachments as lucid } from '../../src/orm/lucid/index.ts'
 import { withAttachments as mikroOrm } from '../../src/orm/mikro-orm/index.ts'
 import { withAttachments as objection } from '../../src/orm/objection/index.ts'
@@ -23,7 +33,10 @@ class MikroUser extends mikroOrm(attachments) {
   id!: string
   name!: string
 }
-class SequelizeUser extends sequelize(attachments, SequelizeModel)<InferAttributes<SequelizeUser>, InferCreationAttributes<SequelizeUser>> {
+class SequelizeUser extends sequelize(attachments, SequelizeModel)<
+  InferAttributes<SequelizeUser>,
+  InferCreationAttributes<SequelizeUser>
+> {
   declare id: CreationOptional<string>
   declare name: string
 }
@@ -56,7 +69,9 @@ class LucidUser extends lucid(attachments, BaseModel) {
 }
 
 /** The same on every record. */
-export async function onAny(user: TypeormUser | MikroUser | SequelizeUser | ObjectionUser | LucidUser): Promise<void> {
+export async function onAny(
+  user: TypeormUser | MikroUser | SequelizeUser | ObjectionUser | LucidUser,
+): Promise<void> {
   expectType<Attachment | null>(await user.photo.attachment())
   expectType<Attachment[]>(await user.certificates.attachments())
   expectType<DelayedUpload[]>(await user.photoDelayedUploads())
@@ -77,8 +92,12 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   expectType<TypeormUser>(TypeormUser.create({ name: 'Ada', photoTmp: file }))
 
   expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photoTmp: file }))
-  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: file, certificates: [file] }))
-  expectType<MikroUser>(em.create(MikroUser, { id: '1', name: 'Ada', photo: null, certificates: { files: [file] } }))
+  expectType<MikroUser>(
+    em.create(MikroUser, { id: '1', name: 'Ada', photo: file, certificates: [file] }),
+  )
+  expectType<MikroUser>(
+    em.create(MikroUser, { id: '1', name: 'Ada', photo: null, certificates: { files: [file] } }),
+  )
   expectType<MikroUser>(em.assign(new MikroUser(), { photo: file }))
   // @ts-expect-error name is missing
   em.create(MikroUser, { id: '1', photoTmp: file })
@@ -87,7 +106,9 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   // @ts-expect-error no such attachment
   em.create(MikroUser, { id: '1', name: 'Ada', foto: file })
 
-  expectType<SequelizeUser>(await SequelizeUser.create({ name: 'Ada', photoTmp: file, certificates: [file] }))
+  expectType<SequelizeUser>(
+    await SequelizeUser.create({ name: 'Ada', photoTmp: file, certificates: [file] }),
+  )
   expectType<SequelizeUser>(SequelizeUser.build({ name: 'Ada', photo: file }))
   expectType<SequelizeUser[]>(await SequelizeUser.bulkCreate([{ name: 'Ada', photoTmp: file }]))
   expectType<SequelizeUser | null>(await SequelizeUser.findOne({ where: { name: 'Ada' } }))
@@ -99,11 +120,17 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   await SequelizeUser.create({ photoTmp: file })
 
   expectType<ObjectionUser>(await ObjectionUser.query().insert({ name: 'Ada', photoTmp: file }))
-  expectType<ObjectionUser>(await ObjectionUser.query().insert({ name: 'Ada', photo: file, certificates: [file] }))
-  expectType<ObjectionUser>(await ObjectionUser.query().insertAndFetch({ name: 'Ada', photo: file }))
+  expectType<ObjectionUser>(
+    await ObjectionUser.query().insert({ name: 'Ada', photo: file, certificates: [file] }),
+  )
+  expectType<ObjectionUser>(
+    await ObjectionUser.query().insertAndFetch({ name: 'Ada', photo: file }),
+  )
   expectType<ObjectionUser[]>(await ObjectionUser.query().insert([{ name: 'Ada', photo: file }]))
   expectType<number>(await ObjectionUser.query().findById('1').patch({ photo: file }))
-  expectType<number>(await ObjectionUser.query().where('name', 'Ada').update({ photo: file, name: 'Eve' }))
+  expectType<number>(
+    await ObjectionUser.query().where('name', 'Ada').update({ photo: file, name: 'Eve' }),
+  )
   expectType<ObjectionUser>(await ObjectionUser.query().patchAndFetchById('1', { photo: null }))
   expectType<ObjectionUser | undefined>(await ObjectionUser.query().findOne({ name: 'Ada' }))
   expectType<number>(await new ObjectionUser().$query().patch({ photo: file }))
@@ -117,11 +144,23 @@ export async function created(manager: EntityManager, em: MikroEntityManager): P
   // @ts-expect-error no such column's type
   await ObjectionUser.query().insert({ name: 1, photo: file })
 
-  expectType<ObjectionMember>(await ObjectionMember.query().living().insert({ name: 'Ada', photo: file }))
-  expectType<ObjectionMember[]>(await ObjectionMember.query().living().where('name', 'Ada').living())
+  expectType<ObjectionMember>(
+    await ObjectionMember.query().living().insert({ name: 'Ada', photo: file }),
+  )
+  expectType<ObjectionMember[]>(
+    await ObjectionMember.query().living().where('name', 'Ada').living(),
+  )
   expectType<ObjectionMember | undefined>(await ObjectionMember.query().findById('1').living())
-  expectType<ObjectionMember>(await ObjectionMember.query().insertGraph({ name: 'Ada', photoTmp: file, user: { name: 'Eve' } }))
-  expectType<ObjectionUser>(await new ObjectionMember().$relatedQuery('user').insert({ name: 'Eve', photo: file }))
+  expectType<ObjectionMember>(
+    await ObjectionMember.query().insertGraph({
+      name: 'Ada',
+      photoTmp: file,
+      user: { name: 'Eve' },
+    }),
+  )
+  expectType<ObjectionUser>(
+    await new ObjectionMember().$relatedQuery('user').insert({ name: 'Eve', photo: file }),
+  )
   expectType<typeof ObjectionModel>(ObjectionUser)
 
   expectType<LucidUser>(await LucidUser.create({ name: 'Ada', photoTmp: file }))
@@ -144,7 +183,11 @@ export async function readAhead(manager: EntityManager, em: MikroEntityManager):
   // @ts-expect-error no such attachment
   await manager.find(TypeormUser, { relations: { avatar: true } })
 
-  const populated = await em.findOneOrFail(MikroUser, { id: '1' }, { populate: ['photo', 'certificates'] })
+  const populated = await em.findOneOrFail(
+    MikroUser,
+    { id: '1' },
+    { populate: ['photo', 'certificates'] },
+  )
   expectType<Attachment | null>(await populated.photo.attachment())
   expectType<Attachment[]>(await populated.certificates.attachments())
   populated.photoTmp = file

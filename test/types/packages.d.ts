@@ -22,7 +22,9 @@ declare module '@opentelemetry/api' {
   }
   export const context: { active(): Context }
   export const trace: {
-    getTracer(name: string): { startSpan(name: string, options: { attributes: object }, parent?: Context): Span }
+    getTracer(name: string): {
+      startSpan(name: string, options: { attributes: object }, parent?: Context): Span
+    }
     setSpan(context: Context, span: Span): Context
   }
 }

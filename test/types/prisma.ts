@@ -1,5 +1,11 @@
 // Never run: what must compile with a generated client of Prisma, and what must not.
-import { createActiveStorage, hasManyAttached, hasOneAttached, type DelayedUpload, type Attachment } from '../../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  hasOneAttached,
+  type DelayedUpload,
+  type Attachment,
+} from '../../src/index.ts'
 import type { ManyAttached, OneAttached } from '../../src/index.ts'
 import { prisma, withAttachments, type PrismaLike } from '../../src/orm/prisma/index.ts'
 import { disk } from '../../src/services/disk.ts'
@@ -9,7 +15,8 @@ declare const base: PrismaClient
 declare const file: File
 declare const buffer: Buffer
 declare function expectType<T>(value: T): void
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 
 const bookAttachments = { cover: hasOneAttached(), pages: hasManyAttached() }
 const db = base.$extends(withAttachments({ Book: bookAttachments }))
@@ -20,15 +27,26 @@ const storage = createActiveStorage({
 })
 
 // Files beside the model's own fields, and records that have them.
-const book = await db.book.create({ data: { title: 'A', coverTmp: file, pages: [file, { io: buffer, filename: 'b.txt' }] } })
+const book = await db.book.create({
+  data: { title: 'A', coverTmp: file, pages: [file, { io: buffer, filename: 'b.txt' }] },
+})
 expectType<string>(book.title)
 expectType<Equal<typeof book.cover, OneAttached>>(true)
 expectType<Equal<typeof book.pages, ManyAttached>>(true)
 expectType<Promise<DelayedUpload[]>>(book.coverDelayedUploads())
 await db.book.create({ data: { title: 'A' } })
-await db.book.create({ data: { title: 'A', cover: null, pagesTmp: undefined, author: { create: { name: 'Ada' } } } })
-await db.book.update({ where: { id: 1 }, data: { coverTmp: file, pagesTmp: { deletedIds: [1], files: [file] } } })
-await db.book.upsert({ where: { title: 'A' }, create: { title: 'A', coverTmp: file }, update: { cover: file } })
+await db.book.create({
+  data: { title: 'A', cover: null, pagesTmp: undefined, author: { create: { name: 'Ada' } } },
+})
+await db.book.update({
+  where: { id: 1 },
+  data: { coverTmp: file, pagesTmp: { deletedIds: [1], files: [file] } },
+})
+await db.book.upsert({
+  where: { title: 'A' },
+  create: { title: 'A', coverTmp: file },
+  update: { cover: file },
+})
 
 // What is typed elsewhere.
 declare const input: Prisma.BookCreateInput
@@ -38,9 +56,16 @@ await db.book.create({ data: { ...input, coverTmp: file } })
 await db.book.create(args)
 
 // select and include, with and without.
-const selected = await db.book.create({ data: { title: 'A', coverTmp: file }, select: { title: true, cover: true } })
+const selected = await db.book.create({
+  data: { title: 'A', coverTmp: file },
+  select: { title: true, cover: true },
+})
 expectType<Equal<keyof typeof selected, 'title' | 'cover'>>(true)
-const included = await db.book.update({ where: { id: 1 }, data: { coverTmp: file }, include: { author: true } })
+const included = await db.book.update({
+  where: { id: 1 },
+  data: { coverTmp: file },
+  include: { author: true },
+})
 expectType<string | null | undefined>(included.author?.name)
 expectType<Equal<typeof included.cover, OneAttached>>(true)
 const author = await db.author.findFirstOrThrow({ include: { books: true } })
@@ -52,7 +77,9 @@ expectType<ManyAttached | undefined>(found[0]?.pages)
 const made = await db.$transaction(async (tx) => {
   const inner = await tx.book.create({ data: { title: 'A', coverTmp: file } })
   await inner.cover.attach(file)
-  await tx.$transaction((nested) => nested.book.update({ where: { id: 1 }, data: { coverTmp: file } }))
+  await tx.$transaction((nested) =>
+    nested.book.update({ where: { id: 1 }, data: { coverTmp: file } }),
+  )
   await storage.record('Book', 1, { transaction: tx }).cover.attachLater(file)
   return inner
 })
@@ -60,7 +87,10 @@ expectType<Equal<typeof made.cover, OneAttached>>(true)
 await storage.transaction(async (tx) => {
   await tx.book.create({ data: { title: 'A', coverTmp: file } })
 })
-const [one, many] = await db.$transaction([db.book.create({ data: { title: 'A' } }), db.author.findMany()])
+const [one, many] = await db.$transaction([
+  db.book.create({ data: { title: 'A' } }),
+  db.author.findMany(),
+])
 expectType<number>(one.id)
 expectType<number>(many.length)
 
@@ -70,7 +100,12 @@ expectType<string>(({} as Listed).title)
 expectType<Promise<Attachment | null>>(({} as Listed).cover.attachment())
 const [sorted] = await db.book.findMany({ orderBy: { id: 'desc' }, include: { author: true } })
 expectType<string | null | undefined>(sorted?.author?.name)
-const [picked] = await db.book.findMany({ orderBy: [{ id: 'desc' }], distinct: ['title'], select: { title: true }, take: 3 })
+const [picked] = await db.book.findMany({
+  orderBy: [{ id: 'desc' }],
+  distinct: ['title'],
+  select: { title: true },
+  take: 3,
+})
 expectType<string | undefined>(picked?.title)
 // @ts-expect-error not selected
 void picked?.id
@@ -81,25 +116,44 @@ const [related] = await db.book.findMany({
 })
 expectType<string | null | undefined>(related?.author?.name)
 await db.$transaction(async (tx) => {
-  const [inside] = await tx.book.findMany({ orderBy: { id: 'desc' }, distinct: 'title', include: { author: true } })
+  const [inside] = await tx.book.findMany({
+    orderBy: { id: 'desc' },
+    distinct: 'title',
+    include: { author: true },
+  })
   expectType<string | null | undefined>(inside?.author?.name)
 })
 // @ts-expect-error no such order
 await db.book.findMany({ orderBy: { id: 'down' } })
-const shown = await db.book.create({ data: { title: 'A', coverTmp: file, author: { create: { name: 'B' } } }, include: { author: true } })
+const shown = await db.book.create({
+  data: { title: 'A', coverTmp: file, author: { create: { name: 'B' } } },
+  include: { author: true },
+})
 expectType<string | null | undefined>(shown.author?.name)
-const brief = await db.book.update({ where: { id: 1 }, data: { coverTmp: file }, select: { title: true } })
+const brief = await db.book.update({
+  where: { id: 1 },
+  data: { coverTmp: file },
+  select: { title: true },
+})
 expectType<string>(brief.title)
 // @ts-expect-error not selected
 void brief.id
 
 // Extended further; and without the extension.
-const more = db.$extends({ result: { book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } } } })
+const more = db.$extends({
+  result: {
+    book: { shout: { needs: { title: true }, compute: ({ title }) => title.toUpperCase() } },
+  },
+})
 expectType<string>((await more.book.create({ data: { title: 'A', coverTmp: file } })).shout)
 expectType<PrismaLike>(base)
 expectType<PrismaLike>(db)
 prisma(more)
-createActiveStorage({ database: prisma(base), services: { local: disk({ root: 'storage' }) }, models: { Book: bookAttachments } })
+createActiveStorage({
+  database: prisma(base),
+  services: { local: disk({ root: 'storage' }) },
+  models: { Book: bookAttachments },
+})
 
 // @ts-expect-error no such field
 await db.book.create({ data: { title: 'A', covertmp: file } })

@@ -34,7 +34,8 @@ import { disk } from '../../src/services/disk.ts'
 import { memory } from '../../src/services/memory.ts'
 
 declare function expectType<T>(value: T): void
-type Equal<A, B> = (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+type Equal<A, B> =
+  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
 declare const file: File
 declare const buffer: Buffer
 declare const formData: FormData
@@ -99,18 +100,30 @@ const viaSatisfies = {
   certificates: hasManyAttached({ afterUploadAll: (user) => console.log(user.name) }),
 } satisfies Attachments<User>
 declare const users: { find(id: string): Promise<User | null> }
-const base = { database: postgres(pool), services: { local: disk({ root: 'x' }), other: memory() }, images: sharp() }
+const base = {
+  database: postgres(pool),
+  services: { local: disk({ root: 'x' }), other: memory() },
+  images: sharp(),
+}
 const storage = createActiveStorage({
   ...base,
   service: 'local',
   models: { User: userAttachments, Post: { cover: hasOneAttached() } },
   findRecord: { User: (id) => users.find(id) },
 })
-createActiveStorage({ ...base, models: { User: viaSatisfies }, findRecord: { User: (id) => users.find(id) } })
+createActiveStorage({
+  ...base,
+  models: { User: viaSatisfies },
+  findRecord: { User: (id) => users.find(id) },
+})
 // @ts-expect-error hooks read a User: findRecord is missing
 createActiveStorage({ ...base, models: { User: userAttachments } })
-// @ts-expect-error findRecord returns the wrong record
-createActiveStorage({ ...base, models: { User: userAttachments }, findRecord: { User: async (id: string) => ({ id: 1, title: id }) } })
+createActiveStorage({
+  ...base,
+  models: { User: userAttachments },
+  // @ts-expect-error findRecord returns the wrong record
+  findRecord: { User: async (id: string) => ({ id: 1, title: id }) },
+})
 // @ts-expect-error no such service
 createActiveStorage({ ...base, service: 'lokal', models: { Post: { cover: hasOneAttached() } } })
 // @ts-expect-error misspelt option
@@ -125,8 +138,13 @@ hasOneAttached({ maxFiles: 3 })
 hasOneAttached({ accept: ['png'] })
 // @ts-expect-error unknown transformation
 hasOneAttached({ variantInfo: { resizeToFitt: [1, 2] } })
-// @ts-expect-error a duration without a unit
-createActiveStorage({ ...base, service: 'local', models: { Post: { cover: hasOneAttached() } }, staging: { expiresIn: 3600 } })
+createActiveStorage({
+  ...base,
+  service: 'local',
+  models: { Post: { cover: hasOneAttached() } },
+  // @ts-expect-error a duration without a unit
+  staging: { expiresIn: 3600 },
+})
 
 // One, many, unknown names.
 const user = storage.record('User', 1n)
@@ -147,7 +165,8 @@ storage.record('User', { id: 1 })
 const latest = await user.photo.latest()
 expectType<Attachment | DelayedFile | null>(latest)
 if (latest?.state === 'failed') expectType<string | null>(latest.lastError)
-for (const each of await storage.records('User', [1, 2])) expectType<Promise<boolean>>(each.photo.attached())
+for (const each of await storage.records('User', [1, 2]))
+  expectType<Promise<boolean>>(each.photo.attached())
 JSON.stringify(await user.photo.delayedUploads())
 await storage.delayedUploads.list({ state: 'failed', model: 'Post' })
 // @ts-expect-error unknown model
@@ -190,7 +209,9 @@ await user.photo.attach(42)
 await storage.transaction(async (tx) => {
   expectType<PgClient>(tx)
   await tx.query('insert into users …')
-  await storage.record('User', 1, { transaction: tx }).attachLater({ photo: file, certificates: [file] })
+  await storage
+    .record('User', 1, { transaction: tx })
+    .attachLater({ photo: file, certificates: [file] })
   // @ts-expect-error unknown name in the map
   await storage.record('User', 1, { transaction: tx }).attachLater({ foto: file })
   // @ts-expect-error list for one, in the map
@@ -212,18 +233,25 @@ await onMysql2.transaction(async (connection) => {
   const [made] = await connection.execute('insert into posts (title) values (?)', ['Hello'])
   await onMysql2.record('Post', made.insertId, { transaction: connection }).cover.attachLater(file)
 })
-await createActiveStorage({ database: postgres('postgres://'), services, models }).transaction(async (client) => {
-  const { rows } = await client.query('insert into posts (title) values ($1) returning id', ['Hello'])
-  onMariadb.record('Post', rows[0].id)
-})
+await createActiveStorage({ database: postgres('postgres://'), services, models }).transaction(
+  async (client) => {
+    const { rows } = await client.query('insert into posts (title) values ($1) returning id', [
+      'Hello',
+    ])
+    onMariadb.record('Post', rows[0].id)
+  },
+)
 tiny.record('User', 1, { transaction: new DatabaseSync(':memory:') })
 declare const better: BetterSqlite3.Database
-createActiveStorage({ database: sqlite(better), services, models }).record('Post', 1, { transaction: better })
+createActiveStorage({ database: sqlite(better), services, models }).record('Post', 1, {
+  transaction: better,
+})
 
 await storage.stage(file, { for: 'User.photo' })
 // @ts-expect-error unknown slot
 await storage.stage(file, { for: 'User.foto' })
-export const GET = async (): Promise<Response> => Response.json(await storage.drain({ timeout: '50s' }))
+export const GET = async (): Promise<Response> =>
+  Response.json(await storage.drain({ timeout: '50s' }))
 
 // The web side: forms, paths, progress.
 const parsed = await storage.parseForm(web, { model: 'User' })
@@ -261,7 +289,11 @@ createActiveStorage({ ...base, service: 'local', models, basePath: 'files' })
 // Adapters over the real frameworks.
 const onExpress = express()
 onExpress.use(forExpress.activeStorage(storage))
-onExpress.post('/', forExpress.form(storage, { model: 'User' }), (req, res) => void res.send(String(req.form?.values['name'])))
+onExpress.post(
+  '/',
+  forExpress.form(storage, { model: 'User' }),
+  (req, res) => void res.send(String(req.form?.values['name'])),
+)
 // @ts-expect-error unknown model
 forExpress.form(storage, { model: 'Usr' })
 const onHono = new Hono()
@@ -275,7 +307,9 @@ onHono.post('/', forHono.form(storage, { model: 'User' }), async (c) => {
 const onFastify = fastify()
 await onFastify.register(forFastify.activeStorage(storage))
 onFastify.post('/', async (request) =>
-  storage.record('User', 1).attachLater((await forFastify.form(storage, request, { model: 'User' })).files),
+  storage
+    .record('User', 1)
+    .attachLater((await forFastify.form(storage, request, { model: 'User' })).files),
 )
 createServer(nodeHandler(storage))
 
@@ -284,7 +318,8 @@ try {
   await user.validate()
 } catch (error) {
   if (error instanceof AttachmentRequiredError) expectType<'ATTACHMENT_REQUIRED'>(error.code)
-  else if (error instanceof ActiveStorageError) console.log(error.statusCode, error.details.record?.id, error.retryable)
+  else if (error instanceof ActiveStorageError)
+    console.log(error.statusCode, error.details.record?.id, error.retryable)
 }
 
 // What the server tells is what the browser module reads.

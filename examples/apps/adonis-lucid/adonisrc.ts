@@ -8,5 +8,8 @@ export default defineConfig({
     () => import('@adonisjs/lucid/database_provider'),
     { file: () => import('#providers/storage_provider'), environment: ['web'] },
   ],
-  preloads: [{ file: () => import('#start/kernel'), environment: ['web'] }, () => import('#start/routes')],
+  preloads: [
+    { file: () => import('#start/kernel'), environment: ['web'] },
+    () => import('#start/routes'),
+  ],
 })

@@ -19,7 +19,9 @@ test('an outage delays the portrait by a minute or two', async () => {
   const { storage, service, clock } = await begin()
   const user = storage.record('User', await signUp(storage, 'Ada', portrait()))
   service.fail(1)
-  await expect(storage.drain({ throwOnError: true })).rejects.toThrow('fails because the test asked')
+  await expect(storage.drain({ throwOnError: true })).rejects.toThrow(
+    'fails because the test asked',
+  )
   clock.advance('2m')
   await storage.drain({ throwOnError: true })
   expect(await user.portrait.attached()).toBe(true)
@@ -27,6 +29,8 @@ test('an outage delays the portrait by a minute or two', async () => {
 
 test('what is no image is refused, and nobody is signed up', async () => {
   const { storage, database } = await begin()
-  await expect(signUp(storage, 'Mallory', new File(['<!doctype html>'], 'x.png'))).rejects.toMatchObject({ code: 'FILE_TYPE_NOT_ACCEPTED' })
+  await expect(
+    signUp(storage, 'Mallory', new File(['<!doctype html>'], 'x.png')),
+  ).rejects.toMatchObject({ code: 'FILE_TYPE_NOT_ACCEPTED' })
   expect(database.prepare('select count(*) as n from users').get()).toEqual({ n: 0 })
 })

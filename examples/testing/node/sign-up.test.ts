@@ -28,6 +28,8 @@ test('an outage delays the portrait by a minute or two', async (t) => {
 test('what is no image is refused, and nobody is signed up', async (t) => {
   const { storage, database } = await start()
   t.after(() => storage.close())
-  await assert.rejects(signUp(storage, 'Mallory', new File(['<!doctype html>'], 'x.png')), { code: 'FILE_TYPE_NOT_ACCEPTED' })
+  await assert.rejects(signUp(storage, 'Mallory', new File(['<!doctype html>'], 'x.png')), {
+    code: 'FILE_TYPE_NOT_ACCEPTED',
+  })
   assert.equal(database.prepare('select count(*) as n from users').get()?.['n'], 0)
 })

@@ -21,7 +21,9 @@ export function uploadColumns(types: {
 }
 
 /** Columns of files that came later, in the order they are added. */
-export const laterFileColumns = (text: string): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
+export const laterFileColumns = (
+  text: string,
+): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
 
 /** The columns of our own tables. */
 export function ownTables(types: {

@@ -11,9 +11,29 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       .split('.')
       .map((part) => `\`${part}\``)
       .join('.')
-  const recordType = { bigint: 'bigint', uuid: 'varchar(36) collate utf8mb4_bin', text: 'varchar(255) collate utf8mb4_bin' }[recordId]
-  const { blobs, attachments, variant_records: variants, uploads, files, chunks, jobs, locks } = tables
-  const own = ownTables({ id: 'bigint', text: 'text', name: 'varchar(64)', bytes: 'mediumblob', key: 'varchar(512)', reserved: '`key`' })
+  const recordType = {
+    bigint: 'bigint',
+    uuid: 'varchar(36) collate utf8mb4_bin',
+    text: 'varchar(255) collate utf8mb4_bin',
+  }[recordId]
+  const {
+    blobs,
+    attachments,
+    variant_records: variants,
+    uploads,
+    files,
+    chunks,
+    jobs,
+    locks,
+  } = tables
+  const own = ownTables({
+    id: 'bigint',
+    text: 'text',
+    name: 'varchar(64)',
+    bytes: 'mediumblob',
+    key: 'varchar(512)',
+    reserved: '`key`',
+  })
   const engine = 'engine=InnoDB default charset=utf8mb4'
   const table = (name: string, columns: string, collate: string = ''): Step => ({
     needs: name,
@@ -50,13 +70,22 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
         variants,
         `${id}, blob_id bigint not null, variation_digest varchar(255) not null, constraint fk_rails_993965df05 foreign key (blob_id) references ${q(blobs)} (id)`,
       ),
-      index('index_active_storage_variant_records_uniqueness', variants, 'blob_id, variation_digest', true),
+      index(
+        'index_active_storage_variant_records_uniqueness',
+        variants,
+        'blob_id, variation_digest',
+        true,
+      ),
       table(
         uploads,
         `${id}, uploadable_type varchar(255), uploadable_id ${recordType}, attr_name varchar(255), deleted_ids varchar(255) default '', clean_before tinyint(1) default 0, files longtext, created_at datetime(6) not null, updated_at datetime(6) not null`,
         bin,
       ),
-      ...uploadColumns({ id: 'bigint', text: 'text collate utf8mb4_bin', name: 'varchar(64) collate utf8mb4_bin' }).map(([name, type]) => ({
+      ...uploadColumns({
+        id: 'bigint',
+        text: 'text collate utf8mb4_bin',
+        name: 'varchar(64) collate utf8mb4_bin',
+      }).map(([name, type]) => ({
         needs: `${uploads}.${name}`,
         sql: `alter table ${q(uploads)} add column ${name} ${type}`,
       })),
@@ -66,7 +95,11 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       },
       index('activestorage_delayed_uploads_token', uploads, 'token', true),
       index('activestorage_delayed_uploads_due', uploads, 'state, run_at, id'),
-      index('activestorage_delayed_uploads_lane', uploads, 'uploadable_type(64), uploadable_id, attr_name(64), id'),
+      index(
+        'activestorage_delayed_uploads_lane',
+        uploads,
+        'uploadable_type(64), uploadable_id, attr_name(64), id',
+      ),
       index('activestorage_delayed_uploads_holder', uploads, 'lease_token'),
       index('activestorage_delayed_uploads_running', uploads, 'running_lane', true),
       table(files, own.files, bin),
@@ -86,9 +119,12 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       { needs: `${locks}:slots`, sql: `insert ignore into ${q(locks)} (slot) values ${numbers}` },
     ],
     async existing(executor) {
-      const run = async (sql: string): Promise<string[]> => (await executor.run(sql, [])).rows.map((row) => String(row['name']))
+      const run = async (sql: string): Promise<string[]> =>
+        (await executor.run(sql, [])).rows.map((row) => String(row['name']))
       const found = new Set([
-        ...(await run('select table_name as name from information_schema.tables where table_schema = database()')),
+        ...(await run(
+          'select table_name as name from information_schema.tables where table_schema = database()',
+        )),
         ...(await run(
           `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}')`,
         )),
@@ -96,7 +132,11 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
           "select distinct concat(table_name, ':', index_name) as name from information_schema.statistics where table_schema = database()",
         )),
       ])
-      if (found.has(locks) && Number((await executor.run(`select count(*) as n from ${q(locks)}`, [])).rows[0]?.['n']) >= 1024)
+      if (
+        found.has(locks) &&
+        Number((await executor.run(`select count(*) as n from ${q(locks)}`, [])).rows[0]?.['n']) >=
+          1024
+      )
         found.add(`${locks}:slots`)
       return found
     },
@@ -113,7 +153,10 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       return new Map(
         rows.map(({ name, type, charset, length }) => [
           String(name),
-          { type: String(type), ...(charset === null ? {} : { charset: String(charset), length: Number(length) }) },
+          {
+            type: String(type),
+            ...(charset === null ? {} : { charset: String(charset), length: Number(length) }),
+          },
         ]),
       )
     },

@@ -15,8 +15,24 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
   /** With its dot, of our own tables; '' where the search path says. */
   const schema = tables.files.slice(0, -last(tables.files).length)
   const recordType = { bigint: 'bigint', uuid: 'uuid', text: 'varchar' }[recordId]
-  const { blobs, attachments, variant_records: variants, uploads, files, chunks, jobs, locks } = tables
-  const own = ownTables({ id: 'bigint', text: 'text', name: 'varchar(64)', bytes: 'bytea', key: 'varchar(512)', reserved: 'key' })
+  const {
+    blobs,
+    attachments,
+    variant_records: variants,
+    uploads,
+    files,
+    chunks,
+    jobs,
+    locks,
+  } = tables
+  const own = ownTables({
+    id: 'bigint',
+    text: 'text',
+    name: 'varchar(64)',
+    bytes: 'bytea',
+    key: 'varchar(512)',
+    reserved: 'key',
+  })
   const vacuum =
     'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_cost_delay = 0'
   const table = (name: string, columns: string, more: string = ''): Step => ({
@@ -39,12 +55,18 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       `id bigserial primary key, name varchar not null, record_type varchar not null, record_id ${recordType} not null, blob_id bigint not null constraint fk_rails_c3b3935057 references ${q(blobs)} (id), created_at timestamp(6) without time zone not null`,
     ),
     index('index_active_storage_attachments_on_blob_id', `${q(attachments)} (blob_id)`),
-    index('index_active_storage_attachments_uniqueness', `unique ${q(attachments)} (record_type, record_id, name, blob_id)`),
+    index(
+      'index_active_storage_attachments_uniqueness',
+      `unique ${q(attachments)} (record_type, record_id, name, blob_id)`,
+    ),
     table(
       variants,
       `id bigserial primary key, blob_id bigint not null constraint fk_rails_993965df05 references ${q(blobs)} (id), variation_digest varchar not null`,
     ),
-    index('index_active_storage_variant_records_uniqueness', `unique ${q(variants)} (blob_id, variation_digest)`),
+    index(
+      'index_active_storage_variant_records_uniqueness',
+      `unique ${q(variants)} (blob_id, variation_digest)`,
+    ),
     table(
       uploads,
       `id bigserial primary key, uploadable_type varchar, uploadable_id ${recordType}, attr_name varchar, deleted_ids varchar default '', clean_before boolean default false, files text, created_at timestamp(6) without time zone not null, updated_at timestamp(6) without time zone not null`,
@@ -54,15 +76,29 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       sql: `alter table ${q(uploads)} add column if not exists ${name} ${type}`,
     })),
     index('activestorage_delayed_uploads_token', `unique ${q(uploads)} (token)`),
-    index('activestorage_delayed_uploads_due', `${q(uploads)} (run_at, id) where state = 'pending'`),
-    index('activestorage_delayed_uploads_lane', `${q(uploads)} (uploadable_type, uploadable_id, attr_name, id)`),
+    index(
+      'activestorage_delayed_uploads_due',
+      `${q(uploads)} (run_at, id) where state = 'pending'`,
+    ),
+    index(
+      'activestorage_delayed_uploads_lane',
+      `${q(uploads)} (uploadable_type, uploadable_id, attr_name, id)`,
+    ),
     index(
       'activestorage_delayed_uploads_running',
       `unique ${q(uploads)} (uploadable_type, uploadable_id, attr_name) where state = 'running'`,
     ),
-    index('activestorage_delayed_uploads_lease', `${q(uploads)} (lease_until) where state <> 'pending'`),
-    index('activestorage_delayed_uploads_holder', `${q(uploads)} (lease_token) where lease_token is not null`),
-    ...(schema === '' ? [] : [{ needs: schema, sql: `create schema if not exists ${q(schema.slice(0, -1))}` }]),
+    index(
+      'activestorage_delayed_uploads_lease',
+      `${q(uploads)} (lease_until) where state <> 'pending'`,
+    ),
+    index(
+      'activestorage_delayed_uploads_holder',
+      `${q(uploads)} (lease_token) where lease_token is not null`,
+    ),
+    ...(schema === ''
+      ? []
+      : [{ needs: schema, sql: `create schema if not exists ${q(schema.slice(0, -1))}` }]),
     table(files, own.files),
     ...laterFileColumns('text').map(([name, type]) => ({
       needs: `${files}.${name}`,
@@ -80,7 +116,11 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
     index(`${short}jobs_due`, `${q(jobs)} (state, run_at)`, schema),
     index(`${short}jobs_holder`, `${q(jobs)} (lease_token) where lease_token is not null`, schema),
     table(tables.workers, own.workers),
-    table(locks, own.locks, `; insert into ${q(locks)} (slot) select generate_series(0, 1023) on conflict do nothing`),
+    table(
+      locks,
+      own.locks,
+      `; insert into ${q(locks)} (slot) select generate_series(0, 1023) on conflict do nothing`,
+    ),
   ]
   const names =
     (sql: string) =>
@@ -88,7 +128,10 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       (await executor.run(sql, [])).rows.map((row) => String(row['name']))
   return {
     steps,
-    lock: [`set local lock_timeout = '3s'`, `select pg_advisory_xact_lock(hashtext('activestorage_delayed migrate'))`],
+    lock: [
+      `set local lock_timeout = '3s'`,
+      `select pg_advisory_xact_lock(hashtext('activestorage_delayed migrate'))`,
+    ],
     async existing(executor) {
       const relations = await names(
         `select relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any (current_schemas(false))`,
@@ -103,7 +146,8 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       const columns = await names(
         [uploads, files]
           .map(
-            (table) => `select '${table}.' || attname as name from pg_attribute where attrelid = to_regclass('${q(table)}') and attnum > 0`,
+            (table) =>
+              `select '${table}.' || attname as name from pg_attribute where attrelid = to_regclass('${q(table)}') and attnum > 0`,
           )
           .join(' union all '),
       )(executor)

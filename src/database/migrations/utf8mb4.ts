@@ -16,19 +16,29 @@ export async function utf8mb4Statements(executor: Executor, tables: TableNames):
   )
   const statements: string[] = []
   for (const [table, columns] of Map.groupBy(rows, (row) => String(row['tab']))) {
-    const made = String((await executor.run(`show create table \`${table}\``, [])).rows[0]?.['Create Table'])
-    const changes = columns.map((row) => `modify ${widenDefinition(made, String(row['col']), String(row['collation']))}`)
+    const made = String(
+      (await executor.run(`show create table \`${table}\``, [])).rows[0]?.['Create Table'],
+    )
+    const changes = columns.map(
+      (row) => `modify ${widenDefinition(made, String(row['col']), String(row['collation']))}`,
+    )
     // Indexes of the older formats are too short for utf8mb4.
-    if (/^(compact|redundant)$/i.test(String(columns[0]?.['format']))) changes.push('row_format=dynamic')
-    statements.push(`alter table \`${table}\`\n  ${[...changes, 'default character set utf8mb4'].join(',\n  ')}`)
+    if (/^(compact|redundant)$/i.test(String(columns[0]?.['format'])))
+      changes.push('row_format=dynamic')
+    statements.push(
+      `alter table \`${table}\`\n  ${[...changes, 'default character set utf8mb4'].join(',\n  ')}`,
+    )
   }
   return statements
 }
 
 /** The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not repeat. */
 function widenDefinition(definition: string, column: string, collation: string): string {
-  const line = definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''
-  const parts = /^\s*(`\w+` \w+(?:\(\d+\))?)(?: CHARACTER SET \w+)?(?: COLLATE \w+)?(.*?),?$/.exec(line)
+  const line =
+    definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''
+  const parts = /^\s*(`\w+` \w+(?:\(\d+\))?)(?: CHARACTER SET \w+)?(?: COLLATE \w+)?(.*?),?$/.exec(
+    line,
+  )
   if (parts === null)
     throw new ConfigurationError(
       `The definition of the column ${column} cannot be read (${line.trim().slice(0, 80)}). Widen its table by hand.`,
@@ -39,6 +49,7 @@ function widenDefinition(definition: string, column: string, collation: string):
 
 /** The same rules of comparison where utf8mb4 has them. */
 function wideCollation(collation: string): string {
-  if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation)) return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')
+  if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation))
+    return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')
   return /_(bin|cs)$/.test(collation) ? 'utf8mb4_bin' : 'utf8mb4_general_ci'
 }

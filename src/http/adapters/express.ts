@@ -26,7 +26,9 @@ type Next = (error?: unknown) => void
  * const app = express()
  * app.use(activeStorage(storage))
  */
-export function activeStorage(storage: Mountable): (req: IncomingMessage, res: ServerResponse, next: Next) => void {
+export function activeStorage(
+  storage: Mountable,
+): (req: IncomingMessage, res: ServerResponse, next: Next) => void {
   return nodeHandler(storage)
 }
 
@@ -47,7 +49,11 @@ export function activeStorage(storage: Mountable): (req: IncomingMessage, res: S
 export function form<M extends Models, N extends keyof M & string>(
   storage: FormParser<M>,
   options: ParseFormOptions<N>,
-): (req: IncomingMessage & { form?: ParsedForm<M[N]>; body?: unknown }, res: ServerResponse, next: Next) => void {
+): (
+  req: IncomingMessage & { form?: ParsedForm<M[N]>; body?: unknown },
+  res: ServerResponse,
+  next: Next,
+) => void {
   return (req, _res, next) => {
     storage.parseForm(req, options).then(
       (parsed) => {

@@ -37,7 +37,8 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
         exposeHeadRoute: false,
         handler(request, reply) {
           // What hooks have set: CORS, for one.
-          for (const [name, value] of Object.entries(reply.getHeaders())) if (value !== undefined) reply.raw.setHeader(name, value)
+          for (const [name, value] of Object.entries(reply.getHeaders()))
+            if (value !== undefined) reply.raw.setHeader(name, value)
           reply.hijack()
           handle(request.raw, reply.raw)
         },
@@ -57,11 +58,13 @@ function tellVisitors(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload) => {
     const error = failed.get(reply)
     // What a handler of the app's sends, in a shape of its own, stays as it is.
-    if (error === undefined || typeof payload !== 'string' || !payload.startsWith('{"statusCode":')) return payload
+    if (error === undefined || typeof payload !== 'string' || !payload.startsWith('{"statusCode":'))
+      return payload
     const body = JSON.parse(payload) as { readonly message?: unknown }
     if (body.message !== error.message) return payload
     const { message, reference } = publicErrorOf(error)
-    if (reference !== null) request.log.error({ reference, err: error }, 'The visitor was told this reference.')
+    if (reference !== null)
+      request.log.error({ reference, err: error }, 'The visitor was told this reference.')
     return JSON.stringify({ ...body, message })
   })
 }

@@ -37,7 +37,8 @@ function closeOnNode({ env }: Context): void {
 /** Hono answers an error with its own response, where the app has no `onError`. */
 function refuse(error: unknown): never {
   const told = publicErrorOf(error)
-  if (told.reference === null && error instanceof Error) Object.assign(error, { getResponse: () => failureOf(told) })
+  if (told.reference === null && error instanceof Error)
+    Object.assign(error, { getResponse: () => failureOf(told) })
   throw error
 }
 

@@ -12,7 +12,12 @@ export interface Collected {
   cleanBefore: string | null
 }
 
-export const nothingCollected = (): Collected => ({ entries: [], surplus: [], deletedIds: [], cleanBefore: null })
+export const nothingCollected = (): Collected => ({
+  entries: [],
+  surplus: [],
+  deletedIds: [],
+  cleanBefore: null,
+})
 
 /** Takes the next place. Throws TooManyFilesError, before a byte of the file is staged. */
 export function addEntry(
@@ -24,13 +29,18 @@ export function addEntry(
 ): Collected['entries'][0] {
   const entry = { name, file }
   collected.entries.push(entry)
-  checkCount(collected.entries.length, definition.kind === 'many' ? definition.maxFiles : undefined, { attachment: slot })
+  checkCount(
+    collected.entries.length,
+    definition.kind === 'many' ? definition.maxFiles : undefined,
+    { attachment: slot },
+  )
   return entry
 }
 
 /** What this request staged. */
 export async function discardStaged(all: Iterable<Collected>): Promise<void> {
-  for (const { entries } of all) for (const { file } of entries) if (file instanceof StagedFile) await file.discard()
+  for (const { entries } of all)
+    for (const { file } of entries) if (file instanceof StagedFile) await file.discard()
 }
 
 /** Of several files for a has-one the last one counts: those that came with this request are given up now. */
@@ -42,9 +52,14 @@ export async function dropSurplus(collected: Collected, definition: SlotDefiniti
 }
 
 /** As attachLater takes it; undefined: the form says nothing of the attachment. */
-export function inputOf({ entries, deletedIds, cleanBefore }: Collected, { kind }: SlotDefinition): Files<never>[never] | undefined {
+export function inputOf(
+  { entries, deletedIds, cleanBefore }: Collected,
+  { kind }: SlotDefinition,
+): Files<never>[never] | undefined {
   const files = entries.map(({ file }) => file)
   if (kind === 'one') return files.at(-1) as never
   const isAsked = files.length > 0 || deletedIds.length > 0 || cleanBefore !== null
-  return (isAsked ? { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) } : undefined) as never
+  return (
+    isAsked ? { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) } : undefined
+  ) as never
 }

@@ -13,7 +13,10 @@ export interface FieldReader {
   urlencoded(charset: string | undefined): Sink
 }
 
-export function fieldReader(limits: Limits, take: (name: string, value: string) => void): FieldReader {
+export function fieldReader(
+  limits: Limits,
+  take: (name: string, value: string) => void,
+): FieldReader {
   const count = countUpTo(limits, 'fields')
   let allBytes = 0
 
@@ -23,9 +26,12 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
     if (bytes > limits.fieldSize) throw tooLong(name, limits)
     allBytes += bytes
     if (allBytes > limits.fieldsSize)
-      throw new FormLimitError(`The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`, {
-        publicMessage: `The form is longer than ${sizeText(limits.fieldsSize)}, files not counted. Shorten it.`,
-      })
+      throw new FormLimitError(
+        `The fields of the form are longer than the ${limits.fieldsSize} bytes allowed (limits.fieldsSize).`,
+        {
+          publicMessage: `The form is longer than ${sizeText(limits.fieldsSize)}, files not counted. Shorten it.`,
+        },
+      )
     take(name, value)
   }
 
@@ -46,7 +52,8 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
       }
     },
     urlencoded(charset) {
-      const decode = (text: string, what: string): string => decodeText(decodePercent(text.replaceAll('+', ' ')), charset, what)
+      const decode = (text: string, what: string): string =>
+        decodeText(decodePercent(text.replaceAll('+', ' ')), charset, what)
       const longest = 3 * (limits.fieldSize + limits.nameSize)
       // Of the last pair. Joined once, at its end: a pair may come in a million pieces.
       let rest: string[] = []
@@ -83,7 +90,10 @@ export function fieldReader(limits: Limits, take: (name: string, value: string) 
 const textOf = (name: string): string => `The field ${JSON.stringify(name.slice(0, 100))}`
 
 function tooLong(name: string, limits: Limits): FormLimitError {
-  return new FormLimitError(`${textOf(name)} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`, {
-    publicMessage: `${textOf(name)} is longer than ${sizeText(limits.fieldSize)}. Shorten it.`,
-  })
+  return new FormLimitError(
+    `${textOf(name)} is longer than the ${limits.fieldSize} bytes allowed (limits.fieldSize).`,
+    {
+      publicMessage: `${textOf(name)} is longer than ${sizeText(limits.fieldSize)}. Shorten it.`,
+    },
+  )
 }

@@ -1,5 +1,6 @@
 /** Browsers escape what would end the header's quotes, and nothing else. */
-const unescaped = (filename: string): string => filename.replaceAll(/%(?:22|0D|0A)/g, decodeURIComponent)
+const unescaped = (filename: string): string =>
+  filename.replaceAll(/%(?:22|0D|0A)/g, decodeURIComponent)
 
 const partsOf = (filename: string): string[] => unescaped(filename).split(/[/\\]/)
 /** Empty, or of dots and spaces alone: on some system it is the folder itself, or the one above. */

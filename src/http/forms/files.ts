@@ -65,7 +65,13 @@ export function fileReader(
     try {
       if (io.errored !== null) throw io.errored
       const bytes = await chosen(head, io)
-      if (bytes !== null) await take({ name: head.name, filename: head.filename ?? '', contentType: head.contentType, io: bytes })
+      if (bytes !== null)
+        await take({
+          name: head.name,
+          filename: head.filename ?? '',
+          contentType: head.contentType,
+          io: bytes,
+        })
     } finally {
       give()
     }
@@ -100,7 +106,10 @@ export function fileReader(
 }
 
 /** null: an input for a file that was left empty. */
-async function chosen({ filename = '', contentType }: PartHead, io: Readable): Promise<AsyncIterable<Uint8Array> | null> {
+async function chosen(
+  { filename = '', contentType }: PartHead,
+  io: Readable,
+): Promise<AsyncIterable<Uint8Array> | null> {
   if (!isEmptyInput({ name: filename, type: contentType, size: 0 }, undefined)) return io
   // Only its bytes tell whether somebody chose a file.
   return unlessEmpty(io as AsyncIterable<Uint8Array>)

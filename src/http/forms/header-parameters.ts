@@ -29,7 +29,8 @@ interface Value {
   readonly end: number
 }
 
-const spacesAt = (text: string, at: number): number => /^[ \t]*/.exec(text.slice(at, at + 100))?.[0].length ?? 0
+const spacesAt = (text: string, at: number): number =>
+  /^[ \t]*/.exec(text.slice(at, at + 100))?.[0].length ?? 0
 
 function plain(text: string, start: number): Value {
   const length = text.slice(start).search(/[\s;]/)
@@ -49,7 +50,11 @@ function quoted(text: string, start: number, name: string): Value {
       value += name === 'filename' && text[at] !== '"' ? `\\${text[at] ?? ''}` : (text[at] ?? '')
     }
   }
-  throw new InvalidInputError(`A header of the form has a quote that is never closed: ${JSON.stringify(text.slice(0, 100))}.`, {
-    publicMessage: 'The form could not be read: the name of a field or of a file is not valid. Rename the file and send the form again.',
-  })
+  throw new InvalidInputError(
+    `A header of the form has a quote that is never closed: ${JSON.stringify(text.slice(0, 100))}.`,
+    {
+      publicMessage:
+        'The form could not be read: the name of a field or of a file is not valid. Rename the file and send the form again.',
+    },
+  )
 }

@@ -18,7 +18,10 @@ export interface HiddenField {
 }
 
 /** Files that came with this request, and those that an earlier one staged or uploaded. */
-export async function hiddenOf(context: HttpContext, { entries }: Collected): Promise<HiddenField[]> {
+export async function hiddenOf(
+  context: HttpContext,
+  { entries }: Collected,
+): Promise<HiddenField[]> {
   const fields: HiddenField[] = []
   for (const { name, file } of entries)
     fields.push(
@@ -29,14 +32,22 @@ export async function hiddenOf(context: HttpContext, { entries }: Collected): Pr
   return fields
 }
 
-async function known(context: HttpContext, signedId: string): Promise<Pick<HiddenField, 'filename' | 'path'>> {
+async function known(
+  context: HttpContext,
+  signedId: string,
+): Promise<Pick<HiddenField, 'filename' | 'path'>> {
   const { session } = await context.store()
   const staged = context.verifier.verify(signedId, { purpose: PURPOSE.staged })
   const [file] = staged === null ? [] : await findFiles(session, [String(staged.value)])
   if (file !== undefined) return { filename: file.filename, path: pendingPath(context, file) }
   const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
-  const blob = signed === null || signed.expired === true ? null : await findBlob(session, { id: String(signed.value) })
-  return blob === null ? { filename: null, path: null } : { filename: blob.filename, path: blobPath(context, blob) }
+  const blob =
+    signed === null || signed.expired === true
+      ? null
+      : await findBlob(session, { id: String(signed.value) })
+  return blob === null
+    ? { filename: null, path: null }
+    : { filename: blob.filename, path: blobPath(context, blob) }
 }
 
 /** Gives up what earlier requests staged, unless it was submitted. A stored blob, or what a token for something else names, stays. */
@@ -44,7 +55,10 @@ export async function discardHidden(context: HttpContext, all: Iterable<Collecte
   const { session } = await context.store()
   for (const { entries, surplus } of all)
     for (const signedId of [...surplus, ...entries.map(({ file }) => file)]) {
-      const staged = typeof signedId === 'string' ? context.verifier.verify(signedId, { purpose: PURPOSE.staged }) : null
+      const staged =
+        typeof signedId === 'string'
+          ? context.verifier.verify(signedId, { purpose: PURPOSE.staged })
+          : null
       if (staged !== null) await dropUnlinked(session, String(staged.value))
     }
 }

@@ -19,7 +19,14 @@ export interface Limits extends Required<FormLimits> {
   readonly nameSize: number
 }
 
-const defaults: Limits = { fields: 1000, files: 100, fieldSize: 1024 ** 2, fieldsSize: 10 * 1024 ** 2, depth: 10, nameSize: 500 }
+const defaults: Limits = {
+  fields: 1000,
+  files: 100,
+  fieldSize: 1024 ** 2,
+  fieldsSize: 10 * 1024 ** 2,
+  depth: 10,
+  nameSize: 500,
+}
 
 export const limitsOf = (given: FormLimits): Limits => ({ ...defaults, ...given })
 
@@ -30,16 +37,22 @@ export function countUpTo(limits: Limits, what: 'fields' | 'files'): () => void 
   return () => {
     count += 1
     if (count > most)
-      throw new FormLimitError(`The form has more ${what} than the ${most} allowed (limits.${what}).`, {
-        publicMessage: `The form has more than ${most} ${what}. Send fewer at once.`,
-      })
+      throw new FormLimitError(
+        `The form has more ${what} than the ${most} allowed (limits.${what}).`,
+        {
+          publicMessage: `The form has more than ${most} ${what}. Send fewer at once.`,
+        },
+      )
   }
 }
 
 /** Throws FormLimitError. */
 export function checkName(name: string, { nameSize, depth }: Limits): void {
   if (name.length < nameSize && name.split('[').length - 1 <= depth) return
-  throw new FormLimitError(`The name ${JSON.stringify(name.slice(0, 50))}… is too long, or nested deeper than ${depth}.`, {
-    publicMessage: 'The form has a field whose name is too long.',
-  })
+  throw new FormLimitError(
+    `The name ${JSON.stringify(name.slice(0, 50))}… is too long, or nested deeper than ${depth}.`,
+    {
+      publicMessage: 'The form has a field whose name is too long.',
+    },
+  )
 }

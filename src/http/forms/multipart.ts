@@ -23,7 +23,11 @@ export interface FormHandlers {
  * takes it. Rejects, once all handlers have ended, with the first thing that went wrong; the rest of the request is left
  * where it is.
  */
-export async function readMultipart(request: FormRequest, given: FormLimits, handlers: FormHandlers): Promise<void> {
+export async function readMultipart(
+  request: FormRequest,
+  given: FormLimits,
+  handlers: FormHandlers,
+): Promise<void> {
   const limits = limitsOf(given)
   const { promise: failed, reject: fail } = Promise.withResolvers<never>()
   failed.catch(() => undefined)
@@ -36,7 +40,10 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
   const files = fileReader(limits, flow, handlers.file, fail)
   const open = (text: string): Sink => {
     const head = readHead(text)
-    return decodePart(head.transferEncoding, head.filename === undefined ? fields.open(head) : files.open(head))
+    return decodePart(
+      head.transferEncoding,
+      head.filename === undefined ? fields.open(head) : files.open(head),
+    )
   }
   const type = headerOf(request, 'content-type')
   const form = formOf(type, (boundary) => partsOf(boundary, open), fields.urlencoded)
@@ -56,18 +63,32 @@ export async function readMultipart(request: FormRequest, given: FormLimits, han
 const LONGEST_BOUNDARY = 200
 
 /** What reads a body of this Content-Type. Throws InvalidInputError. */
-function formOf(type: string, multipart: (boundary: string) => Sink, urlencoded: (charset: string | undefined) => Sink): Sink {
+function formOf(
+  type: string,
+  multipart: (boundary: string) => Sink,
+  urlencoded: (charset: string | undefined) => Sink,
+): Sink {
   const [bare = ''] = type.split(';')
   const parameters = headerParameters(type)
-  if (/^\s*application\/x-www-form-urlencoded\s*$/i.test(bare)) return urlencoded(parameters.get('charset'))
+  if (/^\s*application\/x-www-form-urlencoded\s*$/i.test(bare))
+    return urlencoded(parameters.get('charset'))
   const boundary = parameters.get('boundary') ?? ''
   const hasBoundary = boundary !== '' && boundary.length <= LONGEST_BOUNDARY
   if (/^\s*multipart\/form-data\s*$/i.test(bare) && hasBoundary) return multipart(boundary)
-  const lack = boundary === '' ? 'without a boundary' : `with a boundary of ${boundary.length} characters`
-  const what = type === '' ? 'no Content-Type' : /^\s*multipart\//i.test(bare) ? `${bare.trim()} ${lack}` : bare.trim().slice(0, 100)
-  throw new InvalidInputError(`This is no form that can be read (${what}): send multipart/form-data.`, {
-    publicMessage: 'This is no form that can be read. Send it from the page of the form.',
-  })
+  const lack =
+    boundary === '' ? 'without a boundary' : `with a boundary of ${boundary.length} characters`
+  const what =
+    type === ''
+      ? 'no Content-Type'
+      : /^\s*multipart\//i.test(bare)
+        ? `${bare.trim()} ${lack}`
+        : bare.trim().slice(0, 100)
+  throw new InvalidInputError(
+    `This is no form that can be read (${what}): send multipart/form-data.`,
+    {
+      publicMessage: 'This is no form that can be read. Send it from the page of the form.',
+    },
+  )
 }
 
 /** Resolves at the end of the form; rejects where it breaks off, or cannot be read. Reads nothing after `stopped`. */
@@ -103,8 +124,11 @@ function feed(source: Readable, form: Sink, stopped: AbortSignal): Promise<void>
 }
 
 function brokenOff(error: unknown): InvalidInputError {
-  return new InvalidInputError(`The form broke off before its end: ${messageOf(error)}. Nothing was kept of it.`, {
-    cause: error,
-    publicMessage: 'The form did not arrive whole. Send it again.',
-  })
+  return new InvalidInputError(
+    `The form broke off before its end: ${messageOf(error)}. Nothing was kept of it.`,
+    {
+      cause: error,
+      publicMessage: 'The form did not arrive whole. Send it again.',
+    },
+  )
 }

@@ -2,8 +2,17 @@ import { InvalidInputError } from '../../errors.ts'
 
 /** What a field of a form is for. */
 export type Target =
-  | { readonly kind: 'value'; readonly key: string; readonly isScoped: boolean; readonly isList: boolean }
-  | { readonly kind: 'attachment'; readonly slot: string; readonly part: 'files' | 'deletedIds' | 'cleanBefore' }
+  | {
+      readonly kind: 'value'
+      readonly key: string
+      readonly isScoped: boolean
+      readonly isList: boolean
+    }
+  | {
+      readonly kind: 'attachment'
+      readonly slot: string
+      readonly part: 'files' | 'deletedIds' | 'cleanBefore'
+    }
 
 const snake = (name: string): string =>
   name
@@ -21,7 +30,9 @@ export function scopesOf(model: string): string[] {
 export function aliasesOf(slots: Iterable<string>): ReadonlyMap<string, string> {
   const all = [...slots]
   const aliases = all.flatMap((slot) =>
-    [`${slot}Tmp`, `${slot}_tmp`, snake(slot), `${snake(slot)}_tmp`].map((alias) => [alias, slot] as const),
+    [`${slot}Tmp`, `${slot}_tmp`, snake(slot), `${snake(slot)}_tmp`].map(
+      (alias) => [alias, slot] as const,
+    ),
   )
   // A name that an attachment really has comes before what another one may be called.
   return new Map([...aliases, ...all.map((slot) => [slot, slot] as const)])
@@ -39,7 +50,11 @@ const parts = new Map<string, 'files' | 'deletedIds' | 'cleanBefore'>([
  * Reads a name as Rails does: `user[certificates_tmp][files][]`. `scopes` are the names before the first bracket; null: names
  * are flat. Throws InvalidInputError for what is below an attachment and is none of its parts.
  */
-export function targetOf(name: string, scopes: readonly string[] | null, aliases: ReadonlyMap<string, string>): Target {
+export function targetOf(
+  name: string,
+  scopes: readonly string[] | null,
+  aliases: ReadonlyMap<string, string>,
+): Target {
   const [, head = '', rest = ''] = /^([^[]*)((?:\[[^[\]]*\])*)$/.exec(name) ?? [name, name]
   const keys = [...rest.matchAll(/\[([^[\]]*)\]/g)].map(([, key = '']) => key)
   const isScoped = scopes === null || (scopes.includes(head) && keys.length > 0)
@@ -49,15 +64,23 @@ export function targetOf(name: string, scopes: readonly string[] | null, aliases
     const isList = keys.length > 0 && keys.at(-1) === ''
     const [first = head, ...inner] = isScoped ? path : [head, ...keys]
     const shown = isList ? inner.slice(0, -1) : inner
-    return { kind: 'value', key: [first, ...shown.map((key) => `[${key}]`)].join(''), isScoped, isList }
+    return {
+      kind: 'value',
+      key: [first, ...shown.map((key) => `[${key}]`)].join(''),
+      isScoped,
+      isList,
+    }
   }
   const [, below = ''] = path
   // A list, or its numbered items.
   if (/^\d*$/.test(below) && path.length <= 2) return { kind: 'attachment', slot, part: 'files' }
   const part = parts.get(below)
   if (part === undefined || path.length > 3)
-    throw new InvalidInputError(`${JSON.stringify(name)} names nothing of ${slot}: it has files, deleted_ids and clean_before.`, {
-      details: { attachment: slot },
-    })
+    throw new InvalidInputError(
+      `${JSON.stringify(name)} names nothing of ${slot}: it has files, deleted_ids and clean_before.`,
+      {
+        details: { attachment: slot },
+      },
+    )
   return { kind: 'attachment', slot, part }
 }

@@ -7,7 +7,14 @@ import { listText, shown } from '../../message.ts'
 import { fileText } from '../../public-message.ts'
 import { checkOptions } from '../../options.ts'
 import type { HttpContext } from '../context.ts'
-import { addEntry, discardStaged, dropSurplus, inputOf, nothingCollected, type Collected } from './collected.ts'
+import {
+  addEntry,
+  discardStaged,
+  dropSurplus,
+  inputOf,
+  nothingCollected,
+  type Collected,
+} from './collected.ts'
 import { bareFilename, pathFilename } from './filenames.ts'
 import { discardHidden, hiddenOf, type HiddenField } from './hidden.ts'
 import { checkRequest, type FormRequest } from '../body.ts'
@@ -52,28 +59,49 @@ export interface ParsedForm<D> {
 
 /** A type of its own, so that what takes a storage knows its models. */
 export interface ParseForm<M extends Models> {
-  <N extends keyof M & string>(request: FormRequest, options: ParseFormOptions<N>): Promise<ParsedForm<M[N]>>
+  <N extends keyof M & string>(
+    request: FormRequest,
+    options: ParseFormOptions<N>,
+  ): Promise<ParsedForm<M[N]>>
 }
 
 /** `storage.parseForm`. */
-export async function parseForm(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
+export async function parseForm(
+  context: HttpContext,
+  request: FormRequest,
+  options: ParseFormOptions,
+): Promise<ParsedForm<unknown>> {
   checkRequest(request)
   try {
     return await read(context, request, options)
   } catch (error) {
-    await readOn(request, error instanceof ActiveStorageError ? error.statusCode : 500, context.afterRefusal)
+    await readOn(
+      request,
+      error instanceof ActiveStorageError ? error.statusCode : 500,
+      context.afterRefusal,
+    )
     throw error
   }
 }
 
-async function read(context: HttpContext, request: FormRequest, options: ParseFormOptions): Promise<ParsedForm<unknown>> {
+async function read(
+  context: HttpContext,
+  request: FormRequest,
+  options: ParseFormOptions,
+): Promise<ParsedForm<unknown>> {
   checkOptions(options, ['model', 'scope', 'limits', 'preservePath'], 'parseForm')
-  checkOptions(options.limits ?? {}, ['fields', 'files', 'fieldSize', 'fieldsSize', 'depth'], 'parseForm: limits')
+  checkOptions(
+    options.limits ?? {},
+    ['fields', 'files', 'fieldSize', 'fieldsSize', 'depth'],
+    'parseForm: limits',
+  )
   const { model, scope } = options
   const nameOf = options.preservePath === true ? pathFilename : bareFilename
   const slots = context.models.get(model)
   if (slots === undefined)
-    throw new UnknownAttachmentError(`There is no model '${model}'; there are ${listText([...context.models.keys()])}.`)
+    throw new UnknownAttachmentError(
+      `There is no model '${model}'; there are ${listText([...context.models.keys()])}.`,
+    )
   const scopes = scope === null ? null : scope === undefined ? scopesOf(model) : [scope]
   const aliases = aliasesOf(slots.keys())
   const values = formValues()
@@ -97,7 +125,8 @@ async function read(context: HttpContext, request: FormRequest, options: ParseFo
       async file({ name, filename: sent, contentType, io }) {
         const filename = nameOf(sent)
         const target = targetOf(name, scopes, aliases)
-        if (target.kind !== 'attachment' || target.part !== 'files') throw unknownFile(name, filename, model, scopes, slots)
+        if (target.kind !== 'attachment' || target.part !== 'files')
+          throw unknownFile(name, filename, model, scopes, slots)
         const { collected, definition } = collectedOf(target.slot)
         const entry = addEntry(collected, definition, target.slot, name, '')
         entry.file = await stage(
@@ -110,7 +139,8 @@ async function read(context: HttpContext, request: FormRequest, options: ParseFo
       },
     })
     for (const [slot, { entries }] of bySlot)
-      for (const { file } of entries) if (typeof file === 'string') await allowSigned(context, request, slot, file)
+      for (const { file } of entries)
+        if (typeof file === 'string') await allowSigned(context, request, slot, file)
   } catch (error) {
     await discardStaged(bySlot.values())
     if (error instanceof ActiveStorageError) error.values = values.all()
@@ -150,6 +180,9 @@ function unknownFile(
   })
   return new InvalidInputError(
     `The form has a file ${shown(name)}, which is no attachment of ${model}. Its inputs are called ${listText(known)}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
-    { details: { filename }, publicMessage: `${fileText({ filename })} was not expected here. Reload the page and try again.` },
+    {
+      details: { filename },
+      publicMessage: `${fileText({ filename })} was not expected here. Reload the page and try again.`,
+    },
   )
 }

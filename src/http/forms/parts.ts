@@ -26,7 +26,8 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
   let searched = 0
 
   const pass = (buffer: Buffer, from: number, to: number): void => {
-    if (state === 'preamble' && (preamble += to - from) > LONGEST_PREAMBLE) throw broken('its boundary does not come')
+    if (state === 'preamble' && (preamble += to - from) > LONGEST_PREAMBLE)
+      throw broken('its boundary does not come')
     if (to > from + kept) sink?.write(buffer.subarray(from + kept, to))
     kept = 0
   }
@@ -34,7 +35,8 @@ export function partsOf(boundary: string, open: (head: string) => Sink): Sink {
   /** Returns where it stopped, because the head goes on in the next piece. */
   const readHead = (buffer: Buffer, at: number): number | null => {
     const end = buffer.indexOf('\r\n\r\n', at + searched, 'latin1')
-    if ((end === -1 ? buffer.length : end) - at > LONGEST_HEAD) throw broken(`a part has a head of more than ${LONGEST_HEAD} bytes`)
+    if ((end === -1 ? buffer.length : end) - at > LONGEST_HEAD)
+      throw broken(`a part has a head of more than ${LONGEST_HEAD} bytes`)
     searched = end === -1 ? Math.max(0, buffer.length - at - 3) : 0
     if (end === -1) return null
     const head = buffer.subarray(at, end)
@@ -89,15 +91,25 @@ function findDelimiter(
   delimiter: Buffer,
   from: number,
 ): { readonly found: number; readonly kind: 'part' | 'last' | 'unknown'; readonly end: number } {
-  for (let found = buffer.indexOf(delimiter, from); found !== -1; found = buffer.indexOf(delimiter, found + 1)) {
+  for (
+    let found = buffer.indexOf(delimiter, from);
+    found !== -1;
+    found = buffer.indexOf(delimiter, found + 1)
+  ) {
     const end = found + delimiter.length
     const after = buffer.toString('latin1', end, end + LONGEST_PADDING)
     if (after.startsWith('--')) return { found, kind: 'last', end }
     const padding = /^[ \t]*(?=\r\n)/.exec(after)?.[0]
     if (padding !== undefined) return { found, kind: 'part', end: end + padding.length }
-    if (after.length < LONGEST_PADDING && /^(-|[ \t]*\r?)$/.test(after)) return { found, kind: 'unknown', end }
+    if (after.length < LONGEST_PADDING && /^(-|[ \t]*\r?)$/.test(after))
+      return { found, kind: 'unknown', end }
   }
-  return { found: Math.max(from, buffer.length - delimiter.length + 1), kind: 'unknown', end: buffer.length }
+  return {
+    found: Math.max(from, buffer.length - delimiter.length + 1),
+    kind: 'unknown',
+    end: buffer.length,
+  }
 }
 
-const broken = (why: string): InvalidInputError => unreadable(`The form cannot be read: ${why}. Nothing was kept of it.`)
+const broken = (why: string): InvalidInputError =>
+  unreadable(`The form cannot be read: ${why}. Nothing was kept of it.`)

@@ -10,16 +10,28 @@ import type { HttpContext } from '../context.ts'
  * `authorize`, a form brings only files that are attached nowhere, or that the request may see where they are.
  * Throws InvalidSignatureError.
  */
-export async function allowSigned(context: HttpContext, request: FormRequest, slot: string, signedId: string): Promise<void> {
+export async function allowSigned(
+  context: HttpContext,
+  request: FormRequest,
+  slot: string,
+  signedId: string,
+): Promise<void> {
   if (context.authorize === undefined) return
   const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
   if (signed === null || signed.expired === true) return // refused when it is to be attached
   const { session } = await context.store()
   const row = await findBlob(session, { id: String(signed.value) })
-  if (row === null || (await isAllowedWhereAttached(context, asRequest(request), 'read', row)) !== false) return
-  throw new InvalidSignatureError(`The signed id for ${slot} is of a file that this request may not see.`, {
-    details: { attachment: slot, filename: row.filename },
-  })
+  if (
+    row === null ||
+    (await isAllowedWhereAttached(context, asRequest(request), 'read', row)) !== false
+  )
+    return
+  throw new InvalidSignatureError(
+    `The signed id for ${slot} is of a file that this request may not see.`,
+    {
+      details: { attachment: slot, filename: row.filename },
+    },
+  )
 }
 
 /** What `authorize` reads of Node's request: where it goes, and its headers. */
@@ -29,9 +41,16 @@ function asRequest(request: FormRequest): Request {
     headers,
     originalUrl,
     url = '/',
-  } = request as FormRequest & { headers: Record<string, string | string[] | undefined>; originalUrl?: string; url?: string }
+  } = request as FormRequest & {
+    headers: Record<string, string | string[] | undefined>
+    originalUrl?: string
+    url?: string
+  }
   const all = new Headers()
   for (const [name, value] of Object.entries(headers))
     if (!name.startsWith(':')) for (const each of [value ?? []].flat()) all.append(name, each)
-  return new Request(new URL(originalUrl ?? url, `http://${all.get('host') ?? 'localhost'}`), { method: 'POST', headers: all })
+  return new Request(new URL(originalUrl ?? url, `http://${all.get('host') ?? 'localhost'}`), {
+    method: 'POST',
+    headers: all,
+  })
 }

@@ -6,7 +6,9 @@ export function decodePart(encoding: string, sink: Sink): Sink {
   if (['', '7bit', '8bit', 'binary'].includes(encoding)) return sink
   if (encoding === 'base64') return fromBase64(sink)
   const named = JSON.stringify(encoding.slice(0, 50))
-  throw unreadable(`A part of the form has the Content-Transfer-Encoding ${named}: send it as binary or base64.`)
+  throw unreadable(
+    `A part of the form has the Content-Transfer-Encoding ${named}: send it as binary or base64.`,
+  )
 }
 
 function fromBase64(sink: Sink): Sink {
@@ -14,8 +16,13 @@ function fromBase64(sink: Sink): Sink {
   let rest = ''
   return {
     write(piece) {
-      const text = rest + Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength).toString('latin1').replaceAll(/\s+/g, '')
-      if (!/^[A-Za-z\d+/]*={0,2}$/.test(text)) throw unreadable('A part of the form is no base64, though it says so.')
+      const text =
+        rest +
+        Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength)
+          .toString('latin1')
+          .replaceAll(/\s+/g, '')
+      if (!/^[A-Za-z\d+/]*={0,2}$/.test(text))
+        throw unreadable('A part of the form is no base64, though it says so.')
       // The last four may be padded: then nothing may follow.
       const whole = Math.max(0, text.length - (text.length % 4) - 4)
       rest = text.slice(whole)
@@ -23,7 +30,8 @@ function fromBase64(sink: Sink): Sink {
     },
     end() {
       const bare = rest.replace(/=+$/, '')
-      if (bare.length % 4 === 1) throw unreadable('A part of the form breaks off within its base64.')
+      if (bare.length % 4 === 1)
+        throw unreadable('A part of the form breaks off within its base64.')
       if (bare !== '') sink.write(Buffer.from(bare, 'base64'))
       sink.end()
     },

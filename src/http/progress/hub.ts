@@ -50,7 +50,8 @@ export function progressHub(context: HttpContext): ProgressHub {
     const text = JSON.stringify(snapshot)
     const now = performance.now()
     if (each.told !== text) each.changedAt = now
-    each.dueAt = now + (snapshot?.state === 'running' || now - each.changedAt < LIVELY ? OFTEN : SELDOM)
+    each.dueAt =
+      now + (snapshot?.state === 'running' || now - each.changedAt < LIVELY ? OFTEN : SELDOM)
     if (each.told === text) return
     each.told = text
     each.last = snapshot
@@ -70,7 +71,11 @@ export function progressHub(context: HttpContext): ProgressHub {
         }
       }
     } catch (error) {
-      context.report('debug', 'Uploads that are followed could not be looked at; they are again in a moment.', { error })
+      context.report(
+        'debug',
+        'Uploads that are followed could not be looked at; they are again in a moment.',
+        { error },
+      )
       for (const token of due) {
         const each = followed.get(token)
         if (each !== undefined) each.dueAt = performance.now() + SELDOM
@@ -83,7 +88,13 @@ export function progressHub(context: HttpContext): ProgressHub {
   return {
     beats,
     follow(token, listener) {
-      const each = followed.get(token) ?? { listeners: new Set(), told: undefined, last: undefined, changedAt: 0, dueAt: 0 }
+      const each = followed.get(token) ?? {
+        listeners: new Set(),
+        told: undefined,
+        last: undefined,
+        changedAt: 0,
+        dueAt: 0,
+      }
       followed.set(token, each)
       each.listeners.add(listener)
       if (each.last === undefined) each.dueAt = 0
@@ -110,7 +121,8 @@ export function progressHub(context: HttpContext): ProgressHub {
       closed = true
       clearTimeout(timer)
       clearInterval(beat)
-      for (const { listeners } of followed.values()) for (const listener of listeners) listener(null)
+      for (const { listeners } of followed.values())
+        for (const listener of listeners) listener(null)
       followed.clear()
     },
   }

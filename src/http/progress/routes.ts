@@ -13,18 +13,27 @@ import type { ProgressHub } from './hub.ts'
 import { isOver, snapshots, type UploadSnapshot } from './snapshot.ts'
 
 /** An upload's state: JSON, or a stream of events for who asks for one. */
-export async function showUpload(context: HttpContext, hub: ProgressHub, request: Request, { token = '' }: Params): Promise<Response> {
+export async function showUpload(
+  context: HttpContext,
+  hub: ProgressHub,
+  request: Request,
+  { token = '' }: Params,
+): Promise<Response> {
   const signed = context.verifier.verify(token, { purpose: PURPOSE.upload })
   if (signed === null || signed.expired === true) throw notFound()
   const id = String(signed.value)
   const wantsEvents = request.headers.get('accept')?.includes('text/event-stream') === true
   const lastId = request.headers.get('last-event-id')
   // It was told of its end, and asks again because its connection ended: this is how it is told not to.
-  if (wantsEvents && lastId?.startsWith(END) === true) return answer(204, { 'Cache-Control': 'no-store' })
+  if (wantsEvents && lastId?.startsWith(END) === true)
+    return answer(204, { 'Cache-Control': 'no-store' })
   const snapshot = (await snapshots(context, [id])).get(id)
   if (snapshot === undefined) throw notFound()
   const lane = context.authorize === undefined ? null : await laneOf(context, id)
-  await allow(context, request, { action: 'read', ...(lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }) })
+  await allow(context, request, {
+    action: 'read',
+    ...(lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }),
+  })
   if (!wantsEvents) return json(200, snapshot, { Vary: 'Accept' })
   return answer(
     200,
@@ -45,7 +54,8 @@ async function laneOf(context: HttpContext, id: string): Promise<Lane | null> {
   const upload = await findUpload(session, id)
   if (upload !== null) return upload.lane
   const keys = (await filesOf(session, [id])).flatMap(({ blobKey }) => blobKey ?? [])
-  for (const blob of await findBlobs(session, keys)) for (const attachment of await attachmentsOfBlob(session, blob.id)) return attachment
+  for (const blob of await findBlobs(session, keys))
+    for (const attachment of await attachmentsOfBlob(session, blob.id)) return attachment
   return null
 }
 
@@ -57,7 +67,11 @@ const idOf = (snapshot: UploadSnapshot, data: string): string =>
  * Each event is the whole state, so that a client which missed some has missed nothing, and one that reads slowly gets the
  * newest only. The stream ends with the upload.
  */
-function events(hub: ProgressHub, token: string, lastId: string | null): ReadableStream<Uint8Array> {
+function events(
+  hub: ProgressHub,
+  token: string,
+  lastId: string | null,
+): ReadableStream<Uint8Array> {
   let stop = (): void => undefined
   let flush = (): void => undefined
   return new ReadableStream<Uint8Array>(

@@ -31,18 +31,30 @@ export interface FileSnapshot {
   readonly path: string | null
 }
 
-export const isOver = ({ state }: Pick<UploadSnapshot, 'state'>): boolean => ['attached', 'superseded', 'discarded'].includes(state)
+export const isOver = ({ state }: Pick<UploadSnapshot, 'state'>): boolean =>
+  ['attached', 'superseded', 'discarded'].includes(state)
 
 /** Any number of uploads in three statements. Of one that is done its files tell, as long as they are kept. */
-export async function snapshots(context: HttpContext, tokens: readonly string[]): Promise<Map<string, UploadSnapshot>> {
+export async function snapshots(
+  context: HttpContext,
+  tokens: readonly string[],
+): Promise<Map<string, UploadSnapshot>> {
   const { session } = await context.store()
   const uploads = new Map((await uploadsByToken(session, tokens)).map((row) => [row.token, row]))
   const files = Map.groupBy(await filesOf(session, tokens), (row) => row.uploadToken ?? '')
-  const keys = [...files.values()].flat().flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
+  const keys = [...files.values()]
+    .flat()
+    .flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
   const blobs = new Map((await findBlobs(session, keys)).map((row) => [row.key, row]))
   return new Map(
     tokens.flatMap((token) => {
-      const found = snapshotOf(context, token, uploads.get(token) ?? null, files.get(token) ?? [], blobs)
+      const found = snapshotOf(
+        context,
+        token,
+        uploads.get(token) ?? null,
+        files.get(token) ?? [],
+        blobs,
+      )
       return found === null ? [] : [[token, found] as const]
     }),
   )
@@ -74,10 +86,21 @@ function endOf(files: readonly FileRow[]): UploadSnapshot['state'] {
   return dropped.some((file) => file.lastError === 'superseded') ? 'superseded' : 'discarded'
 }
 
-function fileOf(context: HttpContext, file: FileRow, upload: UploadSnapshot['state'], blobs: ReadonlyMap<string, BlobRow>): FileSnapshot {
+function fileOf(
+  context: HttpContext,
+  file: FileRow,
+  upload: UploadSnapshot['state'],
+  blobs: ReadonlyMap<string, BlobRow>,
+): FileSnapshot {
   const isStored = isAttached(file)
   const blob = isStored ? blobs.get(file.blobKey ?? '') : undefined
-  const state = isStored ? 'attached' : file.state === 'failed' ? 'failed' : file.state === 'dropped' ? 'dropped' : null
+  const state = isStored
+    ? 'attached'
+    : file.state === 'failed'
+      ? 'failed'
+      : file.state === 'dropped'
+        ? 'dropped'
+        : null
   return {
     id: file.id,
     filename: blob?.filename ?? file.filename,
@@ -86,6 +109,11 @@ function fileOf(context: HttpContext, file: FileRow, upload: UploadSnapshot['sta
     state: state ?? (upload === 'running' ? 'uploading' : 'staged'),
     uploadedBytes: isStored ? (file.sentSize ?? file.byteSize) : file.uploadedBytes,
     lastError: shownError(file),
-    path: blob === undefined ? (isStored || state === 'dropped' ? null : pendingPath(context, file)) : blobPath(context, blob),
+    path:
+      blob === undefined
+        ? isStored || state === 'dropped'
+          ? null
+          : pendingPath(context, file)
+        : blobPath(context, blob),
   }
 }

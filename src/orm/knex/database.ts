@@ -25,7 +25,8 @@ export function knex(db: Knex): Database<Knex.Transaction> {
     dialect,
     placeholders: 'question',
     run: (tx, sql, parameters) => send(tx ?? db, sql, parameters),
-    transaction: (run) => db.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    transaction: (run) =>
+      db.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
     check: checkOpen,
     afterCommit,
   })

@@ -3,14 +3,20 @@ import type { Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
 import { ConfigurationError } from '../../errors.ts'
 
-export const send = async (on: Knex, sql: string, parameters: readonly Parameter[]): Promise<Result> =>
-  resultOf(await on.raw(sql, parameters as Knex.RawBinding[]))
+export const send = async (
+  on: Knex,
+  sql: string,
+  parameters: readonly Parameter[],
+): Promise<Result> => resultOf(await on.raw(sql, parameters as Knex.RawBinding[]))
 
 /** Each client of Knex answers as its driver does. */
 function resultOf(answer: unknown): Result {
   // mysql and mysql2: [rows or header, fields].
   const first =
-    Array.isArray(answer) && (Array.isArray(answer[0]) || 'affectedRows' in ((answer[0] as object | undefined) ?? {})) ? answer[0] : answer
+    Array.isArray(answer) &&
+    (Array.isArray(answer[0]) || 'affectedRows' in ((answer[0] as object | undefined) ?? {}))
+      ? answer[0]
+      : answer
   if (Array.isArray(first)) return { rows: first as Row[], affected: 0 }
   const { rows, rowCount, command, affectedRows, changes } = (first ?? {}) as {
     rows?: Row[]
@@ -19,16 +25,23 @@ function resultOf(answer: unknown): Result {
     affectedRows?: number
     changes?: number
   }
-  return { rows: rows ?? [], affected: command === 'SELECT' ? 0 : (rowCount ?? affectedRows ?? changes ?? 0) }
+  return {
+    rows: rows ?? [],
+    affected: command === 'SELECT' ? 0 : (rowCount ?? affectedRows ?? changes ?? 0),
+  }
 }
 
 export function dialectOf(db: Knex): Dialect {
-  const { dialect, config } = (db as { client?: { dialect?: string; config?: { client?: unknown } } } | undefined)?.client ?? {}
+  const { dialect, config } =
+    (db as { client?: { dialect?: string; config?: { client?: unknown } } } | undefined)?.client ??
+    {}
   const name = String(dialect ?? config?.client)
   if (/postgres|^pg/i.test(name)) return 'postgres'
   if (/mysql|maria/i.test(name)) return 'mysql'
   if (config?.client === 'sqlite3')
-    throw new ConfigurationError("knex(): the client 'sqlite3' does not tell how many rows a statement changed; use 'better-sqlite3'.")
+    throw new ConfigurationError(
+      "knex(): the client 'sqlite3' does not tell how many rows a statement changed; use 'better-sqlite3'.",
+    )
   if (/sqlite/i.test(name)) return 'sqlite'
   throw new ConfigurationError(
     db === undefined || typeof (db as Partial<Knex>).raw !== 'function'

@@ -51,12 +51,14 @@ export function watch(trx: Knex.Transaction): Watched {
 /** Innermost first. */
 export function chainOf(trx: Knex.Transaction): readonly object[] {
   const chain: object[] = []
-  for (let at: Watched | undefined = watch(trx); at !== undefined; at = at.outer) chain.push(...at.tokens)
+  for (let at: Watched | undefined = watch(trx); at !== undefined; at = at.outer)
+    chain.push(...at.tokens)
   return chain
 }
 
 /** When the outermost is committed; never at once, and not at all for a savepoint that is rolled back. */
-export const afterCommit = (trx: Knex.Transaction, done: () => void): void => void watch(trx).done.push(done)
+export const afterCommit = (trx: Knex.Transaction, done: () => void): void =>
+  void watch(trx).done.push(done)
 
 /** The transaction itself, or the innermost that it is nested in and that is not over. */
 export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {
@@ -68,6 +70,11 @@ export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {
 export function checkOpen(trx: Knex.Transaction): void {
   const given = trx as Partial<Knex.Transaction> | undefined
   if (given?.isTransaction !== true)
-    throw new ConfigurationError('{ transaction } must be the trx that Knex hands over in db.transaction(…), not db itself.')
-  if (given.isCompleted?.() === true) throw new ConfigurationError('The transaction of Knex is over: nothing more can be written in it.')
+    throw new ConfigurationError(
+      '{ transaction } must be the trx that Knex hands over in db.transaction(…), not db itself.',
+    )
+  if (given.isCompleted?.() === true)
+    throw new ConfigurationError(
+      'The transaction of Knex is over: nothing more can be written in it.',
+    )
 }

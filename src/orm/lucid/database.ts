@@ -33,11 +33,16 @@ export interface LucidOptions {
  * const { lucid } = await import('activestorage-delayed/lucid')
  * const storage = createActiveStorage({ database: lucid(db, { models: [User] }), services, models: { User: userAttachments } })
  */
-export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): Database<TransactionClientContract, true> {
+export function lucid(
+  db: LucidDatabase,
+  { models, connection }: LucidOptions,
+): Database<TransactionClientContract, true> {
   for (const each of models) {
     const attachments = attachmentsOf(each)
     if (attachments === null)
-      throw new ConfigurationError(`lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`)
+      throw new ConfigurationError(
+        `lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`,
+      )
     refuseFieldsOf(each, Object.keys(attachments))
   }
   needVersion('lucid()', '@adonisjs/lucid', '22.0.0')
@@ -49,10 +54,13 @@ export function lucid(db: LucidDatabase, { models, connection }: LucidOptions): 
     dialect,
     placeholders: 'question',
     run: (trx, sql, parameters) => send(trx?.knexClient ?? knex, sql, parameters),
-    transaction: (run) => transaction(client, run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+    transaction: (run) =>
+      transaction(client, run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
     check(trx) {
       if (typeof (trx as Partial<TransactionClientContract> | undefined)?.knexClient !== 'function')
-        throw new ConfigurationError('{ transaction } must be the client that Lucid hands over in db.transaction(…).')
+        throw new ConfigurationError(
+          '{ transaction } must be the client that Lucid hands over in db.transaction(…).',
+        )
       checkOpen(trx.knexClient)
     },
     afterCommit: (trx, done) => afterCommit(watched(trx).knexClient, done),
@@ -84,7 +92,11 @@ function recordSource(models: readonly LucidModel[], attachments: object): Recor
   }
   return {
     find,
-    has: (method) => all.some((each) => typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    has: (method) =>
+      all.some(
+        (each) =>
+          typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function',
+      ),
     async touch(id) {
       if (isTouched) await (await find(id))?.enableForceUpdate().saveQuietly()
     },

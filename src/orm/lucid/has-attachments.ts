@@ -18,6 +18,11 @@ import { withAttachments, type Attached } from './with-attachments.ts'
  * }
  * type Attached<D> = import('activestorage-delayed/lucid').Attached<D>
  */
-export function HasAttachments<D extends AnyAttachments>(attachments: D): (target: Decorated<LucidRow & Attached<D>>) => void {
-  return (target) => extendBy(target, Object.keys(attachments), (base) => withAttachments(attachments, base as unknown as LucidModel))
+export function HasAttachments<D extends AnyAttachments>(
+  attachments: D,
+): (target: Decorated<LucidRow & Attached<D>>) => void {
+  return (target) =>
+    extendBy(target, Object.keys(attachments), (base) =>
+      withAttachments(attachments, base as unknown as LucidModel),
+    )
 }

@@ -1,4 +1,9 @@
-import type { LucidModel, LucidRow, ModelAssignOptions, ModelAttributes } from '@adonisjs/lucid/types/model'
+import type {
+  LucidModel,
+  LucidRow,
+  ModelAssignOptions,
+  ModelAttributes,
+} from '@adonisjs/lucid/types/model'
 import type { Files } from '../../attached/record.ts'
 
 /** What is created and merged: columns, and files by name. */
@@ -13,6 +18,14 @@ export interface Bringing<D> extends LucidRow {
 }
 
 export interface BringingClass<D> {
-  create<T extends LucidModel>(this: T, values: Input<InstanceType<T>, D>, options?: ModelAssignOptions): Promise<InstanceType<T>>
-  createMany<T extends LucidModel>(this: T, values: Input<InstanceType<T>, D>[], options?: ModelAssignOptions): Promise<InstanceType<T>[]>
+  create<T extends LucidModel>(
+    this: T,
+    values: Input<InstanceType<T>, D>,
+    options?: ModelAssignOptions,
+  ): Promise<InstanceType<T>>
+  createMany<T extends LucidModel>(
+    this: T,
+    values: Input<InstanceType<T>, D>[],
+    options?: ModelAssignOptions,
+  ): Promise<InstanceType<T>[]>
 }

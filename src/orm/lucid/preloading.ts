@@ -56,7 +56,8 @@ export function preloading(): void {
   const plain = own.load
   own.load = function (this: Inside, name, ...given) {
     const attachments = attachmentsOf(this.model)
-    if (attachments === null || !Object.hasOwn(attachments, name)) return plain.call(this, name, ...given)
+    if (attachments === null || !Object.hasOwn(attachments, name))
+      return plain.call(this, name, ...given)
     this.preloads[name] = { relation: attachmentRelation }
     return this
   }

@@ -1,4 +1,8 @@
-import type { IsolationLevels, QueryClientContract, TransactionClientContract } from '@adonisjs/lucid/types/database'
+import type {
+  IsolationLevels,
+  QueryClientContract,
+  TransactionClientContract,
+} from '@adonisjs/lucid/types/database'
 import { watch } from '../knex/transactions.ts'
 
 const known = new WeakSet<TransactionClientContract>()

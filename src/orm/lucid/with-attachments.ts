@@ -15,7 +15,8 @@ import { mixin, type Constructor, type WithAttachments } from '../with-attachmen
 export type Attached<D> = WithAttachments<D>
 
 /** null: it has none yet. */
-const idOf = (record: LucidRow): RecordId | null => (record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null)
+const idOf = (record: LucidRow): RecordId | null =>
+  record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null
 
 /**
  * In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one: `begun` is told
@@ -70,7 +71,11 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
     const saved = async (trx: TransactionClientContract): Promise<void> => {
       await plain()
       const { knexClient } = trx
-      const open = { tx: trx, chain: chainOf(knexClient), afterCommit: (done: () => void) => afterCommit(knexClient, done) }
+      const open = {
+        tx: trx,
+        chain: chainOf(knexClient),
+        afterCommit: (done: () => void) => afterCommit(knexClient, done),
+      }
       await submitAssigned(model, record, idOf(record), open, isNew)
     }
     await saveAndFinish((begun) => within(record, saved, begun))

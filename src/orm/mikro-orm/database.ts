@@ -31,16 +31,27 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
       // MikroORM's connections are Kysely's; its own execute() writes parameters into the text.
       const pool = orm.em.getConnection('write') as unknown as { getClient(): Kysely<unknown> }
       const on = em?.getTransactionContext<Kysely<unknown>>() ?? pool.getClient()
-      const { rows, numAffectedRows } = await on.executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))
+      const { rows, numAffectedRows } = await on.executeQuery<Record<string, unknown>>(
+        CompiledQuery.raw(sql, [...parameters]),
+      )
       return { rows, affected: Number(numAffectedRows ?? 0) }
     },
     transaction: (run) =>
-      orm.em.fork().transactional((em) => run(em), dialect === 'sqlite' ? {} : { isolationLevel: IsolationLevel.READ_COMMITTED }),
+      orm.em
+        .fork()
+        .transactional(
+          (em) => run(em),
+          dialect === 'sqlite' ? {} : { isolationLevel: IsolationLevel.READ_COMMITTED },
+        ),
     check(em) {
       if (typeof (em as Partial<EntityManager> | undefined)?.isInTransaction !== 'function')
-        throw new ConfigurationError('{ transaction } must be the EntityManager that MikroORM hands over in em.transactional(…).')
+        throw new ConfigurationError(
+          '{ transaction } must be the EntityManager that MikroORM hands over in em.transactional(…).',
+        )
       if (!em.isInTransaction())
-        throw new ConfigurationError('No transaction is open on this EntityManager: use the one that em.transactional(…) hands over.')
+        throw new ConfigurationError(
+          'No transaction is open on this EntityManager: use the one that em.transactional(…) hands over.',
+        )
     },
     afterCommit,
   })
@@ -49,9 +60,14 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
 
 function dialectOf(orm: MikroORM | undefined): Dialect {
   const name = (orm as Partial<MikroORM> | undefined)?.em?.getPlatform().constructor.name
-  if (name === undefined) throw new ConfigurationError('mikroOrm(): pass the MikroORM of the app, such as await MikroORM.init(…).')
+  if (name === undefined)
+    throw new ConfigurationError(
+      'mikroOrm(): pass the MikroORM of the app, such as await MikroORM.init(…).',
+    )
   if (/postgre/i.test(name)) return 'postgres'
   if (/mysql|maria/i.test(name)) return 'mysql'
   if (/sqlite/i.test(name)) return 'sqlite'
-  throw new ConfigurationError(`mikroOrm(): the library does not speak what ${name} does: PostgreSQL, MySQL, MariaDB and SQLite it does.`)
+  throw new ConfigurationError(
+    `mikroOrm(): the library does not speak what ${name} does: PostgreSQL, MySQL, MariaDB and SQLite it does.`,
+  )
 }

@@ -55,8 +55,13 @@ export function bringAlong(some: EntityManager = EntityManager.prototype): void 
       const [type] = given
       for (const each of [given[values] ?? type].flat()) {
         const attachments =
-          typeof type === 'function' ? attachmentsOf(type) : typeof each === 'object' && each !== null ? attachmentsOf(each) : null
-        if (attachments !== null) refuseFiles(`${verb}()`, attachments, each, 'create() and flush()')
+          typeof type === 'function'
+            ? attachmentsOf(type)
+            : typeof each === 'object' && each !== null
+              ? attachmentsOf(each)
+              : null
+        if (attachments !== null)
+          refuseFiles(`${verb}()`, attachments, each, 'create() and flush()')
       }
       return call.apply(this, given)
     }

@@ -17,9 +17,13 @@ function take(meta: EntityMetadata, populate: readonly unknown[]): Taken {
   for (const path of populate as string[]) {
     const names = typeof path === 'string' ? path.split('.') : []
     const last = names.pop()
-    const owner = names.reduce<EntityMetadata | undefined>((at, name) => at?.properties[name as never]?.targetMeta, meta)
+    const owner = names.reduce<EntityMetadata | undefined>(
+      (at, name) => at?.properties[name as never]?.targetMeta,
+      meta,
+    )
     const attachments = typeof owner?.class === 'function' ? attachmentsOf(owner.class) : null
-    if (last === undefined || attachments === null || !Object.hasOwn(attachments, last)) rest.push(path)
+    if (last === undefined || attachments === null || !Object.hasOwn(attachments, last))
+      rest.push(path)
     else {
       paths.push(names)
       if (names.length > 0) rest.push(names.join('.'))
@@ -38,7 +42,12 @@ function* at(entities: readonly unknown[], [name, ...path]: readonly string[]): 
         { isInitialized?(): boolean; getItems?(): unknown[]; unwrap?(): unknown } | null | undefined
       const isCollection = typeof value?.getItems === 'function'
       if (isCollection && value.isInitialized?.() === false) continue
-      yield* at(isCollection ? value.getItems!() : [typeof value?.unwrap === 'function' ? value.unwrap() : value], path)
+      yield* at(
+        isCollection
+          ? value.getItems!()
+          : [typeof value?.unwrap === 'function' ? value.unwrap() : value],
+        path,
+      )
     }
   }
 }
@@ -59,7 +68,10 @@ async function withPopulated(
   find: (populate: unknown) => Promise<unknown>,
 ): Promise<unknown> {
   const meta = Array.isArray(populate) ? em.getMetadata().find(type as never) : undefined
-  const { rest, paths } = meta === undefined ? { rest: populate, paths: [] } : take(meta as EntityMetadata, populate as unknown[])
+  const { rest, paths } =
+    meta === undefined
+      ? { rest: populate, paths: [] }
+      : take(meta as EntityMetadata, populate as unknown[])
   const result = await find(paths.length === 0 ? populate : rest)
   if (paths.length === 0) return result
   const entities = paths.flatMap((path) => [...at(foundIn(result), path)])
@@ -84,7 +96,11 @@ export function populating(managers: EntityManager): void {
     own[verb] = function (type, ...given) {
       const options = given[place - 1] as Options
       return withPopulated(this, type, options?.populate, async (populate) => {
-        const result = await find.call(this, type, ...(populate === undefined ? given : given.with(place - 1, { ...options, populate })))
+        const result = await find.call(
+          this,
+          type,
+          ...(populate === undefined ? given : given.with(place - 1, { ...options, populate })),
+        )
         // An entity that was there already has what was read of it before.
         for (const entity of foundIn(result)) forgetLoaded(entity)
         return result
@@ -96,6 +112,11 @@ export function populating(managers: EntityManager): void {
     const [first] = [entities].flat() as object[]
     return first === undefined
       ? populate.call(this, entities, paths, ...rest)
-      : withPopulated(this, first.constructor, paths, (given) => populate.call(this, entities, given, ...rest) as Promise<unknown>)
+      : withPopulated(
+          this,
+          first.constructor,
+          paths,
+          (given) => populate.call(this, entities, given, ...rest) as Promise<unknown>,
+        )
   }
 }

@@ -1,4 +1,11 @@
-import { wrap, type AnyEntity, type ChangeSet, type Collection, type EntityManager, type UnitOfWork } from '@mikro-orm/core'
+import {
+  wrap,
+  type AnyEntity,
+  type ChangeSet,
+  type Collection,
+  type EntityManager,
+  type UnitOfWork,
+} from '@mikro-orm/core'
 import { forgetLoaded } from '../loaded.ts'
 import { attachmentsOf } from '../with-attachments.ts'
 import { afterRollback } from './transactions.ts'
@@ -31,7 +38,8 @@ function renewal(work: UnitOfWork, { entity, meta }: ChangeSet<AnyEntity>): () =
     // After a transaction, also the manager around it has the entity.
     for (const each of [work, wrapped.__em?.getUnitOfWork(false)]) {
       const known = each?.getIdentityMap()
-      if (known !== undefined && wrapped.hasPrimaryKey() && known.getByEntity(entity) === entity) known.delete(entity)
+      if (known !== undefined && wrapped.hasPrimaryKey() && known.getByEntity(entity) === entity)
+        known.delete(entity)
     }
     for (const [name, value] of keys) record[name] = value
     delete wrapped.__originalEntityData

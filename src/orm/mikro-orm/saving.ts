@@ -15,7 +15,12 @@ const noTransaction = (type: string): ConfigurationError =>
     `${type}: it is flushed without a transaction here, and its files could be lost or left behind. Flush inside em.transactional(…), or leave implicitTransactions on.`,
   )
 
-async function submit(entity: object, attachments: object, em: EntityManager, isNew: boolean): Promise<void> {
+async function submit(
+  entity: object,
+  attachments: object,
+  em: EntityManager,
+  isNew: boolean,
+): Promise<void> {
   await submitAssigned(
     boundModel(attachments),
     entity,
@@ -25,7 +30,8 @@ async function submit(entity: object, attachments: object, em: EntityManager, is
   )
 }
 
-const needsFiles = (attachments: object): boolean => Object.values(attachments).some((each: object) => optionsOf(each)?.required === true)
+const needsFiles = (attachments: object): boolean =>
+  Object.values(attachments).some((each: object) => optionsOf(each)?.required === true)
 
 /** Entities are inserted and removed in many ways; each passes here. */
 const subscriber = {
@@ -109,7 +115,12 @@ async function flushInTransaction(
   const bringers: [entity: object, attachments: object][] = []
   for (const entity of new Set<object>([...work.getIdentityMap(), ...work.getPersistStack()])) {
     const attachments = attachmentsOf(entity)
-    if (attachments === null || removed.has(entity) || !takeAssigned(Object.keys(attachments), entity)) continue
+    if (
+      attachments === null ||
+      removed.has(entity) ||
+      !takeAssigned(Object.keys(attachments), entity)
+    )
+      continue
     refuseUnbound(em, entity.constructor)
     bringers.push([entity, attachments])
   }

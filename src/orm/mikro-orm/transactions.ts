@@ -57,7 +57,9 @@ export function chainOf(em: EntityManager): readonly object[] {
 }
 
 /** When the outermost is committed; never at once. */
-export const afterCommit = (em: EntityManager, done: () => void): void => void openOf(em)?.committed.push(done)
+export const afterCommit = (em: EntityManager, done: () => void): void =>
+  void openOf(em)?.committed.push(done)
 
 /** When it is rolled back, or what it is nested in. */
-export const afterRollback = (em: EntityManager, undo: () => void): void => void openOf(em)?.rolledBack.push(undo)
+export const afterRollback = (em: EntityManager, undo: () => void): void =>
+  void openOf(em)?.rolledBack.push(undo)

@@ -29,8 +29,14 @@ export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[
  */
 export function withAttachments<D extends AnyAttachments>(attachments: D): Constructor<Attached<D>>
 /** Over a base of the app's own, such as BaseEntity. */
-export function withAttachments<D extends AnyAttachments, B extends Constructor>(attachments: D, base: B): B & Constructor<Attached<D>>
-export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<Attached<D>> {
+export function withAttachments<D extends AnyAttachments, B extends Constructor>(
+  attachments: D,
+  base: B,
+): B & Constructor<Attached<D>>
+export function withAttachments<D extends AnyAttachments>(
+  attachments: D,
+  base: Constructor = class {},
+): Constructor<Attached<D>> {
   bringAlong()
   return mixin(attachments, base, { idOf, transactionOf }) as unknown as Constructor<Attached<D>>
 }

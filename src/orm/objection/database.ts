@@ -22,22 +22,39 @@ import { attachmentsOf } from '../with-attachments.ts'
  * }
  * const storage = createActiveStorage({ database: objection(db, [User]), services, models: { User: userAttachments } })
  */
-export function objection(db: Knex, classes: readonly ModelClass<Model>[]): Database<Knex.Transaction, true> {
+export function objection(
+  db: Knex,
+  classes: readonly ModelClass<Model>[],
+): Database<Knex.Transaction, true> {
   for (const each of classes)
     if (attachmentsOf(each) === null)
-      throw new ConfigurationError(`objection(): ${each.name} has no attachments. Make it extend withAttachments(attachments, Model).`)
+      throw new ConfigurationError(
+        `objection(): ${each.name} has no attachments. Make it extend withAttachments(attachments, Model).`,
+      )
   needVersion('objection()', 'objection', '3.1.0')
-  return { ...knex(db), finds: true, records: (attachments) => recordSource(db, classes, attachments) }
+  return {
+    ...knex(db),
+    finds: true,
+    records: (attachments) => recordSource(db, classes, attachments),
+  }
 }
 
-function recordSource(db: Knex, classes: readonly ModelClass<Model>[], attachments: object): RecordSource | null {
+function recordSource(
+  db: Knex,
+  classes: readonly ModelClass<Model>[],
+  attachments: object,
+): RecordSource | null {
   const all = classes.filter((each) => attachmentsOf(each) === attachments)
   oneTable(all, ({ name, tableName: table }) => ({ name, table }))
   const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as ModelClass<Model>))
   if (base === undefined) return null
   return {
     find: async (id) => (await base.query(db).findById(id)) ?? null,
-    has: (method) => all.some((each) => typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    has: (method) =>
+      all.some(
+        (each) =>
+          typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function',
+      ),
     // Empty as it is, the class's own $beforeUpdate may set a column; where it does not, there is no statement.
     touch: async (id) => void (await base.query(db).findById(id).patch({})),
   }

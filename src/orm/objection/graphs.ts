@@ -21,11 +21,14 @@ export function fetching(query: QueryBuilder<Model>, names: readonly string[]): 
     const rest = Object.entries(graph).filter(([name]) => !ours.includes(name))
     query.clearWithGraph()
     const relations = rest.filter(([name]) => !name.startsWith('$'))
-    if (relations.length > 0) plain(Object.fromEntries(rest.filter(([name]) => name !== '$childNames')), options)
+    if (relations.length > 0)
+      plain(Object.fromEntries(rest.filter(([name]) => name !== '$childNames')), options)
     if (isAsked) return query
     isAsked = true
     return query.runAfter(async (result: unknown) => {
-      const found = (result as { readonly results?: readonly object[] } | null | undefined)?.results ?? [result].flat()
+      const found =
+        (result as { readonly results?: readonly object[] } | null | undefined)?.results ??
+        [result].flat()
       const db = inside.unsafeKnex()
       const records = (found as (object | null | undefined)[]).filter((each) => each != null)
       await preload(records, db.isTransaction === true ? db : undefined)

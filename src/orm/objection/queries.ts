@@ -45,7 +45,11 @@ export function inTransaction(given: QueryBuilder<Model>): void {
     const input = inputOf(query)
     const bringers = input.filter(hasAssigned)
     // A graph removes what it does not name.
-    const matters = query.isDelete() || isGraph || bringers.length > 0 || (query.isInsert() && input.some(needsFiles))
+    const matters =
+      query.isDelete() ||
+      isGraph ||
+      bringers.length > 0 ||
+      (query.isInsert() && input.some(needsFiles))
     if (!matters) return plain()
     const within = async (trx: Knex.Transaction, run: () => Promise<unknown>): Promise<unknown> => {
       const result = await run()
@@ -58,7 +62,8 @@ export function inTransaction(given: QueryBuilder<Model>): void {
     }
     const db = query.unsafeKnex()
     if (db.isTransaction === true) return within(db as Knex.Transaction, plain)
-    if (query.isInsert()) for (const record of bringers) await stageAssigned(modelOf(record)!, record)
+    if (query.isInsert())
+      for (const record of bringers) await stageAssigned(modelOf(record)!, record)
     try {
       return await saveAndFinish((begun) =>
         db.transaction((trx) => {

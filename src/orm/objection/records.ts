@@ -33,8 +33,18 @@ export function transactionOf(given: unknown, type: string, verb: string): Knex.
   return given as Knex.Transaction
 }
 
-export async function submit(model: BoundModel, record: Model, id: RecordId | null, trx: Knex.Transaction, isNew: boolean): Promise<void> {
-  const transaction = { tx: trx, chain: chainOf(trx), afterCommit: (done: () => void) => afterCommit(trx, done) }
+export async function submit(
+  model: BoundModel,
+  record: Model,
+  id: RecordId | null,
+  trx: Knex.Transaction,
+  isNew: boolean,
+): Promise<void> {
+  const transaction = {
+    tx: trx,
+    chain: chainOf(trx),
+    afterCommit: (done: () => void) => afterCommit(trx, done),
+  }
   await submitAssigned(model, record, id, transaction, isNew)
 }
 
@@ -44,8 +54,11 @@ export function graph(roots: readonly Model[], seen: Set<Model> = new Set()): Mo
     if (seen.has(root)) continue
     seen.add(root)
     for (const name of Object.keys((root.constructor as typeof Model).getRelations())) {
-      const related = (root as unknown as Record<string, Model | readonly Model[] | null | undefined>)[name]
-      if (related != null) graph(Array.isArray(related) ? (related as Model[]) : [related as Model], seen)
+      const related = (
+        root as unknown as Record<string, Model | readonly Model[] | null | undefined>
+      )[name]
+      if (related != null)
+        graph(Array.isArray(related) ? (related as Model[]) : [related as Model], seen)
     }
   }
   return [...seen]

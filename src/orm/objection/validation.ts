@@ -6,6 +6,11 @@ export function asValidationError(error: unknown, modelClass: ModelClass<Model>)
   if (!isValidation(error)) return error
   const { publicMessage: message, code, statusCode, details } = error
   const data = { [details.attachment ?? '']: [{ message, keyword: code, params: {} }] }
-  const made = modelClass.createValidationError({ type: 'ModelValidation', message, data, statusCode } as never)
+  const made = modelClass.createValidationError({
+    type: 'ModelValidation',
+    message,
+    data,
+    statusCode,
+  } as never)
   return Object.assign(made, { cause: error })
 }

@@ -1,4 +1,10 @@
-import type { Model, ModelOptions, QueryBuilder, QueryContext, StaticHookArguments } from 'objection'
+import type {
+  Model,
+  ModelOptions,
+  QueryBuilder,
+  QueryContext,
+  StaticHookArguments,
+} from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
 import { hasAssigned, takeFiles } from '../assigned.ts'
@@ -39,17 +45,28 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
   base: B,
 ): B & Constructor<Bringing<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
-  const ids = async ({ items, relation, asFindQuery }: StaticHookArguments<Model>): Promise<RecordId[]> => {
+  const ids = async ({
+    items,
+    relation,
+    asFindQuery,
+  }: StaticHookArguments<Model>): Promise<RecordId[]> => {
     // Through a relation, the items are those that it is of.
     const found =
-      items.length > 0 && relation === undefined ? (items as Model[]) : ((await asFindQuery()) as unknown as (Model | undefined)[])
+      items.length > 0 && relation === undefined
+        ? (items as Model[])
+        : ((await asFindQuery()) as unknown as (Model | undefined)[])
     // Of a query for one that is not there, Objection gives a list with nothing in it.
-    return found.map((record) => (record === undefined ? null : idOf(record))).filter((id) => id !== null)
+    return found
+      .map((record) => (record === undefined ? null : idOf(record)))
+      .filter((id) => id !== null)
   }
 
   class Mixed extends (base as unknown as Constructor<Model> & typeof Model) {
     static override query(...given: never[]): never {
-      return bringing((base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given), names) as never
+      return bringing(
+        (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given),
+        names,
+      ) as never
     }
 
     override $setJson(json: object, options?: object): this {
@@ -92,7 +109,9 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
         const trx = transactionOf(given.transaction, model.type, 'update')
         const [id, another] = await ids(given)
         if (another !== undefined)
-          throw new ConfigurationError(`${model.type}: this update is of many records, and a file is for one. Patch them one by one.`)
+          throw new ConfigurationError(
+            `${model.type}: this update is of many records, and a file is for one. Patch them one by one.`,
+          )
         if (id === undefined) continue
         await submit(model, patch, id, trx, false)
         // Objection sends no UPDATE of nothing, and answers that there was nothing to update.
@@ -109,6 +128,8 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       return result
     }
   }
-  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, { idOf, transactionOf: openTransactionOf }) as unknown as B &
-    Constructor<Bringing<D> & WithAttachments<D>>
+  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, {
+    idOf,
+    transactionOf: openTransactionOf,
+  }) as unknown as B & Constructor<Bringing<D> & WithAttachments<D>>
 }

@@ -28,7 +28,9 @@ interface Slot {
 export function accessors(models: readonly Attached[], open?: Open): object {
   return {
     name: 'activestorage-delayed',
-    result: Object.fromEntries(models.map((each) => [propertyOf(each.model), fieldsOf(each, open)])),
+    result: Object.fromEntries(
+      models.map((each) => [propertyOf(each.model), fieldsOf(each, open)]),
+    ),
   }
 }
 
@@ -36,12 +38,20 @@ function fieldsOf({ definitions, names, id }: Attached, open: Open | undefined):
   const needs = { [id]: true }
   const slotOf = (row: Row, name: string): Slot => {
     const transaction = open?.isOpen === true ? open.tx : undefined
-    return (boundModel(definitions).record(row[id] as RecordId, transaction) as unknown as Record<string, Slot>)[name]!
+    return (
+      boundModel(definitions).record(row[id] as RecordId, transaction) as unknown as Record<
+        string,
+        Slot
+      >
+    )[name]!
   }
   return Object.fromEntries(
     names.flatMap((name) => [
       [name, { needs, compute: (row: Row) => whenUsed(() => slotOf(row, name)) }],
-      [`${name}DelayedUploads`, { needs, compute: (row: Row) => () => slotOf(row, name).delayedUploads() }],
+      [
+        `${name}DelayedUploads`,
+        { needs, compute: (row: Row) => () => slotOf(row, name).delayedUploads() },
+      ],
     ]),
   )
 }
@@ -52,6 +62,10 @@ const whenUsed = (slot: () => object): object =>
     {},
     {
       get: (_nothing, key) =>
-        key === 'toJSON' ? () => undefined : typeof key === 'symbol' || key === 'then' ? undefined : (Reflect.get(slot(), key) as unknown),
+        key === 'toJSON'
+          ? () => undefined
+          : typeof key === 'symbol' || key === 'then'
+            ? undefined
+            : (Reflect.get(slot(), key) as unknown),
     },
   )

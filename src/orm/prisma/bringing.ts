@@ -31,8 +31,12 @@ export function bringing(client: AnyClient, models: readonly Attached[], open?: 
   const delegates = new WeakMap<object, object>()
   const overriding: Record<string, unknown> = {
     $transaction: (given: Run<unknown> | readonly unknown[], options?: TransactionOptions) =>
-      typeof given === 'function' ? transaction(self, (on) => given(on.proxy), options) : batch(client, given, options),
-    ...(open === undefined ? { $extends: (extension: unknown) => bringing(client.$extends(extension), models).proxy } : {}),
+      typeof given === 'function'
+        ? transaction(self, (on) => given(on.proxy), options)
+        : batch(client, given, options),
+    ...(open === undefined
+      ? { $extends: (extension: unknown) => bringing(client.$extends(extension), models).proxy }
+      : {}),
   }
   const proxy = new Proxy(client, {
     get(_client, key) {
@@ -88,11 +92,17 @@ function transaction<T>(
   }
   if (open !== undefined) return client.$transaction((tx) => over(tx, open), options)
   // Records know by their extension which transaction they were loaded in.
-  return opening(client, (of) => client.$extends(accessors(models, of)).$transaction((tx) => over(tx, of), options))
+  return opening(client, (of) =>
+    client.$extends(accessors(models, of)).$transaction((tx) => over(tx, of), options),
+  )
 }
 
 /** Prisma's own, of its own promises. */
-async function batch(client: AnyClient, given: readonly unknown[], options?: TransactionOptions): Promise<unknown> {
+async function batch(
+  client: AnyClient,
+  given: readonly unknown[],
+  options?: TransactionOptions,
+): Promise<unknown> {
   if (Array.isArray(given) && given.some(isLazy)) throw noBatch()
   return client.$transaction(given as never, options)
 }

@@ -22,8 +22,12 @@ export interface PrismaLike extends PrismaQueryable {
 }
 
 /** What a client hands over in `$transaction(async (tx) => …)`. */
-// oxlint-disable-next-line typescript/no-explicit-any -- inferred from whatever options it takes
-export type TransactionOf<C> = C extends { $transaction(run: (tx: infer Tx) => Promise<any>, options?: any): Promise<any> } ? Tx : never
+export type TransactionOf<C> = C extends {
+  // oxlint-disable-next-line typescript/no-explicit-any -- inferred from whatever options it takes
+  $transaction(run: (tx: infer Tx) => Promise<any>, options?: any): Promise<any>
+}
+  ? Tx
+  : never
 
 /** Of `$transaction`. */
 export interface TransactionOptions {
@@ -45,13 +49,17 @@ export interface AnyClient {
 export const propertyOf = (model: string): string => model.charAt(0).toLowerCase() + model.slice(1)
 
 export const isDelegate = (value: unknown): value is Delegate =>
-  typeof value === 'object' && value !== null && typeof (value as { $name?: unknown }).$name === 'string'
+  typeof value === 'object' &&
+  value !== null &&
+  typeof (value as { $name?: unknown }).$name === 'string'
 
 /** The same for a client, for what was extended from it and for their transactions. undefined: Prisma does not tell any more. */
-export const rootOf = (client: object): object | undefined => (client as { _originalClient?: object })._originalClient
+export const rootOf = (client: object): object | undefined =>
+  (client as { _originalClient?: object })._originalClient
 
 /** As the schema says it: `postgresql`, `mysql`, `sqlite`… undefined: Prisma does not tell any more. */
-export const providerOf = (client: object): string | undefined => (client as { _activeProvider?: string })._activeProvider
+export const providerOf = (client: object): string | undefined =>
+  (client as { _activeProvider?: string })._activeProvider
 
 /** A relation of a model, by which writes are nested. */
 interface Field {
@@ -62,6 +70,12 @@ interface Field {
 
 /** Of a model, the names of its relations and whereto; none where Prisma does not tell: it refuses unknown fields itself. */
 export function relationsOf(client: object, model: string): ReadonlyMap<string, string> {
-  const { models } = (client as { _runtimeDataModel?: { models?: Record<string, { fields: readonly Field[] }> } })._runtimeDataModel ?? {}
-  return new Map(models?.[model]?.fields.filter(({ kind }) => kind === 'object').map(({ name, type }) => [name, type]))
+  const { models } =
+    (client as { _runtimeDataModel?: { models?: Record<string, { fields: readonly Field[] }> } })
+      ._runtimeDataModel ?? {}
+  return new Map(
+    models?.[model]?.fields
+      .filter(({ kind }) => kind === 'object')
+      .map(({ name, type }) => [name, type]),
+  )
 }

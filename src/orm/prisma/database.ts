@@ -4,7 +4,13 @@ import { ConfigurationError } from '../../errors.ts'
 import { needVersion } from '../../needed-version.ts'
 import { bridged } from '../bridged.ts'
 import { bringing, extendedOf } from './bringing.ts'
-import { providerOf, rootOf, type AnyClient, type PrismaLike, type TransactionOf } from './client.ts'
+import {
+  providerOf,
+  rootOf,
+  type AnyClient,
+  type PrismaLike,
+  type TransactionOf,
+} from './client.ts'
 import { driverErrorOf } from './driver-error.ts'
 import { recordSource } from './record-source.ts'
 import { openOf } from './transactions.ts'
@@ -15,7 +21,12 @@ export interface PrismaOptions {
   readonly dialect?: Dialect
 }
 
-const dialects: Readonly<Record<string, Dialect>> = { postgresql: 'postgres', postgres: 'postgres', mysql: 'mysql', sqlite: 'sqlite' }
+const dialects: Readonly<Record<string, Dialect>> = {
+  postgresql: 'postgres',
+  postgres: 'postgres',
+  mysql: 'mysql',
+  sqlite: 'sqlite',
+}
 
 /** In milliseconds; Prisma's own are for what a request waits for. */
 const PATIENT = { maxWait: 10_000, timeout: 60_000 }
@@ -31,10 +42,18 @@ const PATIENT = { maxWait: 10_000, timeout: 60_000 }
  * const { prisma } = await import('activestorage-delayed/prisma')
  * const storage = createActiveStorage({ database: prisma(db), services, models: { User: userAttachments } })
  */
-export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions = {}): Database<TransactionOf<C>, true> {
+export function prisma<C extends PrismaLike>(
+  client: C,
+  options: PrismaOptions = {},
+): Database<TransactionOf<C>, true> {
   const given = client as unknown as AnyClient
   const dialect = options.dialect ?? dialectOf(given)
-  needVersion('prisma()', '@prisma/client', '7.0.0', (given as { _clientVersion?: unknown })._clientVersion)
+  needVersion(
+    'prisma()',
+    '@prisma/client',
+    '7.0.0',
+    (given as { _clientVersion?: unknown })._clientVersion,
+  )
   // Without attachments of its own, a client's transactions are to be known all the same.
   const own = extendedOf(given) === undefined ? bringing(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
@@ -42,23 +61,35 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
     // From a turn of the event loop of its own: Prisma waits for nothing else on SQLite, so that what the app sends on the one
     // connection comes before or after a transaction of ours; and a busy worker leaves turns to the others in the process.
     if (isSqlite) await new Promise(setImmediate)
-    return own.$transaction(run, isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' })
+    return own.$transaction(
+      run,
+      isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' },
+    )
   }
   // On SQLite what is outside of all transactions would be in whichever is open on the one connection: it takes its turn instead.
-  const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> => (isSqlite ? transaction(run) : run(own))
+  const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> =>
+    isSqlite ? transaction(run) : run(own)
   const base = bridged<AnyClient>({
     dialect,
-    run: (tx, sql, parameters) => (tx === null ? within((on) => send(on, sql, parameters)) : send(tx, sql, parameters)),
+    run: (tx, sql, parameters) =>
+      tx === null ? within((on) => send(on, sql, parameters)) : send(tx, sql, parameters),
     transaction,
     check(tx) {
-      if (typeof (tx as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function' || '$connect' in tx)
+      if (
+        typeof (tx as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function' ||
+        '$connect' in tx
+      )
         throw new ConfigurationError(
           '{ transaction } must be the tx that Prisma hands over in $transaction(async (tx) => …), not the client.',
         )
       if (rootOf(tx) !== rootOf(own))
-        throw new ConfigurationError('{ transaction } is of another PrismaClient than the one that was passed to prisma().')
+        throw new ConfigurationError(
+          '{ transaction } is of another PrismaClient than the one that was passed to prisma().',
+        )
       if (openOf(tx)?.isOpen === false)
-        throw new ConfigurationError('The transaction of Prisma is over: nothing more can be written in it.')
+        throw new ConfigurationError(
+          'The transaction of Prisma is over: nothing more can be written in it.',
+        )
     },
     afterCommit: (tx, done) => void openOf(tx)?.done.push(done),
   })
@@ -76,7 +107,11 @@ export function prisma<C extends PrismaLike>(client: C, options: PrismaOptions =
 /** Not the call of a function of PostgreSQL's own, such as a lock: it returns void, which Prisma cannot read. */
 const isRead = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
 
-async function send(client: AnyClient, sql: string, parameters: readonly unknown[]): Promise<Result> {
+async function send(
+  client: AnyClient,
+  sql: string,
+  parameters: readonly unknown[],
+): Promise<Result> {
   try {
     return isRead(sql)
       ? { rows: (await client.$queryRawUnsafe(sql, ...parameters)).map(plain), affected: 0 }
@@ -89,13 +124,18 @@ async function send(client: AnyClient, sql: string, parameters: readonly unknown
 /** Sums come as Decimal, where drivers give text. */
 function plain(row: Row): Row {
   const isDecimal = (value: unknown): boolean =>
-    typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' && typeof value === 'object'
-  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, isDecimal(value) ? String(value) : value]))
+    typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' &&
+    typeof value === 'object'
+  return Object.fromEntries(
+    Object.entries(row).map(([name, value]) => [name, isDecimal(value) ? String(value) : value]),
+  )
 }
 
 function dialectOf(client: AnyClient): Dialect {
   if (typeof (client as Partial<AnyClient> | undefined)?.$queryRawUnsafe !== 'function')
-    throw new ConfigurationError('prisma(): pass the PrismaClient of the app, such as new PrismaClient({ adapter }).')
+    throw new ConfigurationError(
+      'prisma(): pass the PrismaClient of the app, such as new PrismaClient({ adapter }).',
+    )
   const provider = String(providerOf(client))
   const found = dialects[provider]
   if (found !== undefined) return found

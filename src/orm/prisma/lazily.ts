@@ -2,7 +2,8 @@ import { ConfigurationError } from '../../errors.ts'
 
 const ours = new WeakSet<object>()
 
-export const isLazy = (value: unknown): boolean => typeof value === 'object' && value !== null && ours.has(value)
+export const isLazy = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && ours.has(value)
 
 export const noBatch = (): ConfigurationError =>
   new ConfigurationError(

@@ -6,7 +6,11 @@ import { propertyOf, type AnyClient, type Delegate, type Operation } from './cli
 type Within = <T>(run: (client: AnyClient) => Promise<T>) => Promise<T>
 
 /** The records of the model that has these attachments. null: the client has none with them. */
-export function recordSource(client: AnyClient, attachments: object, within: Within): RecordSource | null {
+export function recordSource(
+  client: AnyClient,
+  attachments: object,
+  within: Within,
+): RecordSource | null {
   const found = extendedOf(client)?.find(({ definitions }) => definitions === attachments)
   if (found === undefined) return null
   const { model, id: key } = found
@@ -18,12 +22,18 @@ export function recordSource(client: AnyClient, attachments: object, within: Wit
   }
   const isDated = Object.values(fields).some((field) => field?.typeName === 'DateTime')
   return {
-    find: (id) => within(async (on) => (delegateOf(on)['findUnique'] as Operation)({ where: { [key]: typed(id) } })),
+    find: (id) =>
+      within(async (on) =>
+        (delegateOf(on)['findUnique'] as Operation)({ where: { [key]: typed(id) } }),
+      ),
     has: () => false,
     // Prisma does not tell which field is @updatedAt; it sets it whenever another is written.
     async touch(id) {
       const own = { [key]: typed(id) }
-      if (isDated) await within(async (on) => (delegateOf(on)['updateMany'] as Operation)({ where: own, data: own }))
+      if (isDated)
+        await within(async (on) =>
+          (delegateOf(on)['updateMany'] as Operation)({ where: own, data: own }),
+        )
     },
   }
 }

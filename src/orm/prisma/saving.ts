@@ -19,7 +19,8 @@ export function savingOf(on: Bringing, own: Delegate): Readonly<Record<string, V
     (verb: string, bring: Bring): Verb =>
     (args) => {
       try {
-        for (const data of [args?.data, args?.create, args?.update]) refuseNested(on.client, on.models, own.$name, data)
+        for (const data of [args?.data, args?.create, args?.update])
+          refuseNested(on.client, on.models, own.$name, data)
         const run = args === undefined ? null : bring(args)
         return run === null ? (own[verb] as Verb)(args) : lazily(run)
       } catch (error) {
@@ -27,13 +28,17 @@ export function savingOf(on: Bringing, own: Delegate): Readonly<Record<string, V
       }
     }
   const verbs: Record<string, Bring> =
-    found === undefined ? { create: () => null, update: () => null, upsert: () => null } : single(on, found)
+    found === undefined
+      ? { create: () => null, update: () => null, upsert: () => null }
+      : single(on, found)
   for (const verb of MANY)
     verbs[verb] = ({ data }) => {
       refuseMany(found, verb, data)
       return null
     }
-  return Object.fromEntries(Object.entries(verbs).map(([verb, bring]) => [verb, watched(verb, bring)]))
+  return Object.fromEntries(
+    Object.entries(verbs).map(([verb, bring]) => [verb, watched(verb, bring)]),
+  )
 }
 
 const single = (on: Bringing, found: Attached): Record<string, Bring> => ({
@@ -47,7 +52,9 @@ const single = (on: Bringing, found: Attached): Record<string, Bring> => ({
   },
   upsert(args) {
     const [created, updated] = [filesOf(found, args.create), filesOf(found, args.update)]
-    return created.any || updated.any || found.isRequired ? () => upsert(on, found, args, created, updated) : null
+    return created.any || updated.any || found.isRequired
+      ? () => upsert(on, found, args, created, updated)
+      : null
   },
   delete: (args) => () => remove(on, found, args),
 })

@@ -27,7 +27,9 @@ const inside = new AsyncLocalStorage<Open>()
 export async function opening<T>(client: AnyClient, begin: (open: Open) => Promise<T>): Promise<T> {
   notInside(client)
   const open: Open = { root: rootOf(client), isOpen: true, tx: undefined, done: [] }
-  const result = await (providerOf(client) === 'sqlite' ? inside.run(open, () => begin(open)) : begin(open)).finally(() => {
+  const result = await (
+    providerOf(client) === 'sqlite' ? inside.run(open, () => begin(open)) : begin(open)
+  ).finally(() => {
     open.isOpen = false
   })
   for (const done of open.done) done()

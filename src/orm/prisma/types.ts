@@ -15,7 +15,9 @@ type Operation = 'create' | 'update' | 'upsert'
 type Data<O extends Operation> = O extends 'upsert' ? 'create' | 'update' : 'data'
 type ArgsOf<T, O extends Operation> = Types.Public.Args<T, O>
 /** Of an operation, with files. */
-type Bringing<T, O extends Operation, D> = Omit<ArgsOf<T, O>, Data<O>> & { [K in Data<O>]: ArgsOf<T, O>[K] & FilesOf<D> }
+type Bringing<T, O extends Operation, D> = Omit<ArgsOf<T, O>, Data<O>> & {
+  [K in Data<O>]: ArgsOf<T, O>[K] & FilesOf<D>
+}
 
 type Bring<O extends Operation, D> = <T, A>(
   this: T,
@@ -33,7 +35,9 @@ type Fields<D> = { [K in keyof D]: () => Computed<Slots<D>[K & keyof Slots<D>]> 
 }
 
 /** What `withAttachments` returns, for `$extends`. */
-export type PrismaAttachments<M extends Readonly<Record<string, AnyAttachments>>> = (client: unknown) => {
+export type PrismaAttachments<M extends Readonly<Record<string, AnyAttachments>>> = (
+  client: unknown,
+) => {
   $extends: {
     extArgs: {
       result: { [N in keyof M & string as Uncapitalize<N>]: Fields<M[N]> }

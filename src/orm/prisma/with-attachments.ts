@@ -30,8 +30,16 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
 ): PrismaAttachments<M> {
   const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
   const attached = Object.entries(models).map(([model, definitions]): Attached => {
-    const required = Object.values(definitions).map((definition) => optionsOf(definition)?.required === true)
-    return { model, definitions, names: Object.keys(definitions), isRequired: required.includes(true), id: ids[model] ?? 'id' }
+    const required = Object.values(definitions).map(
+      (definition) => optionsOf(definition)?.required === true,
+    )
+    return {
+      model,
+      definitions,
+      names: Object.keys(definitions),
+      isRequired: required.includes(true),
+      id: ids[model] ?? 'id',
+    }
   })
   const extend = (client: AnyClient): AnyClient => {
     for (const each of attached) checkModel(client, each)
@@ -41,12 +49,20 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
 }
 
 function checkModel(client: AnyClient, { model, names, id }: Attached): void {
-  const wrong = (text: string): ConfigurationError => new ConfigurationError(`withAttachments: ${text}`)
+  const wrong = (text: string): ConfigurationError =>
+    new ConfigurationError(`withAttachments: ${text}`)
   const delegate = client[propertyOf(model)]
   if (!isDelegate(delegate)) throw wrong(`the schema of this client has no model '${model}'.`)
   if (delegate.fields[id] === undefined)
-    throw wrong(`${model} has no field '${id}'. Say which is its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`)
+    throw wrong(
+      `${model} has no field '${id}'. Say which is its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
+    )
   const fields = new Set([...Object.keys(delegate.fields), ...relationsOf(client, model).keys()])
-  const taken = names.flatMap((name) => [name, `${name}Tmp`, `${name}DelayedUploads`]).find((name) => fields.has(name))
-  if (taken !== undefined) throw wrong(`${model} has a field '${taken}' in the schema: name the attachment, or the field, otherwise.`)
+  const taken = names
+    .flatMap((name) => [name, `${name}Tmp`, `${name}DelayedUploads`])
+    .find((name) => fields.has(name))
+  if (taken !== undefined)
+    throw wrong(
+      `${model} has a field '${taken}' in the schema: name the attachment, or the field, otherwise.`,
+    )
 }

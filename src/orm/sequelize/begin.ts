@@ -21,10 +21,13 @@ function beginInTurn<T>(app: Sequelize, options: TransactionOptions, run: Run<T>
     for (;;) {
       let hasBegun = false
       try {
-        return await app.transaction({ ...options, type: Transaction.TYPES.IMMEDIATE }, (transaction) => {
-          hasBegun = true
-          return turns.within(() => run(transaction))
-        })
+        return await app.transaction(
+          { ...options, type: Transaction.TYPES.IMMEDIATE },
+          (transaction) => {
+            hasBegun = true
+            return turns.within(() => run(transaction))
+          },
+        )
       } catch (error) {
         if (hasBegun || !isBusy(error) || performance.now() > until) throw error
         await untilFree()

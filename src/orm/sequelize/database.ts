@@ -9,7 +9,12 @@ import { including } from './including.ts'
 import { recordSource } from './models.ts'
 import { afterCommit, isOver } from './transactions.ts'
 
-const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysql: 'mysql', mariadb: 'mysql', sqlite: 'sqlite' }
+const dialects: Readonly<Record<string, Dialect>> = {
+  postgres: 'postgres',
+  mysql: 'mysql',
+  mariadb: 'mysql',
+  sqlite: 'sqlite',
+}
 
 /**
  * An app's Sequelize: its connections carry the library's statements, its transactions are the app's own, and records that
@@ -23,25 +28,50 @@ const dialects: Readonly<Record<string, Dialect>> = { postgres: 'postgres', mysq
  */
 export function sequelize(app: Sequelize): Database<Transaction, true> {
   const dialect = dialectOf(app)
-  needVersion('sequelize()', 'sequelize', '6.37.0', (app.constructor as { version?: unknown }).version)
+  needVersion(
+    'sequelize()',
+    'sequelize',
+    '6.37.0',
+    (app.constructor as { version?: unknown }).version,
+  )
   including(app)
   const base = bridged<Transaction>({
     dialect,
     placeholders: 'numbered',
     async run(transaction, sql, parameters): Promise<Result> {
       // A replica may not have yet what was just written.
-      const options: QueryOptions = { bind: [...parameters], transaction, raw: true, logging: false, useMaster: true }
+      const options: QueryOptions = {
+        bind: [...parameters],
+        transaction,
+        raw: true,
+        logging: false,
+        useMaster: true,
+      }
       // Of a statement that has no type, each dialect answers something else.
       if (/^\s*(select|with)\b/i.test(sql))
-        return { rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }), affected: 0 }
-      const write = (): Promise<number> => app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
+        return {
+          rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }),
+          affected: 0,
+        }
+      const write = (): Promise<number> =>
+        app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
       return { rows: [], affected: await (transaction === null ? inTurn(app, write) : write()) }
     },
-    transaction: (run) => begin(app, dialect === 'sqlite' ? {} : { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED }, run),
+    transaction: (run) =>
+      begin(
+        app,
+        dialect === 'sqlite' ? {} : { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED },
+        run,
+      ),
     check(transaction) {
       if (typeof (transaction as Partial<Transaction> | undefined)?.afterCommit !== 'function')
-        throw new ConfigurationError('{ transaction } must be the Transaction that Sequelize hands over in sequelize.transaction(…).')
-      if (isOver(transaction)) throw new ConfigurationError('The transaction of Sequelize is over: nothing more can be written in it.')
+        throw new ConfigurationError(
+          '{ transaction } must be the Transaction that Sequelize hands over in sequelize.transaction(…).',
+        )
+      if (isOver(transaction))
+        throw new ConfigurationError(
+          'The transaction of Sequelize is over: nothing more can be written in it.',
+        )
     },
     afterCommit,
   })
@@ -50,12 +80,17 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
 
 function dialectOf(app: Sequelize | undefined): Dialect {
   if (typeof (app as Partial<Sequelize> | undefined)?.getDialect !== 'function')
-    throw new ConfigurationError('sequelize(): pass the Sequelize of the app, such as new Sequelize(url).')
+    throw new ConfigurationError(
+      'sequelize(): pass the Sequelize of the app, such as new Sequelize(url).',
+    )
   const name = app!.getDialect()
   const dialect = dialects[name]
   if (dialect === undefined)
-    throw new ConfigurationError(`sequelize(): the library does not speak ${name}: postgres, mysql, mariadb and sqlite it does.`)
-  const { storage, host } = (app as unknown as { options: { storage?: string; host?: string } }).options
+    throw new ConfigurationError(
+      `sequelize(): the library does not speak ${name}: postgres, mysql, mariadb and sqlite it does.`,
+    )
+  const { storage, host } = (app as unknown as { options: { storage?: string; host?: string } })
+    .options
   if (dialect === 'sqlite' && (storage ?? host ?? ':memory:') === ':memory:')
     throw new ConfigurationError(
       "sequelize(): SQLite in memory has one connection for all, so that one request's rollback undoes another's files: pass { storage: 'app.sqlite' }, a file, which may be a temporary one.",

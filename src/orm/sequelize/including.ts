@@ -12,7 +12,11 @@ interface Include {
 }
 
 /** `of` without the names of attachments in its includes, which Sequelize would take for associations, and whose they are. */
-function take<T extends Include>(model: ModelStatic<Model> | undefined, of: T, found: Set<object> = new Set()): [T, ReadonlySet<object>] {
+function take<T extends Include>(
+  model: ModelStatic<Model> | undefined,
+  of: T,
+  found: Set<object> = new Set(),
+): [T, ReadonlySet<object>] {
   if (of.include === undefined || of.include === null) return [of, found]
   const attachments = model === undefined ? null : attachmentsOf(model)
   const include = [of.include].flat().flatMap((each: unknown) => {
@@ -20,9 +24,13 @@ function take<T extends Include>(model: ModelStatic<Model> | undefined, of: T, f
       found.add(attachments)
       return []
     }
-    if (typeof each !== 'object' || each === null || (each as Include).include === undefined) return [each]
+    if (typeof each !== 'object' || each === null || (each as Include).include === undefined)
+      return [each]
     const { association, as, model: named } = each as Include
-    const target = typeof association === 'object' ? association.target : (named ?? model?.associations[association ?? as ?? '']?.target)
+    const target =
+      typeof association === 'object'
+        ? association.target
+        : (named ?? model?.associations[association ?? as ?? '']?.target)
     return [take(target, each as Include, found)[0]]
   })
   return [{ ...of, include }, found]
@@ -30,10 +38,13 @@ function take<T extends Include>(model: ModelStatic<Model> | undefined, of: T, f
 
 /** Records, and those that were read with them. */
 function* reached(records: readonly unknown[]): Iterable<Model> {
-  for (const record of records as (Model & { readonly _options?: { readonly includeNames?: readonly string[] } })[]) {
+  for (const record of records as (Model & {
+    readonly _options?: { readonly includeNames?: readonly string[] }
+  })[]) {
     if (record?._options === undefined) continue
     yield record
-    for (const name of record._options.includeNames ?? []) yield* reached([(record as unknown as Record<string, unknown>)[name]].flat())
+    for (const name of record._options.includeNames ?? [])
+      yield* reached([(record as unknown as Record<string, unknown>)[name]].flat())
   }
 }
 
@@ -47,15 +58,23 @@ export function including(app: Sequelize): void {
 const watched = new WeakSet<Sequelize>()
 
 function watch(app: Sequelize, model: ModelStatic<Model>): void {
-  const findAll = model.findAll as (this: ModelStatic<Model>, options?: FindOptions) => Promise<unknown>
-  const count = model.count as unknown as (this: ModelStatic<Model>, options?: CountOptions) => Promise<unknown>
+  const findAll = model.findAll as (
+    this: ModelStatic<Model>,
+    options?: FindOptions,
+  ) => Promise<unknown>
+  const count = model.count as unknown as (
+    this: ModelStatic<Model>,
+    options?: CountOptions,
+  ) => Promise<unknown>
   Object.assign(model, {
     // What finds one, or by a key, or counts too, is a findAll.
     async findAll(this: ModelStatic<Model>, options: FindOptions = {}): Promise<unknown> {
       const [rest, found] = take(this, options as Include & FindOptions)
       const result = await findAll.call(this, rest)
       const open = openOf(app, options)
-      const records = [...reached([result].flat())].filter((record) => attachmentsOf(record) !== null)
+      const records = [...reached([result].flat())].filter(
+        (record) => attachmentsOf(record) !== null,
+      )
       for (const record of records) keepTransaction(record, open)
       if (found.size > 0)
         await preload(

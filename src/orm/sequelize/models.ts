@@ -10,7 +10,8 @@ interface Inside {
   readonly _timestampAttributes?: { readonly updatedAt?: string; readonly deletedAt?: string }
 }
 
-export const isParanoid = (model: ModelStatic<Model>): boolean => (model as unknown as Inside)._timestampAttributes?.deletedAt !== undefined
+export const isParanoid = (model: ModelStatic<Model>): boolean =>
+  (model as unknown as Inside)._timestampAttributes?.deletedAt !== undefined
 
 /** null: it has none yet. Throws ConfigurationError for one that was not read. */
 export function idOf(record: Model): RecordId | null {
@@ -36,10 +37,19 @@ export function recordSource(app: Sequelize, attachments: object): RecordSource 
   return {
     // Whatever the app's scopes hide has its hooks, too; a replica may not have it yet.
     find: (id) => base.unscoped().findOne({ ...found(id), useMaster: true }),
-    has: (method) => all.some((model) => typeof (model.prototype as unknown as Record<string, unknown>)[method] === 'function'),
+    has: (method) =>
+      all.some(
+        (model) =>
+          typeof (model.prototype as unknown as Record<string, unknown>)[method] === 'function',
+      ),
     async touch(id) {
       if (changed !== undefined)
-        await base.unscoped().update({ [changed]: new Date() }, { ...found(id), hooks: false, validate: false, silent: true })
+        await base
+          .unscoped()
+          .update(
+            { [changed]: new Date() },
+            { ...found(id), hooks: false, validate: false, silent: true },
+          )
     },
   }
 }

@@ -1,7 +1,23 @@
-import type { CreateOptions, FindOptions, InstanceDestroyOptions, Model, ModelStatic, SaveOptions, Transaction } from 'sequelize'
+import type {
+  CreateOptions,
+  FindOptions,
+  InstanceDestroyOptions,
+  Model,
+  ModelStatic,
+  SaveOptions,
+  Transaction,
+} from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors.ts'
-import { assign, hasAssigned, refuseFiles, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
+import {
+  assign,
+  hasAssigned,
+  refuseFiles,
+  stageAssigned,
+  submitAssigned,
+  takeAssigned,
+  takeFiles,
+} from '../assigned.ts'
 import { boundModel, isAnyRequired } from '../bound.ts'
 import { fileKeys } from '../fields.ts'
 import { forgetLoaded } from '../loaded.ts'
@@ -9,7 +25,14 @@ import { saveAndFinish } from '../save-and-finish.ts'
 import type { Constructor } from '../with-attachments.ts'
 import { begin } from './begin.ts'
 import { idOf, isParanoid } from './models.ts'
-import { afterCommit, afterRollback, chainOf, isOver, keepTransaction, openOf } from './transactions.ts'
+import {
+  afterCommit,
+  afterRollback,
+  chainOf,
+  isOver,
+  keepTransaction,
+  openOf,
+} from './transactions.ts'
 import { asValidationError } from './validation.ts'
 
 type Given = Readonly<Record<string, unknown>>
@@ -18,7 +41,11 @@ interface InTransaction {
 }
 
 /** Sequelize opens no transaction by itself: without one, a record and its files would not be committed together. */
-const within = <T>(model: ModelStatic<Model>, options: InTransaction | undefined, run: (tx: Transaction) => Promise<T>): Promise<T> => {
+const within = <T>(
+  model: ModelStatic<Model>,
+  options: InTransaction | undefined,
+  run: (tx: Transaction) => Promise<T>,
+): Promise<T> => {
   const open = openOf(model.sequelize!, options)
   if (open !== undefined) return run(open)
   return saveAndFinish((begun) =>
@@ -46,13 +73,21 @@ function unsaved(record: Model): () => void {
 }
 
 /** A class whose records bring their files along. */
-export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>): Constructor<Model> {
+export function bringing(
+  attachments: AnyAttachments,
+  base: ModelStatic<Model>,
+): Constructor<Model> {
   const names = Object.keys(attachments)
   const keys: ReadonlySet<string> = new Set(fileKeys(names))
   const needsFiles = (): boolean => isAnyRequired(boundModel(attachments))
-  const refuse = (verb: string, values: unknown): void => refuseFiles(verb, attachments, values, 'create() or save()')
+  const refuse = (verb: string, values: unknown): void =>
+    refuseFiles(verb, attachments, values, 'create() or save()')
 
-  async function saveIn(record: Bringing, transaction: Transaction, options: SaveOptions | undefined): Promise<Bringing> {
+  async function saveIn(
+    record: Bringing,
+    transaction: Transaction,
+    options: SaveOptions | undefined,
+  ): Promise<Bringing> {
     const isNew = record.isNewRecord
     afterRollback(transaction, unsaved(record))
     await record.plainSave({ ...options, transaction })
@@ -66,10 +101,17 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
     return record
   }
 
-  async function purge(record: Model, options: InTransaction & InstanceDestroyOptions): Promise<void> {
+  async function purge(
+    record: Model,
+    options: InTransaction & InstanceDestroyOptions,
+  ): Promise<void> {
     const id = idOf(record)
     // What is only marked as deleted can be restored, with its files.
-    if (id === null || (isParanoid(record.constructor as ModelStatic<Model>) && options.force !== true)) return
+    if (
+      id === null ||
+      (isParanoid(record.constructor as ModelStatic<Model>) && options.force !== true)
+    )
+      return
     const { type, record: recordOf } = boundModel(attachments)
     if (options.transaction == null)
       throw new ConfigurationError(
@@ -80,36 +122,65 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
 
   class Bringing extends (base as Constructor<Model> & { prototype: Model }) {
     static init(this: ModelStatic<Model>, ...given: unknown[]): unknown {
-      const model = (base.init as unknown as (...given: unknown[]) => ModelStatic<Model>).apply(this, given)
+      const model = (base.init as unknown as (...given: unknown[]) => ModelStatic<Model>).apply(
+        this,
+        given,
+      )
       model.addHook('beforeDestroy', 'activestorage-delayed', purge as never)
       return model
     }
 
-    static async bulkCreate(this: ModelStatic<Model>, records: readonly Given[], options?: InTransaction & Given): Promise<unknown> {
-      const plain = base.bulkCreate as unknown as (records: readonly Given[], options?: unknown) => Promise<unknown>
-      if (!needsFiles() && !records.some((record) => Object.keys(record).some((key) => keys.has(key))))
+    static async bulkCreate(
+      this: ModelStatic<Model>,
+      records: readonly Given[],
+      options?: InTransaction & Given,
+    ): Promise<unknown> {
+      const plain = base.bulkCreate as unknown as (
+        records: readonly Given[],
+        options?: unknown,
+      ) => Promise<unknown>
+      if (
+        !needsFiles() &&
+        !records.some((record) => Object.keys(record).some((key) => keys.has(key)))
+      )
         return plain.call(this, records, options)
       if (options?.['updateOnDuplicate'] !== undefined || options?.['ignoreDuplicates'] === true)
         refuse('bulkCreate() with updateOnDuplicate or ignoreDuplicates', records)
-      return within(this, options, (transaction) => plain.call(this, records, { ...options, transaction, individualHooks: true }))
+      return within(this, options, (transaction) =>
+        plain.call(this, records, { ...options, transaction, individualHooks: true }),
+      )
     }
 
     static update(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
       refuse('Model.update()', values)
-      return (base.update as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
+      return (base.update as unknown as (values: Given, options: unknown) => Promise<unknown>).call(
+        this,
+        values,
+        options,
+      )
     }
 
     static upsert(this: ModelStatic<Model>, values: Given, options: unknown): Promise<unknown> {
       refuse('upsert()', values)
-      return (base.upsert as unknown as (values: Given, options: unknown) => Promise<unknown>).call(this, values, options)
+      return (base.upsert as unknown as (values: Given, options: unknown) => Promise<unknown>).call(
+        this,
+        values,
+        options,
+      )
     }
 
     /** One by one, so that each takes its files with it, unless `individualHooks: false` says otherwise. */
     static destroy(this: ModelStatic<Model>, options: InTransaction & Given): Promise<unknown> {
       const plain = base.destroy as unknown as (options: unknown) => Promise<unknown>
-      if (options['individualHooks'] === false || options['truncate'] === true || options['hooks'] === false)
+      if (
+        options['individualHooks'] === false ||
+        options['truncate'] === true ||
+        options['hooks'] === false
+      )
         return plain.call(this, options)
-      return within(this, options, (transaction) => plain.call(this, { ...options, transaction, individualHooks: true }))
+      return within(this, options, (transaction) =>
+        plain.call(this, { ...options, transaction, individualHooks: true }),
+      )
     }
 
     plainSave(options?: SaveOptions): Promise<unknown> {
@@ -120,7 +191,12 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
       const [key, value] = given
       const plain = super.set.bind(this) as unknown as (...given: readonly unknown[]) => unknown
       if (typeof key === 'string' && keys.has(key)) takeAssigned(names, { [key]: value }, this)
-      else if (typeof key !== 'object' || key === null || !Object.keys(key).some((each) => keys.has(each))) plain(...given)
+      else if (
+        typeof key !== 'object' ||
+        key === null ||
+        !Object.keys(key).some((each) => keys.has(each))
+      )
+        plain(...given)
       else plain(takeFiles(names, key, this), ...given.slice(1))
       return this
     }
@@ -136,7 +212,8 @@ export function bringing(attachments: AnyAttachments, base: ModelStatic<Model>):
         return super.save(options)
       }
       try {
-        if (open === undefined && hasAssigned(this)) await stageAssigned(boundModel(attachments), this)
+        if (open === undefined && hasAssigned(this))
+          await stageAssigned(boundModel(attachments), this)
         await within(model, options, (transaction) => saveIn(this, transaction, options))
         return this
       } catch (error) {

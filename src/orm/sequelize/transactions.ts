@@ -8,7 +8,8 @@ interface Inside {
 }
 const inside = (transaction: Transaction): Inside => transaction as unknown as Inside
 
-export const isOver = (transaction: Transaction): boolean => inside(transaction).finished !== undefined
+export const isOver = (transaction: Transaction): boolean =>
+  inside(transaction).finished !== undefined
 
 /** Savepoints that were released are as good as what they are in. */
 const released = (transaction: Transaction): Transaction[] =>
@@ -35,7 +36,10 @@ function endsOf(transaction: Transaction): Ends {
   if (known !== undefined) return known
   const own: Ends = { committed: [], rolledBack: [] }
   ends.set(transaction, own)
-  const [commit, rollback] = [transaction.commit.bind(transaction), transaction.rollback.bind(transaction)]
+  const [commit, rollback] = [
+    transaction.commit.bind(transaction),
+    transaction.rollback.bind(transaction),
+  ]
   // What was done last is undone first.
   const undo = (): void => own.rolledBack.toReversed().forEach((each) => each())
   transaction.commit = async () => {
@@ -61,10 +65,12 @@ function endsOf(transaction: Transaction): Ends {
 }
 
 /** When the outermost is committed. */
-export const afterCommit = (transaction: Transaction, done: () => void): void => void endsOf(transaction).committed.push(done)
+export const afterCommit = (transaction: Transaction, done: () => void): void =>
+  void endsOf(transaction).committed.push(done)
 
 /** When it is rolled back, or what it is nested in. */
-export const afterRollback = (transaction: Transaction, undo: () => void): void => void endsOf(transaction).rolledBack.push(undo)
+export const afterRollback = (transaction: Transaction, undo: () => void): void =>
+  void endsOf(transaction).rolledBack.push(undo)
 
 const readIn = new WeakMap<Model, Transaction>()
 
@@ -76,17 +82,21 @@ export function keepTransaction(record: Model, transaction: Transaction | undefi
 
 /** Its own while that is open, or what that is nested in, if that still is. */
 export function transactionOf(record: Model): Transaction | undefined {
-  for (let at = readIn.get(record); at != null; at = inside(at).parent ?? undefined) if (!isOver(at)) return at
+  for (let at = readIn.get(record); at != null; at = inside(at).parent ?? undefined)
+    if (!isOver(at)) return at
   const { sequelize } = record.constructor as ModelStatic<Model>
   return sequelize === undefined ? undefined : current(sequelize)
 }
 
 /** The transaction that the app's continuation-local storage holds, where it uses one. */
 const current = (sequelize: Sequelize): Transaction | undefined =>
-  (sequelize.constructor as { _cls?: { get(name: 'transaction'): Transaction | undefined } })._cls?.get('transaction') ?? undefined
+  (
+    sequelize.constructor as { _cls?: { get(name: 'transaction'): Transaction | undefined } }
+  )._cls?.get('transaction') ?? undefined
 
 /** null, of options, is outside of any. */
 export const openOf = (
   sequelize: Sequelize,
   options: { readonly transaction?: Transaction | null | undefined } | undefined,
-): Transaction | undefined => (options?.transaction === undefined ? current(sequelize) : (options.transaction ?? undefined))
+): Transaction | undefined =>
+  options?.transaction === undefined ? current(sequelize) : (options.transaction ?? undefined)

@@ -7,7 +7,16 @@ export function asValidationError(error: unknown, record: Model): unknown {
   if (!isValidation(error)) return error
   const path = error.details.attachment ?? ''
   const value = assignedTo(record, path, 'attachLater') ?? assignedTo(record, path, 'attach')
-  const item = new ValidationErrorItem(error.publicMessage, 'validation error', path, value as string, record, error.code, error.name, [])
+  const item = new ValidationErrorItem(
+    error.publicMessage,
+    'validation error',
+    path,
+    value as string,
+    record,
+    error.code,
+    error.name,
+    [],
+  )
   Object.assign(item, { original: error })
   return Object.assign(new ValidationError(error.publicMessage, [item]), { cause: error })
 }

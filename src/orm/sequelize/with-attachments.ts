@@ -1,4 +1,11 @@
-import type { BuildOptions, InstanceUpdateOptions, Model, ModelStatic, NonAttribute, SetOptions } from 'sequelize'
+import type {
+  BuildOptions,
+  InstanceUpdateOptions,
+  Model,
+  ModelStatic,
+  NonAttribute,
+  SetOptions,
+} from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import type { Files, Slots } from '../../attached/record.ts'
 import { ConfigurationError } from '../../errors.ts'
@@ -45,13 +52,20 @@ export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model
  * type InferCreationAttributes<M extends import('sequelize').Model> = import('sequelize').InferCreationAttributes<M>
  * type CreationOptional<T> = import('sequelize').CreationOptional<T>
  */
-export function withAttachments<D extends AnyAttachments>(attachments: D, base: typeof Model): ModelWithAttachments<D> {
+export function withAttachments<D extends AnyAttachments>(
+  attachments: D,
+  base: typeof Model,
+): ModelWithAttachments<D> {
   if (Object.hasOwn(base, 'rawAttributes'))
     throw new ConfigurationError(
       `withAttachments(): ${base.name} has its columns already. Extend it first, and call init on the class that does.`,
     )
-  return mixin(attachments, bringing(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>, {
-    idOf,
-    transactionOf,
-  }) as unknown as ModelWithAttachments<D>
+  return mixin(
+    attachments,
+    bringing(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>,
+    {
+      idOf,
+      transactionOf,
+    },
+  ) as unknown as ModelWithAttachments<D>
 }

@@ -19,7 +19,10 @@ const isAnyRequired = (attachments: object): boolean =>
   Object.values(attachments).some((definition: object) => optionsOf(definition)?.required === true)
 
 /** Whether a save must have a storage: of what it reaches, something brings files, or must. */
-export const isWithFiles = ({ entity, attachments }: Pick<Found, 'entity' | 'attachments'>): boolean =>
+export const isWithFiles = ({
+  entity,
+  attachments,
+}: Pick<Found, 'entity' | 'attachments'>): boolean =>
   hasAssigned(entity) || isAnyRequired(attachments)
 
 /** Throws ConfigurationError: nobody would bring the files along, or take them away. */

@@ -53,24 +53,39 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
     transaction: (run) => dataSource.transaction('READ COMMITTED', run),
     check(tx) {
       if (typeof (tx as Partial<EntityManager> | undefined)?.getRepository !== 'function')
-        throw new ConfigurationError('{ transaction } must be the EntityManager that TypeORM hands over in dataSource.transaction(…).')
+        throw new ConfigurationError(
+          '{ transaction } must be the EntityManager that TypeORM hands over in dataSource.transaction(…).',
+        )
       if (tx.queryRunner?.isTransactionActive !== true)
-        throw new ConfigurationError('No transaction is open on this EntityManager: use the one that dataSource.transaction(…) hands over.')
+        throw new ConfigurationError(
+          'No transaction is open on this EntityManager: use the one that dataSource.transaction(…) hands over.',
+        )
     },
     afterCommit: (tx, done) => tx.queryRunner && afterCommit(tx.queryRunner, done),
   })
   const shared = {
     finds: true as const,
-    records: (attachments: object) => (dataSource.isInitialized ? recordSource(dataSource, attachments) : null),
+    records: (attachments: object) =>
+      dataSource.isInitialized ? recordSource(dataSource, attachments) : null,
   }
-  return dialect === 'sqlite' ? { ...base, ...shared, ...onHandle(dataSource, base) } : { ...base, ...shared }
+  return dialect === 'sqlite'
+    ? { ...base, ...shared, ...onHandle(dataSource, base) }
+    : { ...base, ...shared }
 }
 
 interface Runner {
-  query(sql: string, parameters: unknown[], structured: true): Promise<{ records: unknown[]; affected?: number; raw: unknown }>
+  query(
+    sql: string,
+    parameters: unknown[],
+    structured: true,
+  ): Promise<{ records: unknown[]; affected?: number; raw: unknown }>
 }
 
-async function send(runner: Runner, sql: string, parameters: readonly Parameter[]): Promise<Result> {
+async function send(
+  runner: Runner,
+  sql: string,
+  parameters: readonly Parameter[],
+): Promise<Result> {
   const { records, affected } = await runner.query(sql, [...parameters], true)
   const isRead = /^\s*(select|with)\b/i.test(sql)
   return { rows: records as Row[], affected: isRead ? 0 : (affected ?? 0) }
@@ -80,13 +95,18 @@ async function send(runner: Runner, sql: string, parameters: readonly Parameter[
  * TypeORM has one connection to a file of SQLite, and whoever asks it for a transaction is in the one that is open. What is the
  * library's own waits for its turn on the same handle instead.
  */
-function onHandle(dataSource: DataSource, base: Database<EntityManager>): Partial<Omit<Database<EntityManager>, 'finds'>> {
+function onHandle(
+  dataSource: DataSource,
+  base: Database<EntityManager>,
+): Partial<Omit<Database<EntityManager>, 'finds'>> {
   // A data source that was destroyed and is initialized again has another handle.
   const made = new WeakMap<SqliteHandle, Database<SqliteHandle>>()
   const handle = (): SqliteHandle => {
     const { databaseConnection } = dataSource.driver as { databaseConnection?: SqliteHandle }
     if (databaseConnection === undefined)
-      throw new ConfigurationError('The DataSource is not initialized: await dataSource.initialize() first.')
+      throw new ConfigurationError(
+        'The DataSource is not initialized: await dataSource.initialize() first.',
+      )
     return databaseConnection
   }
   const inner = (): Database<SqliteHandle> => {
@@ -98,7 +118,8 @@ function onHandle(dataSource: DataSource, base: Database<EntityManager>): Partia
   return {
     returning: true,
     executor: { run: async (sql, parameters) => inner().executor.run(sql, parameters) },
-    transaction: async (run) => inner().transaction(({ executor }) => run({ tx: dataSource.manager, executor })),
+    transaction: async (run) =>
+      inner().transaction(({ executor }) => run({ tx: dataSource.manager, executor })),
     appTransaction: (run) => dataSource.transaction(run),
     join(tx) {
       base.join(tx)

@@ -19,7 +19,10 @@ export function learnEntities({ entityMetadatas }: DataSource): void {
     const attachments = attachmentsOf(target)
     if (attachments === null) continue
     refuseKey(metadata)
-    oneTable([ofAttachments.get(attachments) ?? metadata, metadata], ({ name, tablePath }) => ({ name, table: tablePath }))
+    oneTable([ofAttachments.get(attachments) ?? metadata, metadata], ({ name, tablePath }) => ({
+      name,
+      table: tablePath,
+    }))
     ofAttachments.set(attachments, metadata)
     refuseFieldsOf(target as new () => object, Object.keys(attachments))
   }
@@ -35,10 +38,15 @@ function refuseKey({ name, primaryColumns }: EntityMetadata): void {
 }
 
 /** null: it has none yet. */
-export function idOf(entity: object, metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor)): RecordId | null {
+export function idOf(
+  entity: object,
+  metadata: EntityMetadata | undefined = metadataOfClass.get(entity.constructor),
+): RecordId | null {
   const [column, another] = metadata?.primaryColumns ?? []
   if (another !== undefined) return null
-  return asRecordId(column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity))
+  return asRecordId(
+    column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity),
+  )
 }
 
 /** An entity, or a literal that is saved as one, with attachments. */
@@ -49,7 +57,12 @@ export interface Found {
 }
 
 /** Those that a call with `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
-export function reachable(dataSource: DataSource, target: unknown, roots: readonly unknown[], by: 'remove' | 'save' = 'save'): Found[] {
+export function reachable(
+  dataSource: DataSource,
+  target: unknown,
+  roots: readonly unknown[],
+  by: 'remove' | 'save' = 'save',
+): Found[] {
   const found: Found[] = []
   const seen = new Set<unknown>()
   const visit = (entity: unknown, given: unknown): void => {
@@ -58,15 +71,22 @@ export function reachable(dataSource: DataSource, target: unknown, roots: readon
     const own = entity.constructor === Object ? given : entity.constructor
     if (!dataSource.hasMetadata(own as never)) return
     const metadata = dataSource.getMetadata(own as never)
-    const attachments = typeof metadata.target === 'function' ? attachmentsOf(metadata.target) : null
+    const attachments =
+      typeof metadata.target === 'function' ? attachmentsOf(metadata.target) : null
     if (attachments !== null) {
       takeAssigned(Object.keys(attachments), entity)
       found.push({ entity, metadata, attachments })
     }
     for (const relation of metadata.relations) {
-      if (by === 'remove' ? !relation.isCascadeRemove : !relation.isCascadeInsert && !relation.isCascadeUpdate) continue
+      if (
+        by === 'remove'
+          ? !relation.isCascadeRemove
+          : !relation.isCascadeInsert && !relation.isCascadeUpdate
+      )
+        continue
       const value: unknown = relation.getEntityValue(entity as ObjectLiteral)
-      for (const each of Array.isArray(value) ? (value as unknown[]) : [value]) visit(each, relation.inverseEntityMetadata.target)
+      for (const each of Array.isArray(value) ? (value as unknown[]) : [value])
+        visit(each, relation.inverseEntityMetadata.target)
     }
   }
   for (const root of roots) visit(root, target)
@@ -75,8 +95,12 @@ export function reachable(dataSource: DataSource, target: unknown, roots: readon
 
 /** The records of the class that has these attachments, and of those that extend it in one table. */
 export function recordSource(dataSource: DataSource, attachments: object): RecordSource | null {
-  const all = dataSource.entityMetadatas.filter(({ target }) => typeof target === 'function' && attachmentsOf(target) === attachments)
-  const base = all.find(({ parentEntityMetadata: parent }) => parent === undefined || !all.includes(parent))
+  const all = dataSource.entityMetadatas.filter(
+    ({ target }) => typeof target === 'function' && attachmentsOf(target) === attachments,
+  )
+  const base = all.find(
+    ({ parentEntityMetadata: parent }) => parent === undefined || !all.includes(parent),
+  )
   const key = base?.primaryColumns[0]?.propertyName
   if (base === undefined || key === undefined) return null
   const changed = base.updateDateColumn?.propertyName
@@ -86,14 +110,27 @@ export function recordSource(dataSource: DataSource, attachments: object): Recor
       // A replica may not know it yet, and its files would be taken for those of nobody.
       const runner = dataSource.createQueryRunner('master')
       try {
-        return await runner.manager.findOne<ObjectLiteral>(base.target, { where: { [key]: id }, withDeleted: true })
+        return await runner.manager.findOne<ObjectLiteral>(base.target, {
+          where: { [key]: id },
+          withDeleted: true,
+        })
       } finally {
         await runner.release()
       }
     },
-    has: (method) => all.some(({ target }) => typeof (target as { prototype: Record<string, unknown> }).prototype[method] === 'function'),
+    has: (method) =>
+      all.some(
+        ({ target }) =>
+          typeof (target as { prototype: Record<string, unknown> }).prototype[method] ===
+          'function',
+      ),
     async touch(id) {
-      if (changed !== undefined) await dataSource.manager.update(base.target, { [key]: id }, { [changed]: () => 'CURRENT_TIMESTAMP' })
+      if (changed !== undefined)
+        await dataSource.manager.update(
+          base.target,
+          { [key]: id },
+          { [changed]: () => 'CURRENT_TIMESTAMP' },
+        )
     },
   }
 }

@@ -16,6 +16,9 @@ import { withAttachments, type Attached } from './with-attachments.ts'
  * }
  * type Attached<D> = import('activestorage-delayed/typeorm').Attached<D>
  */
-export function HasAttachments<D extends AnyAttachments>(attachments: D): (target: Decorated<Attached<D>>) => void {
-  return (target) => extendBy(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
+export function HasAttachments<D extends AnyAttachments>(
+  attachments: D,
+): (target: Decorated<Attached<D>>) => void {
+  return (target) =>
+    extendBy(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
 }

@@ -12,11 +12,18 @@ import { noTransaction, submit } from './saving.ts'
 import { chainOf } from './transactions.ts'
 
 const isTarget = (given: unknown): boolean =>
-  typeof given === 'function' || typeof given === 'string' || (given as { '@instanceof'?: unknown } | null)?.['@instanceof'] !== undefined
+  typeof given === 'function' ||
+  typeof given === 'string' ||
+  (given as { '@instanceof'?: unknown } | null)?.['@instanceof'] !== undefined
 
 /** What `save` and `remove` take: entities, after what they are, where that is said. */
-function rootsOf(given: readonly unknown[]): { readonly target: unknown; readonly roots: readonly unknown[]; readonly options: unknown } {
-  const [target, entity, options] = given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
+function rootsOf(given: readonly unknown[]): {
+  readonly target: unknown
+  readonly roots: readonly unknown[]
+  readonly options: unknown
+} {
+  const [target, entity, options] =
+    given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
   return { target, roots: [entity].flat(), options }
 }
 
@@ -25,7 +32,12 @@ type Plain = (given: readonly unknown[], on?: EntityManager) => unknown
 type Verb = (manager: EntityManager, given: readonly unknown[], plain: Plain) => unknown
 
 const find: Verb = (manager, [target, options], plain) =>
-  withRelations(manager, target, options as never, (rest) => plain([target, rest]) as Promise<unknown>)
+  withRelations(
+    manager,
+    target,
+    options as never,
+    (rest) => plain([target, rest]) as Promise<unknown>,
+  )
 
 const refusing =
   (verb: 'insert' | 'update' | 'upsert'): Verb =>
@@ -59,7 +71,12 @@ const verbs: Readonly<Record<string, Verb>> = {
   },
   async save(manager, given, plain) {
     const { target, roots, options } = rootsOf(given)
-    return saveWith(manager, reached(manager, target, roots), options, (on) => plain(given, on) as Promise<unknown>)
+    return saveWith(
+      manager,
+      reached(manager, target, roots),
+      options,
+      (on) => plain(given, on) as Promise<unknown>,
+    )
   },
   async remove(manager, given, plain) {
     const { target, roots } = rootsOf(given)
@@ -97,7 +114,12 @@ export function bringFilesOf({ manager }: DataSource): void {
   bringFiles(at)
 }
 
-function reached(manager: EntityManager, target: unknown, roots: readonly unknown[], by?: 'remove'): Found[] {
+function reached(
+  manager: EntityManager,
+  target: unknown,
+  roots: readonly unknown[],
+  by?: 'remove',
+): Found[] {
   const { dataSource } = manager
   return dataSource.isInitialized ? reachable(dataSource, target, roots, by) : []
 }
@@ -123,7 +145,8 @@ async function saveWith(
   if (manager.queryRunner?.isTransactionActive === true) return within(manager)
   if ((options as { transaction?: boolean } | undefined)?.transaction === false)
     throw noTransaction(boundModel(first.attachments).type, 'save with { transaction: false }')
-  for (const { entity, attachments } of bringers) await stageAssigned(boundModel(attachments), entity)
+  for (const { entity, attachments } of bringers)
+    await stageAssigned(boundModel(attachments), entity)
   return saveAndFinish((begun) =>
     ownTransaction(manager, (on) => {
       begun(chainOf(on.queryRunner as QueryRunner)[0])
@@ -132,11 +155,19 @@ async function saveWith(
   )
 }
 
-function refuse(manager: EntityManager, verb: 'insert' | 'update' | 'upsert', target: unknown, values: unknown): void {
+function refuse(
+  manager: EntityManager,
+  verb: 'insert' | 'update' | 'upsert',
+  target: unknown,
+  values: unknown,
+): void {
   const { dataSource } = manager
-  const metadata = dataSource.hasMetadata(target as never) ? dataSource.getMetadata(target as never) : null
+  const metadata = dataSource.hasMetadata(target as never)
+    ? dataSource.getMetadata(target as never)
+    : null
   const attachments = typeof metadata?.target === 'function' ? attachmentsOf(metadata.target) : null
   if (metadata === null || attachments === null) return
-  if (verb !== 'update' && !isBound(dataSource) && isWithFiles({ entity: {}, attachments })) refuseUnbound({ metadata })
+  if (verb !== 'update' && !isBound(dataSource) && isWithFiles({ entity: {}, attachments }))
+    refuseUnbound({ metadata })
   refuseFiles(`${verb}()`, attachments, values, 'save()')
 }

@@ -40,12 +40,20 @@ function asObject(paths: readonly string[]): Relations {
 }
 
 /** Entities, and those that were read with them. */
-function reached(metadata: EntityMetadata, entities: readonly unknown[], seen: Set<object> = new Set()): ReadonlySet<object> {
+function reached(
+  metadata: EntityMetadata,
+  entities: readonly unknown[],
+  seen: Set<object> = new Set(),
+): ReadonlySet<object> {
   for (const entity of entities) {
     if (typeof entity !== 'object' || entity === null || seen.has(entity)) continue
     seen.add(entity)
     for (const relation of metadata.relations)
-      reached(relation.inverseEntityMetadata, [relation.getEntityValue(entity as ObjectLiteral) as unknown].flat(), seen)
+      reached(
+        relation.inverseEntityMetadata,
+        [relation.getEntityValue(entity as ObjectLiteral) as unknown].flat(),
+        seen,
+      )
   }
   return seen
 }
@@ -58,14 +66,23 @@ export async function withRelations(
   find: (options: Options | undefined) => Promise<unknown>,
 ): Promise<unknown> {
   const { dataSource } = manager
-  if (options?.relations === undefined || !dataSource.hasMetadata(target as never)) return find(options)
+  if (options?.relations === undefined || !dataSource.hasMetadata(target as never))
+    return find(options)
   const metadata = dataSource.getMetadata(target as never)
   const given = options.relations
-  const { relations, found } = take(metadata, Array.isArray(given) ? asObject(given as string[]) : (given as Relations))
+  const { relations, found } = take(
+    metadata,
+    Array.isArray(given) ? asObject(given as string[]) : (given as Relations),
+  )
   if (found.size > 0 && !isBound(dataSource)) refuseUnbound({ metadata })
-  const result = await find({ ...options, relations: found.size === 0 && Array.isArray(given) ? given : relations })
+  const result = await find({
+    ...options,
+    relations: found.size === 0 && Array.isArray(given) ? given : relations,
+  })
   if (found.size === 0) return result
-  const entities = [...reached(metadata, [result].flat(2))].filter((entity) => found.has(attachmentsOf(entity) ?? entity))
+  const entities = [...reached(metadata, [result].flat(2))].filter((entity) =>
+    found.has(attachmentsOf(entity) ?? entity),
+  )
   await preload(entities, manager.queryRunner?.isTransactionActive === true ? manager : undefined)
   return result
 }

@@ -24,7 +24,11 @@ export function watch(dataSource: DataSource): void {
   }
 }
 
-export async function submit({ entity, metadata, attachments }: Found, runner: QueryRunner, isNew: boolean): Promise<void> {
+export async function submit(
+  { entity, metadata, attachments }: Found,
+  runner: QueryRunner,
+  isNew: boolean,
+): Promise<void> {
   met(entity, runner)
   const chain = chainOf(runner)
   const transaction: RecordTransaction = {
@@ -52,7 +56,8 @@ const subscriber: EntitySubscriberInterface = {
   },
   async afterInsert({ entity, metadata, queryRunner }) {
     const attachments = entity === undefined ? null : attachmentsOf(entity)
-    if (attachments !== null && queryRunner.isTransactionActive) await submit({ entity, metadata, attachments }, queryRunner, true)
+    if (attachments !== null && queryRunner.isTransactionActive)
+      await submit({ entity, metadata, attachments }, queryRunner, true)
   },
   async beforeRemove({ entity, databaseEntity, metadata, queryRunner, manager }) {
     const removed: object | undefined = databaseEntity ?? entity

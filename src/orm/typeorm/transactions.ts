@@ -10,7 +10,8 @@ interface Open {
 const opened = new WeakMap<QueryRunner, Open[]>()
 
 /** Told by a subscriber: TypeORM has one query runner, and one kind of event, for transactions and for savepoints. */
-export const began = (runner: QueryRunner): void => void opened.set(runner, [...(opened.get(runner) ?? []), { tokens: [{}], done: [] }])
+export const began = (runner: QueryRunner): void =>
+  void opened.set(runner, [...(opened.get(runner) ?? []), { tokens: [{}], done: [] }])
 
 export function committed(runner: QueryRunner): void {
   const stack = opened.get(runner) ?? []
@@ -24,16 +25,19 @@ export function committed(runner: QueryRunner): void {
 export const rolledBack = (runner: QueryRunner): void => void opened.get(runner)?.pop()
 
 /** Innermost first. */
-export const chainOf = (runner: QueryRunner): readonly object[] => (opened.get(runner) ?? []).toReversed().flatMap(({ tokens }) => tokens)
+export const chainOf = (runner: QueryRunner): readonly object[] =>
+  (opened.get(runner) ?? []).toReversed().flatMap(({ tokens }) => tokens)
 
 /** When the outermost is committed; at once never. */
-export const afterCommit = (runner: QueryRunner, done: () => void): void => void opened.get(runner)?.at(-1)?.done.push(done)
+export const afterCommit = (runner: QueryRunner, done: () => void): void =>
+  void opened.get(runner)?.at(-1)?.done.push(done)
 
 /** Nobody is told of a rollback on a connection that is lost. */
 const isActive = (runner: QueryRunner): boolean => runner.isTransactionActive && !runner.isReleased
 
 /** Whether what was done under `token` may still be committed. */
-export const isOpen = (runner: QueryRunner, token: object): boolean => isActive(runner) && chainOf(runner).includes(token)
+export const isOpen = (runner: QueryRunner, token: object): boolean =>
+  isActive(runner) && chainOf(runner).includes(token)
 
 interface Met {
   readonly runner: QueryRunner

@@ -19,13 +19,18 @@ export type Attached<D> = WithAttachments<D>
  *   name!: string
  * }
  */
-export function withAttachments<D extends AnyAttachments>(attachments: D): Constructor<WithAttachments<D>>
+export function withAttachments<D extends AnyAttachments>(
+  attachments: D,
+): Constructor<WithAttachments<D>>
 /** Over a base of the app's own, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(
   attachments: D,
   base: B,
 ): B & Constructor<WithAttachments<D>>
-export function withAttachments<D extends AnyAttachments>(attachments: D, base: Constructor = class {}): Constructor<WithAttachments<D>> {
+export function withAttachments<D extends AnyAttachments>(
+  attachments: D,
+  base: Constructor = class {},
+): Constructor<WithAttachments<D>> {
   bringFiles()
   const mixed = mixin(attachments, base, { idOf, transactionOf })
   const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }

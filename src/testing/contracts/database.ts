@@ -35,10 +35,17 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
         const dialect = await database.open()
         let count = 0
         const style = database.placeholders ?? (dialect === 'postgres' ? 'numbered' : 'question')
-        const placeholder = { numbered: () => `$${(count += 1)}`, question: () => '?', marked: () => MARK }[style]
+        const placeholder = {
+          numbered: () => `$${(count += 1)}`,
+          question: () => '?',
+          marked: () => MARK,
+        }[style]
         const say = (text: string): string => text.replaceAll('?', placeholder)
         const fresh = (text: string): string => ((count = 0), say(text))
-        await database.executor.run(`create table contract (id bigint primary key, words text, data ${bytes[dialect]})`, [])
+        await database.executor.run(
+          `create table contract (id bigint primary key, words text, data ${bytes[dialect]})`,
+          [],
+        )
         await run({ database, dialect, say: fresh })
       } finally {
         await database.close()
@@ -46,63 +53,87 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       }
     })
 
-  on('where it says so, what is changed comes back with the statement', async ({ database: { executor, returning }, say }) => {
-    if (returning !== true) return
-    const inserted = await executor.run(say('insert into contract values (?, ?, ?) returning id, words'), [1, 'a', null])
-    assert.deepEqual([inserted.rows.length, inserted.rows[0]?.['words']], [1, 'a'])
-    const changed = await executor.run("update contract set words = 'b' returning words", [])
-    assert.deepEqual(
-      changed.rows.map((row) => row['words']),
-      ['b'],
-    )
-  })
-  on('parameters arrive as they are, rows come back as they were', async ({ database: { executor }, dialect, say }) => {
-    const id = 2n ** 53n + 1n
-    const words = "a 'quote', \\ a backslash, ? and $1, 写真 📷"
-    const { affected } = await executor.run(say('insert into contract values (?, ?, ?)'), [id, words, everyByte])
-    assert.equal(affected, 1)
-    await executor.run(say('insert into contract values (?, ?, ?)'), [2, null, null])
-    const cast = dialect === 'mysql' || dialect === 'mariadb' ? 'char' : 'text'
-    const { rows } = await executor.run(`select cast(id as ${cast}) as id, words, data from contract order by words`, [])
-    const found = rows.find((row) => row['words'] !== null)
-    assert.equal(found?.['id'], String(id))
-    assert.equal(found['words'], words)
-    assert.ok(Buffer.isBuffer(found['data']) && everyByte.equals(found['data']), 'bytes come back as a Buffer')
-    const empty = rows.find((row) => row['words'] === null)
-    assert.equal(empty?.['data'], null)
-    assert.equal((await executor.run("update contract set words = 'same'", [])).affected, 2)
-    assert.equal((await executor.run(say('delete from contract where id = ?'), [7])).affected, 0)
-  })
+  on(
+    'where it says so, what is changed comes back with the statement',
+    async ({ database: { executor, returning }, say }) => {
+      if (returning !== true) return
+      const inserted = await executor.run(
+        say('insert into contract values (?, ?, ?) returning id, words'),
+        [1, 'a', null],
+      )
+      assert.deepEqual([inserted.rows.length, inserted.rows[0]?.['words']], [1, 'a'])
+      const changed = await executor.run("update contract set words = 'b' returning words", [])
+      assert.deepEqual(
+        changed.rows.map((row) => row['words']),
+        ['b'],
+      )
+    },
+  )
+  on(
+    'parameters arrive as they are, rows come back as they were',
+    async ({ database: { executor }, dialect, say }) => {
+      const id = 2n ** 53n + 1n
+      const words = "a 'quote', \\ a backslash, ? and $1, 写真 📷"
+      const { affected } = await executor.run(say('insert into contract values (?, ?, ?)'), [
+        id,
+        words,
+        everyByte,
+      ])
+      assert.equal(affected, 1)
+      await executor.run(say('insert into contract values (?, ?, ?)'), [2, null, null])
+      const cast = dialect === 'mysql' || dialect === 'mariadb' ? 'char' : 'text'
+      const { rows } = await executor.run(
+        `select cast(id as ${cast}) as id, words, data from contract order by words`,
+        [],
+      )
+      const found = rows.find((row) => row['words'] !== null)
+      assert.equal(found?.['id'], String(id))
+      assert.equal(found['words'], words)
+      assert.ok(
+        Buffer.isBuffer(found['data']) && everyByte.equals(found['data']),
+        'bytes come back as a Buffer',
+      )
+      const empty = rows.find((row) => row['words'] === null)
+      assert.equal(empty?.['data'], null)
+      assert.equal((await executor.run("update contract set words = 'same'", [])).affected, 2)
+      assert.equal((await executor.run(say('delete from contract where id = ?'), [7])).affected, 0)
+    },
+  )
 
-  on('a transaction commits when its function returns, and is undone when it throws', async ({ database, say }) => {
-    const inApp = <T>(run: (tx: never) => Promise<T>): Promise<T> =>
-      database.appTransaction?.(run) ?? database.transaction(({ tx }) => run(tx))
-    await database.transaction(({ executor }) => executor.run(say("insert into contract values (1, 'kept', null)"), []))
-    const result = await inApp(async (tx) => {
-      await database.join(tx).run(say("insert into contract values (2, 'joined', null)"), [])
-      return 'returned'
-    })
-    assert.equal(result, 'returned')
-    await assert.rejects(
-      inApp(async (tx) => {
-        await database.join(tx).run("insert into contract values (3, 'undone', null)", [])
-        throw new Error('of the test')
-      }),
-      /of the test/,
-    )
-    await assert.rejects(
-      database.transaction(async ({ executor }) => {
-        await executor.run("insert into contract values (4, 'undone', null)", [])
-        throw new Error('of the test')
-      }),
-      /of the test/,
-    )
-    const { rows } = await database.executor.run('select words from contract order by id', [])
-    assert.deepEqual(
-      rows.map((row) => row['words']),
-      ['kept', 'joined'],
-    )
-  })
+  on(
+    'a transaction commits when its function returns, and is undone when it throws',
+    async ({ database, say }) => {
+      const inApp = <T>(run: (tx: never) => Promise<T>): Promise<T> =>
+        database.appTransaction?.(run) ?? database.transaction(({ tx }) => run(tx))
+      await database.transaction(({ executor }) =>
+        executor.run(say("insert into contract values (1, 'kept', null)"), []),
+      )
+      const result = await inApp(async (tx) => {
+        await database.join(tx).run(say("insert into contract values (2, 'joined', null)"), [])
+        return 'returned'
+      })
+      assert.equal(result, 'returned')
+      await assert.rejects(
+        inApp(async (tx) => {
+          await database.join(tx).run("insert into contract values (3, 'undone', null)", [])
+          throw new Error('of the test')
+        }),
+        /of the test/,
+      )
+      await assert.rejects(
+        database.transaction(async ({ executor }) => {
+          await executor.run("insert into contract values (4, 'undone', null)", [])
+          throw new Error('of the test')
+        }),
+        /of the test/,
+      )
+      const { rows } = await database.executor.run('select words from contract order by id', [])
+      assert.deepEqual(
+        rows.map((row) => row['words']),
+        ['kept', 'joined'],
+      )
+    },
+  )
 
   on('what is no transaction is refused', ({ database }) => {
     for (const wrong of [undefined, null, {}, 'tx'])
@@ -133,7 +164,12 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
     await database.executor.run("insert into contract values (1, 'x', null), (2, 'x', null)", [])
     const first = Promise.withResolvers<void>()
     const second = Promise.withResolvers<void>()
-    const locking = (mine: number, theirs: number, ready: PromiseWithResolvers<void>, other: Promise<void>): Promise<unknown> =>
+    const locking = (
+      mine: number,
+      theirs: number,
+      ready: PromiseWithResolvers<void>,
+      other: Promise<void>,
+    ): Promise<unknown> =>
       failure(
         database.transaction(async ({ executor }) => {
           await executor.run(`update contract set words = 'y' where id = ${mine}`, [])
@@ -142,7 +178,10 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
           await executor.run(`update contract set words = 'y' where id = ${theirs}`, [])
         }),
       )
-    const errors = await Promise.all([locking(1, 2, first, second.promise), locking(2, 1, second, first.promise)])
+    const errors = await Promise.all([
+      locking(1, 2, first, second.promise),
+      locking(2, 1, second, first.promise),
+    ])
     const victims = errors.filter((error) => error !== null)
     assert.equal(victims.length, 1)
     assert.ok(database.isTransient(victims[0]))
@@ -158,48 +197,58 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
     assert.equal((await database.executor.run('select 1 as one', [])).rows.length, 1)
   })
 
-  on('the main job: staged with the record, carried, attached once, purged', async ({ database }) => {
-    const service = memory()
-    const models = { User: { photo: hasOneAttached(), documents: hasManyAttached() } }
-    const storage = createActiveStorage<typeof models, string, never, boolean>({
-      database,
-      services: { memory: service },
-      models,
-      secretKeyBase: 'a secret of the tests',
-      logger: false,
-    } as never)
-    await storage.migrate()
-    await storage.migrate()
-    const large = Buffer.alloc(3 * 2 ** 20 + 7, everyByte)
-    await assert.rejects(
-      storage.transaction(async (tx) => {
-        await storage.record('User', 1, { transaction: tx }).photo.attachLater({ io: large, filename: 'undone.bin' })
-        throw new Error('of the test')
-      }),
-      /of the test/,
-    )
-    assert.deepEqual(await storage.drain({ throwOnError: true }), { uploaded: 0, retried: 0, failed: 0, remaining: 0 })
-    await storage.transaction((tx) =>
-      storage.record('User', 1, { transaction: tx }).attachLater({
-        photo: { io: large, filename: '写真.bin' },
-        documents: [
-          { io: Buffer.from('a'), filename: 'a.txt' },
-          { io: Buffer.alloc(0), filename: 'nothing.txt' },
-        ],
-      }),
-    )
-    const staged = await storage.record('User', 1).photo.latest()
-    assert.equal(staged?.filename, '写真.bin')
-    assert.equal((await storage.drain({ throwOnError: true })).uploaded, 2)
-    const [user] = await storage.records('User', [1])
-    const photo = await user?.photo.attachment()
-    assert.ok(photo !== null && photo !== undefined && large.equals(await photo.download()))
-    assert.equal((await user?.documents.attachments())?.length, 2)
-    await user?.photo.purge()
-    await user?.documents.purge()
-    await storage.drain({ throwOnError: true })
-    assert.equal(service.objects.size, 0)
-  })
+  on(
+    'the main job: staged with the record, carried, attached once, purged',
+    async ({ database }) => {
+      const service = memory()
+      const models = { User: { photo: hasOneAttached(), documents: hasManyAttached() } }
+      const storage = createActiveStorage<typeof models, string, never, boolean>({
+        database,
+        services: { memory: service },
+        models,
+        secretKeyBase: 'a secret of the tests',
+        logger: false,
+      } as never)
+      await storage.migrate()
+      await storage.migrate()
+      const large = Buffer.alloc(3 * 2 ** 20 + 7, everyByte)
+      await assert.rejects(
+        storage.transaction(async (tx) => {
+          await storage
+            .record('User', 1, { transaction: tx })
+            .photo.attachLater({ io: large, filename: 'undone.bin' })
+          throw new Error('of the test')
+        }),
+        /of the test/,
+      )
+      assert.deepEqual(await storage.drain({ throwOnError: true }), {
+        uploaded: 0,
+        retried: 0,
+        failed: 0,
+        remaining: 0,
+      })
+      await storage.transaction((tx) =>
+        storage.record('User', 1, { transaction: tx }).attachLater({
+          photo: { io: large, filename: '写真.bin' },
+          documents: [
+            { io: Buffer.from('a'), filename: 'a.txt' },
+            { io: Buffer.alloc(0), filename: 'nothing.txt' },
+          ],
+        }),
+      )
+      const staged = await storage.record('User', 1).photo.latest()
+      assert.equal(staged?.filename, '写真.bin')
+      assert.equal((await storage.drain({ throwOnError: true })).uploaded, 2)
+      const [user] = await storage.records('User', [1])
+      const photo = await user?.photo.attachment()
+      assert.ok(photo !== null && photo !== undefined && large.equals(await photo.download()))
+      assert.equal((await user?.documents.attachments())?.length, 2)
+      await user?.photo.purge()
+      await user?.documents.purge()
+      await storage.drain({ throwOnError: true })
+      assert.equal(service.objects.size, 0)
+    },
+  )
 }
 
 async function failure(promise: Promise<unknown>): Promise<unknown> {

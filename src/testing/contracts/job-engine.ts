@@ -22,15 +22,25 @@ export interface JobEngineContractOptions {
 }
 
 /** What every queue must do: run it on an engine of your own. */
-export function jobEngineContract({ test, create, timeout = 10_000 }: JobEngineContractOptions): void {
+export function jobEngineContract({
+  test,
+  create,
+  timeout = 10_000,
+}: JobEngineContractOptions): void {
   const soon = async <T>(coming: Promise<T>): Promise<T> => {
     let timer: NodeJS.Timeout | undefined
     const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(() => reject(new Error(`The queue brought nothing within ${timeout} ms.`)), timeout)
+      timer = setTimeout(
+        () => reject(new Error(`The queue brought nothing within ${timeout} ms.`)),
+        timeout,
+      )
     })
     return Promise.race([coming, late]).finally(() => clearTimeout(timer))
   }
-  const on = (name: string, run: (app: Awaited<ReturnType<typeof appOn>>) => Promise<void>): unknown =>
+  const on = (
+    name: string,
+    run: (app: Awaited<ReturnType<typeof appOn>>) => Promise<void>,
+  ): unknown =>
     test(name, async () => {
       const { engine, database, close } = await create()
       const app = await appOn(engine, database)
@@ -42,41 +52,54 @@ export function jobEngineContract({ test, create, timeout = 10_000 }: JobEngineC
       }
     })
 
-  on('what is submitted is brought to a worker, and attached once', async ({ storage, service, finished }) => {
-    const one = storage.work({ concurrency: 2 })
-    const another = storage.work({ concurrency: 2 })
-    const ids = Array.from({ length: 20 }, (_, index) => index + 1)
-    const all = finished(ids.length)
-    await Promise.all(
-      ids.map((id) =>
-        storage.transaction((tx) =>
-          storage.record('User', id, { transaction: tx }).documents.attachLater({ io: Buffer.from(`${id}`), filename: 'a.txt' }),
+  on(
+    'what is submitted is brought to a worker, and attached once',
+    async ({ storage, service, finished }) => {
+      const one = storage.work({ concurrency: 2 })
+      const another = storage.work({ concurrency: 2 })
+      const ids = Array.from({ length: 20 }, (_, index) => index + 1)
+      const all = finished(ids.length)
+      await Promise.all(
+        ids.map((id) =>
+          storage.transaction((tx) =>
+            storage
+              .record('User', id, { transaction: tx })
+              .documents.attachLater({ io: Buffer.from(`${id}`), filename: 'a.txt' }),
+          ),
         ),
-      ),
-    )
-    await soon(all)
-    await Promise.all([one.stop(), another.stop()])
-    for (const id of ids) assert.equal((await storage.record('User', id).documents.attachments()).length, 1)
-    assert.equal(service.objects.size, ids.length)
-  })
+      )
+      await soon(all)
+      await Promise.all([one.stop(), another.stop()])
+      for (const id of ids)
+        assert.equal((await storage.record('User', id).documents.attachments()).length, 1)
+      assert.equal(service.objects.size, ids.length)
+    },
+  )
 
-  on('what was submitted while no worker ran is brought to the next one', async ({ storage, finished }) => {
-    const all = finished(1)
-    await storage.transaction((tx) =>
-      storage.record('User', 1, { transaction: tx }).documents.attachLater({ io: Buffer.from('a'), filename: 'a.txt' }),
-    )
-    const worker = storage.work()
-    await soon(all)
-    await worker.stop()
-    assert.equal((await storage.record('User', 1).documents.attachments()).length, 1)
-  })
+  on(
+    'what was submitted while no worker ran is brought to the next one',
+    async ({ storage, finished }) => {
+      const all = finished(1)
+      await storage.transaction((tx) =>
+        storage
+          .record('User', 1, { transaction: tx })
+          .documents.attachLater({ io: Buffer.from('a'), filename: 'a.txt' }),
+      )
+      const worker = storage.work()
+      await soon(all)
+      await worker.stop()
+      assert.equal((await storage.record('User', 1).documents.attachments()).length, 1)
+    },
+  )
 
   on('a retry is brought when it is due', async ({ storage, service, finished }) => {
     service.fail(1)
     const worker = storage.work()
     const all = finished(1)
     await storage.transaction((tx) =>
-      storage.record('User', 1, { transaction: tx }).documents.attachLater({ io: Buffer.from('a'), filename: 'a.txt' }),
+      storage
+        .record('User', 1, { transaction: tx })
+        .documents.attachLater({ io: Buffer.from('a'), filename: 'a.txt' }),
     )
     await soon(all)
     await worker.stop()
@@ -118,7 +141,8 @@ export function jobEngineContract({ test, create, timeout = 10_000 }: JobEngineC
       { concurrency: 1 },
     )
     const hint: Hint = { kind: 'upload', id: 'of-the-test' }
-    if (engine.transactional) await database.transaction(({ executor }) => engine.enqueue(hint, { executor, runAt: null }))
+    if (engine.transactional)
+      await database.transaction(({ executor }) => engine.enqueue(hint, { executor, runAt: null }))
     else await engine.enqueue(hint, { executor: database.executor, runAt: null })
     assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), hint)
     assert.ok(returned)

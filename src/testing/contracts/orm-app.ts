@@ -1,4 +1,9 @@
-import { hasManyAttached, hasOneAttached, type HasManyAttached, type HasOneAttached } from '../../attached/definitions.ts'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type HasManyAttached,
+  type HasOneAttached,
+} from '../../attached/definitions.ts'
 import type { Slots } from '../../attached/record.ts'
 import type { Database } from '../../database/database.ts'
 import type { RecordIdType } from '../../database/store.ts'
@@ -6,11 +11,17 @@ import type { ActiveStorage } from '../../storage.ts'
 
 /** The attachments of the suite's records. */
 export const ormModels: {
-  readonly User: { readonly photo: HasOneAttached<unknown>; readonly certificates: HasManyAttached<unknown> }
+  readonly User: {
+    readonly photo: HasOneAttached<unknown>
+    readonly certificates: HasManyAttached<unknown>
+  }
   readonly Member: { readonly badge: HasOneAttached<unknown> }
 } = {
   /** A table `users`: `id`, `name`. */
-  User: { photo: hasOneAttached({ maxSize: '1 MB' }), certificates: hasManyAttached({ maxFiles: 5 }) },
+  User: {
+    photo: hasOneAttached({ maxSize: '1 MB' }),
+    certificates: hasManyAttached({ maxFiles: 5 }),
+  },
   /** A table `members`: `id`, `name`. */
   Member: { badge: hasOneAttached({ required: true }) },
 }

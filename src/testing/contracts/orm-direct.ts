@@ -11,16 +11,23 @@ export interface OrmOpened<Tx> {
   readonly service: FaultyService & MemoryService
 }
 
-const text = (content: string): { io: Buffer; filename: string } => ({ io: Buffer.from(content), filename: `${content}.txt` })
+const text = (content: string): { io: Buffer; filename: string } => ({
+  io: Buffer.from(content),
+  filename: `${content}.txt`,
+})
 
 /** What `photo = file` does when a record is saved, as far as all bindings do it alike. No worker runs. */
-export function directBehaviours<Tx>(on: (name: string, behaves: (opened: OrmOpened<Tx>) => Promise<void>) => unknown): void {
+export function directBehaviours<Tx>(
+  on: (name: string, behaves: (opened: OrmOpened<Tx>) => Promise<void>) => unknown,
+): void {
   on(
     'a file that is assigned directly is attached when the save returns, without a worker, and the save holds no connection',
     async ({ app, storage, service }) => {
       const begun = new Promise<void>((resolve) => service.at('upload', () => resolve()))
       const release = service.hang()
-      const saving = app.build('User', 'Ada', { photo: text('ada'), certificates: [text('one'), text('two')] }).save()
+      const saving = app
+        .build('User', 'Ada', { photo: text('ada'), certificates: [text('one'), text('two')] })
+        .save()
       await begun
       assert.deepEqual(await app.names('User'), ['Ada'])
       release()
@@ -37,12 +44,17 @@ export function directBehaviours<Tx>(on: (name: string, behaves: (opened: OrmOpe
       service.fail(1)
       const error = await bob.save().then(
         () => assert.fail('the save resolved'),
-        (thrown: unknown) => thrown as { code: string; retryable: boolean; details: { record: { id: string } } },
+        (thrown: unknown) =>
+          thrown as { code: string; retryable: boolean; details: { record: { id: string } } },
       )
       const { id } = error.details.record
       assert.deepEqual(
         { code: error.code, retryable: error.retryable, details: error.details },
-        { code: 'ATTACH_PENDING', retryable: false, details: { record: { type: 'User', id }, attachment: 'photo', filename: 'bob.txt' } },
+        {
+          code: 'ATTACH_PENDING',
+          retryable: false,
+          details: { record: { type: 'User', id }, attachment: 'photo', filename: 'bob.txt' },
+        },
       )
       await bob.save()
       assert.deepEqual((await app.names('User')).toSorted(), ['Ada', 'Bob'])
@@ -57,23 +69,34 @@ export function directBehaviours<Tx>(on: (name: string, behaves: (opened: OrmOpe
     },
   )
 
-  on("the app's own commit waits for no service; the upload is begun right after it, and can be waited for", async (opened) => {
-    const { app, storage, service } = opened
-    const begun = new Promise<void>((resolve) => service.at('upload', () => resolve()))
-    const release = service.hang()
-    // Where nobody tells of commits, the storage's own transaction does.
-    const transaction = app.database.afterCommit === undefined ? storage.transaction.bind(storage) : app.transaction.bind(app)
-    const id = await transaction((tx: Tx) => app.build('User', 'Ada', { photo: text('ada') }).save(tx))
-    await begun
-    const { photo } = storage.record('User', id)
-    assert.equal(await photo.attachment(), null)
-    const attached = photo.whenAttached()
-    release()
-    await attached
-    assert.equal((await photo.attachment())?.filename, 'ada.txt')
-    await assert.rejects(
-      transaction(async (tx) => storage.record('User', id, { transaction: tx }).whenAttached()),
-      (error: Error) => [error, error.cause].some((each) => (each as { code?: string } | undefined)?.code === 'CONFIGURATION'),
-    )
-  })
+  on(
+    "the app's own commit waits for no service; the upload is begun right after it, and can be waited for",
+    async (opened) => {
+      const { app, storage, service } = opened
+      const begun = new Promise<void>((resolve) => service.at('upload', () => resolve()))
+      const release = service.hang()
+      // Where nobody tells of commits, the storage's own transaction does.
+      const transaction =
+        app.database.afterCommit === undefined
+          ? storage.transaction.bind(storage)
+          : app.transaction.bind(app)
+      const id = await transaction((tx: Tx) =>
+        app.build('User', 'Ada', { photo: text('ada') }).save(tx),
+      )
+      await begun
+      const { photo } = storage.record('User', id)
+      assert.equal(await photo.attachment(), null)
+      const attached = photo.whenAttached()
+      release()
+      await attached
+      assert.equal((await photo.attachment())?.filename, 'ada.txt')
+      await assert.rejects(
+        transaction(async (tx) => storage.record('User', id, { transaction: tx }).whenAttached()),
+        (error: Error) =>
+          [error, error.cause].some(
+            (each) => (each as { code?: string } | undefined)?.code === 'CONFIGURATION',
+          ),
+      )
+    },
+  )
 }

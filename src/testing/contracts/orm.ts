@@ -26,13 +26,23 @@ export interface OrmContractOptions<Tx> {
 const refusal =
   (code: string) =>
   (error: unknown): boolean =>
-    [error, (error as Error).cause].some((each) => (each as { code?: unknown } | undefined)?.code === code)
+    [error, (error as Error).cause].some(
+      (each) => (each as { code?: unknown } | undefined)?.code === code,
+    )
 
 const boom = new Error('the app gave up')
-const text = (content: string): { io: Buffer; filename: string } => ({ io: Buffer.from(content), filename: `${content}.txt` })
+const text = (content: string): { io: Buffer; filename: string } => ({
+  io: Buffer.from(content),
+  filename: `${content}.txt`,
+})
 
 /** What every binding to an ORM must do: run it on a binding of your own. */
-export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_000 }: OrmContractOptions<Tx>): void {
+export function ormContract<Tx>({
+  test,
+  open,
+  isSqlite = false,
+  timeLimit = 20_000,
+}: OrmContractOptions<Tx>): void {
   interface Opened extends OrmOpened<Tx> {
     /** How many statements of the library's own have run. */
     statements(): number
@@ -44,7 +54,10 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
       const app = await open()
       const service = faulty(memory()) as FaultyService & ReturnType<typeof memory>
       let statements = 0
-      const counted: (typeof app.database.executor)['run'] = (...given) => ((statements += 1), app.database.executor.run(...given))
+      const counted: (typeof app.database.executor)['run'] = (...given) => (
+        (statements += 1),
+        app.database.executor.run(...given)
+      )
       const storage = createActiveStorage({
         database: { ...app.database, executor: { run: counted } },
         services: { memory: service },
@@ -72,22 +85,28 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
       await within(timeLimit, ran())
     })
 
-  on('a record and its files are committed together, and the files are attached later, byte by byte', async ({ app, storage, service }) => {
-    const bytes = randomBytes(700 * 1024)
-    const stream = Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])
-    const id = await app.create('User', 'Ada', { photo: { io: stream, filename: 'ada.bin' }, certificates: [text('one'), text('two')] })
-    assert.deepEqual(await app.names('User'), ['Ada'])
-    const user = storage.record('User', id)
-    assert.equal((await user.photo.delayedUploads()).length, 1)
-    assert.equal((await user.certificates.delayedUploads())[0]?.files.length, 2)
-    await storage.drain({ throwOnError: true })
-    assert.ok((await (await user.photo.attachment())?.download())?.equals(bytes))
-    assert.deepEqual(
-      (await user.certificates.attachments()).map(({ filename }) => filename),
-      ['one.txt', 'two.txt'],
-    )
-    assert.equal(service.objects.size, 3)
-  })
+  on(
+    'a record and its files are committed together, and the files are attached later, byte by byte',
+    async ({ app, storage, service }) => {
+      const bytes = randomBytes(700 * 1024)
+      const stream = Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])
+      const id = await app.create('User', 'Ada', {
+        photo: { io: stream, filename: 'ada.bin' },
+        certificates: [text('one'), text('two')],
+      })
+      assert.deepEqual(await app.names('User'), ['Ada'])
+      const user = storage.record('User', id)
+      assert.equal((await user.photo.delayedUploads()).length, 1)
+      assert.equal((await user.certificates.delayedUploads())[0]?.files.length, 2)
+      await storage.drain({ throwOnError: true })
+      assert.ok((await (await user.photo.attachment())?.download())?.equals(bytes))
+      assert.deepEqual(
+        (await user.certificates.attachments()).map(({ filename }) => filename),
+        ['one.txt', 'two.txt'],
+      )
+      assert.equal(service.objects.size, 3)
+    },
+  )
 
   on(
     'a transaction of the app that is rolled back takes the files with it; one that is committed brings them',
@@ -108,91 +127,127 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
   )
 
   on('what the app throws in storage.transaction is what it gets', async ({ storage }) => {
-    const given = new Error('the app gave up', { cause: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', errno: -32 }) })
+    const given = new Error('the app gave up', {
+      cause: Object.assign(new Error('write EPIPE'), { code: 'EPIPE', errno: -32 }),
+    })
     await assert.rejects(
       storage.transaction(() => Promise.reject(given)),
       (error) => error === given,
     )
   })
 
-  on('a transaction in a transaction: what is undone there is undone, the rest stays', async ({ app, storage }) => {
-    const { nested } = app
-    if (nested === undefined) return
-    const id = await app.transaction(async (tx) => {
-      const kept = await app.create('User', 'kept', { photo: text('kept') }, tx)
-      await assert.rejects(
-        nested.call(app, tx, async (inner: Tx) => {
-          await app.create('User', 'undone', { photo: text('undone') }, inner)
-          throw boom
-        }),
-        boom,
+  on(
+    'a transaction in a transaction: what is undone there is undone, the rest stays',
+    async ({ app, storage }) => {
+      const { nested } = app
+      if (nested === undefined) return
+      const id = await app.transaction(async (tx) => {
+        const kept = await app.create('User', 'kept', { photo: text('kept') }, tx)
+        await assert.rejects(
+          nested.call(app, tx, async (inner: Tx) => {
+            await app.create('User', 'undone', { photo: text('undone') }, inner)
+            throw boom
+          }),
+          boom,
+        )
+        return kept
+      })
+      assert.deepEqual(await app.names('User'), ['kept'])
+      assert.equal((await storage.delayedUploads.stats()).pending, 1)
+      await storage.drain({ throwOnError: true })
+      assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'kept.txt')
+    },
+  )
+
+  on(
+    'a save that changes nothing but files works, alone and in a transaction',
+    async ({ app, storage }) => {
+      const id = await app.create('User', 'Ada', {})
+      await app.save('User', id, { photo: text('alone') })
+      await storage.drain({ throwOnError: true })
+      await app.transaction((tx) => app.save('User', id, { certificates: [text('within')] }, tx))
+      await storage.drain({ throwOnError: true })
+      const user = storage.record('User', id)
+      assert.equal((await user.photo.attachment())?.filename, 'alone.txt')
+      assert.equal((await user.certificates.attachments())[0]?.filename, 'within.txt')
+      const [first] = await user.certificates.attachments()
+      await app.save('User', id, {
+        certificates: { deletedIds: [first?.id ?? '0'], files: [text('instead')] },
+      })
+      await storage.drain({ throwOnError: true })
+      assert.deepEqual(
+        (await user.certificates.attachments()).map(({ filename }) => filename),
+        ['instead.txt'],
       )
-      return kept
-    })
-    assert.deepEqual(await app.names('User'), ['kept'])
-    assert.equal((await storage.delayedUploads.stats()).pending, 1)
-    await storage.drain({ throwOnError: true })
-    assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'kept.txt')
-  })
+    },
+  )
 
-  on('a save that changes nothing but files works, alone and in a transaction', async ({ app, storage }) => {
-    const id = await app.create('User', 'Ada', {})
-    await app.save('User', id, { photo: text('alone') })
-    await storage.drain({ throwOnError: true })
-    await app.transaction((tx) => app.save('User', id, { certificates: [text('within')] }, tx))
-    await storage.drain({ throwOnError: true })
-    const user = storage.record('User', id)
-    assert.equal((await user.photo.attachment())?.filename, 'alone.txt')
-    assert.equal((await user.certificates.attachments())[0]?.filename, 'within.txt')
-    const [first] = await user.certificates.attachments()
-    await app.save('User', id, { certificates: { deletedIds: [first?.id ?? '0'], files: [text('instead')] } })
-    await storage.drain({ throwOnError: true })
-    assert.deepEqual(
-      (await user.certificates.attachments()).map(({ filename }) => filename),
-      ['instead.txt'],
-    )
-  })
+  on(
+    'what a form keeps by its signed id stays beside the new files, alone and in a transaction',
+    async ({ app, storage }) => {
+      const id = await app.create('User', 'Ada', { certificates: [text('contract'), text('old')] })
+      await storage.drain({ throwOnError: true })
+      const { certificates } = storage.record('User', id)
+      const shown = async (): Promise<string[]> =>
+        (await certificates.latest()).map(({ filename }) => filename)
+      const [contract] = await certificates.attachments()
+      const signedId = contract?.signedId ?? ''
+      await app.save('User', id, {
+        certificates: { files: [signedId, text('new')], cleanBefore: true },
+      })
+      assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
+      await storage.drain({ throwOnError: true })
+      assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
+      await app.transaction((tx) =>
+        app.save(
+          'User',
+          id,
+          { certificates: { files: [text('newer'), signedId], cleanBefore: true } },
+          tx,
+        ),
+      )
+      await storage.drain({ throwOnError: true })
+      assert.deepEqual(await shown(), ['contract.txt', 'newer.txt'])
+    },
+  )
 
-  on('what a form keeps by its signed id stays beside the new files, alone and in a transaction', async ({ app, storage }) => {
-    const id = await app.create('User', 'Ada', { certificates: [text('contract'), text('old')] })
-    await storage.drain({ throwOnError: true })
-    const { certificates } = storage.record('User', id)
-    const shown = async (): Promise<string[]> => (await certificates.latest()).map(({ filename }) => filename)
-    const [contract] = await certificates.attachments()
-    const signedId = contract?.signedId ?? ''
-    await app.save('User', id, { certificates: { files: [signedId, text('new')], cleanBefore: true } })
-    assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
-    await storage.drain({ throwOnError: true })
-    assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
-    await app.transaction((tx) => app.save('User', id, { certificates: { files: [text('newer'), signedId], cleanBefore: true } }, tx))
-    await storage.drain({ throwOnError: true })
-    assert.deepEqual(await shown(), ['contract.txt', 'newer.txt'])
-  })
+  on(
+    'a required file that is not there refuses the record; a blank one is no file',
+    async ({ app, storage, assertNothing }) => {
+      for (const files of [{}, { badge: null }, { badge: '' }])
+        await assert.rejects(app.create('Member', 'refused', files), refusal('ATTACHMENT_REQUIRED'))
+      assert.deepEqual(await app.names('Member'), [])
+      await assertNothing()
+      const id = await app.create('Member', 'Ada', { badge: text('badge') })
+      await storage.drain({ throwOnError: true })
+      assert.equal((await storage.record('Member', id).badge.attachment())?.filename, 'badge.txt')
+      await app.save('Member', id, {})
+    },
+  )
 
-  on('a required file that is not there refuses the record; a blank one is no file', async ({ app, storage, assertNothing }) => {
-    for (const files of [{}, { badge: null }, { badge: '' }])
-      await assert.rejects(app.create('Member', 'refused', files), refusal('ATTACHMENT_REQUIRED'))
-    assert.deepEqual(await app.names('Member'), [])
-    await assertNothing()
-    const id = await app.create('Member', 'Ada', { badge: text('badge') })
-    await storage.drain({ throwOnError: true })
-    assert.equal((await storage.record('Member', id).badge.attachment())?.filename, 'badge.txt')
-    await app.save('Member', id, {})
-  })
-
-  on('what is over its limits refuses the record, and leaves nothing', async ({ app, assertNothing }) => {
-    await assert.rejects(
-      app.create('User', 'big', { photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' } }),
-      refusal('FILE_TOO_LARGE'),
-    )
-    await assert.rejects(
-      app.create('User', 'many', { certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)) }),
-      refusal('TOO_MANY_FILES'),
-    )
-    await assert.rejects(app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }), refusal('INVALID_INPUT'))
-    assert.deepEqual(await app.names('User'), [])
-    await assertNothing()
-  })
+  on(
+    'what is over its limits refuses the record, and leaves nothing',
+    async ({ app, assertNothing }) => {
+      await assert.rejects(
+        app.create('User', 'big', {
+          photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' },
+        }),
+        refusal('FILE_TOO_LARGE'),
+      )
+      await assert.rejects(
+        app.create('User', 'many', {
+          certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)),
+        }),
+        refusal('TOO_MANY_FILES'),
+      )
+      await assert.rejects(
+        app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }),
+        refusal('INVALID_INPUT'),
+      )
+      assert.deepEqual(await app.names('User'), [])
+      await assertNothing()
+    },
+  )
 
   on(
     'a record that is destroyed takes its attachments and what is on its way with it, in its transaction',
@@ -218,21 +273,27 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
     },
   )
 
-  on('a file that was staged before is submitted by its signed id, once', async ({ app, storage }) => {
-    const staged = await storage.stage(text('staged'), { for: 'User.photo' })
-    const id = await app.create('User', 'Ada', { photo: staged.signedId })
-    await assert.rejects(app.create('User', 'Bob', { photo: staged.signedId }), { code: 'STAGED_FILE_ALREADY_USED' })
-    assert.deepEqual(await app.names('User'), ['Ada'])
-    await storage.drain({ throwOnError: true })
-    assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'staged.txt')
-  })
+  on(
+    'a file that was staged before is submitted by its signed id, once',
+    async ({ app, storage }) => {
+      const staged = await storage.stage(text('staged'), { for: 'User.photo' })
+      const id = await app.create('User', 'Ada', { photo: staged.signedId })
+      await assert.rejects(app.create('User', 'Bob', { photo: staged.signedId }), {
+        code: 'STAGED_FILE_ALREADY_USED',
+      })
+      assert.deepEqual(await app.names('User'), ['Ada'])
+      await storage.drain({ throwOnError: true })
+      assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'staged.txt')
+    },
+  )
 
   on(
     'what is attached and on its way is read with the records, and no statement is left for each',
     async ({ app, storage, statements }) => {
       const { load } = app
       if (load === undefined) return
-      for (const name of ['Ada', 'Bob', 'Cleo']) await app.create('User', name, { photo: text(name) })
+      for (const name of ['Ada', 'Bob', 'Cleo'])
+        await app.create('User', name, { photo: text(name) })
       await storage.drain({ throwOnError: true })
       await app.create('User', 'Dan', { certificates: [text('later')] })
       const before = statements()
@@ -240,7 +301,10 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
       assert.ok(statements() - before <= 2, 'they are read in two statements')
       const read = statements()
       const all = await Promise.all(
-        users.map(async ({ photo, certificates }) => [(await photo.attachment())?.filename, (await certificates.delayedUploads()).length]),
+        users.map(async ({ photo, certificates }) => [
+          (await photo.attachment())?.filename,
+          (await certificates.delayedUploads()).length,
+        ]),
       )
       assert.deepEqual(all, [
         ['Ada.txt', 0],
@@ -253,7 +317,10 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
       assert.equal((await users[0]?.photo.attachment())?.filename, 'instead.txt')
       await app.transaction(async (tx) => {
         const id = await app.create('User', 'Eve', { photo: text('on its way') }, tx)
-        assert.equal((await storage.record('User', id, { transaction: tx }).photo.delayedUploads()).length, 1)
+        assert.equal(
+          (await storage.record('User', id, { transaction: tx }).photo.delayedUploads()).length,
+          1,
+        )
         const loaded = await load.call(app, tx)
         assert.equal((await loaded.at(-1)?.photo.delayedUploads())?.length, 1)
       })
@@ -265,35 +332,49 @@ export function ormContract<Tx>({ test, open, isSqlite = false, timeLimit = 20_0
     const worker = storage.work({ concurrency: 1 })
     try {
       await app.transaction((tx) => app.save('User', id, { photo: text('heard') }, tx))
-      while ((await storage.record('User', id).photo.attachment()) === null) await new Promise((resolve) => setTimeout(resolve, 5))
+      while ((await storage.record('User', id).photo.attachment()) === null)
+        await new Promise((resolve) => setTimeout(resolve, 5))
     } finally {
       await worker.stop()
     }
   })
-  on('records are written, and read, in transactions while a worker drains beside them', async ({ app, storage }) => {
-    const worker = storage.work({ concurrency: 2 })
-    try {
-      const ids: string[] = []
-      for (const name of ['a', 'b', 'c']) {
-        const id = await app.transaction(async (tx) => {
-          const created = await app.create('User', name, { photo: text(name) }, tx)
-          await app.save('User', created, { certificates: [text(`${name}1`), text(`${name}2`)] }, tx)
-          const [within] = await storage.records('User', [created], { transaction: tx })
-          assert.equal((await within!.certificates.delayedUploads())[0]?.files.length, 2)
-          return created
-        })
-        ids.push(id)
-        await app.save('User', id, { photo: text(`${name}3`) })
+  on(
+    'records are written, and read, in transactions while a worker drains beside them',
+    async ({ app, storage }) => {
+      const worker = storage.work({ concurrency: 2 })
+      try {
+        const ids: string[] = []
+        for (const name of ['a', 'b', 'c']) {
+          const id = await app.transaction(async (tx) => {
+            const created = await app.create('User', name, { photo: text(name) }, tx)
+            await app.save(
+              'User',
+              created,
+              { certificates: [text(`${name}1`), text(`${name}2`)] },
+              tx,
+            )
+            const [within] = await storage.records('User', [created], { transaction: tx })
+            assert.equal((await within!.certificates.delayedUploads())[0]?.files.length, 2)
+            return created
+          })
+          ids.push(id)
+          await app.save('User', id, { photo: text(`${name}3`) })
+        }
+        const names = async (): Promise<string[]> =>
+          (
+            await Promise.all(
+              (await storage.records('User', ids)).map(
+                async ({ photo }) => (await photo.attachment())?.filename ?? '',
+              ),
+            )
+          ).toSorted()
+        while ((await names()).join() !== 'a3.txt,b3.txt,c3.txt')
+          await new Promise((resolve) => setTimeout(resolve, 5))
+      } finally {
+        await worker.stop()
       }
-      const names = async (): Promise<string[]> =>
-        (
-          await Promise.all((await storage.records('User', ids)).map(async ({ photo }) => (await photo.attachment())?.filename ?? ''))
-        ).toSorted()
-      while ((await names()).join() !== 'a3.txt,b3.txt,c3.txt') await new Promise((resolve) => setTimeout(resolve, 5))
-    } finally {
-      await worker.stop()
-    }
-  })
+    },
+  )
 
   directBehaviours(on)
   if (isSqlite) atOnceBehaviours(on)

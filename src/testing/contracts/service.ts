@@ -11,19 +11,35 @@ export interface ServiceContractOptions {
 }
 
 const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
-const code = (expected: string) => (error: unknown) => (error as { code?: string }).code === expected
+const code = (expected: string) => (error: unknown) =>
+  (error as { code?: string }).code === expected
 
 async function* chunks(data: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
 }
 
-async function put(service: Service, key: string, data: Uint8Array, options: Partial<UploadOptions> = {}): Promise<void> {
-  await service.upload(key, chunks(data), { byteSize: data.length, checksum: md5(data), contentType: 'text/plain', ...options })
+async function put(
+  service: Service,
+  key: string,
+  data: Uint8Array,
+  options: Partial<UploadOptions> = {},
+): Promise<void> {
+  await service.upload(key, chunks(data), {
+    byteSize: data.length,
+    checksum: md5(data),
+    contentType: 'text/plain',
+    ...options,
+  })
 }
 
-async function get(service: Service, key: string, range?: readonly [number, number]): Promise<Buffer> {
+async function get(
+  service: Service,
+  key: string,
+  range?: readonly [number, number],
+): Promise<Buffer> {
   const parts: Uint8Array[] = []
-  for await (const part of await service.download(key, range === undefined ? {} : { range })) parts.push(part)
+  for await (const part of await service.download(key, range === undefined ? {} : { range }))
+    parts.push(part)
   return Buffer.concat(parts)
 }
 
@@ -41,10 +57,16 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
   test('wrong bytes are refused, and what was there stays', async () => {
     const service = await create()
     await put(service, 'key-of-it', hello)
-    await assert.rejects(put(service, 'key-of-it', Buffer.from('other'), { checksum: md5(hello) }), code('INTEGRITY'))
+    await assert.rejects(
+      put(service, 'key-of-it', Buffer.from('other'), { checksum: md5(hello) }),
+      code('INTEGRITY'),
+    )
     await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 4 }), code('INTEGRITY'))
     await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 6 }), code('INTEGRITY'))
-    await assert.rejects(put(service, 'new-key', hello, { checksum: md5(Buffer.from('x')) }), code('INTEGRITY'))
+    await assert.rejects(
+      put(service, 'new-key', hello, { checksum: md5(Buffer.from('x')) }),
+      code('INTEGRITY'),
+    )
     assert.equal(await service.exists('new-key'), false)
     assert.deepEqual(await get(service, 'key-of-it'), hello)
   })
@@ -62,7 +84,9 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
       aborting.abort()
       yield hello
     }
-    await assert.rejects(service.upload('aborted', aborted(), { ...options, signal: aborting.signal }))
+    await assert.rejects(
+      service.upload('aborted', aborted(), { ...options, signal: aborting.signal }),
+    )
     assert.equal(await service.exists('broken'), false)
     assert.equal(await service.exists('aborted'), false)
   })
@@ -85,11 +109,12 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     await put(service, 'variants/abc/2', hello)
     await put(service, 'variants/abd/1', hello)
     await service.deletePrefixed('variants/abc/')
-    assert.deepEqual(await Promise.all(['variants/abc/1', 'variants/abc/2', 'variants/abd/1'].map((key) => service.exists(key))), [
-      false,
-      false,
-      true,
-    ])
+    assert.deepEqual(
+      await Promise.all(
+        ['variants/abc/1', 'variants/abc/2', 'variants/abd/1'].map((key) => service.exists(key)),
+      ),
+      [false, false, true],
+    )
     await assert.rejects(service.deletePrefixed(''), code('INVALID_INPUT'))
   })
   test('keys that leave their place are refused', async () => {

@@ -2,7 +2,10 @@ import { BaseModel, column } from '@adonisjs/lucid/orm'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
 import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/lucid'
 
-export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const userAttachments = {
+  photo: hasOneAttached({ required: true }),
+  certificates: hasManyAttached(),
+}
 export const bookAttachments = { cover: hasOneAttached() }
 
 export class User extends withAttachments(userAttachments, BaseModel) {

@@ -1,9 +1,19 @@
 import { Collection } from '@mikro-orm/core'
-import { Entity, ManyToOne, OneToMany, PrimaryKey, Property, ReflectMetadataProvider } from '@mikro-orm/decorators/legacy'
+import {
+  Entity,
+  ManyToOne,
+  OneToMany,
+  PrimaryKey,
+  Property,
+  ReflectMetadataProvider,
+} from '@mikro-orm/decorators/legacy'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
 import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/mikro-orm'
 
-export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const userAttachments = {
+  photo: hasOneAttached({ required: true }),
+  certificates: hasManyAttached(),
+}
 export const bookAttachments = { cover: hasOneAttached() }
 export const metadataProvider = ReflectMetadataProvider
 
@@ -15,7 +25,11 @@ export class User extends withAttachments(userAttachments) {
 }
 
 export interface Book extends Attached<typeof bookAttachments> {}
-@Entity({ tableName: 'books', discriminatorColumn: 'kind', discriminatorMap: { book: 'Book', comic: 'Comic' } })
+@Entity({
+  tableName: 'books',
+  discriminatorColumn: 'kind',
+  discriminatorMap: { book: 'Book', comic: 'Comic' },
+})
 @HasAttachments(bookAttachments)
 export class Book {
   @PrimaryKey() id!: number

@@ -10,11 +10,19 @@ import {
   ChildEntity,
   TableInheritance,
 } from 'typeorm'
-import { hasManyAttached, hasOneAttached, type AttachmentHooks, type OneAttached } from 'activestorage-delayed'
+import {
+  hasManyAttached,
+  hasOneAttached,
+  type AttachmentHooks,
+  type OneAttached,
+} from 'activestorage-delayed'
 import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/typeorm'
 
 export const told: string[] = []
-export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const userAttachments = {
+  photo: hasOneAttached({ required: true }),
+  certificates: hasManyAttached(),
+}
 export const bookAttachments = { cover: hasOneAttached() }
 export const pageAttachments = { scan: hasOneAttached() }
 

@@ -3,7 +3,10 @@ import { Entity, ManyToOne, OneToMany, PrimaryKey, Property } from '@mikro-orm/d
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
 import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/mikro-orm'
 
-export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const userAttachments = {
+  photo: hasOneAttached({ required: true }),
+  certificates: hasManyAttached(),
+}
 export const bookAttachments = { cover: hasOneAttached() }
 
 @Entity({ tableName: 'users' })
@@ -14,7 +17,11 @@ export class User extends withAttachments(userAttachments) {
 }
 
 export interface Book extends Attached<typeof bookAttachments> {}
-@Entity({ tableName: 'books', discriminatorColumn: 'kind', discriminatorMap: { book: 'Book', comic: 'Comic' } })
+@Entity({
+  tableName: 'books',
+  discriminatorColumn: 'kind',
+  discriminatorMap: { book: 'Book', comic: 'Comic' },
+})
 @HasAttachments(bookAttachments)
 export class Book {
   @PrimaryKey({ type: 'integer' }) id!: number

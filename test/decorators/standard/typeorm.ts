@@ -3,7 +3,10 @@ import { BaseEntity, EntitySchema } from 'typeorm'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
 import { HasAttachments, type Attached } from 'activestorage-delayed/typeorm'
 
-export const userAttachments = { photo: hasOneAttached({ required: true }), certificates: hasManyAttached() }
+export const userAttachments = {
+  photo: hasOneAttached({ required: true }),
+  certificates: hasManyAttached(),
+}
 
 export interface User extends Attached<typeof userAttachments> {}
 @HasAttachments(userAttachments)
@@ -15,7 +18,10 @@ export const schema = new EntitySchema<User>({
   name: 'User',
   target: User,
   tableName: 'users',
-  columns: { id: { type: 'integer', primary: true, generated: 'increment' }, name: { type: 'text' } },
+  columns: {
+    id: { type: 'integer', primary: true, generated: 'increment' },
+    name: { type: 'text' },
+  },
 })
 
 const photo = { photo: hasOneAttached() }

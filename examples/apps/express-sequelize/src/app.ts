@@ -18,7 +18,11 @@ app.get('/', async (_req, res) => {
 app.post('/users', async (req, res) => {
   const { values, files } = await storage.parseForm(req, { model: 'User' })
   // The user and the files, or nothing.
-  await User.create({ name: String(values.name ?? ''), photoTmp: files.photo, certificatesTmp: files.certificates })
+  await User.create({
+    name: String(values.name ?? ''),
+    photoTmp: files.photo,
+    certificatesTmp: files.certificates,
+  })
   res.redirect(303, '/')
 })
 

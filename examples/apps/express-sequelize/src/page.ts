@@ -1,7 +1,8 @@
 import { storage } from './storage.ts'
 import { User } from './user.ts'
 
-const escape = (text: string): string => text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+const escape = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
 
 /** The users, with the files that are attached or on their way, and the form for one more. */
 export async function usersPage(): Promise<string> {
@@ -16,7 +17,9 @@ export async function usersPage(): Promise<string> {
       const photo = await record.photo.latest()
       const certificates = await record.certificates.latest()
       const image = photo === null ? '' : `<img src="${photo.path()}" alt="" height="40">`
-      const links = certificates.map((file) => `<a href="${file.path()}">${escape(file.filename)}</a>`)
+      const links = certificates.map(
+        (file) => `<a href="${file.path()}">${escape(file.filename)}</a>`,
+      )
       return `<li>${image} ${escape(users[index]!.name)} ${links.join(' ')}</li>`
     }),
   )

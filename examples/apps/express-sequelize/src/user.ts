@@ -1,4 +1,10 @@
-import { DataTypes, Model, type CreationOptional, type InferAttributes, type InferCreationAttributes } from 'sequelize'
+import {
+  DataTypes,
+  Model,
+  type CreationOptional,
+  type InferAttributes,
+  type InferCreationAttributes,
+} from 'sequelize'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
 import { withAttachments } from 'activestorage-delayed/sequelize'
 import { database } from './database.ts'
@@ -8,7 +14,10 @@ export const userAttachments = {
   certificates: hasManyAttached({ maxFiles: 30, maxSize: '2 GB' }),
 }
 
-export class User extends withAttachments(userAttachments, Model)<InferAttributes<User>, InferCreationAttributes<User>> {
+export class User extends withAttachments(userAttachments, Model)<
+  InferAttributes<User>,
+  InferCreationAttributes<User>
+> {
   declare id: CreationOptional<string>
   declare name: string
 }
@@ -16,7 +25,11 @@ export class User extends withAttachments(userAttachments, Model)<InferAttribute
 User.init(
   {
     id: { type: DataTypes.BIGINT, primaryKey: true, autoIncrement: true },
-    name: { type: DataTypes.TEXT, allowNull: false, validate: { notEmpty: { msg: 'A user needs a name.' } } },
+    name: {
+      type: DataTypes.TEXT,
+      allowNull: false,
+      validate: { notEmpty: { msg: 'A user needs a name.' } },
+    },
   },
   { sequelize: database, tableName: 'users' },
 )

@@ -17,5 +17,8 @@ export const userSchema = new EntitySchema<User>({
   name: 'User',
   target: User,
   tableName: 'users',
-  columns: { id: { type: 'integer', primary: true, generated: 'increment' }, name: { type: 'text' } },
+  columns: {
+    id: { type: 'integer', primary: true, generated: 'increment' },
+    name: { type: 'text' },
+  },
 })

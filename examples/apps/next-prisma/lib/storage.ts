@@ -11,7 +11,10 @@ function connect() {
     photo: hasOneAttached({ accept: ['image/*'], maxSize: '20 MB' }),
     certificates: hasManyAttached({ maxFiles: 30, maxSize: '2 GB' }),
   }
-  const adapter = provider === 'sqlite' ? new PrismaBetterSqlite3({ url }) : new PrismaPg({ connectionString: url })
+  const adapter =
+    provider === 'sqlite'
+      ? new PrismaBetterSqlite3({ url })
+      : new PrismaPg({ connectionString: url })
   const db = new PrismaClient({ adapter }).$extends(withAttachments({ User: userAttachments }))
   const storage = createActiveStorage({
     database: prisma(db),

@@ -10,7 +10,11 @@ export default class UsersController {
 
   async store({ request, response }: HttpContext): Promise<void> {
     const { values, files } = await storage.parseForm(request.request, { model: 'User' })
-    await User.create({ name: String(values.name ?? ''), photoTmp: files.photo, certificatesTmp: files.certificates })
+    await User.create({
+      name: String(values.name ?? ''),
+      photoTmp: files.photo,
+      certificatesTmp: files.certificates,
+    })
     response.redirect().status(303).toPath('/')
   }
 }

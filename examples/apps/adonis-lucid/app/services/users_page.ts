@@ -19,4 +19,5 @@ async function item(user: User): Promise<string> {
   return `<li>${photo === null ? '' : `<img src="${photo.path()}" alt="" height="40">`} ${escape(user.name)} ${links.join(' ')}</li>`
 }
 
-const escape = (text: string): string => text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)
+const escape = (text: string): string =>
+  text.replaceAll(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`)

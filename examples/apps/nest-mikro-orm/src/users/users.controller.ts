@@ -1,5 +1,14 @@
 import { EntityManager } from '@mikro-orm/core'
-import { BadRequestException, Body, Controller, Get, Post, Redirect, UploadedFiles, UseInterceptors } from '@nestjs/common'
+import {
+  BadRequestException,
+  Body,
+  Controller,
+  Get,
+  Post,
+  Redirect,
+  UploadedFiles,
+  UseInterceptors,
+} from '@nestjs/common'
 import type { Files } from 'activestorage-delayed'
 import { FormInterceptor } from 'activestorage-delayed/nestjs'
 import { User, type userAttachments } from './user.entity.js'
@@ -17,7 +26,10 @@ export class UsersController {
   @Post('users')
   @UseInterceptors(FormInterceptor('User'))
   @Redirect('/', 303)
-  async create(@Body('name') name: string, @UploadedFiles() { photo, certificates }: Files<typeof userAttachments>): Promise<void> {
+  async create(
+    @Body('name') name: string,
+    @UploadedFiles() { photo, certificates }: Files<typeof userAttachments>,
+  ): Promise<void> {
     if (!name) throw new BadRequestException('A user needs a name.')
     this.em.create(User, { name, photoTmp: photo, certificatesTmp: certificates })
     await this.em.flush()

@@ -5,7 +5,13 @@ import { db, storage } from '../../lib/storage.ts'
 export async function POST(request: Request): Promise<Response> {
   try {
     const { values, files } = await storage.parseForm(request, { model: 'User' })
-    await db.user.create({ data: { name: String(values.name ?? ''), photoTmp: files.photo, certificatesTmp: files.certificates } })
+    await db.user.create({
+      data: {
+        name: String(values.name ?? ''),
+        photoTmp: files.photo,
+        certificatesTmp: files.certificates,
+      },
+    })
     return new Response(null, { status: 303, headers: { Location: '/' } })
   } catch (error) {
     const { statusCode, message, reference } = publicErrorOf(error)
