@@ -1,8 +1,3 @@
-// What the Ruby gem was measured to do wrong (X1–X38), and what happens here. Shown elsewhere:
-//   X1–X5, X34b  races-*.test.ts, queues.test.ts, "ten workers…" and "racing…" in delayed.test.ts
-//   X7, X16, X19, X21, X22, X28–X30, X32, X38  delayed.test.ts      X11  crash.test.ts
-//   X33 (unreadable files)  gem-rows.test.ts                        X35, X36  npm run proof:memory
-// Of Ruby alone, or of models that validate and inherit: X15, X18, X24–X26.
 import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { after, describe, test } from 'node:test'
@@ -411,3 +406,22 @@ for (const kind of kinds)
       assert.equal(app.service.objects.size, 0)
     })
   })
+
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
+
+for (const kind of kinds) {
+  test(`${kind.name}: a row of the gem's without a record stops nothing`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const old =
+      kind.name === 'SQLite' ? "'2020-01-01 00:00:00.000000'" : "timestamp '2020-01-01 00:00:00'"
+    await app.storage.transaction((tx) =>
+      app.made.execute(
+        tx,
+        `insert into activestorage_delayed_uploads (uploadable_type, uploadable_id, attr_name, created_at, updated_at) values ('User', null, 'photo', ${old}, ${old})`,
+      ),
+    )
+    await app.storage.record('User', 1).photo.attachLater(text('a'))
+    assert.equal((await app.storage.drain({ throwOnError: true })).uploaded, 1)
+  })
+}

@@ -5,10 +5,13 @@ import { hasManyAttached } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh } from './support/storage.ts'
+import { type TestContext } from 'node:test'
+import { testStorage, type TestClock } from '../src/testing/index.ts'
+import { text } from './support/storage.ts'
 
 after(() => stopEmbedded())
 
-const models = { User: { docs: hasManyAttached() } }
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const KB = 1024
 
 async function* pieces(
@@ -101,3 +104,63 @@ for (const kind of kinds) {
     assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
   })
 }
+
+const MINUTE = 60_000
+/** Of the pieces that bytes are staged in. */
+const PIECE = 512 * 1024
+
+/** Moves both clocks: the database's, and the one that only runs forwards, by which this process measures. */
+function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
+  const real = performance.now.bind(performance)
+  let ahead = 0
+  t.mock.method(performance, 'now', () => real() + ahead)
+  return (minutes) => {
+    ahead += minutes * MINUTE
+    clock.advance(`${minutes}m`)
+  }
+}
+
+test('a file is staged however slow its client is while bytes arrive; one that stopped sending is given up', async (t) => {
+  const { storage, clock } = await testStorage(models)
+  t.after(() => storage.close())
+  const pass = bothClocks(t, clock)
+  const slowly = async function* (...pauses: number[]): AsyncGenerator<Uint8Array> {
+    for (const minutes of pauses) {
+      yield new Uint8Array(PIECE)
+      pass(minutes)
+      await storage.sweep()
+    }
+  }
+  const staged = await storage.stage({ io: slowly(10, 10, 10, 10, 10, 10), filename: 'slow.bin' })
+  assert.equal(staged.byteSize, 6 * PIECE)
+  await storage.record('User', 1).photo.attachLater(staged)
+  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
+  await assert.rejects(storage.stage({ io: slowly(1, 17), filename: 'stopped.bin' }), {
+    code: 'INVALID_INPUT',
+    message: /too long/,
+  })
+  await storage.sweep()
+  assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
+})
+
+test('what answers a second submission is kept as long again from when the file was attached', async (t) => {
+  const { storage, clock, database } = await testStorage(models, { staging: { expiresIn: '24h' } })
+  t.after(() => storage.close())
+  const files = (): unknown =>
+    database.prepare('select count(*) as n from activestorage_delayed_files').get()?.['n']
+  const staged = await storage.stage(text('x'))
+  const { photo } = storage.record('User', 1)
+  await photo.attachLater(staged)
+  clock.advance('23h')
+  await storage.drain({ throwOnError: true })
+  clock.advance('20h')
+  await storage.sweep()
+  assert.equal(files(), 1)
+  assert.equal(await photo.attachLater(staged), null)
+  await assert.rejects(storage.record('User', 2).photo.attachLater(staged), {
+    code: 'STAGED_FILE_ALREADY_USED',
+  })
+  clock.advance('5h')
+  await storage.sweep()
+  assert.equal(files(), 0)
+})

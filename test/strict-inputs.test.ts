@@ -5,6 +5,13 @@ import { inspect } from 'node:util'
 import { ActiveStorageError } from '../src/index.ts'
 import { text } from './support/storage.ts'
 import { web } from './support/web.ts'
+import { after } from 'node:test'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { stopEmbedded } from './support/databases.ts'
+import { retries } from './support/storage.ts'
+import { kinds } from './support/databases.ts'
+import { fresh } from './support/storage.ts'
 
 const invalid = { code: 'INVALID_INPUT', statusCode: 422 }
 
@@ -213,3 +220,88 @@ test('an id that is none finds nothing by being cast', async (t) => {
   assert.equal(await storage.blobs.findSigned([blob.signedId] as never), null)
   assert.equal(await storage.delayedUploads.findSigned([upload!.signedId] as never), null)
 })
+
+after(() => stopEmbedded())
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
+
+test('what comes in odd shapes is refused or made fit', async (t) => {
+  const { storage } = await testStorage(models, { retries })
+  t.after(() => storage.close())
+  const { docs } = storage.record('User', 1)
+  for (const parameters of [
+    { files: { 0: { path: '/etc/passwd' } } },
+    { files: [{ filepath: '/etc/passwd', mimetype: 'x' }], deleted_ids: '' },
+  ])
+    await assert.rejects(docs.attachLater(parameters as never), {
+      code: 'INVALID_INPUT',
+      message: /of the server/,
+    })
+  await assert.rejects(docs.attachLater(Buffer.alloc(20_000_000) as never), {
+    code: 'INVALID_INPUT',
+    message: /Bytes have no name/,
+  })
+  await docs.attachLater({
+    io: Buffer.from('x'),
+    filename: 'x',
+    contentType: `application/${'x'.repeat(300)}`,
+  })
+  await storage.drain({ throwOnError: true })
+  assert.equal((await docs.attachments())[0]?.contentType, 'application/octet-stream')
+})
+
+test('objects of a request in the place of ids and of cleanBefore are refused, whatever text they make of themselves', async (t) => {
+  const { storage } = await testStorage({ User: { docs: hasManyAttached() } })
+  t.after(() => storage.close())
+  const { docs } = storage.record('User', 1)
+  const [kept] = await docs.attach(text('kept'))
+  const throws = (): never => {
+    throw new Error('of the object')
+  }
+  const odd: readonly unknown[] = [
+    { toString: throws },
+    { toString: 'no function' },
+    { toString: () => kept?.id },
+    { toString: () => 'true' },
+    { toString: () => '' },
+    Object.create(null),
+    { valueOf: () => 1, toString: () => 1 },
+    Symbol('an id'),
+    () => kept?.id,
+  ]
+  for (const each of odd) {
+    for (const changes of [
+      { deletedIds: each },
+      { deletedIds: [each] },
+      { deletedIds: [kept?.id, each] },
+      { deletedIds: [[each]] },
+    ])
+      await assert.rejects(docs.attachLater({ files: [], ...changes } as never), {
+        code: 'INVALID_INPUT',
+      })
+    for (const cleanBefore of [each, [each], ['0', each]])
+      await assert.rejects(docs.attachLater({ files: [], cleanBefore } as never), {
+        code: 'INVALID_INPUT',
+      })
+  }
+  assert.equal((await docs.attachments()).length, 1)
+})
+
+for (const kind of kinds)
+  test(`${kind.name}: blobs.find knows no blob by an id that its column cannot hold`, async (t) => {
+    const app = await fresh(t, kind, models)
+    if (app === null) return
+    const { blobs } = app.storage
+    const { id } = await blobs.createAndUpload(new File(['x'], 'x'))
+    // To MySQL, a text is the number that it begins with.
+    const alike = `${`${id}a`.padEnd(8, '0')}-0000-7000-8000-000000000000`
+    for (const unknown of [
+      '9223372036854775807',
+      '9999999999999999999',
+      9999999999999999999n,
+      alike,
+    ])
+      assert.equal(await blobs.find(unknown), null)
+    for (const known of [id, BigInt(id), Number(id), `000${id}`])
+      assert.equal((await blobs.find(known))?.id, id)
+    await assert.rejects(blobs.find('1 or 1=1'), { code: 'INVALID_INPUT' })
+  })

@@ -9,6 +9,12 @@ import { test, type TestContext } from 'node:test'
 import { hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
+import { after } from 'node:test'
+import { createActiveStorage, hasManyAttached } from '../src/index.ts'
+import { disk } from '../src/services/disk.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { fresh } from './support/storage.ts'
+import { tinyDisk } from './support/tiny-disk.ts'
 
 /** A temporary folder of the test's own, as the system's one. */
 async function ownTemporaryFolder(t: TestContext): Promise<string> {
@@ -95,4 +101,64 @@ test('what a killed process left in the temporary folder is swept, at every plac
     assert.equal(await readFile(path, 'utf8'), 'mine')
   })
   assert.deepEqual((await readdir(folder)).toSorted(), stays.toSorted())
+})
+
+after(() => stopEmbedded())
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
+const file = (name: string): File => new File([name], name)
+
+test('what a killed process left half-written in a folder goes after a day', async (t) => {
+  const root = await mkdtemp(join(tmpdir(), 'asd-partials-'))
+  t.after(() => rm(root, { recursive: true }))
+  await mkdir(join(root, '.tmp'))
+  for (const name of ['old', 'new']) await writeFile(join(root, '.tmp', name), 'x')
+  await utimes(join(root, '.tmp', 'old'), 0, 0)
+  const { database } = (await kinds[0]?.create()) ?? assert.fail()
+  const storage = createActiveStorage({
+    database,
+    services: { disk: disk({ root }) },
+    models,
+    secretKeyBase: 'x',
+    logger: false,
+  })
+  await storage.migrate()
+  await storage.record('User', 1).photo.attach(file('x'))
+  assert.deepEqual(await readdir(join(root, '.tmp')), ['new'])
+  await storage.close()
+})
+
+const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
+
+const usual = process.env['TMPDIR']
+function temporaryFolder(t: TestContext, folder: string): void {
+  process.env['TMPDIR'] = folder
+  t.after(() => {
+    if (usual === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = usual
+  })
+}
+
+test('a temporary folder that is full, or not there, is told as such, and nothing stays in it', async (t) => {
+  const app = await fresh(t, sqliteKind, models)
+  if (app === null) return
+  const { photo } = app.storage.record('User', 1)
+  const tiny = await tinyDisk(1)
+  t.after(() => tiny?.close())
+  if (tiny === null) t.diagnostic('no disk can be mounted here: the full one is skipped')
+  else {
+    temporaryFolder(t, tiny.folder)
+    const large = { io: Buffer.alloc(2 << 20), filename: 'large.bin' }
+    const full = {
+      code: 'SERVICE',
+      retryable: true,
+      message: /large\.bin could not be written to the temporary folder .*Its disk is full/,
+    }
+    await assert.rejects(photo.attach(large), full)
+    assert.deepEqual(await readdir(tiny.folder), [])
+  }
+  temporaryFolder(t, '/nowhere')
+  await assert.rejects(photo.attach({ io: Buffer.from('x'), filename: 'x' }), {
+    code: 'SERVICE',
+    message: /temporary folder \/nowhere.*Set TMPDIR/,
+  })
 })

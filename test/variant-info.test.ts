@@ -14,6 +14,11 @@ import { sqlite } from '../src/database/sqlite.ts'
 import { sharp } from '../src/representations/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
+import { copyFile } from 'node:fs/promises'
+import { after } from 'node:test'
+import { testStorage } from '../src/testing/index.ts'
+import { closeServers } from './support/races.ts'
+import { text } from './support/storage.ts'
 
 const png = await createSharp({
   create: { width: 120, height: 80, channels: 3, background: 'red' },
@@ -301,4 +306,25 @@ test('an image that finds no room in the temporary folder is tried again, for it
     upload?.lastError ?? '',
     /a\.jpg could not be written to the temporary folder .*Its disk is full/,
   )
+})
+
+after(closeServers)
+
+test('bytes that changed in the database are not transformed and attached', async (t) => {
+  const copying = {
+    async transform(input: string, output: string) {
+      await copyFile(input, output)
+      return { contentType: 'image/png', extension: 'png' }
+    },
+  }
+  const transformed = { User: { photo: hasOneAttached({ variantInfo: { resizeToFit: [1, 1] } }) } }
+  const { storage, service, database } = await testStorage(transformed, {
+    images: copying as never,
+    retries: { attempts: 1 },
+  })
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attachLater(text('good'))
+  database.exec("update activestorage_delayed_chunks set data = cast('evil' as blob)")
+  await assert.rejects(storage.drain({ throwOnError: true }), { code: 'INTEGRITY' })
+  assert.equal(service.objects.size, 0)
 })

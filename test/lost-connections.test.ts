@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { DatabaseSync } from 'node:sqlite'
-import { Readable } from 'node:stream'
 import { after, describe, test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
 import {
@@ -17,8 +15,6 @@ import {
   type Logger,
   type Service,
 } from '../src/index.ts'
-import { sqlite } from '../src/database/sqlite.ts'
-import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
 import { stopEmbedded } from './support/databases.ts'
 import {
@@ -28,13 +24,11 @@ import {
   type Server,
   type ServerKind,
 } from './support/servers.ts'
-import { noSpace, tinyDisk } from './support/tiny-disk.ts'
 
 after(() => stopEmbedded())
 
 const MB = 1024 * 1024
 const script = join(import.meta.dirname, 'support', 'disaster-worker.ts')
-const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]
 const names = (files: readonly { filename: string }[]): string[] =>
   files.map((file) => file.filename).sort()
 
@@ -162,14 +156,6 @@ async function* pieces(
   }
 }
 
-/** Every object that a disk service shows, and everything that it hides. */
-async function filesIn(folder: string): Promise<string[]> {
-  const entries = await readdir(folder, { recursive: true, withFileTypes: true }).catch(() => [])
-  return entries
-    .filter((entry) => entry.isFile() && entry.name !== 'ballast')
-    .map((entry) => entry.name)
-}
-
 interface Ended {
   readonly code: number | null
   readonly signal: string | null
@@ -203,108 +189,6 @@ async function inProcess(
   if (code !== null && code !== 0) lines.push(errors)
   return { code, signal, lines }
 }
-
-describe('a full disk', () => {
-  test('the service has no room: nothing partial stays, the upload is retried and arrives', async (t) => {
-    const tiny = await tinyDisk(4)
-    const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
-    const files = disk({ root: folder })
-    let full = true
-    // Where no disk can be mounted, the write fails inside the disk service all the same.
-    const failing = async function* (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
-      for await (const chunk of body) {
-        yield chunk
-        if (full) throw noSpace()
-      }
-    }
-    const service: Service = {
-      ...files,
-      upload: (key, body, options) =>
-        files.upload(key, tiny === null ? failing(body) : body, options),
-    }
-    const errors: (Error & { details?: { filename?: string } })[] = []
-    const heard: Heard[] = []
-    const app = await openApp(t, sqliteServer, {
-      service,
-      delay: '1h',
-      errorUpload: (error) => void errors.push(error),
-      onLog: (each) => heard.push(each),
-    })
-    t.after(() => tiny?.close() ?? rm(folder, { recursive: true, force: true }))
-    if (app === null) return
-    const { photo } = app.storage.record('User', 1)
-    await tiny?.fill(2.5 * MB)
-    await photo.attachLater({ io: pieces(2), filename: 'report.txt' })
-    assert.deepEqual(await app.storage.drain(), {
-      uploaded: 0,
-      retried: 1,
-      failed: 0,
-      remaining: 1,
-    })
-    assert.deepEqual(await filesIn(folder), [])
-    assert.equal(await photo.attached(), false)
-    const [upload] = await photo.delayedUploads()
-    assert.equal(upload?.state, 'pending')
-    assert.ok(upload.runAt.getTime() > Date.now() + 1_800_000)
-    assert.match(upload.lastError ?? '', /disk is full/)
-    assert.match(upload.files[0]?.lastError ?? '', /disk is full/)
-    assert.equal(errors[0]?.details?.filename, 'report.txt')
-    assert.ok(
-      heard.some(
-        ({ level, message }) => level === 'warn' && /report\.txt.*disk is full/i.test(message),
-      ),
-    )
-    full = false
-    await tiny?.free()
-    await endLeases(app)
-    await finish(app)
-    assert.equal((await (await photo.attachment())?.download())?.length, 2 * MB)
-    assert.equal((await filesIn(folder)).length, 1)
-  })
-
-  test('SQLite has no room while a file is staged: nothing half done, and it works again', async (t) => {
-    const tiny = await tinyDisk(12)
-    const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
-    const handle = new DatabaseSync(join(folder, 'app.db'))
-    handle.exec('pragma journal_mode = wal')
-    const database = sqlite(handle) as unknown as Database<never>
-    const storage = storageOn(database)
-    t.after(async () => {
-      await storage.close()
-      handle.close()
-      await (tiny?.close() ?? rm(folder, { recursive: true, force: true }))
-    })
-    await storage.migrate()
-    // SQLite says the same of its own limit as of a full disk.
-    if (tiny === null) handle.exec('pragma max_page_count = 600')
-    else await tiny.fill(8 * MB)
-    const { photo } = storage.record('User', 1)
-    await assert.rejects(photo.attachLater({ io: pieces(16), filename: 'large.txt' }), /full/)
-    assert.deepEqual(await photo.delayedUploads(), [])
-    assert.equal((await storage.delayedUploads.stats()).pending, 0)
-    if (tiny === null) handle.exec('pragma max_page_count = 100000')
-    else await tiny.free()
-    await photo.attachLater({ io: pieces(2), filename: 'small.txt' })
-    assert.deepEqual(await storage.drain({ throwOnError: true }), {
-      uploaded: 1,
-      retried: 0,
-      failed: 0,
-      remaining: 0,
-    })
-    assert.equal((await (await photo.attachment())?.download())?.length, 2 * MB)
-    const run = async (sql: string) => (await database.executor.run(sql, [])).rows
-    await expire({ run })
-    await storage.sweep()
-    assert.deepEqual(await run('select count(*) as n from activestorage_delayed_chunks'), [
-      { n: 0 },
-    ])
-    assert.deepEqual(
-      await run(`select count(*) as n from activestorage_delayed_files where state = 'staging'`),
-      [{ n: 0 }],
-    )
-    assert.deepEqual(await run('pragma integrity_check'), [{ integrity_check: 'ok' }])
-  })
-})
 
 for (const kind of networkServers)
   describe(`${kind.name} drops its connections`, { concurrency: 3 }, () => {
@@ -464,168 +348,6 @@ for (const kind of networkServers)
       assert.ok(files.objects.size >= arrived.length)
     })
   })
-
-for (const kind of everywhere)
-  describe(`${kind.name}: a source that ends badly`, () => {
-    test('breaks off half way: the error names the file, nothing is left', async (t) => {
-      const app = await openApp(t, kind)
-      if (app === null) return
-      const source = Readable.from(
-        pieces(4, (index) => {
-          if (index === 2) throw new Error('connection reset')
-        }),
-      )
-      await assert.rejects(
-        app.storage.record('User', 1).photo.attachLater({ io: source, filename: 'cut.txt' }),
-        /cut\.txt.*connection reset/,
-      )
-      assert.equal(source.destroyed, true)
-      await app.storage.sweep()
-      assert.deepEqual(
-        [await app.count('chunks'), await app.count('files'), await app.count('uploads')],
-        [0, 0, 0],
-      )
-    })
-
-    test('a client that goes away between two pieces: nothing is left', async (t) => {
-      const app = await openApp(t, kind)
-      if (app === null) return
-      const client = new AbortController()
-      const source = Readable.from(
-        pieces(4, (index) =>
-          index === 2 ? client.abort(new Error('the client went away')) : undefined,
-        ),
-      )
-      await assert.rejects(
-        app.storage.stage({ io: source, filename: 'gone.txt' }, { signal: client.signal }),
-        /went away/,
-      )
-      assert.equal(source.destroyed, true)
-      await app.storage.sweep()
-      assert.deepEqual([await app.count('chunks'), await app.count('files')], [0, 0])
-    })
-  })
-
-// Each starts several processes, one after the other; together they use all processors.
-describe('workers in processes of their own', { concurrency: 3 }, () => {
-  for (const kind of everywhere) {
-    test(`${kind.name}: a worker that is told to stop gives its upload back, uncounted; another one finishes it`, async (t) => {
-      const app = await openApp(t, kind)
-      if (app === null) return
-      const root = join(app.folder, 'objects')
-      const { photo } = app.storage.record('User', 1)
-      await photo.attachLater({ io: pieces(8), filename: 'slow.txt' })
-      let told = false
-      const ended = await inProcess('slow', app.server.url, root, (line, kill) => {
-        if (line === 'sending' && !told) {
-          told = true
-          kill('SIGTERM')
-        }
-      })
-      assert.deepEqual(
-        { code: ended.code, signal: ended.signal, last: ended.lines.at(-1) },
-        { code: 0, signal: null, last: 'stopped' },
-      )
-      const [upload] = await photo.delayedUploads()
-      assert.deepEqual(
-        { state: upload?.state, attempts: upload?.attempts, lastError: upload?.lastError },
-        { state: 'pending', attempts: 0, lastError: null },
-      )
-      assert.deepEqual(await filesIn(root), [])
-      assert.equal(await app.count('workers'), 0)
-      const other = await inProcess('plain', app.server.url, root)
-      assert.equal(other.code, 0)
-      assert.equal(await app.count('active_storage_attachments'), 1)
-      assert.equal((await photo.attachment())?.byteSize, 8 * MB)
-      assert.equal((await filesIn(root)).length, 1)
-    })
-
-    // Three processes each: the rounds are counted by statements that all databases share.
-    for (const mode of kind === sqliteServer ? (['hook', 'part fails'] as const) : [])
-      test(`${kind.name}: a hook that kills its process has 3 rounds${mode === 'hook' ? '' : ', also where another file has failed'}`, async (t) => {
-        const app = await openApp(t, kind)
-        if (app === null) return
-        const { docs } = app.storage.record('User', 1)
-        await docs.attachLater([
-          { io: Buffer.from('aa'), filename: 'a.txt' },
-          ...(mode === 'hook' ? [] : [{ io: Buffer.from('b'), filename: 'b.txt' }]),
-        ])
-        const signals: (string | null)[] = []
-        for (let round = 0; round < 5; round += 1) {
-          const { signal } = await inProcess(mode, app.server.url, join(app.folder, 'objects'))
-          signals.push(signal)
-          if (signal === null) break
-          await endLeases(app)
-        }
-        if (mode === 'hook') assert.deepEqual(signals, ['SIGKILL', 'SIGKILL', 'SIGKILL', null])
-        assert.equal(signals.at(-1), null, 'The hook is told again and again.')
-        assert.deepEqual(names(await docs.attachments()), ['a.txt'])
-        const left = await docs.delayedUploads()
-        const states = left.map((upload) => [
-          upload.state,
-          ...upload.files.map((file) => file.state),
-        ])
-        // What failed waits for a person.
-        assert.deepEqual(states, mode === 'hook' ? [] : [['failed', 'attached', 'failed']])
-        assert.equal(await app.count('uploads'), mode === 'hook' ? 0 : 1)
-      })
-  }
-
-  // One that locks rows, and one that locks the file.
-  for (const kind of [sqliteServer, ...networkServers.slice(-1)])
-    test(`${kind.name}: an image that kills its process is tried as often as any other, then has failed`, async (t) => {
-      const app = await openApp(t, kind)
-      if (app === null) return
-      await app.storage
-        .record('User', 1)
-        .avatar.attachLater({ io: pieces(1), filename: 'bomb.png' })
-      const ends: string[] = []
-      for (let round = 0; round < 6; round += 1) {
-        const { lines, signal } = await inProcess(
-          'plain',
-          app.server.url,
-          join(app.folder, 'objects'),
-        )
-        ends.push(`${lines.join()} ${signal ?? 'alive'}`)
-        if (signal === null) break
-        await endLeases(app)
-      }
-      assert.deepEqual(ends, [
-        'transform SIGKILL',
-        'transform SIGKILL',
-        'transform SIGKILL',
-        ' alive',
-      ])
-      const [upload] = await app.storage.record('User', 1).avatar.delayedUploads()
-      assert.equal(upload?.state, 'failed')
-      assert.match(upload.lastError ?? '', /worker died in each of 3 attempts/)
-      assert.equal(upload.files[0]?.state, 'failed')
-      assert.equal((await upload.files[0].download()).length, MB)
-    })
-})
-
-test('a client that goes away while it sends nothing: staging ends at once', async (t) => {
-  const app = await openApp(t, sqliteServer)
-  if (app === null) return
-  const client = new AbortController()
-  const silence = Promise.withResolvers<void>()
-  const silent = pieces(2, () => {
-    setImmediate(() => client.abort(new Error('the client went away')))
-    return silence.promise
-  })
-  const staging = app.storage.stage({ io: silent, filename: 'gone.txt' }, { signal: client.signal })
-  const late = delay(1000, 'still waiting', { ref: false })
-  const outcome = await Promise.race([
-    staging.then(
-      () => 'staged',
-      (error: unknown) => (error as Error).message,
-    ),
-    late,
-  ])
-  silence.resolve()
-  await staging.catch(() => undefined)
-  assert.match(outcome, /went away/)
-})
 
 test('a database that is gone after the claim: drain rejects, and the process lives', async (t) => {
   const app = await openApp(t, sqliteServer)

@@ -24,6 +24,11 @@ import { readTimeouts } from '../src/services/timeouts.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
 import { asking } from './support/web.ts'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { kinds } from './support/databases.ts'
+import { fresh } from './support/storage.ts'
 
 const models = {
   User: { photo: hasOneAttached({ service: 'away' }), docs: hasManyAttached({ service: 'fine' }) },
@@ -438,4 +443,44 @@ describe('whatever hangs', { concurrency: true }, () => {
       ])
       await worker.done
     })
+})
+
+const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
+
+const usual = process.env['TMPDIR']
+function temporaryFolder(t: TestContext, folder: string): void {
+  process.env['TMPDIR'] = folder
+  t.after(() => {
+    if (usual === undefined) delete process.env['TMPDIR']
+    else process.env['TMPDIR'] = usual
+  })
+}
+
+test('a signal stops a transfer while its bytes come in, and reaches the service', async (t) => {
+  const app = await fresh(t, sqliteKind, models)
+  if (app === null) return
+  const { blobs } = app.storage
+  const folder = await mkdtemp(join(tmpdir(), 'signal-'))
+  t.after(() => rm(folder, { recursive: true, force: true }))
+  temporaryFolder(t, folder)
+  const stopped = new AbortController()
+  const never = async function* (): AsyncGenerator<Uint8Array> {
+    yield Buffer.from('x')
+    stopped.abort(new Error('enough'))
+    await new Promise(() => undefined)
+  }
+  await assert.rejects(
+    blobs.createAndUpload({ io: never(), filename: 'x' }, { signal: stopped.signal }),
+    /enough/,
+  )
+  assert.equal(app.service.uploads, 0)
+  assert.deepEqual(await readdir(folder), [])
+  const gate = Promise.withResolvers<void>()
+  app.service.gate = gate.promise
+  const later = new AbortController()
+  const transfer = blobs.createAndUpload(new File(['x'], 'x'), { signal: later.signal })
+  later.abort(new Error('too late'))
+  gate.resolve()
+  await assert.rejects(transfer, /too late/)
+  assert.equal(app.service.objects.size, 0)
 })

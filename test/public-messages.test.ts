@@ -17,6 +17,7 @@ import {
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
+import { ConfigurationError, FormLimitError } from '../src/index.ts'
 
 after(() => stopEmbedded())
 
@@ -269,4 +270,22 @@ test('the message for the log names record, attachment and file, also of an erro
     (await app.user.photo.delayedUploads())[0]?.lastError,
     `${SECRET} (User 1, photo, a.txt)`,
   )
+})
+
+test('an error has the shape by which frameworks know one of HTTP, and tells them not to show its message', () => {
+  const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({
+    status,
+    statusCode,
+    expose,
+  })
+  assert.deepEqual(shape(new FormLimitError('too many')), {
+    status: 413,
+    statusCode: 413,
+    expose: false,
+  })
+  assert.deepEqual(shape(new ConfigurationError('wrong')), {
+    status: 500,
+    statusCode: 500,
+    expose: false,
+  })
 })

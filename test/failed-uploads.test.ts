@@ -1,18 +1,9 @@
-// What fails, or is given back: it is written down, kept as long as it should be, and tried again without losing anything.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import {
-  hasManyAttached,
-  hasOneAttached,
-  ServiceError,
-  type Database,
-  type Hint,
-  type JobEngine,
-  type Service,
-} from '../src/index.ts'
+import { hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
-import { fresh, storageOn, switchable, text } from './support/storage.ts'
+import { fresh, text } from './support/storage.ts'
 
 after(async () => {
   await closeServers()
@@ -35,47 +26,6 @@ function picky(app: App, retryable: boolean) {
   }
   return service
 }
-
-for (const state of ['failed', 'pending'] as const)
-  atEach(
-    databases,
-    `a retry of a ${state} cleanBefore upload keeps what the upload attached itself`,
-    async (app) => {
-      const service = picky(app, state === 'pending')
-      const storage = app.anotherWith(
-        models,
-        { retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } },
-        service,
-      )
-      const { certificates } = storage.record('User', 1)
-      await certificates.attach(text('older'))
-      await certificates.attachLater({ files: [text('good one'), text('bad')], cleanBefore: true })
-      await storage.drain()
-      assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt'])
-      await certificates.attach(text('meanwhile'))
-      service.down = false
-      const [upload] = await certificates.delayedUploads()
-      assert.equal(upload?.state, state)
-      await upload.retry()
-      await storage.drain({ throwOnError: true })
-      await app.finishTidy()
-      // What came in between is what a retry replaces.
-      assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt', 'bad.txt'])
-    },
-  )
-
-atEach(databases, 'a retry of a failed upload to a has-one replaces what is there', async (app) => {
-  const service = picky(app, false)
-  const storage = app.anotherWith(models, {}, service)
-  const { photo } = storage.record('User', 1)
-  await photo.attachLater(text('bad'))
-  await storage.drain()
-  service.down = false
-  const [upload] = await photo.delayedUploads()
-  await upload?.retry()
-  await storage.drain({ throwOnError: true })
-  assert.deepEqual(await app.attached(1, 'photo'), ['bad.txt'])
-})
 
 interface Said {
   readonly text: string
@@ -284,113 +234,3 @@ for (const kind of kinds)
       ['precious.txt'],
     )
   })
-
-test('a transfer goes on though its progress cannot be written', async (t) => {
-  const made = (await kinds[0]?.create()) ?? assert.fail()
-  let failures = 0
-  const database: Database<never> = {
-    ...made.database,
-    executor: {
-      run(sql, parameters) {
-        if (!/set "uploaded_bytes" = \? where/.test(sql))
-          return made.database.executor.run(sql, parameters)
-        failures += 1
-        return Promise.reject(new Error('The connection is gone.'))
-      },
-    },
-  }
-  const service = switchable()
-  const storage = storageOn(database, models, {
-    ...service,
-    // Each piece takes a second, by this process's clock.
-    upload: (key, body, options) =>
-      service.upload(
-        key,
-        (async function* () {
-          for await (const piece of body) {
-            ahead += 1000
-            yield piece
-          }
-        })(),
-        options,
-      ),
-  })
-  let ahead = 0
-  const real = performance.now.bind(performance)
-  t.mock.method(performance, 'now', () => real() + ahead)
-  t.after(async () => {
-    await storage.close()
-    await made.close()
-  })
-  await storage.migrate()
-  await storage
-    .record('User', 1)
-    .photo.attachLater({ io: new Uint8Array(3 * 1024 ** 2), filename: 'large.bin' } as never)
-  assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
-  assert.ok(failures > 2)
-  assert.equal(service.uploads, 1)
-})
-
-/** A queue elsewhere, whose hints the test brings by hand. */
-function byHand() {
-  const hints: Hint[] = []
-  const running = new Set<Promise<void>>()
-  let handler: (hint: Hint) => Promise<void> = () => assert.fail('nobody subscribed')
-  const engine: JobEngine = {
-    name: 'a queue of the test',
-    transactional: false,
-    enqueue: (hint) => Promise.resolve(void hints.push(hint)),
-    work(handle) {
-      handler = handle
-      return Promise.resolve({ stop: async () => void (await Promise.all(running)) })
-    },
-  }
-  const bring = (hint: Hint): Promise<void> => {
-    const promise = handler(hint)
-    running.add(promise)
-    return promise
-  }
-  return { engine, hints, bring }
-}
-
-atEach(
-  databases,
-  'an upload that is given back is told to the queue again, and once',
-  async (app) => {
-    const queue = byHand()
-    const begun = Promise.withResolvers<void>()
-    let attempts = 0
-    const service: Service = {
-      ...app.service,
-      upload(_key, _body, { signal }) {
-        attempts += 1
-        if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
-        begun.resolve()
-        return new Promise((_resolve, reject) =>
-          signal?.addEventListener('abort', () => reject(signal.reason as Error)),
-        )
-      },
-    }
-    const storage = app.anotherWith(
-      models,
-      { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } },
-      service,
-    )
-    const worker = storage.work()
-    await storage.record('User', 1).photo.attachLater(text('x'))
-    await storage.sweep()
-    const [hint] = queue.hints
-    assert.ok(hint !== undefined)
-    await queue.bring(hint)
-    await app.makeDue()
-    await storage.sweep()
-    const before = queue.hints.length
-    const carrying = queue.bring(hint)
-    await begun.promise
-    await worker.stop({ timeout: '1ms' })
-    await carrying
-    await storage.sweep()
-    assert.equal(queue.hints.length, before + 1)
-    assert.equal(queue.hints.at(-1)?.id, hint.id)
-  },
-)

@@ -8,6 +8,7 @@ import { kinds, stopEmbedded } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh, storageOn, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
+import { testStorage } from '../src/testing/index.ts'
 
 after(() => stopEmbedded())
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
@@ -291,4 +292,27 @@ test('a stream that is cancelled is forgotten; a closed storage ends the others;
   await storage.close()
   await open.ended
   await idle.body?.cancel()
+})
+
+test('a pending file that is attached while it is read is read to its end', async (t) => {
+  const { storage, database } = await testStorage(models)
+  t.after(() => storage.close())
+  const bytes = Buffer.from(Array.from({ length: 3 * 1024 ** 2 }, (_, index) => index % 251))
+  const upload = await storage.record('User', 1).photo.attachLater({ io: bytes, filename: 'a.bin' })
+  const read = async (range?: readonly [number, number]): Promise<Buffer> => {
+    const pieces: Uint8Array[] = []
+    for await (const piece of upload?.files[0]?.stream(range === undefined ? {} : { range }) ??
+      []) {
+      if (pieces.push(piece) === 1) {
+        await storage.drain({ throwOnError: true })
+        assert.equal(
+          database.prepare('select count(*) as n from activestorage_delayed_chunks').get()?.['n'],
+          0,
+        )
+      }
+    }
+    return Buffer.concat(pieces)
+  }
+  assert.ok(bytes.equals(await read()))
+  assert.ok(bytes.subarray(700_000, 2_500_001).equals(await read([700_000, 2_500_000])))
 })

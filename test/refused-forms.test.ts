@@ -1,11 +1,8 @@
-// What is refused leaves nothing behind, whatever the app does next; and what is refused is told in one way.
 import assert from 'node:assert/strict'
-import { Readable } from 'node:stream'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import { testStorage } from '../src/testing/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
-import { atEach, closeServers, databases } from './support/races.ts'
+import { closeServers } from './support/races.ts'
 import { fresh, text } from './support/storage.ts'
 
 after(async () => {
@@ -113,96 +110,3 @@ for (const kind of kinds)
       ['first.txt'],
     )
   })
-
-test('a web stream that was read before, and whose reader let it go, is refused', async (t) => {
-  const { storage } = await testStorage({ User: { photo: hasOneAttached() } })
-  t.after(() => storage.close())
-  const { photo } = storage.record('User', 1)
-  const whole = (): ReadableStream<Uint8Array> =>
-    new Response('the whole file').body ?? assert.fail()
-  for (const pieces of [1, Infinity]) {
-    const stream = whole()
-    const reader = stream.getReader()
-    for (let read = 0; read < pieces && !(await reader.read()).done; read += 1);
-    reader.releaseLock()
-    assert.ok(!stream.locked && Readable.isDisturbed(stream as never))
-    for (const how of ['attach', 'attachLater'] as const)
-      await assert.rejects(photo[how]({ io: stream, filename: 'a.txt' } as never), {
-        code: 'INVALID_INPUT',
-      })
-  }
-  const upload = await photo.attachLater({ io: whole(), filename: 'a.txt' } as never)
-  assert.equal(upload?.files[0]?.byteSize, 'the whole file'.length)
-})
-
-test('objects of a request in the place of ids and of cleanBefore are refused, whatever text they make of themselves', async (t) => {
-  const { storage } = await testStorage({ User: { docs: hasManyAttached() } })
-  t.after(() => storage.close())
-  const { docs } = storage.record('User', 1)
-  const [kept] = await docs.attach(text('kept'))
-  const throws = (): never => {
-    throw new Error('of the object')
-  }
-  const odd: readonly unknown[] = [
-    { toString: throws },
-    { toString: 'no function' },
-    { toString: () => kept?.id },
-    { toString: () => 'true' },
-    { toString: () => '' },
-    Object.create(null),
-    { valueOf: () => 1, toString: () => 1 },
-    Symbol('an id'),
-    () => kept?.id,
-  ]
-  for (const each of odd) {
-    for (const changes of [
-      { deletedIds: each },
-      { deletedIds: [each] },
-      { deletedIds: [kept?.id, each] },
-      { deletedIds: [[each]] },
-    ])
-      await assert.rejects(docs.attachLater({ files: [], ...changes } as never), {
-        code: 'INVALID_INPUT',
-      })
-    for (const cleanBefore of [each, [each], ['0', each]])
-      await assert.rejects(docs.attachLater({ files: [], cleanBefore } as never), {
-        code: 'INVALID_INPUT',
-      })
-  }
-  assert.equal((await docs.attachments()).length, 1)
-})
-
-atEach(
-  databases,
-  "whether a staged file has expired is told by the database's clock, not by the app's",
-  async (app) => {
-    const { storage } = app
-    const staged = await storage.stage(text('valid'))
-    const old = await storage.stage(text('old'))
-    await app.query("update {files} set expires_at = 1 where filename = 'old.txt'")
-    const real = Date
-    // As if the clock of this process were a day and more ahead, or behind.
-    const set = (ahead: number): void => {
-      globalThis.Date = class extends real {
-        constructor(...given: ConstructorParameters<typeof Date>) {
-          super(...((given as unknown[]).length > 0 ? given : ([real.now() + ahead] as never)))
-        }
-        static override now = (): number => real.now() + ahead
-      } as never
-    }
-    try {
-      for (const [index, hours] of [25, 24 * 365, -25].entries()) {
-        set(hours * 3_600_000)
-        const { photo, cover } = storage.record('User', 10 + index)
-        await assert.rejects(photo.attachLater(old), { code: 'STAGED_FILE_EXPIRED' })
-        await assert.rejects(photo.attach(old), { code: 'STAGED_FILE_EXPIRED' })
-        if (index === 0) assert.ok((await photo.attachLater(staged)) !== null)
-        else assert.ok((await cover.attachLater(await storage.stage(text('later')))) !== null)
-      }
-    } finally {
-      globalThis.Date = real
-    }
-    await app.finishTidy()
-    assert.deepEqual(await app.attached(10, 'photo'), ['valid.txt'])
-  },
-)

@@ -361,3 +361,20 @@ for (const kind of kinds)
       assert.equal(await app.storage.record('User', 1).photo.attached(), true)
     })
   })
+
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
+
+for (const kind of kinds) {
+  if (kind.name !== 'SQLite')
+    test(`${kind.name}: without the rows that are locked nothing is attached`, async (t) => {
+      const app = await fresh(t, kind, models)
+      if (app === null) return
+      await app.storage.transaction((tx) =>
+        app.made.execute(tx, 'delete from activestorage_delayed_locks'),
+      )
+      await assert.rejects(app.storage.record('User', 1).photo.attachLater(text('a')), {
+        code: 'CONFIGURATION',
+        message: /migrate/,
+      })
+    })
+}

@@ -2,10 +2,17 @@
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { createActiveStorage, hasManyAttached, type Hint, type JobEngine } from '../src/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, type Kind } from './support/databases.ts'
 import { retries, switchable, text } from './support/storage.ts'
+import { syncBuiltinESMExports } from 'node:module'
+import { type TestContext } from 'node:test'
+import timers from 'node:timers/promises'
+import { hasOneAttached } from '../src/index.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { ServiceError, type Service } from '../src/index.ts'
+import { atEach, databases, closeServers } from './support/races.ts'
 
-after(() => stopEmbedded())
+after(closeServers)
 
 interface FakeQueue extends JobEngine {
   readonly hints: Hint[]
@@ -172,3 +179,133 @@ for (const kind of kinds)
       assert.ok(queue.hints.length > 0, 'an old hint is')
     })
   })
+
+/** Waits of a second and more, such as the grace of what is told to stop, take a fiftieth of their time. */
+function hurry(t: TestContext): void {
+  const real = timers.setTimeout
+  const short = ((milliseconds = 0, ...rest: []) =>
+    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
+  const use = (which: typeof real): void => {
+    timers.setTimeout = which
+    syncBuiltinESMExports()
+  }
+  use(short)
+  t.after(() => use(real))
+}
+
+test(
+  'a queue that is down at first is subscribed to later, and uploads are carried meanwhile',
+  { timeout: 10_000 },
+  async (t) => {
+    hurry(t)
+    const attached = Promise.withResolvers<void>()
+    const delivered = Promise.withResolvers<void>()
+    const subscribed = Promise.withResolvers<void>()
+    const up = Promise.withResolvers<void>()
+    let tries = 0
+    let handler: ((hint: Hint) => Promise<void>) | undefined
+    const jobs: JobEngine = {
+      name: 'a queue of the test',
+      transactional: false,
+      enqueue: (hint) => Promise.resolve(handler?.(hint)),
+      async work(handle) {
+        tries += 1
+        if (tries < 3) throw new Error('connection refused')
+        await up.promise
+        handler = handle
+        subscribed.resolve()
+        return { stop: () => Promise.resolve() }
+      },
+    }
+    const photo = hasOneAttached({
+      afterUpload: (_record, file) =>
+        (file.filename === 'first.txt' ? attached : delivered).resolve(),
+    })
+    const said: string[] = []
+    const quiet = (): void => undefined
+    const logger = {
+      debug: quiet,
+      info: quiet,
+      warn: quiet,
+      error: (message: string) => void said.push(message),
+    }
+    const { storage } = await testStorage({ User: { photo } }, { jobs, logger })
+    t.after(() => storage.close())
+    const worker = storage.work()
+    await storage.record('User', 1).photo.attachLater(text('first'))
+    await attached.promise
+    assert.match(said[0] ?? '', /does not deliver; it is tried again/)
+    up.resolve()
+    await subscribed.promise
+    await storage.record('User', 2).photo.attachLater(text('second'))
+    await delivered.promise
+    await worker.stop()
+    assert.equal(tries, 3)
+  },
+)
+
+const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
+
+/** A queue elsewhere, whose hints the test brings by hand. */
+function byHand() {
+  const hints: Hint[] = []
+  const running = new Set<Promise<void>>()
+  let handler: (hint: Hint) => Promise<void> = () => assert.fail('nobody subscribed')
+  const engine: JobEngine = {
+    name: 'a queue of the test',
+    transactional: false,
+    enqueue: (hint) => Promise.resolve(void hints.push(hint)),
+    work(handle) {
+      handler = handle
+      return Promise.resolve({ stop: async () => void (await Promise.all(running)) })
+    },
+  }
+  const bring = (hint: Hint): Promise<void> => {
+    const promise = handler(hint)
+    running.add(promise)
+    return promise
+  }
+  return { engine, hints, bring }
+}
+
+atEach(
+  databases,
+  'an upload that is given back is told to the queue again, and once',
+  async (app) => {
+    const queue = byHand()
+    const begun = Promise.withResolvers<void>()
+    let attempts = 0
+    const service: Service = {
+      ...app.service,
+      upload(_key, _body, { signal }) {
+        attempts += 1
+        if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
+        begun.resolve()
+        return new Promise((_resolve, reject) =>
+          signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+        )
+      },
+    }
+    const storage = app.anotherWith(
+      models,
+      { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } },
+      service,
+    )
+    const worker = storage.work()
+    await storage.record('User', 1).photo.attachLater(text('x'))
+    await storage.sweep()
+    const [hint] = queue.hints
+    assert.ok(hint !== undefined)
+    await queue.bring(hint)
+    await app.makeDue()
+    await storage.sweep()
+    const before = queue.hints.length
+    const carrying = queue.bring(hint)
+    await begun.promise
+    await worker.stop({ timeout: '1ms' })
+    await carrying
+    await storage.sweep()
+    assert.equal(queue.hints.length, before + 1)
+    assert.equal(queue.hints.at(-1)?.id, hint.id)
+  },
+)

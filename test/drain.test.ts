@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict'
+import { syncBuiltinESMExports } from 'node:module'
+import { after, test, type TestContext } from 'node:test'
+import timers from 'node:timers/promises'
+import { hasOneAttached } from '../src/index.ts'
+import { drainSources, startWorker } from '../src/jobs/embedded.ts'
+import type { Task } from '../src/jobs/source.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { stopEmbedded } from './support/databases.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+const models = { User: { photo: hasOneAttached() } }
+const never = (): Promise<never> => new Promise(() => undefined)
+
+/** Waits of a second and more, such as the grace of what is told to stop, take a fiftieth of their time. */
+function hurry(t: TestContext): void {
+  const real = timers.setTimeout
+  const short = ((milliseconds = 0, ...rest: []) =>
+    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
+  const use = (which: typeof real): void => {
+    timers.setTimeout = which
+    syncBuiltinESMExports()
+  }
+  use(short)
+  t.after(() => use(real))
+}
+
+test(
+  'a drain returns by its time-out though what it does never ends',
+  { timeout: 10_000 },
+  async (t) => {
+    hurry(t)
+    const hook = await testStorage({ User: { photo: hasOneAttached({ afterUpload: never }) } })
+    const all = await testStorage({ User: { photo: hasOneAttached({ afterUploadAll: never }) } })
+    const record = await testStorage(models, { findRecord: { User: never } })
+    const service = await testStorage(models)
+    service.service.at('upload', never)
+    for (const { storage } of [hook, all, record, service]) {
+      t.after(() => storage.close())
+      await storage.record('User', 1).photo.attachLater(text('x'))
+      const before = performance.now()
+      await storage.drain({ timeout: '10ms' })
+      await storage.drain({ signal: AbortSignal.abort() })
+      assert.ok(performance.now() - before < 4000)
+    }
+  },
+)
+
+test(
+  'a drain ends with its time-out, and a worker with its own, though a sweep goes on',
+  { timeout: 10_000 },
+  async (t) => {
+    hurry(t)
+    const said: string[] = []
+    const options = {
+      sources: [],
+      concurrency: 1,
+      sweep: never,
+      onError: (message: string) => void said.push(message),
+    }
+    await drainSources(options, AbortSignal.timeout(10))
+    const worker = startWorker({
+      ...options,
+      wakes: { subscribe: () => () => undefined },
+      pollEvery: () => 1000,
+    })
+    await worker.stop({ timeout: 10 })
+    assert.equal(said.length, 2)
+  },
+)
+
+test('a drain looks again when what it did ended while it looked', async () => {
+  const done: string[] = []
+  const first = Promise.withResolvers<void>()
+  let looks = 0
+  let isFree = false
+  const task = (name: string, run: () => Promise<void>): Task => ({
+    run: async () => {
+      await run()
+      done.push(name)
+    },
+  })
+  const claim = async (): Promise<Task[]> => {
+    looks += 1
+    if (looks === 1) return [task('first', () => first.promise.then(() => void (isFree = true)))]
+    // The second of the lane: not its turn when this look begins, and its turn when it is over.
+    if (isFree) {
+      isFree = false
+      return [task('second', () => Promise.resolve())]
+    }
+    first.resolve()
+    await timers.setTimeout(5)
+    return []
+  }
+  const sweep = (): Promise<void> => Promise.resolve()
+  await drainSources(
+    { sources: [{ name: 'of the test', claim }], concurrency: 2, sweep, onError: assert.fail },
+    new AbortController().signal,
+  )
+  assert.deepEqual(done, ['first', 'second'])
+})

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { after, test, type TestContext } from 'node:test'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
+import { testStorage, type TestClock } from '../src/testing/index.ts'
+import { closeServers } from './support/races.ts'
+
+after(closeServers)
+
+const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
+const MINUTE = 60_000
+/** Of the pieces that bytes are staged in. */
+const PIECE = 512 * 1024
+
+/** Moves both clocks: the database's, and the one that only runs forwards, by which this process measures. */
+function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
+  const real = performance.now.bind(performance)
+  let ahead = 0
+  t.mock.method(performance, 'now', () => real() + ahead)
+  return (minutes) => {
+    ahead += minutes * MINUTE
+    clock.advance(`${minutes}m`)
+  }
+}
+
+for (const how of ['attach', 'attachLater'] as const)
+  test(`${how}: a transfer of hours keeps the clean-up of its object off`, async (t) => {
+    const { storage, service, clock, database } = await testStorage(models)
+    t.after(() => storage.close())
+    const pass = bothClocks(t, clock)
+    const dueCleanUps = (): unknown =>
+      database
+        .prepare('select count(*) as n from activestorage_delayed_jobs where run_at <= ?')
+        .get(clock.now().getTime())?.['n']
+    const due: unknown[] = []
+    afterEachPiece(service, () => {
+      pass(20)
+      due.push(dueCleanUps())
+    })
+    const { photo } = storage.record('User', 1)
+    await photo[how]({ io: Buffer.alloc(12 * PIECE), filename: 'large.bin' })
+    if (how === 'attachLater') await storage.drain({ throwOnError: true })
+    assert.deepEqual(due, Array<number>(12).fill(0))
+    assert.equal(await photo.attached(), true)
+  })
+
+test('a transfer whose clean-up has begun ends with an error that says so, before it has sent the rest', async (t) => {
+  const { storage, service, clock } = await testStorage(models)
+  t.after(() => storage.close())
+  const pass = bothClocks(t, clock)
+  let sent = 0
+  afterEachPiece(service, async () => {
+    sent += 1
+    if (sent !== 2) return
+    pass(61)
+    await storage.drain()
+  })
+  const { photo } = storage.record('User', 1)
+  await assert.rejects(photo.attach({ io: Buffer.alloc(12 * PIECE), filename: 'large.bin' }), {
+    code: 'SERVICE',
+    message: /clean-up/,
+  })
+  assert.equal(sent, 2)
+  assert.equal(await photo.attached(), false)
+  assert.equal(service.objects.size, 0)
+})
+
+/** Calls `then` whenever a service has taken another piece of an upload. */
+function afterEachPiece(
+  service: Awaited<ReturnType<typeof testStorage>>['service'],
+  then: () => void | Promise<void>,
+): void {
+  const { upload } = service
+  service.upload = (key, body, options) => {
+    const watched = async function* (): AsyncGenerator<Uint8Array> {
+      let size = 0
+      for await (const bytes of body) {
+        yield bytes
+        size += bytes.length
+        if (size % PIECE === 0) await then()
+      }
+    }
+    return upload(key, watched(), options)
+  }
+}

@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict'
+import { after, test } from 'node:test'
+import timers from 'node:timers/promises'
+import { tableNames } from '../src/database/schema.ts'
+import { openStore } from '../src/database/store.ts'
+import { hasOneAttached, type Database } from '../src/index.ts'
+import { createLeases } from '../src/jobs/leases.ts'
+import { kinds, stopEmbedded } from './support/databases.ts'
+import { storageOn, switchable } from './support/storage.ts'
+import { setTimeout as delay } from 'node:timers/promises'
+import { sqlite } from '../src/database/sqlite.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { text } from './support/storage.ts'
+
+after(() => stopEmbedded())
+
+const models = { User: { photo: hasOneAttached() } }
+
+for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
+  test(
+    `${kind.name}: while a pool is exhausted the heartbeat asks for one connection at a time, and gives each back`,
+    { timeout: 20_000 },
+    async (t) => {
+      const made = await kind.create()
+      if (made === null) return t.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
+      t.after(async () => {
+        await made.database.close()
+        await made.close()
+      })
+      const POOL = 10
+      let asking = 0
+      let most = 0
+      let given = 0
+      const database: Database<never> = {
+        ...made.database,
+        async reserve() {
+          asking += 1
+          most = Math.max(most, asking)
+          const got = (await made.database.reserve?.()) ?? null
+          asking -= 1
+          given += 1
+          return (
+            got && { ...got, release: (broken) => got.release(broken).finally(() => (given -= 1)) }
+          )
+        },
+      }
+      const store = await openStore(database, tableNames(), 'bigint')
+      await storageOn(made.database, models, switchable()).migrate()
+      /** All connections of the pool, each in a transaction, until it is let go. */
+      const exhaust = async (): Promise<() => Promise<void>> => {
+        const gate = Promise.withResolvers<void>()
+        const inside = Array.from({ length: POOL }, () => Promise.withResolvers<void>())
+        const running = inside.map(({ resolve }) =>
+          made.database.transaction(async () => {
+            resolve()
+            await gate.promise
+          }),
+        )
+        await Promise.all(inside.map(({ promise }) => promise))
+        return async () => {
+          gate.resolve()
+          await Promise.all(running)
+        }
+      }
+      for (const closed of ['after', 'while'] as const) {
+        const beats = Promise.withResolvers<void>()
+        let failed = 0
+        const release = await exhaust()
+        const leases = createLeases(store as never, {
+          lease: 200,
+          onError() {
+            failed += 1
+            if (failed === 4) beats.resolve()
+          },
+        })
+        leases.hold('a token')
+        await beats.promise
+        assert.equal(most, 1)
+        if (closed === 'while') await leases.close()
+        await release()
+        for (let looks = 0; asking > 0; looks += 1)
+          await timers.setTimeout(looks < 400 ? 5 : assert.fail('nobody gets a connection'))
+        if (closed === 'after') await leases.close()
+        for (let looks = 0; given > 0; looks += 1)
+          await timers.setTimeout(looks < 400 ? 5 : assert.fail('a connection was kept'))
+        // All are to be had again.
+        await (
+          await exhaust()
+        )()
+      }
+    },
+  )
+
+test('a heartbeat on a connection that never answers is given up, and another asked for', async (t) => {
+  const made = (await kinds[0]?.create()) ?? assert.fail()
+  const storage = storageOn(made.database, models, switchable())
+  t.after(async () => {
+    await storage.close()
+    await made.close()
+  })
+  await storage.migrate()
+  let asked = 0
+  const again = Promise.withResolvers<void>()
+  const stuck: Database<never> = {
+    ...made.database,
+    reserve() {
+      asked += 1
+      if (asked === 2) again.resolve()
+      return Promise.resolve({
+        executor: { run: () => new Promise(() => undefined) },
+        release: () => new Promise(() => undefined),
+      })
+    },
+  }
+  const errors: unknown[] = []
+  const leases = createLeases((await openStore(stuck, tableNames(), 'bigint')) as never, {
+    lease: 200,
+    onError: (_text, error) => errors.push(error),
+  })
+  leases.hold('a token')
+  await again.promise
+  await Promise.race([leases.close(), delay(5000).then(() => assert.fail('close waits for ever'))])
+  assert.ok(errors.length > 0)
+})
+
+test('a lease whose renewals are answered too late ends in time, though they succeed', async (t) => {
+  const database = sqlite(':memory:')
+  const store = await openStore(database, tableNames(), 'bigint')
+  let renewals = 0
+  const renewed = Promise.withResolvers<'renewed'>()
+  const slow = store.over({
+    async run(sql) {
+      const renewing = sql.startsWith('update')
+      if (renewing) renewals += 1
+      if (renewals > 12) renewed.resolve('renewed')
+      // Longer than what is held back of a lease, and shorter than a beat.
+      if (renewing && sql.includes('uploads')) await delay(50)
+      return { rows: renewing ? [] : [{ lease_token: 'mine' }], affected: 1 }
+    },
+  })
+  const leases = createLeases(
+    {
+      ...store,
+      database: { ...store.database, reserve: () => Promise.resolve(null) },
+      session: slow,
+    } as never,
+    {
+      lease: 360,
+      onError: () => undefined,
+    },
+  )
+  t.after(async () => {
+    await leases.close()
+    await database.close()
+  })
+  const { signal } = leases.hold('mine')
+  const lost = new Promise<'lost'>((resolve) =>
+    signal.addEventListener('abort', () => resolve('lost')),
+  )
+  assert.equal(await Promise.race([lost, renewed.promise]), 'lost')
+  assert.match(String(signal.reason), /in time/)
+  assert.ok(renewals > 0)
+})
+
+test('the lease of a job is renewed like that of an upload', async (t) => {
+  const { storage, service, database } = await testStorage(models)
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attach(text('x'))
+  const beats: (() => void)[] = []
+  t.mock.method(globalThis, 'setInterval', (beat: () => void) => void beats.push(beat))
+  const deleting = Promise.withResolvers<AbortSignal | undefined>()
+  const deleted = Promise.withResolvers<void>()
+  service.delete = (_key, options) => {
+    deleting.resolve(options?.signal)
+    return deleted.promise
+  }
+  await storage.record('User', 1).photo.purgeLater()
+  const draining = storage.drain({ concurrency: 1 })
+  const signal = await deleting.promise
+  const leaseOf = (): number =>
+    Number(
+      database
+        .prepare("select lease_until from activestorage_delayed_jobs where state = 'running'")
+        .get()?.['lease_until'],
+    )
+  database.exec("update activestorage_delayed_jobs set lease_until = 1 where state = 'running'")
+  for (let turns = 0; leaseOf() === 1 && signal?.aborted === false && turns < 100; turns += 1) {
+    for (const beat of beats) beat()
+    await delay(5)
+  }
+  const renewedTo = leaseOf()
+  deleted.resolve()
+  await draining
+  assert.ok(renewedTo > Date.now())
+  assert.equal(signal?.aborted, false)
+})
