@@ -1,9 +1,9 @@
 // What a worker asks of the tables, by how many uploads wait: a claim of five, a claim of hooks. And beside one lane in which
 // ten thousand wait, and beside ten thousand that failed.
 import { openStore } from '../src/database/store.ts'
-import { tableNames } from '../src/database/schema.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { claimHooks } from '../src/delayed/claim-hooks.ts'
-import { claimUploads } from '../src/delayed/claim.ts'
+import { claimUploads } from '../src/delayed/claim-uploads.ts'
 import { createActiveStorage, hasManyAttached, type Database } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, stopEmbedded, type Kind } from '../test/support/databases.ts'
@@ -78,7 +78,7 @@ for (const kind of kinds) {
       secretKeyBase: 'bench',
     })
     await storage.migrate()
-    const store = await openStore<never>(database, tableNames(), 'bigint')
+    const store = await openStore<never>(database, createTableNames(), 'bigint')
     const delayed = {
       store,
       known: [{ type: 'User', name: 'docs' }],

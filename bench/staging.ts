@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import pg from 'pg'
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams'
 import { createActiveStorage, hasOneAttached, type Database } from '../src/index.ts'
-import { tableNames } from '../src/database/schema.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { openStore } from '../src/database/store.ts'
 import { readStaged } from '../src/staging/chunks.ts'
 import { findFiles } from '../src/staging/file-rows.ts'
@@ -103,7 +103,7 @@ for (const kind of kinds) {
     secretKeyBase: 'bench',
   })
   await storage.migrate()
-  const store = await openStore<never>(database, tableNames(), 'bigint')
+  const store = await openStore<never>(database, createTableNames(), 'bigint')
   const beside = kind.name === 'PostgreSQL' ? await postgresDatabase() : null
   const copy = beside === null ? null : await copyFloor(beside.url)
   if (copy === null)

@@ -1,47 +1,33 @@
-// Data flows one way: a room may import from itself and from rooms to its right, and only users import adapters.
+// Data flows one way: a folder may import from itself and from folders to its right, and only users import adapters.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
-const rooms = [
+const folders = [
   ['nestjs'],
-  ['index', 'testing', 'cli', 'dashboard'],
-  ['active-storage'],
-  ['internals', 'storage'],
+  ['index', 'adapters', 'testing', 'cli', 'dashboard'],
+  ['storage'],
   ['background'],
-  ['configuration', 'option-names', 'models', 'transactions'],
+  ['configuration'],
   ['orm', 'http'],
   ['attached'],
   ['gem'],
   ['delayed'],
-  ['staging', 'attachments'],
   ['representations'],
+  ['staging', 'attachments'],
   ['blobs'],
   ['jobs'],
-  ['services', 'database', 'rails'],
-  [
-    'client',
-    'errors',
-    'interruption',
-    'message',
-    'needed-version',
-    'public-error',
-    'public-message',
-    'diagnostics',
-    'options',
-    'turns',
-    'units',
-    'uuid',
-  ],
+  ['images', 'services', 'database', 'rails'],
+  ['client', 'diagnostics', 'options', 'async', 'errors'],
 ]
 const adapters =
-  /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|representations\/sharp|http\/adapters\/\w+|orm\/(kysely|drizzle|[\w-]+\/index))\.ts$/
+  /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|images\/sharp|http\/adapters\/\w+|orm\/[\w-]+\/index)\.ts$/
 const rankOf = (path: string): number =>
-  rooms.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
+  folders.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
 const faults: string[] = []
 for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
   if (file.endsWith('.test.ts')) continue
-  if (rankOf(file) < 0) faults.push(`${file}: no room of this name is known`)
+  if (rankOf(file) < 0) faults.push(`${file}: no folder of this name is known`)
   // What runs in a browser takes nothing from what runs on a server, nor the other way round.
   const isClient = file.startsWith('src/client/')
   if (isClient && /^(?:import|export) .* from '[^.]/m.test(readFileSync(file, 'utf8')))

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import type { Database } from '../src/index.ts'
-import type { Size } from '../src/units.ts'
+import type { Size } from '../src/options/units.ts'
 
 const MB = 1024 * 1024
 /** Megabytes that no process may ever have used. */
@@ -178,7 +178,7 @@ function print(lines: readonly (readonly string[])[]): void {
 }
 
 async function main(text: string): Promise<number> {
-  const { parseSize } = await import('../src/units.ts')
+  const { parseSize } = await import('../src/options/units.ts')
   const { postgresDatabase, stopEmbedded } = await import('../test/support/databases.ts')
   const size = parseSize((/^\d+$/.test(text) ? Number(text) : text) as Size, 'The size')
   const interrupted = new AbortController()

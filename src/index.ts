@@ -1,9 +1,9 @@
-export { createActiveStorage } from './active-storage.ts'
-export type { ActiveStorage, Id } from './storage.ts'
+export { createActiveStorage } from './storage/create-active-storage.ts'
+export type { ActiveStorage, Id } from './storage/active-storage.ts'
 export type { DrainOptions, DrainResult } from './background/drain.ts'
 export type { Worker, WorkerOptions } from './background/worker.ts'
-export type { ActiveStorageConfig, Logger } from './configuration.ts'
-export type { Concurrency } from './delayed/places.ts'
+export type { ActiveStorageConfig, Logger } from './configuration/configuration.ts'
+export type { Concurrency } from './delayed/concurrency-limits.ts'
 export type { ServiceTimeouts } from './services/timeouts.ts'
 export type { Blobs } from './attached/blobs.ts'
 export type { DelayedUploadFilter, DelayedUploads } from './attached/delayed-uploads.ts'
@@ -24,7 +24,7 @@ export type { PathOptions } from './attached/paths.ts'
 export { StagedFile } from './attached/staged-file.ts'
 export type {
   Attachable,
-  Blank,
+  NoFile,
   FastifyFile,
   Formidable1File,
   FormidableFile,
@@ -36,31 +36,31 @@ export type {
 } from './attached/attachable.ts'
 export type { WhenAttachedOptions } from './attached/when-attached.ts'
 export type {
-  Files,
+  FilesByName,
   ManyAttached,
   OneAttached,
   RecordAttachments,
-  Slot,
-  Slots,
+  Attached,
+  AttachedByName,
 } from './attached/record.ts'
 export type {
-  Addressed,
+  WithUrl,
   Attachment,
   DelayedFile,
   DelayedUpload,
   ReadableFile,
   RecordRef,
-  Stored,
+  FileInfo,
   StoredBlob,
   StreamOptions,
   UrlOptions,
 } from './attached/values.ts'
-export type { Authorize, Subject } from './http/authorize.ts'
-export type { HiddenField } from './http/forms/hidden.ts'
-export type { FormRequest, NodeRequest } from './http/body.ts'
+export type { Authorize, AuthorizeSubject } from './http/authorize.ts'
+export type { HiddenField } from './http/forms/hidden-fields.ts'
+export type { FormRequest, NodeRequest } from './http/request-body.ts'
 export type { AfterRefusalOptions } from './http/after-refusal.ts'
 export type { FormLimits } from './http/forms/limits.ts'
-export type { Reconciled, ReconcileOptions } from './attached/reconcile.ts'
+export type { ReconcileResult, ReconcileOptions } from './attached/reconcile.ts'
 export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse-form.ts'
 export type { FileSnapshot, UploadSnapshot } from './http/progress/snapshot.ts'
 export type {
@@ -68,15 +68,15 @@ export type {
   Dialect,
   OpenTransaction,
   RecordSource,
-  Reserved,
+  ReservedConnection,
 } from './database/database.ts'
 export type { Executor, Parameter, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
 export type { DirectOptions } from './delayed/direct-options.ts'
 export type { Stats } from './delayed/stats.ts'
-export type { EngineWorker, EnqueueOptions, Hint, JobEngine } from './jobs/engine.ts'
-export type { ImageProcessor, Transformation } from './representations/image-processor.ts'
+export type { EngineWorker, EnqueueOptions, QueueMessage, JobEngine } from './jobs/engine.ts'
+export type { ImageProcessor, Transformation } from './images/image-processor.ts'
 export type {
   DirectUploadOptions,
   Service,
@@ -84,6 +84,6 @@ export type {
   UploadOptions,
   UploadProgress,
 } from './services/service.ts'
-export type { Duration, Size } from './units.ts'
-export * from './errors.ts'
-export { publicErrorOf, type PublicError } from './public-error.ts'
+export type { Duration, Size } from './options/units.ts'
+export * from './errors/errors.ts'
+export { publicErrorOf, type PublicError } from './errors/public-error.ts'

@@ -8,7 +8,7 @@ import {
   type Database,
 } from '../src/index.ts'
 import { openStore } from '../src/database/store.ts'
-import { tableNames } from '../src/database/schema.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { createLeases, type Leases } from '../src/jobs/leases.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh, retries, switchable, text } from './support/storage.ts'
@@ -49,7 +49,7 @@ for (const kind of kinds)
       const app = await fresh(t, kind, simple)
       if (app === null) return
       await app.storage.record('User', 1).photo.attachLater(text('x'))
-      const store = await openStore<never>(app.made.database, tableNames(), 'bigint')
+      const store = await openStore<never>(app.made.database, createTableNames(), 'bigint')
       const run = (sql: string) => app.made.database.executor.run(sql, [])
       /** Beats come when the test says so: with a minute's lease no statement is too late, however slow the machine. */
       const holdByHand = (leases: Leases, token: string) => {
@@ -96,7 +96,7 @@ for (const kind of kinds)
       const errors: unknown[] = []
       const unreachable = {
         ...shared,
-        session: store.over({ run: () => Promise.reject(new Error('no connection')) }),
+        session: store.sessionOn({ run: () => Promise.reject(new Error('no connection')) }),
       }
       const others = createLeases(unreachable as never, {
         lease: 200,

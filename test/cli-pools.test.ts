@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { readStatus, statusText } from '../src/cli/status.ts'
+import { readStatus, formatStatus } from '../src/cli/status.ts'
 import { hasOneAttached } from '../src/index.ts'
 import { mariadbDatabase, postgresDatabase, stopEmbedded } from './support/databases.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
@@ -112,7 +112,7 @@ atEach(
       { attachment: 'User.photo', waiting: 2, known: true },
       { attachment: 'User.portrait', waiting: 1, known: false },
     ])
-    assert.match(statusText(status), /Account\.logo +1 +NO: define it/)
+    assert.match(formatStatus(status), /Account\.logo +1 +NO: define it/)
   },
 )
 

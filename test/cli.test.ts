@@ -9,10 +9,10 @@ import { PassThrough } from 'node:stream'
 import { DatabaseSync } from 'node:sqlite'
 import { after, test, type TestContext } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { internalsOf } from '../src/internals.ts'
+import { getInternals } from '../src/storage/internals.ts'
 import { run } from '../src/cli/run.ts'
-import { oldTransaction } from '../src/cli/old-transaction.ts'
-import type { Status } from '../src/cli/status.ts'
+import { findOldTransaction } from '../src/database/old-transaction.ts'
+import type { StorageStatus } from '../src/cli/status.ts'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
@@ -68,7 +68,7 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   await submit('a.txt')
   await submit('b.txt')
   assert.equal(call('drain').status, 1)
-  const status = call('status').json() as Status
+  const status = call('status').json() as StorageStatus
   assert.equal(status.uploads.failed, 2)
   assert.deepEqual(
     status.failed.map((each) => [each.record, each.error, each.files]),
@@ -308,16 +308,16 @@ test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', asy
   const ended = new Promise((done) => worker.once('exit', done))
   for await (const chunk of worker.stdout) if (String(chunk).includes('working')) break
   await submit('a.txt')
-  const uploaded = (): boolean => (call('status').json() as Status).uploads.pending === 0
+  const uploaded = (): boolean => (call('status').json() as StorageStatus).uploads.pending === 0
   while (!uploaded());
-  const { workers } = call('status').json() as Status
+  const { workers } = call('status').json() as StorageStatus
   assert.deepEqual(
     workers.map((each) => [each.alive, each.knows]),
     [[true, ['User.photo', 'User.docs']]],
   )
   worker.kill('SIGTERM')
   assert.equal(await ended, 0)
-  assert.deepEqual((call('status').json() as Status).workers, [])
+  assert.deepEqual((call('status').json() as StorageStatus).workers, [])
 })
 
 test('status names the transaction that keeps vacuum waiting', async (t) => {
@@ -327,11 +327,11 @@ test('status names the transaction that keeps vacuum waiting', async (t) => {
     { User: { photo: hasOneAttached() } },
   )
   if (app === null) return
-  const { session } = await internalsOf(app.storage)!.store()
+  const { session } = await getInternals(app.storage)!.openStore()
   await app.storage.transaction(async (tx) => {
     await app.made.execute(tx, 'create temporary table written (id int)')
-    const found = await oldTransaction(session, 0)
+    const found = await findOldTransaction(session, 0)
     assert.ok(found !== null && found.pid > 0 && found.openFor > 0)
   })
-  assert.equal(await oldTransaction(session, 86_400_000), null)
+  assert.equal(await findOldTransaction(session, 86_400_000), null)
 })

@@ -8,7 +8,7 @@ import { serve } from '@hono/node-server'
 import { Hono } from 'hono'
 import type { Page } from 'playwright-core'
 import createSharp from 'sharp'
-import { md5 } from '../src/client/md5.ts'
+import { createMd5 } from '../src/client/md5.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import type { Database } from '../src/index.ts'
 import { openBrowser } from './support/chromium.ts'
@@ -30,9 +30,9 @@ test('MD5 is that of everybody else, in whatever pieces the bytes come', () => {
     1_000_003,
   ]) {
     const bytes = randomBytes(size)
-    const hash = md5()
+    const hash = createMd5()
     for (let at = 0; at < size; at += 77) hash.update(bytes.subarray(at, at + 77))
-    const whole = md5()
+    const whole = createMd5()
     whole.update(bytes)
     const expected = createHash('md5').update(bytes).digest('base64')
     assert.deepEqual([hash.digest(), whole.digest()], [expected, expected], String(size))

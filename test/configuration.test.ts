@@ -5,7 +5,7 @@ import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/ind
 import { mysql } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
-import { sharp } from '../src/representations/sharp.ts'
+import { sharp } from '../src/images/sharp.ts'
 import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
 import { s3 } from '../src/services/s3.ts'

@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { gzipSync } from 'node:zlib'
-import { announcedType, identifyContentType } from '../src/blobs/content-type.ts'
-import { served } from '../src/blobs/serving.ts'
-import { canonicalType } from '../src/blobs/type-names.ts'
-import { checkType } from '../src/staging/limits.ts'
+import { guessContentType, identifyContentType } from '../src/blobs/content-type.ts'
+import { toSafeContentType } from '../src/blobs/safe-content-type.ts'
+import { toCanonicalType } from '../src/blobs/type-names.ts'
+import { checkFileType } from '../src/staging/limits.ts'
 
 const bytes = (...parts: (string | number[])[]): Buffer =>
   Buffer.concat(
@@ -156,11 +156,14 @@ test('what a browser can run is told by its bytes, whatever its name, encoding o
       'application/xml',
       content.slice(0, 40),
     )
-  assert.deepEqual(served('application/vnd.google-earth.kml+xml'), {
+  assert.deepEqual(toSafeContentType('application/vnd.google-earth.kml+xml'), {
     contentType: 'application/octet-stream',
     mayBeInline: false,
   })
-  assert.equal(served('IMAGE/SVG+XML; charset=utf-8').contentType, 'application/octet-stream')
+  assert.equal(
+    toSafeContentType('IMAGE/SVG+XML; charset=utf-8').contentType,
+    'application/octet-stream',
+  )
   // No name makes a page or a picture of what is none.
   for (const [head, name, type] of [
     [zip, 'a.svg', 'application/zip'],
@@ -197,7 +200,7 @@ test('types are stored under the names that Marcel has for them', async () => {
     assert.equal(await identifyContentType(head, 'file'), type)
     assert.equal(await identifyContentType(head, 'file', 'text/html'), type)
   }
-  assert.equal(served('image/vnd.microsoft.icon').mayBeInline, true)
+  assert.equal(toSafeContentType('image/vnd.microsoft.icon').mayBeInline, true)
   for (const [declared, type] of [
     ['application/x-zip-compressed', 'application/zip'],
     ['IMAGE/JPG; q=1', 'image/jpeg'],
@@ -206,13 +209,13 @@ test('types are stored under the names that Marcel has for them', async () => {
   ] as const)
     assert.equal(await identifyContentType(Buffer.from('?'), 'file', declared), type)
   for (const name of ['image/png', 'text/csv', 'application/x-new'])
-    assert.equal(canonicalType(name), name)
+    assert.equal(toCanonicalType(name), name)
 })
 
 test('accept takes every name of a type, in any case', () => {
   const takes = (accept: string, type: string): boolean => {
     try {
-      checkType(type, { accept: [accept] }, {})
+      checkFileType(type, { accept: [accept] }, {})
       return true
     } catch {
       return false
@@ -251,5 +254,5 @@ test('of a file whose bytes are not here yet, the name counts before what a brow
     ['sound.webm', 'audio/webm', 'audio/webm'],
     ['sound.webm', 'audio/mp4', 'video/webm'],
   ] as const)
-    assert.equal(announcedType(name, declared), type, name)
+    assert.equal(guessContentType(name, declared), type, name)
 })

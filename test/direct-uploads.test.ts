@@ -9,7 +9,7 @@ import { test } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
-import { clockOf } from '../src/testing/clock.ts'
+import { createClock } from '../src/testing/clock.ts'
 import { storageOn } from './support/storage.ts'
 import { asking, web, webModels, type Answer } from './support/web.ts'
 
@@ -254,7 +254,7 @@ test('a file whose blob is purged while its bytes come in is refused, and nothin
   const root = await mkdtemp(join(tmpdir(), 'disk-'))
   t.after(() => rm(root, { recursive: true, force: true }))
   const handle = new DatabaseSync(':memory:')
-  const clock = clockOf(handle)
+  const clock = createClock(handle)
   const service = disk({ root })
   const storage = storageOn(sqlite(handle) as unknown as Database<never>, webModels, service)
   t.after(() => storage.close())
@@ -381,7 +381,7 @@ test('the app is asked at each request, with what it is for', async (t) => {
   const { storage, ask, user } = await web(t, {
     authorize: (
       _request: Request,
-      { action, blob, record, name }: import('../src/index.ts').Subject,
+      { action, blob, record, name }: import('../src/index.ts').AuthorizeSubject,
     ) => {
       asked.push(
         [action, blob?.filename, record && `${record.type} ${record.id}`, name]

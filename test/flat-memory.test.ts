@@ -3,8 +3,8 @@ import { test } from 'node:test'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { setImmediate as turn } from 'node:timers/promises'
-import { bytesOf } from '../src/blobs/incoming.ts'
-import { boundedService } from '../src/services/bounded.ts'
+import { readIncomingFile } from '../src/blobs/incoming-file.ts'
+import { limitService } from '../src/services/limit-service.ts'
 import { memory } from '../src/services/memory.ts'
 
 setFlagsFromString('--expose-gc')
@@ -15,12 +15,14 @@ const readers: Readonly<
   Record<string, (pieces: () => AsyncGenerator<Uint8Array>) => Promise<AsyncIterable<Uint8Array>>>
 > = {
   'a file that comes in': (pieces) =>
-    Promise.resolve(bytesOf({ filename: 'a.bin', open: pieces }, {}, new AbortController().signal)),
+    Promise.resolve(
+      readIncomingFile({ filename: 'a.bin', open: pieces }, {}, new AbortController().signal),
+    ),
   'a file that a service sends': (pieces) =>
-    boundedService(
+    limitService(
       'local',
       { ...memory(), download: () => Promise.resolve(pieces()) },
-      { bytes: 1, within: 60_000, call: 60_000, copy: 60_000 },
+      { progressBytes: 1, progressMs: 60_000, callMs: 60_000, copyMs: 60_000 },
     ).download('abcd', { signal: new AbortController().signal }),
 }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Readable } from 'node:stream'
 import { ActiveStorageError, StagedFile } from '../src/index.ts'
-import { readMultipart } from '../src/http/forms/multipart.ts'
+import { readForm } from '../src/http/forms/read-form.ts'
 import { web } from './support/web.ts'
 
 type Came = readonly [kind: 'file' | 'field', name: string, content: string, filename?: string]
@@ -16,7 +16,7 @@ const requestOf = (pieces: readonly Uint8Array[], type = 'multipart/form-data; b
 /** What came of a form that is sent in these pieces. */
 async function read(pieces: readonly Uint8Array[], type?: string): Promise<Came[]> {
   const came: Came[] = []
-  await readMultipart(
+  await readForm(
     requestOf(pieces, type),
     {},
     {
@@ -293,10 +293,7 @@ test('the first error ends a form, however much of it is there', async () => {
       files += 1
       for await (const _ of io);
     }
-    await assert.rejects(
-      readMultipart(requestOf([form]), {}, { field: assert.fail, file }),
-      isRefusal,
-    )
+    await assert.rejects(readForm(requestOf([form]), {}, { field: assert.fail, file }), isRefusal)
     assert.ok(files <= 100, `${files} files were begun`)
     const spent = process.cpuUsage().user - user
     assert.ok(spent < 1_000_000, `${spent} µs were spent`)
@@ -371,7 +368,7 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
 
 test('a form is read in time that grows with its length alone, whatever its pieces and its boundary', async () => {
   const read = (pieces: readonly Uint8Array[], type: string): Promise<void> =>
-    readMultipart(
+    readForm(
       requestOf(pieces, type),
       {},
       { field: () => undefined, file: async () => assert.fail() },

@@ -8,8 +8,8 @@ import {
   hasOneAttached,
   type Database,
 } from '../src/index.ts'
-import { MalformedFiles, readFilesText } from '../src/gem/files-text.ts'
-import { sharp } from '../src/representations/sharp.ts'
+import { MalformedFilesError, parseFilesText } from '../src/gem/files-text.ts'
+import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
 import { retries } from './support/storage.ts'
@@ -327,7 +327,7 @@ test("the text is read in slices of any size, and what is not the gem's is refus
     }
     const read: { filename: string; bytes: Buffer }[] = []
     let bytes: Buffer[] = []
-    for await (const piece of readFilesText(slices()))
+    for await (const piece of parseFilesText(slices()))
       if (piece.kind === 'bytes') bytes.push(piece.data)
       else {
         read.push({ filename: piece.filename, bytes: Buffer.concat(bytes) })
@@ -358,14 +358,14 @@ test("the text is read in slices of any size, and what is not the gem's is refus
   ])
     await assert.rejects(
       async () => {
-        for await (const piece of readFilesText(
+        for await (const piece of parseFilesText(
           (async function* () {
             yield bad
           })(),
         ))
           void piece
       },
-      MalformedFiles,
+      MalformedFilesError,
       bad,
     )
 })

@@ -29,8 +29,8 @@ import { Sequelize, type QueryInterface } from 'sequelize'
 import { DataSource } from 'typeorm'
 import { run } from '../src/cli/run.ts'
 import { sqlite } from '../src/database/sqlite.ts'
-import { schemaOf } from '../src/database/migrate.ts'
-import { tableNames } from '../src/database/schema.ts'
+import { createDialectSchema } from '../src/database/migrate.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { createActiveStorage, hasOneAttached, type Dialect } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, stopEmbedded } from './support/databases.ts'
@@ -241,7 +241,7 @@ for (const [tool, migrate] of Object.entries(tools))
         t.after(() => made.close())
         await made.database.open()
         t.after(() => made.database.close())
-        const schema = schemaOf(dialects[kind.name]!, tableNames({}), 'bigint')
+        const schema = createDialectSchema(dialects[kind.name]!, createTableNames({}), 'bigint')
         const missing = async (): Promise<number> => {
           const there = await schema.existing(made.database.executor)
           return schema.steps.filter(({ needs }) => !there.has(needs)).length

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import timers from 'node:timers/promises'
-import { tableNames } from '../src/database/schema.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { openStore } from '../src/database/store.ts'
 import { hasOneAttached, type Database } from '../src/index.ts'
 import { createLeases } from '../src/jobs/leases.ts'
@@ -44,7 +44,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
           )
         },
       }
-      const store = await openStore(database, tableNames(), 'bigint')
+      const store = await openStore(database, createTableNames(), 'bigint')
       await storageOn(made.database, models, switchable()).migrate()
       /** All connections of the pool, each in a transaction, until it is let go. */
       const exhaust = async (): Promise<() => Promise<void>> => {
@@ -113,7 +113,7 @@ test('a heartbeat on a connection that never answers is given up, and another as
     },
   }
   const errors: unknown[] = []
-  const leases = createLeases((await openStore(stuck, tableNames(), 'bigint')) as never, {
+  const leases = createLeases((await openStore(stuck, createTableNames(), 'bigint')) as never, {
     lease: 200,
     onError: (_text, error) => errors.push(error),
   })
@@ -125,10 +125,10 @@ test('a heartbeat on a connection that never answers is given up, and another as
 
 test('a lease whose renewals are answered too late ends in time, though they succeed', async (t) => {
   const database = sqlite(':memory:')
-  const store = await openStore(database, tableNames(), 'bigint')
+  const store = await openStore(database, createTableNames(), 'bigint')
   let renewals = 0
   const renewed = Promise.withResolvers<'renewed'>()
-  const slow = store.over({
+  const slow = store.sessionOn({
     async run(sql) {
       const renewing = sql.startsWith('update')
       if (renewing) renewals += 1

@@ -703,7 +703,7 @@ test('paths that nobody made lead nowhere', async (t) => {
 
 test('a form brings a file that is attached elsewhere only if the request may see it there', async (t) => {
   const { storage } = await web(t, {
-    authorize: (request: Request, { record }: import('../src/index.ts').Subject) =>
+    authorize: (request: Request, { record }: import('../src/index.ts').AuthorizeSubject) =>
       request.headers.get('x-user') === record?.id,
   })
   const theirs = await storage.record('User', 2).photo.attach(file('theirs'))

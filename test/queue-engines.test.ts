@@ -1,7 +1,12 @@
 // A queue of the app's own carries hints. Whatever it does to them, nothing is lost and nothing is done twice.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import { createActiveStorage, hasManyAttached, type Hint, type JobEngine } from '../src/index.ts'
+import {
+  createActiveStorage,
+  hasManyAttached,
+  type QueueMessage,
+  type JobEngine,
+} from '../src/index.ts'
 import { kinds, type Kind } from './support/databases.ts'
 import { retries, switchable, text } from './support/storage.ts'
 import { syncBuiltinESMExports } from 'node:module'
@@ -15,8 +20,8 @@ import { atEach, databases, closeServers } from './support/races.ts'
 after(closeServers)
 
 interface FakeQueue extends JobEngine {
-  readonly hints: Hint[]
-  deliver(hint: Hint): Promise<void>
+  readonly hints: QueueMessage[]
+  deliver(hint: QueueMessage): Promise<void>
 }
 
 /** Keeps hints until the test delivers them; `automatic` brings them to the worker at once. */
@@ -25,9 +30,9 @@ function fakeQueue(options: {
   automatic?: boolean
   onEnqueue?: JobEngine['enqueue']
 }): FakeQueue {
-  const hints: Hint[] = []
-  const subscribed = Promise.withResolvers<(hint: Hint) => Promise<void>>()
-  const deliver = async (hint: Hint): Promise<void> => (await subscribed.promise)(hint)
+  const hints: QueueMessage[] = []
+  const subscribed = Promise.withResolvers<(hint: QueueMessage) => Promise<void>>()
+  const deliver = async (hint: QueueMessage): Promise<void> => (await subscribed.promise)(hint)
   return {
     name: 'a queue of the test',
     transactional: options.transactional,
@@ -105,7 +110,7 @@ for (const kind of kinds)
       await queue.deliver({ kind: 'upload', id: '00000000-0000-7000-8000-000000000000' })
       await Promise.all([queue.deliver(first!), queue.deliver(first!)])
       // The end of each upload frees its lane, and hints at the next.
-      const seen = new Set<Hint>()
+      const seen = new Set<QueueMessage>()
       for (
         let hint = queue.hints.find((each) => !seen.has(each));
         hint !== undefined;
@@ -203,7 +208,7 @@ test(
     const subscribed = Promise.withResolvers<void>()
     const up = Promise.withResolvers<void>()
     let tries = 0
-    let handler: ((hint: Hint) => Promise<void>) | undefined
+    let handler: ((hint: QueueMessage) => Promise<void>) | undefined
     const jobs: JobEngine = {
       name: 'a queue of the test',
       transactional: false,
@@ -248,9 +253,9 @@ const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached(
 
 /** A queue elsewhere, whose hints the test brings by hand. */
 function byHand() {
-  const hints: Hint[] = []
+  const hints: QueueMessage[] = []
   const running = new Set<Promise<void>>()
-  let handler: (hint: Hint) => Promise<void> = () => assert.fail('nobody subscribed')
+  let handler: (hint: QueueMessage) => Promise<void> = () => assert.fail('nobody subscribed')
   const engine: JobEngine = {
     name: 'a queue of the test',
     transactional: false,
@@ -260,7 +265,7 @@ function byHand() {
       return Promise.resolve({ stop: async () => void (await Promise.all(running)) })
     },
   }
-  const bring = (hint: Hint): Promise<void> => {
+  const bring = (hint: QueueMessage): Promise<void> => {
     const promise = handler(hint)
     running.add(promise)
     return promise

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { after } from 'node:test'
 import { openStore } from '../src/database/store.ts'
-import { tableNames } from '../src/database/schema.ts'
+import { createTableNames } from '../src/database/schema.ts'
 import { hasOneAttached, type Service } from '../src/index.ts'
 import { abandonObject } from '../src/blobs/object-intents.ts'
 import { atEach, closeServers, databases, levels, type App } from './support/races.ts'
@@ -87,7 +87,7 @@ for (const what of ['an attachment', 'a slot', 'a blob'] as const)
       const blob = attachment?.blob
       if (what === 'a blob') await attachment?.detach()
       // As a worker writes it that did not hear of its own COMMIT.
-      const { session } = await openStore(app.another().database, tableNames(), 'bigint')
+      const { session } = await openStore(app.another().database, createTableNames(), 'bigint')
       await abandonObject(session, 'test', blob?.key ?? '')
       const worker = app.another()
       const ending = worker.holdBefore(/^delete from jobs/)

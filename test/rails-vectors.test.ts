@@ -3,11 +3,11 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
 import { parseMetadata } from '../src/blobs/blob-rows.ts'
-import { contentDisposition } from '../src/blobs/content-disposition.ts'
-import { extension, parameterize, sanitize } from '../src/blobs/filename.ts'
-import { served } from '../src/blobs/serving.ts'
-import { dump, load, type RailsValue } from '../src/rails/marshal.ts'
-import { deriveKey, messageVerifier } from '../src/rails/message-verifier.ts'
+import { toContentDisposition } from '../src/blobs/content-disposition.ts'
+import { getExtension, parameterize, sanitizeFilename } from '../src/blobs/filename.ts'
+import { toSafeContentType } from '../src/blobs/safe-content-type.ts'
+import { dumpMarshal, loadMarshal, type RailsValue } from '../src/rails/marshal.ts'
+import { deriveKey, createMessageVerifier } from '../src/rails/message-verifier.ts'
 
 /** Ruby's values, as JSON cannot tell them apart. */
 type Typed =
@@ -39,7 +39,7 @@ const secretOf = ({ input }: Vector): string =>
 /** As the version's own defaults have it. */
 const verifierOf = (vector: Vector) => {
   const version = Number(/^\d+\.\d+/.exec(vector.rails[0] ?? '')?.[0])
-  return messageVerifier({
+  return createMessageVerifier({
     secrets: () => [secretOf(vector)],
     keyDigest: version < 7 ? 'SHA1' : 'SHA256',
     envelope: version < 7.1 ? 'marshal' : 'json',
@@ -85,7 +85,7 @@ describe('messages', () => {
         vector.expect,
         named(vector),
       )
-      const rotated = messageVerifier({ secrets: () => ['a newer secret', secretOf(vector)] })
+      const rotated = createMessageVerifier({ secrets: () => ['a newer secret', secretOf(vector)] })
       assert.equal(
         String(rotated.verify(String(vector.expect), { purpose: 'blob_id' })?.value),
         String(vector.input['id']),
@@ -170,7 +170,7 @@ describe('messages', () => {
       const value = {
         key: String(key),
         disposition,
-        content_type: served(String(content_type)).contentType,
+        content_type: toSafeContentType(String(content_type)).contentType,
         service_name: Symbol.for(String(service_name)),
       }
       const expiresAt = new Date(new Date(String(now)).getTime() + Number(expires_in) * 1000)
@@ -216,10 +216,10 @@ describe('messages', () => {
       const typed = vector.input['transformations'] as Typed
       if (!isPlain(typed)) continue
       const { marshal_hex: hex } = vector.expect as { marshal_hex: string }
-      assert.equal(dump(valueOf(typed)).toString('hex'), hex, named(vector))
-      assert.doesNotThrow(() => load(Buffer.from(hex, 'hex')), named(vector))
+      assert.equal(dumpMarshal(valueOf(typed)).toString('hex'), hex, named(vector))
+      assert.doesNotThrow(() => loadMarshal(Buffer.from(hex, 'hex')), named(vector))
     }
-    assert.throws(() => load(Buffer.from('\x04\bo:\vObject\0', 'latin1')), /not read/)
+    assert.throws(() => loadMarshal(Buffer.from('\x04\bo:\vObject\0', 'latin1')), /not read/)
     for (const cut of [
       '',
       '\x04',
@@ -230,7 +230,7 @@ describe('messages', () => {
       '\x04\b;\0',
       '\x04\bl+\x7f',
     ])
-      assert.throws(() => load(Buffer.from(cut, 'latin1')), TypeError)
+      assert.throws(() => loadMarshal(Buffer.from(cut, 'latin1')), TypeError)
   })
   test('whatever is written is read; one changed character is refused', () => {
     for (const envelope of ['json', 'marshal'] as const)
@@ -253,7 +253,7 @@ describe('messages', () => {
           '',
           'x'.repeat(1000),
         ]) {
-          const verifier = messageVerifier({ secrets: () => ['secret'], envelope, keyDigest })
+          const verifier = createMessageVerifier({ secrets: () => ['secret'], envelope, keyDigest })
           const token = verifier.generate(value, { purpose: 'p' })
           assert.equal(
             String(verifier.verify(token, { purpose: 'p' })?.value),
@@ -281,8 +281,8 @@ describe('names', () => {
         expected.sanitized === undefined
       )
         continue
-      assert.equal(sanitize(name), expected.sanitized, named(vector))
-      assert.equal(extension(name), expected.extension_with_delimiter, named(vector))
+      assert.equal(sanitizeFilename(name), expected.sanitized, named(vector))
+      assert.equal(getExtension(name), expected.extension_with_delimiter, named(vector))
     }
   })
   test("the default name rule rests on Rails' parameterize", () => {
@@ -309,11 +309,11 @@ test('names and types are served as Rails 8.1 serves them', () => {
     // NUL is never stored, and Rails' versions differ in it.
     if (filename.includes('\0')) continue
     const type = disposition === 'attachment' ? 'attachment' : 'inline'
-    assert.equal(contentDisposition(type, filename), vector.expect, named(vector))
+    assert.equal(toContentDisposition(type, filename), vector.expect, named(vector))
   }
   assert.ok(of('serving').length > 10)
   for (const vector of of('serving')) {
-    const { contentType, mayBeInline } = served(String(vector.input['content_type']))
+    const { contentType, mayBeInline } = toSafeContentType(String(vector.input['content_type']))
     const expected = vector.expect as {
       content_type_for_serving: string
       forced_disposition: string | null

@@ -47,7 +47,10 @@ for (const kind of kinds) {
         storage.stage({ io: pieces(5, 300 * KB), filename: `${index}.txt` }),
       ),
     )
-    assert.ok(most >= 1 && most <= made.database.parallel, `${most} inserts of bytes at once`)
+    assert.ok(
+      most >= 1 && most <= made.database.writeConcurrency,
+      `${most} inserts of bytes at once`,
+    )
     const upload = await storage.record('User', 1).docs.attachLater(staged)
     for (const file of upload?.files ?? []) assert.equal((await file.download()).length, 1500 * KB)
     assert.equal(upload?.files.length, 20)

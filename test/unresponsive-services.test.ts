@@ -17,7 +17,7 @@ import {
   type JobEngine,
   type Service,
 } from '../src/index.ts'
-import { boundedService } from '../src/services/bounded.ts'
+import { limitService } from '../src/services/limit-service.ts'
 import { memory } from '../src/services/memory.ts'
 import { s3 } from '../src/services/s3.ts'
 import { readTimeouts } from '../src/services/timeouts.ts'
@@ -116,7 +116,7 @@ describe('a server', { concurrency: true }, () => {
       assert.match(upload?.lastError ?? '', /^The (service away|bucket bucket) /)
 
       await assert.rejects(photo.attach(text('direct')), ServiceUnavailableError)
-      const asked = boundedService('away', away, readTimeouts(serviceTimeouts))
+      const asked = limitService('away', away, readTimeouts(serviceTimeouts))
       const calls: (() => Promise<unknown>)[] = [
         () => asked.exists('key'),
         () => asked.delete('key'),
@@ -145,7 +145,7 @@ const deaf: Service = {
 }
 
 test('every call of a service that never returns ends', async () => {
-  const asked = boundedService('away', deaf, readTimeouts(serviceTimeouts))
+  const asked = limitService('away', deaf, readTimeouts(serviceTimeouts))
   const body = async function* (): AsyncGenerator<Uint8Array> {
     yield Buffer.from('x')
   }
@@ -206,7 +206,7 @@ test('a service that throws before it returns a promise only fails its call', as
       throw new Error('not connected')
     },
   }
-  const asked = boundedService('hasty', hasty, readTimeouts(serviceTimeouts))
+  const asked = limitService('hasty', hasty, readTimeouts(serviceTimeouts))
   const giving = new AbortController()
   await assert.rejects(asked.exists('key', { signal: giving.signal }), /not connected/)
   giving.abort()
@@ -271,7 +271,7 @@ test('what is slow and moves on is waited for: a service, a visitor who sends, o
     yield bytes.subarray(1000)
   }
   const checksum = createHash('md5').update(bytes).digest('base64')
-  const bounded = boundedService('away', away, readTimeouts(serviceTimeouts))
+  const bounded = limitService('away', away, readTimeouts(serviceTimeouts))
   await bounded.upload('key', sending(), { byteSize: bytes.length, checksum })
   let read = 0
   for await (const piece of await bounded.download('key')) {

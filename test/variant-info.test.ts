@@ -11,7 +11,7 @@ import {
   type Transformation,
 } from '../src/index.ts'
 import { sqlite } from '../src/database/sqlite.ts'
-import { sharp } from '../src/representations/sharp.ts'
+import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
 import { copyFile } from 'node:fs/promises'

@@ -1,7 +1,7 @@
 import { readWordTable } from '../blobs/word-table.ts'
 
 /** What people write for types that are none, with what they mean. */
-const misspelt: ReadonlyMap<string, string> = readWordTable(`
+const MISSPELT_TYPES: ReadonlyMap<string, string> = readWordTable(`
 image/jpeg image/jpg image/jpe image/jfif; image/tiff image/tif; image/svg+xml image/svg image/svg-xml; image/heic image/heics;
 image/vnd.microsoft.icon image/ico; image/vnd.adobe.photoshop image/psd; application/pdf text/pdf image/pdf document/pdf;
 text/plain text/txt text/text application/txt application/text; text/markdown text/md application/md; text/html text/htm application/html;
@@ -17,7 +17,7 @@ application/epub+zip application/epub; application/gzip application/gz; applicat
 audio/mpeg audio/mpg; audio/ogg audio/oga; video/quicktime video/mov video/qt; video/x-matroska video/mkv;
 video/mpeg video/mpg; video/x-ms-wmv video/wmv; video/3gpp video/3gp; audio/x-ms-wma audio/wma; video/x-flv video/flv
 `)
-const misspeltKinds: Readonly<Record<string, string>> = {
+const MISSPELT_KINDS: Readonly<Record<string, string>> = {
   images: 'image',
   img: 'image',
   picture: 'image',
@@ -31,26 +31,26 @@ const misspeltKinds: Readonly<Record<string, string>> = {
 }
 
 /** What is wrong with `accept`, and what to write; null: nothing. Types that nobody here knows are taken. */
-export function wrongAccept(accept: unknown): string | null {
+export function findAcceptError(accept: unknown): string | null {
   if (!Array.isArray(accept))
     return "accept must be a list of content types such as 'image/png' or 'image/*'."
   if (accept.length === 0)
     return 'accept is an empty list, which no file fits. Leave it out to accept all.'
   for (const given of accept as readonly unknown[]) {
-    const wrong = wrongType(given)
+    const wrong = findTypeError(given)
     if (wrong !== null) return wrong
   }
   return null
 }
 
-function wrongType(given: unknown): string | null {
+function findTypeError(given: unknown): string | null {
   const type = String(given).toLowerCase()
   const [, kind = '', format = ''] = /^([\w.+-]+|\*)\/([\w.+-]+|\*)$/.exec(type) ?? []
   if (format === '' || (kind === '*' && format !== '*'))
     return `accept has ${JSON.stringify(given)}; it must be a list of content types such as 'image/png' or 'image/*', without parameters.`
   const right =
-    misspelt.get(type) ??
-    (misspeltKinds[kind] === undefined ? null : `${misspeltKinds[kind]}/${format}`)
+    MISSPELT_TYPES.get(type) ??
+    (MISSPELT_KINDS[kind] === undefined ? null : `${MISSPELT_KINDS[kind]}/${format}`)
   return right === null
     ? null
     : `accept has '${String(given)}', which is no content type. Write '${right}'.`

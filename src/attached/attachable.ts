@@ -1,22 +1,22 @@
 import type { Readable } from 'node:stream'
-import { bytesOfBlob, isBlobLike, isEmptyInput, type BlobLike } from '../blobs/blob-like.ts'
+import { readBlob, isBlobLike, isEmptyInput, type BlobLike } from '../blobs/blob-like.ts'
 import { isBytes } from '../blobs/byte-stream.ts'
-import type { IncomingFile } from '../blobs/incoming.ts'
-import { InvalidInputError, type ErrorDetails } from '../errors.ts'
-import { shown } from '../message.ts'
-import { byteSource } from './byte-source.ts'
+import type { IncomingFile } from '../blobs/incoming-file.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
+import { formatValue } from '../errors/message.ts'
+import { createByteSource } from './byte-source.ts'
 import {
-  fromParser,
-  fromPath,
+  readParserFile,
+  fileFromPath,
   type FastifyFile,
   type Formidable1File,
   type FormidableFile,
   type MulterFile,
-} from './parsed-files.ts'
+} from './parser-files.ts'
 import { StagedFile } from './staged-file.ts'
 import type { StoredBlob } from './values.ts'
 
-export type { FastifyFile, Formidable1File, FormidableFile, MulterFile } from './parsed-files.ts'
+export type { FastifyFile, Formidable1File, FormidableFile, MulterFile } from './parser-files.ts'
 
 /** Where bytes come from. A stream is read once, and never held whole. */
 export type Source = Uint8Array | ReadableStream<Uint8Array> | Readable | AsyncIterable<Uint8Array>
@@ -35,38 +35,41 @@ export type Attachable =
   | StoredBlob
   | string
 /** No file: nothing happens. */
-export type Blank = null | undefined
+export type NoFile = null | undefined
 /** What a has-one takes. */
-export type OneInput = Attachable | Blank
+export type OneInput = Attachable | NoFile
 
 /** Changes of a has-many. Forms may name them in snake_case. */
 export interface ManyChanges {
-  readonly files?: readonly (Attachable | Blank)[] | Attachable | Blank
+  readonly files?: readonly (Attachable | NoFile)[] | Attachable | NoFile
   /** Ids of attachments to remove. */
   readonly deletedIds?: readonly (bigint | number | string)[]
   /** Removes what was attached before and is not named in `files`, when the first new file is attached. Without a new file, at once. */
   readonly cleanBefore?: boolean
 }
 /** What a has-many takes. Files are added to those that are there. */
-export type ManyInput = Attachable | Blank | readonly (Attachable | Blank)[] | ManyChanges
+export type ManyInput = Attachable | NoFile | readonly (Attachable | NoFile)[] | ManyChanges
 
 /** An attachable, told apart. */
-export type Input =
+export type AttachableInput =
   | { readonly kind: 'bytes'; readonly file: IncomingFile }
   | { readonly kind: 'signed'; readonly signedId: string }
 
-const keys = {
+const KNOWN_KEYS = {
   io: ['io', 'filename', 'contentType'],
   path: ['path', 'filename', 'contentType'],
 } as const
 
 /** null: no file (`''`, a file input that was left empty, null, undefined). Throws InvalidInputError on what is none. */
-export async function readAttachable(input: unknown, details: ErrorDetails): Promise<Input | null> {
+export async function readAttachable(
+  input: unknown,
+  details: ErrorDetails,
+): Promise<AttachableInput | null> {
   if (input === null || input === undefined || input === '') return null
   if (typeof input === 'string') {
     if (!input.includes('--'))
       throw new InvalidInputError(
-        `${shown(input)} is no signed id. To attach a file from disk, pass { path: … }.`,
+        `${formatValue(input)} is no signed id. To attach a file from disk, pass { path: … }.`,
         {
           details,
         },
@@ -74,73 +77,76 @@ export async function readAttachable(input: unknown, details: ErrorDetails): Pro
     return { kind: 'signed', signedId: input }
   }
   if (input instanceof StagedFile) return { kind: 'signed', signedId: input.signedId }
-  if (isBlobLike(input)) return fromBlob(input, details)
-  if (isBytes(input)) throw noFile('Bytes have no name: pass { io: bytes, filename }', details)
-  if (typeof input !== 'object') throw noFile(`A ${typeof input} is no file`, details)
+  if (isBlobLike(input)) return readBlobInput(input, details)
+  if (isBytes(input))
+    throw notAFileError('Bytes have no name: pass { io: bytes, filename }', details)
+  if (typeof input !== 'object') throw notAFileError(`A ${typeof input} is no file`, details)
   if (
     typeof (input as Partial<Readable>).pipe === 'function' ||
     typeof (input as Partial<ReadableStream>).getReader === 'function'
   )
-    throw noFile('A stream has no name: pass { io: stream, filename }', details)
-  return fromObject(input as Record<string, unknown>, details)
+    throw notAFileError('A stream has no name: pass { io: stream, filename }', details)
+  return readObjectInput(input as Record<string, unknown>, details)
 }
 
-function noFile(why: string, details: ErrorDetails): InvalidInputError {
+function notAFileError(why: string, details: ErrorDetails): InvalidInputError {
   return new InvalidInputError(
     `${why}. Attach a File, { io, filename }, { path }, a parser's file, a staged file, a blob or a signed id.`,
     { details },
   )
 }
 
-const bytes = (file: IncomingFile | null): Input | null =>
+const toBytesInput = (file: IncomingFile | null): AttachableInput | null =>
   file === null ? null : { kind: 'bytes', file }
 
-function fromBlob(blob: BlobLike, details: ErrorDetails): Input | null {
+function readBlobInput(blob: BlobLike, details: ErrorDetails): AttachableInput | null {
   const name = typeof blob.name === 'string' ? blob.name : ''
   if (isEmptyInput({ name, type: blob.type, size: blob.size }, details.attachment)) return null
-  return bytes({
+  return toBytesInput({
     filename: name === '' ? 'file' : name,
     declaredType: blob.type,
-    open: () => bytesOfBlob(blob),
+    open: () => readBlob(blob),
   })
 }
 
-async function fromObject(
+async function readObjectInput(
   input: Record<string, unknown>,
   details: ErrorDetails,
-): Promise<Input | null> {
+): Promise<AttachableInput | null> {
   const { signedId, io, path, filename, contentType } = input
   if (typeof signedId === 'string') return { kind: 'signed', signedId }
-  const parsed = await fromParser(input, details)
-  if (parsed !== undefined) return bytes(parsed)
+  const parsed = await readParserFile(input, details)
+  if (parsed !== undefined) return toBytesInput(parsed)
   const form = 'io' in input ? 'io' : typeof path === 'string' ? 'path' : null
-  if (form === null) throw noFile(`An object of ${keysOf(input)} is no file`, details)
-  const unknown = Object.keys(input).find((key) => !(keys[form] as readonly string[]).includes(key))
+  if (form === null) throw notAFileError(`An object of ${describeKeys(input)} is no file`, details)
+  const unknown = Object.keys(input).find(
+    (key) => !(KNOWN_KEYS[form] as readonly string[]).includes(key),
+  )
   if (unknown !== undefined)
     throw new InvalidInputError(
-      `{ ${form} } takes ${keys[form].join(', ')}; '${unknown.slice(0, 30)}' is not known beside them.`,
+      `{ ${form} } takes ${KNOWN_KEYS[form].join(', ')}; '${unknown.slice(0, 30)}' is not known beside them.`,
       {
         details,
       },
     )
-  const name = textIn(filename, 'filename', details)
-  const declaredType = textIn(contentType, 'contentType', details)
-  if (form === 'path') return bytes(fromPath(path as string, name, declaredType))
+  const name = readText(filename, 'filename', details)
+  const declaredType = readText(contentType, 'contentType', details)
+  if (form === 'path') return toBytesInput(fileFromPath(path as string, name, declaredType))
   if (name === undefined)
     throw new InvalidInputError('{ io } needs a filename beside it.', { details })
-  return bytes({
+  return toBytesInput({
     filename: name,
     declaredType,
-    open: byteSource(io, { ...details, filename: name }),
+    open: createByteSource(io, { ...details, filename: name }),
   })
 }
 
-function textIn(value: unknown, key: string, details: ErrorDetails): string | undefined {
+function readText(value: unknown, key: string, details: ErrorDetails): string | undefined {
   if (value === undefined || value === null || typeof value === 'string') return value ?? undefined
   throw new InvalidInputError(`${key} of a file is a ${typeof value}: give text.`, { details })
 }
 
-function keysOf(input: Record<string, unknown>): string {
+function describeKeys(input: Record<string, unknown>): string {
   const all = Object.keys(input)
   return all.length === 0 ? 'no keys' : `the keys ${all.slice(0, 3).join(', ').slice(0, 40)}`
 }

@@ -1,15 +1,15 @@
-import { findBlob, insertBlob, unattachedBlobs } from '../blobs/blob-rows.ts'
+import { findBlob, insertBlob, findUnattachedBlobs } from '../blobs/blob-rows.ts'
 import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { storeObject } from '../blobs/store-object.ts'
-import { ConfigurationError, InvalidInputError, ServiceError } from '../errors.ts'
-import { shown } from '../message.ts'
-import { checkSize } from '../staging/limits.ts'
-import { parseDuration, type Duration } from '../units.ts'
+import { ConfigurationError, InvalidInputError, ServiceError } from '../errors/errors.ts'
+import { formatValue } from '../errors/message.ts'
+import { checkFileSize } from '../staging/limits.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
-import { isTooLarge, readRowId } from './row-id.ts'
-import { PURPOSE, type AttachedContext } from './context.ts'
-import { announce } from './direct-upload.ts'
-import { blobValue } from './stored-values.ts'
+import { isTooLargeId, readRowId } from './row-id.ts'
+import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
+import { announceDirectUpload } from './direct-upload.ts'
+import { toStoredBlob } from './stored-values.ts'
 import type { StoredBlob } from './values.ts'
 
 /** `storage.blobs`: blobs by themselves, attached or not. */
@@ -45,10 +45,10 @@ export interface Blobs {
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
 
-const PAGE = 200
+const BLOBS_PER_PAGE = 200
 
-export function blobs(
-  context: AttachedContext,
+export function createBlobs(
+  context: StorageContext,
   defaultService: string,
   maxSize: number | undefined,
 ): Blobs {
@@ -56,17 +56,17 @@ export function blobs(
     const id = readRowId(given)
     if (id === null)
       throw new InvalidInputError(
-        `${shown(given)} is no blob id. Give the id of a blob, as a number or text.`,
+        `${formatValue(given)} is no blob id. Give the id of a blob, as a number or text.`,
       )
-    if (isTooLarge(id)) return null
+    if (isTooLargeId(id)) return null
     const { session } = await context.store()
-    const row = await findBlob(session, { id }).catch(noneOfItsType)
-    return row === null ? null : blobValue(context, row)
+    const row = await findBlob(session, { id }).catch(ignoreWrongIdType)
+    return row === null ? null : toStoredBlob(context, row)
   }
   return {
     find,
     async findSigned(signedId) {
-      const found = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
+      const found = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
       return found === null || 'expired' in found ? null : find(String(found.value))
     },
     async createAndUpload(file, options = {}) {
@@ -85,9 +85,9 @@ export function blobs(
         keyPrefix: undefined,
         details,
         signal: options.signal,
-        warn: (message) => context.report('warn', message, details),
+        warn: (message) => context.log('warn', message, details),
         checkType: () => undefined,
-        checkSize: (size) => checkSize(size, { maxSize }, details),
+        checkSize: (size) => checkFileSize(size, { maxSize }, details),
       })
       const row = await store
         .transact(async (session) => {
@@ -103,7 +103,7 @@ export function blobs(
           await abandonObject(store.session, blob.serviceName, blob.key)
           throw error
         })
-      return blobValue(context, row)
+      return toStoredBlob(context, row)
     },
     async createBeforeDirectUpload(given) {
       const { service = defaultService, ...announced } = given ?? {}
@@ -113,24 +113,24 @@ export function blobs(
           !(name === 'contentType' && announced[name] === undefined)
         )
           throw new InvalidInputError(
-            `createBeforeDirectUpload: ${name} is ${shown(announced[name])}: give text.`,
+            `createBeforeDirectUpload: ${name} is ${formatValue(announced[name])}: give text.`,
           )
-      const { blob, url, headers } = await announce(context, service, announced, {
+      const { blob, url, headers } = await announceDirectUpload(context, service, announced, {
         limits: { maxSize },
         keyPrefix: undefined,
         name: undefined,
       })
-      return { blob: blobValue(context, blob), url, headers }
+      return { blob: toStoredBlob(context, blob), url, headers }
     },
     async *unattached({ olderThan } = {}) {
       const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
       for (let after: string | null = null; ;) {
-        const rows = await unattachedBlobs((await context.store()).session, {
+        const rows = await findUnattachedBlobs((await context.store()).session, {
           after,
           olderThan: age,
-          limit: PAGE,
+          limit: BLOBS_PER_PAGE,
         })
-        for (const row of rows) yield blobValue(context, row)
+        for (const row of rows) yield toStoredBlob(context, row)
         const last = rows.at(-1)
         if (last === undefined) return
         after = last.id
@@ -140,7 +140,7 @@ export function blobs(
 }
 
 /** PostgreSQL compares no uuid with a number, and no number with a smaller one's type: by its codes, which are the standard's. */
-function noneOfItsType(error: unknown): null {
+function ignoreWrongIdType(error: unknown): null {
   if (['22P02', '22003'].includes(String((error as { code?: unknown }).code))) return null
   throw error
 }

@@ -1,7 +1,7 @@
 import { isBlobLike } from '../blobs/blob-like.ts'
-import { InvalidInputError, type ErrorDetails } from '../errors.ts'
-import { shown } from '../message.ts'
-import { isTooLarge, readRowId } from './row-id.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
+import { formatValue } from '../errors/message.ts'
+import { isTooLargeId, readRowId } from './row-id.ts'
 
 /** A has-one's or has-many's input in one form. */
 export interface Changes {
@@ -10,7 +10,7 @@ export interface Changes {
   readonly cleanBefore: boolean
 }
 
-const names = new Map([
+const KEY_NAMES = new Map([
   ['files', 'files'],
   ['deletedIds', 'deletedIds'],
   ['deleted_ids', 'deletedIds'],
@@ -24,18 +24,18 @@ const names = new Map([
  */
 export function readChanges(input: unknown, kind: 'one' | 'many', details: ErrorDetails): Changes {
   const { files, deletedIds, cleanBefore } = isChanges(input)
-    ? fromChanges(input, details)
+    ? readKeys(input, details)
     : { files: input, deletedIds: [], cleanBefore: false }
   const list = Array.isArray(files) ? files : isIndexed(files) ? Object.values(files) : [files]
   if (isIndexed(files) || (isChanges(input) && Object.keys(input).some((key) => key.includes('_'))))
-    refusePaths(list, details)
+    rejectFilePaths(list, details)
   return kind === 'one'
     ? { files: list, deletedIds: [], cleanBefore: false }
     : { files: list, deletedIds, cleanBefore }
 }
 
 /** Parameters of a request that name a file of the server would hand it to whoever sent them. */
-function refusePaths(files: readonly unknown[], details: ErrorDetails): void {
+function rejectFilePaths(files: readonly unknown[], details: ErrorDetails): void {
   for (const file of files)
     if (typeof file === 'object' && file !== null && ('path' in file || 'filepath' in file))
       throw new InvalidInputError(
@@ -54,7 +54,7 @@ function isChanges(input: unknown): input is Record<string, unknown> {
   )
     return false
   const keys = Object.keys(input)
-  return keys.some((key) => names.has(key)) && !('io' in input) && !('signedId' in input)
+  return keys.some((key) => KEY_NAMES.has(key)) && !('io' in input) && !('signedId' in input)
 }
 
 /** A form's `files[0]`, `files[1]`. */
@@ -71,10 +71,10 @@ function isIndexed(files: unknown): files is Record<string, unknown> {
   )
 }
 
-function fromChanges(input: Record<string, unknown>, details: ErrorDetails) {
+function readKeys(input: Record<string, unknown>, details: ErrorDetails) {
   const read: Record<string, unknown> = {}
   for (const [key, value] of Object.entries(input)) {
-    const name = names.get(key)
+    const name = KEY_NAMES.get(key)
     if (name === undefined)
       throw new InvalidInputError(
         `Unknown key '${key}' beside files, deletedIds and cleanBefore.`,
@@ -100,10 +100,13 @@ function readIds(input: unknown, details: ErrorDetails): string[] {
   return list.flatMap((id) => {
     if (id === '' || id === null || id === undefined) return []
     const read = readRowId(id)
-    if (read === null || isTooLarge(read))
-      throw new InvalidInputError(`deletedIds holds ${shown(id)}, which is no attachment id.`, {
-        details,
-      })
+    if (read === null || isTooLargeId(read))
+      throw new InvalidInputError(
+        `deletedIds holds ${formatValue(id)}, which is no attachment id.`,
+        {
+          details,
+        },
+      )
     return [read]
   })
 }
@@ -116,5 +119,7 @@ function readBoolean(input: unknown, details: ErrorDetails): boolean {
     typeof value === 'string' || typeof value === 'number' ? String(value).toLowerCase() : ''
   if (['1', 'true', 'on', 't', 'yes'].includes(text)) return true
   if (['0', 'false', 'off', 'f', 'no'].includes(text)) return false
-  throw new InvalidInputError(`cleanBefore is ${shown(value)}: give true or false.`, { details })
+  throw new InvalidInputError(`cleanBefore is ${formatValue(value)}: give true or false.`, {
+    details,
+  })
 }

@@ -1,10 +1,10 @@
-import { ConfigurationError, type ActiveStorageError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
-import type { Transformation } from '../representations/image-processor.ts'
-import { checkTransformation } from '../representations/image-processor.ts'
+import { ConfigurationError, type ActiveStorageError } from '../errors/errors.ts'
+import { checkOptions } from '../options/check-options.ts'
+import type { Transformation } from '../images/image-processor.ts'
+import { checkTransformation } from '../images/image-processor.ts'
 import { isSafeKey } from '../services/object-key.ts'
-import { parseSize, type Size } from '../units.ts'
-import { wrongAccept } from './accept.ts'
+import { parseSize, type Size } from '../options/units.ts'
+import { findAcceptError } from './accept.ts'
 import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
@@ -70,21 +70,21 @@ export interface HasManyOptions<R> extends AttachedOptions<R> {
 declare const recordType: unique symbol
 
 /** What constraints name: nothing but the kind, so that an inline definition keeps what was inferred for it. */
-export interface Attached<in R> {
+export interface HasAttached<in R> {
   readonly kind: 'one' | 'many'
   readonly [recordType]: (record: R) => void
 }
 /** What `hasOneAttached` returns. */
-export interface HasOneAttached<in R> extends Attached<R> {
+export interface HasOneAttached<in R> extends HasAttached<R> {
   readonly kind: 'one'
 }
 /** What `hasManyAttached` returns. */
-export interface HasManyAttached<in R> extends Attached<R> {
+export interface HasManyAttached<in R> extends HasAttached<R> {
   readonly kind: 'many'
 }
 
 /** `{ … } satisfies Attachments<User>` types all hooks at once. */
-export type Attachments<R> = Readonly<Record<string, Attached<R>>>
+export type Attachments<R> = Readonly<Record<string, HasAttached<R>>>
 /** Attachments of a model, by name; what constraints name. */
 export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'many' }>>
 /** Attachments by model, as `createActiveStorage` takes them. The names are what `record_type` holds. */
@@ -102,10 +102,10 @@ export type NeedsRecord<M> = {
 }[keyof M]
 
 /** The options behind a definition: plain data in a WeakMap, so that the definition itself stays opaque. */
-export type AnyOptions = HasManyOptions<never>
-const options = new WeakMap<object, AnyOptions>()
+export type AnyAttachedOptions = HasManyOptions<never>
+const optionsByDefinition = new WeakMap<object, AnyAttachedOptions>()
 
-const shared = [
+const SHARED_OPTIONS = [
   'required',
   'accept',
   'maxSize',
@@ -126,7 +126,12 @@ const shared = [
  * const userAttachments = { photo: hasOneAttached({ required: true, maxSize: '10 MB' }) }
  */
 export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): HasOneAttached<R> {
-  return define('one', 'hasOneAttached', given as AnyOptions, shared) as HasOneAttached<R>
+  return defineAttached(
+    'one',
+    'hasOneAttached',
+    given as AnyAttachedOptions,
+    SHARED_OPTIONS,
+  ) as HasOneAttached<R>
 }
 
 /**
@@ -137,21 +142,21 @@ export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): Has
  * const projectAttachments = { documents: hasManyAttached({ accept: ['application/pdf'], maxFiles: 20 }) }
  */
 export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): HasManyAttached<R> {
-  return define('many', 'hasManyAttached', given as AnyOptions, [
-    ...shared,
+  return defineAttached('many', 'hasManyAttached', given as AnyAttachedOptions, [
+    ...SHARED_OPTIONS,
     'maxFiles',
   ]) as HasManyAttached<R>
 }
 
 /** null: not made by hasOneAttached or hasManyAttached. */
-export function optionsOf(definition: object): AnyOptions | null {
-  return options.get(definition) ?? null
+export function findOptions(definition: object): AnyAttachedOptions | null {
+  return optionsByDefinition.get(definition) ?? null
 }
 
-function define(
+function defineAttached(
   kind: 'one' | 'many',
   maker: string,
-  given: AnyOptions,
+  given: AnyAttachedOptions,
   allowed: readonly string[],
 ): object {
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`${maker}: ${text}`)
@@ -171,7 +176,7 @@ function define(
   if (given.maxSize !== undefined) parseSize(given.maxSize, `maxSize of ${maker}`)
   if (given.maxFiles !== undefined && !(Number.isInteger(given.maxFiles) && given.maxFiles > 0))
     throw wrong(`maxFiles is ${String(given.maxFiles)}: give a whole number above 0.`)
-  const wrongTypes = given.accept === undefined ? null : wrongAccept(given.accept)
+  const wrongTypes = given.accept === undefined ? null : findAcceptError(given.accept)
   if (wrongTypes !== null) throw wrong(wrongTypes)
   if (
     typeof given.keyPrefix === 'string' &&
@@ -184,6 +189,6 @@ function define(
   if (given.variantInfo !== undefined)
     checkTransformation(given.variantInfo, `variantInfo of ${maker}`)
   const definition = Object.freeze({ kind })
-  options.set(definition, { ...given })
+  optionsByDefinition.set(definition, { ...given })
   return definition
 }

@@ -1,11 +1,16 @@
-import { uploadStats, type Stats } from '../delayed/stats.ts'
-import { fetchUploadsWithFiles, findOurs, isOurs, selectUploads } from '../delayed/upload-rows.ts'
-import { InvalidInputError } from '../errors.ts'
-import { shown } from '../message.ts'
-import { filesOf } from '../staging/file-rows.ts'
-import { isUuid } from '../uuid.ts'
-import { PURPOSE, type AttachedContext } from './context.ts'
-import { uploadValue } from './delayed-values.ts'
+import { readUploadStats, type Stats } from '../delayed/stats.ts'
+import {
+  fetchUploadsWithFiles,
+  findOwnUpload,
+  isOwnUpload,
+  selectUploads,
+} from '../delayed/upload-rows.ts'
+import { InvalidInputError } from '../errors/errors.ts'
+import { formatValue } from '../errors/message.ts'
+import { findFilesOfUploads } from '../staging/file-rows.ts'
+import { isUuid } from '../database/uuid.ts'
+import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
+import { toDelayedUpload } from './delayed-values.ts'
 import type { DelayedUpload } from './values.ts'
 
 /** Which uploads to list. */
@@ -30,38 +35,38 @@ export interface DelayedUploads<N extends string = string> {
   stats(): Promise<Stats>
 }
 
-export function delayedUploads(context: AttachedContext): DelayedUploads {
+export function createDelayedUploads(context: StorageContext): DelayedUploads {
   const find = async (id: string): Promise<DelayedUpload | null> => {
     if (typeof id !== 'string')
-      throw new InvalidInputError(`${shown(id)} is no id of an upload: give text.`)
+      throw new InvalidInputError(`${formatValue(id)} is no id of an upload: give text.`)
     if (!isUuid(id)) return null
     const { session } = await context.store()
-    const row = await findOurs(session, id)
+    const row = await findOwnUpload(session, id)
     return row === null || row.state === 'attached'
       ? null
-      : uploadValue(context, row, await filesOf(session, [row.token]), null)
+      : toDelayedUpload(context, row, await findFilesOfUploads(session, [row.token]), null)
   }
   return {
     find,
     async findSigned(signedId) {
-      const found = context.verifier.verify(signedId, { purpose: PURPOSE.upload })
+      const found = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.upload })
       return found === null || 'expired' in found ? null : find(String(found.value))
     },
     async list({ state, model, limit = 100, after } = {}) {
       if (!(Number.isInteger(limit) && limit > 0))
-        throw new InvalidInputError(`limit is ${shown(limit)}: give a whole number above 0.`)
+        throw new InvalidInputError(`limit is ${formatValue(limit)}: give a whole number above 0.`)
       if (after !== undefined && !(typeof after === 'string' && isUuid(after)))
         throw new InvalidInputError(
-          `after is ${shown(after)}: give the id of the last upload of the page before.`,
+          `after is ${formatValue(after)}: give the id of the last upload of the page before.`,
         )
       if (state !== undefined && !['pending', 'running', 'failed'].includes(state))
         throw new InvalidInputError(
-          `state is ${shown(state)}: give 'pending', 'running' or 'failed'.`,
+          `state is ${formatValue(state)}: give 'pending', 'running' or 'failed'.`,
         )
       if (model !== undefined && typeof model !== 'string')
-        throw new InvalidInputError(`model is ${shown(model)}: give the name of a model.`)
+        throw new InvalidInputError(`model is ${formatValue(model)}: give the name of a model.`)
       const { session } = await context.store()
-      let query = selectUploads(session).where(isOurs)
+      let query = selectUploads(session).where(isOwnUpload)
       query =
         state === undefined
           ? query.where('u.state', '!=', 'attached')
@@ -72,8 +77,8 @@ export function delayedUploads(context: AttachedContext): DelayedUploads {
       const rows = await fetchUploadsWithFiles(session, query.orderBy('u.token').limit(limit))
       return rows
         .toSorted((a, b) => (a.upload.token < b.upload.token ? -1 : 1))
-        .map(({ upload, files }) => uploadValue(context, upload, files, null))
+        .map(({ upload, files }) => toDelayedUpload(context, upload, files, null))
     },
-    stats: async () => uploadStats(await context.store()),
+    stats: async () => readUploadStats(await context.store()),
   }
 }

@@ -1,15 +1,20 @@
 import type { Session } from '../database/session.ts'
-import { discardUpload, retryUpload } from '../delayed/person.ts'
-import { shownError, shownErrorOf } from '../delayed/shown-error.ts'
+import { discardUpload, retryUpload } from '../delayed/retry-and-discard.ts'
+import { readPublicFileError, readPublicUploadError } from '../delayed/public-upload-error.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
-import { IntegrityError } from '../errors.ts'
+import { IntegrityError } from '../errors/errors.ts'
 import { readStaged, readStagedRange } from '../staging/chunks.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
-import { PURPOSE, serviceOf, type AttachedContext } from './context.ts'
-import { pendingPath, uploadPath } from './paths.ts'
-import { readable, type DelayedFile, type DelayedUpload, type StreamOptions } from './values.ts'
+import { TOKEN_PURPOSE, requireService, type StorageContext } from './context.ts'
+import { pendingPath, delayedUploadPath } from './paths.ts'
+import {
+  toReadableFile,
+  type DelayedFile,
+  type DelayedUpload,
+  type StreamOptions,
+} from './values.ts'
 
-function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): DelayedFile {
+function toDelayedFile(context: StorageContext, upload: UploadRow, row: FileRow): DelayedFile {
   const state =
     row.state === 'staged'
       ? upload.state === 'running'
@@ -27,19 +32,19 @@ function fileValue(context: AttachedContext, upload: UploadRow, row: FileRow): D
     state,
     uploadedBytes: isAttached(row) ? (row.sentSize ?? row.byteSize) : row.uploadedBytes,
     lastError: row.lastError,
-    publicError: shownError(row),
+    publicError: readPublicFileError(row),
   } as const
-  const read = (options: StreamOptions = {}) => readDelayed(context, row, options)
+  const read = (options: StreamOptions = {}) => readDelayedFile(context, row, options)
   return {
     ...base,
-    ...readable(row.filename, read),
+    ...toReadableFile(row.filename, read),
     path: (options) => pendingPath(context, row, options),
-    toJSON: () => forPage(base),
+    toJSON: () => toPageJson(base),
   }
 }
 
 /** JSON goes to pages, and there `lastError` is what visitors may read, as the progress has it. */
-function forPage<B extends { readonly publicError: string | null }>({
+function toPageJson<B extends { readonly publicError: string | null }>({
   publicError,
   ...base
 }: B): Omit<B, 'publicError'> {
@@ -47,13 +52,13 @@ function forPage<B extends { readonly publicError: string | null }>({
 }
 
 /** From the database; from the service where it is attached, also when that happens in the middle of it. */
-export async function* readDelayed(
-  context: AttachedContext,
+export async function* readDelayedFile(
+  context: StorageContext,
   row: FileRow,
   options: StreamOptions,
 ): AsyncGenerator<Uint8Array> {
   // What was sent may be longer or shorter than what was staged.
-  if (isAttached(row)) return yield* readStored(context, row, options)
+  if (isAttached(row)) return yield* readStoredFile(context, row, options)
   const { range: [start, end] = [0, row.byteSize - 1], signal } = options
   const store = await context.store()
   const isWhole = start === 0 && end >= row.byteSize - 1
@@ -70,28 +75,28 @@ export async function* readDelayed(
     const [now] = error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
     // Its bytes went because the service has them: the same ones, if nothing was transformed.
     if (now === undefined || !isAttached(now) || now.sentChecksum !== row.checksum) throw error
-    if (at <= end) yield* readStored(context, now, { ...options, range: [at, end] })
+    if (at <= end) yield* readStoredFile(context, now, { ...options, range: [at, end] })
   }
 }
 
-async function* readStored(
-  context: AttachedContext,
+async function* readStoredFile(
+  context: StorageContext,
   { serviceName, blobKey }: FileRow,
   options: StreamOptions,
 ): AsyncGenerator<Uint8Array> {
   if (serviceName !== null && blobKey !== null)
-    yield* await serviceOf(context, serviceName).download(blobKey, options)
+    yield* await requireService(context, serviceName).download(blobKey, options)
 }
 
-export function uploadValue(
-  context: AttachedContext,
+export function toDelayedUpload(
+  context: StorageContext,
   row: UploadRow,
   files: readonly FileRow[],
   session: Session | null,
 ): DelayedUpload {
   const shown = files
     .filter((file) => file.state !== 'dropped')
-    .map((file) => fileValue(context, row, file))
+    .map((file) => toDelayedFile(context, row, file))
   const { type, id, name } = row.lane
   const base = {
     id: row.token,
@@ -101,7 +106,7 @@ export function uploadValue(
     attempts: row.attempts,
     runAt: new Date(row.runAt),
     lastError: row.lastError,
-    publicError: shownErrorOf(row, files),
+    publicError: readPublicUploadError(row, files),
     cleanBefore: row.cleanBefore,
     createdAt: row.createdAt,
   }
@@ -109,9 +114,9 @@ export function uploadValue(
     ...base,
     files: shown,
     get signedId() {
-      return context.verifier.generate(row.token, { purpose: PURPOSE.upload })
+      return context.verifier.generate(row.token, { purpose: TOKEN_PURPOSE.upload })
     },
-    path: () => uploadPath(context, row.token),
+    path: () => delayedUploadPath(context, row.token),
     async retry() {
       const store = await context.store()
       await retryUpload(store, session, context.kindOf, row.token)
@@ -122,6 +127,6 @@ export function uploadValue(
       await discardUpload(await context.store(), session, row.token)
       context.wake()
     },
-    toJSON: () => ({ ...forPage(base), files: shown.map((file) => file.toJSON()) }),
+    toJSON: () => ({ ...toPageJson(base), files: shown.map((file) => file.toJSON()) }),
   }
 }

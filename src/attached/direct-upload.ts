@@ -1,19 +1,19 @@
 import { insertBlob, type BlobRow } from '../blobs/blob-rows.ts'
-import { contentDisposition } from '../blobs/content-disposition.ts'
-import { announcedType, otherTrackType } from '../blobs/content-type.ts'
+import { toContentDisposition } from '../blobs/content-disposition.ts'
+import { guessContentType, swapTrackType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
-import { generateKey, prefixed } from '../blobs/key.ts'
+import { generateKey, prefixKey } from '../blobs/blob-key.ts'
 import { announceObject } from '../blobs/object-intents.ts'
-import { storableFilename, storableKey } from '../blobs/storable.ts'
-import { served } from '../blobs/serving.ts'
-import { InvalidInputError, type ErrorDetails } from '../errors.ts'
-import { messageOf } from '../message.ts'
-import { checkSize, checkType, isAccepted, type Limits } from '../staging/limits.ts'
-import { serviceOf, type AttachedContext } from './context.ts'
+import { toStorableFilename, toStorableKey } from '../blobs/storable-text.ts'
+import { toSafeContentType } from '../blobs/safe-content-type.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
+import { checkFileSize, checkFileType, isAcceptedType, type FileLimits } from '../staging/limits.ts'
+import { requireService, type StorageContext } from './context.ts'
 import { diskUploadPath } from './paths.ts'
 
 /** A file that a browser will send to the service by itself. */
-export interface Announced {
+export interface DirectUploadFile {
   readonly filename: string
   /** Bytes. */
   readonly byteSize: number
@@ -32,24 +32,24 @@ export interface DirectUpload {
 }
 
 /** Seconds, as Rails' `service_urls_expire_in`. */
-const EXPIRES = 300
+const URL_EXPIRES_SECONDS = 300
 /** Rails trusts these: a browser that sets them would have its file never looked at. */
-const RESERVED = ['identified', 'analyzed', 'composed']
+const RESERVED_METADATA = ['identified', 'analyzed', 'composed']
 
 /**
  * Rails' `create_before_direct_upload!`: the blob's row comes first, the bytes come from the browser; that they are there,
  * and what they are, is looked at when the blob is attached.
  */
-export async function announce(
-  context: AttachedContext,
+export async function announceDirectUpload(
+  context: StorageContext,
   serviceName: string,
-  file: Announced,
+  file: DirectUploadFile,
   {
     limits,
     keyPrefix,
     name,
   }: {
-    readonly limits: Limits
+    readonly limits: FileLimits
     readonly keyPrefix: string | undefined
     readonly name: string | undefined
   },
@@ -65,46 +65,46 @@ export async function announce(
     throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, {
       details,
     })
-  const told = announcedType(asked, file.contentType)
-  checkSize(byteSize, limits, details)
+  const told = guessContentType(asked, file.contentType)
+  checkFileSize(byteSize, limits, details)
   // What nobody tells is looked at when the blob is attached.
-  if (told !== null && !mayBeOther(told, limits)) checkType(told, limits, details)
+  if (told !== null && !mayBeOtherTrackType(told, limits)) checkFileType(told, limits, details)
   const contentType = told ?? 'application/octet-stream'
   const metadata = Object.fromEntries(
-    Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED.includes(key)),
+    Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED_METADATA.includes(key)),
   )
   checkJson(metadata, asked, details)
-  const service = serviceOf(context, serviceName)
+  const service = requireService(context, serviceName)
   const { session, transact } = await context.store()
-  const filename = await storableFilename(session, asked, (message) =>
-    context.report('warn', message, details),
+  const filename = await toStorableFilename(session, asked, (message) =>
+    context.log('warn', message, details),
   )
-  const key = await storableKey(session, prefixed(keyPrefix, generateKey()))
+  const key = await toStorableKey(session, prefixKey(keyPrefix, generateKey()))
   const blob = await transact(async (own) => {
-    await announceObject(own, serviceName, key, EXPIRES * 1000)
+    await announceObject(own, serviceName, key, URL_EXPIRES_SECONDS * 1000)
     return insertBlob(
       own,
       { key, filename, contentType, serviceName, byteSize, checksum },
       metadata,
     )
   })
-  const { contentType: shown, mayBeInline } = served(contentType)
+  const { contentType: shown, mayBeInline } = toSafeContentType(contentType)
   const target = await service.urlForDirectUpload(key, {
-    expiresIn: EXPIRES,
+    expiresIn: URL_EXPIRES_SECONDS,
     byteSize,
     checksum,
     contentType: shown,
-    disposition: contentDisposition(mayBeInline ? 'inline' : 'attachment', filename),
+    disposition: toContentDisposition(mayBeInline ? 'inline' : 'attachment', filename),
   })
   if (target !== null) return { blob, ...target }
-  const url = diskUploadPath(context, blob, new Date(Date.now() + EXPIRES * 1000))
+  const url = diskUploadPath(context, blob, new Date(Date.now() + URL_EXPIRES_SECONDS * 1000))
   return { blob, url, headers: { 'Content-Type': contentType } }
 }
 
 /** A name does not tell a film from sound alone; the bytes do, when the blob is attached. */
-function mayBeOther(contentType: string, { accept }: Limits): boolean {
-  const other = otherTrackType(contentType)
-  return other !== null && accept !== undefined && isAccepted(other, accept)
+function mayBeOtherTrackType(contentType: string, { accept }: FileLimits): boolean {
+  const other = swapTrackType(contentType)
+  return other !== null && accept !== undefined && isAcceptedType(other, accept)
 }
 
 /** JSON of thousands of levels can be read but not written. */

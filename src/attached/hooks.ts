@@ -1,22 +1,30 @@
-import type { DelayedDefinition, Told } from '../delayed/definition.ts'
-import { filesOf, findFiles } from '../staging/file-rows.ts'
-import type { AttachedContext } from './context.ts'
-import { uploadValue } from './delayed-values.ts'
+import type { DelayedDefinition, HookPayload } from '../delayed/context.ts'
+import { findFilesOfUploads, findFiles } from '../staging/file-rows.ts'
+import type { StorageContext } from './context.ts'
+import { toDelayedUpload } from './delayed-values.ts'
 import type { HookContext, HookFile } from './definitions.ts'
-import type { SlotDefinition } from './scope.ts'
-import { attachmentValue } from './stored-values.ts'
+import type { AttachmentDefinition } from './scope.ts'
+import { toAttachment } from './stored-values.ts'
 
 /** The room below tells hooks in rows; here they become the values that an app sees. */
-export function withHooks(definition: SlotDefinition, context: AttachedContext): DelayedDefinition {
+export function adaptHooks(
+  definition: AttachmentDefinition,
+  context: StorageContext,
+): DelayedDefinition {
   const { afterUpload, afterUploadAll, errorUpload } = definition.hooks
   const contextOf = async ({
     upload,
     attempt,
     retryAt,
-  }: Omit<Told, 'file'>): Promise<HookContext> => {
+  }: Omit<HookPayload, 'file'>): Promise<HookContext> => {
     const { session } = await context.store()
     return {
-      upload: uploadValue(context, upload, await filesOf(session, [upload.token]), null),
+      upload: toDelayedUpload(
+        context,
+        upload,
+        await findFilesOfUploads(session, [upload.token]),
+        null,
+      ),
       attempt,
       retryAt,
     }
@@ -26,7 +34,7 @@ export function withHooks(definition: SlotDefinition, context: AttachedContext):
     afterUpload:
       afterUpload &&
       (async (record, told) =>
-        afterUpload(record as never, fileOf(context, told), await contextOf(told))),
+        afterUpload(record as never, toHookFile(context, told), await contextOf(told))),
     afterUploadAll:
       afterUploadAll &&
       (async (record, told) => afterUploadAll(record as never, await contextOf(told))),
@@ -37,19 +45,19 @@ export function withHooks(definition: SlotDefinition, context: AttachedContext):
         await errorUpload(
           record as never,
           error,
-          fileOf(context, { ...told, file: now ?? told.file }),
+          toHookFile(context, { ...told, file: now ?? told.file }),
           await contextOf(told),
         )
       }),
   }
 }
 
-function fileOf(context: AttachedContext, { file, attachment }: Told): HookFile {
+function toHookFile(context: StorageContext, { file, attachment }: HookPayload): HookFile {
   return {
     filename: file.sentFilename ?? file.filename,
     contentType: file.sentType ?? file.contentType,
     byteSize: file.sentSize ?? file.byteSize,
     key: file.blobKey,
-    attachment: attachment === null ? null : attachmentValue(context, attachment, null),
+    attachment: attachment === null ? null : toAttachment(context, attachment, null),
   }
 }

@@ -1,9 +1,9 @@
 import type { BlobRow } from '../blobs/blob-rows.ts'
-import { contentDisposition } from '../blobs/content-disposition.ts'
-import { sanitize } from '../blobs/filename.ts'
-import { served } from '../blobs/serving.ts'
-import { parseDuration, type Duration } from '../units.ts'
-import { PURPOSE, type AttachedContext } from './context.ts'
+import { toContentDisposition } from '../blobs/content-disposition.ts'
+import { sanitizeFilename } from '../blobs/filename.ts'
+import { toSafeContentType } from '../blobs/safe-content-type.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
+import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
 
 /** Of the app's own route to a file. */
 export interface PathOptions {
@@ -15,30 +15,31 @@ export interface PathOptions {
   readonly expiresIn?: Duration
 }
 
-type PathContext = Pick<AttachedContext, 'basePath' | 'verifier'>
+type PathContext = Pick<StorageContext, 'basePath' | 'verifier'>
 
 /** A segment of a path, escaped as Rails escapes it. */
-function segment(text: string): string {
+function escapeSegment(text: string): string {
   return encodeURIComponent(text).replaceAll(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent)
 }
 
 /** The name is for people and what they save: dots alone would be taken for another folder. */
-const named = (filename: string): string => segment(sanitize(filename).replace(/^\.{0,2}$/, 'file'))
+const escapeFilename = (filename: string): string =>
+  escapeSegment(sanitizeFilename(filename).replace(/^\.{0,2}$/, 'file'))
 
-function expiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date } {
+function toExpiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date } {
   return expiresIn === undefined
     ? {}
     : { expiresAt: new Date(Date.now() + parseDuration(expiresIn, 'expiresIn')) }
 }
 
-const query = ({ disposition }: PathOptions): string =>
+const toQueryString = ({ disposition }: PathOptions): string =>
   disposition === undefined ? '' : `?disposition=${disposition}`
 
 /** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
 export function signBlob(context: PathContext, id: string, expiresIn?: Duration): string {
   return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, {
-    purpose: PURPOSE.blob,
-    ...expiry(expiresIn),
+    purpose: TOKEN_PURPOSE.blob,
+    ...toExpiry(expiresIn),
   })
 }
 
@@ -48,8 +49,8 @@ export function blobPath(
   blob: Pick<BlobRow, 'id' | 'filename'>,
   options: PathOptions = {},
 ): string {
-  const signedId = segment(signBlob(context, blob.id, options.expiresIn))
-  return `${context.basePath}/blobs/${options.proxy === true ? 'proxy' : 'redirect'}/${signedId}/${named(blob.filename)}${query(options)}`
+  const signedId = escapeSegment(signBlob(context, blob.id, options.expiresIn))
+  return `${context.basePath}/blobs/${options.proxy === true ? 'proxy' : 'redirect'}/${signedId}/${escapeFilename(blob.filename)}${toQueryString(options)}`
 }
 
 /** Where the bytes of a staged file are seen until it is attached, and found from then on. Shows, and does not let link. */
@@ -59,30 +60,30 @@ export function pendingPath(
   options: PathOptions = {},
 ): string {
   const token = context.verifier.generate(file.id, {
-    purpose: PURPOSE.pending,
-    ...expiry(options.expiresIn),
+    purpose: TOKEN_PURPOSE.pending,
+    ...toExpiry(options.expiresIn),
   })
-  return `${context.basePath}/pending/${segment(token)}/${named(file.filename)}${query(options)}`
+  return `${context.basePath}/pending/${escapeSegment(token)}/${escapeFilename(file.filename)}${toQueryString(options)}`
 }
 
 /** Where a delayed upload is followed. */
-export function uploadPath(context: PathContext, token: string): string {
-  return `${context.basePath}/delayed_uploads/${segment(context.verifier.generate(token, { purpose: PURPOSE.upload }))}`
+export function delayedUploadPath(context: PathContext, token: string): string {
+  return `${context.basePath}/delayed_uploads/${escapeSegment(context.verifier.generate(token, { purpose: TOKEN_PURPOSE.upload }))}`
 }
 
 /** Where a page sends files before its form is submitted. The attachment is signed, so that its limits cannot be evaded. */
-export function slotPath(
+export function uploadTargetPath(
   context: PathContext & { readonly expiresIn: number },
   route: 'direct_uploads' | 'staged_files',
   slot: string,
 ): string {
   const expiresAt = new Date(Date.now() + context.expiresIn)
-  return `${context.basePath}/${route}/${segment(context.verifier.generate(slot, { purpose: PURPOSE.slot, expiresAt }))}`
+  return `${context.basePath}/${route}/${escapeSegment(context.verifier.generate(slot, { purpose: TOKEN_PURPOSE.attachment, expiresAt }))}`
 }
 
 /** Where a staged file is given up. */
 export function stagedPath(context: PathContext, signedId: string): string {
-  return `${context.basePath}/staged_files/${segment(signedId)}`
+  return `${context.basePath}/staged_files/${escapeSegment(signedId)}`
 }
 
 /** For services without URLs of their own: Rails' route of the disk service, which serves what the token says, and only that. */
@@ -95,10 +96,10 @@ export function diskPath(
     readonly expiresAt: Date | undefined
   },
 ): string {
-  const { contentType, mayBeInline } = served(blob.contentType)
+  const { contentType, mayBeInline } = toSafeContentType(blob.contentType)
   const value = {
     key: blob.key,
-    disposition: contentDisposition(
+    disposition: toContentDisposition(
       mayBeInline ? options.disposition : 'attachment',
       options.filename,
     ),
@@ -106,10 +107,10 @@ export function diskPath(
     service_name: Symbol.for(blob.serviceName),
   }
   const token = context.verifier.generate(value, {
-    purpose: PURPOSE.disk,
+    purpose: TOKEN_PURPOSE.disk,
     expiresAt: options.expiresAt,
   })
-  return `${context.basePath}/disk/${segment(token)}/${named(options.filename)}`
+  return `${context.basePath}/disk/${escapeSegment(token)}/${escapeFilename(options.filename)}`
 }
 
 /** The same for a browser's own upload. */
@@ -125,5 +126,5 @@ export function diskUploadPath(
     checksum: blob.checksum,
     service_name: Symbol.for(blob.serviceName),
   }
-  return `${context.basePath}/disk/${segment(context.verifier.generate(value, { purpose: PURPOSE.diskUpload, expiresAt }))}`
+  return `${context.basePath}/disk/${escapeSegment(context.verifier.generate(value, { purpose: TOKEN_PURPOSE.diskUpload, expiresAt }))}`
 }

@@ -1,14 +1,14 @@
 import { sql } from 'kysely'
-import { boundId } from '../attachments/lane.ts'
+import { bindId } from '../attachments/lane.ts'
 import { asText, railsAgo } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { isOurs } from '../delayed/upload-rows.ts'
-import { ConfigurationError } from '../errors.ts'
-import { messageOf } from '../message.ts'
-import type { Duration } from '../units.ts'
+import { isOwnUpload } from '../delayed/upload-rows.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
+import type { Duration } from '../options/units.ts'
 
 /** Records per statement. */
-const PAGE = 200
+const RECORDS_PER_PAGE = 200
 
 /** Of `storage.reconcile`. */
 export interface ReconcileOptions {
@@ -18,12 +18,12 @@ export interface ReconcileOptions {
   readonly olderThan?: Duration
 }
 /** What `storage.reconcile` found. */
-export interface Reconciled {
+export interface ReconcileResult {
   /** How many records are gone that had attachments or pending uploads; with `dryRun`, they still have them. */
   readonly removed: number
 }
 
-export interface Reconciliation {
+export interface ReconcileTask {
   readonly session: Session
   readonly types: readonly string[]
   readonly dryRun: boolean
@@ -45,32 +45,32 @@ export async function reconcile({
   olderThan,
   exists,
   purge,
-}: Reconciliation): Promise<Reconciled> {
+}: ReconcileTask): Promise<ReconcileResult> {
   let removed = 0
   for (const type of types) {
     // A dry run meets a record in both tables, which say no more than how old what is in the one is.
     const counted = new Set<string>()
-    for (const pageAfter of [attachedRecords, uploadingRecords])
+    for (const pageAfter of [findAttachedRecords, findUploadingRecords])
       for (let after: string | null = null, isLast = false; !isLast;) {
         const page: string[] = await pageAfter(session, type, after, olderThan)
         for (const id of page) {
-          if (counted.has(id) || (await looked(type, id, exists))) continue
-          const isYoung = (on: Session): Promise<boolean> => isYounger(on, type, id, olderThan)
+          if (counted.has(id) || (await recordExists(type, id, exists))) continue
+          const isYoung = (on: Session): Promise<boolean> => hasNewerFiles(on, type, id, olderThan)
           if (dryRun ? await isYoung(session) : !(await purge(type, id, isYoung))) continue
           if (dryRun) counted.add(id)
           removed += 1
         }
-        isLast = page.length < PAGE
+        isLast = page.length < RECORDS_PER_PAGE
         after = page.at(-1) ?? null
       }
   }
   return { removed }
 }
 
-async function looked(
+async function recordExists(
   type: string,
   id: string,
-  exists: Reconciliation['exists'],
+  exists: ReconcileTask['exists'],
 ): Promise<boolean> {
   try {
     return await exists(type, id)
@@ -82,14 +82,14 @@ async function looked(
   }
 }
 
-async function isYounger(
+async function hasNewerFiles(
   session: Session,
   type: string,
   id: string,
   olderThan: number,
 ): Promise<boolean> {
   const since = railsAgo(session.dialect, olderThan)
-  const record = boundId(id, session.recordId)
+  const record = bindId(id, session.recordId)
   const attached = session.db
     .selectFrom('attachments')
     .select('name')
@@ -104,7 +104,7 @@ async function isYounger(
   return (await uploads.where('created_at', '>', since).executeTakeFirst()) !== undefined
 }
 
-async function attachedRecords(
+async function findAttachedRecords(
   session: Session,
   type: string,
   after: string | null,
@@ -117,12 +117,12 @@ async function attachedRecords(
     .groupBy('a.record_id')
     .having(sql`max(a.created_at)`, '<=', railsAgo(session.dialect, olderThan))
     .orderBy('a.record_id')
-    .limit(PAGE)
-  if (after !== null) query = query.where('a.record_id', '>', boundId(after, session.recordId))
+    .limit(RECORDS_PER_PAGE)
+  if (after !== null) query = query.where('a.record_id', '>', bindId(after, session.recordId))
   return (await query.execute()).map(({ record }) => record)
 }
 
-async function uploadingRecords(
+async function findUploadingRecords(
   session: Session,
   type: string,
   after: string | null,
@@ -133,11 +133,11 @@ async function uploadingRecords(
     .select(asText(session.dialect, 'u.uploadable_id').as('record'))
     .where('u.uploadable_type', '=', type)
     .where('u.uploadable_id', 'is not', null)
-    .where(isOurs)
+    .where(isOwnUpload)
     .groupBy('u.uploadable_id')
     .having(sql`max(u.created_at)`, '<=', railsAgo(session.dialect, olderThan))
     .orderBy('u.uploadable_id')
-    .limit(PAGE)
-  if (after !== null) query = query.where('u.uploadable_id', '>', boundId(after, session.recordId))
+    .limit(RECORDS_PER_PAGE)
+  if (after !== null) query = query.where('u.uploadable_id', '>', bindId(after, session.recordId))
   return (await query.execute()).map(({ record }) => record)
 }

@@ -1,5 +1,5 @@
 import {
-  attachedNames,
+  lockAttachedNames,
   deleteAttachments,
   lockAttachmentIds,
 } from '../attachments/attachment-rows.ts'
@@ -7,19 +7,24 @@ import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
 import type { LinkPlan } from '../delayed/link.ts'
-import { uploadsOf } from '../delayed/upload-rows.ts'
-import { InvalidInputError, UnknownAttachmentError } from '../errors.ts'
-import { dropGemRows } from '../gem/rows.ts'
-import { listText, shown } from '../message.ts'
+import { findRecordUploads } from '../delayed/upload-rows.ts'
+import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
+import { deleteGemRows } from '../gem/gem-rows.ts'
+import { formatList, formatValue } from '../errors/message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
-import { attachments, delayedUploads, latest, validate as validateSlot } from './reading.ts'
-import type { LoadedCell, SlotContext, SlotDefinition, SlotScope } from './scope.ts'
+import {
+  readAttachments,
+  readDelayedUploads,
+  readLatest,
+  validateRequired as validateSlot,
+} from './queries.ts'
+import type { RowCache, RecordContext, AttachmentDefinition, AttachmentScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
-import { attach, attachLater, remove } from './writing.ts'
+import { attach, attachLater, removeAll } from './submit.ts'
 
 /** What a record's has-one and has-many have in common. */
-export interface Slot {
+export interface Attached {
   /** The attachment's name, such as 'photo'. */
   readonly name: string
   /** Whether something is attached. */
@@ -43,7 +48,7 @@ export interface Slot {
 }
 
 /** A record's has-one. */
-export interface OneAttached extends Slot {
+export interface OneAttached extends Attached {
   /** Uploads now and attaches. null: blank, or bytes inside a transaction (they attach after commit). */
   attach(file: OneInput): Promise<Attachment | null>
   /** Keeps the bytes in the database and attaches them in the background. null: the input was blank. Does not check `required`. */
@@ -55,7 +60,7 @@ export interface OneAttached extends Slot {
 }
 
 /** A record's has-many. */
-export interface ManyAttached extends Slot {
+export interface ManyAttached extends Attached {
   /** Uploads now and adds. Inside a transaction, bytes attach after its commit, and are not in the result. */
   attach(files: ManyInput): Promise<Attachment[]>
   /** Keeps the bytes in the database and adds them in the background. null: the input was blank. Does not check `required`. */
@@ -66,20 +71,24 @@ export interface ManyAttached extends Slot {
   latest(): Promise<(Attachment | DelayedFile)[]>
 }
 
-type One = { readonly kind: 'one' }
+type OneKind = { readonly kind: 'one' }
 /** A record's attachments by name. */
-export type Slots<D> = { readonly [K in keyof D]: D[K] extends One ? OneAttached : ManyAttached }
+export type AttachedByName<D> = {
+  readonly [K in keyof D]: D[K] extends OneKind ? OneAttached : ManyAttached
+}
 /** Files for a record's attachments by name. */
-export type Files<D> = { readonly [K in keyof D]?: D[K] extends One ? OneInput : ManyInput }
+export type FilesByName<D> = {
+  readonly [K in keyof D]?: D[K] extends OneKind ? OneInput : ManyInput
+}
 
 /** What `storage.record()` gives: the slots, and five verbs on all of them. */
-export type RecordAttachments<D> = Slots<D> & {
+export type RecordAttachments<D> = AttachedByName<D> & {
   readonly type: string
   readonly id: string
   /** Uploads now and attaches, name by name. */
-  attach(files: Files<D>): Promise<void>
+  attach(files: FilesByName<D>): Promise<void>
   /** One call for a whole form; afterwards every `required` name is checked, so a miss rolls the transaction back. */
-  attachLater(files: Files<D>): Promise<DelayedUpload[]>
+  attachLater(files: FilesByName<D>): Promise<DelayedUpload[]>
   validate(): Promise<void>
   /** `whenAttached` of all its attachments. */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
@@ -88,7 +97,7 @@ export type RecordAttachments<D> = Slots<D> & {
 }
 
 /** Names that a record has already. */
-export const RESERVED: readonly string[] = [
+export const RESERVED_RECORD_NAMES: readonly string[] = [
   'id',
   'type',
   'attach',
@@ -100,25 +109,25 @@ export const RESERVED: readonly string[] = [
 ]
 
 export interface RecordScope {
-  readonly context: SlotContext
+  readonly context: RecordContext
   readonly type: string
   readonly id: string
-  readonly definitions: ReadonlyMap<string, SlotDefinition>
+  readonly definitions: ReadonlyMap<string, AttachmentDefinition>
   readonly session: (() => Promise<Session>) | null
-  readonly wakeAtCommit: SlotScope['wakeAtCommit']
-  readonly startAtCommit: SlotScope['startAtCommit']
-  readonly loaded: LoadedCell
+  readonly wakeAtCommit: AttachmentScope['wakeAtCommit']
+  readonly startAtCommit: AttachmentScope['startAtCommit']
+  readonly loaded: RowCache
 }
 
-export function recordHandle(
+export function createRecordHandle(
   scope: RecordScope,
 ): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
   const { type, id, definitions, loaded } = scope
-  const scopeOf = (name: string): SlotScope => {
+  const scopeOf = (name: string): AttachmentScope => {
     const definition = definitions.get(name)
     if (definition === undefined)
       throw new UnknownAttachmentError(
-        `${type} has no attachment '${name}'; it has ${listText([...definitions.keys()])}.`,
+        `${type} has no attachment '${name}'; it has ${formatList([...definitions.keys()])}.`,
         {
           details: { record: { type, id }, attachment: name },
         },
@@ -145,10 +154,10 @@ export function recordHandle(
     type,
     id,
     async attach(files: Record<string, unknown>) {
-      for (const [name, input] of filesByName(files, type, id)) await attach(scopeOf(name), input)
+      for (const [name, input] of toFileEntries(files, type, id)) await attach(scopeOf(name), input)
     },
     async attachLater(files: Record<string, unknown>) {
-      const submitted = filesByName(files, type, id).map(([name, input]) => ({
+      const submitted = toFileEntries(files, type, id).map(([name, input]) => ({
         scope: scopeOf(name),
         input,
       }))
@@ -165,12 +174,13 @@ export function recordHandle(
     },
   }
   for (const [name, { kind }] of definitions)
-    handle[name] = kind === 'one' ? one(scopeOf(name)) : many(scopeOf(name))
+    handle[name] =
+      kind === 'one' ? createOneAttached(scopeOf(name)) : createManyAttached(scopeOf(name))
   return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
 }
 
 /** A File, a FormData, or a promise of either has no names of attachments: taken for an empty form, its files would be lost. */
-function filesByName(files: unknown, type: string, id: string): [name: string, input: unknown][] {
+function toFileEntries(files: unknown, type: string, id: string): [name: string, input: unknown][] {
   if (
     typeof files !== 'object' ||
     files === null ||
@@ -178,42 +188,42 @@ function filesByName(files: unknown, type: string, id: string): [name: string, i
     Symbol.toStringTag in files
   )
     throw new InvalidInputError(
-      `The files of ${type} ${id} come by the names of its attachments, as { photo: file }: this is ${shown(files)}. Await what parseForm gives.`,
+      `The files of ${type} ${id} come by the names of its attachments, as { photo: file }: this is ${formatValue(files)}. Await what parseForm gives.`,
       { details: { record: { type, id } } },
     )
   return Object.entries(files)
 }
 
-function shared(scope: SlotScope): Slot {
+function createAttached(scope: AttachmentScope): Attached {
   return {
     name: scope.lane.name,
-    attached: async () => (await attachments(scope)).length > 0,
-    delayedUploads: () => delayedUploads(scope),
+    attached: async () => (await readAttachments(scope)).length > 0,
+    delayedUploads: () => readDelayedUploads(scope),
     validate: () => validateSlot(scope),
     whenAttached: (options) => whenAttached({ ...scope, ...scope.lane }, scope.lane.name, options),
-    detach: () => remove(scope, 'detach'),
-    purge: () => remove(scope, 'purge'),
-    purgeLater: () => remove(scope, 'purgeLater'),
+    detach: () => removeAll(scope, 'detach'),
+    purge: () => removeAll(scope, 'purge'),
+    purgeLater: () => removeAll(scope, 'purgeLater'),
   }
 }
 
-function one(scope: SlotScope): OneAttached {
+function createOneAttached(scope: AttachmentScope): OneAttached {
   return {
-    ...shared(scope),
+    ...createAttached(scope),
     attach: async (file) => (await attach(scope, file))[0] ?? null,
     attachLater: async (file) => (await attachLater([{ scope, input: file }]))[0] ?? null,
-    attachment: async () => (await attachments(scope)).at(-1) ?? null,
-    latest: async () => (await latest(scope)).at(-1) ?? null,
+    attachment: async () => (await readAttachments(scope)).at(-1) ?? null,
+    latest: async () => (await readLatest(scope)).at(-1) ?? null,
   }
 }
 
-function many(scope: SlotScope): ManyAttached {
+function createManyAttached(scope: AttachmentScope): ManyAttached {
   return {
-    ...shared(scope),
+    ...createAttached(scope),
     attach: (files) => attach(scope, files),
     attachLater: async (files) => (await attachLater([{ scope, input: files }]))[0] ?? null,
-    attachments: () => attachments(scope),
-    latest: () => latest(scope),
+    attachments: () => readAttachments(scope),
+    latest: () => readLatest(scope),
   }
 }
 
@@ -231,9 +241,9 @@ export async function purgeAllLater(
     const known = [...definitions.keys()].map((name) => ({ type, id, name }))
     await lockLanes(tx, known)
     if (await spare(tx)) return false
-    await discardUploads(tx, await uploadsOf(tx, type, [id], undefined, true), 'discarded')
-    await dropGemRows(tx, { type, id })
-    for (const name of await attachedNames(tx, type, id)) {
+    await discardUploads(tx, await findRecordUploads(tx, type, [id], undefined, true), 'discarded')
+    await deleteGemRows(tx, { type, id })
+    for (const name of await lockAttachedNames(tx, type, id)) {
       const lane = { type, id, name }
       await deleteAttachments(tx, lane, await lockAttachmentIds(tx, lane), true)
     }

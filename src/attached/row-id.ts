@@ -1,4 +1,4 @@
-import { isUuid } from '../uuid.ts'
+import { isUuid } from '../database/uuid.ts'
 
 /**
  * The one form of the id of an attachment or a blob: decimal without zeros, or a lower-case UUID. Nothing is cast or trimmed.
@@ -14,4 +14,4 @@ export function readRowId(value: unknown): string | null {
 }
 
 /** Whether an id is a number that no column of Rails holds. */
-export const isTooLarge = (id: string): boolean => !isUuid(id) && BigInt(id) >= 2n ** 63n
+export const isTooLargeId = (id: string): boolean => !isUuid(id) && BigInt(id) >= 2n ** 63n

@@ -2,64 +2,64 @@ import type { AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import type { DelayedDefinition } from '../delayed/definition.ts'
-import type { Submitted } from '../delayed/direct.ts'
+import type { DelayedDefinition } from '../delayed/context.ts'
+import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
-import type { ErrorDetails } from '../errors.ts'
-import type { Limits } from '../staging/limits.ts'
-import type { AttachedContext } from './context.ts'
-import type { AnyOptions } from './definitions.ts'
+import type { ErrorDetails } from '../errors/errors.ts'
+import type { FileLimits } from '../staging/limits.ts'
+import type { StorageContext } from './context.ts'
+import type { AnyAttachedOptions } from './definitions.ts'
 
 /** A definition with its defaults filled in. */
-export interface SlotDefinition extends DelayedDefinition {
+export interface AttachmentDefinition extends DelayedDefinition {
   readonly required: boolean
-  readonly limits: Limits
+  readonly limits: FileLimits
   /** As the app gave them: see `withHooks`. */
-  readonly hooks: Pick<AnyOptions, 'afterUpload' | 'afterUploadAll' | 'errorUpload'>
+  readonly hooks: Pick<AnyAttachedOptions, 'afterUpload' | 'afterUploadAll' | 'errorUpload'>
 }
 
-export interface SlotContext extends AttachedContext {
+export interface RecordContext extends StorageContext {
   /** Milliseconds. */
   readonly expiresIn: number
   findRecord(type: string, id: string): Promise<unknown>
   /** Where an ORM has the record, and a column for it: says that it was changed. */
   touch(type: string, id: string): Promise<void>
   /** Uploads them here, or waits for whoever has them. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
-  finish(uploads: readonly Submitted[], timeout?: number): Promise<void>
+  finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
 }
 
 /** What `storage.records()` read for many records at once. */
-export interface Loaded {
+export interface PreloadedRows {
   readonly attachments: readonly AttachmentRow[]
   readonly uploads: readonly UploadWithFiles[]
 }
 
 /** Of a record; forgotten at the first change through a handle that has it. */
-export interface LoadedCell {
-  current: Loaded | null
+export interface RowCache {
+  current: PreloadedRows | null
 }
 
-export interface SlotScope {
-  readonly context: SlotContext
+export interface AttachmentScope {
+  readonly context: RecordContext
   readonly lane: Lane
-  readonly definition: SlotDefinition
+  readonly definition: AttachmentDefinition
   /** The user's transaction, if the record was asked for with one. */
   readonly session: (() => Promise<Session>) | null
   /** Has workers told when the user's transaction has been committed, where somebody tells of that. */
   readonly wakeAtCommit: () => void
   /** Has this process begin an upload when the user's transaction has been committed, where somebody tells of that. */
-  readonly startAtCommit: (upload: Submitted) => void
-  readonly loaded: LoadedCell
+  readonly startAtCommit: (upload: SubmittedUpload) => void
+  readonly loaded: RowCache
 }
 
-export const detailsOf = ({ type, id, name }: Lane): ErrorDetails => ({
+export const detailsOfLane = ({ type, id, name }: Lane): ErrorDetails => ({
   record: { type, id },
   attachment: name,
 })
 
 /** Runs in the user's transaction if there is one, else in one of our own. */
-export async function within<T>(
-  scope: SlotScope,
+export async function runChange<T>(
+  scope: AttachmentScope,
   run: (session: Session) => Promise<T>,
 ): Promise<T> {
   const store = await scope.context.store()
@@ -74,11 +74,13 @@ export async function within<T>(
   return result
 }
 
-export async function reader(scope: SlotScope): Promise<{ session: Session; store: Store }> {
+export async function openSession(
+  scope: AttachmentScope,
+): Promise<{ session: Session; store: Store }> {
   const store = await scope.context.store()
   return { store, session: scope.session === null ? store.session : await scope.session() }
 }
 
 /** What values of this handle act on: the user's transaction; null: the pool. */
-export const ownSession = async (scope: SlotScope): Promise<Session | null> =>
+export const openUserSession = async (scope: AttachmentScope): Promise<Session | null> =>
   scope.session === null ? null : scope.session()

@@ -1,12 +1,12 @@
-import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors.ts'
-import { dropUnlinked, type FileRow } from '../staging/file-rows.ts'
-import { shown } from '../message.ts'
-import { checkCount } from '../staging/limits.ts'
-import { stageFile } from '../staging/stage.ts'
-import { readAttachable, type Attachable, type Input } from './attachable.ts'
+import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors/errors.ts'
+import { dropUnlinkedFile, type FileRow } from '../staging/file-rows.ts'
+import { formatValue } from '../errors/message.ts'
+import { checkFileCount } from '../staging/limits.ts'
+import { stageIncomingFile } from '../staging/stage.ts'
+import { readAttachable, type Attachable, type AttachableInput } from './attachable.ts'
 import { readChanges } from './changes.ts'
-import { PURPOSE } from './context.ts'
-import type { SlotContext, SlotDefinition } from './scope.ts'
+import { TOKEN_PURPOSE } from './context.ts'
+import type { RecordContext, AttachmentDefinition } from './scope.ts'
 import { pendingPath } from './paths.ts'
 import { StagedFile } from './staged-file.ts'
 
@@ -18,8 +18,8 @@ export interface StageOptions {
 
 /** `storage.stage`. */
 export async function stage(
-  context: SlotContext,
-  models: ReadonlyMap<string, ReadonlyMap<string, SlotDefinition>>,
+  context: RecordContext,
+  models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>,
   maxSize: number | undefined,
   file: Attachable,
   options: StageOptions,
@@ -27,7 +27,7 @@ export async function stage(
   const [type = '', name = ''] = typeof options.for === 'string' ? options.for.split('.') : []
   const definition = models.get(type)?.get(name)
   if (options.for !== undefined && definition === undefined)
-    throw new UnknownAttachmentError(`There is no attachment ${shown(options.for)}.`)
+    throw new UnknownAttachmentError(`There is no attachment ${formatValue(options.for)}.`)
   const details = definition === undefined ? {} : { attachment: name }
   const input = await readAttachable(file, details)
   if (input === null || input.kind === 'signed')
@@ -39,25 +39,25 @@ export async function stage(
 }
 
 async function stageBytes(
-  context: SlotContext,
-  limits: SlotDefinition['limits'],
-  file: Parameters<typeof stageFile>[1],
+  context: RecordContext,
+  limits: AttachmentDefinition['limits'],
+  file: Parameters<typeof stageIncomingFile>[1],
   details: ErrorDetails,
   signal?: AbortSignal,
 ): Promise<StagedFile> {
-  const row = await stageFile(await context.store(), file, {
+  const row = await stageIncomingFile(await context.store(), file, {
     expiresIn: context.expiresIn,
     details,
     limits,
     signal,
   })
-  return stagedValue(context, row)
+  return toStagedFile(context, row)
 }
 
 /** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
 export async function stageInput(
-  context: SlotContext,
-  definition: SlotDefinition,
+  context: RecordContext,
+  definition: AttachmentDefinition,
   name: string,
   input: unknown,
 ): Promise<unknown> {
@@ -66,13 +66,13 @@ export async function stageInput(
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
   // Of several files for a has-one the last one is taken, as at its submission.
   // Each is read once: a stream can be handed over once.
-  const read: { readonly file: unknown; readonly input: Input }[] = []
+  const read: { readonly file: unknown; readonly input: AttachableInput }[] = []
   for (const file of files) {
     const input = await readAttachable(file, details)
     if (input !== null) read.push({ file, input })
   }
   const given = kind === 'one' ? read.slice(-1) : read
-  checkCount(given.length, definition.maxFiles, details)
+  checkFileCount(given.length, definition.maxFiles, details)
   const all: unknown[] = []
   const own: StagedFile[] = []
   try {
@@ -90,12 +90,12 @@ export async function stageInput(
   return kind === 'one' ? (all[0] ?? null) : { files: all, deletedIds, cleanBefore }
 }
 
-function stagedValue(context: SlotContext, row: FileRow): StagedFile {
+function toStagedFile(context: RecordContext, row: FileRow): StagedFile {
   const signedId = context.verifier.generate(row.id, {
-    purpose: PURPOSE.staged,
+    purpose: TOKEN_PURPOSE.staged,
     expiresAt: new Date(row.expiresAt),
   })
   const discard = async (): Promise<void> =>
-    void (await dropUnlinked((await context.store()).session, row.id))
+    void (await dropUnlinkedFile((await context.store()).session, row.id))
   return new StagedFile(row, signedId, (options) => pendingPath(context, row, options), discard)
 }

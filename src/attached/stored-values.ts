@@ -2,40 +2,40 @@ import { lockAttachmentIds, type AttachmentRow } from '../attachments/attachment
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob, removeAttachments, type Removal } from '../attachments/purge.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
-import { contentDisposition } from '../blobs/content-disposition.ts'
-import { served } from '../blobs/serving.ts'
+import { toContentDisposition } from '../blobs/content-disposition.ts'
+import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import type { Session } from '../database/session.ts'
 import { insertJob } from '../jobs/job-rows.ts'
-import { parseDuration } from '../units.ts'
-import { serviceOf, type AttachedContext } from './context.ts'
+import { parseDuration } from '../options/units.ts'
+import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
-import { supersede } from './supersede.ts'
-import { readable, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
+import { supersedeUploads } from './supersede.ts'
+import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
 /** The service's own URL, else the path of ours that serves as long. */
-export async function urlOf(
-  context: AttachedContext,
+export async function createUrl(
+  context: StorageContext,
   row: BlobRow,
   options: UrlOptions = {},
 ): Promise<string> {
   const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
-  const { contentType, mayBeInline } = served(row.contentType)
-  const service = serviceOf(context, row.serviceName)
+  const { contentType, mayBeInline } = toSafeContentType(row.contentType)
+  const service = requireService(context, row.serviceName)
   const seconds = Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000))
   const url = await service.url(row.key, {
     expiresIn: seconds,
-    disposition: contentDisposition(mayBeInline ? disposition : 'attachment', filename),
+    disposition: toContentDisposition(mayBeInline ? disposition : 'attachment', filename),
     contentType,
   })
   const expiresAt = service.public === true ? undefined : new Date(Date.now() + seconds * 1000)
   return url ?? diskPath(context, row, { disposition, filename, expiresAt })
 }
 
-export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
+export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob {
   const read = async function* (
     options: { range?: readonly [number, number]; signal?: AbortSignal } = {},
   ) {
-    yield* await serviceOf(context, row.serviceName).download(row.key, options)
+    yield* await requireService(context, row.serviceName).download(row.key, options)
   }
   const base = {
     id: row.id,
@@ -50,15 +50,15 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
   }
   return {
     ...base,
-    ...readable(row.filename, read),
-    url: (options) => urlOf(context, row, options),
+    ...toReadableFile(row.filename, read),
+    url: (options) => createUrl(context, row, options),
     path: (options) => blobPath(context, row, options),
     get signedId() {
       return signBlob(context, row.id)
     },
     async purge() {
       const store = await context.store()
-      await context.deleteNow(await store.transact((session) => purgeBlob(session, row.id)))
+      await context.deleteObjectsNow(await store.transact((session) => purgeBlob(session, row.id)))
     },
     async purgeLater() {
       await insertJob((await context.store()).session, 'purge', { blob: row.id })
@@ -68,12 +68,12 @@ export function blobValue(context: AttachedContext, row: BlobRow): StoredBlob {
   }
 }
 
-export function attachmentValue(
-  context: AttachedContext,
+export function toAttachment(
+  context: StorageContext,
   row: AttachmentRow,
   session: Session | null,
 ): Attachment {
-  const blob = blobValue(context, row.blob)
+  const blob = toStoredBlob(context, row.blob)
   const base = {
     id: row.attachmentId,
     state: 'attached' as const,
@@ -91,11 +91,11 @@ export function attachmentValue(
       await lockLanes(tx, [row])
       const isThere = (await lockAttachmentIds(tx, row)).includes(row.attachmentId)
       // Of a has-one this was all that there was.
-      if (isThere && context.kindOf(row) === 'one') await supersede(tx, context, row)
+      if (isThere && context.kindOf(row) === 'one') await supersedeUploads(tx, context, row)
       return removeAttachments(tx, row, [row.attachmentId], how, session !== null)
     }
     const keys = await (session === null ? store.transact(run) : run(session))
-    await context.deleteNow(keys)
+    await context.deleteObjectsNow(keys)
     context.wake()
   }
   return {

@@ -1,22 +1,22 @@
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
-import { uploadsOf } from '../delayed/upload-rows.ts'
-import { dropGemRows } from '../gem/rows.ts'
-import type { AttachedContext } from './context.ts'
+import { findRecordUploads } from '../delayed/upload-rows.ts'
+import { deleteGemRows } from '../gem/gem-rows.ts'
+import type { StorageContext } from './context.ts'
 
 /**
  * A direct change of a slot ends all that is on its way to it, also what the Ruby gem wrote and nobody moved yet. What is
  * attached, and has only its hooks left, is told of as ever. The lane is locked.
  */
-export async function supersede(
+export async function supersedeUploads(
   session: Session,
-  context: Pick<AttachedContext, 'superseded'>,
+  context: Pick<StorageContext, 'superseded'>,
   lane: Lane,
 ): Promise<void> {
-  const uploads = await uploadsOf(session, lane.type, [lane.id], lane.name, true)
+  const uploads = await findRecordUploads(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished, 'superseded')
-  await dropGemRows(session, lane)
+  await deleteGemRows(session, lane)
   context.superseded(unfinished)
 }

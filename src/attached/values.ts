@@ -2,8 +2,8 @@ import { createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
-import type { Duration } from '../units.ts'
+import { throwTemporaryFolderError, createTemporaryFolder } from '../blobs/temporary-folder.ts'
+import type { Duration } from '../options/units.ts'
 import type { PathOptions } from './paths.ts'
 
 /** Names a record. */
@@ -13,7 +13,7 @@ export interface RecordRef {
 }
 
 /** What is known of each file, on its way or stored. */
-export interface Stored {
+export interface FileInfo {
   readonly id: string
   readonly filename: string
   readonly contentType: string
@@ -47,7 +47,7 @@ export interface UrlOptions {
 }
 
 /** Stored files have URLs where their service has them. */
-export interface Addressed {
+export interface WithUrl {
   /**
    * The service's own expiring URL (Rails' `blob.url`). Where the service has none, as `disk`, a path that `handler` serves
    * as long.
@@ -66,7 +66,7 @@ export interface ReadableFile {
 }
 
 /** Rails' ActiveStorage::Blob; not called `Blob`, which every TypeScript file already has. */
-export interface StoredBlob extends Stored, ReadableFile, Addressed {
+export interface StoredBlob extends FileInfo, ReadableFile, WithUrl {
   readonly key: string
   readonly serviceName: string
   readonly metadata: Readonly<Record<string, unknown>>
@@ -79,7 +79,7 @@ export interface StoredBlob extends Stored, ReadableFile, Addressed {
 }
 
 /** Rails' ActiveStorage::Attachment, with what its blob says of the file. */
-export interface Attachment extends Stored, ReadableFile, Addressed {
+export interface Attachment extends FileInfo, ReadableFile, WithUrl {
   readonly state: 'attached'
   /** The attachment's name, such as 'photo'. */
   readonly name: string
@@ -97,7 +97,7 @@ export interface Attachment extends Stored, ReadableFile, Addressed {
 }
 
 /** A file that is not attached yet, or failed. Its bytes can be read from the database. */
-export interface DelayedFile extends Stored, ReadableFile {
+export interface DelayedFile extends FileInfo, ReadableFile {
   /** 'uploading': staged in a running upload. */
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed'
   /** Bytes the service took so far in this attempt. */
@@ -136,7 +136,7 @@ export interface DelayedUpload {
 }
 
 /** The three ways to read, over one source of bytes. */
-export function readable(
+export function toReadableFile(
   filename: string,
   read: (options?: StreamOptions) => AsyncIterable<Uint8Array>,
 ): ReadableFile {
@@ -163,8 +163,8 @@ export function readable(
       )
     },
     async open(use) {
-      const failed = temporaryFailure(filename, {})
-      const folder = await temporaryFolder().catch(failed)
+      const failed = throwTemporaryFolderError(filename, {})
+      const folder = await createTemporaryFolder().catch(failed)
       try {
         const path = join(
           folder.path,

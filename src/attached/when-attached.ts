@@ -1,6 +1,6 @@
-import { uploadsOf } from '../delayed/upload-rows.ts'
-import { ConfigurationError } from '../errors.ts'
-import { parseDuration, type Duration } from '../units.ts'
+import { findRecordUploads } from '../delayed/upload-rows.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 import type { RecordScope } from './record.ts'
 
 /** Of `whenAttached`. */
@@ -9,11 +9,11 @@ export interface WhenAttachedOptions {
   readonly timeout?: Duration
 }
 
-type Waiting = Pick<RecordScope, 'context' | 'type' | 'id' | 'session' | 'loaded'>
+type WhenAttachedScope = Pick<RecordScope, 'context' | 'type' | 'id' | 'session' | 'loaded'>
 
 /** Finishes what is on its way to a record, or to one of its attachments. */
 export async function whenAttached(
-  { context, type, id, session, loaded }: Waiting,
+  { context, type, id, session, loaded }: WhenAttachedScope,
   name: string | undefined,
   { timeout }: WhenAttachedOptions = {},
 ): Promise<void> {
@@ -25,7 +25,7 @@ export async function whenAttached(
     )
   const milliseconds = timeout === undefined ? undefined : parseDuration(timeout, 'timeout')
   const store = await context.store()
-  const uploads = await uploadsOf(store.session, type, [id], name)
+  const uploads = await findRecordUploads(store.session, type, [id], name)
   const unfinished = uploads.filter(({ state }) => state !== 'attached')
   try {
     await context.finish(unfinished, milliseconds)

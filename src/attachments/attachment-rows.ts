@@ -1,15 +1,15 @@
 import {
   blobColumns,
   blobOf,
-  railsTime,
+  parseRailsTime,
   type BlobRow,
   type SelectedBlob,
 } from '../blobs/blob-rows.ts'
-import { asText, railsId, railsNow } from '../database/expressions.ts'
-import { notRead } from '../database/not-read.ts'
+import { asText, toRailsId, railsNow } from '../database/expressions.ts'
+import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
 import { insertJob } from '../jobs/job-rows.ts'
-import { boundId, type Lane } from './lane.ts'
+import { bindId, type Lane } from './lane.ts'
 
 /** A row of active_storage_attachments with its blob's, ids as text. */
 export interface AttachmentRow extends Lane {
@@ -18,7 +18,7 @@ export interface AttachmentRow extends Lane {
   readonly blob: BlobRow
 }
 
-interface Selected extends SelectedBlob {
+interface SelectedAttachment extends SelectedBlob {
   readonly attachment_id: string
   readonly attachment_name: string
   readonly attachment_type: string
@@ -26,7 +26,7 @@ interface Selected extends SelectedBlob {
   readonly attachment_created_at: string
 }
 
-function joined(session: Session) {
+function selectAttachments(session: Session) {
   return session.db
     .selectFrom('attachments as a')
     .innerJoin('blobs as b', 'b.id', 'a.blob_id')
@@ -40,46 +40,46 @@ function joined(session: Session) {
     .select(blobColumns(session.dialect, 'b'))
 }
 
-const rowOf = (row: Selected): AttachmentRow => ({
+const toAttachmentRow = (row: SelectedAttachment): AttachmentRow => ({
   attachmentId: row.attachment_id,
   type: row.attachment_type,
   id: row.attachment_record,
   name: row.attachment_name,
-  createdAt: railsTime(row.attachment_created_at),
+  createdAt: parseRailsTime(row.attachment_created_at),
   blob: blobOf(row),
 })
 
 /** The attachments of many records of one model, oldest first. One statement for any number of them. */
-export async function attachmentsOf(
+export async function findAttachments(
   session: Session,
   type: string,
   ids: readonly string[],
   name?: string,
 ): Promise<AttachmentRow[]> {
   if (ids.length === 0) return []
-  let query = joined(session)
+  let query = selectAttachments(session)
     .where('a.record_type', '=', type)
     .where(
       'a.record_id',
       'in',
-      ids.map((id) => boundId(id, session.recordId)),
+      ids.map((id) => bindId(id, session.recordId)),
     )
   if (name !== undefined) query = query.where('a.name', '=', name)
   // By time first: ids are in no order where they are uuids.
   const rows = await query.orderBy('a.created_at').orderBy('a.id').execute()
-  return (rows as Selected[]).map(rowOf)
+  return (rows as SelectedAttachment[]).map(toAttachmentRow)
 }
 
 /** Wherever a blob is attached. */
-export async function attachmentsOfBlob(
+export async function findAttachmentsOfBlob(
   session: Session,
   blobId: string,
 ): Promise<AttachmentRow[]> {
-  const rows = await joined(session)
-    .where('a.blob_id', '=', railsId(blobId))
+  const rows = await selectAttachments(session)
+    .where('a.blob_id', '=', toRailsId(blobId))
     .orderBy('a.id')
     .execute()
-  return (rows as Selected[]).map(rowOf)
+  return (rows as SelectedAttachment[]).map(toAttachmentRow)
 }
 
 /** An attachment of a lane, and what it attaches. */
@@ -100,7 +100,7 @@ export async function lockAttachments(session: Session, lane: Lane): Promise<Lan
       asText(session.dialect, 'a.blob_id').as('blob'),
     ])
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, session.recordId))
+    .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .orderBy('a.created_at')
     .orderBy('a.id')
@@ -123,9 +123,9 @@ export async function lockAttachmentsOfKeys(
   keys: readonly string[],
 ): Promise<string[]> {
   if (keys.length === 0) return []
-  const query = joined(session)
+  const query = selectAttachments(session)
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, session.recordId))
+    .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('b.key', 'in', keys)
   return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map(
@@ -139,13 +139,13 @@ export async function findAttachment(
   lane: Lane,
   blobId: string,
 ): Promise<AttachmentRow | null> {
-  const query = joined(session)
+  const query = selectAttachments(session)
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, session.recordId))
+    .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
-    .where('a.blob_id', '=', railsId(blobId))
+    .where('a.blob_id', '=', toRailsId(blobId))
   const row = await (session.dialect === 'sqlite' ? query : query.forUpdate()).executeTakeFirst()
-  return row === undefined ? null : rowOf(row as Selected)
+  return row === undefined ? null : toAttachmentRow(row as SelectedAttachment)
 }
 
 /** Attaches a blob that is not attached there. The lane is locked. */
@@ -158,19 +158,19 @@ export async function insertAttachment(
   const insert = session.db.insertInto('attachments').values({
     name: lane.name,
     record_type: lane.type,
-    record_id: boundId(lane.id, session.recordId),
-    blob_id: railsId(blob.id),
+    record_id: bindId(lane.id, session.recordId),
+    blob_id: toRailsId(blob.id),
     created_at: railsNow(dialect),
   })
   if (session.returning) {
     const { id, created } = await insert
       .returning([asText(dialect, 'id').as('id'), asText(dialect, 'created_at').as('created')])
       .executeTakeFirstOrThrow()
-    return { ...lane, attachmentId: id, createdAt: railsTime(created), blob }
+    return { ...lane, attachmentId: id, createdAt: parseRailsTime(created), blob }
   }
   await insert.execute()
   const row = await findAttachment(session, lane, blob.id)
-  if (row === null) throw notRead(`The attachment of the blob ${blob.id}`)
+  if (row === null) throw createNotReadError(`The attachment of the blob ${blob.id}`)
   return row
 }
 
@@ -192,7 +192,7 @@ export async function deleteAttachments(
       asText(session.dialect, 'a.blob_id').as('blob'),
     ])
     .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', boundId(lane.id, session.recordId))
+    .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
@@ -204,7 +204,7 @@ export async function deleteAttachments(
     .where(
       'id',
       'in',
-      rows.map((row) => railsId(row.attachment_id)),
+      rows.map((row) => toRailsId(row.attachment_id)),
     )
     .execute()
   if (purge) for (const row of rows) await insertJob(session, 'purge', { blob: row.blob })
@@ -212,12 +212,16 @@ export async function deleteAttachments(
 }
 
 /** Lanes of a record that have attachments, also those of names that are no longer defined. */
-export async function attachedNames(session: Session, type: string, id: string): Promise<string[]> {
+export async function lockAttachedNames(
+  session: Session,
+  type: string,
+  id: string,
+): Promise<string[]> {
   let query = session.db
     .selectFrom('attachments')
     .select('name')
     .where('record_type', '=', type)
-    .where('record_id', '=', boundId(id, session.recordId))
+    .where('record_id', '=', bindId(id, session.recordId))
   if (session.dialect !== 'sqlite') query = query.forUpdate()
   return [...new Set((await query.execute()).map((row) => row.name))]
 }

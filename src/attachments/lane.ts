@@ -2,8 +2,8 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
-import { ConfigurationError, InvalidInputError } from '../errors.ts'
-import { shown } from '../message.ts'
+import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
+import { formatValue } from '../errors/message.ts'
 
 /** One record and one of its attachments: what is locked, and what uploads queue in. */
 export interface Lane {
@@ -13,25 +13,27 @@ export interface Lane {
   readonly name: string
 }
 
-const SLOTS = 1024
+const LOCK_BUCKETS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n
 
 /**
  * The one form of an id: decimal without zeros, lower-case uuid, or the text itself. Nothing is cast to an id, and nothing is
  * trimmed. Throws InvalidInputError.
  */
-export function canonicalId(id: unknown, kind: RecordIdType, type: string): string {
-  const details = { record: { type, id: typeof id === 'string' ? id.slice(0, 100) : shown(id) } }
+export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): string {
+  const details = {
+    record: { type, id: typeof id === 'string' ? id.slice(0, 100) : formatValue(id) },
+  }
   if (id === undefined || id === null || id === '')
     throw new InvalidInputError(
-      `This ${type} has no id (${shown(id)}): nothing can be attached to it. Save it first, or pass its id.`,
+      `This ${type} has no id (${formatValue(id)}): nothing can be attached to it. Save it first, or pass its id.`,
       {
         details,
       },
     )
   const wrong = (expected: string): InvalidInputError =>
     new InvalidInputError(
-      `${type} has the id ${shown(id)}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
+      `${type} has the id ${formatValue(id)}, which is no ${expected}. Ids of this storage are ${kind}: set recordId if your records have others.`,
       { details },
     )
   if (typeof id !== 'string' && typeof id !== 'number' && typeof id !== 'bigint')
@@ -56,12 +58,14 @@ export function canonicalId(id: unknown, kind: RecordIdType, type: string): stri
 }
 
 /** Ids go into bigint columns as bigints and into text columns as text, so that indexes are used and nothing is cast. */
-export function boundId(id: string, kind: RecordIdType): string | bigint {
+export function bindId(id: string, kind: RecordIdType): string | bigint {
   return kind === 'bigint' ? BigInt(id) : id
 }
 
-function slotOf({ type, id, name }: Lane): number {
-  return createHash('sha256').update(`${type}\0${id}\0${name}`).digest().readUInt32BE(0) % SLOTS
+function bucketOf({ type, id, name }: Lane): number {
+  return (
+    createHash('sha256').update(`${type}\0${id}\0${name}`).digest().readUInt32BE(0) % LOCK_BUCKETS
+  )
 }
 
 /**
@@ -78,7 +82,7 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
       .execute()
     return
   }
-  const slots = [...new Set(lanes.map(slotOf))].toSorted((a, b) => a - b)
+  const slots = [...new Set(lanes.map(bucketOf))].toSorted((a, b) => a - b)
   for (const slot of slots) {
     const locked =
       session.dialect === 'postgres'

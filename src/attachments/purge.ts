@@ -3,9 +3,9 @@ import { deleteAttachments } from './attachment-rows.ts'
 import type { Lane } from './lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../blobs/object-intents.ts'
-import { asText, railsId } from '../database/expressions.ts'
+import { asText, toRailsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { isUuid } from '../uuid.ts'
+import { isUuid } from '../database/uuid.ts'
 
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
@@ -18,18 +18,18 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
   const used = await session.db
     .selectFrom('attachments')
     .select('id')
-    .where('blob_id', '=', railsId(blobId))
+    .where('blob_id', '=', toRailsId(blobId))
     .executeTakeFirst()
   if (used !== undefined) return []
   const variants = await session.db
     .selectFrom('variant_records')
     .select(asText(session.dialect, 'id').as('variant_id'))
-    .where('blob_id', '=', railsId(blobId))
+    .where('blob_id', '=', toRailsId(blobId))
     .execute()
   const keys: string[] = []
   for (const variant of variants) keys.push(...(await purgeVariant(session, variant.variant_id)))
   keys.push(...(await purgeImages(session, 'ActiveStorage::Blob', blobId)))
-  await session.db.deleteFrom('blobs').where('id', '=', railsId(blobId)).execute()
+  await session.db.deleteFrom('blobs').where('id', '=', toRailsId(blobId)).execute()
   return [...keys, await deleteObjectLater(session, blob.serviceName, blob.key)]
 }
 
@@ -58,7 +58,7 @@ export async function removeAttachments(
 /** A variant is a record of Rails' own whose image is an attachment. */
 async function purgeVariant(session: Session, variantId: string): Promise<string[]> {
   const keys = await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
-  await session.db.deleteFrom('variant_records').where('id', '=', railsId(variantId)).execute()
+  await session.db.deleteFrom('variant_records').where('id', '=', toRailsId(variantId)).execute()
   return keys
 }
 
@@ -85,7 +85,7 @@ async function purgeImages(session: Session, type: string, id: string): Promise<
   for (const image of images) {
     await session.db
       .deleteFrom('attachments')
-      .where('id', '=', railsId(image.attachment_id))
+      .where('id', '=', toRailsId(image.attachment_id))
       .execute()
     keys.push(...(await purgeBlob(session, image.blob)))
   }

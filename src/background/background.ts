@@ -1,13 +1,18 @@
-import { directUploads, type DirectUploads } from '../delayed/direct.ts'
-import type { Outages } from '../delayed/places.ts'
-import type { RunResult } from '../delayed/settle.ts'
-import { endsWithin, GRACE } from '../jobs/deadline.ts'
-import { checkOptions } from '../options.ts'
-import { parseDuration } from '../units.ts'
+import { directUploads, type DirectUploads } from '../delayed/direct-uploads.ts'
+import type { Outages } from '../delayed/concurrency-limits.ts'
+import type { UploadResult } from '../delayed/record-outcome.ts'
+import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
+import { checkOptions } from '../options/check-options.ts'
+import { parseDuration } from '../options/units.ts'
 import { drain, type DrainOptions, type DrainResult } from './drain.ts'
 import type { BackgroundOptions, Running } from './options.ts'
-import { openWork, wakeAt } from './work.ts'
-import { startBackgroundWorker, STOP_TIMEOUT, type Worker, type WorkerOptions } from './worker.ts'
+import { createWork, wakeAt } from './work.ts'
+import {
+  startBackgroundWorker,
+  DEFAULT_STOP_TIMEOUT,
+  type Worker,
+  type WorkerOptions,
+} from './worker.ts'
 
 export interface Background {
   readonly direct: DirectUploads
@@ -17,29 +22,29 @@ export interface Background {
 }
 
 /** What runs behind the app's back, and only when it is asked to. */
-export function background(given: BackgroundOptions): Background {
+export function createBackground(given: BackgroundOptions): Background {
   const running = new Set<Worker>()
   const looks = new Set<() => void>()
   const options: Running = { ...given, ended: () => looks.forEach((look) => look()) }
   const { ready, report, waiting, wake } = options
   const outages: Outages = new Map()
-  const tally = ({ dueAt }: RunResult): void => {
+  const tally = ({ dueAt }: UploadResult): void => {
     wakeAt(options, dueAt)
     // What it replaced is to be purged.
     wake()
   }
-  const own = openWork(options, {
-    limits: { total: Infinity, of: () => Infinity },
+  const own = createWork(options, {
+    limits: { total: Infinity, forService: () => Infinity },
     outages,
     queue: null,
     tally,
   })
   const direct = directUploads({
     ready,
-    take: (token, stopping) => own.take(token, stopping),
-    looks,
-    waiting,
-    report,
+    runOne: (token, stopping) => own.take(token, stopping),
+    endListeners: looks,
+    wait: waiting,
+    log: report,
   })
   return {
     direct,
@@ -56,10 +61,10 @@ export function background(given: BackgroundOptions): Background {
     },
     async stopAll() {
       await Promise.all([
-        direct.stop(parseDuration(STOP_TIMEOUT, 'timeout')),
+        direct.stop(parseDuration(DEFAULT_STOP_TIMEOUT, 'timeout')),
         ...[...running].map((worker) => worker.stop()),
       ])
-      await endsWithin(own.end(), GRACE)
+      await endsWithin(own.close(), STOP_GRACE_MS)
     },
   }
 }

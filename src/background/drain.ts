@@ -1,12 +1,12 @@
-import { readConcurrency, type Outages } from '../delayed/places.ts'
-import type { RunResult } from '../delayed/settle.ts'
-import { uploadStats } from '../delayed/stats.ts'
-import { ServiceUnavailableError, type ActiveStorageError } from '../errors.ts'
-import { endsWithin, GRACE } from '../jobs/deadline.ts'
-import { drainSources } from '../jobs/embedded.ts'
-import { parseDuration, type Duration } from '../units.ts'
+import { readConcurrency, type Outages } from '../delayed/concurrency-limits.ts'
+import type { UploadResult } from '../delayed/record-outcome.ts'
+import { readUploadStats } from '../delayed/stats.ts'
+import { ServiceUnavailableError, type ActiveStorageError } from '../errors/errors.ts'
+import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
+import { drainSources } from '../jobs/embedded-worker.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 import type { Running } from './options.ts'
-import { openWork, workOptions } from './work.ts'
+import { createWork, toWorkOptions } from './work.ts'
 import type { WorkerOptions } from './worker.ts'
 
 /** Of `storage.drain`. */
@@ -37,11 +37,11 @@ export async function drain(
   const limits = readConcurrency(concurrency, options.services)
   const count = { uploaded: 0, retried: 0, failed: 0 }
   let first: ActiveStorageError | undefined
-  const tally = ({ outcome, error }: Pick<RunResult, 'outcome' | 'error'>): void => {
+  const tally = ({ outcome, error }: Pick<UploadResult, 'outcome' | 'error'>): void => {
     if (outcome in count) count[outcome as keyof typeof count] += 1
     first ??= error
   }
-  const work = openWork(options, { limits, outages, queue: null, tally })
+  const work = createWork(options, { limits, outages, queue: null, tally })
   const sweep = async (stopping?: AbortSignal): Promise<void> => {
     const { failed } = await options.sweep(stopping)
     for (const error of failed) tally({ outcome: 'failed', error })
@@ -53,17 +53,19 @@ export async function drain(
   const until = AbortSignal.any(ends.filter((end) => end !== undefined))
   /** Where the time is over, also a database that does not answer is not waited for. */
   const inTime = async <T>(running: Promise<T>): Promise<T> => {
-    if (!until.aborted || (await endsWithin(running, GRACE))) return running
+    if (!until.aborted || (await endsWithin(running, STOP_GRACE_MS))) return running
     throw new ServiceUnavailableError(
       'The database did not answer before the time was over. What was not done is given back by itself.',
     )
   }
   try {
-    await drainSources({ ...workOptions(options, work, limits), sweep }, until)
+    await drainSources({ ...toWorkOptions(options, work, limits), sweep }, until)
   } finally {
-    await inTime(work.end())
+    await inTime(work.close())
   }
   if (throwOnError && first !== undefined) throw first
-  const { pending, running } = await inTime(options.ready().then(({ store }) => uploadStats(store)))
+  const { pending, running } = await inTime(
+    options.ready().then(({ store }) => readUploadStats(store)),
+  )
   return { ...count, remaining: pending + running }
 }

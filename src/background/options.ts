@@ -1,11 +1,11 @@
 import type { Database } from '../database/database.ts'
-import type { Delayed, Report } from '../delayed/definition.ts'
-import type { WaitingOptions } from '../delayed/direct-options.ts'
+import type { DelayedContext, Log } from '../delayed/context.ts'
+import type { DirectWaitOptions } from '../delayed/direct-options.ts'
 import type { SweepResult } from '../delayed/sweep.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 
 export interface BackgroundOptions {
-  ready(): Promise<Delayed>
+  ready(): Promise<DelayedContext>
   readonly database: Pick<Database<never, boolean>, 'listen'>
   /** Of PostgreSQL's notifications. */
   readonly channel: string
@@ -13,10 +13,10 @@ export interface BackgroundOptions {
   readonly wakers: Set<() => void>
   wake(): void
   sweep(stopping?: AbortSignal): Promise<SweepResult>
-  readonly report: Report
+  readonly report: Log
   readonly engine: JobEngine | null
   /** How long a save waits for what it attaches directly. */
-  readonly waiting: WaitingOptions
+  readonly waiting: DirectWaitOptions
   /** Names of those that are configured, and of those that attachments go to. */
   readonly services: { readonly all: readonly string[]; readonly used: readonly string[] }
 }

@@ -1,10 +1,13 @@
-import type { Settings } from '../configuration.ts'
-import { hintDue } from '../delayed/hint.ts'
+import type { Settings } from '../configuration/configuration.ts'
+import { enqueueDue } from '../delayed/enqueue.ts'
 import { sweep, type SweepResult } from '../delayed/sweep.ts'
-import { moveGemRows, type GemRoom } from '../gem/move.ts'
+import { moveGemRows, type MoveGemRowsOptions } from '../gem/move-gem-rows.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 
-interface Everything extends Pick<GemRoom, 'store' | 'known' | 'kindOf' | 'stopping'> {
+interface SweepEverythingOptions extends Pick<
+  MoveGemRowsOptions,
+  'store' | 'knownAttachments' | 'kindOf' | 'stopping'
+> {
   readonly settings: Settings
   readonly engine: JobEngine | null
 }
@@ -12,25 +15,36 @@ interface Everything extends Pick<GemRoom, 'store' | 'known' | 'kindOf' | 'stopp
 /** The gem's rows, what crashes left behind, and hints that a queue of the app's own has missed. */
 export async function sweepEverything({
   store,
-  known,
+  knownAttachments: known,
   kindOf,
   stopping,
   settings,
   engine,
-}: Everything): Promise<SweepResult> {
-  const { report, expiresIn, gemMoveAfter: moveAfter, retries, failedKeepFor: keepFor } = settings
+}: SweepEverythingOptions): Promise<SweepResult> {
+  const {
+    log: report,
+    expiresIn,
+    gemMoveAfter: moveAfter,
+    retries,
+    failedKeepFor: keepFor,
+  } = settings
   const malformed = await moveGemRows({
     store,
-    known,
+    knownAttachments: known,
     kindOf,
     moveAfter,
     expiresIn,
-    report,
+    log: report,
     stopping,
   })
-  const { failed } = await sweep(store, { attempts: retries.attempts, keepFor, report, stopping })
+  const { failed } = await sweep(store, {
+    attempts: retries.attempts,
+    keepFor,
+    log: report,
+    stopping,
+  })
   if (engine !== null)
-    await hintDue({ store, known }, engine).catch((error: unknown) =>
+    await enqueueDue({ store, knownAttachments: known }, engine).catch((error: unknown) =>
       report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, {
         error,
       }),

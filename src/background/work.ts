@@ -1,56 +1,61 @@
 import { purgeBlob } from '../attachments/purge.ts'
-import type { Delayed } from '../delayed/definition.ts'
+import type { DelayedContext } from '../delayed/context.ts'
 import { deleteObject } from '../delayed/delete-object.ts'
 import {
-  createPlaces,
-  runIn,
+  createConcurrencyLimits,
+  runWithPermit,
   type Outages,
-  type PlaceLimits,
-  type Places,
-} from '../delayed/places.ts'
-import type { RunResult } from '../delayed/settle.ts'
-import { uploadWork } from '../delayed/sources.ts'
-import type { WorkOptions } from '../jobs/embedded.ts'
+  type ConcurrencySettings,
+  type ConcurrencyLimits,
+} from '../delayed/concurrency-limits.ts'
+import type { UploadResult } from '../delayed/record-outcome.ts'
+import { createUploadWork } from '../delayed/work-sources.ts'
+import type { WorkOptions } from '../jobs/embedded-worker.ts'
 import { createLeases, type Leases } from '../jobs/leases.ts'
-import { jobSource } from '../jobs/runners.ts'
-import type { Source } from '../jobs/source.ts'
-import type { Subscription } from '../jobs/subscription.ts'
-import { uuidv7 } from '../uuid.ts'
+import { createJobSource } from '../jobs/job-source.ts'
+import type { WorkSource } from '../jobs/work-source.ts'
+import type { QueueSubscription } from '../jobs/queue-subscription.ts'
+import { uuidv7 } from '../database/uuid.ts'
 import type { BackgroundOptions, Running } from './options.ts'
 
 /** Where something tells of new work, polling is only for what it missed. */
-export const SLOW_POLL = 30_000
+export const SLOW_POLL_MS = 30_000
 
 export interface Work {
-  readonly sources: readonly Source[]
-  take(token: string, stopping: AbortSignal): Promise<RunResult | null>
+  readonly sources: readonly WorkSource[]
+  take(token: string, stopping: AbortSignal): Promise<UploadResult | null>
   handle(token: string, stopping: AbortSignal): Promise<void>
-  end(): Promise<void>
+  close(): Promise<void>
 }
 
-interface Terms {
-  readonly limits: PlaceLimits
+interface WorkTerms {
+  readonly limits: ConcurrencySettings
   readonly outages: Outages
   /** null: a drain, or direct uploads. */
-  readonly queue: Subscription | null
-  tally(result: RunResult): void
+  readonly queue: QueueSubscription | null
+  tally(result: UploadResult): void
 }
 
 /** What a worker, a drain, or direct uploads do; only a worker has a queue. Each has its own leases, and opens the database at its first claim. */
-export function openWork(options: Running, { limits, outages, queue, tally }: Terms): Work {
+export function createWork(options: Running, { limits, outages, queue, tally }: WorkTerms): Work {
   let room:
-    | Promise<{ delayed: Delayed; store: Delayed['store']; leases: Leases; places: Places }>
+    | Promise<{
+        delayed: DelayedContext
+        store: DelayedContext['store']
+        leases: Leases
+        places: ConcurrencyLimits
+      }>
     | undefined
   const ready = () =>
     (room ??= options
       .ready()
       .then((delayed) => {
-        const knows = delayed.known.map(({ type, name }) => `${type}.${name}`)
+        const knows = delayed.knownAttachments.map(({ type, name }) => `${type}.${name}`)
         const leases = createLeases(delayed.store, {
           onError: (message, error) => options.report('warn', message, { error }),
           ...(queue === null ? {} : { worker: { id: uuidv7(), knows } }),
         })
-        const places = createPlaces(limits, outages, delayed.retries, queue === null)
+        const places = createConcurrencyLimits(limits, outages, delayed.retries, queue === null)
         return { delayed, store: delayed.store, leases, places }
       })
       .catch((error: unknown) => {
@@ -59,11 +64,11 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
       }))
   // A queue may still bring a hint when its worker has stopped.
   let over = false
-  const uploads = uploadWork(ready, (result) => {
+  const uploads = createUploadWork(ready, (result) => {
     tally(result)
     options.ended()
   })
-  const jobs = jobSource(
+  const jobs = createJobSource(
     ready,
     {
       purge: async (job) => {
@@ -75,7 +80,7 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
       },
       'delete-object': async (job, signal) => {
         const { delayed, places } = await ready()
-        return runIn(places, job.arguments['service'] ?? '', () =>
+        return runWithPermit(places, job.arguments['service'] ?? '', () =>
           deleteObject(delayed.store, delayed.services, job, signal),
         )
       },
@@ -88,7 +93,7 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
       }),
     async () => {
       const { delayed, places } = await ready()
-      return Object.keys(delayed.services).filter((service) => places.room(service) < 1)
+      return Object.keys(delayed.services).filter((service) => places.capacity(service) < 1)
     },
   )
   return {
@@ -96,26 +101,27 @@ export function openWork(options: Running, { limits, outages, queue, tally }: Te
     sources: [
       {
         name: 'uploads',
-        claim: async (limit) => (queue?.delivers() === true ? [] : uploads.uploads.claim(limit)),
+        claim: async (limit) =>
+          queue?.isDelivering() === true ? [] : uploads.uploads.claim(limit),
       },
       uploads.hooks,
       jobs,
     ],
-    take: (token, stopping) => uploads.take(token, stopping),
+    take: (token, stopping) => uploads.runOne(token, stopping),
     async handle(id, stopping) {
       if (!over) await uploads.handle({ kind: 'upload', id }, stopping)
     },
-    async end() {
+    async close() {
       over = true
       await (await room?.catch(() => undefined))?.leases.close()
     },
   }
 }
 
-export function workOptions(
+export function toWorkOptions(
   options: BackgroundOptions,
   { sources }: Work,
-  { total }: PlaceLimits,
+  { total }: ConcurrencySettings,
 ): WorkOptions {
   return {
     sources,
@@ -129,5 +135,5 @@ export function workOptions(
 export function wakeAt({ wake }: BackgroundOptions, dueAt: number = Infinity): void {
   const wait = dueAt - performance.now()
   // Timers may be a millisecond early.
-  if (wait < SLOW_POLL) setTimeout(wake, wait + 2).unref()
+  if (wait < SLOW_POLL_MS) setTimeout(wake, wait + 2).unref()
 }

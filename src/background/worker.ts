@@ -1,10 +1,10 @@
-import { readConcurrency, type Concurrency, type Outages } from '../delayed/places.ts'
-import { endsQuietly, GRACE } from '../jobs/deadline.ts'
-import { startWorker } from '../jobs/embedded.ts'
-import { subscribeToQueue, type Subscription } from '../jobs/subscription.ts'
-import { parseDuration, type Duration } from '../units.ts'
+import { readConcurrency, type Concurrency, type Outages } from '../delayed/concurrency-limits.ts'
+import { endsQuietly, STOP_GRACE_MS } from '../async/deadline.ts'
+import { startWorker } from '../jobs/embedded-worker.ts'
+import { subscribeToQueue, type QueueSubscription } from '../jobs/queue-subscription.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 import type { Running } from './options.ts'
-import { openWork, SLOW_POLL, wakeAt, workOptions } from './work.ts'
+import { createWork, SLOW_POLL_MS, wakeAt, toWorkOptions } from './work.ts'
 
 /** Of `storage.work`. */
 export interface WorkerOptions {
@@ -23,8 +23,8 @@ export interface Worker extends AsyncDisposable {
 }
 
 /** How long what runs may go on after a stop. */
-export const STOP_TIMEOUT = '25s'
-const POLL = 2_000
+export const DEFAULT_STOP_TIMEOUT = '25s'
+const POLL_MS = 2_000
 
 /** Claims and runs what is due until it is stopped. */
 export function startBackgroundWorker(
@@ -34,13 +34,13 @@ export function startBackgroundWorker(
 ): Worker {
   const limits = readConcurrency(concurrency, options.services)
   const stopping = new AbortController()
-  const queue: Subscription = subscribeToQueue(
+  const queue: QueueSubscription = subscribeToQueue(
     options.engine,
     (hint) => work.handle(hint.id, stopping.signal),
     limits.total,
     options.report,
   )
-  const work = openWork(options, {
+  const work = createWork(options, {
     limits,
     outages,
     queue,
@@ -49,8 +49,8 @@ export function startBackgroundWorker(
   let unlisten: Promise<() => Promise<void>> | undefined
   let listening = false
   const embedded = startWorker({
-    ...workOptions(options, work, limits),
-    pollEvery: () => (listening ? SLOW_POLL : POLL),
+    ...toWorkOptions(options, work, limits),
+    pollEvery: () => (listening ? SLOW_POLL_MS : POLL_MS),
     wakes: {
       subscribe: (woken) => {
         options.wakers.add(woken)
@@ -75,22 +75,26 @@ export function startBackgroundWorker(
     )
     const quietly = endsQuietly((message, error) => options.report('warn', message, { error }))
     await Promise.all([
-      quietly('The worker', embedded.stop({ timeout: milliseconds }), milliseconds + 2 * GRACE),
-      quietly('The queue', queue.stop(milliseconds), milliseconds + GRACE),
+      quietly(
+        'The worker',
+        embedded.stop({ timeout: milliseconds }),
+        milliseconds + 2 * STOP_GRACE_MS,
+      ),
+      quietly('The queue', queue.stop(milliseconds), milliseconds + STOP_GRACE_MS),
     ])
     clearTimeout(timer)
     await Promise.all([
       quietly(
         'Listening',
         unlisten?.then((stopListening) => stopListening()),
-        GRACE,
+        STOP_GRACE_MS,
       ),
-      quietly('The heartbeat', work.end(), GRACE),
+      quietly('The heartbeat', work.close(), STOP_GRACE_MS),
     ])
     stopped.resolve()
   }
   let ended: Promise<void> | undefined
-  const stop: Worker['stop'] = ({ timeout = STOP_TIMEOUT } = {}) => {
+  const stop: Worker['stop'] = ({ timeout = DEFAULT_STOP_TIMEOUT } = {}) => {
     const milliseconds = parseDuration(timeout, 'timeout')
     return (ended ??= end(milliseconds))
   }

@@ -1,4 +1,4 @@
-import { byteStreamOf } from './byte-stream.ts'
+import { toByteStream } from './byte-stream.ts'
 
 /** What a `Blob` or `File` has, of whatever library: servers, test environments and polyfills bring their own. */
 export interface BlobLike {
@@ -22,14 +22,14 @@ export function isBlobLike(value: unknown): value is BlobLike {
   )
 }
 
-const SLICE = 1 << 20
+const BLOB_SLICE_BYTES = 1 << 20
 
 /** The bytes, a piece at a time. Those of Node's own are not taken from `stream()`, which holds far more in memory than what is read. */
-export async function* bytesOfBlob(blob: BlobLike): AsyncGenerator<Uint8Array> {
-  const stream = blob instanceof Blob ? null : byteStreamOf(blob.stream?.())
+export async function* readBlob(blob: BlobLike): AsyncGenerator<Uint8Array> {
+  const stream = blob instanceof Blob ? null : toByteStream(blob.stream?.())
   if (stream !== null) return yield* stream
-  for (let start = 0; start < blob.size; start += SLICE)
-    yield new Uint8Array(await blob.slice(start, start + SLICE).arrayBuffer())
+  for (let start = 0; start < blob.size; start += BLOB_SLICE_BYTES)
+    yield new Uint8Array(await blob.slice(start, start + BLOB_SLICE_BYTES).arrayBuffer())
 }
 
 /**

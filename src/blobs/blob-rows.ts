@@ -1,8 +1,8 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
-import { asText, railsAgo, railsId, railsNow } from '../database/expressions.ts'
-import { notRead } from '../database/not-read.ts'
+import { asText, railsAgo, toRailsId, railsNow } from '../database/expressions.ts'
+import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
-import { storableJson } from './storable.ts'
+import { toStorableJson } from './storable-text.ts'
 
 /** A row of active_storage_blobs, ids as text. */
 export interface BlobRow {
@@ -27,11 +27,18 @@ export interface NewBlob {
 }
 
 /** Rails' times are UTC text without a zone. */
-export function railsTime(text: string): Date {
+export function parseRailsTime(text: string): Date {
   return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
 }
 
-const plain = ['key', 'filename', 'content_type', 'metadata', 'service_name', 'checksum'] as const
+const textColumns = [
+  'key',
+  'filename',
+  'content_type',
+  'metadata',
+  'service_name',
+  'checksum',
+] as const
 
 export function blobColumns(
   dialect: Session['dialect'],
@@ -39,7 +46,7 @@ export function blobColumns(
 ): readonly AliasedRawBuilder<string | null, keyof SelectedBlob>[] {
   return [
     asText(dialect, `${alias}.id`).as('blob_row_id'),
-    ...plain.map((name) =>
+    ...textColumns.map((name) =>
       sql<string | null>`${sql.ref(`${alias}.${name}`)}`.as(`blob_${name}` as const),
     ),
     asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
@@ -69,7 +76,7 @@ export function blobOf(row: SelectedBlob): BlobRow {
     serviceName: row.blob_service_name,
     byteSize: Number(row.blob_byte_size),
     checksum: row.blob_checksum,
-    createdAt: railsTime(row.blob_created_at),
+    createdAt: parseRailsTime(row.blob_created_at),
   }
 }
 
@@ -85,7 +92,7 @@ export async function insertBlob(
     key: blob.key,
     filename: blob.filename,
     content_type: blob.contentType,
-    metadata: Object.keys(metadata).length === 0 ? null : await storableJson(session, metadata),
+    metadata: Object.keys(metadata).length === 0 ? null : await toStorableJson(session, metadata),
     service_name: blob.serviceName,
     byte_size: blob.byteSize,
     checksum: blob.checksum,
@@ -99,7 +106,7 @@ export async function insertBlob(
     )
   await insert.execute()
   const row = await findBlob(session, { key: blob.key })
-  if (row === null) throw notRead(`The blob with key ${blob.key}`)
+  if (row === null) throw createNotReadError(`The blob with key ${blob.key}`)
   return row
 }
 
@@ -109,7 +116,8 @@ export async function findBlob(
   lock: boolean = false,
 ): Promise<BlobRow | null> {
   let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
-  query = 'id' in by ? query.where('b.id', '=', railsId(by.id)) : query.where('b.key', '=', by.key)
+  query =
+    'id' in by ? query.where('b.id', '=', toRailsId(by.id)) : query.where('b.key', '=', by.key)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const row = (await query.executeTakeFirst()) as SelectedBlob | undefined
   // MySQL compares by casting: to it, a uuid is the number that it begins with.
@@ -128,7 +136,7 @@ export async function findBlobs(session: Session, keys: readonly string[]): Prom
 }
 
 /** A page of blobs that no attachment uses, by id. */
-export async function unattachedBlobs(
+export async function findUnattachedBlobs(
   session: Session,
   page: { readonly after: string | null; readonly olderThan: number; readonly limit: number },
 ): Promise<BlobRow[]> {
@@ -140,7 +148,7 @@ export async function unattachedBlobs(
     .where('b.created_at', '<=', railsAgo(session.dialect, page.olderThan))
     .orderBy('b.id')
     .limit(page.limit)
-  if (page.after !== null) query = query.where('b.id', '>', railsId(page.after))
+  if (page.after !== null) query = query.where('b.id', '>', toRailsId(page.after))
   const rows = await query.execute()
   return rows.map((row) => blobOf(row as SelectedBlob))
 }
@@ -149,19 +157,19 @@ export async function unattachedBlobs(
  * Identifies the content type of a blob that a browser uploaded by itself, from its bytes. Metadata is text that Rails
  * and the app write too: it is merged under the row's lock, which the caller holds.
  */
-export async function updateIdentified(
+export async function saveIdentifiedType(
   session: Session,
   blob: BlobRow,
   contentType: string | null,
 ): Promise<BlobRow> {
-  const metadata = await storableJson(session, {
+  const metadata = await toStorableJson(session, {
     ...parseMetadata(blob.metadata),
     identified: true,
   })
   await session.db
     .updateTable('blobs')
     .set({ content_type: contentType, metadata })
-    .where('id', '=', railsId(blob.id))
+    .where('id', '=', toRailsId(blob.id))
     .execute()
   return { ...blob, contentType, metadata }
 }

@@ -2,16 +2,16 @@ import { Readable } from 'node:stream'
 import { types } from 'node:util'
 
 /** A stream of bytes of any library: Node's, the web's, or what can be iterated like one. null: it is none. */
-export function byteStreamOf(stream: unknown): AsyncIterable<Uint8Array> | null {
+export function toByteStream(stream: unknown): AsyncIterable<Uint8Array> | null {
   if (typeof stream !== 'object' || stream === null) return null
   if (Symbol.asyncIterator in stream) return stream as AsyncIterable<Uint8Array>
   return 'getReader' in stream && typeof stream.getReader === 'function'
-    ? readerOf(stream as ReadableStream<Uint8Array>)
+    ? readWebStream(stream as ReadableStream<Uint8Array>)
     : null
 }
 
 /** Web streams of some libraries cannot be iterated. */
-async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* readWebStream(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader()
   let isWhole = false
   try {
@@ -27,7 +27,7 @@ async function* readerOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uin
 }
 
 /** Somebody reads it, or has read of it. */
-export function wasRead(stream: object): boolean {
+export function isStreamUsed(stream: object): boolean {
   const { readableDidRead, readableEnded, destroyed, locked } = stream as Partial<
     Readable & ReadableStream
   >
@@ -44,15 +44,15 @@ export function wasRead(stream: object): boolean {
 export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value)
 
 /** The stream with its first piece read already; null: it is empty. */
-export async function unlessEmpty(
+export async function toNonEmptyStream(
   stream: AsyncIterable<Uint8Array>,
 ): Promise<AsyncIterable<Uint8Array> | null> {
   const pieces = stream[Symbol.asyncIterator]()
   const first = await pieces.next()
-  return first.done === true ? null : from(first, pieces)
+  return first.done === true ? null : resume(first, pieces)
 }
 
-async function* from(
+async function* resume(
   first: IteratorResult<Uint8Array>,
   pieces: AsyncIterator<Uint8Array>,
 ): AsyncGenerator<Uint8Array> {

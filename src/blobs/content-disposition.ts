@@ -1,6 +1,6 @@
-import { sanitize, transliterate } from './filename.ts'
+import { sanitizeFilename, transliterate } from './filename.ts'
 
-const escape = (text: string, safe: RegExp): string =>
+const percentEncode = (text: string, safe: RegExp): string =>
   [...Buffer.from(text)]
     .map((byte) => String.fromCharCode(byte))
     .map((character) =>
@@ -11,9 +11,12 @@ const escape = (text: string, safe: RegExp): string =>
     .join('')
 
 /** A whole Content-Disposition header in Rails' form: an ASCII name for old clients, and the real one. */
-export function contentDisposition(disposition: 'inline' | 'attachment', filename: string): string {
-  const name = sanitize(filename)
-  const ascii = escape(transliterate(name), /^[ A-Za-z0-9!#$+.^_`|~-]$/)
-  const utf8 = escape(name, /^[A-Za-z0-9!#$&+.^_`|~-]$/)
+export function toContentDisposition(
+  disposition: 'inline' | 'attachment',
+  filename: string,
+): string {
+  const name = sanitizeFilename(filename)
+  const ascii = percentEncode(transliterate(name), /^[ A-Za-z0-9!#$+.^_`|~-]$/)
+  const utf8 = percentEncode(name, /^[A-Za-z0-9!#$&+.^_`|~-]$/)
   return `${disposition}; filename="${ascii}"; filename*=UTF-8''${utf8}`
 }

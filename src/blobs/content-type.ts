@@ -1,10 +1,10 @@
-import { typeByName } from './type-by-name.ts'
-import { typeBySignature } from './type-by-signature.ts'
-import { markupIn } from './type-by-markup.ts'
-import { isChildType, isToldByBytesAlone } from './type-children.ts'
-import { bareType, canonicalType } from './type-names.ts'
+import { findTypeByName } from './type-by-name.ts'
+import { findTypeBySignature } from './type-by-signature.ts'
+import { detectMarkup } from './type-by-markup.ts'
+import { isChildType, isKnownByBytesOnly } from './type-children.ts'
+import { parseMediaType, toCanonicalType } from './type-names.ts'
 
-const UNKNOWN = 'application/octet-stream'
+const UNKNOWN_TYPE = 'application/octet-stream'
 
 /**
  * The type of a file by its bytes, else by its name, else as declared; in Marcel's spelling, without parameters. Where the
@@ -16,40 +16,42 @@ export async function identifyContentType(
   filename: string,
   declared?: string,
 ): Promise<string> {
-  const hints = [typeByName(filename), declaredType(declared)].filter((type) => type !== null)
-  const bySignature = await typeBySignature(head)
+  const hints = [findTypeByName(filename), parseDeclaredType(declared)].filter(
+    (type) => type !== null,
+  )
+  const bySignature = await findTypeBySignature(head)
   if (bySignature !== null && bySignature !== 'application/xml')
-    return mostSpecific(bySignature, hints) ?? bySignature
-  const markup = markupIn(head)
-  const hint = hints[0] ?? UNKNOWN
+    return findMostSpecific(bySignature, hints) ?? bySignature
+  const markup = detectMarkup(head)
+  const hint = hints[0] ?? UNKNOWN_TYPE
   if (markup === null)
-    return bySignature ?? (head.length > 0 && isToldByBytesAlone(hint) ? UNKNOWN : hint)
+    return bySignature ?? (head.length > 0 && isKnownByBytesOnly(hint) ? UNKNOWN_TYPE : hint)
   const { type, byRoot, isFinal } = markup
   // Other markup is what its name says, but no picture, sound, film or page.
   if (type === null)
-    return /^(image|audio|video)\//.test(hint) || isToldByBytesAlone(hint) ? 'text/plain' : hint
-  return isFinal ? type : (mostSpecific(type, hints) ?? byRoot ?? type)
+    return /^(image|audio|video)\//.test(hint) || isKnownByBytesOnly(hint) ? 'text/plain' : hint
+  return isFinal ? type : (findMostSpecific(type, hints) ?? byRoot ?? type)
 }
 
 /** The type of a file whose bytes are not here yet. null: neither its name nor what was declared tells. */
-export function announcedType(filename: string, declared: string | undefined): string | null {
-  const named = typeByName(filename)
-  const told = declaredType(declared)
-  return named !== null && told !== null && otherTrackType(named) === told ? told : (named ?? told)
+export function guessContentType(filename: string, declared: string | undefined): string | null {
+  const named = findTypeByName(filename)
+  const told = parseDeclaredType(declared)
+  return named !== null && told !== null && swapTrackType(named) === told ? told : (named ?? told)
 }
 
 /** Of a type of film that also holds sound alone, or the other way round: the other one. null: there is none. */
-export function otherTrackType(type: string): string | null {
+export function swapTrackType(type: string): string | null {
   const [, track, format] = /^(audio|video)\/(webm|mp4|ogg|3gpp2?|x-matroska)$/.exec(type) ?? []
   return track === undefined ? null : `${track === 'audio' ? 'video' : 'audio'}/${format}`
 }
 
 /** The first hint that agrees with the bytes. */
-function mostSpecific(type: string, hints: readonly string[]): string | null {
+function findMostSpecific(type: string, hints: readonly string[]): string | null {
   return hints.find((hint) => hint === type || isChildType(hint, type)) ?? null
 }
 
-function declaredType(declared: string | undefined): string | null {
-  const type = bareType(declared)
-  return type === null || type === UNKNOWN ? null : canonicalType(type)
+function parseDeclaredType(declared: string | undefined): string | null {
+  const type = parseMediaType(declared)
+  return type === null || type === UNKNOWN_TYPE ? null : toCanonicalType(type)
 }

@@ -1,12 +1,12 @@
 /** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc', '.' of 'dot.'. */
-export function extension(filename: string): string {
+export function getExtension(filename: string): string {
   const name = filename.slice(filename.lastIndexOf('/') + 1)
   // Leading dots belong to the name.
   return /^\.*[^.].*?(\.[^./]*)$/s.exec(name)?.[1] ?? ''
 }
 
 /** Rails 8's `sanitized`: what is safe to show and to save under. */
-export function sanitize(filename: string): string {
+export function sanitizeFilename(filename: string): string {
   return filename
     .toWellFormed()
     .replaceAll(/^[\0\t\n\v\f\r ]+|[\0\t\n\v\f\r ]+$/g, '')
@@ -15,13 +15,13 @@ export function sanitize(filename: string): string {
 
 /** What is stored: the name as it came, as Rails does, but valid, without NUL, and at most 255 bytes with its extension. */
 export function normalizeFilename(filename: string): string {
-  return cut(filename.toWellFormed().replaceAll('\0', ''), 255)
+  return truncateFilename(filename.toWellFormed().replaceAll('\0', ''), 255)
 }
 
 /** Shortens a name to a number of UTF-8 bytes, never inside a character, and keeps its extension. */
-export function cut(name: string, bytes: number): string {
+export function truncateFilename(name: string, bytes: number): string {
   if (Buffer.byteLength(name) <= bytes) return name
-  const suffix = extension(name)
+  const suffix = getExtension(name)
   const kept = Buffer.byteLength(suffix) < bytes / 2 ? suffix : ''
   let base = ''
   let size = Buffer.byteLength(kept)
@@ -33,7 +33,7 @@ export function cut(name: string, bytes: number): string {
   return base + kept
 }
 
-const special: Readonly<Record<string, string>> = {
+const asciiReplacements: Readonly<Record<string, string>> = {
   ß: 'ss',
   æ: 'ae',
   Æ: 'AE',
@@ -70,7 +70,7 @@ export function transliterate(text: string): string {
   return text.replaceAll(
     /[^\0-\x7f]/gu,
     (character) =>
-      special[character] ??
+      asciiReplacements[character] ??
       character
         .normalize('NFD')
         .replaceAll(/\p{M}/gu, '')

@@ -1,14 +1,14 @@
 import type { RawBuilder } from 'kysely'
-import { later, now } from '../database/expressions.ts'
+import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { uuidv7 } from '../uuid.ts'
+import { uuidv7 } from '../database/uuid.ts'
 
 /*
  * Whoever writes an object commits to its clean-up first, so that no crash leaves one that nobody knows of; whoever gives
  * it a blob takes the clean-up back.
  */
 
-const INTENT_DELAY = 3_600_000
+const INTENT_DELAY_MS = 3_600_000
 
 /** By which the clean-up of an object is found; nobody else's job has it. */
 const intentKey = (key: string): string => `object:${key}`
@@ -43,11 +43,11 @@ async function insertIntent(
  * is there the key is nobody else's. False: the key is taken by another intent.
  */
 export function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
-  return insertIntent(session, service, key, later(session.dialect, INTENT_DELAY))
+  return insertIntent(session, service, key, nowPlus(session.dialect, INTENT_DELAY_MS))
 }
 
 /** A transfer that began while its URL worked has ended by then. */
-const LONGEST_TRANSFER = 86_400_000
+const LONGEST_TRANSFER_MS = 86_400_000
 
 /**
  * In the transaction that announces a blob. A browser sends its object by itself: a service takes what comes while the URL
@@ -59,14 +59,19 @@ export async function announceObject(
   key: string,
   urlExpiresIn: number,
 ): Promise<void> {
-  await insertIntent(session, service, key, later(session.dialect, urlExpiresIn + LONGEST_TRANSFER))
+  await insertIntent(
+    session,
+    service,
+    key,
+    nowPlus(session.dialect, urlExpiresIn + LONGEST_TRANSFER_MS),
+  )
 }
 
 /** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
 export async function renewObject(session: Session, key: string): Promise<boolean> {
   const result = await session.db
     .updateTable('jobs')
-    .set({ run_at: later(session.dialect, INTENT_DELAY) })
+    .set({ run_at: nowPlus(session.dialect, INTENT_DELAY_MS) })
     .where('key', '=', intentKey(key))
     .where('state', '=', 'pending')
     .executeTakeFirst()
@@ -77,16 +82,26 @@ export async function renewObject(session: Session, key: string): Promise<boolea
  * After a transfer that failed: what was sent may still be taken, or was, and only the answer is lost. Its clean-up is due in
  * an hour, whatever became of the one before.
  */
-export async function expectLate(session: Session, service: string, key: string): Promise<void> {
+export async function expectLateObject(
+  session: Session,
+  service: string,
+  key: string,
+): Promise<void> {
   if ((await reserveObject(session, service, key)) || (await renewObject(session, key))) return
   // It is being deleted right now.
-  await insertIntent(session, service, key, later(session.dialect, INTENT_DELAY), purgeKey(key))
+  await insertIntent(
+    session,
+    service,
+    key,
+    nowPlus(session.dialect, INTENT_DELAY_MS),
+    purgeKey(key),
+  )
 }
 
-const RENEW_EVERY = 300_000
+const RENEW_INTERVAL_MS = 300_000
 
 /** Passes the bytes on and puts the clean-up of their object off meanwhile. `lost` makes the error when it has begun. */
-export async function* renewing(
+export async function* renewDuringTransfer(
   session: Session,
   key: string,
   bytes: AsyncIterable<Uint8Array>,
@@ -95,17 +110,17 @@ export async function* renewing(
   let renewed = performance.now()
   for await (const chunk of bytes) {
     yield chunk
-    if (performance.now() - renewed <= RENEW_EVERY) continue
+    if (performance.now() - renewed <= RENEW_INTERVAL_MS) continue
     renewed = performance.now()
     if (!(await renewObject(session, key))) throw lost()
   }
 }
 
 /** Puts the clean-up off until a call that nobody waits for any more has ended: until then it may still store its object. */
-export function renewUntil(session: Session, key: string, ended: Promise<unknown>): void {
+export function renewObjectUntil(session: Session, key: string, ended: Promise<unknown>): void {
   const timer = setInterval(
     () => void renewObject(session, key).catch(() => undefined),
-    RENEW_EVERY,
+    RENEW_INTERVAL_MS,
   ).unref()
   const end = (): void => clearInterval(timer)
   ended.then(end, end)

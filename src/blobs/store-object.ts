@@ -2,20 +2,25 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
-import { ServiceError, type ErrorDetails } from '../errors.ts'
-import { endOf } from '../services/bounded.ts'
-import { expectLate, renewing, renewUntil, reserveObject } from './object-intents.ts'
+import { ServiceError, type ErrorDetails } from '../errors/errors.ts'
+import { waitForAbandonedCall } from '../services/limit-service.ts'
+import {
+  expectLateObject,
+  renewDuringTransfer,
+  renewObjectUntil,
+  reserveObject,
+} from './object-intents.ts'
 import { checkKey } from '../services/object-key.ts'
 import type { Service } from '../services/service.ts'
 import type { NewBlob } from './blob-rows.ts'
-import { md5 } from './checksum.ts'
+import { createMd5 } from './md5-hash.ts'
 import { identifyContentType } from './content-type.ts'
 import { normalizeFilename } from './filename.ts'
-import { bytesOf, type IncomingFile } from './incoming.ts'
-import { generateKey, prefixed } from './key.ts'
-import { storedAs } from './serving.ts'
-import { storableFilename, storableKey } from './storable.ts'
-import { temporaryFailure, temporaryFolder } from './temporary-folder.ts'
+import { readIncomingFile, type IncomingFile } from './incoming-file.ts'
+import { generateKey, prefixKey } from './blob-key.ts'
+import { toServiceMetadata } from './safe-content-type.ts'
+import { toStorableFilename, toStorableKey } from './storable-text.ts'
+import { throwTemporaryFolderError, createTemporaryFolder } from './temporary-folder.ts'
 
 export interface StoreObjectOptions {
   readonly serviceName: string
@@ -30,7 +35,7 @@ export interface StoreObjectOptions {
 }
 
 /** Bytes that tell a content type. */
-const HEAD = 512 * 1024
+const TYPE_HEAD_BYTES = 512 * 1024
 
 /**
  * Stores an object for a blob whose row comes next: through a temporary file, because a service wants size and MD5 first.
@@ -44,27 +49,29 @@ export async function storeObject(
   const filename = normalizeFilename(file.filename)
   const { service, serviceName, signal } = options
   const details = { ...options.details, filename }
-  const folder = await temporaryFolder().catch(temporaryFailure(filename, details))
+  const folder = await createTemporaryFolder().catch(throwTemporaryFolderError(filename, details))
   try {
     const path = join(folder.path, 'bytes')
-    const hash = md5()
+    const hash = createMd5()
     let byteSize = 0
     const head: Uint8Array[] = []
     const measured = async function* (): AsyncGenerator<Uint8Array> {
-      for await (const chunk of bytesOf(file, details, signal)) {
+      for await (const chunk of readIncomingFile(file, details, signal)) {
         // A copy: whoever yields it may fill it again.
-        if (byteSize < HEAD) head.push(Buffer.from(chunk))
+        if (byteSize < TYPE_HEAD_BYTES) head.push(Buffer.from(chunk))
         byteSize += chunk.length
         options.checkSize(byteSize)
         hash.update(chunk)
         yield chunk
       }
     }
-    await pipeline(measured(), createWriteStream(path)).catch(temporaryFailure(filename, details))
+    await pipeline(measured(), createWriteStream(path)).catch(
+      throwTemporaryFolderError(filename, details),
+    )
     const contentType = await identifyContentType(Buffer.concat(head), filename, file.declaredType)
     options.checkType(contentType)
     const checksum = hash.digest()
-    const key = await storableKey(session, prefixed(options.keyPrefix, generateKey()))
+    const key = await toStorableKey(session, prefixKey(options.keyPrefix, generateKey()))
     // Before its intent: what no service takes could never be cleaned up either.
     checkKey(key)
     if (!(await reserveObject(session, serviceName, key)))
@@ -74,22 +81,22 @@ export async function storeObject(
         `The transfer of ${filename} took so long that its clean-up began. Send it again.`,
         { details },
       )
-    const bytes = renewing(session, key, createReadStream(path), lost)
+    const bytes = renewDuringTransfer(session, key, createReadStream(path), lost)
     try {
       await service.upload(key, bytes, {
         byteSize,
         checksum,
-        ...storedAs(contentType, filename),
+        ...toServiceMetadata(contentType, filename),
         ...(signal === undefined ? {} : { signal }),
       })
     } catch (error) {
-      await expectLate(session, serviceName, key).catch(() => undefined)
-      renewUntil(session, key, endOf(error))
+      await expectLateObject(session, serviceName, key).catch(() => undefined)
+      renewObjectUntil(session, key, waitForAbandonedCall(error))
       throw error
     }
     return {
       key,
-      filename: await storableFilename(session, filename, options.warn),
+      filename: await toStorableFilename(session, filename, options.warn),
       contentType,
       serviceName,
       byteSize,

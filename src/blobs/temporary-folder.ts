@@ -4,33 +4,33 @@ import { lstat, mkdtemp, readdir, readFile, rm, statfs, utimes } from 'node:fs/p
 import { hostname, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { types } from 'node:util'
-import { ActiveStorageError, ServiceError, type ErrorDetails } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import { ActiveStorageError, ServiceError, type ErrorDetails } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
 
 export interface TemporaryFolder {
   readonly path: string
   remove(): Promise<void>
 }
 
-const HOUR = 3_600_000
-const DAY = 24 * HOUR
+const TOUCH_INTERVAL_MS = 3_600_000
+const UNUSED_AFTER_MS = 24 * TOUCH_INTERVAL_MS
 /** The folder's name says which process made it. */
-const PATTERN = /^activestorage-delayed-([0-9a-f]{8})-(\d+)-(\d+)-\w{6}$/
+const FOLDER_NAME = /^activestorage-delayed-([0-9a-f]{8})-(\d+)-(\d+)-\w{6}$/
 
 /**
  * Makes a folder in the system's temporary folder. The first call of a process also removes what killed processes left
  * there. Rejects with the system's own error: see `temporaryFailure`.
  */
-export async function temporaryFolder(): Promise<TemporaryFolder> {
+export async function createTemporaryFolder(): Promise<TemporaryFolder> {
   firstSweep ??= sweepTemporaryFolders()
   await firstSweep
-  ownStart ??= startOf(process.pid)
+  ownStart ??= readProcessStart(process.pid)
   const started = (await ownStart) ?? '0'
   const path = await mkdtemp(
-    join(tmpdir(), `activestorage-delayed-${place()}-${process.pid}-${started}-`),
+    join(tmpdir(), `activestorage-delayed-${processScope()}-${process.pid}-${started}-`),
   )
   const touch = (): void => void utimes(path, new Date(), new Date()).catch(() => undefined)
-  const touching = setInterval(touch, HOUR).unref()
+  const touching = setInterval(touch, TOUCH_INTERVAL_MS).unref()
   return {
     path,
     async remove() {
@@ -49,7 +49,7 @@ let ownStart: Promise<string | null> | undefined
  */
 export async function sweepTemporaryFolders(): Promise<void> {
   for (const name of await readdir(tmpdir()).catch(() => [])) {
-    const [, where, pid, started] = PATTERN.exec(name) ?? []
+    const [, where, pid, started] = FOLDER_NAME.exec(name) ?? []
     if (where === undefined) continue
     const path = join(tmpdir(), name)
     const found = await lstat(path).catch(() => null)
@@ -61,22 +61,22 @@ export async function sweepTemporaryFolders(): Promise<void> {
     )
       continue
     const used =
-      where === place()
-        ? (await startOf(Number(pid))) === started
-        : Date.now() - found.mtimeMs < DAY
+      where === processScope()
+        ? (await readProcessStart(Number(pid))) === started
+        : Date.now() - found.mtimeMs < UNUSED_AFTER_MS
     if (!used) await rm(path, { recursive: true, force: true }).catch(() => undefined)
   }
 }
 
-let known: string | undefined
+let cachedScope: string | undefined
 
 /** Names the set of processes that can see each other: on Linux, one start of the machine and one namespace of process ids. */
-function place(): string {
-  known ??= createHash('sha256').update(describePlace()).digest('hex').slice(0, 8)
-  return known
+function processScope(): string {
+  cachedScope ??= createHash('sha256').update(describeScope()).digest('hex').slice(0, 8)
+  return cachedScope
 }
 
-function describePlace(): string {
+function describeScope(): string {
   if (process.platform !== 'linux') return hostname()
   try {
     return `${hostname()} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')} ${readlinkSync('/proc/self/ns/pid')}`
@@ -87,7 +87,7 @@ function describePlace(): string {
 }
 
 /** When a living process started, so that a new one with the same id is not taken for it. null: it is dead. */
-async function startOf(pid: number): Promise<string | null> {
+async function readProcessStart(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
     // The program's name, in brackets, may have spaces. State is field 3, and the start is field 22.
@@ -103,23 +103,23 @@ async function startOf(pid: number): Promise<string | null> {
 }
 
 /** Whether less than 1 MB is left on the disk of a folder. */
-export async function isFull(folder: string): Promise<boolean> {
+export async function isDiskFull(folder: string): Promise<boolean> {
   const { bavail, bsize } = await statfs(folder)
   return bavail * bsize < 1_000_000
 }
 
 /** Codes that no socket has: the bytes may come over one. */
-const OF_DISKS = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
+const DISK_ERROR_CODE = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
 
 /** Rethrows what the temporary folder's disk refused, with what to do. That disk is nobody's input: the call may be tried again. */
-export function temporaryFailure(
+export function throwTemporaryFolderError(
   filename: string,
   details: ErrorDetails,
 ): (error: unknown) => never {
   return (error) => {
     const code = types.isNativeError(error) && 'code' in error ? String(error.code) : ''
-    if (error instanceof ActiveStorageError || !OF_DISKS.test(code)) throw error
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw noRoom(filename, details, error)
+    if (error instanceof ActiveStorageError || !DISK_ERROR_CODE.test(code)) throw error
+    if (code === 'ENOSPC' || code === 'EDQUOT') throw toDiskFullError(filename, details, error)
     throw new ServiceError(
       `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. Set TMPDIR to a folder where the process may write.`,
       { cause: error, details: { ...details, filename } },
@@ -127,7 +127,11 @@ export function temporaryFailure(
   }
 }
 
-export function noRoom(filename: string, details: ErrorDetails, cause: unknown): ServiceError {
+export function toDiskFullError(
+  filename: string,
+  details: ErrorDetails,
+  cause: unknown,
+): ServiceError {
   return new ServiceError(
     `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(cause)}. Its disk is full: free some of it, or set TMPDIR to a folder with more room.`,
     { cause, details: { ...details, filename } },

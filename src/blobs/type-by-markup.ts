@@ -1,15 +1,16 @@
 /** As much is looked at: comments may come first. */
-const LOOKED_AT = 65_536
+const MARKUP_HEAD_BYTES = 65_536
 
 /** Roots of XML that have a type of their own. */
-const roots: Readonly<Record<string, string>> = {
+const xmlRootTypes: Readonly<Record<string, string>> = {
   rss: 'application/rss+xml',
   feed: 'application/atom+xml',
   kml: 'application/vnd.google-earth.kml+xml',
   gpx: 'application/gpx+xml',
 }
 /** With one of these, a browser that shows the XML may run something. */
-const active = /www\.w3\.org\/(1999\/xhtml|2000\/svg)|<\?xml-stylesheet|<([\w.-]+:)?script[\s>/]/
+const ACTIVE_XML =
+  /www\.w3\.org\/(1999\/xhtml|2000\/svg)|<\?xml-stylesheet|<([\w.-]+:)?script[\s>/]/
 
 /** What text that begins with `<` is. */
 export interface Markup {
@@ -22,22 +23,22 @@ export interface Markup {
 }
 
 /** HTML, SVG and other XML: no signature tells them, and they are unsafe to show. null: the text does not begin with `<`. */
-export function markupIn(head: Uint8Array): Markup | null {
-  const text = textOf(head)
+export function detectMarkup(head: Uint8Array): Markup | null {
+  const text = decodeText(head)
     .replace(/^\uFEFF/, '')
     .trimStart()
     .toLowerCase()
   if (!text.startsWith('<')) return null
   const isXml = text.startsWith('<?xml')
-  const { doctype, root } = openingOf(text)
+  const { doctype, root } = readOpening(text)
   if (root === 'svg' || doctype === 'svg') return { type: 'image/svg+xml', isFinal: true }
   if (root === 'html' || doctype === 'html')
     return { type: isXml ? 'application/xhtml+xml' : 'text/html', isFinal: true }
-  const byRoot = roots[root]
+  const byRoot = xmlRootTypes[root]
   if (isXml || byRoot !== undefined)
     return {
       type: 'application/xml',
-      isFinal: root === '' || active.test(text),
+      isFinal: root === '' || ACTIVE_XML.test(text),
       ...(byRoot === undefined ? {} : { byRoot }),
     }
   const isHtml = /^(head|body|script|iframe|title|style|img|a|div|p|h1|table)$/.test(root)
@@ -45,22 +46,22 @@ export function markupIn(head: Uint8Array): Markup | null {
 }
 
 /** The names of document type and first element, without prefix; '' where there is none. Goes through the text once. */
-function openingOf(text: string): { readonly doctype: string; readonly root: string } {
+function readOpening(text: string): { readonly doctype: string; readonly root: string } {
   let doctype = ''
   for (let at = 0; at >= 0 && at < text.length;) {
     if (/\s/.test(text.charAt(at))) at += 1
-    else if (text.startsWith('<!--', at)) at = after(text, '-->', at + 2)
-    else if (text.startsWith('<?', at)) at = after(text, '?>', at)
+    else if (text.startsWith('<!--', at)) at = indexAfter(text, '-->', at + 2)
+    else if (text.startsWith('<?', at)) at = indexAfter(text, '?>', at)
     else if (text.startsWith('<!doctype', at)) {
       doctype = /^\s*([\w.:-]*)/.exec(text.slice(at + 9, at + 200))?.[1] ?? ''
-      const end = after(text, '>', at)
+      const end = indexAfter(text, '>', at)
       const subset = text.indexOf('[', at)
       at =
         subset < 0 || end < 0 || subset > end
           ? end
-          : after(text, ']', subset) < 0
+          : indexAfter(text, ']', subset) < 0
             ? -1
-            : after(text, '>', after(text, ']', subset))
+            : indexAfter(text, '>', indexAfter(text, ']', subset))
     } else
       return {
         doctype,
@@ -71,14 +72,18 @@ function openingOf(text: string): { readonly doctype: string; readonly root: str
 }
 
 /** -1: it does not come. */
-function after(text: string, what: string, from: number): number {
+function indexAfter(text: string, what: string, from: number): number {
   const at = text.indexOf(what, from)
   return at < 0 ? -1 : at + what.length
 }
 
 /** UTF-8; UTF-16 with a mark at its start, or where the first `<` tells it. */
-function textOf(head: Uint8Array): string {
-  const start = Buffer.from(head.buffer, head.byteOffset, Math.min(head.byteLength, LOOKED_AT))
+function decodeText(head: Uint8Array): string {
+  const start = Buffer.from(
+    head.buffer,
+    head.byteOffset,
+    Math.min(head.byteLength, MARKUP_HEAD_BYTES),
+  )
   const [first, second] = start
   if ((first === 0xff && second === 0xfe) || (first === 0x3c && second === 0))
     return start.toString('utf16le')

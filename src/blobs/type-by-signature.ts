@@ -1,5 +1,5 @@
 import { fileTypeFromBuffer } from 'file-type'
-import { canonicalType } from './type-names.ts'
+import { toCanonicalType } from './type-names.ts'
 
 /** Signatures that Marcel has and `file-type` has not. */
 const signatures: readonly (readonly [offset: number, bytes: string, type: string])[] = [
@@ -13,7 +13,7 @@ const signatures: readonly (readonly [offset: number, bytes: string, type: strin
 ]
 
 /** The type that the first bytes of a file tell, under the name that counts; markup aside. null: they tell none. */
-export async function typeBySignature(head: Uint8Array): Promise<string | null> {
+export async function findTypeBySignature(head: Uint8Array): Promise<string | null> {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
   const known = signatures.find(([offset, text]) =>
     bytes.subarray(offset, offset + text.length).equals(Buffer.from(text, 'latin1')),
@@ -21,19 +21,19 @@ export async function typeBySignature(head: Uint8Array): Promise<string | null> 
   if (known !== undefined) return known[2]
   const found = (await fileTypeFromBuffer(head))?.mime
   if (found === undefined) return null
-  const type = canonicalType(found)
-  return withinContainer(type, bytes) ?? type
+  const type = toCanonicalType(found)
+  return findTypeInContainer(type, bytes) ?? type
 }
 
 /** What a container holds, where its own head tells. */
-function withinContainer(type: string, bytes: Buffer): string | null {
+function findTypeInContainer(type: string, bytes: Buffer): string | null {
   if (type === 'video/webm' || type === 'video/x-matroska')
     return hasOnlySound(/\x86[\x80-\xff]([AV])_/g, bytes, /^A$/)
       ? type.replace('video', 'audio')
       : null
   if (type === 'video/mp4')
-    return hasOnlySound(/hdlr\0{8}(soun|vide)/g, filmHeader(bytes), /^soun$/) ? 'audio/mp4' : null
-  return type === 'application/x-ole-storage' ? officeDocument(bytes) : null
+    return hasOnlySound(/hdlr\0{8}(soun|vide)/g, readMoovBox(bytes), /^soun$/) ? 'audio/mp4' : null
+  return type === 'application/x-ole-storage' ? findOfficeType(bytes) : null
 }
 
 function hasOnlySound(track: RegExp, bytes: Buffer, sound: RegExp): boolean {
@@ -42,7 +42,7 @@ function hasOnlySound(track: RegExp, bytes: Buffer, sound: RegExp): boolean {
 }
 
 /** MP4's `moov`, which lists the tracks; empty where it is not here as a whole. */
-function filmHeader(bytes: Buffer): Buffer {
+function readMoovBox(bytes: Buffer): Buffer {
   for (let at = 0; at + 8 <= bytes.length;) {
     const size = bytes.readUInt32BE(at)
     if (size < 8) break
@@ -54,7 +54,7 @@ function filmHeader(bytes: Buffer): Buffer {
 }
 
 /** The first sector of an OLE2 file's directory, which names the streams that are no embedded document's. */
-function officeDocument(bytes: Buffer): string | null {
+function findOfficeType(bytes: Buffer): string | null {
   const shift = bytes.length < 512 ? 0 : bytes.readUInt16LE(30)
   if (shift !== 9 && shift !== 12) return null
   const at = (bytes.readUInt32LE(48) + 1) * 2 ** shift

@@ -1,5 +1,5 @@
 /** What a browser would run as a page. Only a file's bytes make it one of these, never its name. */
-const pages = new Set([
+const pageTypes = new Set([
   'text/html',
   'application/xhtml+xml',
   'image/svg+xml',
@@ -9,7 +9,7 @@ const pages = new Set([
 ])
 
 /** Containers, as signatures tell them, and the types of files that they hold: Marcel's parents. Types with a suffix (`+zip`) name theirs. */
-const children: Readonly<Record<string, RegExp>> = {
+const childTypes: Readonly<Record<string, RegExp>> = {
   'application/x-ole-storage':
     /^application\/(msword|sldworks|vnd\.(ms-excel|ms-outlook|ms-powerpoint|ms-project|ms-works|visio|stardivision\..+)|x-(corelpresentations|esri-layer|ms-installer|mspublisher|quattro-pro|staroffice-template|tika-msworks-spreadsheet))$/,
   'application/zip':
@@ -45,9 +45,10 @@ const children: Readonly<Record<string, RegExp>> = {
 }
 
 /** Whether only bytes make a file one of this type. HTML may be a mere piece of text, so a name can tell it. */
-export const isToldByBytesAlone = (type: string): boolean => pages.has(type) && type !== 'text/html'
+export const isKnownByBytesOnly = (type: string): boolean =>
+  pageTypes.has(type) && type !== 'text/html'
 
 /** Whether files of one type are, by their bytes, files of the other too. Both are names that count (`canonicalType`). */
 export function isChildType(child: string, parent: string): boolean {
-  return child !== parent && !pages.has(child) && children[parent]?.test(child) === true
+  return child !== parent && !pageTypes.has(child) && childTypes[parent]?.test(child) === true
 }

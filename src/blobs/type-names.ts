@@ -1,13 +1,13 @@
 import { readWordTable } from './word-table.ts'
 
 /** A type in lower case and without parameters. '' where there is none. */
-export function withoutParameters(text: string | null | undefined): string {
+export function stripParameters(text: string | null | undefined): string {
   return text?.split(';')[0]?.trim().toLowerCase() ?? ''
 }
 
 /** The same, or null where the text is no type or longer than its column. */
-export function bareType(text: string | null | undefined): string | null {
-  const type = withoutParameters(text)
+export function parseMediaType(text: string | null | undefined): string | null {
+  const type = stripParameters(text)
   return type.length <= 255 && /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(type) ? type : null
 }
 
@@ -15,8 +15,8 @@ export function bareType(text: string | null | undefined): string | null {
  * The one name under which a type is stored and compared, given any of its names: registered, of a vendor, of the package
  * that reads signatures. It is Marcel's, because Rails stores and compares these. A type with one name keeps it.
  */
-export function canonicalType(type: string): string {
-  const bare = withoutParameters(type)
+export function toCanonicalType(type: string): string {
+  const bare = stripParameters(type)
   return aliases.get(bare) ?? bare
 }
 

@@ -1,10 +1,10 @@
 import { parseArgs } from 'node:util'
-import { messageOf } from '../message.ts'
-import { parseDuration, type Duration } from '../units.ts'
-import { tools, type Tool } from './migration.ts'
+import { messageOf } from '../errors/message.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
+import { migrationTools, type MigrationTool } from './migration.ts'
 import { UsageError } from './usage-error.ts'
 
-export const usage: string = `activestorage-delayed <command>
+export const usageText: string = `activestorage-delayed <command>
 
   migrate              makes or completes the tables
                        [--print-utf8mb4: only prints what widens old text columns on MySQL and MariaDB, and changes nothing]
@@ -26,12 +26,12 @@ export const usage: string = `activestorage-delayed <command>
   --timeout <time>     of work: how long what runs at SIGTERM may go on, default 25s;
                        of drain: when it ends whatever is left, default never. What is not done is given back.`
 
-const options = {
+const optionTypes = {
   config: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
-  ...(Object.fromEntries(tools.map((tool) => [tool, { type: 'boolean' }])) as Record<
-    Tool,
+  ...(Object.fromEntries(migrationTools.map((tool) => [tool, { type: 'boolean' }])) as Record<
+    MigrationTool,
     { type: 'boolean' }
   >),
   'print-utf8mb4': { type: 'boolean' },
@@ -43,13 +43,13 @@ const options = {
   'dry-run': { type: 'boolean' },
   'older-than': { type: 'string' },
 } as const
-type Flag = Tool | 'json' | 'help' | 'print-utf8mb4' | 'failed' | 'yes' | 'dry-run'
-type Valued = 'config' | 'dialect' | 'concurrency' | 'timeout' | 'older-than'
+type Flag = MigrationTool | 'json' | 'help' | 'print-utf8mb4' | 'failed' | 'yes' | 'dry-run'
+type ValueOption = 'config' | 'dialect' | 'concurrency' | 'timeout' | 'older-than'
 
 /** What each command takes beside `--config`, `--json` and `--help`. */
-const optionsOf: Readonly<Record<Command, readonly (Flag | Valued)[]>> = {
+const commandOptions: Readonly<Record<Command, readonly (Flag | ValueOption)[]>> = {
   migrate: ['print-utf8mb4'],
-  generate: [...tools, 'dialect'],
+  generate: [...migrationTools, 'dialect'],
   work: ['concurrency', 'timeout'],
   drain: ['concurrency', 'timeout'],
   status: [],
@@ -58,27 +58,27 @@ const optionsOf: Readonly<Record<Command, readonly (Flag | Valued)[]>> = {
   sweep: ['dry-run'],
   reconcile: ['dry-run', 'older-than'],
 }
-const everywhere: readonly string[] = ['config', 'json', 'help']
+const globalOptions: readonly string[] = ['config', 'json', 'help']
 
 export type Command =
   'migrate' | 'generate' | 'work' | 'drain' | 'status' | 'retry' | 'discard' | 'sweep' | 'reconcile'
-export type Values = { readonly [F in Flag]?: boolean | undefined } & {
-  readonly [V in Valued]?: string | undefined
+export type OptionValues = { readonly [F in Flag]?: boolean | undefined } & {
+  readonly [V in ValueOption]?: string | undefined
 }
-export interface Typed {
+export interface CommandLine {
   readonly name: Command
   readonly ids: readonly string[]
-  readonly values: Values
+  readonly values: OptionValues
 }
 
 /**
  * What was typed, checked as far as it can be before anything is opened. null: nothing. An option that the command does not have
  * ends it: somebody expects something of it, such as `--dry-run`. Throws UsageError, whose message is one line.
  */
-export function readArguments(argv: readonly string[]): Typed | null {
+export function readArguments(argv: readonly string[]): CommandLine | null {
   const { positionals, tokens } = parseArgs({
     args: [...argv],
-    options,
+    options: optionTypes,
     allowPositionals: true,
     strict: false,
     tokens: true,
@@ -88,30 +88,32 @@ export function readArguments(argv: readonly string[]): Typed | null {
   if (name === undefined && given.length === 0) return null
   if (name === undefined && given.every((option) => option === 'help'))
     return { name: 'status', ids, values: { help: true } }
-  if (name === undefined || !Object.hasOwn(optionsOf, name)) {
+  if (name === undefined || !Object.hasOwn(commandOptions, name)) {
     const what = name === undefined ? 'No command was given' : `There is no command '${name}'`
-    throw new UsageError(`${what}: say one of ${Object.keys(optionsOf).join(', ')}, or --help.`)
+    throw new UsageError(
+      `${what}: say one of ${Object.keys(commandOptions).join(', ')}, or --help.`,
+    )
   }
-  const known: readonly string[] = [...optionsOf[name as Command], ...everywhere]
+  const known: readonly string[] = [...commandOptions[name as Command], ...globalOptions]
   const foreign = given.find((option) => !known.includes(option))
   if (foreign !== undefined)
     throw new UsageError(
       `${name} has no option --${foreign}, and nothing was done. It has ${known.map((option) => `--${option}`).join(', ')}.`,
     )
   const values = parseValues(argv)
-  check(name as Command, ids, values)
+  checkValues(name as Command, ids, values)
   return { name: name as Command, ids, values }
 }
 
-function parseValues(argv: readonly string[]): Values {
+function parseValues(argv: readonly string[]): OptionValues {
   try {
-    return parseArgs({ args: [...argv], options, allowPositionals: true }).values
+    return parseArgs({ args: [...argv], options: optionTypes, allowPositionals: true }).values
   } catch (error) {
     throw new UsageError(messageOf(error).replaceAll(/\s+/g, ' '))
   }
 }
 
-function check(name: Command, words: readonly string[], values: Values): void {
+function checkValues(name: Command, words: readonly string[], values: OptionValues): void {
   const { concurrency, dialect } = values
   if (values.help === true) return
   if (name === 'retry' || name === 'discard') {
@@ -144,8 +146,10 @@ function check(name: Command, words: readonly string[], values: Values): void {
     throw new UsageError(
       `There is no dialect '${dialect}': give postgres, mysql, mariadb or sqlite.`,
     )
-  if (name === 'generate' && tools.filter((tool) => values[tool] === true).length !== 1)
-    throw new UsageError(`generate takes one of ${tools.map((tool) => `--${tool}`).join(', ')}.`)
+  if (name === 'generate' && migrationTools.filter((tool) => values[tool] === true).length !== 1)
+    throw new UsageError(
+      `generate takes one of ${migrationTools.map((tool) => `--${tool}`).join(', ')}.`,
+    )
 }
 
 function checkDuration(given: string | undefined, option: string): void {

@@ -2,16 +2,16 @@ import { types } from 'node:util'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { isStorage } from '../internals.ts'
-import type { ActiveStorage } from '../storage.ts'
+import { isStorage } from '../storage/internals.ts'
+import type { ActiveStorage } from '../storage/active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
-import { ConfigurationError } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
 import { UsageError } from './usage-error.ts'
 
-export type AnyStorage = ActiveStorage<Models, never>
+export type CommandStorage = ActiveStorage<Models, never>
 
-const names = [
+const configFileNames = [
   'activestorage.config.ts',
   'activestorage.config.mts',
   'activestorage.config.js',
@@ -19,17 +19,20 @@ const names = [
 ]
 
 /** The storage that a configuration file exports, as `storage` or by default. Throws ConfigurationError, and UsageError for a file that is not there. */
-export async function loadStorage(path: string | undefined, folder: string): Promise<AnyStorage> {
-  const file = path ?? names.find((name) => existsSync(resolve(folder, name)))
+export async function loadStorage(
+  path: string | undefined,
+  folder: string,
+): Promise<CommandStorage> {
+  const file = path ?? configFileNames.find((name) => existsSync(resolve(folder, name)))
   if (file === undefined)
     throw new ConfigurationError(
-      `There is no ${names[0]} here. Say where it is with --config, or run from the app's folder.`,
+      `There is no ${configFileNames[0]} here. Say where it is with --config, or run from the app's folder.`,
     )
   if (!existsSync(resolve(folder, file)))
     throw new UsageError(`There is no file ${resolve(folder, file)}.`)
   const module = (await import(pathToFileURL(resolve(folder, file)).href).catch(
     (error: unknown) => {
-      const advice = isOfCommonJs(error)
+      const advice = isCommonJsError(error)
         ? 'Its package.json says that it is CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
         : "Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'."
       throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
@@ -38,14 +41,14 @@ export async function loadStorage(path: string | undefined, folder: string): Pro
     },
   )) as Record<string, unknown>
   for (const found of [module['storage'], module['default']])
-    if (isStorage(found)) return found as AnyStorage
+    if (isStorage(found)) return found as CommandStorage
   throw new ConfigurationError(
     `${file} exports no storage: export const storage = createActiveStorage({ … }).`,
   )
 }
 
 /** Node has no code for it. */
-function isOfCommonJs(error: unknown): boolean {
+function isCommonJsError(error: unknown): boolean {
   return (
     types.isNativeError(error) &&
     /^(Cannot use import statement|Unexpected token 'export')/.test(error.message)

@@ -1,29 +1,29 @@
-import { internalsOf } from '../internals.ts'
-import type { ActiveStorage } from '../storage.ts'
+import { getInternals } from '../storage/internals.ts'
+import type { ActiveStorage } from '../storage/active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
-import { ActiveStorageError } from '../errors.ts'
-import { endsWithin } from '../jobs/deadline.ts'
-import type { Duration } from '../units.ts'
-import { readArguments, usage, type Command, type Values } from './arguments.ts'
-import { loadStorage, type AnyStorage } from './config.ts'
-import { migrationFor, tools, type Tool } from './migration.ts'
-import { forEach, type Call } from './person.ts'
-import { readStatus, statusText } from './status.ts'
-import { sweepableText } from './sweepable-text.ts'
+import { ActiveStorageError } from '../errors/errors.ts'
+import { endsWithin } from '../async/deadline.ts'
+import type { Duration } from '../options/units.ts'
+import { readArguments, usageText, type Command, type OptionValues } from './arguments.ts'
+import { loadStorage, type CommandStorage } from './config.ts'
+import { formatMigration, migrationTools, type MigrationTool } from './migration.ts'
+import { retryOrDiscard, type CommandCall } from './retry-and-discard.ts'
+import { readStatus, formatStatus } from './status.ts'
+import { formatSweepable } from './format-sweepable.ts'
 import { UsageError } from './usage-error.ts'
-import { readUtf8mb4Statements, utf8mb4Text } from './utf8mb4.ts'
+import { readUtf8mb4Statements, formatUtf8mb4Statements } from './utf8mb4.ts'
 
 /** Milliseconds. */
-const CLOSE_TIMEOUT = 5_000
+const CLOSE_TIMEOUT_MS = 5_000
 
-const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
+const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>> = {
   async migrate({ storage, values, print }) {
     if (values['print-utf8mb4'] === true) {
       const statements = await readUtf8mb4Statements(storage)
       // Into a file it is SQL all the same.
       if (values.json === true) print('', { statements })
-      else console.log(utf8mb4Text(statements))
+      else console.log(formatUtf8mb4Statements(statements))
       return 0
     }
     await storage.migrate()
@@ -31,10 +31,10 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
     return 0
   },
   async generate({ storage, values, print }) {
-    const tool = tools.find((name) => values[name] === true) as Tool
-    const internals = internalsOf(storage)
-    const dialect = (values.dialect ?? (await internals.store()).dialect) as Dialect
-    const migration = migrationFor(tool, internals.schema(dialect))
+    const tool = migrationTools.find((name) => values[name] === true) as MigrationTool
+    const internals = getInternals(storage)
+    const dialect = (values.dialect ?? (await internals.openStore()).dialect) as Dialect
+    const migration = formatMigration(tool, internals.readSchema(dialect))
     // Into a file it is the migration all the same.
     if (values.json === true)
       print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
@@ -42,13 +42,13 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
     return 0
   },
   async work({ storage, values, print }) {
-    const worker = storage.work(concurrencyOf(values))
+    const worker = storage.work(readConcurrencyOption(values))
     print('Working. SIGTERM or Ctrl+C stops it.', { working: true })
     const stopped = Promise.withResolvers<void>()
     for (const signal of ['SIGINT', 'SIGTERM'] as const)
       process.once(signal, () => stopped.resolve())
     await stopped.promise
-    await worker.stop(timeoutOf(values))
+    await worker.stop(readTimeoutOption(values))
     print('Stopped; what was not done is given back.', { stopped: true })
     return 0
   },
@@ -57,7 +57,7 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
       ? setInterval(() => void showProgress(storage), 1000)
       : undefined
     const result = await storage
-      .drain({ ...concurrencyOf(values), ...timeoutOf(values) })
+      .drain({ ...readConcurrencyOption(values), ...readTimeoutOption(values) })
       .finally(() => clearInterval(progress))
     const { uploaded, retried, failed, remaining } = result
     print(
@@ -68,15 +68,15 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
   },
   async status({ storage, print }) {
     const status = await readStatus(storage)
-    print(statusText(status), status)
+    print(formatStatus(status), status)
     return 0
   },
-  retry: (call) => forEach(call, 'retry'),
-  discard: (call) => forEach(call, 'discard'),
+  retry: (call) => retryOrDiscard(call, 'retry'),
+  discard: (call) => retryOrDiscard(call, 'discard'),
   async sweep({ storage, values, print }) {
     if (values['dry-run'] === true) {
-      const found = await internalsOf(storage).sweepable()
-      print(sweepableText(found), { dryRun: true, ...found })
+      const found = await getInternals(storage).sweepable()
+      print(formatSweepable(found), { dryRun: true, ...found })
       return 0
     }
     await storage.sweep()
@@ -99,16 +99,16 @@ const commands: Readonly<Record<Command, (call: Call) => Promise<number>>> = {
   },
 }
 
-async function showProgress(storage: AnyStorage): Promise<void> {
+async function showProgress(storage: CommandStorage): Promise<void> {
   const { pending, running, failed } = await storage.delayedUploads.stats()
   process.stderr.write(`\r${pending} pending, ${running} running, ${failed} failed   `)
 }
 
-function concurrencyOf({ concurrency }: Values): { concurrency?: number } {
+function readConcurrencyOption({ concurrency }: OptionValues): { concurrency?: number } {
   return concurrency === undefined ? {} : { concurrency: Number(concurrency) }
 }
 
-function timeoutOf({ timeout }: Values): { timeout?: Duration } {
+function readTimeoutOption({ timeout }: OptionValues): { timeout?: Duration } {
   return timeout === undefined ? {} : { timeout: timeout as Duration }
 }
 
@@ -126,16 +126,16 @@ export async function run<M extends Models, Tx>(
   storage?: ActiveStorage<M, Tx>,
   argv: readonly string[] = process.argv.slice(2),
 ): Promise<number> {
-  let opened: AnyStorage | undefined
+  let opened: CommandStorage | undefined
   try {
     const typed = readArguments(argv)
     if (typed === null || typed.values.help === true) {
-      console.log(usage)
+      console.log(usageText)
       return typed === null ? 2 : 0
     }
     const { name, ids, values } = typed
     opened =
-      (storage as AnyStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
+      (storage as CommandStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
     const json = values.json === true || !process.stdout.isTTY
     return await commands[name]({
       storage: opened,
@@ -150,8 +150,8 @@ export async function run<M extends Models, Tx>(
     return error instanceof UsageError ? 2 : 1
   } finally {
     // The exit code is known: a connection that does not end must not keep it.
-    await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT).catch((error: unknown) =>
-      console.error(error),
+    await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT_MS).catch(
+      (error: unknown) => console.error(error),
     )
   }
 }

@@ -1,14 +1,14 @@
 import type { Stats } from '../delayed/stats.ts'
-import { countGemRows, type GemRowCount } from '../gem/rows.ts'
-import { internalsOf } from '../internals.ts'
-import { sizeText } from '../public-message.ts'
+import { countGemRows, type GemRowCount } from '../gem/gem-rows.ts'
+import { getInternals } from '../storage/internals.ts'
+import { formatSize } from '../errors/public-message.ts'
 import { countJobs, type JobCount } from '../jobs/job-rows.ts'
-import { workersSeen, type WorkerSeen } from '../jobs/worker-rows.ts'
-import type { AnyStorage } from './config.ts'
-import { oldTransaction, type OldTransaction } from './old-transaction.ts'
-import { age, table } from './table.ts'
+import { listWorkers, type WorkerStatus } from '../jobs/worker-rows.ts'
+import type { CommandStorage } from './config.ts'
+import { findOldTransaction, type OldTransaction } from '../database/old-transaction.ts'
+import { formatAge, formatTable } from './table.ts'
 
-export interface Status {
+export interface StorageStatus {
   readonly uploads: Stats
   /** The oldest of the failed ones, at most 20. */
   readonly failed: readonly {
@@ -19,7 +19,7 @@ export interface Status {
     error: string | null
     files: readonly string[]
   }[]
-  readonly workers: readonly WorkerSeen[]
+  readonly workers: readonly WorkerStatus[]
   readonly jobs: readonly JobCount[]
   /** Written by the Ruby gem, not moved yet. Those of attachments that this storage does not know stay. */
   readonly gemRows: readonly (GemRowCount & { readonly known: boolean })[]
@@ -28,12 +28,12 @@ export interface Status {
 }
 
 /** Milliseconds from which an open transaction is worth a word. */
-const OLD = 600_000
+const OLD_TRANSACTION_MS = 600_000
 
 /** An operator's questions: what waits and how long, what failed and why, how many bytes are staged, is a worker alive. */
-export async function readStatus(storage: AnyStorage): Promise<Status> {
-  const internals = internalsOf(storage)
-  const { session } = await internals.store()
+export async function readStatus(storage: CommandStorage): Promise<StorageStatus> {
+  const internals = getInternals(storage)
+  const { session } = await internals.openStore()
   const failed = await storage.delayedUploads.list({ state: 'failed', limit: 20 })
   return {
     uploads: await storage.delayedUploads.stats(),
@@ -45,61 +45,62 @@ export async function readStatus(storage: AnyStorage): Promise<Status> {
       error: lastError,
       files: files.filter((file) => file.state === 'failed').map((file) => file.filename),
     })),
-    workers: await workersSeen(session),
+    workers: await listWorkers(session),
     jobs: await countJobs(session),
     gemRows: (await countGemRows(session)).map((each) => ({
       ...each,
-      known: internals.knows(each.attachment),
+      known: internals.hasAttachment(each.attachment),
     })),
-    oldTransaction: session.dialect === 'postgres' ? await oldTransaction(session, OLD) : null,
+    oldTransaction:
+      session.dialect === 'postgres' ? await findOldTransaction(session, OLD_TRANSACTION_MS) : null,
   }
 }
 
-export function statusText({
+export function formatStatus({
   uploads,
   failed,
   workers,
   jobs,
   gemRows,
   oldTransaction: old,
-}: Status): string {
+}: StorageStatus): string {
   const since = (date: Date | null): string =>
-    date === null ? '' : age(Date.now() - date.getTime())
+    date === null ? '' : formatAge(Date.now() - date.getTime())
   const parts = [
-    table(
+    formatTable(
       ['uploads', 'count', 'bytes', 'oldest'],
       [
         [
           'pending',
           String(uploads.pending),
-          sizeText(uploads.stagedBytes - uploads.failedBytes),
+          formatSize(uploads.stagedBytes - uploads.failedBytes),
           since(uploads.oldestPendingAt),
         ],
         ['running', String(uploads.running), '', ''],
         [
           'failed',
           String(uploads.failed),
-          sizeText(uploads.failedBytes),
+          formatSize(uploads.failedBytes),
           since(uploads.oldestFailedAt),
         ],
       ],
     ),
     workers.length === 0
       ? 'No worker is alive: start one with `activestorage-delayed work`, or storage.work() in the app.'
-      : table(
+      : formatTable(
           ['worker', 'alive', 'seen', 'runs for', 'knows'],
           workers.map((worker) => [
             worker.id,
             worker.alive ? 'yes' : 'NO',
-            `${age(worker.seenAgo)} ago`,
-            age(worker.runsFor),
+            `${formatAge(worker.seenAgo)} ago`,
+            formatAge(worker.runsFor),
             worker.knows.join(' '),
           ]),
         ),
   ]
   if (failed.length > 0)
     parts.push(
-      table(
+      formatTable(
         ['failed upload', 'of', 'attempts', 'since', 'why'],
         failed.map((each) => [
           each.id,
@@ -112,14 +113,14 @@ export function statusText({
     )
   if (jobs.length > 0)
     parts.push(
-      table(
+      formatTable(
         ['job', 'waiting', 'failing'],
         jobs.map((job) => [job.name, String(job.waiting), String(job.failing)]),
       ),
     )
   if (gemRows.length > 0)
     parts.push(
-      table(
+      formatTable(
         ["rows of the Ruby gem's", 'waiting', 'known'],
         gemRows.map((each) => [
           each.attachment,
@@ -130,7 +131,7 @@ export function statusText({
     )
   if (old !== null)
     parts.push(
-      `The transaction of process ${old.pid} (${old.application || 'no application name'}) is open for ${age(old.openFor)}: until it ends, vacuum frees nothing and tables grow.`,
+      `The transaction of process ${old.pid} (${old.application || 'no application name'}) is open for ${formatAge(old.openFor)}: until it ends, vacuum frees nothing and tables grow.`,
     )
   return parts.join('\n\n')
 }

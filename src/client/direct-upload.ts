@@ -1,8 +1,8 @@
-import { md5 } from './md5.ts'
-import { csrfHeaders, send, UploadError, type TransferOptions } from './transfer.ts'
+import { createMd5 } from './md5.ts'
+import { csrfHeaders, sendRequest, UploadError, type TransferOptions } from './transfer.ts'
 
 /** A blob that the browser uploaded by itself. */
-export interface DirectlyUploaded {
+export interface UploadedBlob {
   /** Goes into the form in the file's place. */
   readonly signedId: string
   readonly filename: string
@@ -14,9 +14,9 @@ export interface DirectlyUploaded {
 }
 
 /** Hashed at once, so that a page stays awake while a large file is read. */
-const SLICE = 2 * 1024 * 1024
+const HASH_SLICE_BYTES = 2 * 1024 * 1024
 
-interface Answer {
+interface DirectUploadResponse {
   readonly signed_id: string
   readonly filename: string
   readonly content_type: string
@@ -36,9 +36,9 @@ export async function directUpload(
   file: File,
   path: string,
   options: TransferOptions = {},
-): Promise<DirectlyUploaded> {
+): Promise<UploadedBlob> {
   const { signal, onProgress } = options
-  const checksum = await checksumOf(file, signal)
+  const checksum = await computeChecksum(file, signal)
   const blob = {
     filename: file.name.toWellFormed(),
     content_type: file.type || 'application/octet-stream',
@@ -46,7 +46,7 @@ export async function directUpload(
     checksum,
   }
   const common = { filename: file.name, ...(signal === undefined ? {} : { signal }) }
-  const announced = await send({
+  const announced = await sendRequest({
     ...common,
     method: 'POST',
     url: path,
@@ -59,9 +59,9 @@ export async function directUpload(
     },
     body: JSON.stringify({ blob }),
   })
-  const { direct_upload: target, ...told } = JSON.parse(announced) as Answer
+  const { direct_upload: target, ...told } = JSON.parse(announced) as DirectUploadResponse
   // Exactly what was signed, and nothing of the app's own: it may be another origin.
-  await send({
+  await sendRequest({
     ...common,
     method: 'PUT',
     url: target.url,
@@ -73,13 +73,13 @@ export async function directUpload(
   return { signedId, filename, contentType, byteSize, checksum: told.checksum }
 }
 
-async function checksumOf(file: File, signal: AbortSignal | undefined): Promise<string> {
-  const hash = md5()
-  for (let at = 0; at < file.size; at += SLICE) {
+async function computeChecksum(file: File, signal: AbortSignal | undefined): Promise<string> {
+  const hash = createMd5()
+  for (let at = 0; at < file.size; at += HASH_SLICE_BYTES) {
     if (signal?.aborted === true)
       throw new UploadError(`${file.name}: it was given up.`, 'ABORTED', 0)
     const slice = await file
-      .slice(at, at + SLICE)
+      .slice(at, at + HASH_SLICE_BYTES)
       .arrayBuffer()
       .catch(() => {
         throw new UploadError(

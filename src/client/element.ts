@@ -1,8 +1,8 @@
-import { fileView, type FileView } from './file-view.ts'
+import { createFileView, type FileView } from './file-view.ts'
 import { followUpload } from './follow-upload.ts'
-import { english, type Labels } from './labels.ts'
-import type { FollowedUpload } from './snapshot.ts'
-import { style } from './style.ts'
+import { englishLabels, type Labels } from './labels.ts'
+import type { FollowedUpload } from './followed-upload.ts'
+import { elementStyle } from './style.ts'
 
 /** `<delayed-upload src="…">`: preview, progress and state of a delayed upload. `src` is `upload.path()`. */
 export interface DelayedUploadElement extends HTMLElement {
@@ -27,7 +27,7 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
   class Element extends HTMLElement implements DelayedUploadElement {
     static readonly observedAttributes: readonly string[] = ['src']
     upload: FollowedUpload | null = null
-    #labels: Labels = english
+    #labels: Labels = englishLabels
     #stop: (() => void) | undefined
     readonly #views = new Map<string, FileView>()
     readonly #list: HTMLUListElement
@@ -37,7 +37,7 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
       super()
       const root = this.attachShadow({ mode: 'open' })
       const sheet = document.createElement('style')
-      sheet.textContent = style
+      sheet.textContent = elementStyle
       this.#list = document.createElement('ul')
       this.#list.part.add('list')
       this.#status = document.createElement('p')
@@ -49,7 +49,7 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
       return this.#labels
     }
     set labels(given: Partial<Labels>) {
-      this.#labels = { ...english, ...given }
+      this.#labels = { ...englishLabels, ...given }
       if (this.upload !== null) this.#show(this.upload)
     }
     connectedCallback(): void {
@@ -87,7 +87,7 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
     #show(upload: FollowedUpload): void {
       this.setAttribute('state', upload.state)
       for (const file of upload.files) {
-        const view = this.#views.get(file.id) ?? fileView()
+        const view = this.#views.get(file.id) ?? createFileView()
         if (!this.#views.has(file.id)) this.#list.append(view.element)
         this.#views.set(file.id, view)
         view.show(file, upload, this.#labels)

@@ -1,5 +1,5 @@
 import type { Labels } from './labels.ts'
-import type { FollowedFile, FollowedUpload } from './snapshot.ts'
+import type { FollowedFile, FollowedUpload } from './followed-upload.ts'
 
 /** One file's line. Its nodes stay, so that nothing flickers; whatever the server says of it becomes text, never markup. */
 export interface FileView {
@@ -7,7 +7,7 @@ export interface FileView {
   show(file: FollowedFile, upload: FollowedUpload, labels: Labels): void
 }
 
-function part<K extends keyof HTMLElementTagNameMap>(
+function createPart<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   name: string,
 ): HTMLElementTagNameMap[K] {
@@ -16,27 +16,27 @@ function part<K extends keyof HTMLElementTagNameMap>(
   return element
 }
 
-export function fileView(): FileView {
-  const element = part('li', 'file')
-  const preview = part('span', 'preview')
+export function createFileView(): FileView {
+  const element = createPart('li', 'file')
+  const preview = createPart('span', 'preview')
   preview.setAttribute('aria-hidden', 'true')
-  const image = part('img', 'image')
+  const image = createPart('img', 'image')
   image.alt = ''
-  const name = part('span', 'name')
-  const size = part('span', 'size')
-  const state = part('span', 'state')
-  const progress = part('progress', 'progress')
-  const error = part('span', 'error')
+  const name = createPart('span', 'name')
+  const size = createPart('span', 'size')
+  const state = createPart('span', 'state')
+  const progress = createPart('progress', 'progress')
+  const error = createPart('span', 'error')
   element.append(preview, name, size, state, progress, error)
   image.addEventListener('error', () => image.remove())
 
   return {
     element,
     show(file, upload, labels) {
-      const label = stateOf(file, upload)
+      const label = displayedState(file, upload)
       element.dataset['state'] = label
       name.textContent = file.filename
-      size.textContent = sizeOf(file.byteSize)
+      size.textContent = formatSize(file.byteSize)
       state.textContent = labels[label]
       error.textContent = file.lastError ?? ''
       error.hidden = file.lastError === null || label === 'attached'
@@ -55,18 +55,18 @@ export function fileView(): FileView {
   }
 }
 
-function stateOf(file: FollowedFile, upload: FollowedUpload): FollowedUpload['state'] {
+function displayedState(file: FollowedFile, upload: FollowedUpload): FollowedUpload['state'] {
   if (file.state === 'attached' || file.state === 'failed') return file.state
   if (file.state === 'dropped') return upload.state === 'superseded' ? 'superseded' : 'discarded'
   return file.state === 'uploading' ? 'running' : upload.state
 }
 
-const units = ['B', 'KB', 'MB', 'GB', 'TB'] as const
+const SIZE_UNITS = ['B', 'KB', 'MB', 'GB', 'TB'] as const
 
 /** In the units of the server's limits: 1024-based. */
-export function sizeOf(bytes: number): string {
+export function formatSize(bytes: number): string {
   let value = bytes
   let unit = 0
-  for (; value >= 1024 && unit < units.length - 1; unit += 1) value /= 1024
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit] ?? 'B'}`
+  for (; value >= 1024 && unit < SIZE_UNITS.length - 1; unit += 1) value /= 1024
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${SIZE_UNITS[unit] ?? 'B'}`
 }

@@ -1,4 +1,4 @@
-import { isOver, type FollowedUpload } from './snapshot.ts'
+import { isUploadFinished, type FollowedUpload } from './followed-upload.ts'
 
 /** Of `followUpload`. */
 export interface FollowOptions {
@@ -8,7 +8,7 @@ export interface FollowOptions {
 }
 
 /** Milliseconds. A browser tries again by itself where a connection ends, and gives up where an answer is an error. */
-const AGAIN = { first: 1_000, last: 30_000 }
+const RECONNECT_DELAY_MS = { first: 1_000, last: 30_000 }
 
 /**
  * Calls `onChange` with the whole upload, at once and whenever something of it changes, until it is over. `path` is
@@ -26,7 +26,7 @@ export function followUpload(
 ): () => void {
   let source: EventSource | undefined
   let timer: ReturnType<typeof setTimeout> | undefined
-  let wait = AGAIN.first
+  let wait = RECONNECT_DELAY_MS.first
   let isStopped = false
   const stop = (): void => {
     isStopped = true
@@ -51,14 +51,14 @@ export function followUpload(
       return
     }
     timer = setTimeout(open, wait)
-    wait = Math.min(wait * 2, AGAIN.last)
+    wait = Math.min(wait * 2, RECONNECT_DELAY_MS.last)
   }
   const open = (): void => {
     source = new EventSource(path)
     source.addEventListener('message', ({ data }) => {
-      wait = AGAIN.first
+      wait = RECONNECT_DELAY_MS.first
       const upload = JSON.parse(String(data)) as FollowedUpload
-      if (isOver(upload)) stop()
+      if (isUploadFinished(upload)) stop()
       onChange(upload)
     })
     source.addEventListener('error', () => {

@@ -9,7 +9,7 @@ export interface Labels {
   readonly progress: string
   readonly gone: string
 }
-export const english: Labels = {
+export const englishLabels: Labels = {
   pending: 'Waiting',
   running: 'Uploading',
   attached: 'Stored',

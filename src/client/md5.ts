@@ -8,13 +8,13 @@ const SINES: Int32Array = Int32Array.from(
 const BLOCK = 64
 
 /** Takes bytes as they come. */
-export interface Md5 {
+export interface Md5Hasher {
   update(bytes: Uint8Array): void
   /** Base64. */
   digest(): string
 }
 
-export function md5(): Md5 {
+export function createMd5(): Md5Hasher {
   const state = Int32Array.of(0x67452301, 0xefcdab89 | 0, 0x98badcfe | 0, 0x10325476)
   const rest = new Uint8Array(BLOCK)
   let length = 0

@@ -1,7 +1,7 @@
-import { csrfHeaders, send, type TransferOptions } from './transfer.ts'
+import { csrfHeaders, sendRequest, type TransferOptions } from './transfer.ts'
 
 /** A file that waits on the server to be submitted. */
-export interface Staged {
+export interface StagedUpload {
   /** Goes into the form in the file's place. */
   readonly signedId: string
   readonly filename: string
@@ -30,14 +30,14 @@ export async function stageFile(
   file: File,
   path: string,
   options: TransferOptions = {},
-): Promise<Staged> {
+): Promise<StagedUpload> {
   const headers = {
     ...csrfHeaders(),
     ...options.headers,
     'Content-Type': file.type || 'application/octet-stream',
     'X-Filename': encodeURIComponent(file.name.toWellFormed()),
   }
-  const answer = await send({
+  const answer = await sendRequest({
     ...options,
     method: 'POST',
     url: path,
@@ -45,15 +45,15 @@ export async function stageFile(
     body: file,
     filename: file.name,
   })
-  return JSON.parse(answer) as Staged
+  return JSON.parse(answer) as StagedUpload
 }
 
 /** Gives a staged file up; what is not reached expires by itself. */
-export async function discardStaged({
+export async function discardStagedUpload({
   discardPath,
   filename,
-}: Pick<Staged, 'discardPath' | 'filename'>): Promise<void> {
-  await send({
+}: Pick<StagedUpload, 'discardPath' | 'filename'>): Promise<void> {
+  await sendRequest({
     method: 'DELETE',
     url: discardPath,
     headers: csrfHeaders(),

@@ -1,8 +1,8 @@
-import { stagedList } from './staged-list.ts'
-import { discardStaged, stageFile, type Staged } from './stage-file.ts'
+import { createStagedList } from './staged-list.ts'
+import { discardStagedUpload, stageFile, type StagedUpload } from './stage-file.ts'
 
 const SELECTOR = 'input[type="file"][data-staged-upload-url]'
-const taken = new WeakSet<Element>()
+const enhancedInputs = new WeakSet<Element>()
 
 /**
  * Sends what is chosen in `<input type="file" data-staged-upload-url="…">` at once, while the rest of the form is filled in:
@@ -20,38 +20,38 @@ const taken = new WeakSet<Element>()
  */
 export function stageInputs(root: ParentNode = document): void {
   for (const input of root.querySelectorAll<HTMLInputElement>(SELECTOR))
-    if (!taken.has(input)) {
-      taken.add(input)
-      takeOver(input)
+    if (!enhancedInputs.has(input)) {
+      enhancedInputs.add(input)
+      enhanceInput(input)
     }
 }
 
-function takeOver(input: HTMLInputElement): void {
-  const list = stagedList(input)
+function enhanceInput(input: HTMLInputElement): void {
+  const list = createStagedList(input)
   const running = new Set<Promise<void>>()
   const tell = (name: string, detail: object): void =>
     void input.dispatchEvent(new CustomEvent(`staged-upload:${name}`, { bubbles: true, detail }))
 
   const stage = async (file: File): Promise<void> => {
     const abort = new AbortController()
-    let staged: Staged | undefined
+    let staged: StagedUpload | undefined
     const entry = list.add(file, () => {
       abort.abort()
-      if (staged !== undefined) void discardStaged(staged)
+      if (staged !== undefined) void discardStagedUpload(staged)
     })
     try {
       staged = await stageFile(file, input.dataset['stagedUploadUrl'] ?? '', {
         signal: abort.signal,
         onProgress(sent, total) {
-          entry.progress(sent, total)
+          entry.showProgress(sent, total)
           tell('progress', { file, sent, total })
         },
       })
-      entry.done(staged)
+      entry.showDone(staged)
       tell('done', { file, staged })
     } catch (error) {
       if (abort.signal.aborted) return
-      entry.failed(error instanceof Error ? error.message : String(error))
+      entry.showError(error instanceof Error ? error.message : String(error))
       tell('error', { file, error })
     }
   }
@@ -71,7 +71,7 @@ function takeOver(input: HTMLInputElement): void {
   input.form?.addEventListener('submit', (event) => {
     if (event.defaultPrevented) return
     // Going on without a file that was chosen is for whoever chose it to say, by taking it out.
-    if (list.showFailed()) {
+    if (list.focusFailed()) {
       event.preventDefault()
       return
     }

@@ -1,5 +1,5 @@
-import { sizeOf } from './file-view.ts'
-import type { Staged } from './stage-file.ts'
+import { formatSize } from './file-view.ts'
+import type { StagedUpload } from './stage-file.ts'
 
 /** The files that were chosen in an input, below it. */
 export interface StagedList {
@@ -8,16 +8,16 @@ export interface StagedList {
   /** Takes all out. */
   clear(): void
   /** true: one has failed, and what takes it out has the focus. */
-  showFailed(): boolean
+  focusFailed(): boolean
 }
 export interface StagedEntry {
-  progress(sent: number, total: number): void
-  done(staged: Staged): void
-  failed(message: string): void
+  showProgress(sent: number, total: number): void
+  showDone(staged: StagedUpload): void
+  showError(message: string): void
 }
 
 /** Plain markup in the page, with classes for its own style sheet. */
-export function stagedList(input: HTMLInputElement): StagedList {
+export function createStagedList(input: HTMLInputElement): StagedList {
   const list = document.createElement('ul')
   list.className = 'staged-files'
   // Inside a label, a click on a name would ask for files again.
@@ -25,7 +25,7 @@ export function stagedList(input: HTMLInputElement): StagedList {
   const removers = new Set<() => void>()
   const failed = new Set<HTMLButtonElement>()
   return {
-    showFailed() {
+    focusFailed() {
       for (const button of failed) {
         button.focus()
         return true
@@ -42,7 +42,7 @@ export function stagedList(input: HTMLInputElement): StagedList {
       name.textContent = file.name
       const size = document.createElement('span')
       size.className = 'staged-size'
-      size.textContent = sizeOf(file.size)
+      size.textContent = formatSize(file.size)
       const bar = document.createElement('progress')
       bar.setAttribute('aria-label', file.name)
       const button = document.createElement('button')
@@ -54,7 +54,7 @@ export function stagedList(input: HTMLInputElement): StagedList {
       message.className = 'staged-error'
       message.setAttribute('role', 'alert')
       item.append(name, size, bar, button, message)
-      if (file.type.startsWith('image/')) item.prepend(preview(file))
+      if (file.type.startsWith('image/')) item.prepend(createPreview(file))
       list.append(item)
       const remove = (): void => {
         removers.delete(remove)
@@ -69,11 +69,11 @@ export function stagedList(input: HTMLInputElement): StagedList {
         input.focus()
       })
       return {
-        progress(sent, total) {
+        showProgress(sent, total) {
           bar.max = Math.max(total, 1)
           bar.value = sent
         },
-        done({ signedId }) {
+        showDone({ signedId }) {
           const field = document.createElement('input')
           field.type = 'hidden'
           field.name = input.name
@@ -81,7 +81,7 @@ export function stagedList(input: HTMLInputElement): StagedList {
           bar.remove()
           item.append(field)
         },
-        failed(text) {
+        showError(text) {
           failed.add(button)
           bar.remove()
           message.textContent = text
@@ -92,7 +92,7 @@ export function stagedList(input: HTMLInputElement): StagedList {
 }
 
 /** From the file itself: nothing is loaded for it. */
-function preview(file: File): HTMLImageElement {
+function createPreview(file: File): HTMLImageElement {
   const image = document.createElement('img')
   image.className = 'staged-preview'
   image.alt = ''

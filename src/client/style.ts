@@ -1,5 +1,5 @@
 /** The element's styles. Its own variables begin with an underscore, so that they never meet the page's variables. */
-export const style: string = `
+export const elementStyle: string = `
 :host {
   --_accent: var(--delayed-upload-accent, light-dark(#0b6e4f, #4cc497));
   --_bad: var(--delayed-upload-error, light-dark(#b3261e, #ff8a80));

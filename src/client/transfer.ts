@@ -28,7 +28,7 @@ export function csrfHeaders(): Record<string, string> {
   return token === undefined || token === '' ? {} : { 'X-CSRF-Token': token }
 }
 
-export interface Transfer extends Pick<TransferOptions, 'onProgress' | 'signal'> {
+export interface TransferRequest extends Pick<TransferOptions, 'onProgress' | 'signal'> {
   readonly method: 'POST' | 'PUT' | 'DELETE'
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
@@ -38,7 +38,7 @@ export interface Transfer extends Pick<TransferOptions, 'onProgress' | 'signal'>
 }
 
 /** Sends, and resolves with the answer's text. By XMLHttpRequest, for fetch tells nothing of what it has sent. */
-export function send({
+export function sendRequest({
   method,
   url,
   headers,
@@ -46,7 +46,7 @@ export function send({
   filename,
   onProgress,
   signal,
-}: Transfer): Promise<string> {
+}: TransferRequest): Promise<string> {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
     const fail = (code: string, why: string, status = 0): void => {
@@ -75,15 +75,15 @@ export function send({
         resolve(responseText)
         return
       }
-      const { error, code } = told(responseText)
-      fail(code ?? 'HTTP', error ?? reasonOf(status), status)
+      const { error, code } = readServerError(responseText)
+      fail(code ?? 'HTTP', error ?? describeStatus(status), status)
     })
     request.send(body)
   })
 }
 
 /** Of an answer without a word: a proxy's, or of a path that is too old. */
-function reasonOf(status: number): string {
+function describeStatus(status: number): string {
   if (status === 404 || status === 410)
     return 'this page is too old. Reload it and choose the file again.'
   if (status === 413) return 'it is too large. Choose a smaller one.'
@@ -91,7 +91,7 @@ function reasonOf(status: number): string {
 }
 
 /** What the app says of an error; a proxy before it says something else. */
-function told(text: string): { readonly error?: string; readonly code?: string } {
+function readServerError(text: string): { readonly error?: string; readonly code?: string } {
   try {
     const { error, code } = JSON.parse(text) as { error?: unknown; code?: unknown }
     return {

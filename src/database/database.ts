@@ -10,7 +10,7 @@ export interface OpenTransaction<Tx> {
 }
 
 /** A connection kept for one purpose. */
-export interface Reserved {
+export interface ReservedConnection {
   readonly executor: Executor
   /** `broken`: it is closed instead of going back to the pool. */
   release(broken: boolean): Promise<void>
@@ -21,7 +21,7 @@ export interface RecordSource {
   /** Freshly loaded, outside of any transaction. null: there is no such record. */
   find(id: string): Promise<object | null>
   /** Whether its class, or one that extends it, has such a method: hooks may be methods. */
-  has(method: string): boolean
+  hasMethod(method: string): boolean
   /** Sets when the record was last changed, if it has such a column. */
   touch?(id: string): Promise<void>
 }
@@ -50,7 +50,7 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    */
   readonly placeholders?: 'numbered' | 'question' | 'marked'
   /** How many statements that carry bytes may usefully run at once (inserting chunks), of all files together. */
-  readonly parallel: number
+  readonly writeConcurrency: number
   /**
    * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back when it throws.
    * Does not retry: see `transact`.
@@ -88,7 +88,7 @@ export interface Database<in out Tx, Finds extends boolean = false> {
     changed: (error: unknown) => void,
   ): Promise<() => Promise<void>>
   /** A connection of the heartbeat's own; null where the pool is too small to spare one, or there is no pool. */
-  reserve?(): Promise<Reserved | null>
+  reserve?(): Promise<ReservedConnection | null>
   /** Ends what the library itself opened; a pool or handle of the app's stays open. */
   close(): Promise<void>
 }

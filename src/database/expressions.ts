@@ -12,7 +12,7 @@ export function now(dialect: Dialect): RawBuilder<number> {
   return sql<number>`(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) div 1000)`
 }
 
-export function later(dialect: Dialect, milliseconds: number): RawBuilder<number> {
+export function nowPlus(dialect: Dialect, milliseconds: number): RawBuilder<number> {
   return sql<number>`(${now(dialect)} + ${sql.raw(String(Math.round(milliseconds)))})`
 }
 
@@ -47,6 +47,6 @@ export function lockClause(dialect: Dialect, skip: boolean = false): RawBuilder<
 }
 
 /** An id of Rails' tables as it is bound: they are bigints, or uuids where the Rails app's primary keys are. */
-export function railsId(id: string): bigint | string {
+export function toRailsId(id: string): bigint | string {
   return /^\d+$/.test(id) ? BigInt(id) : id
 }

@@ -1,23 +1,23 @@
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError } from '../errors/errors.ts'
 import type { Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
-import { mysqlSchema } from './migrations/mysql.ts'
-import { postgresSchema } from './migrations/postgres.ts'
-import { sqliteSchema } from './migrations/sqlite.ts'
+import { createMysqlSchema } from './migrations/mysql.ts'
+import { createPostgresSchema } from './migrations/postgres.ts'
+import { createSqliteSchema } from './migrations/sqlite.ts'
 import type { TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
 
-const ATTEMPTS = 10
+const MIGRATION_ATTEMPTS = 10
 
 /** One thing that a database must have, and how to tell that it has it. */
-export interface Step {
+export interface MigrationStep {
   /** Table, `table.column` or index, as `existing` names them. */
   readonly needs: string
   readonly sql: string
 }
 
 export interface DialectSchema {
-  readonly steps: readonly Step[]
+  readonly steps: readonly MigrationStep[]
   /** Names of what is there: tables, `table.column`s and indexes. */
   existing(executor: Executor): Promise<ReadonlySet<string>>
   /** Serialises migrations; runs first in the transaction. */
@@ -47,13 +47,15 @@ export interface MigrateOptions {
   isTransient(error: unknown): boolean
 }
 
-export function schemaOf(
+export function createDialectSchema(
   dialect: Dialect,
   tables: TableNames,
   recordId: RecordIdType,
 ): DialectSchema {
-  if (dialect === 'postgres') return postgresSchema(tables, recordId)
-  return dialect === 'sqlite' ? sqliteSchema(tables, recordId) : mysqlSchema(tables, recordId)
+  if (dialect === 'postgres') return createPostgresSchema(tables, recordId)
+  return dialect === 'sqlite'
+    ? createSqliteSchema(tables, recordId)
+    : createMysqlSchema(tables, recordId)
 }
 
 /**
@@ -61,25 +63,25 @@ export function schemaOf(
  * that starting a hundred pods costs a hundred looks.
  */
 export async function migrate(options: MigrateOptions): Promise<void> {
-  const schema = schemaOf(options.dialect, options.tables, options.recordId)
-  const missing = async (executor: Executor): Promise<Step[]> => {
+  const schema = createDialectSchema(options.dialect, options.tables, options.recordId)
+  const missing = async (executor: Executor): Promise<MigrationStep[]> => {
     const there = await schema.existing(executor)
     return schema.steps.filter((step) => !there.has(step.needs))
   }
   for (let attempt = 1; ; attempt += 1) {
     const [first] = await missing(options.executor)
     if (first === undefined) break
-    if (attempt > ATTEMPTS)
+    if (attempt > MIGRATION_ATTEMPTS)
       throw new ConfigurationError(
         `${first.needs} was made and is not seen: look at the search path, or at how the database folds the case of names.`,
       )
     try {
       await options.transaction(async (executor) => {
         for (const statement of schema.lock) await executor.run(statement, [])
-        for (const step of await missing(executor)) await apply(executor, step)
+        for (const step of await missing(executor)) await applyStep(executor, step)
       })
     } catch (error) {
-      if (attempt === ATTEMPTS || !options.isTransient(error)) throw error
+      if (attempt === MIGRATION_ATTEMPTS || !options.isTransient(error)) throw error
       await new Promise((resolve) => setTimeout(resolve, 100 * attempt * (0.5 + Math.random())))
     }
   }
@@ -87,7 +89,7 @@ export async function migrate(options: MigrateOptions): Promise<void> {
 }
 
 /** MySQL commits each step by itself, so that two processes may meet in one: it is there then. */
-async function apply(executor: Executor, step: Step): Promise<void> {
+async function applyStep(executor: Executor, step: MigrationStep): Promise<void> {
   try {
     await executor.run(step.sql, [])
   } catch (error) {
@@ -108,8 +110,8 @@ export async function checkColumns(
   const columns = await schema.liveColumns(executor)
   for (const column of [`${tables.attachments}.record_id`, `${tables.uploads}.uploadable_id`]) {
     const type = columns.get(column)?.type
-    if (type === undefined || fitting(type).includes(recordId)) continue
-    const names = fitting(type)
+    if (type === undefined || listFittingIdTypes(type).includes(recordId)) continue
+    const names = listFittingIdTypes(type)
       .map((name) => `'${name}'`)
       .join(' or ')
     throw new ConfigurationError(
@@ -119,7 +121,7 @@ export async function checkColumns(
   return columns.has(`${tables.attachments}.record_id`) ? columns : null
 }
 
-function fitting(type: string): readonly RecordIdType[] {
+function listFittingIdTypes(type: string): readonly RecordIdType[] {
   if (/int/i.test(type)) return ['bigint']
   if (/^uuid$/i.test(type)) return ['uuid']
   return /char|text/i.test(type) ? ['text', 'uuid'] : []

@@ -1,8 +1,8 @@
-import { ConfigurationError } from '../errors.ts'
-import { needVersion } from '../needed-version.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { requireVersion } from '../options/require-version.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
-import { requiredPool, requiredUrl } from './required-url.ts'
+import { requirePool, requireUrl } from './required-url.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
 /** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
@@ -24,7 +24,7 @@ export interface MysqlPool {
 
 type Execute = (sql: unknown, values?: unknown) => Promise<unknown>
 
-const CALLER = 'mysql()'
+const MYSQL_CALLER = 'mysql()'
 
 /**
  * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with `mariadb`). A transaction
@@ -35,8 +35,8 @@ const CALLER = 'mysql()'
  */
 export function mysql(database: string | undefined | MysqlPool): Database<MysqlConnection> {
   let pool =
-    typeof database === 'object' ? requiredPool(CALLER, 'getConnection', database) : undefined
-  const url = pool === undefined ? parseUrl(database) : undefined
+    typeof database === 'object' ? requirePool(MYSQL_CALLER, 'getConnection', database) : undefined
+  const url = pool === undefined ? parseMysqlUrl(database) : undefined
   const opened = async (): Promise<MysqlPool> => {
     if (pool !== undefined) return pool
     const driver = await import('mariadb').catch((error: unknown) => {
@@ -47,7 +47,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
         },
       )
     })
-    needVersion('mysql(url)', 'mariadb', '3.4.0', driver.version)
+    requireVersion('mysql(url)', 'mariadb', '3.4.0', driver.version)
     pool ??= driver.createPool({
       ...url,
       connectionLimit: 10,
@@ -58,7 +58,7 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
     return pool
   }
   const over = (connection: MysqlConnection): Executor => ({
-    run: (sql, parameters) => execute(connection, sql, parameters),
+    run: (sql, parameters) => executeStatement(connection, sql, parameters),
   })
   /** `spoil`: the connection is closed instead of going back to the pool. */
   const withConnection = async <T>(
@@ -77,10 +77,10 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
   return {
     finds: false,
     dialect: 'mysql',
-    parallel: 3,
+    writeConcurrency: 3,
     executor: {
       run: (sql, parameters) =>
-        withConnection((connection) => execute(connection, sql, parameters)),
+        withConnection((connection) => executeStatement(connection, sql, parameters)),
     },
     // No statement differs between the two. Asking would wait for ever where all connections are in transactions that wait for us.
     open: (): Promise<Dialect> => Promise.resolve('mysql'),
@@ -105,13 +105,13 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
         throw new ConfigurationError(
           '{ transaction } must be the connection that START TRANSACTION was sent on, not the pool.',
         )
-      if (statusOf(tx) === 'closed')
+      if (readTransactionStatus(tx) === 'closed')
         throw new ConfigurationError(
           'No transaction is open on the connection: send START TRANSACTION first, or leave { transaction } out.',
         )
       return over(tx)
     },
-    hasEnded: async (tx) => !(await isOpen(tx)),
+    hasEnded: async (tx) => !(await isTransactionOpen(tx)),
     isTransient: (error) =>
       [1213, 1205, 1020].includes(Number((error as { errno?: unknown }).errno)),
     isUniqueViolation: (error) => Number((error as { errno?: unknown }).errno) === 1062,
@@ -137,23 +137,23 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
 const IN_TRANSACTION = 1
 
 /** What `mariadb` knows of its connection by itself; `mysql2` does not. */
-function statusOf(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
+function readTransactionStatus(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
   const status = (connection as { info?: { status?: unknown } }).info?.status
   if (typeof status !== 'number') return 'unknown'
   return (status & IN_TRANSACTION) === 0 ? 'closed' : 'open'
 }
 
 /** After a statement of its own: what the driver knows is of the last one that was answered without an error. */
-async function isOpen(connection: MysqlConnection): Promise<boolean> {
+async function isTransactionOpen(connection: MysqlConnection): Promise<boolean> {
   const answer = (await connection.query('do 0')) as unknown
-  const status = statusOf(connection)
+  const status = readTransactionStatus(connection)
   if (status !== 'unknown') return status === 'open'
   const { serverStatus } = (answer as readonly [{ readonly serverStatus?: number }])[0]
   return serverStatus === undefined || (serverStatus & IN_TRANSACTION) !== 0
 }
 
 /** Prepared statements only: `query` would send bytes as hex text. The two drivers differ in how they answer. */
-async function execute(
+async function executeStatement(
   connection: MysqlConnection,
   sql: string,
   parameters: readonly Parameter[],
@@ -166,15 +166,18 @@ async function execute(
     ? (
         (await send({
           sql,
-          ...plain,
-          values: parameters.map(forMysql2),
+          ...ROW_OPTIONS,
+          values: parameters.map(toMysql2Parameter),
           supportBigNumbers: true,
           bigNumberStrings: true,
         })) as unknown[]
       )[0]
-    : await send({ sql, ...plain }, parameters)
+    : await send({ sql, ...ROW_OPTIONS }, parameters)
   if (Array.isArray(answer))
-    return { rows: answer.map((row) => normalize(row as Record<string, unknown>)), affected: 0 }
+    return {
+      rows: answer.map((row) => normalizeMysqlRow(row as Record<string, unknown>)),
+      affected: 0,
+    }
   return {
     rows: [],
     affected: Number((answer as { affectedRows?: number | bigint }).affectedRows ?? 0),
@@ -182,7 +185,7 @@ async function execute(
 }
 
 /** Whatever the app set for its pool: rows are objects, and placeholders are question marks. */
-const plain = {
+const ROW_OPTIONS = {
   rowsAsArray: false,
   nestTables: false,
   namedPlaceholders: false,
@@ -190,13 +193,13 @@ const plain = {
 }
 
 /** mysql2 sends numbers as doubles and has no bigints; text is read as either. */
-function forMysql2(parameter: Parameter): Parameter {
+function toMysql2Parameter(parameter: Parameter): Parameter {
   return typeof parameter === 'bigint' || typeof parameter === 'number'
     ? String(parameter)
     : parameter
 }
 
-function normalize(row: Record<string, unknown>): Row {
+function normalizeMysqlRow(row: Record<string, unknown>): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row))
     result[name] =
@@ -208,7 +211,7 @@ function normalize(row: Record<string, unknown>): Row {
   return result
 }
 
-function parseUrl(text: unknown): {
+function parseMysqlUrl(text: unknown): {
   host: string
   port: number
   user: string
@@ -216,12 +219,12 @@ function parseUrl(text: unknown): {
   database: string
 } {
   const example = 'mysql://user:password@host:3306/app'
-  const url = URL.parse(requiredUrl(CALLER, example, text))
+  const url = URL.parse(requireUrl(MYSQL_CALLER, example, text))
   if (url === null)
-    throw new ConfigurationError(`${CALLER}: the url cannot be read. Such as ${example}.`)
+    throw new ConfigurationError(`${MYSQL_CALLER}: the url cannot be read. Such as ${example}.`)
   if (url.search !== '')
     throw new ConfigurationError(
-      `${CALLER}: options after '?' are not read. Make the pool yourself and pass it, such as mysql(mariadb.createPool({ host, ssl: true })).`,
+      `${MYSQL_CALLER}: options after '?' are not read. Make the pool yourself and pass it, such as mysql(mariadb.createPool({ host, ssl: true })).`,
     )
   return {
     host: url.hostname.replace(/^\[(.*)\]$/, '$1'),

@@ -2,13 +2,13 @@ import { types } from 'node:util'
 import { setTimeout as delay } from 'node:timers/promises'
 import pg from 'pg'
 import { to as copyTo } from 'pg-copy-streams'
-import { ConfigurationError, IntegrityError, ServiceError } from '../errors.ts'
-import { needVersion } from '../needed-version.ts'
-import { isUuid } from '../uuid.ts'
+import { ConfigurationError, IntegrityError, ServiceError } from '../errors/errors.ts'
+import { requireVersion } from '../options/require-version.ts'
+import { isUuid } from './uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
-import { requiredPool, requiredUrl } from './required-url.ts'
-import { endedEarly } from './ended-early.ts'
+import { requirePool, requireUrl } from './required-url.ts'
+import { createEndedEarlyError } from './ended-early.ts'
 
 /** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {
@@ -43,7 +43,7 @@ export interface PostgresOptions {
   readonly max?: number
 }
 
-const CALLER = 'postgres()'
+const POSTGRES_CALLER = 'postgres()'
 const ignore = (): void => undefined
 
 /**
@@ -56,10 +56,11 @@ const ignore = (): void => undefined
 export function postgres(
   database: string | undefined | PgPool | PostgresOptions,
 ): Database<PgClient> {
-  const options = optionsOf(database)
-  needVersion(CALLER, 'pg', '8.16.0')
-  needVersion(CALLER, 'pg-copy-streams', '7.0.0')
-  let pool = options === undefined ? requiredPool(CALLER, 'connect', database as PgPool) : undefined
+  const options = readPostgresOptions(database)
+  requireVersion(POSTGRES_CALLER, 'pg', '8.16.0')
+  requireVersion(POSTGRES_CALLER, 'pg-copy-streams', '7.0.0')
+  let pool =
+    options === undefined ? requirePool(POSTGRES_CALLER, 'connect', database as PgPool) : undefined
   const opened = (): PgPool => {
     if (pool !== undefined) return pool
     const made = new pg.Pool({ connectionString: options?.url, max: options?.max ?? 10 })
@@ -91,7 +92,7 @@ export function postgres(
       return await run(client, (error) => (broken = error))
     } catch (error) {
       if (!(error instanceof pg.DatabaseError))
-        broken ??= types.isNativeError(error) && isConnectionError(error) ? error : undefined
+        broken ??= types.isNativeError(error) && isLostConnection(error) ? error : undefined
       throw error
     } finally {
       // Of one that is thrown away, more may come.
@@ -103,7 +104,7 @@ export function postgres(
     finds: false,
     dialect: 'postgres',
     returning: true,
-    parallel: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
+    writeConcurrency: Math.max(1, Math.min(3, (options?.max ?? 10) - 1)),
     executor: {
       run: (sql, parameters) =>
         withClient(async (client, spoil) => {
@@ -124,7 +125,7 @@ export function postgres(
         try {
           const result = await run({ tx: client, executor: over(client) })
           // A transaction in which a statement failed is rolled back by COMMIT, without an error.
-          if ((await client.query('commit')).command === 'ROLLBACK') throw endedEarly()
+          if ((await client.query('commit')).command === 'ROLLBACK') throw createEndedEarlyError()
           return result
         } catch (error) {
           await client.query('rollback').catch(spoil)
@@ -166,7 +167,7 @@ export function postgres(
       : {
           listen: (channel, wake, changed) =>
             Promise.resolve(
-              listen(
+              listenOnChannel(
                 options === undefined
                   ? ((database as PgPool).options as pg.ClientConfig)
                   : { connectionString: options.directUrl ?? options.url },
@@ -201,7 +202,7 @@ export function postgres(
   }
 }
 
-function isConnectionError(error: Error): boolean {
+function isLostConnection(error: Error): boolean {
   return /terminat|ECONN|EPIPE|not queryable|timeout/i.test(error.message)
 }
 
@@ -254,7 +255,7 @@ async function readCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<
 }
 
 /** A connection of its own that comes back by itself; at each return there may be work that was not heard of. */
-function listen(
+function listenOnChannel(
   config: pg.ClientConfig,
   channel: string,
   wake: () => void,
@@ -308,7 +309,7 @@ function listen(
 }
 
 /** undefined: it is a pool. */
-function optionsOf(
+function readPostgresOptions(
   database: string | undefined | PgPool | PostgresOptions,
 ): (PostgresOptions & { readonly url: string }) | undefined {
   const given =
@@ -316,8 +317,8 @@ function optionsOf(
   if (given === undefined && typeof database === 'object') return undefined
   return {
     ...given,
-    url: requiredUrl(
-      CALLER,
+    url: requireUrl(
+      POSTGRES_CALLER,
       'postgres://user:password@host:5432/app',
       given === undefined ? database : given.url,
     ),

@@ -1,7 +1,7 @@
-import { ConfigurationError } from '../errors.ts'
+import { ConfigurationError } from '../errors/errors.ts'
 
 /** What an environment variable gives is often nothing; better told at start-up than by a driver's guess of a host. */
-export function requiredUrl(caller: string, example: string, url: unknown): string {
+export function requireUrl(caller: string, example: string, url: unknown): string {
   if (typeof url !== 'string' || url === '')
     throw new ConfigurationError(
       `${caller}: the url is ${url === undefined || url === '' ? 'missing: is its environment variable set?' : `no text but ${typeof url}.`} Such as ${example}.`,
@@ -10,7 +10,7 @@ export function requiredUrl(caller: string, example: string, url: unknown): stri
 }
 
 /** For a pool, and for what may be taken for one. */
-export function requiredPool<T extends object>(caller: string, method: string, pool: T): T {
+export function requirePool<T extends object>(caller: string, method: string, pool: T): T {
   if (
     typeof pool !== 'object' ||
     pool === null ||

@@ -99,7 +99,7 @@ export interface TableOptions {
 }
 
 /** The real names. Rails' three and the gem's one are fixed, because a Rails app may share them. */
-export function tableNames({
+export function createTableNames({
   prefix = 'activestorage_delayed_',
   schema,
 }: TableOptions = {}): TableNames {

@@ -34,19 +34,19 @@ export interface Session {
   liveColumns(): Promise<LiveColumns>
 }
 
-type Placeholders = Database<never>['placeholders']
+type PlaceholderStyle = Database<never>['placeholders']
 
 /** Of the `count`th parameter; null: as the dialect does. */
-function placeholder(style: Placeholders, count: number): string | null {
+function formatPlaceholder(style: PlaceholderStyle, count: number): string | null {
   if (style === undefined) return null
-  return style === 'numbered' ? `$${count}` : style === 'question' ? '?' : MARK
+  return style === 'numbered' ? `$${count}` : style === 'question' ? '?' : PLACEHOLDER_MARK
 }
 
 /** Stands for a parameter in the text of `placeholders: 'marked'`. */
-export const MARK = '\u0001'
+export const PLACEHOLDER_MARK = '\u0001'
 
 /** One base class for each compiler, so that `from('files')` names the table the app configured. */
-function compilers(tables: TableNames, style: Placeholders) {
+function compilers(tables: TableNames, style: PlaceholderStyle) {
   const real = (node: TableNode): string | undefined =>
     tables[node.table.identifier.name as keyof TableNames]
   const quoted = (name: string, quote: string): string =>
@@ -62,7 +62,9 @@ function compilers(tables: TableNames, style: Placeholders) {
         else this.append(quoted(name, '"'))
       }
       protected override getCurrentParameterPlaceholder(): string {
-        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        return (
+          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        )
       }
     },
     mysql: class extends MysqlQueryCompiler {
@@ -72,7 +74,9 @@ function compilers(tables: TableNames, style: Placeholders) {
         else this.append(quoted(name, '`'))
       }
       protected override getCurrentParameterPlaceholder(): string {
-        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        return (
+          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        )
       }
     },
     sqlite: class extends SqliteQueryCompiler {
@@ -82,13 +86,15 @@ function compilers(tables: TableNames, style: Placeholders) {
         else this.append(quoted(name, '"'))
       }
       protected override getCurrentParameterPlaceholder(): string {
-        return placeholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        return (
+          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
+        )
       }
     },
   }
 }
 
-function connection(executor: Executor): DatabaseConnection {
+function createKyselyConnection(executor: Executor): DatabaseConnection {
   return {
     async executeQuery<R>(query: CompiledQuery): Promise<QueryResult<R>> {
       const { rows, affected } = await executor.run(query.sql, query.parameters as Parameter[])
@@ -102,11 +108,11 @@ function connection(executor: Executor): DatabaseConnection {
 }
 
 /** Makes sessions of one database: over its pool, or over any open transaction. */
-export function sessions(
+export function createSessionFactory(
   dialect: Dialect,
   tables: TableNames,
   recordId: RecordIdType,
-  style?: Placeholders,
+  style?: PlaceholderStyle,
 ): (executor: Executor, returning: boolean) => Omit<Session, 'liveColumns'> {
   const family = dialect === 'mariadb' ? 'mysql' : dialect
   const Compiler = compilers(tables, style)[family]
@@ -120,7 +126,7 @@ export function sessions(
     const driver: Driver = {
       init: () => Promise.resolve(),
       destroy: () => Promise.resolve(),
-      acquireConnection: () => Promise.resolve(connection(executor)),
+      acquireConnection: () => Promise.resolve(createKyselyConnection(executor)),
       releaseConnection: () => Promise.resolve(),
       beginTransaction: unsupported,
       commitTransaction: unsupported,

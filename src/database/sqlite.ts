@@ -1,9 +1,9 @@
 import { DatabaseSync } from 'node:sqlite'
-import { ConfigurationError, ServiceError } from '../errors.ts'
-import { messageOf } from '../message.ts'
+import { ConfigurationError, ServiceError } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter, Result, Row } from './executor.ts'
-import { isBusy, sqliteTurns, untilFree, type SqliteTurns } from './sqlite-turns.ts'
+import { isBusy, getHandleQueue, waitBriefly, type HandleQueue } from './sqlite-queue.ts'
 
 interface Statement {
   all(...parameters: unknown[]): unknown[]
@@ -23,7 +23,7 @@ export interface SqliteHandle {
   readonly inTransaction?: boolean
 }
 
-const WAIT = 10_000
+const BUSY_TIMEOUT_MS = 10_000
 
 /**
  * SQLite: a path (opened with node:sqlite in WAL mode), or the app's own handle of node:sqlite or better-sqlite3. Where
@@ -33,10 +33,10 @@ const WAIT = 10_000
 export function sqlite<D extends string | SqliteHandle>(
   database: D,
 ): Database<D extends string ? DatabaseSync : D> {
-  return open(database) as unknown as Database<D extends string ? DatabaseSync : D>
+  return openSqlite(database) as unknown as Database<D extends string ? DatabaseSync : D>
 }
 
-function open(database: string | SqliteHandle): Database<DatabaseSync> {
+function openSqlite(database: string | SqliteHandle): Database<DatabaseSync> {
   if (
     database === '' ||
     (typeof database !== 'string' &&
@@ -58,7 +58,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     handle = made
     return made
   }
-  const turns = (): SqliteTurns => sqliteTurns(opened())
+  const turns = (): HandleQueue => getHandleQueue(opened())
 
   const statement = (sql: string): Statement => {
     const cached = statements.get(sql)
@@ -79,7 +79,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     if (!returns) return { rows: [], affected: Number(prepared.run(...parameters).changes) }
     if (prepared.setReadBigInts === undefined) prepared.safeIntegers?.(true)
     return {
-      rows: prepared.all(...parameters).map((row) => normalize(row as Record<string, unknown>)),
+      rows: prepared.all(...parameters).map((row) => normalizeRow(row as Record<string, unknown>)),
       affected: 0,
     }
   }
@@ -91,7 +91,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
 
   /** Waits for a foreign transaction on the handle, or a busy file, without freezing the loop that would end them. */
   const whenFree = async <T>(run: () => T): Promise<T> => {
-    const until = performance.now() + WAIT
+    const until = performance.now() + BUSY_TIMEOUT_MS
     for (;;) {
       if (!isOpen()) {
         try {
@@ -103,13 +103,13 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
         throw new ServiceError(
           'A transaction has been open on the SQLite handle for 10 s, and this statement is not part of it. Pass { transaction: handle } inside it, or commit sooner.',
         )
-      await untilFree()
+      await waitBriefly()
     }
   }
 
   const executor: Executor = {
     run: (sql, parameters) =>
-      turns().take(async () => {
+      turns().run(async () => {
         const result = await whenFree(() => runNow(sql, parameters))
         if (parameters.some((parameter) => Buffer.isBuffer(parameter)))
           await new Promise(setImmediate)
@@ -130,20 +130,20 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
     finds: false,
     dialect: 'sqlite',
     executor,
-    parallel: 1,
+    writeConcurrency: 1,
     returning: true,
     open: () => {
       opened()
       return Promise.resolve('sqlite')
     },
     transaction: <T>(run: (open: OpenTransaction<DatabaseSync>) => Promise<T>) =>
-      turns().take(async () => {
+      turns().run(async () => {
         // From a turn of the event loop of its own: nothing of the app's is in its queue of microtasks, so that statements
         // that the app sends on its handle come before or after a transaction of ours that waits for nothing but SQLite.
         await new Promise(setImmediate)
         await whenFree(() => opened().exec('begin immediate'))
         try {
-          const result = await turns().within(() =>
+          const result = await turns().runInside(() =>
             run({ tx: opened() as DatabaseSync, executor: inside }),
           )
           opened().exec('commit')
@@ -179,7 +179,7 @@ function open(database: string | SqliteHandle): Database<DatabaseSync> {
   }
 }
 
-function normalize(row: Record<string, unknown>): Row {
+function normalizeRow(row: Record<string, unknown>): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row))
     result[name] =

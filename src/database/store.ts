@@ -1,12 +1,12 @@
-import { ConfigurationError } from '../errors.ts'
-import { turns, type Turns } from '../turns.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { createSemaphore, type Semaphore } from '../async/semaphore.ts'
 import type { Database, Dialect } from './database.ts'
 import type { Executor } from './executor.ts'
-import { checkColumns, schemaOf, type LiveColumns } from './migrate.ts'
-import { explain } from './explain.ts'
-import { sessions, type Session } from './session.ts'
+import { checkColumns, createDialectSchema, type LiveColumns } from './migrate.ts'
+import { rethrowWithAdvice } from './driver-errors.ts'
+import { createSessionFactory, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
-import { retried, transact } from './transact.ts'
+import { retryTransient, transact } from './transact.ts'
 
 export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
@@ -19,11 +19,11 @@ export interface Store<Tx = unknown> {
   /** Autocommit. */
   readonly session: Session
   /** Of statements that carry bytes, whatever file they are of: the rest of the pool is for those that do not. */
-  readonly turns: Turns
+  readonly turns: Semaphore
   /** Buffers of chunks that were written. */
   readonly spare: Buffer[]
   /** A session on a connection at hand. */
-  over(executor: Executor): Session
+  sessionOn(executor: Executor): Session
   /** A session on the user's open transaction. */
   join(tx: Tx): Session
   /** Our own transaction at read committed, run again as a whole when the database asks for it. */
@@ -39,14 +39,14 @@ export async function openStore<Tx>(
   const dialect = await plain.open()
   if (dialect !== 'postgres' && tables.files.includes('.'))
     throw new ConfigurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
-  const session = sessions(dialect, tables, recordId, plain.placeholders)
-  const schema = schemaOf(dialect, tables, recordId)
+  const session = createSessionFactory(dialect, tables, recordId, plain.placeholders)
+  const schema = createDialectSchema(dialect, tables, recordId)
   let columns: LiveColumns | null = null
   // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.
   const checked = (executor: Executor): Executor => ({
     async run(text, parameters) {
       columns ??= await checkColumns(schema, { tables, recordId }, executor)
-      return executor.run(text, parameters).catch(explain)
+      return executor.run(text, parameters).catch(rethrowWithAdvice)
     },
   })
   const over = (executor: Executor, returning: boolean = plain.returning === true): Session => ({
@@ -56,7 +56,7 @@ export async function openStore<Tx>(
   })
   // A statement that is a transaction by itself is run again like any other of ours.
   const autocommit: Executor = {
-    run: (text, parameters) => retried(plain, () => plain.executor.run(text, parameters)),
+    run: (text, parameters) => retryTransient(plain, () => plain.executor.run(text, parameters)),
   }
   return {
     database: plain,
@@ -64,9 +64,9 @@ export async function openStore<Tx>(
     tables,
     recordId,
     session: over(autocommit),
-    turns: turns(plain.parallel),
+    turns: createSemaphore(plain.writeConcurrency),
     spare: [],
-    over: (executor) => over(executor),
+    sessionOn: (executor) => over(executor),
     join: (tx) => over(plain.join(tx), false),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),
   }

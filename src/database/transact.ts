@@ -1,14 +1,17 @@
 import type { Database, OpenTransaction } from './database.ts'
 
-const ATTEMPTS = 8
+const TRANSACTION_ATTEMPTS = 8
 
 /** Runs again as a whole what the database asks for: serialization failure, deadlock, lock time-out, busy. */
-export async function retried<Tx, T>(database: Database<Tx>, run: () => Promise<T>): Promise<T> {
+export async function retryTransient<Tx, T>(
+  database: Database<Tx>,
+  run: () => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await run()
     } catch (error) {
-      if (attempt >= ATTEMPTS || !database.isTransient(error)) throw error
+      if (attempt >= TRANSACTION_ATTEMPTS || !database.isTransient(error)) throw error
       const delay = Math.min(10 * 2 ** attempt, 500) * (0.5 + Math.random())
       await new Promise((resolve) => setTimeout(resolve, delay))
     }
@@ -20,5 +23,5 @@ export function transact<Tx, T>(
   database: Database<Tx>,
   run: (open: OpenTransaction<Tx>) => Promise<T>,
 ): Promise<T> {
-  return retried(database, () => database.transaction(run))
+  return retryTransient(database, () => database.transaction(run))
 }

@@ -7,22 +7,22 @@ import {
 import { lockLanes } from '../attachments/lane.ts'
 import { insertBlob } from '../blobs/blob-rows.ts'
 import { keepObject } from '../blobs/object-intents.ts'
-import { later, now } from '../database/expressions.ts'
+import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { ServiceError } from '../errors.ts'
-import type { Delayed, DelayedDefinition } from './definition.ts'
-import { detailsOf } from './definition.ts'
+import { ServiceError } from '../errors/errors.ts'
+import type { DelayedContext, DelayedDefinition } from './context.ts'
+import { uploadErrorDetails } from './context.ts'
 import { discardUploads } from './discard.ts'
-import { LeaseLost } from './lease-lost.ts'
-import type { Prepared } from './prepare.ts'
-import { addToOthers, supersedeOlder, type Superseded } from './spare.ts'
-import { uploadsOf, type UploadRow } from './upload-rows.ts'
+import { LeaseLostError } from './lease-lost.ts'
+import type { PreparedFile } from './prepare-file.ts'
+import { addToOtherUploads, supersedeOlder, type SupersedeResult } from './lane-uploads.ts'
+import { findRecordUploads, type UploadRow } from './upload-rows.ts'
 
 /** What the attaching transaction did. */
 export interface AttachResult {
   /** null: a newer action had already put something else there; the upload dropped itself. */
   readonly attachment: AttachmentRow | null
-  readonly superseded: Superseded
+  readonly superseded: SupersedeResult
   /** It was the last file: the lane is free. `gone`: no hook is to be told, and the upload's row is gone too. */
   readonly finished: boolean | 'gone'
 }
@@ -33,14 +33,14 @@ export interface AttachResult {
  * attachments, jobs.
  */
 export async function attachFile(
-  delayed: Delayed,
+  delayed: DelayedContext,
   definition: DelayedDefinition,
   upload: UploadRow,
-  prepared: Prepared,
+  prepared: PreparedFile,
 ): Promise<AttachResult> {
   return delayed.store.transact(async (session) => {
     await lockLanes(session, [upload.lane])
-    const lane = await uploadsOf(
+    const lane = await findRecordUploads(
       session,
       upload.lane.type,
       [upload.lane.id],
@@ -51,13 +51,13 @@ export async function attachFile(
     const held = lane.find(
       ({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken,
     )
-    if (held === undefined) throw new LeaseLost()
+    if (held === undefined) throw new LeaseLostError()
     const attached = definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
     // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
     const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
     if (attached.some((id) => !replaces?.includes(id))) {
       await discardUploads(session, [held], 'superseded')
-      return { attachment: null, superseded: { ended: [held], thinned: [] }, finished: true }
+      return { attachment: null, superseded: { ended: [held], reduced: [] }, finished: true }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
@@ -69,16 +69,16 @@ export async function attachFile(
     })
     const attachment = await insertAttachment(session, upload.lane, blob)
     const others = lane.filter(({ rowId }) => rowId !== held.rowId)
-    await addToOthers(session, others, held, prepared.file.id, {
+    await addToOtherUploads(session, others, held, prepared.file.id, {
       attachmentId: attachment.attachmentId,
       blobId: blob.id,
     })
-    const superseded = await replace(session, held, replaces, lane)
+    const superseded = await replaceAttachments(session, held, replaces, lane)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(
         `The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`,
         {
-          details: detailsOf(upload, prepared.filename),
+          details: uploadErrorDetails(upload, prepared.filename),
         },
       )
     const finished = await finishFile(session, delayed, definition, held, prepared)
@@ -86,13 +86,13 @@ export async function attachFile(
   })
 }
 
-async function replace(
+async function replaceAttachments(
   session: Session,
   upload: UploadRow,
   replaces: readonly string[] | null,
   lane: readonly UploadRow[],
-): Promise<Superseded> {
-  if (replaces === null) return { ended: [], thinned: [] }
+): Promise<SupersedeResult> {
+  if (replaces === null) return { ended: [], reduced: [] }
   await deleteAttachments(session, upload.lane, replaces, true)
   const older = lane.filter(
     ({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'),
@@ -110,10 +110,10 @@ async function replace(
 
 async function finishFile(
   session: Session,
-  delayed: Delayed,
+  delayed: DelayedContext,
   definition: DelayedDefinition,
   upload: UploadRow,
-  prepared: Prepared,
+  prepared: PreparedFile,
 ): Promise<AttachResult['finished']> {
   const result = await session.db
     .updateTable('files')
@@ -122,13 +122,13 @@ async function finishFile(
       uploaded_bytes: prepared.byteSize,
       last_error: null,
       public_error: null,
-      expires_at: later(session.dialect, delayed.expiresIn),
+      expires_at: nowPlus(session.dialect, delayed.expiresIn),
     })
     .where('id', '=', prepared.file.id)
     .where('upload_token', '=', upload.token)
     .where('state', '=', 'staged')
     .executeTakeFirst()
-  if (Number(result.numUpdatedRows) !== 1) throw new LeaseLost()
+  if (Number(result.numUpdatedRows) !== 1) throw new LeaseLostError()
   const unfinished = session.db
     .selectFrom('files')
     .select('id')

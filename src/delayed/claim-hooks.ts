@@ -1,24 +1,25 @@
 import { sql } from 'kysely'
-import { later, now } from '../database/expressions.ts'
+import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { LEASE } from '../jobs/leases.ts'
-import type { Delayed } from './definition.ts'
-import { hookLease } from './rounds.ts'
+import { LEASE_MS } from '../jobs/leases.ts'
+import type { DelayedContext } from './context.ts'
+import { createHookLease } from './hook-rounds.ts'
 import {
   fetchUploads,
   hasFiles,
-  isKnown,
+  isKnownAttachment,
   selectUploads,
   type UploadQuery,
   type UploadRow,
 } from './upload-rows.ts'
 
 /** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
-export async function claimHooks(delayed: Delayed, limit: number): Promise<UploadRow[]> {
-  if (delayed.known.length === 0 || limit < 1) return []
+export async function claimHooks(delayed: DelayedContext, limit: number): Promise<UploadRow[]> {
+  if (delayed.knownAttachments.length === 0 || limit < 1) return []
   return delayed.store.transact(async (session) => {
-    const mine = (query: UploadQuery): UploadQuery => query.where(isKnown(delayed.known))
-    const rows = await hooksDue(session, limit, (query) =>
+    const mine = (query: UploadQuery): UploadQuery =>
+      query.where(isKnownAttachment(delayed.knownAttachments))
+    const rows = await findHooksDue(session, limit, (query) =>
       mine(query).where('u.state', '=', 'attached'),
     )
     // From the files, of which few wait to be told: failed uploads may be many.
@@ -28,7 +29,7 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
       .where('state', '=', 'attached')
     if (rows.length < limit)
       rows.push(
-        ...(await hooksDue(session, limit - rows.length, (query) =>
+        ...(await findHooksDue(session, limit - rows.length, (query) =>
           mine(query).where('u.state', '=', 'failed').where('u.token', 'in', untold),
         )),
       )
@@ -37,8 +38,8 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
         .updateTable('uploads')
         .set({
           attempts: row.state === 'attached' ? row.attempts + 1 : row.attempts,
-          lease_token: hookLease(row),
-          lease_until: later(session.dialect, LEASE),
+          lease_token: createHookLease(row),
+          lease_until: nowPlus(session.dialect, LEASE_MS),
         })
         .where('id', '=', BigInt(row.rowId))
         .execute()
@@ -47,7 +48,7 @@ export async function claimHooks(delayed: Delayed, limit: number): Promise<Uploa
   })
 }
 
-async function hooksDue(
+async function findHooksDue(
   session: Session,
   limit: number,
   which: (query: UploadQuery) => UploadQuery,

@@ -1,13 +1,13 @@
 import { findBlob } from '../blobs/blob-rows.ts'
 import type { Store } from '../database/store.ts'
-import { ConfigurationError, ServiceUnavailableError } from '../errors.ts'
+import { ConfigurationError, ServiceUnavailableError } from '../errors/errors.ts'
 import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
-import { LEASE } from '../jobs/leases.ts'
-import { runJob } from '../jobs/runners.ts'
-import type { Report } from './definition.ts'
+import { LEASE_MS } from '../jobs/leases.ts'
+import { runJob } from '../jobs/job-source.ts'
+import type { Log } from './context.ts'
 import type { Service } from '../services/service.ts'
 
-const HOUR = 3_600_000
+const RETRY_AFTER_MS = 3_600_000
 
 /**
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
@@ -20,7 +20,7 @@ export async function deleteObject(
   signal: AbortSignal,
 ): Promise<number | null> {
   const { service = '', key = '' } = job.arguments
-  if (await isKept(store, job, key)) return null
+  if (await finishIfKept(store, job, key)) return null
   const holder = await store.session.db
     .selectFrom('files as f')
     .innerJoin('uploads as u', 'u.token', 'f.upload_token')
@@ -29,7 +29,7 @@ export async function deleteObject(
     .where('f.state', 'in', ['staged', 'failed'])
     .where('u.state', 'in', ['pending', 'running', 'failed'])
     .executeTakeFirst()
-  if (holder !== undefined) return HOUR
+  if (holder !== undefined) return RETRY_AFTER_MS
   const target = services[service]
   if (target === undefined)
     throw new ConfigurationError(
@@ -47,13 +47,13 @@ export async function deleteObjectsNow(
   store: Store,
   services: Readonly<Record<string, Service>>,
   keys: readonly string[],
-  report: Report,
+  report: Log,
 ): Promise<void> {
   for (const key of keys) {
-    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE, key }
+    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE_MS, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
-    const signal = AbortSignal.timeout(LEASE / 2)
+    const signal = AbortSignal.timeout(LEASE_MS / 2)
     let isAway = false
     await runJob(
       store,
@@ -77,7 +77,7 @@ export async function deleteObjectsNow(
  * A blob has the object: the job ends while the blob's row is locked, so that a purge which begins meanwhile writes a job
  * of its own instead of relying on this one.
  */
-async function isKept(store: Store, job: JobRow, key: string): Promise<boolean> {
+async function finishIfKept(store: Store, job: JobRow, key: string): Promise<boolean> {
   return store.transact(async (session) => {
     if ((await findBlob(session, { key }, true)) === null) return false
     await finishJob(session, job)

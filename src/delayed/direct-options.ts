@@ -1,5 +1,5 @@
-import { ConfigurationError } from '../errors.ts'
-import { parseDuration, type Duration } from '../units.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 
 /**
  * Of a save that brings `photo = file`, where the ORM's binding opens the transaction: the record is saved and the upload goes on in
@@ -16,16 +16,16 @@ export interface DirectOptions {
 }
 
 /** With defaults. */
-export interface WaitingOptions {
+export interface DirectWaitOptions {
   /** Milliseconds. */
   readonly timeout: number
   readonly onFailure: 'throw' | 'background'
 }
 
-export function readDirect({
+export function readDirectOptions({
   timeout = '30s',
   onFailure = 'throw',
-}: DirectOptions = {}): WaitingOptions {
+}: DirectOptions = {}): DirectWaitOptions {
   if (!['throw', 'background'].includes(onFailure))
     throw new ConfigurationError(
       `createActiveStorage: direct.onFailure is '${String(onFailure)}': throw or background.`,

@@ -2,7 +2,7 @@ import type { Session } from '../database/session.ts'
 import { deleteUploads, type UploadRow } from './upload-rows.ts'
 
 /** Why an upload ended without being attached; kept with its files, for whoever followed it. */
-export type Ending = 'superseded' | 'discarded'
+export type DiscardReason = 'superseded' | 'discarded'
 
 /**
  * Ends uploads for good: their unfinished files are dropped (the sweep deletes the bytes), those attached stay. The lane
@@ -11,7 +11,7 @@ export type Ending = 'superseded' | 'discarded'
 export async function discardUploads(
   session: Session,
   uploads: readonly UploadRow[],
-  ending: Ending,
+  ending: DiscardReason,
 ): Promise<void> {
   if (uploads.length === 0) return
   const tokens = uploads.map((upload) => upload.token)

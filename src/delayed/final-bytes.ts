@@ -2,18 +2,23 @@ import { createReadStream, createWriteStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
-import { md5 } from '../blobs/checksum.ts'
-import { extension } from '../blobs/filename.ts'
-import { isFull, noRoom, temporaryFailure, temporaryFolder } from '../blobs/temporary-folder.ts'
-import { traced } from '../diagnostics.ts'
-import { ConfigurationError, type ErrorDetails } from '../errors.ts'
-import type { ImageProcessor, Transformation } from '../representations/image-processor.ts'
+import { createMd5 } from '../blobs/md5-hash.ts'
+import { getExtension } from '../blobs/filename.ts'
+import {
+  isDiskFull,
+  toDiskFullError,
+  throwTemporaryFolderError,
+  createTemporaryFolder,
+} from '../blobs/temporary-folder.ts'
+import { trace } from '../diagnostics/tracing.ts'
+import { ConfigurationError, type ErrorDetails } from '../errors/errors.ts'
+import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
-import type { Delayed, DelayedDefinition } from './definition.ts'
+import type { DelayedContext, DelayedDefinition } from './context.ts'
 
 /** What is to be sent: the staged bytes, or what was made of them. */
-export interface Bytes {
+export interface FinalBytes {
   readonly filename: string
   readonly byteSize: number
   readonly checksum: string
@@ -24,13 +29,13 @@ export interface Bytes {
 }
 
 /** The staged bytes as they are; with `variantInfo`, the image that is made of them, in a temporary file. */
-export async function finalBytes(
-  delayed: Delayed,
+export async function createFinalBytes(
+  delayed: DelayedContext,
   { variantInfo }: DelayedDefinition,
   file: FileRow,
   details: ErrorDetails,
   signal: AbortSignal,
-): Promise<Bytes> {
+): Promise<FinalBytes> {
   const { filename, byteSize, checksum, contentType } = file
   const open = (): AsyncIterable<Uint8Array> => readStaged(delayed.store, file, signal)
   if (variantInfo === undefined)
@@ -52,25 +57,25 @@ export async function finalBytes(
 async function transformBytes(
   images: ImageProcessor,
   transformation: Transformation,
-  { filename, contentType, open }: Pick<Bytes, 'filename' | 'contentType' | 'open'>,
+  { filename, contentType, open }: Pick<FinalBytes, 'filename' | 'contentType' | 'open'>,
   details: ErrorDetails,
   signal: AbortSignal,
-): Promise<Bytes> {
-  const failed = temporaryFailure(filename, details)
-  const folder = await temporaryFolder().catch(failed)
+): Promise<FinalBytes> {
+  const failed = throwTemporaryFolderError(filename, details)
+  const folder = await createTemporaryFolder().catch(failed)
   try {
     const input = join(folder.path, 'input')
     const output = join(folder.path, 'output')
     await pipeline(open(), createWriteStream(input), { signal }).catch(failed)
-    const made = await traced('transform', { filename, transformation }, () =>
+    const made = await trace('transform', { filename, transformation }, () =>
       images.transform(input, output, transformation, { signal, details }),
     ).catch(async (error: unknown) => {
       // A processor cannot tell a full disk from a broken image, which fails for good.
-      throw (await isFull(folder.path)) ? noRoom(filename, details, error) : error
+      throw (await isDiskFull(folder.path)) ? toDiskFullError(filename, details, error) : error
     })
-    const hash = md5()
+    const hash = createMd5()
     for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
-    const suffix = extension(filename)
+    const suffix = getExtension(filename)
     const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
     const keepsName = made.contentType === contentType && suffix !== ''
     return {

@@ -1,32 +1,32 @@
-import { attachmentsOf } from '../attachments/attachment-rows.ts'
-import { later } from '../database/expressions.ts'
-import { deleteBytes } from '../staging/chunks.ts'
-import { filesOf, type FileRow } from '../staging/file-rows.ts'
-import type { Delayed, DelayedDefinition } from './definition.ts'
-import { roundOf, ROUNDS } from './rounds.ts'
+import { findAttachments } from '../attachments/attachment-rows.ts'
+import { nowPlus } from '../database/expressions.ts'
+import { deleteChunksOfFile } from '../staging/chunks.ts'
+import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
+import type { DelayedContext, DelayedDefinition } from './context.ts'
+import { readHookRound, MAX_HOOK_ROUNDS } from './hook-rounds.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-const ROUND_DELAY = 5_000
+const HOOK_ROUND_DELAY_MS = 5_000
 
 /**
  * Tells the app of what was attached: `afterUpload` for each file that was not told yet, then `afterUploadAll`, then the
  * upload's row goes. At least once each: a hook that throws, or a process that dies in it, gets another round. `tried` had
  * theirs in this one.
  */
-export async function tellHooks(
-  delayed: Delayed,
+export async function runHooks(
+  delayed: DelayedContext,
   definition: DelayedDefinition,
   upload: UploadRow,
   record: unknown,
   tried: readonly string[] = [],
 ): Promise<void> {
   const { session } = delayed.store
-  const files = await filesOf(session, [upload.token])
-  const round = roundOf(upload)
-  const last = round >= ROUNDS
-  const over = round > ROUNDS
+  const files = await findFilesOfUploads(session, [upload.token])
+  const round = readHookRound(upload)
+  const last = round >= MAX_HOOK_ROUNDS
+  const over = round > MAX_HOOK_ROUNDS
   if (over)
-    delayed.report(
+    delayed.log(
       'error',
       'Hooks ended their process in each round; what they were to be told of counts as told.',
       {
@@ -39,37 +39,43 @@ export async function tellHooks(
       const told =
         over ||
         (!tried.includes(file.id) &&
-          (await tellFile(delayed, definition, upload, file, record, round)))
-      if (told || last) await markTold(delayed, file)
+          (await runAfterUpload(delayed, definition, upload, file, record, round)))
+      if (told || last) await markDone(delayed, file)
       else threw = true
     }
   if (files.some((file) => file.state === 'staged' || file.state === 'failed')) {
-    await endLease(delayed, upload, threw ? ROUND_DELAY * 2 ** round : 0)
+    await releaseHookLease(delayed, upload, threw ? HOOK_ROUND_DELAY_MS * 2 ** round : 0)
     return
   }
-  if (!threw && !over) threw = !(await tellAll(delayed, definition, upload, record, round))
-  if (threw && !last) await endLease(delayed, upload, ROUND_DELAY * 2 ** round)
-  else await dropUpload(delayed, upload)
+  if (!threw && !over)
+    threw = !(await runAfterUploadAll(delayed, definition, upload, record, round))
+  if (threw && !last) await releaseHookLease(delayed, upload, HOOK_ROUND_DELAY_MS * 2 ** round)
+  else await deleteFinishedUpload(delayed, upload)
 }
 
 /** A round whose record cannot be had. In the last one, what hooks were to be told of counts as told. */
-export async function passHooks(delayed: Delayed, upload: UploadRow, error: Error): Promise<void> {
-  const round = roundOf(upload)
+export async function skipHookRound(
+  delayed: DelayedContext,
+  upload: UploadRow,
+  error: Error,
+): Promise<void> {
+  const round = readHookRound(upload)
   const { type, id, name } = upload.lane
-  delayed.report('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, {
+  delayed.log('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, {
     record: { type, id },
     attachment: name,
     error,
   })
-  if (round < ROUNDS) return endLease(delayed, upload, ROUND_DELAY * 2 ** round)
-  const files = await filesOf(delayed.store.session, [upload.token])
-  for (const file of files) if (file.state === 'attached') await markTold(delayed, file)
+  if (round < MAX_HOOK_ROUNDS)
+    return releaseHookLease(delayed, upload, HOOK_ROUND_DELAY_MS * 2 ** round)
+  const files = await findFilesOfUploads(delayed.store.session, [upload.token])
+  for (const file of files) if (file.state === 'attached') await markDone(delayed, file)
   if (files.some((file) => file.state === 'staged' || file.state === 'failed'))
-    return endLease(delayed, upload)
-  await dropUpload(delayed, upload)
+    return releaseHookLease(delayed, upload)
+  await deleteFinishedUpload(delayed, upload)
 }
 
-async function dropUpload(delayed: Delayed, upload: UploadRow): Promise<void> {
+async function deleteFinishedUpload(delayed: DelayedContext, upload: UploadRow): Promise<void> {
   await delayed.store.session.db
     .deleteFrom('uploads')
     .where('token', '=', upload.token)
@@ -78,8 +84,8 @@ async function dropUpload(delayed: Delayed, upload: UploadRow): Promise<void> {
 }
 
 /** True when the hook returned; false is reported and never undoes the attachment. */
-export async function tellFile(
-  delayed: Delayed,
+export async function runAfterUpload(
+  delayed: DelayedContext,
   definition: DelayedDefinition,
   upload: UploadRow,
   file: FileRow,
@@ -89,19 +95,19 @@ export async function tellFile(
   const { lane } = upload
   if (definition.afterUpload === undefined) return true
   await delayed.touch(lane.type, lane.id)
-  const rows = await attachmentsOf(delayed.store.session, lane.type, [lane.id], lane.name)
+  const rows = await findAttachments(delayed.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
   try {
     await definition.afterUpload(record, { upload, file, attachment, attempt, retryAt: null })
     return true
   } catch (error) {
-    reportHook(delayed, upload, 'afterUpload', error, file)
+    logHookError(delayed, upload, 'afterUpload', error, file)
     return false
   }
 }
 
-async function tellAll(
-  delayed: Delayed,
+async function runAfterUploadAll(
+  delayed: DelayedContext,
   definition: DelayedDefinition,
   upload: UploadRow,
   record: unknown,
@@ -111,40 +117,44 @@ async function tellAll(
     await definition.afterUploadAll?.(record, { upload, attachment: null, attempt, retryAt: null })
     return true
   } catch (error) {
-    reportHook(delayed, upload, 'afterUploadAll', error)
+    logHookError(delayed, upload, 'afterUploadAll', error)
     return false
   }
 }
 
-export async function markTold(delayed: Delayed, file: FileRow): Promise<void> {
+export async function markDone(delayed: DelayedContext, file: FileRow): Promise<void> {
   await delayed.store.session.db
     .updateTable('files')
-    .set({ state: 'told', expires_at: later(delayed.store.dialect, delayed.expiresIn) })
+    .set({ state: 'told', expires_at: nowPlus(delayed.store.dialect, delayed.expiresIn) })
     .where('id', '=', file.id)
     .where('state', '=', 'attached')
     .execute()
-  await deleteBytes(delayed.store.session, file)
+  await deleteChunksOfFile(delayed.store.session, file)
 }
 
-async function endLease(delayed: Delayed, upload: UploadRow, delay: number = 0): Promise<void> {
+async function releaseHookLease(
+  delayed: DelayedContext,
+  upload: UploadRow,
+  delay: number = 0,
+): Promise<void> {
   await delayed.store.session.db
     .updateTable('uploads')
     // The token stays: rounds are counted in it.
-    .set({ lease_until: 0, run_at: later(delayed.store.dialect, delay) })
+    .set({ lease_until: 0, run_at: nowPlus(delayed.store.dialect, delay) })
     .where('token', '=', upload.token)
     .where('lease_token', '=', upload.leaseToken)
     .execute()
 }
 
-export function reportHook(
-  delayed: Delayed,
+export function logHookError(
+  delayed: DelayedContext,
   upload: UploadRow,
   hook: string,
   error: unknown,
   file?: FileRow,
 ): void {
   const { type, id, name } = upload.lane
-  delayed.report(
+  delayed.log(
     'error',
     `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`,
     {

@@ -11,10 +11,10 @@ export interface Keeps {
   readonly files: readonly string[]
 }
 
-export const NOTHING: Keeps = { blobs: [], files: [] }
+export const KEEPS_NOTHING: Keeps = { blobs: [], files: [] }
 
 /** The attachments that a submission may replace. */
-export const replaceable = (attached: readonly LaneAttachment[], keeps: Keeps): string[] =>
+export const findReplaceable = (attached: readonly LaneAttachment[], keeps: Keeps): string[] =>
   attached
     .filter(({ blobId }) => !keeps.blobs.includes(blobId))
     .map(({ attachmentId }) => attachmentId)

@@ -10,13 +10,17 @@ import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { StagedFileAlreadyUsedError, StagedFileExpiredError, type ErrorDetails } from '../errors.ts'
+import {
+  StagedFileAlreadyUsedError,
+  StagedFileExpiredError,
+  type ErrorDetails,
+} from '../errors/errors.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
-import { checkCount, checkSize, checkType, type Limits } from '../staging/limits.ts'
-import { uuidv7 } from '../uuid.ts'
-import { NOTHING, replaceable, type Keeps } from './keeps.ts'
-import { spareFromOlder } from './spare.ts'
-import { insertUpload, uploadsOf, type UploadRow } from './upload-rows.ts'
+import { checkFileCount, checkFileSize, checkFileType, type FileLimits } from '../staging/limits.ts'
+import { uuidv7 } from '../database/uuid.ts'
+import { KEEPS_NOTHING, findReplaceable, type Keeps } from './keeps.ts'
+import { protectFromOlder } from './lane-uploads.ts'
+import { insertUpload, findRecordUploads, type UploadRow } from './upload-rows.ts'
 
 export interface Submission {
   readonly lane: Lane
@@ -28,23 +32,23 @@ export interface Submission {
   readonly blobs: readonly (string | null)[]
   readonly maxFiles: number | undefined
   /** A file may have been staged without them, or for another attachment. */
-  readonly limits: Limits
+  readonly limits: FileLimits
 }
 
 /** A submission that nothing speaks against: the lane and what it concerns are locked, and nothing is written yet. */
 export interface LinkPlan {
   readonly submission: Submission
-  readonly linked: readonly FileRow[]
+  readonly newFiles: readonly FileRow[]
   readonly surplus: readonly FileRow[]
   /** The upload that has files of this submission from before: a double click. */
-  readonly existing: string | null
+  readonly existingToken: string | null
   /** What is attached and is not deleted. */
   readonly attached: readonly LaneAttachment[]
   readonly keeps: Keeps
   /** Uploads of the lane, where the submission names anything that they may replace. */
   readonly older: readonly UploadRow[]
   /** With it, something is attached or on its way. */
-  readonly brings: boolean
+  readonly hasFiles: boolean
 }
 
 /**
@@ -60,24 +64,24 @@ export async function planLink(session: Session, submission: Submission): Promis
   // Uploads are locked before files, as workers do it: which ones, is looked up without a lock.
   const isLinked = (file: FileRow): boolean => file.uploadToken !== null
   const counts = kind === 'many' && submission.maxFiles !== undefined
-  const lockUploads = () => uploadsOf(session, lane.type, [lane.id], lane.name, true)
+  const lockUploads = () => findRecordUploads(session, lane.type, [lane.id], lane.name, true)
   const stored = submission.blobs.filter((id) => id !== null)
   const needsUploads =
     counts || stored.length > 0 || (await findFiles(session, unique)).some(isLinked)
   let uploads = needsUploads ? await lockUploads() : null
   const found = await findFiles(session, unique, true)
-  if (found.length < unique.length) throw expired('A staged file', details)
+  if (found.length < unique.length) throw createExpiredError('A staged file', details)
   const fresh = found.filter((file) => !isLinked(file))
   const used = found.filter(isLinked)
   // A snapshot that is older than the lane's lock did not show it.
   if (used.length > 0) uploads ??= await lockUploads()
-  const keeps = await keptBy(session, submission, stored, used, uploads ?? [], details)
+  const keeps = await findKeeps(session, submission, stored, used, uploads ?? [], details)
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   for (const file of linked) {
     const named = { ...details, filename: file.filename }
-    if (file.state !== 'staged' || file.expired) throw expired(file.filename, named)
-    checkSize(file.byteSize, submission.limits, named)
-    checkType(file.contentType, submission.limits, named)
+    if (file.state !== 'staged' || file.expired) throw createExpiredError(file.filename, named)
+    checkFileSize(file.byteSize, submission.limits, named)
+    checkFileType(file.contentType, submission.limits, named)
   }
   const removed = new Set(submission.deletedIds)
   const attached = (await lockAttachments(session, lane)).filter(
@@ -88,18 +92,23 @@ export async function planLink(session: Session, submission: Submission): Promis
   if (counts && linked.length + rowless + keeps.blobs.filter(isNew).length > 0) {
     const others = cleanBefore
       ? keeps.files.length
-      : await occupied(session, uploads ?? [], replaceable(attached, keeps))
-    checkCount(linked.length + rowless + keeps.blobs.length, submission.maxFiles, details, others)
+      : await countOccupied(session, uploads ?? [], findReplaceable(attached, keeps))
+    checkFileCount(
+      linked.length + rowless + keeps.blobs.length,
+      submission.maxFiles,
+      details,
+      others,
+    )
   }
   return {
     submission,
-    linked,
+    newFiles: linked,
     surplus: fresh.slice(0, fresh.length - linked.length),
-    existing: used[0]?.uploadToken ?? null,
+    existingToken: used[0]?.uploadToken ?? null,
     attached,
     keeps,
     older: uploads ?? [],
-    brings:
+    hasFiles:
       found.length + submission.blobs.length > 0 ||
       (attached.length > 0 && !(cleanBefore && kind === 'many')),
   }
@@ -110,14 +119,22 @@ export async function planLink(session: Session, submission: Submission): Promis
  * took effect at once).
  */
 export async function link(session: Session, plan: LinkPlan): Promise<string | null> {
-  const { submission, linked, surplus, existing, attached, keeps, older } = plan
+  const {
+    submission,
+    newFiles: linked,
+    surplus,
+    existingToken: existing,
+    attached,
+    keeps,
+    older,
+  } = plan
   const { lane, kind, deletedIds } = submission
   const cleanBefore = submission.cleanBefore && kind === 'many'
-  const others = replaceable(attached, keeps)
+  const others = findReplaceable(attached, keeps)
   await deleteAttachments(session, lane, deletedIds, true)
-  await spareFromOlder(session, older, attached, { keeps, brings: linked.map(({ id }) => id) })
+  await protectFromOlder(session, older, attached, { keeps, fileIds: linked.map(({ id }) => id) })
   if (linked.length > 0)
-    return linkFiles(session, {
+    return createUpload(session, {
       lane,
       files: linked,
       surplus,
@@ -129,7 +146,7 @@ export async function link(session: Session, plan: LinkPlan): Promise<string | n
   return existing
 }
 
-export interface Link {
+export interface NewUpload {
   readonly lane: Lane
   readonly files: readonly Pick<FileRow, 'id' | 'filename'>[]
   /** Of several files for a has-one only the last is linked; these are dropped. */
@@ -142,10 +159,10 @@ export interface Link {
 }
 
 /** Takes the files and writes the upload's row. The lane is locked. Returns the upload's token. */
-export async function linkFiles(session: Session, link: Link): Promise<string> {
+export async function createUpload(session: Session, link: NewUpload): Promise<string> {
   const { lane, surplus, cleanBefore, replaces, keeps, originId } = link
   const token = uuidv7()
-  await takeFiles(session, token, link.files, {
+  await assignFiles(session, token, link.files, {
     record: { type: lane.type, id: lane.id },
     attachment: lane.name,
   })
@@ -172,7 +189,7 @@ export async function linkFiles(session: Session, link: Link): Promise<string> {
 }
 
 /** An update of files that nobody has taken, and that have not expired. */
-function stillStaged(session: Session, ids: readonly string[]) {
+function updateStaged(session: Session, ids: readonly string[]) {
   return session.db
     .updateTable('files')
     .where('id', 'in', ids)
@@ -182,10 +199,10 @@ function stillStaged(session: Session, ids: readonly string[]) {
 }
 
 /** Before the upload's row is written, so that a refusal leaves nothing behind even if the app commits all the same. */
-async function takeFiles(
+async function assignFiles(
   session: Session,
   token: string,
-  files: Link['files'],
+  files: NewUpload['files'],
   details: ErrorDetails,
 ): Promise<void> {
   const position = sql<number>`case id ${sql.join(
@@ -193,7 +210,7 @@ async function takeFiles(
     sql` `,
   )} end`
   const ids = files.map((file) => file.id)
-  const result = await stillStaged(session, ids)
+  const result = await updateStaged(session, ids)
     .set({ upload_token: token, position })
     .executeTakeFirst()
   if (Number(result.numUpdatedRows) === files.length) return
@@ -202,27 +219,27 @@ async function takeFiles(
     .set({ upload_token: null })
     .where('upload_token', '=', token)
     .execute()
-  throw expired(files.map((file) => file.filename).join(', '), details)
+  throw createExpiredError(files.map((file) => file.filename).join(', '), details)
 }
 
 /** A staged file that is attached now: its row answers a second submission, as that of one that a worker attached. */
-export async function takeAttached(
+export async function assignAttachedFile(
   session: Session,
   file: FileRow,
   key: string,
   details: ErrorDetails,
 ): Promise<void> {
-  const result = await stillStaged(session, [file.id])
+  const result = await updateStaged(session, [file.id])
     .set({ upload_token: uuidv7(), state: 'told', blob_key: key, uploaded_bytes: file.byteSize })
     .executeTakeFirst()
-  if (Number(result.numUpdatedRows) !== 1) throw expired(file.filename, details)
+  if (Number(result.numUpdatedRows) !== 1) throw createExpiredError(file.filename, details)
 }
 
 /**
  * A double click or the Back button sends the same file again: fine for the slot that it is on its way to, or was attached
  * to; an error for another.
  */
-async function keptBy(
+async function findKeeps(
   session: Session,
   { lane, kind }: Submission,
   stored: readonly string[],
@@ -234,18 +251,18 @@ async function keptBy(
   const files: string[] = []
   for (const file of used) {
     const named = { ...details, filename: file.filename }
-    const attachment = await attachmentOf(session, lane, file)
+    const attachment = await findFileAttachment(session, lane, file)
     const isOnItsWay = uploads.some(({ token }) => token === file.uploadToken)
     if (attachment !== null) blobs.add(attachment.blob.id)
-    else if (!isOnItsWay) throw usedElsewhere(named)
+    else if (!isOnItsWay) throw createUsedError(named)
     // An upload that lives may have given up what a younger one replaced.
-    else if (file.state === 'dropped') throw expired(file.filename, named)
+    else if (file.state === 'dropped') throw createExpiredError(file.filename, named)
     else files.push(file.id)
   }
-  return kind === 'one' ? NOTHING : { blobs: [...blobs], files }
+  return kind === 'one' ? KEEPS_NOTHING : { blobs: [...blobs], files }
 }
 
-async function attachmentOf(
+async function findFileAttachment(
   session: Session,
   lane: Lane,
   file: FileRow,
@@ -257,7 +274,7 @@ async function attachmentOf(
   return blob === null ? null : findAttachment(session, lane, blob.id)
 }
 
-function usedElsewhere(
+function createUsedError(
   details: ErrorDetails & { readonly filename: string },
 ): StagedFileAlreadyUsedError {
   return new StagedFileAlreadyUsedError(
@@ -267,7 +284,7 @@ function usedElsewhere(
 }
 
 /** How many files a has-many has and will have: attached ones that nothing pending replaces, and those on their way. */
-async function occupied(
+async function countOccupied(
   session: Session,
   uploads: readonly UploadRow[],
   attached: readonly string[],
@@ -288,7 +305,7 @@ async function occupied(
   return kept + (await query.execute()).length
 }
 
-function expired(filename: string, details: ErrorDetails): StagedFileExpiredError {
+function createExpiredError(filename: string, details: ErrorDetails): StagedFileExpiredError {
   return new StagedFileExpiredError(
     `${filename} is no longer staged: it expired, was discarded, or is being submitted by another request. Send it again.`,
     { details: { ...details, filename } },

@@ -1,9 +1,9 @@
 import { sql } from 'kysely'
 import { asText } from '../database/expressions.ts'
 import type { Store } from '../database/store.ts'
-import { workersSeen } from '../jobs/worker-rows.ts'
-import { railsTime } from '../blobs/blob-rows.ts'
-import { isOurs } from './upload-rows.ts'
+import { listWorkers } from '../jobs/worker-rows.ts'
+import { parseRailsTime } from '../blobs/blob-rows.ts'
+import { isOwnUpload } from './upload-rows.ts'
 
 /** What an operator asks first. Sizes in bytes. */
 export interface Stats {
@@ -19,12 +19,12 @@ export interface Stats {
   readonly workersAlive: number
 }
 
-export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
+export async function readUploadStats({ session, dialect }: Store): Promise<Stats> {
   const rows = await session.db
     .selectFrom('uploads as u')
     .select(['u.state as state', (e) => e.fn.countAll().as('count')])
     .where('u.token', 'is not', null)
-    .where(isOurs)
+    .where(isOwnUpload)
     .groupBy('u.state')
     .execute()
   const oldest = async (state: string): Promise<Date | null> => {
@@ -32,12 +32,12 @@ export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
       .selectFrom('uploads as u')
       .select(asText(dialect, 'u.created_at').as('at'))
       .where('u.token', 'is not', null)
-      .where(isOurs)
+      .where(isOwnUpload)
       .where('u.state', '=', state)
       .orderBy('u.created_at')
       .limit(1)
       .executeTakeFirst()
-    return row === undefined ? null : railsTime(row.at)
+    return row === undefined ? null : parseRailsTime(row.at)
   }
   const bytes = await session.db
     .selectFrom('files')
@@ -57,6 +57,6 @@ export async function uploadStats({ session, dialect }: Store): Promise<Stats> {
     failedBytes: size('failed'),
     oldestPendingAt: await oldest('pending'),
     oldestFailedAt: await oldest('failed'),
-    workersAlive: (await workersSeen(session)).filter((worker) => worker.alive).length,
+    workersAlive: (await listWorkers(session)).filter((worker) => worker.alive).length,
   }
 }

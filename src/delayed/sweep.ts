@@ -1,22 +1,28 @@
 import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
-import { later, now } from '../database/expressions.ts'
+import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { ServiceError, type ActiveStorageError } from '../errors.ts'
-import { deleteChunks } from '../staging/chunks.ts'
-import { detailsOf, type Report } from './definition.ts'
-import { isExpired, isInState, isKeptOver, isLeft, isOrphaned } from './sweepable.ts'
+import { ServiceError, type ActiveStorageError } from '../errors/errors.ts'
+import { deleteUnneededChunks } from '../staging/chunks.ts'
+import { uploadErrorDetails, type Log } from './context.ts'
+import {
+  isExpiredFile,
+  isUploadInState,
+  isPastRetention,
+  isAbandoned,
+  isOrphanedFile,
+} from './sweep-conditions.ts'
 import { fetchUploads, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
 
-const DAY = 86_400_000
-const BATCH = 500
+const WORKER_ROW_TTL_MS = 86_400_000
+const SWEEP_BATCH_SIZE = 500
 
 export interface SweepOptions {
   /** Of an upload. */
   readonly attempts: number
   /** Milliseconds that failed uploads are kept; null: for ever. */
   readonly keepFor: number | null
-  readonly report: Report
+  readonly log: Log
   /** Bytes are left to the next sweep when it aborts. */
   readonly stopping?: AbortSignal | undefined
 }
@@ -33,15 +39,15 @@ export interface SweepResult {
  */
 export async function sweep(
   store: Store,
-  { attempts, keepFor, report, stopping }: SweepOptions,
+  { attempts, keepFor, log: report, stopping }: SweepOptions,
 ): Promise<SweepResult> {
-  const failed = await endLeases(store, attempts, report)
+  const failed = await endAbandonedLeases(store, attempts, report)
   if (keepFor !== null) await dropOldFailures(store, keepFor, report)
-  await settleOrphans(store)
+  await finishOrphans(store)
   await dropExpired(store)
   while (
     stopping?.aborted !== true &&
-    (await store.transact((session) => deleteChunks(session))) > 0
+    (await store.transact((session) => deleteUnneededChunks(session))) > 0
   )
     await new Promise(setImmediate)
   await deleteFileRows(store)
@@ -50,17 +56,17 @@ export async function sweep(
 }
 
 /** Workers that died: their uploads are due again, or have failed when no attempt is left. Returns these. */
-async function endLeases(
+async function endAbandonedLeases(
   store: Store,
   attempts: number,
-  report: Report,
+  report: Log,
 ): Promise<ActiveStorageError[]> {
   const { dialect } = store
   const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
   // By token: a transaction may run twice.
   const failed = new Map<string, UploadRow>()
-  await batches(store, async (session) => {
-    const ended = await freeUploads(session, 'running', isLeft(dialect))
+  await repeatBatches(store, async (session) => {
+    const ended = await lockFreeUploads(session, 'running', isAbandoned(dialect))
     if (ended.length === 0) return 0
     const rows = await fetchUploads(selectUploads(session).where('u.token', 'in', ended))
     const tokens = (dead: boolean): string[] =>
@@ -90,7 +96,7 @@ async function endLeases(
   })
   for (const { lane } of failed.values()) await wakeLane(store.session, lane)
   return [...failed.values()].map((upload) => {
-    const error = new ServiceError(message, { details: detailsOf(upload) })
+    const error = new ServiceError(message, { details: uploadErrorDetails(upload) })
     report('error', message, {
       ...error.details,
       upload: upload.token,
@@ -101,11 +107,11 @@ async function endLeases(
   })
 }
 
-async function dropOldFailures(store: Store, keepFor: number, report: Report): Promise<void> {
-  const over = isKeptOver(store.dialect, keepFor)
+async function dropOldFailures(store: Store, keepFor: number, report: Log): Promise<void> {
+  const over = isPastRetention(store.dialect, keepFor)
   const gone: UploadRow[] = []
-  await batches(store, async (session) => {
-    const tokens = await freeUploads(session, 'failed', over)
+  await repeatBatches(store, async (session) => {
+    const tokens = await lockFreeUploads(session, 'failed', over)
     if (tokens.length === 0) return 0
     gone.push(...(await fetchUploads(selectUploads(session).where('u.token', 'in', tokens))))
     await session.db.deleteFrom('uploads').where('token', 'in', tokens).execute()
@@ -113,30 +119,35 @@ async function dropOldFailures(store: Store, keepFor: number, report: Report): P
   })
   for (const upload of gone)
     report('warn', 'A failed upload was given up with its bytes: failed.keepFor is over.', {
-      ...detailsOf(upload),
+      ...uploadErrorDetails(upload),
       upload: upload.token,
     })
 }
 
 /** Tokens of uploads that are so and that nobody holds. */
-async function freeUploads(
+async function lockFreeUploads(
   session: Session,
-  ...given: Parameters<typeof isInState>
+  ...given: Parameters<typeof isUploadInState>
 ): Promise<string[]> {
   let query = session.db
     .selectFrom('uploads as u')
-    .where(isInState(...given))
+    .where(isUploadInState(...given))
     .select('u.token')
-    .limit(BATCH)
+    .limit(SWEEP_BATCH_SIZE)
   if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
   return (await query.execute()).map((row) => String(row.token))
 }
 
-async function settleOrphans(store: Store): Promise<void> {
-  await eachFree(
+async function finishOrphans(store: Store): Promise<void> {
+  await forEachFreeFile(
     store,
     (session) =>
-      session.db.selectFrom('files as f').where(isOrphaned).select('f.id').limit(BATCH).execute(),
+      session.db
+        .selectFrom('files as f')
+        .where(isOrphanedFile)
+        .select('f.id')
+        .limit(SWEEP_BATCH_SIZE)
+        .execute(),
     async (session, ids) => {
       const to = (state: string, from: readonly string[]) =>
         session.db
@@ -152,10 +163,11 @@ async function settleOrphans(store: Store): Promise<void> {
 }
 
 async function dropExpired(store: Store): Promise<void> {
-  const expired = isExpired(store.dialect)
-  await eachFree(
+  const expired = isExpiredFile(store.dialect)
+  await forEachFreeFile(
     store,
-    (session) => session.db.selectFrom('files').select('id').where(expired).limit(BATCH).execute(),
+    (session) =>
+      session.db.selectFrom('files').select('id').where(expired).limit(SWEEP_BATCH_SIZE).execute(),
     async (session, ids) => {
       await session.db
         .updateTable('files')
@@ -170,7 +182,7 @@ async function dropExpired(store: Store): Promise<void> {
 /** Rows that have nothing more to answer; their bytes went before. Those of an upload stay as long as it does: its hooks need them. */
 async function deleteFileRows(store: Store): Promise<void> {
   const { dialect } = store
-  await eachFree(
+  await forEachFreeFile(
     store,
     (session) =>
       session.db
@@ -187,7 +199,7 @@ async function deleteFileRows(store: Store): Promise<void> {
             e.and([e('f.state', '=', 'dropped'), e('f.upload_token', 'is', null)]),
           ]),
         )
-        .limit(BATCH)
+        .limit(SWEEP_BATCH_SIZE)
         .execute(),
     async (session, ids) => {
       await session.db.deleteFrom('files').where('id', 'in', ids).execute()
@@ -195,17 +207,17 @@ async function deleteFileRows(store: Store): Promise<void> {
   )
   await store.session.db
     .deleteFrom('workers')
-    .where('seen_at', '<=', later(dialect, -DAY))
+    .where('seen_at', '<=', nowPlus(dialect, -WORKER_ROW_TTL_MS))
     .execute()
 }
 
 /** Looks without locks, then takes those that are free by their ids: a locking join or range would wait for what it merely passes. */
-async function eachFree(
+async function forEachFreeFile(
   store: Store,
   find: (session: Session) => Promise<readonly { readonly id: string }[]>,
   apply: (session: Session, ids: readonly string[]) => Promise<void>,
 ): Promise<void> {
-  await batches(store, async (session) => {
+  await repeatBatches(store, async (session) => {
     const found = (await find(session)).map((row) => row.id)
     if (found.length === 0) return 0
     let query = session.db.selectFrom('files').select('id').where('id', 'in', found)
@@ -216,6 +228,9 @@ async function eachFree(
   })
 }
 
-async function batches(store: Store, run: (session: Session) => Promise<number>): Promise<void> {
-  while ((await store.transact(run)) === BATCH) await new Promise(setImmediate)
+async function repeatBatches(
+  store: Store,
+  run: (session: Session) => Promise<number>,
+): Promise<void> {
+  while ((await store.transact(run)) === SWEEP_BATCH_SIZE) await new Promise(setImmediate)
 }

@@ -1,12 +1,12 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
-import { boundId, type Lane } from '../attachments/lane.ts'
+import { bindId, type Lane } from '../attachments/lane.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-import { railsTime } from '../blobs/blob-rows.ts'
-import { fileColumns, fileOf, type FileRow } from '../staging/file-rows.ts'
-import { NOTHING, type Keeps } from './keeps.ts'
+import { parseRailsTime } from '../blobs/blob-rows.ts'
+import { fileColumns, fileRowOf, type FileRow } from '../staging/file-rows.ts'
+import { KEEPS_NOTHING, type Keeps } from './keeps.ts'
 
 export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
 
@@ -52,7 +52,7 @@ export interface SelectedUpload {
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
 /** What ours write where the gem writes its files. No JSON: a Rails job that is handed our id raises, and destroys nothing. */
-const NO_FILES = 'activestorage-delayed'
+const FILES_MARKER = 'activestorage-delayed'
 
 /**
  * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
@@ -61,10 +61,10 @@ const NO_FILES = 'activestorage-delayed'
 export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from ${sql.table('files')} mine where mine.upload_token = u.token)`
 
 /** Of this app: with files, or a row of the gem's that could not be read. For what looks at uploads of all records. */
-export const isOurs: RawBuilder<boolean> = sql<boolean>`(${hasFiles} or coalesce(u.files, '') <> ${sql.lit(NO_FILES)})`
+export const isOwnUpload: RawBuilder<boolean> = sql<boolean>`(${hasFiles} or coalesce(u.files, '') <> ${sql.lit(FILES_MARKER)})`
 
 /** Rows of these attachments; other apps may share the table. */
-export function isKnown(
+export function isKnownAttachment(
   known: readonly { readonly type: string; readonly name: string }[],
 ): RawBuilder<boolean> {
   const each = known.map(
@@ -73,7 +73,7 @@ export function isKnown(
   return sql<boolean>`(${sql.join(each, sql` or `)})`
 }
 
-const plain = [
+const PLAIN_UPLOAD_COLUMNS = [
   'token',
   'state',
   'clean_before',
@@ -85,7 +85,7 @@ const plain = [
 ] as const
 
 /** Every column of uploads, as a query names the table. */
-export function uploadColumns(
+export function selectedUploadColumns(
   dialect: Dialect,
   table: 'u' | 'uploads',
 ): readonly AliasedRawBuilder<never, keyof SelectedUpload>[] {
@@ -93,7 +93,7 @@ export function uploadColumns(
   const text = (name: string): RawBuilder<never> =>
     asText(dialect, `${table}.${name}`) as RawBuilder<never>
   return [
-    ...plain.map((name) => column(name).as(name)),
+    ...PLAIN_UPLOAD_COLUMNS.map((name) => column(name).as(name)),
     column('uploadable_type').as('type'),
     text('uploadable_id').as('record'),
     column('attr_name').as('name'),
@@ -108,7 +108,7 @@ export function selectUploads(session: Session): UploadQuery {
   return session.db
     .selectFrom('uploads as u')
     .where('u.token', 'is not', null)
-    .select(uploadColumns(session.dialect, 'u'))
+    .select(selectedUploadColumns(session.dialect, 'u'))
 }
 
 export function uploadOf(row: SelectedUpload): UploadRow {
@@ -120,12 +120,12 @@ export function uploadOf(row: SelectedUpload): UploadRow {
     state: row.state as UploadState,
     cleanBefore: Boolean(Number(row.clean_before)),
     replaces: row.replaces === null ? null : (JSON.parse(row.replaces) as string[]),
-    keeps: row.keeps === null ? NOTHING : (JSON.parse(row.keeps) as Keeps),
+    keeps: row.keeps === null ? KEEPS_NOTHING : (JSON.parse(row.keeps) as Keeps),
     attempts: Number(row.attempts),
     runAt: Number(row.run_at),
     leaseToken: row.lease_token,
     lastError: row.last_error,
-    createdAt: railsTime(row.created_at),
+    createdAt: parseRailsTime(row.created_at),
   }
 }
 
@@ -155,13 +155,13 @@ export async function fetchUploadsWithFiles(
   for (const row of rows) {
     const found = byToken.get(String(row.token)) ?? { upload: uploadOf(row), files: [] }
     // A row of the gem's that could not be read has none.
-    if (row.file_id !== null) found.files.push(fileOf(row))
+    if (row.file_id !== null) found.files.push(fileRowOf(row))
     byToken.set(found.upload.token, found)
   }
-  return [...byToken.values()].toSorted((a, b) => compare(a.upload.order, b.upload.order))
+  return [...byToken.values()].toSorted((a, b) => compareOrder(a.upload.order, b.upload.order))
 }
 
-const compare = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
+const compareOrder = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
 /** `lock`: as it is now, not as a snapshot has it. */
 export async function findUpload(
@@ -175,7 +175,7 @@ export async function findUpload(
 }
 
 /** Those that are there, in no order. */
-export async function uploadsByToken(
+export async function findUploadsByToken(
   session: Session,
   tokens: readonly string[],
 ): Promise<UploadRow[]> {
@@ -185,14 +185,14 @@ export async function uploadsByToken(
 }
 
 /** As a person names it: not one whose files are in another app's tables. */
-export async function findOurs(session: Session, token: string): Promise<UploadRow | null> {
+export async function findOwnUpload(session: Session, token: string): Promise<UploadRow | null> {
   const [row] = await fetchUploads(
-    selectUploads(session).where('u.token', '=', token).where(isOurs),
+    selectUploads(session).where('u.token', '=', token).where(isOwnUpload),
   )
   return row ?? null
 }
 
-export function selectUploadsOf(
+export function selectRecordUploads(
   session: Session,
   type: string,
   ids: readonly string[],
@@ -203,13 +203,13 @@ export function selectUploadsOf(
     .where(
       'u.uploadable_id',
       'in',
-      ids.map((id) => boundId(id, session.recordId)),
+      ids.map((id) => bindId(id, session.recordId)),
     )
   return name === undefined ? query : query.where('u.attr_name', '=', name)
 }
 
 /** Those of many records of one model, oldest first. */
-export async function uploadsOf(
+export async function findRecordUploads(
   session: Session,
   type: string,
   ids: readonly string[],
@@ -217,10 +217,10 @@ export async function uploadsOf(
   lock: boolean = false,
 ): Promise<UploadRow[]> {
   if (ids.length === 0) return []
-  let query = selectUploadsOf(session, type, ids, name)
+  let query = selectRecordUploads(session, type, ids, name)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
   const rows = await fetchUploads(query.orderBy('u.id'))
-  return rows.toSorted((a, b) => compare(a.order, b.order))
+  return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
 
 export async function insertUpload(
@@ -239,11 +239,11 @@ export async function insertUpload(
     .insertInto('uploads')
     .values({
       uploadable_type: lane.type,
-      uploadable_id: boundId(lane.id, session.recordId),
+      uploadable_id: bindId(lane.id, session.recordId),
       attr_name: lane.name,
       deleted_ids: '',
       clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
-      files: NO_FILES,
+      files: FILES_MARKER,
       created_at: railsNow(session.dialect),
       updated_at: railsNow(session.dialect),
       token: upload.token,
@@ -259,7 +259,10 @@ export async function insertUpload(
 }
 
 /** The row while its lease is ours, locked; null: it was taken over, discarded or superseded, and nothing may be written. */
-export async function fence(session: Session, upload: UploadRow): Promise<UploadRow | null> {
+export async function lockHeldUpload(
+  session: Session,
+  upload: UploadRow,
+): Promise<UploadRow | null> {
   let query = selectUploads(session)
     .where('u.token', '=', upload.token)
     .where('u.id', '=', BigInt(upload.rowId))
@@ -270,7 +273,7 @@ export async function fence(session: Session, upload: UploadRow): Promise<Upload
 }
 
 /** The same as a condition of a statement that changes nothing but what is shown. */
-export const isHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
+export const isLeaseHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
   sql<boolean>`exists (select 1 from ${sql.table('uploads')} held where held.token = ${token} and held.lease_token = ${leaseToken})`
 
 export async function deleteUploads(
@@ -289,9 +292,9 @@ export async function deleteUploads(
 }
 
 /** `lease_until` of a pending upload that was due and is put off because its lane is busy. */
-export const SNOOZED = 1
+export const SNOOZED_LEASE = 1
 
-const isAwake: RawBuilder<boolean> = sql<boolean>`((attempts = 0 and unavailable_since = 0) or lease_until = ${sql.lit(SNOOZED)})`
+const isWakeable: RawBuilder<boolean> = sql<boolean>`((attempts = 0 and unavailable_since = 0) or lease_until = ${sql.lit(SNOOZED_LEASE)})`
 
 /**
  * What frees a lane wakes its oldest upload that is not waiting for its retry. A statement of its own after the commit: inside the
@@ -302,10 +305,10 @@ export async function wakeLane(session: Session, lane: Lane): Promise<void> {
     .selectFrom('uploads as u')
     .select(asText(session.dialect, 'u.id').as('row_id'))
     .where('u.uploadable_type', '=', lane.type)
-    .where('u.uploadable_id', '=', boundId(lane.id, session.recordId))
+    .where('u.uploadable_id', '=', bindId(lane.id, session.recordId))
     .where('u.attr_name', '=', lane.name)
     .where('u.state', '=', 'pending')
-    .where(isAwake)
+    .where(isWakeable)
     .where('u.token', 'is not', null)
     .where(hasFiles)
     .orderBy(sql`coalesce(u.origin_id, u.id)`)
@@ -317,6 +320,6 @@ export async function wakeLane(session: Session, lane: Lane): Promise<void> {
     .set({ run_at: 0, enqueued_at: 0, lease_until: 0 })
     .where('id', '=', BigInt(head.row_id))
     .where('state', '=', 'pending')
-    .where(isAwake)
+    .where(isWakeable)
     .execute()
 }

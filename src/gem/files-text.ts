@@ -4,7 +4,7 @@ export type Piece =
   | { readonly kind: 'file'; readonly filename: string; readonly contentType: string | undefined }
 
 /** The text is not the gem's: `[{"io":"base64","filename":"…","content_type":"…"}, …]`, in any order of keys. */
-export class MalformedFiles extends Error {
+export class MalformedFilesError extends Error {
   constructor(what: string) {
     super(`The files of this row cannot be read: ${what}.`)
     this.name = 'MalformedFiles'
@@ -12,14 +12,14 @@ export class MalformedFiles extends Error {
 }
 
 const MAX_TEXT = 65_536
-const escapes: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' }
+const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' }
 
 /**
  * Reads the gem's JSON piece by piece, so that a row of hundreds of megabytes needs the memory of one slice. Yields the
  * bytes of each file as they are decoded, then its name. Throws MalformedFiles.
  */
-export async function* readFilesText(slices: AsyncIterable<string>): AsyncGenerator<Piece> {
-  const input = new Reader(slices)
+export async function* parseFilesText(slices: AsyncIterable<string>): AsyncGenerator<Piece> {
+  const input = new FilesTextReader(slices)
   await input.expect('[')
   if (await input.accept(']')) return input.end()
   do {
@@ -42,7 +42,8 @@ export async function* readFilesText(slices: AsyncIterable<string>): AsyncGenera
       } while (await input.accept(','))
       await input.expect('}')
     }
-    if (!io || filename === undefined) throw new MalformedFiles('a file without io or filename')
+    if (!io || filename === undefined)
+      throw new MalformedFilesError('a file without io or filename')
     yield { kind: 'file', filename, contentType }
   } while (await input.accept(','))
   await input.expect(']')
@@ -50,7 +51,7 @@ export async function* readFilesText(slices: AsyncIterable<string>): AsyncGenera
 }
 
 /** One character at a time, over slices of any size. */
-class Reader {
+class FilesTextReader {
   readonly #slices: AsyncIterator<string>
   #buffer = ''
   #at = 0
@@ -85,11 +86,12 @@ class Reader {
   }
 
   async expect(character: string): Promise<void> {
-    if (!(await this.accept(character))) throw new MalformedFiles(`'${character}' was expected`)
+    if (!(await this.accept(character)))
+      throw new MalformedFilesError(`'${character}' was expected`)
   }
 
   async end(): Promise<void> {
-    if ((await this.#peek()) !== '') throw new MalformedFiles('there is more after its end')
+    if ((await this.#peek()) !== '') throw new MalformedFilesError('there is more after its end')
   }
 
   /** The parts of a JSON string as they come, unescaped. */
@@ -122,14 +124,14 @@ class Reader {
       }
       this.#at = this.#buffer.length
     }
-    throw new MalformedFiles('it ends in the middle of a text')
+    throw new MalformedFilesError('it ends in the middle of a text')
   }
 
   async text(): Promise<string> {
     let text = ''
     for await (const part of this.#string()) {
       text += part
-      if (text.length > MAX_TEXT) throw new MalformedFiles('a name is longer than 64 KB')
+      if (text.length > MAX_TEXT) throw new MalformedFilesError('a name is longer than 64 KB')
     }
     return text
   }
@@ -144,28 +146,28 @@ class Reader {
     let rest = ''
     for await (const part of this.#string()) {
       rest += part.replaceAll(/[\r\n]/g, '')
-      if (/[^A-Za-z0-9+/=]/.test(rest)) throw new MalformedFiles('its bytes are not base64')
+      if (/[^A-Za-z0-9+/=]/.test(rest)) throw new MalformedFilesError('its bytes are not base64')
       const whole = rest.length - (rest.length % 4)
       if (whole < 4096) continue
       yield { kind: 'bytes', data: Buffer.from(rest.slice(0, whole), 'base64') }
       rest = rest.slice(whole)
     }
     if (rest.length % 4 !== 0 || /=[^=]/.test(rest))
-      throw new MalformedFiles('its base64 is cut off')
+      throw new MalformedFilesError('its base64 is cut off')
     if (rest !== '') yield { kind: 'bytes', data: Buffer.from(rest, 'base64') }
   }
 }
 
-const special = /["\\]/g
+const SPECIAL_CHARACTERS = /["\\]/g
 
 function indexOfSpecial(text: string, from: number): number {
-  special.lastIndex = from
-  return special.exec(text)?.index ?? -1
+  SPECIAL_CHARACTERS.lastIndex = from
+  return SPECIAL_CHARACTERS.exec(text)?.index ?? -1
 }
 
 function unescape(sequence: string): string {
-  if (sequence[1] !== 'u') return escapes[sequence[1] ?? ''] ?? sequence[1] ?? ''
+  if (sequence[1] !== 'u') return ESCAPES[sequence[1] ?? ''] ?? sequence[1] ?? ''
   const code = Number.parseInt(sequence.slice(2), 16)
-  if (Number.isNaN(code)) throw new MalformedFiles('an escape is cut off')
+  if (Number.isNaN(code)) throw new MalformedFilesError('an escape is cut off')
   return String.fromCharCode(code)
 }

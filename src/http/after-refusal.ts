@@ -1,4 +1,4 @@
-import { parseDuration, parseSize, type Duration, type Size } from '../units.ts'
+import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 
 /**
  * How much of a refused request is read on and thrown away before it is answered. A client that has more to send gets the
@@ -12,7 +12,7 @@ export interface AfterRefusalOptions {
 }
 
 /** Bytes and milliseconds. */
-export interface AfterRefusal {
+export interface AfterRefusalLimits {
   readonly maxBytes: number
   readonly timeout: number
 }
@@ -21,7 +21,7 @@ export interface AfterRefusal {
 export function readAfterRefusal({
   maxBytes = '64 MB',
   timeout = '30s',
-}: AfterRefusalOptions = {}): AfterRefusal {
+}: AfterRefusalOptions = {}): AfterRefusalLimits {
   return {
     maxBytes: parseSize(maxBytes, 'afterRefusal.maxBytes'),
     timeout: parseDuration(timeout, 'afterRefusal.timeout'),
@@ -29,7 +29,7 @@ export function readAfterRefusal({
 }
 
 /** Of who is not known, or may not: nobody waits long for a stranger. */
-export function limitsFor(status: number, given: AfterRefusal): AfterRefusal {
+export function limitsForStatus(status: number, given: AfterRefusalLimits): AfterRefusalLimits {
   if (status !== 401 && status !== 403) return given
   return { maxBytes: Math.min(given.maxBytes, 1024 ** 2), timeout: Math.min(given.timeout, 5000) }
 }

@@ -1,9 +1,9 @@
-import type { Content } from './content.ts'
+import type { Content } from './serve-content.ts'
 
-type Named = Pick<Content, 'etag' | 'lastModified'>
+type Validators = Pick<Content, 'etag' | 'lastModified'>
 
 /** A header longer than this is cut: nobody sends that many tags. */
-const LONGEST = 8000
+const MAX_TAGS_LENGTH = 8000
 
 /**
  * What the conditions of a request ask for, in the order of RFC 9110, 13.2.2: 'failed' is 412, 'fresh' is 304, null is the
@@ -11,49 +11,49 @@ const LONGEST = 8000
  */
 export function checkConditions(
   { headers }: Request,
-  { etag, lastModified }: Named,
+  { etag, lastModified }: Validators,
 ): 'failed' | 'fresh' | null {
   const modified = lastModified === null ? null : Math.floor(lastModified.getTime() / 1000) * 1000
   const match = headers.get('if-match')
-  const unmodifiedSince = httpDate(headers.get('if-unmodified-since'))
+  const unmodifiedSince = parseHttpDate(headers.get('if-unmodified-since'))
   // A weak tag never matches here: it does not say that the bytes are the same.
   if (
     match !== null
-      ? !tagsOf(match).some((tag) => tag === '*' || tag === etag)
+      ? !parseTags(match).some((tag) => tag === '*' || tag === etag)
       : isAfter(modified, unmodifiedSince)
   )
     return 'failed'
   const noneMatch = headers.get('if-none-match')
   if (noneMatch !== null)
     return etag !== null &&
-      tagsOf(noneMatch).some((tag) => ['*', etag].includes(tag.replace(/^W\//, '')))
+      parseTags(noneMatch).some((tag) => ['*', etag].includes(tag.replace(/^W\//, '')))
       ? 'fresh'
       : null
-  const modifiedSince = httpDate(headers.get('if-modified-since'))
+  const modifiedSince = parseHttpDate(headers.get('if-modified-since'))
   return modified !== null && modifiedSince !== null && modified <= modifiedSince ? 'fresh' : null
 }
 
 const isAfter = (modified: number | null, date: number | null): boolean =>
   modified !== null && date !== null && modified > date
 
-const tagsOf = (header: string): string[] =>
+const parseTags = (header: string): string[] =>
   header
-    .slice(0, LONGEST)
+    .slice(0, MAX_TAGS_LENGTH)
     .split(',')
     .map((tag) => tag.trim())
 
 const TIME = String.raw`\d\d:\d\d:\d\d`
 /** The three forms of RFC 9110, 5.6.7. */
-const forms = [
+const HTTP_DATE_FORMATS = [
   new RegExp(String.raw`^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} ${TIME} GMT$`),
   new RegExp(String.raw`^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d ${TIME} GMT$`),
   new RegExp(String.raw`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d ${TIME} \d{4}$`),
 ]
 
 /** Milliseconds. null: it is no date of HTTP, though Date.parse may read one in it ('2044'). */
-function httpDate(header: string | null): number | null {
+function parseHttpDate(header: string | null): number | null {
   const text = header?.trim() ?? ''
-  if (!forms.some((form) => form.test(text))) return null
+  if (!HTTP_DATE_FORMATS.some((form) => form.test(text))) return null
   const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
   // Date.parse takes 31 February for a day of March.
   const day = Number(/[ \d]\d(?=[ -])/.exec(text)?.[0])

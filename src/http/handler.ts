@@ -1,20 +1,20 @@
-import { ActiveStorageError, type ErrorDetails } from '../errors.ts'
-import { messageOf } from '../message.ts'
-import { publicErrorOf } from '../public-error.ts'
-import { answer, Answered, failureOf, notFound } from './answer.ts'
-import { proxyBlob, redirectToBlob } from './blobs.ts'
+import { ActiveStorageError, type ErrorDetails } from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
+import { publicErrorOf } from '../errors/public-error.ts'
+import { respond, HttpResponseError, respondPublicError, notFound } from './responses.ts'
+import { proxyBlob, redirectToBlob } from './routes/blobs.ts'
 import type { HttpContext } from './context.ts'
-import { createDirectUpload } from './direct-uploads.ts'
-import { showDisk, updateDisk } from './disk.ts'
-import { showPending } from './pending.ts'
+import { createDirectUpload } from './routes/direct-uploads.ts'
+import { showDisk, updateDisk } from './routes/disk.ts'
+import { showPending } from './routes/pending.ts'
 import type { ProgressHub } from './progress/hub.ts'
-import { showUpload } from './progress/routes.ts'
-import { readOn } from './read-on.ts'
-import { matchPath, segmentsBelow, type Route } from './route.ts'
-import { createStagedFile, deleteStagedFile } from './staged-files.ts'
+import { showUpload } from './routes/delayed-uploads.ts'
+import { discardBody } from './discard-body.ts'
+import { matchPath, segmentsBelow, type Route } from './router.ts'
+import { createStagedFile, deleteStagedFile } from './routes/staged-files.ts'
 
 /** Rails' routes first, then ours. */
-const routesWith = (hub: ProgressHub): readonly Route<HttpContext>[] => [
+const listRoutes = (hub: ProgressHub): readonly Route<HttpContext>[] => [
   { method: 'GET', path: 'blobs/redirect/:signedId/*', handle: redirectToBlob },
   { method: 'GET', path: 'blobs/proxy/:signedId/*', handle: proxyBlob },
   { method: 'GET', path: 'blobs/:signedId/*', handle: redirectToBlob },
@@ -33,44 +33,44 @@ const routesWith = (hub: ProgressHub): readonly Route<HttpContext>[] => [
 ]
 
 /** `storage.handler`. Never rejects: what goes wrong is an answer, and is reported where it is not the request's own fault. */
-export function handler(
+export function createHandler(
   context: HttpContext,
   hub: ProgressHub,
 ): (request: Request) => Promise<Response> {
-  const routes = routesWith(hub)
+  const routes = listRoutes(hub)
   const answerTo = async (request: Request): Promise<Response> => {
     try {
-      return await route(context, routes, request)
+      return await routeRequest(context, routes, request)
     } catch (error) {
-      if (error instanceof Answered) return error.response
+      if (error instanceof HttpResponseError) return error.response
       const told = publicErrorOf(error)
       const { reference } = told
       const path = new URL(request.url).pathname.slice(0, 100)
       if (reference === null)
-        context.report('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, {
-          ...detailsOf(error),
+        context.log('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, {
+          ...errorDetailsOf(error),
           error,
         })
       else
-        context.report('error', `${request.method} ${path} failed (reference ${reference}).`, {
-          ...detailsOf(error),
+        context.log('error', `${request.method} ${path} failed (reference ${reference}).`, {
+          ...errorDetailsOf(error),
           reference,
           error,
         })
-      return failureOf(told)
+      return respondPublicError(told)
     }
   }
   return async (request) => {
     const response = await answerTo(request)
-    if (response.status >= 400) await readOn(request, response.status, context.afterRefusal)
+    if (response.status >= 400) await discardBody(request, response.status, context.afterRefusal)
     return response
   }
 }
 
-const detailsOf = (error: unknown): ErrorDetails =>
+const errorDetailsOf = (error: unknown): ErrorDetails =>
   error instanceof ActiveStorageError ? error.details : {}
 
-async function route(
+async function routeRequest(
   context: HttpContext,
   routes: readonly Route<HttpContext>[],
   request: Request,
@@ -86,7 +86,7 @@ async function route(
     allowed.push(each.method)
   }
   if (allowed.length === 0) throw notFound()
-  return answer(405, {
+  return respond(405, {
     Allow: [...new Set(allowed)]
       .flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each]))
       .join(', '),

@@ -1,12 +1,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequest, sendResponse } from '@remix-run/node-fetch-server'
-import { failure } from './answer.ts'
-import { keptBody } from './body.ts'
-import { closeAfterAnswer } from './close-after-answer.ts'
+import { respondError } from './responses.ts'
+import { readKeptBody } from './request-body.ts'
+import { closeAfterResponse } from './close-after-response.ts'
 import type { Mountable } from './mountable.ts'
 
 /** Node's own request, and what frameworks add to it. */
-interface Incoming extends IncomingMessage {
+interface NodeMessage extends IncomingMessage {
   /** Where a framework has cut the mount point off `url`. */
   originalUrl?: string
   /** What another parser made of the body. */
@@ -29,28 +29,28 @@ export function nodeHandler(
   storage: Mountable,
 ): (req: IncomingMessage, res: ServerResponse, next?: () => void) => void {
   return (req, res, next) => {
-    const path = pathOf(req)
-    if (path.startsWith(`${storage.basePath}/`)) void respond(storage, req, res, path)
+    const path = readRequestPath(req)
+    if (path.startsWith(`${storage.basePath}/`)) void handleRequest(storage, req, res, path)
     else if (next !== undefined) next()
     else res.writeHead(404).end()
   }
 }
 
 /** Without the origin that a client may name, as it does for a proxy (RFC 9112, 3.2.2). */
-const pathOf = (req: Incoming): string =>
+const readRequestPath = (req: NodeMessage): string =>
   (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
 
-async function respond(
+async function handleRequest(
   storage: Mountable,
-  req: Incoming,
+  req: NodeMessage,
   res: ServerResponse,
   path: string,
 ): Promise<void> {
   try {
-    const body = bodyOf(req, path.startsWith(`${storage.basePath}/direct_uploads`))
-    const request = body === 'lost' ? null : requestOf(req, res, path, body)
-    const response = request === null ? refusal(body) : await storage.handler(request)
-    if (response.status >= 400) closeAfterAnswer(req)
+    const body = recoverBody(req, path.startsWith(`${storage.basePath}/direct_uploads`))
+    const request = body === 'lost' ? null : createWebRequest(req, res, path, body)
+    const response = request === null ? createRefusal(body) : await storage.handler(request)
+    if (response.status >= 400) closeAfterResponse(req)
     // Of a response that has been closed, nobody is told so again.
     if (!res.destroyed) await sendResponse(res, response)
     // Nothing where it was sent whole. Where the client has left, before or meanwhile, its source learns of it.
@@ -63,10 +63,10 @@ async function respond(
   }
 }
 
-function refusal(body: Body): Response {
+function createRefusal(body: RecoveredBody): Response {
   if (body !== 'lost')
-    return failure(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
-  return failure(
+    return respondError(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
+  return respondError(
     500,
     'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.',
     'CONFIGURATION',
@@ -74,7 +74,12 @@ function refusal(body: Body): Response {
 }
 
 /** null: its host or its path is no valid one. */
-function requestOf(req: Incoming, res: ServerResponse, path: string, body: Body): Request | null {
+function createWebRequest(
+  req: NodeMessage,
+  res: ServerResponse,
+  path: string,
+  body: RecoveredBody,
+): Request | null {
   const { url } = req
   try {
     req.url = path
@@ -90,17 +95,17 @@ function requestOf(req: Incoming, res: ServerResponse, path: string, body: Body)
 }
 
 /** 'lost': somebody has read it, and kept nothing from which the bytes can be had again. */
-type Body = 'unread' | 'lost' | Uint8Array<ArrayBuffer> | null
+type RecoveredBody = 'unread' | 'lost' | Uint8Array<ArrayBuffer> | null
 
 /**
  * The body, where a parser that comes first has read it: a JSON parser for the whole app, as it often is. A file that was
  * parsed is not the file any more; what announces a direct upload is JSON itself.
  */
-function bodyOf(req: Incoming, isJson: boolean): Body {
+function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
   const { method = 'GET', body, readableDidRead, readableEnded } = req
   if (method === 'GET' || method === 'HEAD') return 'unread'
   if (!readableDidRead) return readableEnded ? null : 'unread'
-  const kept = keptBody(req)
+  const kept = readKeptBody(req)
   if (kept !== null) return new Uint8Array(kept)
   if (!isJson || body === undefined) return 'lost'
   return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))

@@ -12,7 +12,7 @@ export function parseRange(
 ): ByteRange | 'unsatisfiable' | null {
   const spec = header === null || header.length > 1000 ? null : /^bytes=(.+)$/i.exec(header.trim())
   if (spec === null) return null
-  const parts = (spec[1] ?? '').split(',').map(partOf)
+  const parts = (spec[1] ?? '').split(',').map(parseRangeSpec)
   if (parts.includes(null)) return null
   const [first] = parts
   if (parts.length > 1 || first === null || first === undefined) return 'unsatisfiable'
@@ -28,7 +28,7 @@ export function parseRange(
 }
 
 /** null: it is no range (RFC 9110, 14.1.1), as one whose end comes before its start. */
-function partOf(text: string): { readonly from: string; readonly to: string } | null {
+function parseRangeSpec(text: string): { readonly from: string; readonly to: string } | null {
   const [, from = '', to = ''] = /^\s*(\d*)-(\d*)\s*$/.exec(text) ?? []
   if (from === '' ? to === '' : to !== '' && Number(to) < Number(from)) return null
   return { from, to }

@@ -1,7 +1,7 @@
 import type { Executor } from '../database/executor.ts'
 
 /** Names a row that is due. Delivered twice, late or never, nothing breaks: the row is the truth. */
-export interface Hint {
+export interface QueueMessage {
   readonly kind: 'upload'
   /** The upload's token. */
   readonly id: string
@@ -34,10 +34,10 @@ export interface JobEngine {
    */
   readonly transactional: boolean
   /** Rejects when it could not write the hint down; the transaction of a submission is undone then. */
-  enqueue(hint: Hint, options: EnqueueOptions): Promise<void>
+  enqueue(hint: QueueMessage, options: EnqueueOptions): Promise<void>
   /** Calls `handle` for each hint. `handle` never rejects; when it returns, the hint is done with. */
   work(
-    handle: (hint: Hint) => Promise<void>,
+    handle: (hint: QueueMessage) => Promise<void>,
     options: { readonly concurrency: number },
   ): Promise<EngineWorker>
 }

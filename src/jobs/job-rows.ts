@@ -1,8 +1,8 @@
 import { sql } from 'kysely'
-import { later, now } from '../database/expressions.ts'
+import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { storedMessage } from '../message.ts'
-import { uuidv7 } from '../uuid.ts'
+import { toStorableMessage } from '../errors/message.ts'
+import { uuidv7 } from '../database/uuid.ts'
 
 export type JobName = 'purge' | 'delete-object'
 
@@ -40,7 +40,7 @@ export interface JobClaim {
   /** The one that has this key. */
   readonly key?: string
   /** Deletions of objects of these services are left alone. */
-  readonly notOf?: readonly string[]
+  readonly excludedServices?: readonly string[]
 }
 
 /** How the arguments of an object's deletion begin. */
@@ -49,7 +49,7 @@ const ofService = (service: string): string => `${JSON.stringify({ service }).sl
 /** Takes due jobs; also those whose worker died. Runs inside a transaction. */
 export async function claimJobs(
   session: Session,
-  { names, limit, leaseFor, key, notOf = [] }: JobClaim,
+  { names, limit, leaseFor, key, excludedServices: notOf = [] }: JobClaim,
 ): Promise<JobRow[]> {
   const { dialect } = session
   const which = key === undefined ? sql`` : sql`and ${sql.ref('jobs.key')} = ${key}`
@@ -72,7 +72,7 @@ export async function claimJobs(
       .set({
         state: 'running',
         lease_token: leaseToken,
-        lease_until: later(dialect, leaseFor),
+        lease_until: nowPlus(dialect, leaseFor),
         attempts: sql`attempts + 1`,
       })
       .where('id', '=', row.id)
@@ -134,9 +134,9 @@ export async function postponeJob(
       state: 'pending',
       lease_token: null,
       lease_until: 0,
-      run_at: later(session.dialect, delay),
+      run_at: nowPlus(session.dialect, delay),
       ...(error === null ? { attempts: sql<number>`attempts - 1` } : {}),
-      last_error: error === null ? null : storedMessage(error),
+      last_error: error === null ? null : toStorableMessage(error),
     })
     .where('id', '=', job.id)
     .where('lease_token', '=', job.leaseToken)

@@ -1,11 +1,11 @@
-import { later } from '../database/expressions.ts'
-import type { Reserved } from '../database/database.ts'
+import { nowPlus } from '../database/expressions.ts'
+import type { ReservedConnection } from '../database/database.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteWorker, writeWorker } from './worker-rows.ts'
 
 /** Milliseconds that claimed work is its worker's alone. */
-export const LEASE = 60_000
+export const LEASE_MS = 60_000
 
 /** A worker's hold on what it claimed. `signal` aborts before the lease can have ended. */
 export interface Lease {
@@ -28,7 +28,7 @@ export interface LeasesOptions {
   readonly lease?: number
 }
 
-interface Held {
+interface HeldLease {
   readonly controller: AbortController
   readonly deadline: NodeJS.Timeout
   users: number
@@ -39,10 +39,10 @@ interface Held {
  * so that a heartbeat never waits behind the work it keeps alive. Timers are monotonic: no clock is compared.
  */
 export function createLeases(store: Store, options: LeasesOptions): Leases {
-  const { lease = LEASE, worker } = options
+  const { lease = LEASE_MS, worker } = options
   const margin = lease / 12
-  const held = new Map<string, Held>()
-  let reserved: Reserved | null = null
+  const held = new Map<string, HeldLease>()
+  let reserved: ReservedConnection | null = null
   let reserving: Promise<void> | undefined
   let closed = false
   let timer: NodeJS.Timeout | undefined
@@ -63,7 +63,7 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
   ): Promise<string[]> => {
     await session.db
       .updateTable(table)
-      .set({ lease_until: later(session.dialect, lease) })
+      .set({ lease_until: nowPlus(session.dialect, lease) })
       .where('lease_token', 'in', tokens)
       .execute()
     const rows = await session.db
@@ -107,7 +107,7 @@ export function createLeases(store: Store, options: LeasesOptions): Leases {
 
   const renewAll = async (): Promise<void> => {
     if (reserved === null) await reserve()
-    const session = reserved === null ? store.session : store.over(reserved.executor)
+    const session = reserved === null ? store.session : store.sessionOn(reserved.executor)
     if (worker !== undefined) await writeWorker(session, worker)
     const started = performance.now()
     const tokens = [...held.keys()]

@@ -2,7 +2,7 @@ import { asText, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
 /** A worker that runs, or died less than a day ago. Ages in milliseconds, by the database's clock. */
-export interface WorkerSeen {
+export interface WorkerStatus {
   readonly id: string
   readonly runsFor: number
   readonly seenAgo: number
@@ -12,7 +12,7 @@ export interface WorkerSeen {
 }
 
 /** It writes its row every 15 s. */
-const ALIVE = 45_000
+const ALIVE_WITHIN_MS = 45_000
 
 export async function writeWorker(
   session: Session,
@@ -35,7 +35,7 @@ export async function deleteWorker(session: Session, id: string): Promise<void> 
   await session.db.deleteFrom('workers').where('id', '=', id).execute()
 }
 
-export async function workersSeen(session: Session): Promise<WorkerSeen[]> {
+export async function listWorkers(session: Session): Promise<WorkerStatus[]> {
   const { dialect } = session
   const rows = await session.db
     .selectFrom('workers')
@@ -53,7 +53,7 @@ export async function workersSeen(session: Session): Promise<WorkerSeen[]> {
     id: row.id,
     runsFor: ago(row.clock, row.started),
     seenAgo: ago(row.clock, row.seen),
-    alive: ago(row.clock, row.seen) < ALIVE,
+    alive: ago(row.clock, row.seen) < ALIVE_WITHIN_MS,
     knows: JSON.parse(row.knows) as string[],
   }))
 }

@@ -8,7 +8,7 @@ import {
 import { catchError } from 'rxjs'
 import type { AnyAttachments, Models } from '../attached/definitions.ts'
 import { StagedFile } from '../attached/staged-file.ts'
-import type { NodeRequest } from '../http/body.ts'
+import type { NodeRequest } from '../http/request-body.ts'
 import type { ParsedForm, ParseFormOptions } from '../http/forms/parse-form.ts'
 import type { FormParser } from '../http/mountable.ts'
 import { ACTIVE_STORAGE } from './token.ts'
@@ -31,12 +31,12 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
  *
  * @example
  * import { UploadedFiles, UseInterceptors } from '@nestjs/common'
- * import type { Files } from 'activestorage-delayed'
+ * import type { FilesByName } from 'activestorage-delayed'
  * import { FormInterceptor } from 'activestorage-delayed/nestjs'
  *
  * class UsersController {
  *   // @Patch(':id') @UseInterceptors(FormInterceptor('User'))
- *   async update(id: string, files: Files<typeof userAttachments>) { // @Param('id') id, @UploadedFiles() files
+ *   async update(id: string, files: FilesByName<typeof userAttachments>) { // @Param('id') id, @UploadedFiles() files
  *     await storage.record('User', id).attachLater(files)
  *   }
  * }
@@ -63,7 +63,7 @@ export function FormInterceptor(
       return next.handle().pipe(
         catchError(async (error: unknown) => {
           // What cannot be given up now goes by itself when it has expired.
-          await discardStaged(form).catch(() => undefined)
+          await discardFormFiles(form).catch(() => undefined)
           throw error
         }),
       )
@@ -90,7 +90,7 @@ export function FormInterceptor(
 }
 
 /** What this request staged is known to nobody else. What hidden fields name is the page's, which may send it again. */
-async function discardStaged({ files }: ParsedForm<AnyAttachments>): Promise<void> {
+async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<void> {
   for (const input of Object.values(files))
     for (const file of [(input as { readonly files?: unknown }).files ?? input].flat())
       if (file instanceof StagedFile) await file.discard()

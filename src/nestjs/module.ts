@@ -1,14 +1,14 @@
 import { Module, type DynamicModule } from '@nestjs/common'
 import { APP_INTERCEPTOR } from '@nestjs/core'
-import { needVersion } from '../needed-version.ts'
-import { checkOptions } from '../options.ts'
-import { PublicErrors } from './http-exception.ts'
+import { requireVersion } from '../options/require-version.ts'
+import { checkOptions } from '../options/check-options.ts'
+import { PublicErrorInterceptor } from './public-error-interceptor.ts'
 import {
-  OPTIONS,
+  MODULE_OPTIONS,
   type ActiveStorageModuleAsyncOptions,
   type ActiveStorageModuleOptions,
 } from './options.ts'
-import { StorageOfApp } from './storage-of-app.ts'
+import { StorageLifecycle } from './storage-lifecycle.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
 /**
@@ -54,18 +54,18 @@ export class ActiveStorageModule {
     inject = [],
     useFactory,
   }: ActiveStorageModuleAsyncOptions): DynamicModule {
-    needVersion('ActiveStorageModule', '@nestjs/core', '11.0.0')
+    requireVersion('ActiveStorageModule', '@nestjs/core', '11.0.0')
     return {
       module: ActiveStorageModule,
       global: true,
       imports,
       providers: [
-        StorageOfApp,
-        { provide: APP_INTERCEPTOR, useClass: PublicErrors },
-        { provide: OPTIONS, inject, useFactory },
+        StorageLifecycle,
+        { provide: APP_INTERCEPTOR, useClass: PublicErrorInterceptor },
+        { provide: MODULE_OPTIONS, inject, useFactory },
         {
           provide: ACTIVE_STORAGE,
-          inject: [OPTIONS],
+          inject: [MODULE_OPTIONS],
           async useFactory(options: ActiveStorageModuleOptions) {
             checkOptions(options, ['storage', 'work', 'migrate', 'mount'], 'ActiveStorageModule')
             if (options.migrate === true) await options.storage.migrate()

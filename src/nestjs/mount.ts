@@ -3,16 +3,19 @@ import type { HttpAdapterHost } from '@nestjs/core'
 import type { Mountable } from '../http/mountable.ts'
 import { nodeHandler } from '../http/node-handler.ts'
 
-type Adapter = HttpAdapterHost['httpAdapter']
+type NestHttpAdapter = HttpAdapterHost['httpAdapter']
 
 /** A storage's handler in an app. */
-export interface Mounted {
+export interface MountedHandler {
   /** Ends what goes on until the client leaves: progress. The server would wait for it. */
   endStreams(): void
 }
 
 /** Where `adapter` has none, there is nothing to serve: an application context, or a microservice. */
-export function mount(storage: Mountable, adapter: Adapter | null | undefined): Mounted {
+export function mount(
+  storage: Mountable,
+  adapter: NestHttpAdapter | null | undefined,
+): MountedHandler {
   const handle = nodeHandler(storage)
   const open = new Set<ServerResponse>()
   adapter?.use((req: IncomingMessage, res: ServerResponse, next: () => void) => {
@@ -33,8 +36,8 @@ export function mount(storage: Mountable, adapter: Adapter | null | undefined): 
   }
 }
 
-const FORM = 'multipart/form-data'
-interface Fastify {
+const FORM_TYPE = 'multipart/form-data'
+interface FastifyParsers {
   hasContentTypeParser(type: string): boolean
   addContentTypeParser(
     type: string,
@@ -43,9 +46,9 @@ interface Fastify {
 }
 
 /** Fastify refuses what it has no parser for. One of the app's own stays: it reads nothing before it is asked to. */
-export function leaveForms(adapter: Adapter | null | undefined): void {
+export function skipFormParsing(adapter: NestHttpAdapter | null | undefined): void {
   if (adapter?.getType() !== 'fastify') return
-  const app = adapter.getInstance<Fastify>()
-  if (!app.hasContentTypeParser(FORM))
-    app.addContentTypeParser(FORM, (_request, _payload, done) => done(null))
+  const app = adapter.getInstance<FastifyParsers>()
+  if (!app.hasContentTypeParser(FORM_TYPE))
+    app.addContentTypeParser(FORM_TYPE, (_request, _payload, done) => done(null))
 }

@@ -1,10 +1,10 @@
 import type { FactoryProvider, ModuleMetadata } from '@nestjs/common'
 import type { Models } from '../attached/definitions.ts'
 import type { WorkerOptions } from '../background/worker.ts'
-import type { ActiveStorage } from '../storage.ts'
+import type { ActiveStorage } from '../storage/active-storage.ts'
 
 /** What of a storage does not depend on its models. */
-export type AnyStorage = Pick<
+export type ModuleStorage = Pick<
   ActiveStorage<Models, never>,
   'basePath' | 'close' | 'handler' | 'migrate' | 'work'
 >
@@ -12,7 +12,7 @@ export type AnyStorage = Pick<
 /** Of `ActiveStorageModule`. */
 export interface ActiveStorageModuleOptions {
   /** Injected by `@InjectActiveStorage()`; closed when the app shuts down. */
-  readonly storage: AnyStorage
+  readonly storage: ModuleStorage
   /** Whether a worker runs in this process, and how. Default: false. */
   readonly work?: boolean | WorkerOptions
   /** Whether `migrate` runs before the storage is injected anywhere. Default: false. */
@@ -31,4 +31,4 @@ export interface ActiveStorageModuleAsyncOptions
     Pick<FactoryProvider<ActiveStorageModuleOptions>, 'inject' | 'useFactory'> {}
 
 /** What they are injected by. */
-export const OPTIONS: unique symbol = Symbol('ActiveStorageModuleOptions')
+export const MODULE_OPTIONS: unique symbol = Symbol('ActiveStorageModuleOptions')

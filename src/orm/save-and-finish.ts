@@ -1,10 +1,10 @@
-import type { Submitted } from '../delayed/direct.ts'
-import type { BoundModel } from './bound.ts'
+import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { StorageModel } from './model-registry.ts'
 
 /** What a transaction of a binding's own has attached directly. */
-type Waiting = Map<BoundModel, Submitted[]>
+type UploadsByModel = Map<StorageModel, SubmittedUpload[]>
 
-const waiting = new WeakMap<object, Waiting>()
+const uploadsByTransaction = new WeakMap<object, UploadsByModel>()
 
 /**
  * Saves in a transaction of the binding's own, which `save` names when it has begun, as an element of the `chain` that its records
@@ -14,21 +14,21 @@ const waiting = new WeakMap<object, Waiting>()
 export async function saveAndFinish<T>(
   save: (begun: (transaction: object | undefined) => void) => Promise<T>,
 ): Promise<T> {
-  const all: Waiting = new Map()
+  const all: UploadsByModel = new Map()
   const saved = await save((transaction) => {
-    if (transaction !== undefined) waiting.set(transaction, all)
+    if (transaction !== undefined) uploadsByTransaction.set(transaction, all)
   })
   await Promise.all([...all].map(([model, uploads]) => model.finish(uploads)))
   return saved
 }
 
 /** `add` of what was submitted in a transaction: whoever opened it waits for it, if that is a binding. */
-export function collectInto(
+export function collectUploads(
   chain: readonly object[],
-  model: BoundModel,
-): (upload: Submitted) => void {
+  model: StorageModel,
+): (upload: SubmittedUpload) => void {
   const all = chain
-    .map((transaction) => waiting.get(transaction))
+    .map((transaction) => uploadsByTransaction.get(transaction))
     .find((found) => found !== undefined)
   return (upload) => {
     if (all !== undefined) all.set(model, [...(all.get(model) ?? []), upload])

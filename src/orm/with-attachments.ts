@@ -1,28 +1,28 @@
 import type { ManyInput, OneInput } from '../attached/attachable.ts'
 import type { AnyAttachments, HookContext, HookFile } from '../attached/definitions.ts'
-import type { Slots } from '../attached/record.ts'
+import type { AttachedByName } from '../attached/record.ts'
 import type { DelayedUpload } from '../attached/values.ts'
-import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors.ts'
-import { assign, assignedTo } from './assigned.ts'
-import { boundModel } from './bound.ts'
-import { loadedOf } from './loaded.ts'
+import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
+import { assignFile, readAssignedInput } from './pending-files.ts'
+import { requireModel } from './model-registry.ts'
+import { findPreloaded } from './preloaded.ts'
 import type { RecordId } from './record-id.ts'
 
 type Awaitable<T> = T | PromiseLike<T>
-interface One {
+interface SingleDefinition {
   readonly kind: 'one'
 }
 
 /** `photoTmp = file`: attached in the background, when the record is saved. */
-export type Tmp<D> = {
-  [K in keyof D & string as `${K}Tmp`]?: D[K] extends One ? OneInput : ManyInput
+export type DelayedInputs<D> = {
+  [K in keyof D & string as `${K}Tmp`]?: D[K] extends SingleDefinition ? OneInput : ManyInput
 }
-export type Uploads<D> = {
+export type DelayedUploadMethods<D> = {
   [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]>
 }
 
 /** What `withAttachments` gives the records of a class. */
-export type WithAttachments<D> = Slots<D> & Tmp<D> & Uploads<D>
+export type WithAttachments<D> = AttachedByName<D> & DelayedInputs<D> & DelayedUploadMethods<D>
 
 /**
  * Hooks as methods of the class; all optional. They are called on a freshly loaded record.
@@ -57,35 +57,35 @@ export type AttachmentHooks<D> = {
 // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript's own rule for a mixin's constructor (TS2545)
 export type Constructor<T = object> = new (...args: any[]) => T
 
-interface Mixed {
+interface Mixin {
   readonly definitions: AnyAttachments
-  readonly identity: Identity<never>
+  readonly identity: RecordIdentity<never>
 }
-const mixed = new WeakMap<object, Mixed>()
+const mixins = new WeakMap<object, Mixin>()
 
 /** Of whichever class of a record, or of a class, has attachments. */
-function mixedOf(given: object): Mixed | null {
+function findMixin(given: object): Mixin | null {
   for (
     let at: unknown = typeof given === 'function' ? given : given.constructor;
     typeof at === 'function';
     at = Object.getPrototypeOf(at)
   ) {
-    const found = mixed.get(at)
+    const found = mixins.get(at)
     if (found !== undefined) return found
   }
   return null
 }
 
 /** The attachments of a record or of a class. null: it has none. */
-export const attachmentsOf = (given: object): AnyAttachments | null =>
-  mixedOf(given)?.definitions ?? null
+export const definitionsOf = (given: object): AnyAttachments | null =>
+  findMixin(given)?.definitions ?? null
 
 /** null: it is not saved yet, or has no attachments. */
 export const idOfRecord = (record: object): RecordId | null =>
-  mixedOf(record)?.identity.idOf(record as never) ?? null
+  findMixin(record)?.identity.idOf(record as never) ?? null
 
 /** How an ORM's record is met. */
-export interface Identity<R extends object> {
+export interface RecordIdentity<R extends object> {
   /** null: it has none yet. */
   idOf(record: R): RecordId | null
   /** The open transaction that the record itself knows it is in. */
@@ -93,12 +93,12 @@ export interface Identity<R extends object> {
 }
 
 /** Accessors on the prototype, so that records hold no property of ours: ORMs, JSON and Object.keys see columns alone. */
-export function mixin<D extends AnyAttachments, B extends Constructor>(
+export function mixInAttachments<D extends AnyAttachments, B extends Constructor>(
   definitions: D,
   base: B,
-  identity: Identity<InstanceType<B>>,
+  identity: RecordIdentity<InstanceType<B>>,
 ): B & Constructor<WithAttachments<D>> {
-  const lost = Object.keys(attachmentsOf(base) ?? {}).find(
+  const lost = Object.keys(definitionsOf(base) ?? {}).find(
     (name) => !Object.hasOwn(definitions, name),
   )
   if (lost !== undefined)
@@ -106,19 +106,19 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
       `${base.name} has attachments already, and '${lost}' is not among those given here: its files would be dropped. Name all of them in one object.`,
     )
   const Mixed = class extends base {}
-  mixed.set(Mixed, { definitions, identity })
+  mixins.set(Mixed, { definitions, identity })
   const slotOf = (
     record: InstanceType<B>,
     name: string,
   ): { delayedUploads(): Promise<DelayedUpload[]> } | undefined => {
-    const model = boundModel(definitions)
+    const model = requireModel(definitions)
     const id = identity.idOf(record)
     if (id === null)
       throw new InvalidInputError(
         `This ${model.type} is not saved yet, so that nothing is attached to it: assign to ${name}Tmp or ${name}, and save it.`,
       )
     const transaction = identity.transactionOf?.(record)
-    const handle = model.record(id, transaction, loadedOf(record, transaction))
+    const handle = model.record(id, transaction, findPreloaded(record, transaction))
     return (handle as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>)[
       name
     ]
@@ -131,16 +131,16 @@ export function mixin<D extends AnyAttachments, B extends Constructor>(
         return slotOf(this, name)
       },
       set(this: InstanceType<B>, input: unknown) {
-        assign(this, name, 'attach', input)
+        assignFile(this, name, 'attach', input)
       },
     })
     Object.defineProperty(Mixed.prototype, `${name}Tmp`, {
       ...hidden,
       get(this: InstanceType<B>) {
-        return assignedTo(this, name, 'attachLater')
+        return readAssignedInput(this, name, 'attachLater')
       },
       set(this: InstanceType<B>, input: unknown) {
-        assign(this, name, 'attachLater', input)
+        assignFile(this, name, 'attachLater', input)
       },
     })
     Object.defineProperty(Mixed.prototype, `${name}DelayedUploads`, {

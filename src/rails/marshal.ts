@@ -12,11 +12,11 @@ export type RailsValue =
   | readonly RailsValue[]
   | { readonly [key: string]: RailsValue }
 
-const EVEN_BYTES = 2
-const SMALL = 2n ** 30n
+const BIGNUM_UNIT_BYTES = 2
+const FIXNUM_LIMIT = 2n ** 30n
 
 /** Marshal 4.8 of the values that messages hold, byte for byte as Ruby writes it. */
-export function dump(value: RailsValue): Buffer {
+export function dumpMarshal(value: RailsValue): Buffer {
   const out: number[] = [4, 8]
   const symbols = new Map<string, number>()
   const floats = new Map<string, number>()
@@ -24,13 +24,13 @@ export function dump(value: RailsValue): Buffer {
   let objects = 0
 
   const bytes = (data: Uint8Array): void => {
-    out.push(...long(data.length))
+    out.push(...encodeLong(data.length))
     for (const byte of data) out.push(byte)
   }
   const writeSymbol = (name: string): void => {
     const before = symbols.get(name)
     if (before !== undefined) {
-      out.push(0x3b, ...long(before))
+      out.push(0x3b, ...encodeLong(before))
       return
     }
     const data = Buffer.from(name)
@@ -42,27 +42,32 @@ export function dump(value: RailsValue): Buffer {
     if (!isAscii) writeEncoding()
   }
   const writeEncoding = (): void => {
-    out.push(...long(1))
+    out.push(...encodeLong(1))
     writeSymbol('E')
     out.push(0x54)
   }
   const writeInteger = (number: bigint): void => {
-    if (number >= -SMALL && number < SMALL) {
-      out.push(0x69, ...long(Number(number)))
+    if (number >= -FIXNUM_LIMIT && number < FIXNUM_LIMIT) {
+      out.push(0x69, ...encodeLong(Number(number)))
       return
     }
     objects += 1
     const digits: number[] = []
     for (let rest = number < 0n ? -number : number; rest > 0n; rest >>= 8n)
       digits.push(Number(rest & 255n))
-    if (digits.length % EVEN_BYTES === 1) digits.push(0)
-    out.push(0x6c, number < 0n ? 0x2d : 0x2b, ...long(digits.length / EVEN_BYTES), ...digits)
+    if (digits.length % BIGNUM_UNIT_BYTES === 1) digits.push(0)
+    out.push(
+      0x6c,
+      number < 0n ? 0x2d : 0x2b,
+      ...encodeLong(digits.length / BIGNUM_UNIT_BYTES),
+      ...digits,
+    )
   }
   const writeFloat = (number: number): void => {
-    const text = floatText(number)
+    const text = formatFloat(number)
     const before = floats.get(text)
     if (before !== undefined) {
-      out.push(0x40, ...long(before))
+      out.push(0x40, ...encodeLong(before))
       return
     }
     floats.set(text, objects)
@@ -73,7 +78,7 @@ export function dump(value: RailsValue): Buffer {
   const write = (each: RailsValue): void => {
     if (each === null) out.push(0x30)
     else if (typeof each === 'boolean') out.push(each ? 0x54 : 0x46)
-    else if (typeof each === 'symbol') writeSymbol(nameOf(each))
+    else if (typeof each === 'symbol') writeSymbol(toSymbolName(each))
     else if (typeof each === 'bigint') writeInteger(each)
     else if (typeof each === 'number') {
       if (Number.isInteger(each)) writeInteger(BigInt(each))
@@ -85,12 +90,12 @@ export function dump(value: RailsValue): Buffer {
       writeEncoding()
     } else if (isList(each)) {
       objects += 1
-      out.push(0x5b, ...long(each.length))
+      out.push(0x5b, ...encodeLong(each.length))
       for (const item of each) write(item)
     } else {
       objects += 1
       const entries = Object.entries(each)
-      out.push(0x7b, ...long(entries.length))
+      out.push(0x7b, ...encodeLong(entries.length))
       for (const [key, item] of entries) {
         writeSymbol(key)
         write(item)
@@ -104,11 +109,11 @@ export function dump(value: RailsValue): Buffer {
 const isList = (value: RailsValue): value is readonly RailsValue[] => Array.isArray(value)
 
 /** The text of a Ruby symbol. */
-export const nameOf = (symbol: symbol): string =>
+export const toSymbolName = (symbol: symbol): string =>
   Symbol.keyFor(symbol) ?? String(symbol.description)
 
 /** Marshal's own integers: small ones in a byte, others in up to four after their count. */
-function long(value: number): number[] {
+function encodeLong(value: number): number[] {
   if (value === 0) return [0]
   if (value > 0 && value < 123) return [value + 5]
   if (value < 0 && value > -124) return [(value - 5) & 255]
@@ -118,7 +123,7 @@ function long(value: number): number[] {
 }
 
 /** The shortest digits that give the number back, as Marshal places their point. */
-function floatText(number: number): string {
+function formatFloat(number: number): string {
   if (Number.isNaN(number)) return 'nan'
   if (!Number.isFinite(number)) return number > 0 ? 'inf' : '-inf'
   const [mantissa = '', exponent] = Math.abs(number).toExponential().split('e')
@@ -136,7 +141,7 @@ function floatText(number: number): string {
  * Reads what `dump` writes; symbols come as their names, large integers as bigints. Throws TypeError on anything else: an
  * object of a Ruby class is never built.
  */
-export function load(data: Buffer): RailsValue {
+export function loadMarshal(data: Buffer): RailsValue {
   if (data[0] !== 4 || data[1] !== 8) throw new TypeError('This is not Marshal 4.8.')
   let at = 2
   const symbols: string[] = []
@@ -176,7 +181,7 @@ export function load(data: Buffer): RailsValue {
   }
   const readInteger = (): bigint => {
     const isNegative = readByte() === 0x2d
-    const length = readLong() * EVEN_BYTES
+    const length = readLong() * BIGNUM_UNIT_BYTES
     let value = 0n
     for (let index = 0; index < length; index += 1) value |= BigInt(readByte()) << BigInt(8 * index)
     return isNegative ? -value : value

@@ -5,7 +5,7 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from 'node:crypto'
-import { dump, load, nameOf, type RailsValue } from './marshal.ts'
+import { dumpMarshal, loadMarshal, toSymbolName, type RailsValue } from './marshal.ts'
 
 /** Signs and reads values in Rails' message format (ActiveSupport::MessageVerifier of Active Storage). */
 export interface MessageVerifier {
@@ -14,10 +14,13 @@ export interface MessageVerifier {
     options: { readonly purpose: string; readonly expiresAt?: Date | undefined },
   ): string
   /** null: not signed with these secrets, or for another purpose. */
-  verify(token: string, options: { readonly purpose: string; readonly now?: Date }): Verified | null
+  verify(
+    token: string,
+    options: { readonly purpose: string; readonly now?: Date },
+  ): VerifiedMessage | null
 }
 /** Symbols come as their names, integers above 2^53 as text or bigints. */
-export interface Verified {
+export interface VerifiedMessage {
   readonly value: unknown
   readonly expired?: true
   /** When it expires, if it does. */
@@ -32,20 +35,20 @@ export interface MessageVerifierOptions {
 }
 
 /** As objects: a buffer would be made one at each use, which takes longer than signing. */
-const keys = new Map<string, KeyObject>()
+const derivedKeys = new Map<string, KeyObject>()
 
 /** Rails derives the key of Active Storage's verifier with 1000 iterations, not KeyGenerator's own default. */
 export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): KeyObject {
   const id = `${digest}:${secret}`
   const key =
-    keys.get(id) ??
+    derivedKeys.get(id) ??
     createSecretKey(pbkdf2Sync(secret, 'ActiveStorage', 1000, 64, digest.toLowerCase()))
-  keys.set(id, key)
+  derivedKeys.set(id, key)
   return key
 }
 
 /** Both digests and both envelopes are read, whichever is written. */
-export function messageVerifier(options: MessageVerifierOptions): MessageVerifier {
+export function createMessageVerifier(options: MessageVerifierOptions): MessageVerifier {
   const { keyDigest = 'SHA256', envelope = 'json' } = options
   const sign = (key: KeyObject, body: string): string =>
     createHmac('sha1', key).update(body).digest('hex')
@@ -54,8 +57,8 @@ export function messageVerifier(options: MessageVerifierOptions): MessageVerifie
       const [secret = ''] = options.secrets()
       const json =
         envelope === 'json'
-          ? jsonEnvelope(value, purpose, expiresAt)
-          : legacyEnvelope(value, purpose, expiresAt)
+          ? writeJsonEnvelope(value, purpose, expiresAt)
+          : writeMarshalEnvelope(value, purpose, expiresAt)
       const body = Buffer.from(json).toString('base64')
       return `${body}--${sign(deriveKey(secret, keyDigest), body)}`
     },
@@ -73,42 +76,52 @@ export function messageVerifier(options: MessageVerifierOptions): MessageVerifie
             timingSafeEqual(Buffer.from(sign(deriveKey(secret, each), body)), Buffer.from(digest)),
           ),
         )
-      return signed ? open(Buffer.from(body, 'base64').toString(), purpose, now) : null
+      return signed ? openEnvelope(Buffer.from(body, 'base64').toString(), purpose, now) : null
     },
   }
 }
 
-const escaped = (json: string): string =>
+const escapeJson = (json: string): string =>
   json.replaceAll(
     /[<>&\u2028\u2029]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   )
 
-function jsonEnvelope(value: RailsValue, purpose: string, expiresAt: Date | undefined): string {
+function writeJsonEnvelope(
+  value: RailsValue,
+  purpose: string,
+  expiresAt: Date | undefined,
+): string {
   const exp = expiresAt === undefined ? '' : `,"exp":"${expiresAt.toISOString()}"`
-  return escaped(`{"_rails":{"data":${jsonOf(value)}${exp},"pur":${JSON.stringify(purpose)}}}`)
+  return escapeJson(
+    `{"_rails":{"data":${toRubyJson(value)}${exp},"pur":${JSON.stringify(purpose)}}}`,
+  )
 }
 
 /** As ActiveSupport writes it: symbols as their names, integers of any size as digits. */
-function jsonOf(value: RailsValue): string {
+function toRubyJson(value: RailsValue): string {
   if (typeof value === 'bigint') return String(value)
-  if (typeof value === 'symbol') return JSON.stringify(nameOf(value))
-  if (Array.isArray(value)) return `[${value.map(jsonOf).join(',')}]`
+  if (typeof value === 'symbol') return JSON.stringify(toSymbolName(value))
+  if (Array.isArray(value)) return `[${value.map(toRubyJson).join(',')}]`
   if (typeof value === 'object' && value !== null)
     return `{${Object.entries(value)
-      .map(([key, each]) => `${JSON.stringify(key)}:${jsonOf(each)}`)
+      .map(([key, each]) => `${JSON.stringify(key)}:${toRubyJson(each)}`)
       .join(',')}}`
   return JSON.stringify(value)
 }
 
-function legacyEnvelope(value: RailsValue, purpose: string, expiresAt: Date | undefined): string {
+function writeMarshalEnvelope(
+  value: RailsValue,
+  purpose: string,
+  expiresAt: Date | undefined,
+): string {
   const exp = expiresAt === undefined ? 'null' : `"${expiresAt.toISOString()}"`
-  return escaped(
-    `{"_rails":{"message":"${dump(value).toString('base64')}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`,
+  return escapeJson(
+    `{"_rails":{"message":"${dumpMarshal(value).toString('base64')}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`,
   )
 }
 
-function open(json: string, purpose: string, now: Date): Verified | null {
+function openEnvelope(json: string, purpose: string, now: Date): VerifiedMessage | null {
   try {
     // Ids above 2^53 are kept exact.
     const exact = json.replace(/^(\{"_rails":\{"data":)(-?\d{16,19})(?=[,}])/, '$1"$2"')
@@ -117,7 +130,9 @@ function open(json: string, purpose: string, now: Date): Verified | null {
     }
     if ((rails.pur ?? '') !== purpose) return null
     const value =
-      rails.message === undefined ? rails.data : loadMessage(Buffer.from(rails.message, 'base64'))
+      rails.message === undefined
+        ? rails.data
+        : readMarshalMessage(Buffer.from(rails.message, 'base64'))
     if (rails.exp == null) return { value }
     const expiresAt = new Date(rails.exp)
     // A time that is none counts as past.
@@ -130,6 +145,6 @@ function open(json: string, purpose: string, now: Date): Verified | null {
 }
 
 /** Rails 7.1 and newer write JSON; the legacy envelope may hold either. */
-function loadMessage(data: Buffer): unknown {
-  return data[0] === 4 && data[1] === 8 ? load(data) : JSON.parse(data.toString())
+function readMarshalMessage(data: Buffer): unknown {
+  return data[0] === 4 && data[1] === 8 ? loadMarshal(data) : JSON.parse(data.toString())
 }

@@ -1,28 +1,28 @@
 import { isMainThread } from 'node:worker_threads'
-import { ServiceUnavailableError } from '../errors.ts'
+import { ServiceUnavailableError } from '../errors/errors.ts'
 
 /** Through which every call of one disk service to the file system goes. */
 export interface DiskGate {
   /** Runs it in its turn. `signal` is of whoever waits for it. Throws ServiceUnavailableError while the disk hangs. */
   run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T>
   /** What has to be done in any case, as closing a file: it is never refused, and waits as long as the disk hangs. */
-  tidy<T>(operation: () => Promise<T>): Promise<T>
+  cleanUp<T>(operation: () => Promise<T>): Promise<T>
 }
 
 /** A call holds a thread of the process, of which Node has four for all it does; one that hangs never gives it back. */
-const AT_ONCE = 2
+const MAX_CALLS = 2
 /** Milliseconds. What goes on for longer after nobody waits for it any more counts as hanging; closing a file may take longer. */
-const PATIENCE = 1_000
-const TIDY_PATIENCE = 10_000
+const HANGING_AFTER_MS = 1_000
+const CLEANUP_HANGING_AFTER_MS = 10_000
 
 /** Lets two calls at a time to a disk. While both hang, all others are refused at once instead of waiting with them. */
-export function diskGate(folder: string): DiskGate {
+export function createDiskGate(folder: string): DiskGate {
   const waiting = new Set<{ begin(): void; refuse(): void }>()
   let busy = 0
   const hanging = new Set<object>()
   const refusal = (): ServiceUnavailableError =>
     new ServiceUnavailableError(
-      `The disk of ${folder} hangs: ${AT_ONCE} calls to it do not return. Look at its mount.`,
+      `The disk of ${folder} hangs: ${MAX_CALLS} calls to it do not return. Look at its mount.`,
     )
 
   const turn = (signal: AbortSignal | undefined, isPatient: boolean): Promise<void> =>
@@ -59,19 +59,19 @@ export function diskGate(folder: string): DiskGate {
     signal: AbortSignal | undefined,
     isPatient: boolean,
   ): Promise<T> => {
-    if (busy === AT_ONCE) await turn(signal, isPatient)
+    if (busy === MAX_CALLS) await turn(signal, isPatient)
     else busy += 1
     const place = {}
     let patience: NodeJS.Timeout | undefined
     const abandon = (): void => {
-      abandoned.add(place)
-      endInSpiteOfThem()
+      unreturnedCalls.add(place)
+      exitDespiteHangingCalls()
       patience = setTimeout(
         () => {
           hanging.add(place)
-          if (hanging.size === AT_ONCE) for (const other of waiting) other.refuse()
+          if (hanging.size === MAX_CALLS) for (const other of waiting) other.refuse()
         },
-        isPatient ? TIDY_PATIENCE : PATIENCE,
+        isPatient ? CLEANUP_HANGING_AFTER_MS : HANGING_AFTER_MS,
       )
       patience.unref()
     }
@@ -83,30 +83,30 @@ export function diskGate(folder: string): DiskGate {
       signal?.removeEventListener('abort', abandon)
       clearTimeout(patience)
       hanging.delete(place)
-      abandoned.delete(place)
+      unreturnedCalls.delete(place)
       next()
     }
   }
   return {
     async run(operation, signal) {
       signal?.throwIfAborted()
-      if (hanging.size === AT_ONCE) throw refusal()
+      if (hanging.size === MAX_CALLS) throw refusal()
       return inTurn(operation, signal, false)
     },
-    tidy: (operation) => inTurn(operation, undefined, true),
+    cleanUp: (operation) => inTurn(operation, undefined, true),
   }
 }
 
 /** Calls of this process that nobody waits for any more, and that have not returned. */
-const abandoned = new Set<object>()
-let isPrepared = false
+const unreturnedCalls = new Set<object>()
+let isExitHandled = false
 
 /** A process that ends waits for its threads, also for those that never return: `process.exit` would hang as well. */
-function endInSpiteOfThem(): void {
-  if (isPrepared || !isMainThread) return
-  isPrepared = true
+function exitDespiteHangingCalls(): void {
+  if (isExitHandled || !isMainThread) return
+  isExitHandled = true
   process.on('exit', (code) => {
-    if (abandoned.size === 0) return
+    if (unreturnedCalls.size === 0) return
     // What takes the process's place has no such threads, and ends with its code.
     if (process.platform !== 'win32')
       process.execve?.('/bin/sh', ['sh', '-c', `exit ${Number(code)}`], {})

@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises'
 import { dirname, join, resolve, sep } from 'node:path'
-import { diskGate, type DiskGate } from './disk-gate.ts'
+import { createDiskGate, type DiskGate } from './disk-gate.ts'
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
 import {
@@ -11,12 +11,12 @@ import {
   InvalidInputError,
   ServiceError,
   ServiceUnavailableError,
-} from '../errors.ts'
-import { messageOf } from '../message.ts'
-import { checkOptions } from '../options.ts'
+} from '../errors/errors.ts'
+import { messageOf } from '../errors/message.ts'
+import { checkOptions } from '../options/check-options.ts'
 import type { Service, UploadOptions } from './service.ts'
-import { isConnectionError } from './unavailable.ts'
-import { verified } from './verify.ts'
+import { isUnreachableError } from './outages.ts'
+import { verifyBytes } from './verify-bytes.ts'
 
 /**
  * Files in a folder, laid out as Rails' Disk service does: `ab/cd/abcd…`. An object is written to a temporary file beside
@@ -42,7 +42,7 @@ export function disk(options: { readonly root: string; readonly public?: boolean
       )
     return path
   }
-  const gate = diskGate(base)
+  const gate = createDiskGate(base)
   let swept: Promise<void> | undefined
   const write = async (
     key: string,
@@ -50,11 +50,11 @@ export function disk(options: { readonly root: string; readonly public?: boolean
     { signal, progress }: Pick<UploadOptions, 'signal' | 'progress'> = {},
   ): Promise<void> => {
     const target = pathOf(key)
-    await gate.run(() => mkdir(temporary, { recursive: true }), signal).catch(fail(key))
-    swept ??= sweepPartials(temporary, gate)
+    await gate.run(() => mkdir(temporary, { recursive: true }), signal).catch(throwDiskError(key))
+    swept ??= removeOldPartials(temporary, gate)
     await swept
     const partial = join(temporary, randomUUID())
-    const file = await gate.run(() => open(partial, 'wx'), signal).catch(fail(key))
+    const file = await gate.run(() => open(partial, 'wx'), signal).catch(throwDiskError(key))
     try {
       try {
         for await (const chunk of body)
@@ -63,36 +63,40 @@ export function disk(options: { readonly root: string; readonly public?: boolean
         const flushed = gate.run(() => file.sync(), signal)
         await (progress?.finishing(flushed) ?? flushed)
       } finally {
-        await gate.tidy(() => file.close())
+        await gate.cleanUp(() => file.close())
       }
       await gate.run(() => mkdir(dirname(target), { recursive: true }), signal)
       // Nobody may want it any more: the disk may have hung for hours.
       await gate.run(() => rename(partial, target), signal)
     } catch (error) {
       // What cannot be removed is swept after a day.
-      await gate.tidy(() => rm(partial, { force: true })).catch(() => undefined)
-      throw failure(key, error)
+      await gate.cleanUp(() => rm(partial, { force: true })).catch(() => undefined)
+      throw toDiskError(key, error)
     }
-    await gate.run(() => flushFolder(dirname(target)), signal).catch(fail(key))
+    await gate.run(() => flushFolder(dirname(target)), signal).catch(throwDiskError(key))
   }
   const missing = (key: string) => (error: unknown) => {
     if (isSystemError(error) && error.code === 'ENOENT')
       throw new FileNotFoundError(`There is no object ${key} in ${base}.`, { cause: error })
-    return fail(key)(error)
+    return throwDiskError(key)(error)
   }
   const service: Service = {
     public: options.public === true,
-    upload: (key, body, options) => write(key, verified(key, body, options), options),
+    upload: (key, body, options) => write(key, verifyBytes(key, body, options), options),
     async download(key, { range, signal } = {}) {
       checkRange(key, range)
       const path = pathOf(key)
       const { size } = await gate.run(() => stat(path), signal).catch(missing(key))
       const [start, end] = range ?? [0, size - 1]
-      return reading(path, { start, end: Math.min(end, size - 1), signal, gate }, missing(key))
+      return readFileRange(
+        path,
+        { start, end: Math.min(end, size - 1), signal, gate },
+        missing(key),
+      )
     },
     async delete(key, { signal } = {}) {
       const path = pathOf(key)
-      await gate.run(() => rm(path, { force: true }), signal).catch(fail(key))
+      await gate.run(() => rm(path, { force: true }), signal).catch(throwDiskError(key))
     },
     async deletePrefixed(prefix, { signal } = {}) {
       if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
@@ -104,7 +108,7 @@ export function disk(options: { readonly root: string; readonly public?: boolean
       )
       const entries = await listed.catch((error: unknown) => {
         if (isSystemError(error) && error.code === 'ENOENT') return []
-        return fail(prefix)(error)
+        return throwDiskError(prefix)(error)
       })
       for (const entry of entries) {
         const path = join(entry.parentPath, entry.name)
@@ -116,7 +120,7 @@ export function disk(options: { readonly root: string; readonly public?: boolean
             .join('/')
             .startsWith(prefix)
         )
-          await gate.run(() => rm(path, { force: true }), signal).catch(fail(prefix))
+          await gate.run(() => rm(path, { force: true }), signal).catch(throwDiskError(prefix))
       }
     },
     async exists(key, { signal } = {}) {
@@ -126,7 +130,7 @@ export function disk(options: { readonly root: string; readonly public?: boolean
         .then(
           (found) => found.isFile(),
           (error: unknown) =>
-            isSystemError(error) && error.code === 'ENOENT' ? false : fail(key)(error),
+            isSystemError(error) && error.code === 'ENOENT' ? false : throwDiskError(key)(error),
         )
     },
     async compose(sources, key, { signal } = {}) {
@@ -147,10 +151,10 @@ export function disk(options: { readonly root: string; readonly public?: boolean
 }
 
 /** Bytes read at once: a quarter of what Node's streams need for the same bytes, and a small file takes one turn. */
-const PIECE = 256 * 1024
+const READ_BYTES = 256 * 1024
 
 /** Opens with the first byte: a file may go between the look at it and then. */
-async function* reading(
+async function* readFileRange(
   path: string,
   {
     start,
@@ -168,7 +172,7 @@ async function* reading(
   const file = await gate.run(() => open(path), signal).catch(tell)
   try {
     for (let at = start; at <= end;) {
-      const piece = Buffer.allocUnsafe(Math.min(PIECE, end + 1 - at))
+      const piece = Buffer.allocUnsafe(Math.min(READ_BYTES, end + 1 - at))
       const position = at
       const { bytesRead } = await gate
         .run(() => file.read(piece, 0, piece.length, position), signal)
@@ -178,18 +182,18 @@ async function* reading(
       yield piece.subarray(0, bytesRead)
     }
   } finally {
-    await gate.tidy(() => file.close())
+    await gate.cleanUp(() => file.close())
   }
 }
 
-const DAY = 86_400_000
+const PARTIAL_MAX_AGE_MS = 86_400_000
 
 /** What processes that were killed left half-written; nothing that lives writes for a day without a pause. */
-async function sweepPartials(folder: string, gate: DiskGate): Promise<void> {
+async function removeOldPartials(folder: string, gate: DiskGate): Promise<void> {
   for (const name of await gate.run(() => readdir(folder)).catch(() => [])) {
     const path = join(folder, name)
     const found = await gate.run(() => stat(path)).catch(() => null)
-    if (found !== null && Date.now() - found.mtimeMs > DAY)
+    if (found !== null && Date.now() - found.mtimeMs > PARTIAL_MAX_AGE_MS)
       await gate.run(() => rm(path, { force: true })).catch(() => undefined)
   }
 }
@@ -205,7 +209,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 }
 
 /** Of a disk that is away as a whole, or a process that has no descriptor left: no file's fault. */
-const awayCodes: ReadonlySet<string> = new Set([
+const outageCodes: ReadonlySet<string> = new Set([
   'EMFILE',
   'ENFILE',
   'ENODEV',
@@ -215,7 +219,7 @@ const awayCodes: ReadonlySet<string> = new Set([
   'ESTALE',
 ])
 
-function failure(key: string, error: unknown): unknown {
+function toDiskError(key: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
   const { code = '' } = error
   const advice =
@@ -225,14 +229,14 @@ function failure(key: string, error: unknown): unknown {
         ? 'The process may not write there: look at the owner of the folder.'
         : ''
   const text = `The disk service failed for ${key}: ${messageOf(error)} ${advice}`.trim()
-  const isAway = awayCodes.has(code) || isConnectionError(error)
+  const isAway = outageCodes.has(code) || isUnreachableError(error)
   return isAway
     ? new ServiceUnavailableError(text, { cause: error })
     : new ServiceError(text, { cause: error })
 }
 
-function fail(key: string): (error: unknown) => never {
+function throwDiskError(key: string): (error: unknown) => never {
   return (error) => {
-    throw failure(key, error)
+    throw toDiskError(key, error)
   }
 }

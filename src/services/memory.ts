@@ -1,8 +1,8 @@
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
-import { FileNotFoundError, InvalidInputError } from '../errors.ts'
+import { FileNotFoundError, InvalidInputError } from '../errors/errors.ts'
 import type { Service } from './service.ts'
-import { verified } from './verify.ts'
+import { verifyBytes } from './verify-bytes.ts'
 
 /** A memory service, whose objects can be looked at. */
 export interface MemoryService extends Service {
@@ -26,7 +26,7 @@ export function memory(): MemoryService {
     objects,
     async upload(key, body, options) {
       checkKey(key)
-      objects.set(key, await gather(verified(key, body, options)))
+      objects.set(key, await gather(verifyBytes(key, body, options)))
     },
     async download(key, { range } = {}) {
       checkKey(key)

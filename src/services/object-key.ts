@@ -1,7 +1,7 @@
-import { InvalidInputError } from '../errors.ts'
+import { InvalidInputError } from '../errors/errors.ts'
 
 /** Bytes. */
-export const MAX_KEY = 255
+export const MAX_KEY_BYTES = 255
 
 /** Safe on every service: relative, no `.` or `..`, no NUL. */
 export function isSafeKey(key: string): boolean {
@@ -9,7 +9,7 @@ export function isSafeKey(key: string): boolean {
   return (
     key.trim() !== '' &&
     !/[\0\\]/.test(key) &&
-    Buffer.byteLength(key) <= MAX_KEY &&
+    Buffer.byteLength(key) <= MAX_KEY_BYTES &&
     !parts.some((part) => part === '' || part === '.' || part === '..')
   )
 }

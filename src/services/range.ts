@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../errors.ts'
+import { InvalidInputError } from '../errors/errors.ts'
 
 /** What is no range would be nothing on one service, all bytes on another, and an error of Node's on a third. */
 export function checkRange(

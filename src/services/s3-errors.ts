@@ -5,8 +5,8 @@ import {
   IntegrityError,
   ServiceError,
   ServiceUnavailableError,
-} from '../errors.ts'
-import { isConnectionError } from './unavailable.ts'
+} from '../errors/errors.ts'
+import { isUnreachableError } from './outages.ts'
 
 interface AwsError {
   readonly name?: string
@@ -14,7 +14,7 @@ interface AwsError {
 }
 
 /** What S3 and its kin say to who asks too often, and the SDK of a connection that is not made in time. */
-const awayNames: ReadonlySet<string> = new Set([
+const outageNames: ReadonlySet<string> = new Set([
   'RequestLimitExceeded',
   'RequestTimeout',
   'SlowDown',
@@ -25,17 +25,17 @@ const awayNames: ReadonlySet<string> = new Set([
 ])
 
 /** The service as a whole: not reached, not in order, or asking to be slower. 501 says that it never will. */
-function isAway(error: unknown, name: string, status: number | undefined): boolean {
+function isBucketOutage(error: unknown, name: string, status: number | undefined): boolean {
   return (
-    isConnectionError(error) ||
-    awayNames.has(name) ||
+    isUnreachableError(error) ||
+    outageNames.has(name) ||
     status === 429 ||
     (status !== undefined && status >= 500 && status !== 501)
   )
 }
 
 /** By the error's name and status, which are the protocol's; what is ours already stays. */
-export function told(error: unknown, bucket: string, key: string): Error {
+export function toServiceError(error: unknown, bucket: string, key: string): Error {
   if (error instanceof ActiveStorageError) return error
   const { name = '', $metadata } = error as AwsError
   const status = $metadata?.httpStatusCode
@@ -51,7 +51,7 @@ export function told(error: unknown, bucket: string, key: string): Error {
         cause: error,
       },
     )
-  if (isAway(error, name, status))
+  if (isBucketOutage(error, name, status))
     return new ServiceUnavailableError(
       `The bucket ${bucket} does not answer as it should for ${key}: ${text}.`,
       { cause: error },

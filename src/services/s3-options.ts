@@ -1,7 +1,7 @@
 import type { PutObjectCommandInput, S3ClientConfig } from '@aws-sdk/client-s3'
-import { ConfigurationError } from '../errors.ts'
-import { checkOptions } from '../options.ts'
-import type { Duration, Size } from '../units.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+import { checkOptions } from '../options/check-options.ts'
+import type { Duration, Size } from '../options/units.ts'
 
 /** Of `s3`. */
 export interface S3Options {
@@ -37,7 +37,7 @@ export interface S3Options {
   readonly cacheControl?: string
 }
 
-const names: readonly (keyof S3Options)[] = [
+const S3_OPTION_NAMES: readonly (keyof S3Options)[] = [
   'bucket',
   'region',
   'endpoint',
@@ -66,7 +66,7 @@ const encryptions: readonly S3Options['serverSideEncryption'][] = [
 
 /** Throws ConfigurationError on what S3 would refuse, or pass over, with the first file. */
 export function checkS3Options(options: S3Options): void {
-  checkOptions(options, names, 's3')
+  checkOptions(options, S3_OPTION_NAMES, 's3')
   const { bucket, serverSideEncryption, kmsKeyId } = options
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`s3: ${text}`)
   if (bucket === '' || typeof bucket !== 'string') throw wrong('bucket is missing.')

@@ -5,17 +5,17 @@ import type { CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/clien
 import type { UploadOptions } from './service.ts'
 
 type Sdk = typeof import('@aws-sdk/client-s3')
-export interface Connected {
+export interface S3Connection {
   readonly sdk: Sdk
   readonly client: S3Client
 }
 
 /** Of the bytes of a part, by which one sees that they move. */
-const PIECE = 64 * 1024
+const PART_CHUNK_BYTES = 64 * 1024
 /** A streamed part is not sent again by the SDK. */
-const ATTEMPTS = 3
+const PART_ATTEMPTS = 3
 /** Milliseconds for the removal of what was sent. */
-const ABORT_TIMEOUT = 30_000
+const ABORT_TIMEOUT_MS = 30_000
 
 interface PartsOptions extends Pick<UploadOptions, 'signal' | 'progress'> {
   /** Whether a part may succeed when it is sent again. */
@@ -24,7 +24,7 @@ interface PartsOptions extends Pick<UploadOptions, 'signal' | 'progress'> {
 
 /** Sends an object in parts, each with its MD5. Whatever goes wrong, the parts that were sent are removed. */
 export async function sendParts(
-  { sdk, client }: Connected,
+  { sdk, client }: S3Connection,
   target: CreateMultipartUploadCommandInput,
   parts: AsyncIterable<Buffer>,
   { signal, progress, isTransient }: PartsOptions,
@@ -38,8 +38,8 @@ export async function sendParts(
     for (let attempt = 1; ; attempt += 1) {
       // Streamed, so that one sees the bytes move: a part of many megabytes may take minutes on a slow line.
       const Body = Readable.from(
-        pieces(data, (bytes) => progress?.sent(bytes)),
-        { objectMode: false, highWaterMark: PIECE },
+        readInChunks(data, (bytes) => progress?.sent(bytes)),
+        { objectMode: false, highWaterMark: PART_CHUNK_BYTES },
       )
       const command = new sdk.UploadPartCommand({
         Bucket,
@@ -55,7 +55,8 @@ export async function sendParts(
         sent.push({ PartNumber, ETag })
         return
       } catch (error) {
-        if (attempt === ATTEMPTS || signal?.aborted === true || !isTransient(error)) throw error
+        if (attempt === PART_ATTEMPTS || signal?.aborted === true || !isTransient(error))
+          throw error
       } finally {
         Body.destroy()
       }
@@ -84,7 +85,7 @@ export async function sendParts(
     await (progress?.finishing(completed) ?? completed)
   } catch (error) {
     await before.catch(() => undefined)
-    const abortSignal = AbortSignal.timeout(ABORT_TIMEOUT)
+    const abortSignal = AbortSignal.timeout(ABORT_TIMEOUT_MS)
     await client
       .send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal })
       .catch(() => undefined)
@@ -92,9 +93,12 @@ export async function sendParts(
   }
 }
 
-async function* pieces(data: Buffer, onTaken: (bytes: number) => void): AsyncGenerator<Buffer> {
-  for (let at = 0; at < data.length; at += PIECE) {
-    const piece = data.subarray(at, at + PIECE)
+async function* readInChunks(
+  data: Buffer,
+  onTaken: (bytes: number) => void,
+): AsyncGenerator<Buffer> {
+  for (let at = 0; at < data.length; at += PART_CHUNK_BYTES) {
+    const piece = data.subarray(at, at + PART_CHUNK_BYTES)
     yield piece
     onTaken(piece.length)
   }

@@ -12,7 +12,7 @@ import {
 import { sqlite } from '../database/sqlite.ts'
 import { createActiveStorage, hasOneAttached, type Service } from '../index.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
-import { clockOf } from '../testing/clock.ts'
+import { createClock } from '../testing/clock.ts'
 import { serviceContract } from '../testing/contracts/service.ts'
 import { s3, type S3Options } from './s3.ts'
 
@@ -166,7 +166,7 @@ test(
 test('what a browser puts by its URL after its blob was purged is deleted a day after the URL has ended', async (t) => {
   const { service } = await bucketed()
   const handle = new DatabaseSync(':memory:')
-  const clock = clockOf(handle)
+  const clock = createClock(handle)
   const storage = createActiveStorage({
     database: sqlite(handle),
     services: { s3: service },

@@ -5,21 +5,21 @@ import {
   FileNotFoundError,
   InvalidInputError,
   ServiceUnavailableError,
-} from '../errors.ts'
-import { needVersion } from '../needed-version.ts'
-import { parseDuration, parseSize } from '../units.ts'
+} from '../errors/errors.ts'
+import { requireVersion } from '../options/require-version.ts'
+import { parseDuration, parseSize } from '../options/units.ts'
 import { checkKey } from './object-key.ts'
-import { parts as partsOf } from './parts.ts'
+import { splitIntoParts as partsOf } from './split-into-parts.ts'
 import { checkRange } from './range.ts'
-import { told } from './s3-errors.ts'
-import { sendParts, type Connected } from './s3-parts.ts'
+import { toServiceError } from './s3-errors.ts'
+import { sendParts, type S3Connection } from './s3-parts.ts'
 import { checkS3Options, type S3Options } from './s3-options.ts'
 import type { Service, UploadOptions } from './service.ts'
-import { verified } from './verify.ts'
+import { verifyBytes } from './verify-bytes.ts'
 
 export type { S3Options } from './s3-options.ts'
 
-const MIN_PART = 5 * 1024 ** 2
+const MIN_PART_BYTES = 5 * 1024 ** 2
 const MAX_PARTS = 9_000
 
 /**
@@ -33,36 +33,36 @@ export function s3(options: S3Options): Service {
   const threshold = parseSize(options.multipartThreshold ?? '100 MB', 's3: multipartThreshold')
   const partSize = parseSize(options.partSize ?? '16 MB', 's3: partSize')
   const connectTimeout = parseDuration(options.connectTimeout ?? '10s', 's3: connectTimeout')
-  if (partSize < MIN_PART) throw new ConfigurationError('s3: partSize is at least 5 MB.')
+  if (partSize < MIN_PART_BYTES) throw new ConfigurationError('s3: partSize is at least 5 MB.')
   const { bucket: Bucket, prefix } = options
   const base = prefix === undefined || prefix === '' ? '' : `${prefix.replace(/\/+$/, '')}/`
   const keyOf = (key: string): string => {
     checkKey(key)
     return base + key
   }
-  let connected: Promise<Connected> | undefined
-  const connect = (): Promise<Connected> =>
-    (connected ??= load(options, connectTimeout).catch((error: unknown) => {
+  let connected: Promise<S3Connection> | undefined
+  const connect = (): Promise<S3Connection> =>
+    (connected ??= loadClient(options, connectTimeout).catch((error: unknown) => {
       connected = undefined
       throw error
     }))
   const call = async <T>(
     key: string,
-    run: (connected: Connected) => Promise<T>,
+    run: (connected: S3Connection) => Promise<T>,
     signal?: AbortSignal,
   ): Promise<T> => {
     try {
       return await run(await connect())
     } catch (error) {
       signal?.throwIfAborted()
-      throw told(error, Bucket, key)
+      throw toServiceError(error, Bucket, key)
     }
   }
   const written = ({
     contentType,
     disposition,
   }: Partial<UploadOptions>): Omit<PutObjectCommandInput, 'Bucket' | 'Key' | 'Body'> =>
-    defined({
+    omitUndefined({
       ContentType: contentType,
       ContentDisposition: disposition,
       CacheControl: options.cacheControl,
@@ -84,7 +84,8 @@ export function s3(options: S3Options): Service {
       partsOf(body, Math.max(partSize, Math.ceil(size / MAX_PARTS))),
       {
         ...given,
-        isTransient: (error) => told(error, Bucket, key) instanceof ServiceUnavailableError,
+        isTransient: (error) =>
+          toServiceError(error, Bucket, key) instanceof ServiceUnavailableError,
       },
     )
   const service: Service = {
@@ -93,7 +94,7 @@ export function s3(options: S3Options): Service {
         key,
         async ({ sdk, client }) => {
           const Key = keyOf(key)
-          const bytes = verified(key, body, given)
+          const bytes = verifyBytes(key, body, given)
           if (given.byteSize > threshold) return uploadParts(key, bytes, given.byteSize, given)
           let failure: unknown
           const broken = new AbortController()
@@ -135,12 +136,12 @@ export function s3(options: S3Options): Service {
           checkRange(key, range)
           const Range = range === undefined ? undefined : `bytes=${range[0]}-${range[1]}`
           const { Body } = await client.send(
-            new sdk.GetObjectCommand(defined({ Bucket, Key: keyOf(key), Range })),
+            new sdk.GetObjectCommand(omitUndefined({ Bucket, Key: keyOf(key), Range })),
             signal === undefined ? {} : { abortSignal: signal },
           )
           // Once it flows, the client hears the signal no more.
           if (signal !== undefined) addAbortSignal(signal, Body as Readable)
-          return reading(Body as Readable, (error) => told(error, Bucket, key))
+          return readBody(Body as Readable, (error) => toServiceError(error, Bucket, key))
         },
         signal,
       ),
@@ -228,7 +229,7 @@ export function s3(options: S3Options): Service {
           ResponseContentType: contentType,
         })
         const signed = await (
-          await presigner()
+          await loadPresigner()
         )(
           client,
           options.public === true ? new sdk.GetObjectCommand({ Bucket, Key: keyOf(key) }) : command,
@@ -244,7 +245,7 @@ export function s3(options: S3Options): Service {
           ContentType: contentType,
           ContentMD5: checksum,
           ContentLength: byteSize,
-          ...defined({ ContentDisposition: disposition }),
+          ...omitUndefined({ ContentDisposition: disposition }),
         })
         // What is not signed, the browser may change: without this a photo could be stored as text/html.
         const signableHeaders = new Set([
@@ -254,14 +255,14 @@ export function s3(options: S3Options): Service {
           ...(disposition === undefined ? [] : ['content-disposition']),
         ])
         const url = await (
-          await presigner()
+          await loadPresigner()
         )(client, command, { expiresIn, signableHeaders, unhoistableHeaders: signableHeaders })
         return {
           url,
           headers: {
             'Content-Type': contentType,
             'Content-MD5': checksum,
-            ...defined({ 'Content-Disposition': disposition }),
+            ...omitUndefined({ 'Content-Disposition': disposition }),
           },
         }
       }),
@@ -269,18 +270,18 @@ export function s3(options: S3Options): Service {
   return service
 }
 
-async function load(options: S3Options, connectionTimeout: number): Promise<Connected> {
+async function loadClient(options: S3Options, connectionTimeout: number): Promise<S3Connection> {
   const sdk = await import('@aws-sdk/client-s3').catch((error: unknown) => {
     throw new ConfigurationError(
       's3 needs the AWS SDK: npm install @aws-sdk/client-s3 @aws-sdk/s3-request-presigner.',
       { cause: error },
     )
   })
-  needVersion('s3()', '@aws-sdk/client-s3', '3.700.0')
+  requireVersion('s3()', '@aws-sdk/client-s3', '3.700.0')
   const { endpoint, credentials } = options
   const region = options.region ?? (endpoint === undefined ? undefined : 'us-east-1')
   const client = new sdk.S3Client({
-    ...defined({ endpoint, region, credentials }),
+    ...omitUndefined({ endpoint, region, credentials }),
     forcePathStyle: options.forcePathStyle ?? endpoint !== undefined,
     // Older servers refuse the checksums that the SDK adds by default; Content-MD5 is checked by all.
     requestChecksumCalculation: 'WHEN_REQUIRED',
@@ -292,24 +293,24 @@ async function load(options: S3Options, connectionTimeout: number): Promise<Conn
   return { sdk, client }
 }
 
-async function presigner() {
+async function loadPresigner() {
   const { getSignedUrl } = await import('@aws-sdk/s3-request-presigner').catch((error: unknown) => {
     throw new ConfigurationError(
       'URLs of s3 need the presigner: npm install @aws-sdk/s3-request-presigner.',
       { cause: error },
     )
   })
-  needVersion('s3()', '@aws-sdk/s3-request-presigner', '3.700.0')
+  requireVersion('s3()', '@aws-sdk/s3-request-presigner', '3.700.0')
   return getSignedUrl
 }
 
-function defined<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
+function omitUndefined<T extends object>(given: T): { [K in keyof T]: Exclude<T[K], undefined> } {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined)) as {
     [K in keyof T]: Exclude<T[K], undefined>
   }
 }
 
-async function* reading(
+async function* readBody(
   body: Readable,
   tell: (error: unknown) => Error,
 ): AsyncGenerator<Uint8Array> {

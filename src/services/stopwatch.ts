@@ -9,7 +9,7 @@ export interface Stopwatch {
 }
 
 /** Calls `late` when it has run for so long, without its pauses. */
-export function stopwatch(milliseconds: number, late: () => void): Stopwatch {
+export function createStopwatch(milliseconds: number, late: () => void): Stopwatch {
   let left = milliseconds
   let since: number | null = null
   let timer: NodeJS.Timeout | undefined

@@ -1,6 +1,6 @@
-import { checkOptions } from '../options.ts'
-import { parseDuration, parseSize, type Duration, type Size } from '../units.ts'
-import type { ServiceLimits } from './bounded.ts'
+import { checkOptions } from '../options/check-options.ts'
+import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
+import type { ServiceTimeLimits } from './limit-service.ts'
 
 /** Only the time in which the service itself is waited for counts. */
 export interface ServiceTimeouts {
@@ -13,13 +13,13 @@ export interface ServiceTimeouts {
 }
 
 /** Throws ConfigurationError on what is none. */
-export function readTimeouts({ progress, call, copy }: ServiceTimeouts = {}): ServiceLimits {
+export function readTimeouts({ progress, call, copy }: ServiceTimeouts = {}): ServiceTimeLimits {
   if (progress !== undefined)
     checkOptions(progress, ['bytes', 'within'], 'createActiveStorage: serviceTimeouts.progress')
   return {
-    bytes: parseSize(progress?.bytes ?? '64 KB', 'serviceTimeouts.progress.bytes'),
-    within: parseDuration(progress?.within ?? '60s', 'serviceTimeouts.progress.within'),
-    call: parseDuration(call ?? '60s', 'serviceTimeouts.call'),
-    copy: parseDuration(copy ?? '10m', 'serviceTimeouts.copy'),
+    progressBytes: parseSize(progress?.bytes ?? '64 KB', 'serviceTimeouts.progress.bytes'),
+    progressMs: parseDuration(progress?.within ?? '60s', 'serviceTimeouts.progress.within'),
+    callMs: parseDuration(call ?? '60s', 'serviceTimeouts.call'),
+    copyMs: parseDuration(copy ?? '10m', 'serviceTimeouts.copy'),
   }
 }

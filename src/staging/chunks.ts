@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { IntegrityError } from '../errors.ts'
-import { md5 } from '../blobs/checksum.ts'
+import { IntegrityError } from '../errors/errors.ts'
+import { createMd5 } from '../blobs/md5-hash.ts'
 import { CHUNK_SIZE, type FileRow } from './file-rows.ts'
 
 /** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
-const SLICE = 8
+const SLICE_CHUNKS = 8
 
 /** Chunks from a position on, up to `to` (exclusive), but no more than a slice. */
 async function readSlice(
@@ -17,7 +17,7 @@ async function readSlice(
 ): Promise<Buffer[]> {
   const { database, session, tables } = store
   if (database.readChunks !== undefined)
-    return database.readChunks(tables.chunks, fileId, from, Math.min(to, from + SLICE))
+    return database.readChunks(tables.chunks, fileId, from, Math.min(to, from + SLICE_CHUNKS))
   const rows = await session.db
     .selectFrom('chunks')
     .select('data')
@@ -33,7 +33,7 @@ async function readSlice(
  * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
  * service is slow.
  */
-async function* slices(
+async function* readSlices(
   store: Store,
   fileId: string,
   from: number,
@@ -67,15 +67,16 @@ export async function* readStaged(
   file: FileRow,
   signal?: AbortSignal,
 ): AsyncGenerator<Buffer> {
-  const hash = md5()
+  const hash = createMd5()
   let size = 0
-  for await (const chunks of slices(store, file.id, 0, chunkCount(file), signal))
+  for await (const chunks of readSlices(store, file.id, 0, countChunks(file), signal))
     for (const chunk of chunks) {
       hash.update(chunk)
       size += chunk.length
       yield chunk
     }
-  if (size !== file.byteSize || hash.digest() !== file.checksum) throw notWhole(file, size)
+  if (size !== file.byteSize || hash.digest() !== file.checksum)
+    throw createNotWholeError(file, size)
 }
 
 /** The bytes from `start` to `end` (inclusive), without those before them being read; no checksum tells of a part. */
@@ -88,7 +89,7 @@ export async function* readStagedRange(
 ): AsyncGenerator<Buffer> {
   const first = Math.floor(start / CHUNK_SIZE)
   let at = first * CHUNK_SIZE
-  for await (const chunks of slices(
+  for await (const chunks of readSlices(
     store,
     file.id,
     first,
@@ -99,14 +100,14 @@ export async function* readStagedRange(
       yield chunk.subarray(Math.max(0, start - at), end + 1 - at)
       at += chunk.length
     }
-  if (at <= end) throw notWhole(file, at)
+  if (at <= end) throw createNotWholeError(file, at)
 }
 
 /** All chunks but the last are of one size. */
-const chunkCount = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_SIZE)
+const countChunks = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_SIZE)
 
 /** The database was restored or edited meanwhile. */
-function notWhole(file: FileRow, size: number): IntegrityError {
+function createNotWholeError(file: FileRow, size: number): IntegrityError {
   return new IntegrityError(
     `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. Discard the upload and ask for the file again.`,
     { details: { filename: file.filename } },
@@ -114,20 +115,20 @@ function notWhole(file: FileRow, size: number): IntegrityError {
 }
 
 /** Chunks deleted at once: 32 MiB. */
-const BATCH = 64
+const DELETE_BATCH_CHUNKS = 64
 
 /** Deletes the bytes of a file that is attached and told of. What a crash, or the database, leaves of them, the sweep deletes. */
-export async function deleteBytes(
+export async function deleteChunksOfFile(
   session: Session,
   file: Pick<FileRow, 'id' | 'byteSize'>,
 ): Promise<void> {
   try {
-    for (let from = 0; from * CHUNK_SIZE < file.byteSize; from += BATCH)
+    for (let from = 0; from * CHUNK_SIZE < file.byteSize; from += DELETE_BATCH_CHUNKS)
       await session.db
         .deleteFrom('chunks')
         .where('file_id', '=', file.id)
         .where('position', '>=', from)
-        .where('position', '<', from + BATCH)
+        .where('position', '<', from + DELETE_BATCH_CHUNKS)
         .execute()
   } catch {
     return
@@ -135,11 +136,11 @@ export async function deleteBytes(
 }
 
 /** Deletes bytes that nobody needs any more, wherever they were left, in batches. Returns how many chunks went. */
-export async function deleteChunks(session: Session): Promise<number> {
+export async function deleteUnneededChunks(session: Session): Promise<number> {
   const { rows } = await sql<{ file_id: string; position: number }>`
     select c.file_id, c.position from ${sql.table('chunks')} c
     join ${sql.table('files')} f on f.id = c.file_id
-    where f.state in ('dropped', 'told') limit ${sql.lit(BATCH)}`.execute(session.db)
+    where f.state in ('dropped', 'told') limit ${sql.lit(DELETE_BATCH_CHUNKS)}`.execute(session.db)
   const byFile = Map.groupBy(rows, (row) => row.file_id)
   for (const [fileId, chunks] of byFile)
     await session.db

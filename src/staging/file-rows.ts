@@ -1,6 +1,6 @@
 import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
-import { asText, later, now } from '../database/expressions.ts'
+import { asText, nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
 export type FileState = 'staging' | 'staged' | 'attached' | 'told' | 'failed' | 'dropped'
@@ -38,9 +38,9 @@ export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean =>
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
 export const CHUNK_SIZE: number = 512 * 1024
 
-export const STAGING_EXPIRES: number = 15 * 60_000
+export const STAGING_EXPIRES_MS: number = 15 * 60_000
 
-const plain = [
+const PLAIN_COLUMNS = [
   'id',
   'upload_token',
   'position',
@@ -56,51 +56,59 @@ const plain = [
   'last_error',
   'public_error',
 ] as const
-const numbers = ['byte_size', 'sent_size', 'uploaded_bytes', 'expires_at', 'created_at'] as const
+const BIGINT_COLUMNS = [
+  'byte_size',
+  'sent_size',
+  'uploaded_bytes',
+  'expires_at',
+  'created_at',
+] as const
 
-export type SelectedFile = { readonly file_expired: number } & {
-  readonly [C in (typeof plain)[number] as `file_${C}`]: string | number | null
+export type SelectedFileRow = { readonly file_expired: number } & {
+  readonly [C in (typeof PLAIN_COLUMNS)[number] as `file_${C}`]: string | number | null
 } & {
-  readonly [C in (typeof numbers)[number] as `file_${C}`]: string | null
+  readonly [C in (typeof BIGINT_COLUMNS)[number] as `file_${C}`]: string | null
 }
 
 /** Every column of files, as a query names the table, under the name `file_…`, so that a join with uploads can be read too. */
 export function fileColumns(
   dialect: Dialect,
   table: 'f' | 'files' = 'f',
-): readonly AliasedRawBuilder<string | number | null, keyof SelectedFile>[] {
+): readonly AliasedRawBuilder<string | number | null, keyof SelectedFileRow>[] {
   return [
-    ...plain.map((name) =>
+    ...PLAIN_COLUMNS.map((name) =>
       sql<string | number | null>`${sql.ref(`${table}.${name}`)}`.as(`file_${name}` as const),
     ),
-    ...numbers.map((name) => asText(dialect, `${table}.${name}`).as(`file_${name}` as const)),
+    ...BIGINT_COLUMNS.map((name) =>
+      asText(dialect, `${table}.${name}`).as(`file_${name}` as const),
+    ),
     sql<number>`case when ${sql.ref(`${table}.expires_at`)} > ${now(dialect)} then 0 else 1 end`.as(
       'file_expired',
     ),
   ]
 }
 
-const text = (value: unknown): string | null => (value == null ? null : String(value))
+const toTextOrNull = (value: unknown): string | null => (value == null ? null : String(value))
 
-export function fileOf(row: Readonly<Record<string, unknown>>): FileRow {
+export function fileRowOf(row: Readonly<Record<string, unknown>>): FileRow {
   return {
     id: String(row['file_id']),
-    uploadToken: text(row['file_upload_token']),
+    uploadToken: toTextOrNull(row['file_upload_token']),
     position: Number(row['file_position']),
     filename: String(row['file_filename']),
     contentType: String(row['file_content_type']),
     byteSize: Number(row['file_byte_size']),
     checksum: String(row['file_checksum']),
     state: String(row['file_state']) as FileState,
-    serviceName: text(row['file_service_name']),
-    blobKey: text(row['file_blob_key']),
-    sentFilename: text(row['file_sent_filename']),
+    serviceName: toTextOrNull(row['file_service_name']),
+    blobKey: toTextOrNull(row['file_blob_key']),
+    sentFilename: toTextOrNull(row['file_sent_filename']),
     sentSize: row['file_sent_size'] == null ? null : Number(row['file_sent_size']),
-    sentChecksum: text(row['file_sent_checksum']),
-    sentType: text(row['file_sent_type']),
+    sentChecksum: toTextOrNull(row['file_sent_checksum']),
+    sentType: toTextOrNull(row['file_sent_type']),
     uploadedBytes: Number(row['file_uploaded_bytes']),
-    lastError: text(row['file_last_error']),
-    publicError: text(row['file_public_error']),
+    lastError: toTextOrNull(row['file_last_error']),
+    publicError: toTextOrNull(row['file_public_error']),
     expiresAt: Number(row['file_expires_at']),
     expired: Number(row['file_expired']) === 1,
     createdAt: Number(row['file_created_at']),
@@ -120,13 +128,13 @@ export async function findFiles(
   if (ids.length === 0) return []
   let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
-  const rows = (await query.execute()).map(fileOf)
+  const rows = (await query.execute()).map(fileRowOf)
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
 /** The files of uploads, by position. */
-export async function filesOf(
+export async function findFilesOfUploads(
   session: Session,
   tokens: readonly string[],
   lock: boolean = false,
@@ -137,7 +145,7 @@ export async function filesOf(
     .orderBy('f.position')
     .orderBy('f.id')
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
-  return (await query.execute()).map(fileOf)
+  return (await query.execute()).map(fileRowOf)
 }
 
 export async function insertStagingFile(
@@ -153,7 +161,7 @@ export async function insertStagingFile(
       content_type: file.contentType,
       byte_size: 0,
       state: 'staging',
-      expires_at: later(session.dialect, STAGING_EXPIRES),
+      expires_at: nowPlus(session.dialect, STAGING_EXPIRES_MS),
       created_at: now(session.dialect),
     })
     .execute()
@@ -183,21 +191,21 @@ export async function insertStagedFile(
     byte_size: file.byteSize,
     checksum: file.checksum,
     state: 'staged',
-    expires_at: later(session.dialect, expiresIn),
+    expires_at: nowPlus(session.dialect, expiresIn),
     created_at: now(session.dialect),
   })
   const row = session.returning
     ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
     : void (await insert.execute())
   if (data.length > 0) await insertChunk(session, file.id, 0, data)
-  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileOf(row)
+  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileRowOf(row)
 }
 
 /** A slow client keeps its file as long as bytes arrive. */
 export async function renewStaging(session: Session, fileId: string): Promise<void> {
   await session.db
     .updateTable('files')
-    .set({ expires_at: later(session.dialect, STAGING_EXPIRES) })
+    .set({ expires_at: nowPlus(session.dialect, STAGING_EXPIRES_MS) })
     .where('id', '=', fileId)
     .where('state', '=', 'staging')
     .execute()
@@ -226,17 +234,17 @@ export async function finishStaging(
       content_type: file.contentType,
       byte_size: file.byteSize,
       checksum: file.checksum,
-      expires_at: later(session.dialect, expiresIn),
+      expires_at: nowPlus(session.dialect, expiresIn),
     })
     .where('id', '=', file.id)
     .where('state', '=', 'staging')
     .where(
       sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`,
     )
-    .where(sql<boolean>`(${storedBytes(session, file)}) = ${sql.lit(file.byteSize)}`)
+    .where(sql<boolean>`(${sumChunkLengths(session, file)}) = ${sql.lit(file.byteSize)}`)
   if (session.returning) {
     const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
-    return row === undefined ? null : fileOf(row)
+    return row === undefined ? null : fileRowOf(row)
   }
   if (Number((await update.executeTakeFirst()).numUpdatedRows) !== 1) return null
   return (await findFiles(session, [file.id]))[0] ?? null
@@ -246,7 +254,7 @@ export async function finishStaging(
  * The summed length of the chunks. MySQL and MariaDB would read every byte again for it, which took 43 % of the time of
  * staging half a gigabyte: all chunks but the last are of one size, so that the last one's length says as much.
  */
-function storedBytes(
+function sumChunkLengths(
   session: Session,
   file: { readonly id: string; readonly chunks: number },
 ): RawBuilder<number> {
@@ -261,7 +269,7 @@ function storedBytes(
 }
 
 /** Gives a file up: the sweep deletes its bytes. Never one that is linked. */
-export async function dropUnlinked(session: Session, fileId: string): Promise<boolean> {
+export async function dropUnlinkedFile(session: Session, fileId: string): Promise<boolean> {
   const result = await session.db
     .updateTable('files')
     .set({ state: 'dropped' })

@@ -1,47 +1,51 @@
-import { canonicalType } from '../blobs/type-names.ts'
+import { toCanonicalType } from '../blobs/type-names.ts'
 import {
   FileTooLargeError,
   FileTypeNotAcceptedError,
   TooManyFilesError,
   type ErrorDetails,
-} from '../errors.ts'
-import { listText } from '../message.ts'
-import { fileText, sizeText, typesText } from '../public-message.ts'
+} from '../errors/errors.ts'
+import { formatList } from '../errors/message.ts'
+import { formatFile, formatSize, formatTypes } from '../errors/public-message.ts'
 
 /** What a file must keep to while it streams in. Sizes in bytes. */
-export interface Limits {
+export interface FileLimits {
   readonly maxSize?: number | undefined
   readonly accept?: readonly string[] | undefined
 }
 
-export function checkSize(size: number, limits: Limits, details: ErrorDetails): void {
+export function checkFileSize(size: number, limits: FileLimits, details: ErrorDetails): void {
   const { maxSize } = limits
   if (maxSize !== undefined && size > maxSize)
     throw new FileTooLargeError(
-      `${details.filename ?? 'The file'} is larger than the ${sizeText(maxSize)} (${maxSize} bytes) allowed for ${slotText(details, 'a file')}.`,
+      `${details.filename ?? 'The file'} is larger than the ${formatSize(maxSize)} (${maxSize} bytes) allowed for ${formatAttachment(details, 'a file')}.`,
       maxSize,
       { details },
     )
 }
 
-export function checkType(contentType: string, limits: Limits, details: ErrorDetails): void {
+export function checkFileType(
+  contentType: string,
+  limits: FileLimits,
+  details: ErrorDetails,
+): void {
   const { accept } = limits
-  if (accept === undefined || isAccepted(contentType, accept)) return
+  if (accept === undefined || isAcceptedType(contentType, accept)) return
   throw new FileTypeNotAcceptedError(
-    `${details.filename ?? 'The file'} is ${contentType}; ${slotText(details, 'this attachment')} accepts ${listText(accept)}.`,
+    `${details.filename ?? 'The file'} is ${contentType}; ${formatAttachment(details, 'this attachment')} accepts ${formatList(accept)}.`,
     {
       details,
-      publicMessage: `${fileText(details)} is of a type that is not accepted here. Accepted: ${typesText(accept)}.`,
+      publicMessage: `${formatFile(details)} is of a type that is not accepted here. Accepted: ${formatTypes(accept)}.`,
     },
   )
 }
 
-export function isAccepted(contentType: string, accept: readonly string[]): boolean {
-  return accept.some((pattern) => matches(contentType, pattern))
+export function isAcceptedType(contentType: string, accept: readonly string[]): boolean {
+  return accept.some((pattern) => matchesType(contentType, pattern))
 }
 
 /** `count` files come to `present` ones, which are attached or on their way. Throws TooManyFilesError. */
-export function checkCount(
+export function checkFileCount(
   count: number,
   maxFiles: number | undefined,
   details: ErrorDetails,
@@ -54,7 +58,7 @@ export function checkCount(
       ? `These ${many(count)}`
       : `With the ${present} already here these ${many(count + present)}`
   throw new TooManyFilesError(
-    `${count + present} files for ${slotText(details, 'one attachment')}, which takes ${maxFiles} at most.`,
+    `${count + present} files for ${formatAttachment(details, 'one attachment')}, which takes ${maxFiles} at most.`,
     {
       details,
       publicMessage: `${are}; ${maxFiles} at most ${maxFiles === 1 ? 'is' : 'are'} accepted. Choose fewer.`,
@@ -63,15 +67,15 @@ export function checkCount(
 }
 
 /** "photo of User 7", as far as it is known. */
-function slotText({ attachment, record }: ErrorDetails, unknown: string): string {
+function formatAttachment({ attachment, record }: ErrorDetails, unknown: string): string {
   return `${attachment ?? unknown}${record === undefined ? '' : ` of ${record.type} ${record.id}`}`
 }
 
 /** Names of one type are alike, and so are cases. */
-function matches(contentType: string, pattern: string): boolean {
-  const type = canonicalType(contentType)
+function matchesType(contentType: string, pattern: string): boolean {
+  const type = toCanonicalType(contentType)
   const wanted = pattern.toLowerCase()
   if (wanted === '*/*') return true
-  if (!wanted.endsWith('/*')) return type === canonicalType(wanted)
+  if (!wanted.endsWith('/*')) return type === toCanonicalType(wanted)
   return [type, contentType.toLowerCase()].some((name) => name.startsWith(wanted.slice(0, -1)))
 }

@@ -1,27 +1,27 @@
-import { md5 } from '../blobs/checksum.ts'
+import { createMd5 } from '../blobs/md5-hash.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
-import { bytesOf, type IncomingFile } from '../blobs/incoming.ts'
+import { readIncomingFile, type IncomingFile } from '../blobs/incoming-file.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { traced } from '../diagnostics.ts'
-import { InvalidInputError, type ErrorDetails } from '../errors.ts'
-import { fileText } from '../public-message.ts'
-import { turns } from '../turns.ts'
-import { uuidv7 } from '../uuid.ts'
+import { trace } from '../diagnostics/tracing.ts'
+import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
+import { formatFile } from '../errors/public-message.ts'
+import { createSemaphore } from '../async/semaphore.ts'
+import { uuidv7 } from '../database/uuid.ts'
 import {
-  dropUnlinked,
+  dropUnlinkedFile,
   finishStaging,
   insertChunk,
   insertStagedFile,
   insertStagingFile,
   renewStaging,
-  STAGING_EXPIRES,
+  STAGING_EXPIRES_MS,
   type FileRow,
 } from './file-rows.ts'
-import { inChunks } from './in-chunks.ts'
-import { checkSize, checkType, type Limits } from './limits.ts'
-import { statements, type Statements } from './statements.ts'
+import { splitIntoChunks } from './split-into-chunks.ts'
+import { checkFileSize, checkFileType, type FileLimits } from './limits.ts'
+import { createConcurrentWrites, type ConcurrentWrites } from './concurrent-writes.ts'
 
 /** Where bytes are staged: a store, or a transaction that is open. */
 export type StagingTarget = Pick<Store, 'session' | 'turns' | 'spare' | 'transact'> & {
@@ -30,21 +30,21 @@ export type StagingTarget = Pick<Store, 'session' | 'turns' | 'spare' | 'transac
 }
 
 /** The chunks roll back with the transaction. */
-export const insideTransaction = (session: Session): StagingTarget => ({
+export const createJoinedTarget = (session: Session): StagingTarget => ({
   session,
-  turns: turns(1),
+  turns: createSemaphore(1),
   spare: [],
   transact: (run) => run(session),
   joined: true,
 })
 
-export interface StageOptions {
+export interface StagingOptions {
   /** Milliseconds that the staged file waits to be linked. */
   readonly expiresIn: number
-  readonly limits: Limits
+  readonly limits: FileLimits
   readonly details: ErrorDetails
   /** The name and the declared type are read when all bytes are: the gem writes them last. */
-  readonly namedAtEnd?: boolean
+  readonly nameComesLast?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -52,12 +52,12 @@ export interface StageOptions {
  * Writes a file's bytes into the database as they arrive, in bounded memory: a chunk for each file that is coming in, and one
  * for each turn of the target. A file that fits in one chunk meets the database once, when all of it is here.
  */
-export function stageFile(
+export function stageIncomingFile(
   target: StagingTarget,
   file: IncomingFile,
-  options: StageOptions,
+  options: StagingOptions,
 ): Promise<FileRow> {
-  return traced('stage', { ...options.details, filename: file.filename }, () =>
+  return trace('stage', { ...options.details, filename: file.filename }, () =>
     stageTraced(target, file, options),
   )
 }
@@ -65,43 +65,43 @@ export function stageFile(
 async function stageTraced(
   target: StagingTarget,
   file: IncomingFile,
-  options: StageOptions,
+  options: StagingOptions,
 ): Promise<FileRow> {
   const id = uuidv7()
   const details = { ...options.details, filename: normalizeFilename(file.filename) }
-  const sent = statements(target.turns)
+  const sent = createConcurrentWrites(target.turns)
   const tooSlow = (): InvalidInputError =>
     new InvalidInputError(
       `${details.filename} took too long to arrive and was given up. Send it again.`,
       {
         details,
-        publicMessage: `${fileText(details)} took too long to arrive. Send it again.`,
+        publicMessage: `${formatFile(details)} took too long to arrive. Send it again.`,
       },
     )
   try {
-    const staged = await write(target, sent, id, file, { ...options, details })
+    const staged = await writeFile(target, sent, id, file, { ...options, details })
     if (staged === null) throw tooSlow()
     return staged
   } catch (error) {
-    await sent.end().catch(() => undefined)
+    await sent.drain().catch(() => undefined)
     if (sent.written === 0 || (sent.failed && target.joined === true)) throw error
-    const dropped = await dropUnlinked(target.session, id).catch(() => true)
+    const dropped = await dropUnlinkedFile(target.session, id).catch(() => true)
     // A chunk is refused when the sweep has taken its file away meanwhile.
     throw sent.failed && !dropped ? tooSlow() : error
   }
 }
 
 /** null: the file took so long that it was given up. */
-async function write(
-  { session, turns: { atOnce }, spare, transact }: StagingTarget,
-  sent: Statements,
+async function writeFile(
+  { session, turns: { limit: atOnce }, spare, transact }: StagingTarget,
+  sent: ConcurrentWrites,
   id: string,
   file: IncomingFile,
-  options: StageOptions,
+  options: StagingOptions,
 ): Promise<FileRow | null> {
-  const { details, limits, signal, expiresIn, namedAtEnd = false } = options
+  const { details, limits, signal, expiresIn, nameComesLast: namedAtEnd = false } = options
   const nameNow = (): string => normalizeFilename(file.filename)
-  const hash = md5()
+  const hash = createMd5()
   let byteSize = 0
   let chunks = 0
   let contentType = ''
@@ -109,11 +109,11 @@ async function write(
   let renewedAt = performance.now()
 
   const pieces = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const piece of bytesOf(file, details, signal)) {
+    for await (const piece of readIncomingFile(file, details, signal)) {
       byteSize += piece.length
-      checkSize(byteSize, limits, details)
+      checkFileSize(byteSize, limits, details)
       yield piece
-      if (chunks === 0 || performance.now() - renewedAt <= STAGING_EXPIRES / 3) continue
+      if (chunks === 0 || performance.now() - renewedAt <= STAGING_EXPIRES_MS / 3) continue
       renewedAt = performance.now()
       await renewStaging(session, id)
     }
@@ -121,7 +121,7 @@ async function write(
   }
   const identify = async (first: Buffer): Promise<string> => {
     const type = await identifyContentType(first, nameNow(), file.declaredType)
-    checkType(type, limits, details)
+    checkFileType(type, limits, details)
     return type
   }
   const finished = () => ({
@@ -133,7 +133,7 @@ async function write(
     chunks,
   })
 
-  for await (const { data, last } of inChunks(pieces(), spare)) {
+  for await (const { data, last } of splitIntoChunks(pieces(), spare)) {
     hash.update(data)
     head ??= namedAtEnd ? Buffer.from(data) : data
     if (last || !namedAtEnd) contentType ||= await identify(head)
@@ -152,12 +152,12 @@ async function write(
     }
     const position = chunks
     chunks += 1
-    await sent.begin(async () => {
+    await sent.start(async () => {
       await insertChunk(session, id, position, data)
       // For the next chunk, whoever's it is.
       if (!last && spare.length < atOnce) spare.push(data)
     })
   }
-  await sent.end()
+  await sent.drain()
   return finishStaging(session, finished(), expiresIn)
 }

@@ -1,5 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
-import { parseDuration, type Duration } from '../units.ts'
+import { parseDuration, type Duration } from '../options/units.ts'
 
 /** The time that the storage's deadlines are compared with. It runs on by itself, and jumps where a test says so. */
 export interface TestClock {
@@ -12,7 +12,7 @@ export interface TestClock {
  * Every deadline is compared by the database, so the clock of a test is the database's: SQLite lets its date functions
  * be replaced on a handle, and an untouched handle answers for them.
  */
-export function clockOf(handle: DatabaseSync): TestClock {
+export function createClock(handle: DatabaseSync): TestClock {
   const untouched = new DatabaseSync(':memory:')
   let ahead = 0
   const now = (): Date => new Date(Date.now() + ahead)

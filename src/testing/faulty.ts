@@ -1,4 +1,4 @@
-import { ServiceError } from '../errors.ts'
+import { ServiceError } from '../errors/errors.ts'
 import type { Service } from '../services/service.ts'
 
 /** What a service does on a bad day, on demand. */
@@ -46,7 +46,7 @@ export function faulty(service: Service): FaultyService {
     ...service,
     async upload(key, body, options) {
       await points.get('upload')?.(key)
-      if (hanging !== undefined) await Promise.race([hanging, aborted(options.signal)])
+      if (hanging !== undefined) await Promise.race([hanging, rejectOnAbort(options.signal)])
       options.signal?.throwIfAborted()
       if (failures > 0) {
         failures -= 1
@@ -85,7 +85,7 @@ export function faulty(service: Service): FaultyService {
 }
 
 /** Rejects when the signal aborts, as a real transfer does. */
-function aborted(signal: AbortSignal | undefined): Promise<never> {
+function rejectOnAbort(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_resolve, reject) => {
     signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
   })

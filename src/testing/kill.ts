@@ -1,7 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 
 /** Steps of an upload's way at which a process can be made to die. */
-const channels = {
+const channelsByPoint = {
   /** A file's first byte is not staged yet. */
   staging: 'stage:start',
   /** A file is staged, and its caller does not know. */
@@ -23,10 +23,10 @@ const channels = {
 } as const
 
 /** One of `killPoints`. */
-export type KillPoint = keyof typeof channels
+export type KillPoint = keyof typeof channelsByPoint
 
 /** All of them, to test each. */
-export const killPoints: readonly KillPoint[] = Object.keys(channels) as KillPoint[]
+export const killPoints: readonly KillPoint[] = Object.keys(channelsByPoint) as KillPoint[]
 
 /**
  * Ends this process as `kill -9` does when it comes to `point`. For a worker, or an app, that a test runs in a process
@@ -37,7 +37,7 @@ export const killPoints: readonly KillPoint[] = Object.keys(channels) as KillPoi
  * await storage.drain() // never returns
  */
 export function killAt(point: KillPoint): void {
-  channel(`tracing:activestorage-delayed:${channels[point]}`).subscribe(() =>
+  channel(`tracing:activestorage-delayed:${channelsByPoint[point]}`).subscribe(() =>
     process.kill(process.pid, 'SIGKILL'),
   )
 }

@@ -1,26 +1,26 @@
 import { DatabaseSync } from 'node:sqlite'
-import { createActiveStorage } from '../active-storage.ts'
-import type { ActiveStorage } from '../storage.ts'
+import { createActiveStorage } from '../storage/create-active-storage.ts'
+import type { ActiveStorage } from '../storage/active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
-import type { Config } from '../configuration.ts'
+import type { ConfigWithFinders } from '../configuration/configuration.ts'
 import { sqlite } from '../database/sqlite.ts'
 import { memory, type MemoryService } from '../services/memory.ts'
-import { clockOf, type TestClock } from './clock.ts'
+import { createClock, type TestClock } from './clock.ts'
 import { faulty, type FaultyService } from './faulty.ts'
 
-type Passed = Pick<
-  Config<Models, string, DatabaseSync, false>,
+type PassedConfig = Pick<
+  ConfigWithFinders<Models, string, DatabaseSync, false>,
   'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'
 >
 
 /** Of `testStorage`. */
-export interface TestStorageOptions extends Passed {
+export interface TestStorageOptions extends PassedConfig {
   /** Names that definitions ask for with `service`; all are the one service. */
   readonly services?: readonly string[]
   /** Default: what hooks get is `{ type, id }`. */
   readonly findRecord?: Readonly<Record<string, (id: string) => unknown>>
   /** Default: due again after a millisecond, that is, often in the same drain. Set `minDelay` to test one attempt, or the waiting itself with `clock`. */
-  readonly retries?: Config<Models, string, DatabaseSync, false>['retries']
+  readonly retries?: ConfigWithFinders<Models, string, DatabaseSync, false>['retries']
 }
 
 /** What `testStorage` made. */
@@ -63,7 +63,7 @@ export async function testStorage<const M extends Models>(
     secretKeyBase: 'a secret of the tests',
   }
   const storage = createActiveStorage(config as never) as unknown as ActiveStorage<M, DatabaseSync>
-  const clock = clockOf(database)
+  const clock = createClock(database)
   await storage.migrate()
   return { storage, service, clock, database }
 }

@@ -1,7 +1,7 @@
 // What a process sees whose disk hangs, and comes back.
 import { rmSync, writeFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
-import { messageOf } from '../../src/message.ts'
+import { messageOf } from '../../src/errors/message.ts'
 import { storage } from './hanging-disk-storage.ts'
 
 const hangsWhile = process.env['HANG_WHILE'] ?? ''

@@ -1,5 +1,5 @@
 import type { Executor } from '../../src/database/executor.ts'
-import type { Database, Hint, JobEngine } from '../../src/index.ts'
+import type { Database, QueueMessage, JobEngine } from '../../src/index.ts'
 
 /** A queue of one table in the app's database, as graphile-worker and pg-boss are. */
 export async function tableQueue(database: Database<never>): Promise<JobEngine> {
@@ -57,9 +57,9 @@ export async function tableQueue(database: Database<never>): Promise<JobEngine> 
 
 /** A queue elsewhere. `loses`, `abandons`: what it must not do. */
 export function memoryQueue({ loses = false, abandons = false } = {}): JobEngine {
-  const waiting: Hint[] = []
+  const waiting: QueueMessage[] = []
   const running = new Set<Promise<void>>()
-  const handlers: ((hint: Hint) => Promise<void>)[] = []
+  const handlers: ((hint: QueueMessage) => Promise<void>)[] = []
   const deliver = (): void => {
     for (
       let handle = handlers[0];
@@ -67,7 +67,7 @@ export function memoryQueue({ loses = false, abandons = false } = {}): JobEngine
       handle = handlers[0]
     ) {
       handlers.push(...handlers.splice(0, 1))
-      const run = handle(waiting.shift() as Hint).finally(() => running.delete(run))
+      const run = handle(waiting.shift() as QueueMessage).finally(() => running.delete(run))
       running.add(run)
     }
   }

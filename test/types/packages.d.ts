@@ -34,14 +34,14 @@ declare module 'ioredis' {
   }
 }
 declare module 'bullmq' {
-  import type { Hint } from 'activestorage-delayed'
+  import type { QueueMessage } from 'activestorage-delayed'
 
   export class Queue {
     constructor(name: string, options: object)
     add(name: string, data: object, options: object): Promise<unknown>
   }
   export class Worker {
-    constructor(name: string, run: (job: { data: Hint }) => Promise<void>, options: object)
+    constructor(name: string, run: (job: { data: QueueMessage }) => Promise<void>, options: object)
     waitUntilReady(): Promise<unknown>
     close(): Promise<void>
   }

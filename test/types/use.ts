@@ -29,7 +29,7 @@ import * as forExpress from '../../src/http/adapters/express.ts'
 import * as forFastify from '../../src/http/adapters/fastify.ts'
 import * as forHono from '../../src/http/adapters/hono.ts'
 import { nodeHandler } from '../../src/http/adapters/node.ts'
-import { sharp } from '../../src/representations/sharp.ts'
+import { sharp } from '../../src/images/sharp.ts'
 import { disk } from '../../src/services/disk.ts'
 import { memory } from '../../src/services/memory.ts'
 

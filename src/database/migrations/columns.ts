@@ -1,5 +1,5 @@
 /** Our columns of the gem's table, in the order they are added. The defaults make a row that the gem inserts complete. */
-export function uploadColumns(types: {
+export function addedUploadColumns(types: {
   readonly id: string
   readonly text: string
   readonly name: string
@@ -21,12 +21,12 @@ export function uploadColumns(types: {
 }
 
 /** Columns of files that came later, in the order they are added. */
-export const laterFileColumns = (
+export const addedFileColumns = (
   text: string,
 ): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
 
 /** The columns of our own tables. */
-export function ownTables(types: {
+export function ownTableColumns(types: {
   readonly id: string
   readonly text: string
   readonly name: string

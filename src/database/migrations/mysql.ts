@@ -1,11 +1,11 @@
-import { ConfigurationError } from '../../errors.ts'
-import type { DialectSchema, Step } from '../migrate.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import type { DialectSchema, MigrationStep } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
+import { addedFileColumns, ownTableColumns, addedUploadColumns } from './columns.ts'
 
 /** MySQL 8 and MariaDB 10.6. Text of ours is compared byte by byte: their defaults call 'abc' and 'ABC' the same record. */
-export function mysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
+export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   const q = (name: string): string =>
     name
       .split('.')
@@ -26,7 +26,7 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
     jobs,
     locks,
   } = tables
-  const own = ownTables({
+  const own = ownTableColumns({
     id: 'bigint',
     text: 'text',
     name: 'varchar(64)',
@@ -35,11 +35,16 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
     reserved: '`key`',
   })
   const engine = 'engine=InnoDB default charset=utf8mb4'
-  const table = (name: string, columns: string, collate: string = ''): Step => ({
+  const table = (name: string, columns: string, collate: string = ''): MigrationStep => ({
     needs: name,
     sql: `create table if not exists ${q(name)} (${columns}) ${engine}${collate}`,
   })
-  const index = (name: string, table_: string, columns: string, unique: boolean = false): Step => ({
+  const index = (
+    name: string,
+    table_: string,
+    columns: string,
+    unique: boolean = false,
+  ): MigrationStep => ({
     needs: `${table_}:${name}`,
     sql: `create ${unique ? 'unique ' : ''}index ${q(name)} on ${q(table_)} (${columns})`,
   })
@@ -81,7 +86,7 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
         `${id}, uploadable_type varchar(255), uploadable_id ${recordType}, attr_name varchar(255), deleted_ids varchar(255) default '', clean_before tinyint(1) default 0, files longtext, created_at datetime(6) not null, updated_at datetime(6) not null`,
         bin,
       ),
-      ...uploadColumns({
+      ...addedUploadColumns({
         id: 'bigint',
         text: 'text collate utf8mb4_bin',
         name: 'varchar(64) collate utf8mb4_bin',
@@ -103,7 +108,7 @@ export function mysqlSchema(tables: TableNames, recordId: RecordIdType): Dialect
       index('activestorage_delayed_uploads_holder', uploads, 'lease_token'),
       index('activestorage_delayed_uploads_running', uploads, 'running_lane', true),
       table(files, own.files, bin),
-      ...laterFileColumns('text').map(([name, type]) => ({
+      ...addedFileColumns('text').map(([name, type]) => ({
         needs: `${files}.${name}`,
         sql: `alter table ${q(files)} add column ${name} ${type}`,
       })),

@@ -1,11 +1,11 @@
 import type { Executor } from '../executor.ts'
-import type { DialectSchema, Step } from '../migrate.ts'
+import type { DialectSchema, MigrationStep } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
+import { addedFileColumns, ownTableColumns, addedUploadColumns } from './columns.ts'
 
 /** PostgreSQL 13 and newer. Chunks are stored as they are (EXTERNAL): compressing them costs more than writing them. */
-export function postgresSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
+export function createPostgresSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   const q = (name: string): string =>
     name
       .split('.')
@@ -25,7 +25,7 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
     jobs,
     locks,
   } = tables
-  const own = ownTables({
+  const own = ownTableColumns({
     id: 'bigint',
     text: 'text',
     name: 'varchar(64)',
@@ -35,16 +35,16 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
   })
   const vacuum =
     'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_cost_delay = 0'
-  const table = (name: string, columns: string, more: string = ''): Step => ({
+  const table = (name: string, columns: string, more: string = ''): MigrationStep => ({
     needs: name,
     sql: `create table if not exists ${q(name)} (${columns})${more}`,
   })
-  const index = (name: string, on: string, inSchema: string = ''): Step => ({
+  const index = (name: string, on: string, inSchema: string = ''): MigrationStep => ({
     needs: inSchema + name,
     sql: `create ${on.startsWith('unique ') ? 'unique ' : ''}index if not exists ${q(name)} on ${on.replace(/^unique /, '')}`,
   })
   const short = last(files).replace(/files$/, '')
-  const steps: Step[] = [
+  const steps: MigrationStep[] = [
     table(
       blobs,
       'id bigserial primary key, key varchar not null, filename varchar not null, content_type varchar, metadata text, service_name varchar not null, byte_size bigint not null, checksum varchar, created_at timestamp(6) without time zone not null',
@@ -71,10 +71,12 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       uploads,
       `id bigserial primary key, uploadable_type varchar, uploadable_id ${recordType}, attr_name varchar, deleted_ids varchar default '', clean_before boolean default false, files text, created_at timestamp(6) without time zone not null, updated_at timestamp(6) without time zone not null`,
     ),
-    ...uploadColumns({ id: 'bigint', text: 'text', name: 'varchar(64)' }).map(([name, type]) => ({
-      needs: `${uploads}.${name}`,
-      sql: `alter table ${q(uploads)} add column if not exists ${name} ${type}`,
-    })),
+    ...addedUploadColumns({ id: 'bigint', text: 'text', name: 'varchar(64)' }).map(
+      ([name, type]) => ({
+        needs: `${uploads}.${name}`,
+        sql: `alter table ${q(uploads)} add column if not exists ${name} ${type}`,
+      }),
+    ),
     index('activestorage_delayed_uploads_token', `unique ${q(uploads)} (token)`),
     index(
       'activestorage_delayed_uploads_due',
@@ -100,7 +102,7 @@ export function postgresSchema(tables: TableNames, recordId: RecordIdType): Dial
       ? []
       : [{ needs: schema, sql: `create schema if not exists ${q(schema.slice(0, -1))}` }]),
     table(files, own.files),
-    ...laterFileColumns('text').map(([name, type]) => ({
+    ...addedFileColumns('text').map(([name, type]) => ({
       needs: `${files}.${name}`,
       sql: `alter table ${q(files)} add column if not exists ${name} ${type}`,
     })),

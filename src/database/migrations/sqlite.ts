@@ -1,13 +1,13 @@
-import type { DialectSchema, Step } from '../migrate.ts'
+import type { DialectSchema, MigrationStep } from '../migrate.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { laterFileColumns, ownTables, uploadColumns } from './columns.ts'
+import { addedFileColumns, ownTableColumns, addedUploadColumns } from './columns.ts'
 
-export function sqliteSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
+export function createSqliteSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   const q = (name: string): string => `"${name}"`
   const recordType = recordId === 'bigint' ? 'integer' : 'varchar'
   const { blobs, attachments, variant_records: variants, uploads, files, chunks, jobs } = tables
-  const own = ownTables({
+  const own = ownTableColumns({
     id: 'integer',
     text: 'text',
     name: 'text',
@@ -15,11 +15,11 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
     key: 'text',
     reserved: 'key',
   })
-  const table = (name: string, columns: string): Step => ({
+  const table = (name: string, columns: string): MigrationStep => ({
     needs: name,
     sql: `create table if not exists ${q(name)} (${columns})`,
   })
-  const index = (name: string, on: string): Step => ({
+  const index = (name: string, on: string): MigrationStep => ({
     needs: name,
     sql: `create ${on.startsWith('unique ') ? 'unique ' : ''}index if not exists ${q(name)} on ${on.replace(/^unique /, '')}`,
   })
@@ -54,7 +54,7 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
         uploads,
         `${id}, "uploadable_type" varchar, "uploadable_id" ${recordType}, "attr_name" varchar, "deleted_ids" varchar default '', "clean_before" boolean default 0, "files" text, "created_at" datetime(6) not null, "updated_at" datetime(6) not null`,
       ),
-      ...uploadColumns({ id: 'integer', text: 'text', name: 'text' }).map(([name, type]) => ({
+      ...addedUploadColumns({ id: 'integer', text: 'text', name: 'text' }).map(([name, type]) => ({
         needs: `${uploads}.${name}`,
         sql: `alter table ${q(uploads)} add column ${name} ${type}`,
       })),
@@ -80,7 +80,7 @@ export function sqliteSchema(tables: TableNames, recordId: RecordIdType): Dialec
         `unique ${q(uploads)} (uploadable_type, uploadable_id, attr_name) where state = 'running'`,
       ),
       table(files, own.files),
-      ...laterFileColumns('text').map(([name, type]) => ({
+      ...addedFileColumns('text').map(([name, type]) => ({
         needs: `${files}.${name}`,
         sql: `alter table ${q(files)} add column ${name} ${type}`,
       })),

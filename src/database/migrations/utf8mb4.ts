@@ -1,5 +1,5 @@
-import { ConfigurationError } from '../../errors.ts'
-import { WIDE_CHARSETS } from '../charsets.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { FULL_UNICODE_CHARSETS } from '../charsets.ts'
 import type { Executor } from '../executor.ts'
 import type { TableNames } from '../schema.ts'
 
@@ -7,11 +7,14 @@ import type { TableNames } from '../schema.ts'
  * Statements for MySQL and MariaDB by which the text columns of Rails' tables and of the gem's come to hold every
  * character. They rebuild the tables, so that a person chooses when to run them. None: nothing is left to widen.
  */
-export async function utf8mb4Statements(executor: Executor, tables: TableNames): Promise<string[]> {
+export async function createUtf8mb4Statements(
+  executor: Executor,
+  tables: TableNames,
+): Promise<string[]> {
   const list = (names: readonly string[]): string => names.map((name) => `'${name}'`).join(', ')
   const shared = list([tables.blobs, tables.attachments, tables.variant_records, tables.uploads])
   const { rows } = await executor.run(
-    `select c.table_name as tab, c.column_name as col, c.collation_name as collation, t.row_format as format from information_schema.columns c join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name where c.table_schema = database() and c.table_name in (${shared}) and c.character_set_name not in (${list(WIDE_CHARSETS)}) order by c.table_name, c.ordinal_position`,
+    `select c.table_name as tab, c.column_name as col, c.collation_name as collation, t.row_format as format from information_schema.columns c join information_schema.tables t on t.table_schema = c.table_schema and t.table_name = c.table_name where c.table_schema = database() and c.table_name in (${shared}) and c.character_set_name not in (${list(FULL_UNICODE_CHARSETS)}) order by c.table_name, c.ordinal_position`,
     [],
   )
   const statements: string[] = []
@@ -44,11 +47,11 @@ function widenDefinition(definition: string, column: string, collation: string):
       `The definition of the column ${column} cannot be read (${line.trim().slice(0, 80)}). Widen its table by hand.`,
     )
   const [, start = '', rest = ''] = parts
-  return `${start} character set utf8mb4 collate ${wideCollation(collation)}${rest}`
+  return `${start} character set utf8mb4 collate ${toUtf8mb4Collation(collation)}${rest}`
 }
 
 /** The same rules of comparison where utf8mb4 has them. */
-function wideCollation(collation: string): string {
+function toUtf8mb4Collation(collation: string): string {
   if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation))
     return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')
   return /_(bin|cs)$/.test(collation) ? 'utf8mb4_bin' : 'utf8mb4_general_ci'

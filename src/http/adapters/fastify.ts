@@ -1,14 +1,14 @@
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Models } from '../../attached/definitions.ts'
-import { ActiveStorageError } from '../../errors.ts'
-import { publicErrorOf } from '../../public-error.ts'
+import { ActiveStorageError } from '../../errors/errors.ts'
+import { publicErrorOf } from '../../errors/public-error.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
-import { needVersion } from '../../needed-version.ts'
+import { requireVersion } from '../../options/require-version.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
 
 const METHODS = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
-const FORM = 'multipart/form-data'
+const MULTIPART = 'multipart/form-data'
 
 /**
  * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app. Where Fastify itself
@@ -24,13 +24,13 @@ const FORM = 'multipart/form-data'
 export function activeStorage(storage: Mountable): FastifyPluginAsync {
   const handle = nodeHandler(storage)
   const plugin: FastifyPluginAsync = async (app) => {
-    needVersion('activeStorage()', 'fastify', '4.0.0', app.version)
+    requireVersion('activeStorage()', 'fastify', '4.0.0', app.version)
     // @fastify/multipart leaves the body alone too, until it is asked for files.
-    if (!app.hasContentTypeParser(FORM)) leaveAlone(app, FORM)
-    tellVisitors(app)
+    if (!app.hasContentTypeParser(MULTIPART)) skipParsing(app, MULTIPART)
+    sendPublicMessages(app)
     await app.register(async (own) => {
       own.removeAllContentTypeParsers()
-      leaveAlone(own, '*')
+      skipParsing(own, '*')
       own.route({
         method: [...METHODS],
         url: `${storage.basePath}/*`,
@@ -50,7 +50,7 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
 }
 
 /** Fastify's own error handler answers with `message`, which is for the log: `{ statusCode, code, error, message }`. */
-function tellVisitors(app: FastifyInstance): void {
+function sendPublicMessages(app: FastifyInstance): void {
   const failed = new WeakMap<FastifyReply, ActiveStorageError>()
   app.addHook('onError', async (_request, reply, error) => {
     if (error instanceof ActiveStorageError) failed.set(reply, error)
@@ -69,7 +69,7 @@ function tellVisitors(app: FastifyInstance): void {
   })
 }
 
-function leaveAlone(app: FastifyInstance, type: string): void {
+function skipParsing(app: FastifyInstance, type: string): void {
   app.addContentTypeParser(type, (_request, _payload, done) => done(null))
 }
 

@@ -2,10 +2,10 @@ import { IncomingMessage } from 'node:http'
 import type { Context, MiddlewareHandler } from 'hono'
 import type { Models } from '../../attached/definitions.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
-import { publicErrorOf } from '../../public-error.ts'
-import { failureOf } from '../answer.ts'
-import { needVersion } from '../../needed-version.ts'
-import { closeAfterAnswer } from '../close-after-answer.ts'
+import { publicErrorOf } from '../../errors/public-error.ts'
+import { respondPublicError } from '../responses.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { closeAfterResponse } from '../close-after-response.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
@@ -19,7 +19,7 @@ import type { FormParser, Mountable } from '../mountable.ts'
  * app.use(activeStorage(storage))
  */
 export function activeStorage(storage: Mountable): MiddlewareHandler {
-  needVersion('activeStorage()', 'hono', '4.0.0')
+  requireVersion('activeStorage()', 'hono', '4.0.0')
   return async (c, next) => {
     if (!new URL(c.req.url).pathname.startsWith(`${storage.basePath}/`)) return next()
     const response = await storage.handler(c.req.raw)
@@ -31,14 +31,14 @@ export function activeStorage(storage: Mountable): MiddlewareHandler {
 /** On Node, where something of the refused request was not read. Elsewhere the platform decides. */
 function closeOnNode({ env }: Context): void {
   const incoming = (env as { readonly incoming?: unknown } | undefined)?.incoming
-  if (incoming instanceof IncomingMessage) closeAfterAnswer(incoming)
+  if (incoming instanceof IncomingMessage) closeAfterResponse(incoming)
 }
 
 /** Hono answers an error with its own response, where the app has no `onError`. */
-function refuse(error: unknown): never {
+function throwWithResponse(error: unknown): never {
   const told = publicErrorOf(error)
   if (told.reference === null && error instanceof Error)
-    Object.assign(error, { getResponse: () => failureOf(told) })
+    Object.assign(error, { getResponse: () => respondPublicError(told) })
   throw error
 }
 
@@ -65,7 +65,7 @@ export function form<M extends Models, N extends keyof M & string>(
       'form',
       await storage.parseForm(c.req.raw, options).catch((error: unknown) => {
         closeOnNode(c)
-        return refuse(error)
+        return throwWithResponse(error)
       }),
     )
     await next()

@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../errors.ts'
+import { InvalidInputError } from '../../errors/errors.ts'
 
 /** Text in a charset that its sender names. Default UTF-8. Throws InvalidInputError for a charset that nobody knows. */
 export function decodeText(bytes: Uint8Array, charset: string | undefined, what: string): string {

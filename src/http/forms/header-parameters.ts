@@ -1,4 +1,4 @@
-import { InvalidInputError } from '../../errors.ts'
+import { InvalidInputError } from '../../errors/errors.ts'
 
 /**
  * The parameters of a header such as `form-data; name="a"; filename="b.txt"`, by their names in lower case. Read as Rack reads
@@ -6,7 +6,7 @@ import { InvalidInputError } from '../../errors.ts'
  * quotes at a space or a semicolon, and of a name that comes twice the last one counts. Linear in the length of the text.
  * Throws InvalidInputError where a quote is never closed: what comes after it may be another parameter.
  */
-export function headerParameters(text: string): Map<string, string> {
+export function parseHeaderParameters(text: string): Map<string, string> {
   const found = new Map<string, string>()
   for (let at = text.indexOf(';'); at !== -1;) {
     const equals = text.indexOf('=', at)
@@ -16,29 +16,30 @@ export function headerParameters(text: string): Map<string, string> {
       .slice(text.lastIndexOf(';', equals) + 1, equals)
       .trim()
       .toLowerCase()
-    const start = equals + 1 + spacesAt(text, equals + 1)
-    const { value, end } = text[start] === '"' ? quoted(text, start + 1, name) : plain(text, start)
+    const start = equals + 1 + countSpaces(text, equals + 1)
+    const { value, end } =
+      text[start] === '"' ? parseQuoted(text, start + 1, name) : parseUnquoted(text, start)
     found.set(name, value)
     at = text.indexOf(';', end)
   }
   return found
 }
 
-interface Value {
+interface ParsedValue {
   readonly value: string
   readonly end: number
 }
 
-const spacesAt = (text: string, at: number): number =>
+const countSpaces = (text: string, at: number): number =>
   /^[ \t]*/.exec(text.slice(at, at + 100))?.[0].length ?? 0
 
-function plain(text: string, start: number): Value {
+function parseUnquoted(text: string, start: number): ParsedValue {
   const length = text.slice(start).search(/[\s;]/)
   const end = length === -1 ? text.length : start + length
   return { value: text.slice(start, end), end }
 }
 
-function quoted(text: string, start: number, name: string): Value {
+function parseQuoted(text: string, start: number, name: string): ParsedValue {
   let value = ''
   for (let at = start; at < text.length; at += 1) {
     const character = text[at]

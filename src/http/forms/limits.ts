@@ -1,4 +1,4 @@
-import { FormLimitError } from '../../errors.ts'
+import { FormLimitError } from '../../errors/errors.ts'
 
 /** What a form may hold. Sizes of files are their attachments' own limits. */
 export interface FormLimits {
@@ -15,11 +15,11 @@ export interface FormLimits {
 }
 
 /** With the defaults. `nameSize`: characters of a name. */
-export interface Limits extends Required<FormLimits> {
+export interface CompleteFormLimits extends Required<FormLimits> {
   readonly nameSize: number
 }
 
-const defaults: Limits = {
+const DEFAULT_FORM_LIMITS: CompleteFormLimits = {
   fields: 1000,
   files: 100,
   fieldSize: 1024 ** 2,
@@ -28,10 +28,13 @@ const defaults: Limits = {
   nameSize: 500,
 }
 
-export const limitsOf = (given: FormLimits): Limits => ({ ...defaults, ...given })
+export const completeFormLimits = (given: FormLimits): CompleteFormLimits => ({
+  ...DEFAULT_FORM_LIMITS,
+  ...given,
+})
 
 /** Returns what is called for each field, or each file. Throws FormLimitError for one too many. */
-export function countUpTo(limits: Limits, what: 'fields' | 'files'): () => void {
+export function createCounter(limits: CompleteFormLimits, what: 'fields' | 'files'): () => void {
   const most = limits[what]
   let count = 0
   return () => {
@@ -47,7 +50,7 @@ export function countUpTo(limits: Limits, what: 'fields' | 'files'): () => void 
 }
 
 /** Throws FormLimitError. */
-export function checkName(name: string, { nameSize, depth }: Limits): void {
+export function checkFieldName(name: string, { nameSize, depth }: CompleteFormLimits): void {
   if (name.length < nameSize && name.split('[').length - 1 <= depth) return
   throw new FormLimitError(
     `The name ${JSON.stringify(name.slice(0, 50))}… is too long, or nested deeper than ${depth}.`,

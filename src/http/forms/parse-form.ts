@@ -1,29 +1,33 @@
 import type { Models } from '../../attached/definitions.ts'
-import type { Files } from '../../attached/record.ts'
-import type { SlotDefinition } from '../../attached/scope.ts'
+import type { FilesByName } from '../../attached/record.ts'
+import type { AttachmentDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
-import { ActiveStorageError, InvalidInputError, UnknownAttachmentError } from '../../errors.ts'
-import { listText, shown } from '../../message.ts'
-import { fileText } from '../../public-message.ts'
-import { checkOptions } from '../../options.ts'
+import {
+  ActiveStorageError,
+  InvalidInputError,
+  UnknownAttachmentError,
+} from '../../errors/errors.ts'
+import { formatList, formatValue } from '../../errors/message.ts'
+import { formatFile } from '../../errors/public-message.ts'
+import { checkOptions } from '../../options/check-options.ts'
 import type { HttpContext } from '../context.ts'
 import {
   addEntry,
-  discardStaged,
+  discardStagedFiles,
   dropSurplus,
-  inputOf,
-  nothingCollected,
-  type Collected,
-} from './collected.ts'
-import { bareFilename, pathFilename } from './filenames.ts'
-import { discardHidden, hiddenOf, type HiddenField } from './hidden.ts'
-import { checkRequest, type FormRequest } from '../body.ts'
-import { readOn } from '../read-on.ts'
+  toAttachInput,
+  createAttachmentFields,
+  type AttachmentFields,
+} from './attachment-fields.ts'
+import { stripFolders, sanitizePath } from './filenames.ts'
+import { discardHiddenFields, listHiddenFields, type HiddenField } from './hidden-fields.ts'
+import { checkRequest, type FormRequest } from '../request-body.ts'
+import { discardBody } from '../discard-body.ts'
 import type { FormLimits } from './limits.ts'
-import { readMultipart } from './multipart.ts'
-import { aliasesOf, scopesOf, targetOf } from './names.ts'
-import { allowSigned } from './signed-ids.ts'
-import { formValues } from './values.ts'
+import { readForm } from './read-form.ts'
+import { listAliases, scopesOf, parseFieldName } from './field-names.ts'
+import { assertSignedIdAllowed } from './signed-ids.ts'
+import { createFormValues } from './form-values.ts'
 
 /** Of `storage.parseForm`. */
 export interface ParseFormOptions<N extends string = string> {
@@ -47,7 +51,7 @@ export interface ParsedForm<D> {
    */
   readonly values: Readonly<Record<string, string | readonly string[] | undefined>>
   /** Staged, limits of each attachment already applied; hand it to attachLater. */
-  readonly files: Files<D>
+  readonly files: FilesByName<D>
   /** The files as hidden fields, for a form that is shown again: nobody has to choose them twice. */
   readonly hidden: readonly HiddenField[]
   /**
@@ -73,9 +77,9 @@ export async function parseForm(
 ): Promise<ParsedForm<unknown>> {
   checkRequest(request)
   try {
-    return await read(context, request, options)
+    return await readParsedForm(context, request, options)
   } catch (error) {
-    await readOn(
+    await discardBody(
       request,
       error instanceof ActiveStorageError ? error.statusCode : 500,
       context.afterRefusal,
@@ -84,7 +88,7 @@ export async function parseForm(
   }
 }
 
-async function read(
+async function readParsedForm(
   context: HttpContext,
   request: FormRequest,
   options: ParseFormOptions,
@@ -96,27 +100,29 @@ async function read(
     'parseForm: limits',
   )
   const { model, scope } = options
-  const nameOf = options.preservePath === true ? pathFilename : bareFilename
+  const nameOf = options.preservePath === true ? sanitizePath : stripFolders
   const slots = context.models.get(model)
   if (slots === undefined)
     throw new UnknownAttachmentError(
-      `There is no model '${model}'; there are ${listText([...context.models.keys()])}.`,
+      `There is no model '${model}'; there are ${formatList([...context.models.keys()])}.`,
     )
   const scopes = scope === null ? null : scope === undefined ? scopesOf(model) : [scope]
-  const aliases = aliasesOf(slots.keys())
-  const values = formValues()
-  const bySlot = new Map<string, Collected>()
-  const collectedOf = (slot: string): { collected: Collected; definition: SlotDefinition } => {
-    const collected = bySlot.get(slot) ?? nothingCollected()
+  const aliases = listAliases(slots.keys())
+  const values = createFormValues()
+  const bySlot = new Map<string, AttachmentFields>()
+  const collectedOf = (
+    slot: string,
+  ): { collected: AttachmentFields; definition: AttachmentDefinition } => {
+    const collected = bySlot.get(slot) ?? createAttachmentFields()
     bySlot.set(slot, collected)
-    return { collected, definition: slots.get(slot) as SlotDefinition }
+    return { collected, definition: slots.get(slot) as AttachmentDefinition }
   }
   try {
-    await readMultipart(request, options.limits ?? {}, {
+    await readForm(request, options.limits ?? {}, {
       field(name, value) {
-        const target = targetOf(name, scopes, aliases)
+        const target = parseFieldName(name, scopes, aliases)
         if (target.kind === 'value') return values.add(target, value)
-        const { slot, part } = target
+        const { attachment: slot, part } = target
         const { collected, definition } = collectedOf(slot)
         if (part === 'cleanBefore') collected.cleanBefore = value
         else if (part === 'deletedIds') collected.deletedIds.push(value)
@@ -124,26 +130,26 @@ async function read(
       },
       async file({ name, filename: sent, contentType, io }) {
         const filename = nameOf(sent)
-        const target = targetOf(name, scopes, aliases)
+        const target = parseFieldName(name, scopes, aliases)
         if (target.kind !== 'attachment' || target.part !== 'files')
-          throw unknownFile(name, filename, model, scopes, slots)
-        const { collected, definition } = collectedOf(target.slot)
-        const entry = addEntry(collected, definition, target.slot, name, '')
+          throw unknownFileError(name, filename, model, scopes, slots)
+        const { collected, definition } = collectedOf(target.attachment)
+        const entry = addEntry(collected, definition, target.attachment, name, '')
         entry.file = await stage(
           context,
           context.models,
           context.maxSize,
           { io, filename, contentType },
-          { for: `${model}.${target.slot}` },
+          { for: `${model}.${target.attachment}` },
         )
       },
     })
     for (const [slot, { entries }] of bySlot)
       for (const { file } of entries)
-        if (typeof file === 'string') await allowSigned(context, request, slot, file)
+        if (typeof file === 'string') await assertSignedIdAllowed(context, request, slot, file)
   } catch (error) {
-    await discardStaged(bySlot.values())
-    if (error instanceof ActiveStorageError) error.values = values.all()
+    await discardStagedFiles(bySlot.values())
+    if (error instanceof ActiveStorageError) error.values = values.toObject()
     throw error
   }
   const files: Record<string, unknown> = {}
@@ -151,38 +157,38 @@ async function read(
   for (const slot of bySlot.keys()) {
     const { collected, definition } = collectedOf(slot)
     await dropSurplus(collected, definition)
-    const input = inputOf(collected, definition)
+    const input = toAttachInput(collected, definition)
     if (input !== undefined) files[slot] = input
-    hidden.push(...(await hiddenOf(context, collected)))
+    hidden.push(...(await listHiddenFields(context, collected)))
   }
   return {
-    values: values.all(),
-    files: files as Files<unknown>,
+    values: values.toObject(),
+    files: files as FilesByName<unknown>,
     hidden,
     async discard() {
-      await discardStaged(bySlot.values())
-      await discardHidden(context, bySlot.values())
+      await discardStagedFiles(bySlot.values())
+      await discardHiddenFields(context, bySlot.values())
     },
   }
 }
 
 /** Leaving it out would lose a file that somebody sent. */
-function unknownFile(
+function unknownFileError(
   name: string,
   filename: string,
   model: string,
   scopes: readonly string[] | null,
-  slots: ReadonlyMap<string, SlotDefinition>,
+  slots: ReadonlyMap<string, AttachmentDefinition>,
 ): InvalidInputError {
   const known = [...slots].map(([slot, { kind }]) => {
     const full = scopes === null ? slot : `${scopes[0] ?? ''}[${slot}]`
     return kind === 'one' ? full : `${full}[]`
   })
   return new InvalidInputError(
-    `The form has a file ${shown(name)}, which is no attachment of ${model}. Its inputs are called ${listText(known)}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
+    `The form has a file ${formatValue(name)}, which is no attachment of ${model}. Its inputs are called ${formatList(known)}${scopes === null ? '' : ' (or without brackets, with scope: null)'}.`,
     {
       details: { filename },
-      publicMessage: `${fileText({ filename })} was not expected here. Reload the page and try again.`,
+      publicMessage: `${formatFile({ filename })} was not expected here. Reload the page and try again.`,
     },
   )
 }

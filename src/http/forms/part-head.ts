@@ -1,7 +1,7 @@
-import { InvalidInputError } from '../../errors.ts'
+import { InvalidInputError } from '../../errors/errors.ts'
 import { decodeText, decodePercent } from './charsets.ts'
-import { headerParameters } from './header-parameters.ts'
-import { unreadable } from './unreadable.ts'
+import { parseHeaderParameters } from './header-parameters.ts'
+import { unreadableForm } from './unreadable-form.ts'
 
 /** What a part of a form says of itself. */
 export interface PartHead {
@@ -19,30 +19,30 @@ export interface PartHead {
 /** A field without a name, as browsers send it. */
 const NAMELESS = /^form-data; name=""$/
 
-const header = (name: string): RegExp =>
+const headerPattern = (name: string): RegExp =>
   new RegExp(String.raw`\r\n${name}[ \t]*:[ \t]*((?:[^\r\n]|\r\n[ \t])*)`, 'i')
-const disposition = header('Content-Disposition')
-const type = header('Content-Type')
-const encoding = header('Content-Transfer-Encoding')
+const DISPOSITION = headerPattern('Content-Disposition')
+const CONTENT_TYPE = headerPattern('Content-Type')
+const TRANSFER_ENCODING = headerPattern('Content-Transfer-Encoding')
 
 /** Reads a head, each of whose lines begins after CRLF, with a character for each byte. Lines that say nothing are skipped. */
-export function readHead(head: string): PartHead {
+export function parsePartHead(head: string): PartHead {
   // Its line would end there for some, and go on for others.
   if (/\r(?!\n)|(?<!\r)\n/.test(head))
-    throw unreadable('A part of the form has a line break within a header.')
+    throw unreadableForm('A part of the form has a line break within a header.')
   const valueOf = (pattern: RegExp): string | undefined =>
     pattern.exec(head)?.[1]?.replaceAll(/\r\n([ \t])/g, '$1')
-  const given = valueOf(disposition)
+  const given = valueOf(DISPOSITION)
   if (given === undefined)
-    throw unreadable(
+    throw unreadableForm(
       'A part of the form has no Content-Disposition: nothing tells what it is called.',
     )
-  const parameters = headerParameters(Buffer.from(given, 'latin1').toString())
+  const parameters = parseHeaderParameters(Buffer.from(given, 'latin1').toString())
   const name = parameters.get('name') ?? ''
-  if (name === '' && !NAMELESS.test(given)) throw nameless(parameters.get('filename'))
-  const contentType = valueOf(type) ?? ''
+  if (name === '' && !NAMELESS.test(given)) throw namelessPart(parameters.get('filename'))
+  const contentType = valueOf(CONTENT_TYPE) ?? ''
   const bareType = /^\s*([^\s;,/]+\/[^\s;,/]+)/.exec(contentType)?.[1]?.toLowerCase()
-  const filename = filenameIn(parameters, bareType)
+  const filename = findFilename(parameters, bareType)
   // Read as a field, the file would be lost, or its bytes be taken for a text.
   // Some number the pieces of a long one: `filename*0`, `filename*1`.
   if (filename === undefined && /filename[*\d]*\s*=/i.test(given))
@@ -57,19 +57,19 @@ export function readHead(head: string): PartHead {
     name,
     filename,
     contentType: bareType ?? 'text/plain',
-    charset: headerParameters(contentType).get('charset'),
-    transferEncoding: valueOf(encoding)?.trim().toLowerCase() ?? '',
+    charset: parseHeaderParameters(contentType).get('charset'),
+    transferEncoding: valueOf(TRANSFER_ENCODING)?.trim().toLowerCase() ?? '',
   }
 }
 
-function nameless(filename: string | undefined): InvalidInputError {
+function namelessPart(filename: string | undefined): InvalidInputError {
   return new InvalidInputError('A part of the form has no name: its input needs one.', {
     details: filename === undefined ? {} : { filename },
     publicMessage: 'The form could not be read: something in it has no name.',
   })
 }
 
-function filenameIn(
+function findFilename(
   parameters: ReadonlyMap<string, string>,
   contentType: string | undefined,
 ): string | undefined {

@@ -1,8 +1,8 @@
-import { PURPOSE } from '../../attached/context.ts'
+import { TOKEN_PURPOSE } from '../../attached/context.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
-import { InvalidSignatureError } from '../../errors.ts'
-import { isAllowedWhereAttached } from '../authorize.ts'
-import { isNodeRequest, type FormRequest } from '../body.ts'
+import { InvalidSignatureError } from '../../errors/errors.ts'
+import { isAllowedByRecords } from '../authorize.ts'
+import { isNodeRequest, type FormRequest } from '../request-body.ts'
 import type { HttpContext } from '../context.ts'
 
 /**
@@ -10,20 +10,20 @@ import type { HttpContext } from '../context.ts'
  * `authorize`, a form brings only files that are attached nowhere, or that the request may see where they are.
  * Throws InvalidSignatureError.
  */
-export async function allowSigned(
+export async function assertSignedIdAllowed(
   context: HttpContext,
   request: FormRequest,
   slot: string,
   signedId: string,
 ): Promise<void> {
   if (context.authorize === undefined) return
-  const signed = context.verifier.verify(signedId, { purpose: PURPOSE.blob })
+  const signed = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
   if (signed === null || signed.expired === true) return // refused when it is to be attached
   const { session } = await context.store()
   const row = await findBlob(session, { id: String(signed.value) })
   if (
     row === null ||
-    (await isAllowedWhereAttached(context, asRequest(request), 'read', row)) !== false
+    (await isAllowedByRecords(context, toWebRequest(request), 'read', row)) !== false
   )
     return
   throw new InvalidSignatureError(
@@ -35,7 +35,7 @@ export async function allowSigned(
 }
 
 /** What `authorize` reads of Node's request: where it goes, and its headers. */
-function asRequest(request: FormRequest): Request {
+function toWebRequest(request: FormRequest): Request {
   if (!isNodeRequest(request)) return request
   const {
     headers,

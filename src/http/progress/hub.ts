@@ -1,29 +1,29 @@
 import type { HttpContext } from '../context.ts'
-import { snapshots, type UploadSnapshot } from './snapshot.ts'
+import { findSnapshots, type UploadSnapshot } from './snapshot.ts'
 
 /** One look at the database feeds any number of browsers that follow uploads. */
 export interface ProgressHub {
   /** Tells `tell` at once, and again when something changed; null: there is no such upload. Returns how to stop. */
   follow(token: string, tell: (snapshot: UploadSnapshot | null) => void): () => void
   /** Something may have changed in this process. */
-  look(): void
+  refresh(): void
   /** Calls every now and then, as long as somebody follows. */
-  readonly beats: Set<() => void>
+  readonly heartbeats: Set<() => void>
   /** Ends: nobody is told of anything any more. */
   close(): void
 }
 
 /** Milliseconds. Bytes move while an upload runs, and most run soon after they changed; else they wait for their turn, or for a person. */
-const OFTEN = 500
-const SELDOM = 2_000
-const LIVELY = 10_000
-const BEAT = 15_000
+const ACTIVE_INTERVAL_MS = 500
+const IDLE_INTERVAL_MS = 2_000
+const ACTIVE_WINDOW_MS = 10_000
+const HEARTBEAT_INTERVAL_MS = 15_000
 /** Uploads asked for in one statement. */
-const PAGE = 500
+const SNAPSHOT_BATCH_SIZE = 500
 /** What changes in quick succession is looked at once. */
-const SOON = 50
+const DEBOUNCE_MS = 50
 
-interface Followed {
+interface FollowedToken {
   readonly listeners: Set<(snapshot: UploadSnapshot | null) => void>
   told: string | undefined
   last: UploadSnapshot | null | undefined
@@ -31,8 +31,8 @@ interface Followed {
   dueAt: number
 }
 
-export function progressHub(context: HttpContext): ProgressHub {
-  const followed = new Map<string, Followed>()
+export function createProgressHub(context: HttpContext): ProgressHub {
+  const followed = new Map<string, FollowedToken>()
   const beats = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined
   let beat: NodeJS.Timeout | undefined
@@ -46,12 +46,15 @@ export function progressHub(context: HttpContext): ProgressHub {
     for (const { dueAt } of followed.values()) due = Math.min(due, dueAt)
     timer = setTimeout(() => void look(), Math.max(0, due - performance.now()))
   }
-  const tell = (each: Followed, snapshot: UploadSnapshot | null): void => {
+  const tell = (each: FollowedToken, snapshot: UploadSnapshot | null): void => {
     const text = JSON.stringify(snapshot)
     const now = performance.now()
     if (each.told !== text) each.changedAt = now
     each.dueAt =
-      now + (snapshot?.state === 'running' || now - each.changedAt < LIVELY ? OFTEN : SELDOM)
+      now +
+      (snapshot?.state === 'running' || now - each.changedAt < ACTIVE_WINDOW_MS
+        ? ACTIVE_INTERVAL_MS
+        : IDLE_INTERVAL_MS)
     if (each.told === text) return
     each.told = text
     each.last = snapshot
@@ -60,25 +63,27 @@ export function progressHub(context: HttpContext): ProgressHub {
   const look = async (): Promise<void> => {
     looking = true
     const now = performance.now()
-    const due = [...followed].flatMap(([token, { dueAt }]) => (dueAt <= now + SOON ? [token] : []))
+    const due = [...followed].flatMap(([token, { dueAt }]) =>
+      dueAt <= now + DEBOUNCE_MS ? [token] : [],
+    )
     try {
-      for (let at = 0; at < due.length && !closed; at += PAGE) {
-        const tokens = due.slice(at, at + PAGE)
-        const found = await snapshots(context, tokens)
+      for (let at = 0; at < due.length && !closed; at += SNAPSHOT_BATCH_SIZE) {
+        const tokens = due.slice(at, at + SNAPSHOT_BATCH_SIZE)
+        const found = await findSnapshots(context, tokens)
         for (const token of tokens) {
           const each = followed.get(token)
           if (each !== undefined && !closed) tell(each, found.get(token) ?? null)
         }
       }
     } catch (error) {
-      context.report(
+      context.log(
         'debug',
         'Uploads that are followed could not be looked at; they are again in a moment.',
         { error },
       )
       for (const token of due) {
         const each = followed.get(token)
-        if (each !== undefined) each.dueAt = performance.now() + SELDOM
+        if (each !== undefined) each.dueAt = performance.now() + IDLE_INTERVAL_MS
       }
     } finally {
       looking = false
@@ -86,7 +91,7 @@ export function progressHub(context: HttpContext): ProgressHub {
     }
   }
   return {
-    beats,
+    heartbeats: beats,
     follow(token, listener) {
       const each = followed.get(token) ?? {
         listeners: new Set(),
@@ -101,7 +106,7 @@ export function progressHub(context: HttpContext): ProgressHub {
       else listener(each.last)
       beat ??= setInterval(() => {
         for (const call of beats) call()
-      }, BEAT).unref()
+      }, HEARTBEAT_INTERVAL_MS).unref()
       schedule()
       return () => {
         each.listeners.delete(listener)
@@ -112,8 +117,8 @@ export function progressHub(context: HttpContext): ProgressHub {
         clearTimeout(timer)
       }
     },
-    look() {
-      const soon = performance.now() + SOON
+    refresh() {
+      const soon = performance.now() + DEBOUNCE_MS
       for (const each of followed.values()) each.dueAt = Math.min(each.dueAt, soon)
       schedule()
     },

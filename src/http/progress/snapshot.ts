@@ -1,8 +1,8 @@
 import { pendingPath, blobPath } from '../../attached/paths.ts'
 import { findBlobs, type BlobRow } from '../../blobs/blob-rows.ts'
-import { shownError, shownErrorOf } from '../../delayed/shown-error.ts'
-import { uploadsByToken, type UploadRow } from '../../delayed/upload-rows.ts'
-import { filesOf, isAttached, type FileRow } from '../../staging/file-rows.ts'
+import { readPublicFileError, readPublicUploadError } from '../../delayed/public-upload-error.ts'
+import { findUploadsByToken, type UploadRow } from '../../delayed/upload-rows.ts'
+import { findFilesOfUploads, isAttached, type FileRow } from '../../staging/file-rows.ts'
 import type { HttpContext } from '../context.ts'
 
 /** A delayed upload as a page sees it. */
@@ -31,24 +31,29 @@ export interface FileSnapshot {
   readonly path: string | null
 }
 
-export const isOver = ({ state }: Pick<UploadSnapshot, 'state'>): boolean =>
+export const isFinishedSnapshot = ({ state }: Pick<UploadSnapshot, 'state'>): boolean =>
   ['attached', 'superseded', 'discarded'].includes(state)
 
 /** Any number of uploads in three statements. Of one that is done its files tell, as long as they are kept. */
-export async function snapshots(
+export async function findSnapshots(
   context: HttpContext,
   tokens: readonly string[],
 ): Promise<Map<string, UploadSnapshot>> {
   const { session } = await context.store()
-  const uploads = new Map((await uploadsByToken(session, tokens)).map((row) => [row.token, row]))
-  const files = Map.groupBy(await filesOf(session, tokens), (row) => row.uploadToken ?? '')
+  const uploads = new Map(
+    (await findUploadsByToken(session, tokens)).map((row) => [row.token, row]),
+  )
+  const files = Map.groupBy(
+    await findFilesOfUploads(session, tokens),
+    (row) => row.uploadToken ?? '',
+  )
   const keys = [...files.values()]
     .flat()
     .flatMap((file) => (isAttached(file) && file.blobKey !== null ? [file.blobKey] : []))
   const blobs = new Map((await findBlobs(session, keys)).map((row) => [row.key, row]))
   return new Map(
     tokens.flatMap((token) => {
-      const found = snapshotOf(
+      const found = toSnapshot(
         context,
         token,
         uploads.get(token) ?? null,
@@ -60,7 +65,7 @@ export async function snapshots(
   )
 }
 
-function snapshotOf(
+function toSnapshot(
   context: HttpContext,
   id: string,
   upload: UploadRow | null,
@@ -68,25 +73,25 @@ function snapshotOf(
   blobs: ReadonlyMap<string, BlobRow>,
 ): UploadSnapshot | null {
   if (upload === null && files.length === 0) return null
-  const state = upload?.state ?? endOf(files)
+  const state = upload?.state ?? finalState(files)
   const isDue = state === 'pending' || state === 'running'
   return {
     id,
     state,
     attempts: upload?.attempts ?? 0,
     runAt: upload !== null && isDue ? new Date(upload.runAt).toISOString() : null,
-    lastError: upload === null ? null : shownErrorOf(upload, files),
-    files: files.map((file) => fileOf(context, file, state, blobs)),
+    lastError: upload === null ? null : readPublicUploadError(upload, files),
+    files: files.map((file) => toFileSnapshot(context, file, state, blobs)),
   }
 }
 
-function endOf(files: readonly FileRow[]): UploadSnapshot['state'] {
+function finalState(files: readonly FileRow[]): UploadSnapshot['state'] {
   const dropped = files.filter((file) => !isAttached(file))
   if (dropped.length === 0) return 'attached'
   return dropped.some((file) => file.lastError === 'superseded') ? 'superseded' : 'discarded'
 }
 
-function fileOf(
+function toFileSnapshot(
   context: HttpContext,
   file: FileRow,
   upload: UploadSnapshot['state'],
@@ -108,7 +113,7 @@ function fileOf(
     byteSize: blob?.byteSize ?? file.byteSize,
     state: state ?? (upload === 'running' ? 'uploading' : 'staged'),
     uploadedBytes: isStored ? (file.sentSize ?? file.byteSize) : file.uploadedBytes,
-    lastError: shownError(file),
+    lastError: readPublicFileError(file),
     path:
       blob === undefined
         ? isStored || state === 'dropped'

@@ -1,8 +1,8 @@
 import type { Knex } from 'knex'
 import type { Database } from '../../database/database.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { dialectOf, send } from './statements.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { dialectOf, sendStatement } from './statements.ts'
 import { afterCommit, checkOpen } from './transactions.ts'
 
 /**
@@ -20,11 +20,11 @@ import { afterCommit, checkOpen } from './transactions.ts'
  */
 export function knex(db: Knex): Database<Knex.Transaction> {
   const dialect = dialectOf(db)
-  needVersion('knex()', 'knex', '3.1.0')
-  return bridged<Knex.Transaction>({
+  requireVersion('knex()', 'knex', '3.1.0')
+  return bridgeDatabase<Knex.Transaction>({
     dialect,
     placeholders: 'question',
-    run: (tx, sql, parameters) => send(tx ?? db, sql, parameters),
+    run: (tx, sql, parameters) => sendStatement(tx ?? db, sql, parameters),
     transaction: (run) =>
       db.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
     check: checkOpen,

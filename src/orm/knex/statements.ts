@@ -1,16 +1,16 @@
 import type { Knex } from 'knex'
 import type { Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
-import { ConfigurationError } from '../../errors.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
 
-export const send = async (
+export const sendStatement = async (
   on: Knex,
   sql: string,
   parameters: readonly Parameter[],
-): Promise<Result> => resultOf(await on.raw(sql, parameters as Knex.RawBinding[]))
+): Promise<Result> => toResult(await on.raw(sql, parameters as Knex.RawBinding[]))
 
 /** Each client of Knex answers as its driver does. */
-function resultOf(answer: unknown): Result {
+function toResult(answer: unknown): Result {
   // mysql and mysql2: [rows or header, fields].
   const first =
     Array.isArray(answer) &&

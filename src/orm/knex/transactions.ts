@@ -1,5 +1,5 @@
 import type { Knex } from 'knex'
-import { ConfigurationError } from '../../errors.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
 
 /** A savepoint is a transaction in another. */
 const parentOf = (trx: Knex.Transaction): Knex.Transaction | undefined =>
@@ -9,26 +9,26 @@ const parentOf = (trx: Knex.Transaction): Knex.Transaction | undefined =>
 const tokenOf = (trx: Knex.Transaction): object => trx.executionPromise
 
 /** A transaction or a savepoint. */
-interface Watched {
-  readonly outer: Watched | undefined
+interface WatchedTransaction {
+  readonly outer: WatchedTransaction | undefined
   /** Itself, and the savepoints in it that were released: they are as good as it is. */
   readonly tokens: object[]
   readonly done: (() => void)[]
 }
 
-const watched = new WeakMap<object, Watched>()
+const watchedTransactions = new WeakMap<object, WatchedTransaction>()
 
 /** From here on, `trx.commit` fails where COMMIT does: Knex tells that by the transaction's promise alone, which Lucid does not read. */
-export function watch(trx: Knex.Transaction): Watched {
+export function watchTransaction(trx: Knex.Transaction): WatchedTransaction {
   const token = tokenOf(trx)
-  const known = watched.get(token)
+  const known = watchedTransactions.get(token)
   if (known !== undefined) return known
   const parent = parentOf(trx)
-  const outer = parent === undefined ? undefined : watch(parent)
+  const outer = parent === undefined ? undefined : watchTransaction(parent)
   const tokens = [token]
   const done: (() => void)[] = []
   const result = { outer, tokens, done }
-  watched.set(token, result)
+  watchedTransactions.set(token, result)
   // The promise alone does not tell: it is fulfilled by a rollback, too, where no error was given.
   let isCommitted = false
   const commit = trx.commit
@@ -51,14 +51,18 @@ export function watch(trx: Knex.Transaction): Watched {
 /** Innermost first. */
 export function chainOf(trx: Knex.Transaction): readonly object[] {
   const chain: object[] = []
-  for (let at: Watched | undefined = watch(trx); at !== undefined; at = at.outer)
+  for (
+    let at: WatchedTransaction | undefined = watchTransaction(trx);
+    at !== undefined;
+    at = at.outer
+  )
     chain.push(...at.tokens)
   return chain
 }
 
 /** When the outermost is committed; never at once, and not at all for a savepoint that is rolled back. */
 export const afterCommit = (trx: Knex.Transaction, done: () => void): void =>
-  void watch(trx).done.push(done)
+  void watchTransaction(trx).done.push(done)
 
 /** The transaction itself, or the innermost that it is nested in and that is not over. */
 export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {

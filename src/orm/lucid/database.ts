@@ -2,17 +2,17 @@ import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { Database as LucidDatabase } from '@adonisjs/lucid/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { Database, RecordSource } from '../../database/database.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { dialectOf, send } from '../knex/statements.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { dialectOf, sendStatement } from '../knex/statements.ts'
 import { afterCommit, checkOpen } from '../knex/transactions.ts'
-import { refuseFieldsOf } from '../fields.ts'
+import { refuseHidingFieldsOfClass } from '../reserved-members.ts'
 import type { RecordId } from '../record-id.ts'
-import { oneTable } from '../one-table.ts'
-import { attachmentsOf } from '../with-attachments.ts'
-import { preloading } from './preloading.ts'
-import { transaction, watched } from './transactions.ts'
+import { assertOneTable } from '../assert-one-table.ts'
+import { definitionsOf } from '../with-attachments.ts'
+import { patchPreloader } from './preload.ts'
+import { beginTransaction, watchClient } from './transactions.ts'
 
 /** Of `lucid`. */
 export interface LucidOptions {
@@ -38,24 +38,28 @@ export function lucid(
   { models, connection }: LucidOptions,
 ): Database<TransactionClientContract, true> {
   for (const each of models) {
-    const attachments = attachmentsOf(each)
+    const attachments = definitionsOf(each)
     if (attachments === null)
       throw new ConfigurationError(
         `lucid(): ${each.name} has no attachments. Make it extend withAttachments(attachments, BaseModel).`,
       )
-    refuseFieldsOf(each, Object.keys(attachments))
+    refuseHidingFieldsOfClass(each, Object.keys(attachments))
   }
-  needVersion('lucid()', '@adonisjs/lucid', '22.0.0')
-  preloading()
+  requireVersion('lucid()', '@adonisjs/lucid', '22.0.0')
+  patchPreloader()
   const client = db.connection(connection)
   const knex = client.getWriteClient()
   const dialect = dialectOf(knex)
-  const base = bridged<TransactionClientContract>({
+  const base = bridgeDatabase<TransactionClientContract>({
     dialect,
     placeholders: 'question',
-    run: (trx, sql, parameters) => send(trx?.knexClient ?? knex, sql, parameters),
+    run: (trx, sql, parameters) => sendStatement(trx?.knexClient ?? knex, sql, parameters),
     transaction: (run) =>
-      transaction(client, run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),
+      beginTransaction(
+        client,
+        run,
+        dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' },
+      ),
     check(trx) {
       if (typeof (trx as Partial<TransactionClientContract> | undefined)?.knexClient !== 'function')
         throw new ConfigurationError(
@@ -63,15 +67,18 @@ export function lucid(
         )
       checkOpen(trx.knexClient)
     },
-    afterCommit: (trx, done) => afterCommit(watched(trx).knexClient, done),
+    afterCommit: (trx, done) => afterCommit(watchClient(trx).knexClient, done),
   })
-  return { ...base, finds: true, records: (attachments) => recordSource(models, attachments) }
+  return { ...base, finds: true, records: (attachments) => createRecordSource(models, attachments) }
 }
 
-function recordSource(models: readonly LucidModel[], attachments: object): RecordSource | null {
-  const all = models.filter((each) => attachmentsOf(each) === attachments)
+function createRecordSource(
+  models: readonly LucidModel[],
+  attachments: object,
+): RecordSource | null {
+  const all = models.filter((each) => definitionsOf(each) === attachments)
   for (const each of all) each.boot()
-  oneTable(all, ({ name, table }) => ({ name, table }))
+  assertOneTable(all, ({ name, table }) => ({ name, table }))
   const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as LucidModel))
   if (base === undefined) return null
   base.boot()
@@ -92,7 +99,7 @@ function recordSource(models: readonly LucidModel[], attachments: object): Recor
   }
   return {
     find,
-    has: (method) =>
+    hasMethod: (method) =>
       all.some(
         (each) =>
           typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function',

@@ -1,6 +1,6 @@
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { extendBy, type Decorated } from '../extend-by.ts'
+import { insertMixin, type DecoratedClass } from '../insert-mixin.ts'
 import { withAttachments, type Attached } from './with-attachments.ts'
 
 /**
@@ -20,9 +20,9 @@ import { withAttachments, type Attached } from './with-attachments.ts'
  */
 export function HasAttachments<D extends AnyAttachments>(
   attachments: D,
-): (target: Decorated<LucidRow & Attached<D>>) => void {
+): (target: DecoratedClass<LucidRow & Attached<D>>) => void {
   return (target) =>
-    extendBy(target, Object.keys(attachments), (base) =>
+    insertMixin(target, Object.keys(attachments), (base) =>
       withAttachments(attachments, base as unknown as LucidModel),
     )
 }

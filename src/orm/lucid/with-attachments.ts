@@ -1,39 +1,45 @@
 import type { TransactionClientContract } from '@adonisjs/lucid/types/database'
 import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { hasAssigned, stageAssigned, submitAssigned, takeAssigned, takeFiles } from '../assigned.ts'
-import { boundModel, isAnyRequired } from '../bound.ts'
-import { forgetLoaded } from '../loaded.ts'
+import {
+  hasPendingFiles,
+  stagePendingFiles,
+  submitPendingFiles,
+  takeFilesFromProperties,
+  takeFilesFromLiteral,
+} from '../pending-files.ts'
+import { requireModel, requiresFile } from '../model-registry.ts'
+import { forgetPreloaded } from '../preloaded.ts'
 import { afterCommit, chainOf } from '../knex/transactions.ts'
-import type { Bringing, BringingClass } from './inputs.ts'
-import { transaction, watched } from './transactions.ts'
-import { asRecordId, type RecordId } from '../record-id.ts'
+import type { RecordWithFiles, ClassWithFiles } from './types.ts'
+import { beginTransaction, watchClient } from './transactions.ts'
+import { toRecordId, type RecordId } from '../record-id.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
-import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
 
 /** What models have by `withAttachments`. */
 export type Attached<D> = WithAttachments<D>
 
 /** null: it has none yet. */
 const idOf = (record: LucidRow): RecordId | null =>
-  record.$isPersisted ? asRecordId(record.$primaryKeyValue) : null
+  record.$isPersisted ? toRecordId(record.$primaryKeyValue) : null
 
 /**
  * In the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for one: `begun` is told
  * of that.
  */
-async function within<T>(
+async function runInTransaction<T>(
   record: LucidRow,
   run: (trx: TransactionClientContract) => Promise<T>,
   begun: (transaction: object | undefined) => void = () => undefined,
 ): Promise<T> {
-  if (record.$trx !== undefined) return run(watched(record.$trx))
+  if (record.$trx !== undefined) return run(watchClient(record.$trx))
   const { $isPersisted, $attributes, $original } = record
   const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
     const client = (record.constructor as LucidModel).$adapter.modelClient(record)
-    return await transaction(client, (trx) => {
-      begun(chainOf(watched(trx).knexClient)[0])
+    return await beginTransaction(client, (trx) => {
+      begun(chainOf(watchClient(trx).knexClient)[0])
       return run(record.useTransaction(trx).$trx!)
     })
   } catch (error) {
@@ -59,15 +65,15 @@ async function within<T>(
 export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
   attachments: D,
   base: B,
-): B & BringingClass<D> & Constructor<Bringing<D> & WithAttachments<D>> {
+): B & ClassWithFiles<D> & Constructor<RecordWithFiles<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
 
   async function save(record: LucidRow, plain: () => Promise<unknown>): Promise<void> {
-    const model = boundModel(attachments)
+    const model = requireModel(attachments)
     const isNew = !record.$isPersisted
-    const matters = takeAssigned(names, record) || (isNew && isAnyRequired(model))
+    const matters = takeFilesFromProperties(names, record) || (isNew && requiresFile(model))
     if (!matters) return void (await plain())
-    if (record.$trx === undefined && hasAssigned(record)) await stageAssigned(model, record)
+    if (record.$trx === undefined && hasPendingFiles(record)) await stagePendingFiles(model, record)
     const saved = async (trx: TransactionClientContract): Promise<void> => {
       await plain()
       const { knexClient } = trx
@@ -76,21 +82,21 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
         chain: chainOf(knexClient),
         afterCommit: (done: () => void) => afterCommit(knexClient, done),
       }
-      await submitAssigned(model, record, idOf(record), open, isNew)
+      await submitPendingFiles(model, record, idOf(record), open, isNew)
     }
-    await saveAndFinish((begun) => within(record, saved, begun))
+    await saveAndFinish((begun) => runInTransaction(record, saved, begun))
   }
 
   const remove = (record: LucidRow, plain: () => Promise<unknown>): Promise<void> =>
-    within(record, async (trx) => {
+    runInTransaction(record, async (trx) => {
       const id = idOf(record)
-      if (id !== null) await boundModel(attachments).record(id, trx).purgeAllLater()
+      if (id !== null) await requireModel(attachments).record(id, trx).purgeAllLater()
       await plain()
     })
 
   class Mixed extends (base as unknown as Constructor<LucidRow>) {
     override merge(values: object, allowExtraProperties?: boolean): this {
-      return super.merge(takeFiles(names, values, this) as never, allowExtraProperties)
+      return super.merge(takeFilesFromLiteral(names, values, this) as never, allowExtraProperties)
     }
 
     override async save(): Promise<this> {
@@ -104,7 +110,7 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
     }
 
     override refresh(): Promise<this> {
-      forgetLoaded(this)
+      forgetPreloaded(this)
       return super.refresh()
     }
 
@@ -116,7 +122,8 @@ export function withAttachments<D extends AnyAttachments, B extends LucidModel>(
       return remove(this, () => super.deleteQuietly())
     }
   }
-  return mixin(attachments, Mixed, { idOf, transactionOf: ({ $trx }) => $trx }) as unknown as B &
-    BringingClass<D> &
-    Constructor<Bringing<D> & WithAttachments<D>>
+  return mixInAttachments(attachments, Mixed, {
+    idOf,
+    transactionOf: ({ $trx }) => $trx,
+  }) as unknown as B & ClassWithFiles<D> & Constructor<RecordWithFiles<D> & WithAttachments<D>>
 }

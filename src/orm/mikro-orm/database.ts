@@ -1,12 +1,12 @@
 import { IsolationLevel, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import { CompiledQuery, type Kysely } from 'kysely'
 import type { Database, Dialect } from '../../database/database.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { recordSource, refuseHidden } from './entities.ts'
-import { bringAlong } from './managers.ts'
-import { bind } from './saving.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { createRecordSource, refuseHidingEntities } from './records.ts'
+import { patchManager } from './save-manager.ts'
+import { bindManager } from './save.ts'
 import { afterCommit } from './transactions.ts'
 
 /**
@@ -21,11 +21,11 @@ import { afterCommit } from './transactions.ts'
  */
 export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const dialect = dialectOf(orm)
-  needVersion('mikroOrm()', '@mikro-orm/core', '7.2.0')
-  refuseHidden(orm)
-  bringAlong(orm.em)
-  bind(orm.em)
-  const base = bridged<EntityManager>({
+  requireVersion('mikroOrm()', '@mikro-orm/core', '7.2.0')
+  refuseHidingEntities(orm)
+  patchManager(orm.em)
+  bindManager(orm.em)
+  const base = bridgeDatabase<EntityManager>({
     dialect,
     async run(em, sql, parameters) {
       // MikroORM's connections are Kysely's; its own execute() writes parameters into the text.
@@ -55,7 +55,7 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
     },
     afterCommit,
   })
-  return { ...base, finds: true, records: (attachments) => recordSource(orm, attachments) }
+  return { ...base, finds: true, records: (attachments) => createRecordSource(orm, attachments) }
 }
 
 function dialectOf(orm: MikroORM | undefined): Dialect {

@@ -1,5 +1,5 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { extendBy, type Decorated } from '../extend-by.ts'
+import { insertMixin, type DecoratedClass } from '../insert-mixin.ts'
 import { withAttachments, type Attached } from './with-attachments.ts'
 
 /**
@@ -18,7 +18,7 @@ import { withAttachments, type Attached } from './with-attachments.ts'
  */
 export function HasAttachments<D extends AnyAttachments>(
   attachments: D,
-): (target: Decorated<Attached<D>>) => void {
+): (target: DecoratedClass<Attached<D>>) => void {
   return (target) =>
-    extendBy(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
+    insertMixin(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
 }

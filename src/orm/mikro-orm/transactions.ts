@@ -1,36 +1,36 @@
 import type { EntityManager, Transaction, TransactionEventArgs } from '@mikro-orm/core'
 
 /** A transaction or a savepoint that is open. */
-interface Open {
-  readonly outer: Open | undefined
+interface LinkedTransaction {
+  readonly outer: LinkedTransaction | undefined
   /** Itself, and the savepoints in it that were released: they are as good as it is. */
   readonly tokens: object[]
   readonly committed: (() => void)[]
   readonly rolledBack: (() => void)[]
 }
 
-const opened = new WeakMap<object, Open>()
-const beginsIn = new WeakMap<EntityManager, Transaction>()
+const linkedByTransaction = new WeakMap<object, LinkedTransaction>()
+const outerByManager = new WeakMap<EntityManager, Transaction>()
 
 /** Told by MikroORM, with the same events for transactions and for savepoints. */
 export const transactionEvents = {
   beforeTransactionStart({ em, transaction }: TransactionEventArgs): void {
-    if (transaction == null) beginsIn.delete(em)
-    else beginsIn.set(em, transaction)
+    if (transaction == null) outerByManager.delete(em)
+    else outerByManager.set(em, transaction)
   },
   afterTransactionStart({ em, transaction }: TransactionEventArgs): void {
-    const outer = beginsIn.get(em)
-    beginsIn.delete(em)
+    const outer = outerByManager.get(em)
+    outerByManager.delete(em)
     if (transaction != null)
-      opened.set(transaction, {
-        outer: outer === undefined ? undefined : opened.get(outer),
+      linkedByTransaction.set(transaction, {
+        outer: outer === undefined ? undefined : linkedByTransaction.get(outer),
         tokens: [transaction],
         committed: [],
         rolledBack: [],
       })
   },
   afterTransactionCommit({ transaction }: TransactionEventArgs): void {
-    const open = transaction == null ? undefined : opened.get(transaction)
+    const open = transaction == null ? undefined : linkedByTransaction.get(transaction)
     open?.outer?.tokens.push(...open.tokens)
     open?.outer?.committed.push(...open.committed)
     open?.outer?.rolledBack.push(...open.rolledBack)
@@ -38,15 +38,15 @@ export const transactionEvents = {
   },
   // Before: a rollback that fails, of a connection that is gone, is one too.
   beforeTransactionRollback({ transaction }: TransactionEventArgs): void {
-    const open = transaction == null ? undefined : opened.get(transaction)
+    const open = transaction == null ? undefined : linkedByTransaction.get(transaction)
     // What was done last is undone first.
     for (const undo of open?.rolledBack.splice(0).toReversed() ?? []) undo()
   },
 }
 
-const openOf = (em: EntityManager): Open | undefined => {
+const openOf = (em: EntityManager): LinkedTransaction | undefined => {
   const transaction = em.getTransactionContext<Transaction>()
-  return transaction == null ? undefined : opened.get(transaction)
+  return transaction == null ? undefined : linkedByTransaction.get(transaction)
 }
 
 /** Innermost first. */

@@ -1,19 +1,19 @@
 import type { Opt } from '@mikro-orm/core'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import type { Files } from '../../attached/record.ts'
-import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
-import { idOf, transactionOf } from './entities.ts'
-import { bringAlong } from './managers.ts'
+import type { FilesByName } from '../../attached/record.ts'
+import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { idOf, transactionOf } from './records.ts'
+import { patchManager } from './save-manager.ts'
 
 /** What MikroORM's own `IType` says of a property: what it is given for it. */
-interface Given<T> {
+interface AcceptedInput<T> {
   readonly __runtime?: T
   readonly __raw?: T
 }
 
 /** What `withAttachments` gives entities; none of it is asked for by `em.create`, which takes a file for each attachment. */
 export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[K] & Opt.Brand } & {
-  readonly [K in keyof D]: Given<NonNullable<Files<D>[K]> | null>
+  readonly [K in keyof D]: AcceptedInput<NonNullable<FilesByName<D>[K]> | null>
 } & WithAttachments<D>
 
 /**
@@ -37,6 +37,8 @@ export function withAttachments<D extends AnyAttachments>(
   attachments: D,
   base: Constructor = class {},
 ): Constructor<Attached<D>> {
-  bringAlong()
-  return mixin(attachments, base, { idOf, transactionOf }) as unknown as Constructor<Attached<D>>
+  patchManager()
+  return mixInAttachments(attachments, base, { idOf, transactionOf }) as unknown as Constructor<
+    Attached<D>
+  >
 }

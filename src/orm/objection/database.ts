@@ -1,11 +1,11 @@
 import type { Knex } from 'knex'
 import type { ModelClass, Model } from 'objection'
 import type { Database, RecordSource } from '../../database/database.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
 import { knex } from '../knex/database.ts'
-import { oneTable } from '../one-table.ts'
-import { attachmentsOf } from '../with-attachments.ts'
+import { assertOneTable } from '../assert-one-table.ts'
+import { definitionsOf } from '../with-attachments.ts'
 
 /**
  * An app's Knex below Objection, and the model classes that have attachments: records that hooks need are loaded by them. A
@@ -27,30 +27,30 @@ export function objection(
   classes: readonly ModelClass<Model>[],
 ): Database<Knex.Transaction, true> {
   for (const each of classes)
-    if (attachmentsOf(each) === null)
+    if (definitionsOf(each) === null)
       throw new ConfigurationError(
         `objection(): ${each.name} has no attachments. Make it extend withAttachments(attachments, Model).`,
       )
-  needVersion('objection()', 'objection', '3.1.0')
+  requireVersion('objection()', 'objection', '3.1.0')
   return {
     ...knex(db),
     finds: true,
-    records: (attachments) => recordSource(db, classes, attachments),
+    records: (attachments) => createRecordSource(db, classes, attachments),
   }
 }
 
-function recordSource(
+function createRecordSource(
   db: Knex,
   classes: readonly ModelClass<Model>[],
   attachments: object,
 ): RecordSource | null {
-  const all = classes.filter((each) => attachmentsOf(each) === attachments)
-  oneTable(all, ({ name, tableName: table }) => ({ name, table }))
+  const all = classes.filter((each) => definitionsOf(each) === attachments)
+  assertOneTable(all, ({ name, tableName: table }) => ({ name, table }))
   const base = all.find((each) => !all.includes(Object.getPrototypeOf(each) as ModelClass<Model>))
   if (base === undefined) return null
   return {
     find: async (id) => (await base.query(db).findById(id)) ?? null,
-    has: (method) =>
+    hasMethod: (method) =>
       all.some(
         (each) =>
           typeof (each.prototype as unknown as Record<string, unknown>)[method] === 'function',

@@ -6,23 +6,29 @@ import type {
   StaticHookArguments,
 } from 'objection'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { hasAssigned, takeFiles } from '../assigned.ts'
-import { boundModel, isAnyRequired } from '../bound.ts'
-import { forgetLoaded } from '../loaded.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { hasPendingFiles, takeFilesFromLiteral } from '../pending-files.ts'
+import { requireModel, requiresFile } from '../model-registry.ts'
+import { forgetPreloaded } from '../preloaded.ts'
 import type { RecordId } from '../record-id.ts'
-import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
-import { fetching } from './graphs.ts'
-import type { Bringing } from './inputs.ts'
-import { inTransaction } from './queries.ts'
-import { idOf, meet, openTransactionOf, submit, transactionOf } from './records.ts'
+import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { patchGraphFetched } from './preload.ts'
+import type { RecordWithFiles } from './types.ts'
+import { patchExecute } from './save.ts'
+import {
+  idOf,
+  rememberTransaction,
+  transactionOf,
+  submitFiles,
+  requireTransaction,
+} from './records.ts'
 
 /** A query, and each that is cloned from it. A class's own QueryBuilder stays what it is. */
-function bringing(query: QueryBuilder<Model>, names: readonly string[]): QueryBuilder<Model> {
-  inTransaction(query)
-  fetching(query, names)
+function patchQuery(query: QueryBuilder<Model>, names: readonly string[]): QueryBuilder<Model> {
+  patchExecute(query)
+  patchGraphFetched(query, names)
   const clone = query.clone.bind(query)
-  query.clone = () => bringing(clone(), names) as never
+  query.clone = () => patchQuery(clone(), names) as never
   return query
 }
 
@@ -43,7 +49,7 @@ function bringing(query: QueryBuilder<Model>, names: readonly string[]): QueryBu
 export function withAttachments<D extends AnyAttachments, B extends typeof Model>(
   attachments: D,
   base: B,
-): B & Constructor<Bringing<D> & WithAttachments<D>> {
+): B & Constructor<RecordWithFiles<D> & WithAttachments<D>> {
   const names = Object.keys(attachments)
   const ids = async ({
     items,
@@ -63,18 +69,18 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
 
   class Mixed extends (base as unknown as Constructor<Model> & typeof Model) {
     static override query(...given: never[]): never {
-      return bringing(
+      return patchQuery(
         (base.query as (...given: never[]) => QueryBuilder<Model>).apply(this, given),
         names,
       ) as never
     }
 
     override $setJson(json: object, options?: object): this {
-      return super.$setJson(takeFiles(names, json, this), options)
+      return super.$setJson(takeFilesFromLiteral(names, json, this), options)
     }
 
     override $afterFind(context: QueryContext): Promise<unknown> | void {
-      meet(this, context)
+      rememberTransaction(this, context)
       return super.$afterFind(context)
     }
 
@@ -82,38 +88,38 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
       await super.$afterUpdate(options, context)
       for (const record of [this, options.old as Model | undefined]) {
         if (record === undefined) continue
-        meet(record, context)
-        if (hasAssigned(this)) forgetLoaded(record)
+        rememberTransaction(record, context)
+        if (hasPendingFiles(this)) forgetPreloaded(record)
       }
     }
 
     override async $afterDelete(context: QueryContext): Promise<void> {
       await super.$afterDelete(context)
-      meet(this, context)
+      rememberTransaction(this, context)
     }
 
     override async $afterInsert(context: QueryContext): Promise<void> {
       await super.$afterInsert(context)
-      meet(this, context)
-      const model = boundModel(attachments)
-      if (!hasAssigned(this) && !isAnyRequired(model)) return
-      const trx = transactionOf(context.transaction, model.type, 'insert')
-      await submit(model, this, idOf(this), trx, true)
+      rememberTransaction(this, context)
+      const model = requireModel(attachments)
+      if (!hasPendingFiles(this) && !requiresFile(model)) return
+      const trx = requireTransaction(context.transaction, model.type, 'insert')
+      await submitFiles(model, this, idOf(this), trx, true)
     }
 
     static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {
       const result: unknown = await base.beforeUpdate(given)
       for (const patch of given.inputItems as Model[]) {
-        if (!hasAssigned(patch)) continue
-        const model = boundModel(attachments)
-        const trx = transactionOf(given.transaction, model.type, 'update')
+        if (!hasPendingFiles(patch)) continue
+        const model = requireModel(attachments)
+        const trx = requireTransaction(given.transaction, model.type, 'update')
         const [id, another] = await ids(given)
         if (another !== undefined)
           throw new ConfigurationError(
             `${model.type}: this update is of many records, and a file is for one. Patch them one by one.`,
           )
         if (id === undefined) continue
-        await submit(model, patch, id, trx, false)
+        await submitFiles(model, patch, id, trx, false)
         // Objection sends no UPDATE of nothing, and answers that there was nothing to update.
         if (Object.keys(patch).length === 0) patch.$id(id)
       }
@@ -122,14 +128,14 @@ export function withAttachments<D extends AnyAttachments, B extends typeof Model
 
     static override async beforeDelete(given: StaticHookArguments<Model>): Promise<unknown> {
       const result: unknown = await base.beforeDelete(given)
-      const model = boundModel(attachments)
-      const trx = transactionOf(given.transaction, model.type, 'delete')
+      const model = requireModel(attachments)
+      const trx = requireTransaction(given.transaction, model.type, 'delete')
       for (const id of await ids(given)) await model.record(id, trx).purgeAllLater()
       return result
     }
   }
-  return mixin(attachments, Mixed as unknown as B & Constructor<Model>, {
+  return mixInAttachments(attachments, Mixed as unknown as B & Constructor<Model>, {
     idOf,
-    transactionOf: openTransactionOf,
-  }) as unknown as B & Constructor<Bringing<D> & WithAttachments<D>>
+    transactionOf: transactionOf,
+  }) as unknown as B & Constructor<RecordWithFiles<D> & WithAttachments<D>>
 }

@@ -1,10 +1,10 @@
-import { boundModel } from '../bound.ts'
+import { requireModel } from '../model-registry.ts'
 import type { RecordId } from '../record-id.ts'
 import { propertyOf } from './client.ts'
-import type { Open } from './transactions.ts'
+import type { PrismaTransaction } from './transactions.ts'
 
 /** A model of the schema with its attachments. */
-export interface Attached {
+export interface ModelWithAttachments {
   /** Its name in the schema. */
   readonly model: string
   readonly definitions: object
@@ -16,8 +16,8 @@ export interface Attached {
   readonly id: string
 }
 
-type Row = Readonly<Record<string, RecordId>>
-interface Slot {
+type RowWithId = Readonly<Record<string, RecordId>>
+interface AttachmentHandle {
   delayedUploads(): Promise<unknown>
 }
 
@@ -25,39 +25,45 @@ interface Slot {
  * The extension that gives records `photo` and `photoDelayedUploads()`: in the transaction that they were loaded in while that is
  * open, else outside.
  */
-export function accessors(models: readonly Attached[], open?: Open): object {
+export function createAccessors(
+  models: readonly ModelWithAttachments[],
+  open?: PrismaTransaction,
+): object {
   return {
     name: 'activestorage-delayed',
     result: Object.fromEntries(
-      models.map((each) => [propertyOf(each.model), fieldsOf(each, open)]),
+      models.map((each) => [propertyOf(each.model), computedFieldsOf(each, open)]),
     ),
   }
 }
 
-function fieldsOf({ definitions, names, id }: Attached, open: Open | undefined): object {
+function computedFieldsOf(
+  { definitions, names, id }: ModelWithAttachments,
+  open: PrismaTransaction | undefined,
+): object {
   const needs = { [id]: true }
-  const slotOf = (row: Row, name: string): Slot => {
+  const slotOf = (row: RowWithId, name: string): AttachmentHandle => {
     const transaction = open?.isOpen === true ? open.tx : undefined
     return (
-      boundModel(definitions).record(row[id] as RecordId, transaction) as unknown as Record<
+      requireModel(definitions).record(row[id] as RecordId, transaction) as unknown as Record<
         string,
-        Slot
+        AttachmentHandle
       >
     )[name]!
   }
   return Object.fromEntries(
     names.flatMap((name) => [
-      [name, { needs, compute: (row: Row) => whenUsed(() => slotOf(row, name)) }],
+      [name, { needs, compute: (row: RowWithId) => createLazyHandle(() => slotOf(row, name)) }],
       [
         `${name}DelayedUploads`,
-        { needs, compute: (row: Row) => () => slotOf(row, name).delayedUploads() },
+        { needs, compute: (row: RowWithId) => () => slotOf(row, name).delayedUploads() },
       ],
     ]),
   )
 }
 
 /** Prisma computes the field also for what only prints or copies a record; as JSON, records are their columns. */
-const whenUsed = (slot: () => object): object =>
+const createLazyHandle = (slot: () => object): object =>
   new Proxy(
     {},
     {

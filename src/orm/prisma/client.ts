@@ -7,7 +7,7 @@ export interface Delegate {
 }
 
 /** One operation of a delegate. */
-export type Operation = (args: object) => Promise<Record<string, unknown> | null>
+export type DelegateOperation = (args: object) => Promise<Record<string, unknown> | null>
 
 /** What the library needs of a client of Prisma, or of one of its transactions: the generated ones have it. */
 export interface PrismaQueryable {

@@ -1,9 +1,9 @@
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { bringing, extendedOf } from './bringing.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { createClientProxy, modelsOf } from './save-client.ts'
 import {
   providerOf,
   rootOf,
@@ -11,8 +11,8 @@ import {
   type PrismaLike,
   type TransactionOf,
 } from './client.ts'
-import { driverErrorOf } from './driver-error.ts'
-import { recordSource } from './record-source.ts'
+import { toDriverError } from './driver-error.ts'
+import { createRecordSource } from './records.ts'
 import { openOf } from './transactions.ts'
 
 /** Of `prisma`. */
@@ -21,7 +21,7 @@ export interface PrismaOptions {
   readonly dialect?: Dialect
 }
 
-const dialects: Readonly<Record<string, Dialect>> = {
+const dialectByProvider: Readonly<Record<string, Dialect>> = {
   postgresql: 'postgres',
   postgres: 'postgres',
   mysql: 'mysql',
@@ -29,7 +29,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
 }
 
 /** In milliseconds; Prisma's own are for what a request waits for. */
-const PATIENT = { maxWait: 10_000, timeout: 60_000 }
+const TRANSACTION_LIMITS = { maxWait: 10_000, timeout: 60_000 }
 
 /**
  * An app's PrismaClient: its connections carry the library's statements, its transactions are the app's own, and records that
@@ -48,14 +48,14 @@ export function prisma<C extends PrismaLike>(
 ): Database<TransactionOf<C>, true> {
   const given = client as unknown as AnyClient
   const dialect = options.dialect ?? dialectOf(given)
-  needVersion(
+  requireVersion(
     'prisma()',
     '@prisma/client',
     '7.0.0',
     (given as { _clientVersion?: unknown })._clientVersion,
   )
   // Without attachments of its own, a client's transactions are to be known all the same.
-  const own = extendedOf(given) === undefined ? bringing(given, []).proxy : given
+  const own = modelsOf(given) === undefined ? createClientProxy(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
   const transaction = async <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> => {
     // From a turn of the event loop of its own: Prisma waits for nothing else on SQLite, so that what the app sends on the one
@@ -63,16 +63,18 @@ export function prisma<C extends PrismaLike>(
     if (isSqlite) await new Promise(setImmediate)
     return own.$transaction(
       run,
-      isSqlite ? PATIENT : { ...PATIENT, isolationLevel: 'ReadCommitted' },
+      isSqlite ? TRANSACTION_LIMITS : { ...TRANSACTION_LIMITS, isolationLevel: 'ReadCommitted' },
     )
   }
   // On SQLite what is outside of all transactions would be in whichever is open on the one connection: it takes its turn instead.
   const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> =>
     isSqlite ? transaction(run) : run(own)
-  const base = bridged<AnyClient>({
+  const base = bridgeDatabase<AnyClient>({
     dialect,
     run: (tx, sql, parameters) =>
-      tx === null ? within((on) => send(on, sql, parameters)) : send(tx, sql, parameters),
+      tx === null
+        ? within((on) => sendStatement(on, sql, parameters))
+        : sendStatement(tx, sql, parameters),
     transaction,
     check(tx) {
       if (
@@ -96,33 +98,36 @@ export function prisma<C extends PrismaLike>(
   const database: Database<AnyClient, true> = {
     ...base,
     finds: true,
-    records: (attachments) => recordSource(own, attachments, within),
+    records: (attachments) => createRecordSource(own, attachments, within),
     // What the app throws in a transaction stays Prisma's own error.
-    isTransient: (error) => base.isTransient(driverErrorOf(error)),
-    isUniqueViolation: (error) => base.isUniqueViolation(driverErrorOf(error)),
+    isTransient: (error) => base.isTransient(toDriverError(error)),
+    isUniqueViolation: (error) => base.isUniqueViolation(toDriverError(error)),
   }
   return database as unknown as Database<TransactionOf<C>, true>
 }
 
 /** Not the call of a function of PostgreSQL's own, such as a lock: it returns void, which Prisma cannot read. */
-const isRead = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
+const returnsRows = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
 
-async function send(
+async function sendStatement(
   client: AnyClient,
   sql: string,
   parameters: readonly unknown[],
 ): Promise<Result> {
   try {
-    return isRead(sql)
-      ? { rows: (await client.$queryRawUnsafe(sql, ...parameters)).map(plain), affected: 0 }
+    return returnsRows(sql)
+      ? {
+          rows: (await client.$queryRawUnsafe(sql, ...parameters)).map(decimalsToText),
+          affected: 0,
+        }
       : { rows: [], affected: await client.$executeRawUnsafe(sql, ...parameters) }
   } catch (error) {
-    throw driverErrorOf(error)
+    throw toDriverError(error)
   }
 }
 
 /** Sums come as Decimal, where drivers give text. */
-function plain(row: Row): Row {
+function decimalsToText(row: Row): Row {
   const isDecimal = (value: unknown): boolean =>
     typeof (value as { toFixed?: unknown } | null)?.toFixed === 'function' &&
     typeof value === 'object'
@@ -137,7 +142,7 @@ function dialectOf(client: AnyClient): Dialect {
       'prisma(): pass the PrismaClient of the app, such as new PrismaClient({ adapter }).',
     )
   const provider = String(providerOf(client))
-  const found = dialects[provider]
+  const found = dialectByProvider[provider]
   if (found !== undefined) return found
   throw new ConfigurationError(
     provider === 'undefined'

@@ -5,7 +5,7 @@ interface Cause {
 }
 
 /** What Prisma threw for a statement or for a transaction, with the driver's own code, as `bridged` reads it; anything else as it is. */
-export function driverErrorOf(error: unknown): unknown {
+export function toDriverError(error: unknown): unknown {
   const { code, meta, message } = error as {
     code?: unknown
     meta?: { driverAdapterError?: { cause?: Cause } }

@@ -1,7 +1,7 @@
-import { optionsOf, type AnyAttachments } from '../../attached/definitions.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { accessors, type Attached } from './accessors.ts'
-import { bringing } from './bringing.ts'
+import { findOptions, type AnyAttachments } from '../../attached/definitions.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { createAccessors, type ModelWithAttachments } from './accessors.ts'
+import { createClientProxy } from './save-client.ts'
 import { isDelegate, propertyOf, relationsOf, type AnyClient } from './client.ts'
 import type { PrismaAttachments } from './types.ts'
 
@@ -29,9 +29,9 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   options: WithAttachmentsOptions<keyof M & string> = {},
 ): PrismaAttachments<M> {
   const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
-  const attached = Object.entries(models).map(([model, definitions]): Attached => {
+  const attached = Object.entries(models).map(([model, definitions]): ModelWithAttachments => {
     const required = Object.values(definitions).map(
-      (definition) => optionsOf(definition)?.required === true,
+      (definition) => findOptions(definition)?.required === true,
     )
     return {
       model,
@@ -43,12 +43,12 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   })
   const extend = (client: AnyClient): AnyClient => {
     for (const each of attached) checkModel(client, each)
-    return bringing(client.$extends(accessors(attached)), attached).proxy
+    return createClientProxy(client.$extends(createAccessors(attached)), attached).proxy
   }
   return extend as unknown as PrismaAttachments<M>
 }
 
-function checkModel(client: AnyClient, { model, names, id }: Attached): void {
+function checkModel(client: AnyClient, { model, names, id }: ModelWithAttachments): void {
   const wrong = (text: string): ConfigurationError =>
     new ConfigurationError(`withAttachments: ${text}`)
   const delegate = client[propertyOf(model)]

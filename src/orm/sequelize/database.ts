@@ -1,15 +1,15 @@
 import { QueryTypes, Transaction, type QueryOptions, type Sequelize } from 'sequelize'
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { begin, inTurn } from './begin.ts'
-import { including } from './including.ts'
-import { recordSource } from './models.ts'
-import { afterCommit, isOver } from './transactions.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { beginTransaction, runWrite } from './begin.ts'
+import { patchModels } from './preload.ts'
+import { createRecordSource } from './records.ts'
+import { afterCommit, isFinished } from './transactions.ts'
 
-const dialects: Readonly<Record<string, Dialect>> = {
+const dialectsByName: Readonly<Record<string, Dialect>> = {
   postgres: 'postgres',
   mysql: 'mysql',
   mariadb: 'mysql',
@@ -28,14 +28,14 @@ const dialects: Readonly<Record<string, Dialect>> = {
  */
 export function sequelize(app: Sequelize): Database<Transaction, true> {
   const dialect = dialectOf(app)
-  needVersion(
+  requireVersion(
     'sequelize()',
     'sequelize',
     '6.37.0',
     (app.constructor as { version?: unknown }).version,
   )
-  including(app)
-  const base = bridged<Transaction>({
+  patchModels(app)
+  const base = bridgeDatabase<Transaction>({
     dialect,
     placeholders: 'numbered',
     async run(transaction, sql, parameters): Promise<Result> {
@@ -55,10 +55,10 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
         }
       const write = (): Promise<number> =>
         app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
-      return { rows: [], affected: await (transaction === null ? inTurn(app, write) : write()) }
+      return { rows: [], affected: await (transaction === null ? runWrite(app, write) : write()) }
     },
     transaction: (run) =>
-      begin(
+      beginTransaction(
         app,
         dialect === 'sqlite' ? {} : { isolationLevel: Transaction.ISOLATION_LEVELS.READ_COMMITTED },
         run,
@@ -68,14 +68,14 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
         throw new ConfigurationError(
           '{ transaction } must be the Transaction that Sequelize hands over in sequelize.transaction(…).',
         )
-      if (isOver(transaction))
+      if (isFinished(transaction))
         throw new ConfigurationError(
           'The transaction of Sequelize is over: nothing more can be written in it.',
         )
     },
     afterCommit,
   })
-  return { ...base, finds: true, records: (attachments) => recordSource(app, attachments) }
+  return { ...base, finds: true, records: (attachments) => createRecordSource(app, attachments) }
 }
 
 function dialectOf(app: Sequelize | undefined): Dialect {
@@ -84,7 +84,7 @@ function dialectOf(app: Sequelize | undefined): Dialect {
       'sequelize(): pass the Sequelize of the app, such as new Sequelize(url).',
     )
   const name = app!.getDialect()
-  const dialect = dialects[name]
+  const dialect = dialectsByName[name]
   if (dialect === undefined)
     throw new ConfigurationError(
       `sequelize(): the library does not speak ${name}: postgres, mysql, mariadb and sqlite it does.`,

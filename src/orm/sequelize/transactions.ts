@@ -1,41 +1,46 @@
 import type { Transaction, Model, ModelStatic, Sequelize } from 'sequelize'
 
 /** What Sequelize keeps of a transaction, and does not type. */
-interface Inside {
+interface TransactionInternals {
   readonly parent?: Transaction | null
   readonly savepoints?: readonly Transaction[]
   readonly finished?: 'commit' | 'rollback'
 }
-const inside = (transaction: Transaction): Inside => transaction as unknown as Inside
+const internalsOf = (transaction: Transaction): TransactionInternals =>
+  transaction as unknown as TransactionInternals
 
-export const isOver = (transaction: Transaction): boolean =>
-  inside(transaction).finished !== undefined
+export const isFinished = (transaction: Transaction): boolean =>
+  internalsOf(transaction).finished !== undefined
 
 /** Savepoints that were released are as good as what they are in. */
-const released = (transaction: Transaction): Transaction[] =>
-  (inside(transaction).savepoints ?? [])
-    .filter((savepoint) => inside(savepoint).finished === 'commit')
-    .flatMap((savepoint) => [savepoint, ...released(savepoint)])
+const listReleasedSavepoints = (transaction: Transaction): Transaction[] =>
+  (internalsOf(transaction).savepoints ?? [])
+    .filter((savepoint) => internalsOf(savepoint).finished === 'commit')
+    .flatMap((savepoint) => [savepoint, ...listReleasedSavepoints(savepoint)])
 
 /** Itself and what it is nested in, innermost first. */
 export function chainOf(transaction: Transaction): readonly Transaction[] {
-  const outer = inside(transaction).parent
-  return [transaction, ...released(transaction), ...(outer == null ? [] : chainOf(outer))]
+  const outer = internalsOf(transaction).parent
+  return [
+    transaction,
+    ...listReleasedSavepoints(transaction),
+    ...(outer == null ? [] : chainOf(outer)),
+  ]
 }
 
 /** What is to be called when a transaction or a savepoint ends. */
-interface Ends {
+interface EndCallbacks {
   readonly committed: (() => void)[]
   readonly rolledBack: (() => void)[]
 }
-const ends = new WeakMap<Transaction, Ends>()
+const endCallbacks = new WeakMap<Transaction, EndCallbacks>()
 
 /** `Transaction.afterCommit` is called for a commit that failed, too, and for a savepoint that is only released. */
-function endsOf(transaction: Transaction): Ends {
-  const known = ends.get(transaction)
+function watchEnd(transaction: Transaction): EndCallbacks {
+  const known = endCallbacks.get(transaction)
   if (known !== undefined) return known
-  const own: Ends = { committed: [], rolledBack: [] }
-  ends.set(transaction, own)
+  const own: EndCallbacks = { committed: [], rolledBack: [] }
+  endCallbacks.set(transaction, own)
   const [commit, rollback] = [
     transaction.commit.bind(transaction),
     transaction.rollback.bind(transaction),
@@ -49,10 +54,10 @@ function endsOf(transaction: Transaction): Ends {
       undo()
       throw error
     }
-    const outer = inside(transaction).parent
+    const outer = internalsOf(transaction).parent
     if (outer == null) return own.committed.forEach((each) => each())
-    endsOf(outer).committed.push(...own.committed)
-    endsOf(outer).rolledBack.push(...own.rolledBack)
+    watchEnd(outer).committed.push(...own.committed)
+    watchEnd(outer).rolledBack.push(...own.rolledBack)
   }
   transaction.rollback = async () => {
     try {
@@ -66,30 +71,30 @@ function endsOf(transaction: Transaction): Ends {
 
 /** When the outermost is committed. */
 export const afterCommit = (transaction: Transaction, done: () => void): void =>
-  void endsOf(transaction).committed.push(done)
+  void watchEnd(transaction).committed.push(done)
 
 /** When it is rolled back, or what it is nested in. */
 export const afterRollback = (transaction: Transaction, undo: () => void): void =>
-  void endsOf(transaction).rolledBack.push(undo)
+  void watchEnd(transaction).rolledBack.push(undo)
 
-const readIn = new WeakMap<Model, Transaction>()
+const rememberedIn = new WeakMap<Model, Transaction>()
 
 /** A record acts in the transaction that it was read or saved in. */
-export function keepTransaction(record: Model, transaction: Transaction | undefined): void {
-  if (transaction === undefined) readIn.delete(record)
-  else readIn.set(record, transaction)
+export function rememberTransaction(record: Model, transaction: Transaction | undefined): void {
+  if (transaction === undefined) rememberedIn.delete(record)
+  else rememberedIn.set(record, transaction)
 }
 
 /** Its own while that is open, or what that is nested in, if that still is. */
 export function transactionOf(record: Model): Transaction | undefined {
-  for (let at = readIn.get(record); at != null; at = inside(at).parent ?? undefined)
-    if (!isOver(at)) return at
+  for (let at = rememberedIn.get(record); at != null; at = internalsOf(at).parent ?? undefined)
+    if (!isFinished(at)) return at
   const { sequelize } = record.constructor as ModelStatic<Model>
-  return sequelize === undefined ? undefined : current(sequelize)
+  return sequelize === undefined ? undefined : readClsTransaction(sequelize)
 }
 
 /** The transaction that the app's continuation-local storage holds, where it uses one. */
-const current = (sequelize: Sequelize): Transaction | undefined =>
+const readClsTransaction = (sequelize: Sequelize): Transaction | undefined =>
   (
     sequelize.constructor as { _cls?: { get(name: 'transaction'): Transaction | undefined } }
   )._cls?.get('transaction') ?? undefined
@@ -99,4 +104,6 @@ export const openOf = (
   sequelize: Sequelize,
   options: { readonly transaction?: Transaction | null | undefined } | undefined,
 ): Transaction | undefined =>
-  options?.transaction === undefined ? current(sequelize) : (options.transaction ?? undefined)
+  options?.transaction === undefined
+    ? readClsTransaction(sequelize)
+    : (options.transaction ?? undefined)

@@ -1,12 +1,13 @@
 import { ValidationError, ValidationErrorItem, type Model } from 'sequelize'
-import { assignedTo } from '../assigned.ts'
-import { isValidation } from '../validations.ts'
+import { readAssignedInput } from '../pending-files.ts'
+import { isValidationError } from '../validation-errors.ts'
 
 /** As Sequelize tells of an invalid record: `errors[0].path` is the attachment. */
-export function asValidationError(error: unknown, record: Model): unknown {
-  if (!isValidation(error)) return error
+export function toValidationError(error: unknown, record: Model): unknown {
+  if (!isValidationError(error)) return error
   const path = error.details.attachment ?? ''
-  const value = assignedTo(record, path, 'attachLater') ?? assignedTo(record, path, 'attach')
+  const value =
+    readAssignedInput(record, path, 'attachLater') ?? readAssignedInput(record, path, 'attach')
   const item = new ValidationErrorItem(
     error.publicMessage,
     'validation error',

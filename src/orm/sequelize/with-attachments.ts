@@ -7,23 +7,30 @@ import type {
   SetOptions,
 } from 'sequelize'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import type { Files, Slots } from '../../attached/record.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { mixin, type Constructor, type Tmp, type Uploads } from '../with-attachments.ts'
-import { idOf } from './models.ts'
-import { bringing } from './saving.ts'
+import type { FilesByName, AttachedByName } from '../../attached/record.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import {
+  mixInAttachments,
+  type Constructor,
+  type DelayedInputs,
+  type DelayedUploadMethods,
+} from '../with-attachments.ts'
+import { idOf } from './records.ts'
+import { createModelWithFiles } from './save.ts'
 import { transactionOf } from './transactions.ts'
 
 /** None of them is a column: `InferAttributes` leaves them out. */
-type Outside<T> = { [K in keyof T]: NonAttribute<T[K]> }
+type NonColumns<T> = { [K in keyof T]: NonAttribute<T[K]> }
 /** What records have. */
-type Attached<D> = Outside<Slots<D>> & Outside<Tmp<D>> & Uploads<D>
+type AttachmentMembers<D> = NonColumns<AttachedByName<D>> &
+  NonColumns<DelayedInputs<D>> &
+  DelayedUploadMethods<D>
 /** What `create`, `build` and `update` take besides the columns. */
-type Inputs<D> = Files<D> & Tmp<D>
+type FileInputs<D> = FilesByName<D> & DelayedInputs<D>
 /** Beside Sequelize's own, which take columns alone. */
-interface Updates<A, D> {
-  update(values: Partial<A> & Inputs<D>, options?: InstanceUpdateOptions<A>): Promise<this>
-  set(values: Partial<A> & Inputs<D>, options?: SetOptions): this
+interface UpdateMethods<A, D> {
+  update(values: Partial<A> & FileInputs<D>, options?: InstanceUpdateOptions<A>): Promise<this>
+  set(values: Partial<A> & FileInputs<D>, options?: SetOptions): this
 }
 
 /** The class that `withAttachments` makes: `Model`, with attachments. */
@@ -32,9 +39,9 @@ export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model
   A extends {} = any,
   C extends {} = A,
 >(
-  values?: Partial<C> & Inputs<D>,
+  values?: Partial<C> & FileInputs<D>,
   options?: BuildOptions,
-) => Model<A, C & Inputs<D>> & Attached<D> & Updates<A, D>)
+) => Model<A, C & FileInputs<D>> & AttachmentMembers<D> & UpdateMethods<A, D>)
 
 /**
  * A base class for models: `user.photoTmp = file` is attached in the background when the record is saved, `user.photo` is what
@@ -60,9 +67,9 @@ export function withAttachments<D extends AnyAttachments>(
     throw new ConfigurationError(
       `withAttachments(): ${base.name} has its columns already. Extend it first, and call init on the class that does.`,
     )
-  return mixin(
+  return mixInAttachments(
     attachments,
-    bringing(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>,
+    createModelWithFiles(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>,
     {
       idOf,
       transactionOf,

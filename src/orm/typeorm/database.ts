@@ -2,15 +2,15 @@ import type { DataSource, EntityManager } from 'typeorm'
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
 import { sqlite, type SqliteHandle } from '../../database/sqlite.ts'
-import { ConfigurationError } from '../../errors.ts'
-import { needVersion } from '../../needed-version.ts'
-import { bridged } from '../bridged.ts'
-import { recordSource } from './entities.ts'
-import { bringFilesOf } from './managers.ts'
-import { watch } from './saving.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
+import { requireVersion } from '../../options/require-version.ts'
+import { bridgeDatabase } from '../database-bridge.ts'
+import { createRecordSource } from './records.ts'
+import { patchManagerOf } from './save-manager.ts'
+import { watchDataSource } from './save-subscriber.ts'
 import { afterCommit } from './transactions.ts'
 
-const dialects: Readonly<Record<string, Dialect>> = {
+const dialectByDataSourceType: Readonly<Record<string, Dialect>> = {
   postgres: 'postgres',
   mysql: 'mysql',
   mariadb: 'mysql',
@@ -29,23 +29,23 @@ const dialects: Readonly<Record<string, Dialect>> = {
  */
 export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
   const type = String((dataSource as Partial<DataSource> | undefined)?.options?.type)
-  const dialect = dialects[type]
+  const dialect = dialectByDataSourceType[type]
   if (dialect === undefined)
     throw new ConfigurationError(
       type === 'undefined'
         ? 'typeorm(): pass the DataSource of the app.'
         : `typeorm(): the library does not speak ${type}: postgres, mysql, mariadb and better-sqlite3 it does.`,
     )
-  needVersion('typeorm()', 'typeorm', '1.0.0')
-  bringFilesOf(dataSource)
-  watch(dataSource)
-  const base = bridged<EntityManager>({
+  requireVersion('typeorm()', 'typeorm', '1.0.0')
+  patchManagerOf(dataSource)
+  watchDataSource(dataSource)
+  const base = bridgeDatabase<EntityManager>({
     dialect,
     async run(tx, sql, parameters) {
-      if (tx?.queryRunner !== undefined) return send(tx.queryRunner, sql, parameters)
+      if (tx?.queryRunner !== undefined) return sendStatement(tx.queryRunner, sql, parameters)
       const runner = dataSource.createQueryRunner()
       try {
-        return await send(runner, sql, parameters)
+        return await sendStatement(runner, sql, parameters)
       } finally {
         await runner.release()
       }
@@ -66,14 +66,14 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
   const shared = {
     finds: true as const,
     records: (attachments: object) =>
-      dataSource.isInitialized ? recordSource(dataSource, attachments) : null,
+      dataSource.isInitialized ? createRecordSource(dataSource, attachments) : null,
   }
   return dialect === 'sqlite'
-    ? { ...base, ...shared, ...onHandle(dataSource, base) }
+    ? { ...base, ...shared, ...overSqliteHandle(dataSource, base) }
     : { ...base, ...shared }
 }
 
-interface Runner {
+interface StructuredRunner {
   query(
     sql: string,
     parameters: unknown[],
@@ -81,8 +81,8 @@ interface Runner {
   ): Promise<{ records: unknown[]; affected?: number; raw: unknown }>
 }
 
-async function send(
-  runner: Runner,
+async function sendStatement(
+  runner: StructuredRunner,
   sql: string,
   parameters: readonly Parameter[],
 ): Promise<Result> {
@@ -95,7 +95,7 @@ async function send(
  * TypeORM has one connection to a file of SQLite, and whoever asks it for a transaction is in the one that is open. What is the
  * library's own waits for its turn on the same handle instead.
  */
-function onHandle(
+function overSqliteHandle(
   dataSource: DataSource,
   base: Database<EntityManager>,
 ): Partial<Omit<Database<EntityManager>, 'finds'>> {

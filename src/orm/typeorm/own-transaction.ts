@@ -1,8 +1,8 @@
 import type { DataSource, EntityManager } from 'typeorm'
-import { sqliteTurns } from '../../database/sqlite-turns.ts'
+import { getHandleQueue } from '../../database/sqlite-queue.ts'
 
 /** How many transactions of saves are open on a handle, or wait for their turn. */
-const own = new WeakMap<object, number>()
+const savesByHandle = new WeakMap<object, number>()
 
 const handleOf = ({
   options,
@@ -17,21 +17,21 @@ const handleOf = ({
  * A transaction that a save opens. On SQLite, TypeORM has one connection, and would begin it inside of another save's, as a savepoint:
  * they are one after the other. Inside a transaction of the app's on that connection, it stays a savepoint.
  */
-export async function ownTransaction<T>(
+export async function runOwnTransaction<T>(
   manager: EntityManager,
   run: (on: EntityManager) => Promise<T>,
 ): Promise<T> {
   const handle = handleOf(manager.dataSource)
-  const turns = handle && sqliteTurns(handle)
-  const isForeign = handle?.inTransaction === true && !own.has(handle)
+  const turns = handle && getHandleQueue(handle)
+  const isForeign = handle?.inTransaction === true && !savesByHandle.has(handle)
   if (handle === undefined || turns === undefined || isForeign || turns.isInside())
     return manager.transaction(run)
-  own.set(handle, (own.get(handle) ?? 0) + 1)
+  savesByHandle.set(handle, (savesByHandle.get(handle) ?? 0) + 1)
   try {
-    return await turns.take(() => turns.within(() => manager.transaction(run)))
+    return await turns.run(() => turns.runInside(() => manager.transaction(run)))
   } finally {
-    const left = (own.get(handle) ?? 1) - 1
-    if (left === 0) own.delete(handle)
-    else own.set(handle, left)
+    const left = (savesByHandle.get(handle) ?? 1) - 1
+    if (left === 0) savesByHandle.delete(handle)
+    else savesByHandle.set(handle, left)
   }
 }

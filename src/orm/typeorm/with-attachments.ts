@@ -1,8 +1,8 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import { forgetLoaded } from '../loaded.ts'
-import { mixin, type Constructor, type WithAttachments } from '../with-attachments.ts'
-import { idOf } from './entities.ts'
-import { bringFiles } from './managers.ts'
+import { forgetPreloaded } from '../preloaded.ts'
+import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { idOf } from './records.ts'
+import { patchManager } from './save-manager.ts'
 import { transactionOf } from './transactions.ts'
 
 /** What entities have by `withAttachments`. */
@@ -31,8 +31,8 @@ export function withAttachments<D extends AnyAttachments>(
   attachments: D,
   base: Constructor = class {},
 ): Constructor<WithAttachments<D>> {
-  bringFiles()
-  const mixed = mixin(attachments, base, { idOf, transactionOf })
+  patchManager()
+  const mixed = mixInAttachments(attachments, base, { idOf, transactionOf })
   const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }
   if (reload !== undefined)
     // BaseEntity's: what was read with the entity is not what is there now.
@@ -41,7 +41,7 @@ export function withAttachments<D extends AnyAttachments>(
       writable: true,
       async value(this: object) {
         await reload.call(this)
-        forgetLoaded(this)
+        forgetPreloaded(this)
       },
     })
   return mixed

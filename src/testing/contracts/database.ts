@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { createActiveStorage } from '../../active-storage.ts'
+import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { hasManyAttached, hasOneAttached } from '../../attached/definitions.ts'
 import type { Database, Dialect } from '../../database/database.ts'
-import { MARK } from '../../database/session.ts'
+import { PLACEHOLDER_MARK } from '../../database/session.ts'
 import { memory } from '../../services/memory.ts'
 
 /** Of `databaseContract`. */
@@ -17,7 +17,7 @@ export interface DatabaseContractOptions {
   }>
 }
 
-const bytes = { postgres: 'bytea', mysql: 'longblob', mariadb: 'longblob', sqlite: 'blob' }
+const byteTypes = { postgres: 'bytea', mysql: 'longblob', mariadb: 'longblob', sqlite: 'blob' }
 const everyByte = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256))
 
 /** What every database must do: run it on a binding of your own. */
@@ -38,12 +38,12 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
         const placeholder = {
           numbered: () => `$${(count += 1)}`,
           question: () => '?',
-          marked: () => MARK,
+          marked: () => PLACEHOLDER_MARK,
         }[style]
         const say = (text: string): string => text.replaceAll('?', placeholder)
         const fresh = (text: string): string => ((count = 0), say(text))
         await database.executor.run(
-          `create table contract (id bigint primary key, words text, data ${bytes[dialect]})`,
+          `create table contract (id bigint primary key, words text, data ${byteTypes[dialect]})`,
           [],
         )
         await run({ database, dialect, say: fresh })
@@ -147,12 +147,14 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
   on('errors are told apart, and spoil no connection', async ({ database, say }) => {
     const insert = say("insert into contract values (1, 'x', null)")
     await database.executor.run(insert, [])
-    const twice = await failure(database.executor.run(insert, []))
+    const twice = await catchError(database.executor.run(insert, []))
     assert.ok(database.isUniqueViolation(twice))
     assert.ok(!database.isTransient(twice))
-    const inside = await failure(database.transaction(({ executor }) => executor.run(insert, [])))
+    const inside = await catchError(
+      database.transaction(({ executor }) => executor.run(insert, [])),
+    )
     assert.ok(database.isUniqueViolation(inside))
-    const nonsense = await failure(database.executor.run('select nonsense from contract', []))
+    const nonsense = await catchError(database.executor.run('select nonsense from contract', []))
     assert.ok(!database.isUniqueViolation(nonsense))
     assert.ok(!database.isTransient(nonsense))
     assert.equal((await database.executor.run('select id from contract', [])).rows.length, 1)
@@ -170,7 +172,7 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       ready: PromiseWithResolvers<void>,
       other: Promise<void>,
     ): Promise<unknown> =>
-      failure(
+      catchError(
         database.transaction(async ({ executor }) => {
           await executor.run(`update contract set words = 'y' where id = ${mine}`, [])
           ready.resolve()
@@ -251,7 +253,7 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
   )
 }
 
-async function failure(promise: Promise<unknown>): Promise<unknown> {
+async function catchError(promise: Promise<unknown>): Promise<unknown> {
   try {
     await promise
     return null

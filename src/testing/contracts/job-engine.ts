@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict'
-import { createActiveStorage } from '../../active-storage.ts'
+import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { hasManyAttached } from '../../attached/definitions.ts'
 import type { Database } from '../../database/database.ts'
-import type { Hint, JobEngine } from '../../jobs/engine.ts'
+import type { QueueMessage, JobEngine } from '../../jobs/engine.ts'
 import { memory } from '../../services/memory.ts'
 import { faulty } from '../faulty.ts'
 
@@ -39,11 +39,11 @@ export function jobEngineContract({
   }
   const on = (
     name: string,
-    run: (app: Awaited<ReturnType<typeof appOn>>) => Promise<void>,
+    run: (app: Awaited<ReturnType<typeof createApp>>) => Promise<void>,
   ): unknown =>
     test(name, async () => {
       const { engine, database, close } = await create()
-      const app = await appOn(engine, database)
+      const app = await createApp(engine, database)
       try {
         await run(app)
       } finally {
@@ -130,7 +130,7 @@ export function jobEngineContract({
   })
 
   on('a worker that stops lets its handlers return', async ({ engine, database }) => {
-    const began = Promise.withResolvers<Hint>()
+    const began = Promise.withResolvers<QueueMessage>()
     let returned = false
     const listener = await engine.work(
       async (hint) => {
@@ -140,7 +140,7 @@ export function jobEngineContract({
       },
       { concurrency: 1 },
     )
-    const hint: Hint = { kind: 'upload', id: 'of-the-test' }
+    const hint: QueueMessage = { kind: 'upload', id: 'of-the-test' }
     if (engine.transactional)
       await database.transaction(({ executor }) => engine.enqueue(hint, { executor, runAt: null }))
     else await engine.enqueue(hint, { executor: database.executor, runAt: null })
@@ -149,7 +149,7 @@ export function jobEngineContract({
   })
 }
 
-async function appOn(engine: JobEngine, database: Database<never, boolean>) {
+async function createApp(engine: JobEngine, database: Database<never, boolean>) {
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
   let awaited: { count: number; resolve(): void } | undefined

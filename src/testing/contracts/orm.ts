@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { createActiveStorage } from '../../active-storage.ts'
+import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { memory } from '../../services/memory.ts'
-import type { ActiveStorage } from '../../storage.ts'
+import type { ActiveStorage } from '../../storage/active-storage.ts'
 import { faulty, type FaultyService } from '../faulty.ts'
-import { atOnceBehaviours } from './orm-at-once.ts'
+import { testConcurrency } from './orm-concurrency.ts'
 import { ormModels, type OrmApp, type OrmModels } from './orm-app.ts'
-import { directBehaviours, type OrmOpened } from './orm-direct.ts'
-import { within } from './within.ts'
+import { testDirectAttach, type OpenedOrmApp } from './orm-direct-attach.ts'
+import { runWithTimeLimit } from './time-limit.ts'
 
 /** Of `ormContract`. */
 export interface OrmContractOptions<Tx> {
@@ -23,7 +23,7 @@ export interface OrmContractOptions<Tx> {
 }
 
 /** An ORM may wrap it in an error of its own. */
-const refusal =
+const hasErrorCode =
   (code: string) =>
   (error: unknown): boolean =>
     [error, (error as Error).cause].some(
@@ -31,7 +31,7 @@ const refusal =
     )
 
 const boom = new Error('the app gave up')
-const text = (content: string): { io: Buffer; filename: string } => ({
+const textFile = (content: string): { io: Buffer; filename: string } => ({
   io: Buffer.from(content),
   filename: `${content}.txt`,
 })
@@ -43,7 +43,7 @@ export function ormContract<Tx>({
   isSqlite = false,
   timeLimit = 20_000,
 }: OrmContractOptions<Tx>): void {
-  interface Opened extends OrmOpened<Tx> {
+  interface Opened extends OpenedOrmApp<Tx> {
     /** How many statements of the library's own have run. */
     statements(): number
     /** Nothing is staged, on its way or attached. */
@@ -82,7 +82,7 @@ export function ormContract<Tx>({
           await app.close()
         }
       }
-      await within(timeLimit, ran())
+      await runWithTimeLimit(timeLimit, ran())
     })
 
   on(
@@ -92,7 +92,7 @@ export function ormContract<Tx>({
       const stream = Readable.from([bytes.subarray(0, 1000), bytes.subarray(1000)])
       const id = await app.create('User', 'Ada', {
         photo: { io: stream, filename: 'ada.bin' },
-        certificates: [text('one'), text('two')],
+        certificates: [textFile('one'), textFile('two')],
       })
       assert.deepEqual(await app.names('User'), ['Ada'])
       const user = storage.record('User', id)
@@ -113,14 +113,16 @@ export function ormContract<Tx>({
     async ({ app, storage, assertNothing }) => {
       await assert.rejects(
         app.transaction(async (tx) => {
-          await app.create('User', 'Bob', { photo: text('b') }, tx)
+          await app.create('User', 'Bob', { photo: textFile('b') }, tx)
           throw boom
         }),
         boom,
       )
       assert.deepEqual(await app.names('User'), [])
       await assertNothing()
-      const id = await app.transaction((tx) => app.create('User', 'Cleo', { photo: text('c') }, tx))
+      const id = await app.transaction((tx) =>
+        app.create('User', 'Cleo', { photo: textFile('c') }, tx),
+      )
       await storage.drain({ throwOnError: true })
       assert.equal((await storage.record('User', id).photo.attachment())?.filename, 'c.txt')
     },
@@ -142,10 +144,10 @@ export function ormContract<Tx>({
       const { nested } = app
       if (nested === undefined) return
       const id = await app.transaction(async (tx) => {
-        const kept = await app.create('User', 'kept', { photo: text('kept') }, tx)
+        const kept = await app.create('User', 'kept', { photo: textFile('kept') }, tx)
         await assert.rejects(
           nested.call(app, tx, async (inner: Tx) => {
-            await app.create('User', 'undone', { photo: text('undone') }, inner)
+            await app.create('User', 'undone', { photo: textFile('undone') }, inner)
             throw boom
           }),
           boom,
@@ -163,16 +165,18 @@ export function ormContract<Tx>({
     'a save that changes nothing but files works, alone and in a transaction',
     async ({ app, storage }) => {
       const id = await app.create('User', 'Ada', {})
-      await app.save('User', id, { photo: text('alone') })
+      await app.save('User', id, { photo: textFile('alone') })
       await storage.drain({ throwOnError: true })
-      await app.transaction((tx) => app.save('User', id, { certificates: [text('within')] }, tx))
+      await app.transaction((tx) =>
+        app.save('User', id, { certificates: [textFile('within')] }, tx),
+      )
       await storage.drain({ throwOnError: true })
       const user = storage.record('User', id)
       assert.equal((await user.photo.attachment())?.filename, 'alone.txt')
       assert.equal((await user.certificates.attachments())[0]?.filename, 'within.txt')
       const [first] = await user.certificates.attachments()
       await app.save('User', id, {
-        certificates: { deletedIds: [first?.id ?? '0'], files: [text('instead')] },
+        certificates: { deletedIds: [first?.id ?? '0'], files: [textFile('instead')] },
       })
       await storage.drain({ throwOnError: true })
       assert.deepEqual(
@@ -185,7 +189,9 @@ export function ormContract<Tx>({
   on(
     'what a form keeps by its signed id stays beside the new files, alone and in a transaction',
     async ({ app, storage }) => {
-      const id = await app.create('User', 'Ada', { certificates: [text('contract'), text('old')] })
+      const id = await app.create('User', 'Ada', {
+        certificates: [textFile('contract'), textFile('old')],
+      })
       await storage.drain({ throwOnError: true })
       const { certificates } = storage.record('User', id)
       const shown = async (): Promise<string[]> =>
@@ -193,7 +199,7 @@ export function ormContract<Tx>({
       const [contract] = await certificates.attachments()
       const signedId = contract?.signedId ?? ''
       await app.save('User', id, {
-        certificates: { files: [signedId, text('new')], cleanBefore: true },
+        certificates: { files: [signedId, textFile('new')], cleanBefore: true },
       })
       assert.deepEqual(await shown(), ['contract.txt', 'new.txt'])
       await storage.drain({ throwOnError: true })
@@ -202,7 +208,7 @@ export function ormContract<Tx>({
         app.save(
           'User',
           id,
-          { certificates: { files: [text('newer'), signedId], cleanBefore: true } },
+          { certificates: { files: [textFile('newer'), signedId], cleanBefore: true } },
           tx,
         ),
       )
@@ -215,10 +221,13 @@ export function ormContract<Tx>({
     'a required file that is not there refuses the record; a blank one is no file',
     async ({ app, storage, assertNothing }) => {
       for (const files of [{}, { badge: null }, { badge: '' }])
-        await assert.rejects(app.create('Member', 'refused', files), refusal('ATTACHMENT_REQUIRED'))
+        await assert.rejects(
+          app.create('Member', 'refused', files),
+          hasErrorCode('ATTACHMENT_REQUIRED'),
+        )
       assert.deepEqual(await app.names('Member'), [])
       await assertNothing()
-      const id = await app.create('Member', 'Ada', { badge: text('badge') })
+      const id = await app.create('Member', 'Ada', { badge: textFile('badge') })
       await storage.drain({ throwOnError: true })
       assert.equal((await storage.record('Member', id).badge.attachment())?.filename, 'badge.txt')
       await app.save('Member', id, {})
@@ -232,17 +241,17 @@ export function ormContract<Tx>({
         app.create('User', 'big', {
           photo: { io: Buffer.alloc(1024 ** 2 + 1), filename: 'big.bin' },
         }),
-        refusal('FILE_TOO_LARGE'),
+        hasErrorCode('FILE_TOO_LARGE'),
       )
       await assert.rejects(
         app.create('User', 'many', {
-          certificates: Array.from({ length: 6 }, (_, index) => text(`${index}`)),
+          certificates: Array.from({ length: 6 }, (_, index) => textFile(`${index}`)),
         }),
-        refusal('TOO_MANY_FILES'),
+        hasErrorCode('TOO_MANY_FILES'),
       )
       await assert.rejects(
         app.create('User', 'wrong', { certificates: { deletedIds: ['1; drop table users'] } }),
-        refusal('INVALID_INPUT'),
+        hasErrorCode('INVALID_INPUT'),
       )
       assert.deepEqual(await app.names('User'), [])
       await assertNothing()
@@ -252,9 +261,9 @@ export function ormContract<Tx>({
   on(
     'a record that is destroyed takes its attachments and what is on its way with it, in its transaction',
     async ({ app, storage, service, assertNothing }) => {
-      const id = await app.create('User', 'Ada', { photo: text('photo') })
+      const id = await app.create('User', 'Ada', { photo: textFile('photo') })
       await storage.drain({ throwOnError: true })
-      await app.save('User', id, { certificates: [text('on its way')] })
+      await app.save('User', id, { certificates: [textFile('on its way')] })
       await assert.rejects(
         app.transaction(async (tx) => {
           await app.destroy('User', id, tx)
@@ -276,7 +285,7 @@ export function ormContract<Tx>({
   on(
     'a file that was staged before is submitted by its signed id, once',
     async ({ app, storage }) => {
-      const staged = await storage.stage(text('staged'), { for: 'User.photo' })
+      const staged = await storage.stage(textFile('staged'), { for: 'User.photo' })
       const id = await app.create('User', 'Ada', { photo: staged.signedId })
       await assert.rejects(app.create('User', 'Bob', { photo: staged.signedId }), {
         code: 'STAGED_FILE_ALREADY_USED',
@@ -293,9 +302,9 @@ export function ormContract<Tx>({
       const { load } = app
       if (load === undefined) return
       for (const name of ['Ada', 'Bob', 'Cleo'])
-        await app.create('User', name, { photo: text(name) })
+        await app.create('User', name, { photo: textFile(name) })
       await storage.drain({ throwOnError: true })
-      await app.create('User', 'Dan', { certificates: [text('later')] })
+      await app.create('User', 'Dan', { certificates: [textFile('later')] })
       const before = statements()
       const users = await load.call(app)
       assert.ok(statements() - before <= 2, 'they are read in two statements')
@@ -313,10 +322,10 @@ export function ormContract<Tx>({
         [undefined, 1],
       ])
       assert.equal(statements(), read)
-      await users[0]?.photo.attach(text('instead'))
+      await users[0]?.photo.attach(textFile('instead'))
       assert.equal((await users[0]?.photo.attachment())?.filename, 'instead.txt')
       await app.transaction(async (tx) => {
-        const id = await app.create('User', 'Eve', { photo: text('on its way') }, tx)
+        const id = await app.create('User', 'Eve', { photo: textFile('on its way') }, tx)
         assert.equal(
           (await storage.record('User', id, { transaction: tx }).photo.delayedUploads()).length,
           1,
@@ -331,7 +340,7 @@ export function ormContract<Tx>({
     const id = await app.create('User', 'Ada', {})
     const worker = storage.work({ concurrency: 1 })
     try {
-      await app.transaction((tx) => app.save('User', id, { photo: text('heard') }, tx))
+      await app.transaction((tx) => app.save('User', id, { photo: textFile('heard') }, tx))
       while ((await storage.record('User', id).photo.attachment()) === null)
         await new Promise((resolve) => setTimeout(resolve, 5))
     } finally {
@@ -346,11 +355,11 @@ export function ormContract<Tx>({
         const ids: string[] = []
         for (const name of ['a', 'b', 'c']) {
           const id = await app.transaction(async (tx) => {
-            const created = await app.create('User', name, { photo: text(name) }, tx)
+            const created = await app.create('User', name, { photo: textFile(name) }, tx)
             await app.save(
               'User',
               created,
-              { certificates: [text(`${name}1`), text(`${name}2`)] },
+              { certificates: [textFile(`${name}1`), textFile(`${name}2`)] },
               tx,
             )
             const [within] = await storage.records('User', [created], { transaction: tx })
@@ -358,7 +367,7 @@ export function ormContract<Tx>({
             return created
           })
           ids.push(id)
-          await app.save('User', id, { photo: text(`${name}3`) })
+          await app.save('User', id, { photo: textFile(`${name}3`) })
         }
         const names = async (): Promise<string[]> =>
           (
@@ -376,6 +385,6 @@ export function ormContract<Tx>({
     },
   )
 
-  directBehaviours(on)
-  if (isSqlite) atOnceBehaviours(on)
+  testDirectAttach(on)
+  if (isSqlite) testConcurrency(on)
 }

@@ -10,8 +10,8 @@ export interface ServiceContractOptions {
   create(): Promise<Service>
 }
 
-const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
-const code = (expected: string) => (error: unknown) =>
+const toChecksum = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
+const hasCode = (expected: string) => (error: unknown) =>
   (error as { code?: string }).code === expected
 
 async function* chunks(data: Uint8Array): AsyncGenerator<Uint8Array> {
@@ -26,7 +26,7 @@ async function put(
 ): Promise<void> {
   await service.upload(key, chunks(data), {
     byteSize: data.length,
-    checksum: md5(data),
+    checksum: toChecksum(data),
     contentType: 'text/plain',
     ...options,
   })
@@ -58,14 +58,14 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     const service = await create()
     await put(service, 'key-of-it', hello)
     await assert.rejects(
-      put(service, 'key-of-it', Buffer.from('other'), { checksum: md5(hello) }),
-      code('INTEGRITY'),
+      put(service, 'key-of-it', Buffer.from('other'), { checksum: toChecksum(hello) }),
+      hasCode('INTEGRITY'),
     )
-    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 4 }), code('INTEGRITY'))
-    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 6 }), code('INTEGRITY'))
+    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 4 }), hasCode('INTEGRITY'))
+    await assert.rejects(put(service, 'key-of-it', hello, { byteSize: 6 }), hasCode('INTEGRITY'))
     await assert.rejects(
-      put(service, 'new-key', hello, { checksum: md5(Buffer.from('x')) }),
-      code('INTEGRITY'),
+      put(service, 'new-key', hello, { checksum: toChecksum(Buffer.from('x')) }),
+      hasCode('INTEGRITY'),
     )
     assert.equal(await service.exists('new-key'), false)
     assert.deepEqual(await get(service, 'key-of-it'), hello)
@@ -76,7 +76,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
       yield hello
       throw new Error('broken off')
     }
-    const options = { byteSize: 10, checksum: md5(hello) }
+    const options = { byteSize: 10, checksum: toChecksum(hello) }
     await assert.rejects(service.upload('broken', broken(), options), /broken off/)
     const aborting = new AbortController()
     const aborted = async function* (): AsyncGenerator<Uint8Array> {
@@ -97,7 +97,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
   })
   test('a missing object is FileNotFoundError; deleting it is none', async () => {
     const service = await create()
-    await assert.rejects(get(service, 'missing'), code('FILE_NOT_FOUND'))
+    await assert.rejects(get(service, 'missing'), hasCode('FILE_NOT_FOUND'))
     await service.delete('missing')
     await put(service, 'there', hello)
     await service.delete('there')
@@ -115,13 +115,13 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
       ),
       [false, false, true],
     )
-    await assert.rejects(service.deletePrefixed(''), code('INVALID_INPUT'))
+    await assert.rejects(service.deletePrefixed(''), hasCode('INVALID_INPUT'))
   })
   test('keys that leave their place are refused', async () => {
     const service = await create()
     for (const key of ['', '../x', 'a/../../x', '/etc/passwd', 'a\0b', 'a//b', '.']) {
-      await assert.rejects(put(service, key, hello), code('INVALID_INPUT'))
-      await assert.rejects(service.exists(key), code('INVALID_INPUT'))
+      await assert.rejects(put(service, key, hello), hasCode('INVALID_INPUT'))
+      await assert.rejects(service.exists(key), hasCode('INVALID_INPUT'))
     }
   })
   test('keys may hold slashes, spaces and any letters', async () => {

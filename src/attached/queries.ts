@@ -1,0 +1,101 @@
+import { findAttachments, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import type { Session } from '../database/session.ts'
+import {
+  fetchUploadsWithFiles,
+  isOwnUpload,
+  selectRecordUploads,
+  type UploadWithFiles,
+} from '../delayed/upload-rows.ts'
+import type { LinkPlan } from '../delayed/link.ts'
+import { AttachmentRequiredError } from '../errors/errors.ts'
+import { toDelayedUpload } from './delayed-values.ts'
+import {
+  detailsOfLane,
+  openUserSession,
+  openSession,
+  type RowCache,
+  type AttachmentScope,
+} from './scope.ts'
+import { toAttachment } from './stored-values.ts'
+import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
+
+/** What is attached and what is on its way to records of one model, in their order, in two statements for any number of them. */
+export async function preloadRecords(
+  session: Session,
+  type: string,
+  ids: readonly string[],
+): Promise<RowCache[]> {
+  if (ids.length === 0) return []
+  const unique = [...new Set(ids)]
+  const attached = Map.groupBy(await findAttachments(session, type, unique), (row) => row.id)
+  const found = await fetchUploadsWithFiles(
+    session,
+    selectRecordUploads(session, type, unique).where(isOwnUpload),
+  )
+  const uploads = Map.groupBy(found, ({ upload }) => upload.lane.id)
+  return ids.map((id) => ({
+    current: { attachments: attached.get(id) ?? [], uploads: uploads.get(id) ?? [] },
+  }))
+}
+
+async function readAttachmentRows(scope: AttachmentScope): Promise<readonly AttachmentRow[]> {
+  const { type, id, name } = scope.lane
+  const loaded = scope.loaded.current
+  if (loaded !== null) return loaded.attachments.filter((row) => row.name === name)
+  const { session } = await openSession(scope)
+  return findAttachments(session, type, [id], name)
+}
+
+async function findUnfinishedUploads(scope: AttachmentScope): Promise<readonly UploadWithFiles[]> {
+  const { type, id, name } = scope.lane
+  const loaded = scope.loaded.current
+  let found = loaded?.uploads.filter(({ upload }) => upload.lane.name === name)
+  if (found === undefined) {
+    const { session } = await openSession(scope)
+    found = await fetchUploadsWithFiles(
+      session,
+      selectRecordUploads(session, type, [id], name).where(isOwnUpload),
+    )
+  }
+  return found.filter(({ upload }) => upload.state !== 'attached')
+}
+
+export async function readAttachments(scope: AttachmentScope): Promise<Attachment[]> {
+  const session = await openUserSession(scope)
+  return (await readAttachmentRows(scope)).map((row) => toAttachment(scope.context, row, session))
+}
+
+export async function readDelayedUploads(scope: AttachmentScope): Promise<DelayedUpload[]> {
+  const session = await openUserSession(scope)
+  return (await findUnfinishedUploads(scope)).map(({ upload, files }) =>
+    toDelayedUpload(scope.context, upload, files, session),
+  )
+}
+
+/** What the page shows: attached ones without those that a pending upload replaces, then the pending and failed. */
+export async function readLatest(scope: AttachmentScope): Promise<(Attachment | DelayedFile)[]> {
+  const attached = await readAttachments(scope)
+  const waiting = await findUnfinishedUploads(scope)
+  const session = await openUserSession(scope)
+  const replaced = new Set(waiting.flatMap(({ upload }) => upload.replaces ?? []))
+  const pending = waiting.flatMap(({ upload, files }) =>
+    toDelayedUpload(scope.context, upload, files, session).files.filter(
+      (file) => file.state !== 'attached',
+    ),
+  )
+  return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
+}
+
+/** `plan`: what is about to be brought, or taken away. */
+export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan): Promise<void> {
+  if (!scope.definition.required) return
+  if (plan?.hasFiles ?? (await readAttachmentRows(scope)).length > 0) return
+  if ((await findUnfinishedUploads(scope)).length > 0) return
+  const { type, id, name } = scope.lane
+  throw new AttachmentRequiredError(
+    `${type} ${id} needs ${name}: attach a file, or queue one with attachLater.`,
+    {
+      details: detailsOfLane(scope.lane),
+    },
+  )
+}

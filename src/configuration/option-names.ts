@@ -1,0 +1,37 @@
+/** What `createActiveStorage` takes. */
+export const optionNames: readonly string[] = [
+  'database',
+  'services',
+  'service',
+  'models',
+  'secretKeyBase',
+  'jobs',
+  'images',
+  'recordId',
+  'staging',
+  'retries',
+  'serviceTimeouts',
+  'direct',
+  'logger',
+  'failed',
+  'gem',
+  'tables',
+  'rails',
+  'basePath',
+  'authorize',
+  'afterRefusal',
+  'findRecord',
+]
+
+/** What its options take that are objects of a few values. */
+export const nestedOptionNames = {
+  staging: ['expiresIn', 'maxSize', 'maxFiles'],
+  retries: ['attempts', 'minDelay', 'maxDelay', 'for'],
+  serviceTimeouts: ['progress', 'call', 'copy'],
+  direct: ['timeout', 'onFailure'],
+  failed: ['keepFor'],
+  gem: ['moveAfter'],
+  tables: ['prefix', 'schema'],
+  afterRefusal: ['maxBytes', 'timeout'],
+  rails: ['keyDigest', 'envelope'],
+} as const

@@ -1,0 +1,23 @@
+import { sql } from 'kysely'
+import type { Session } from './session.ts'
+
+export interface OldTransaction {
+  readonly pid: number
+  readonly application: string
+  /** Milliseconds. */
+  readonly openFor: number
+}
+
+/** PostgreSQL's oldest transaction that vacuum has to wait for, if it is open for longer than `milliseconds`. */
+export async function findOldTransaction(
+  session: Session,
+  milliseconds: number,
+): Promise<OldTransaction | null> {
+  const { rows } = await sql<OldTransaction>`
+    select pid, application_name as application, (extract(epoch from clock_timestamp() - xact_start) * 1000)::float8 as "openFor"
+    from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and coalesce(backend_xmin, backend_xid) is not null
+      and xact_start < clock_timestamp() - ${milliseconds} * interval '1 millisecond'
+    order by xact_start limit 1`.execute(session.db)
+  return rows[0] ?? null
+}

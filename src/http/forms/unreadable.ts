@@ -1,8 +1,0 @@
-import { InvalidInputError } from '../../errors.ts'
-
-/** For a form that breaks a rule which its visitor cannot know. */
-export function unreadable(message: string): InvalidInputError {
-  return new InvalidInputError(message, {
-    publicMessage: 'The form could not be read. Send it again.',
-  })
-}
