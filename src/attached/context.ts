@@ -1,7 +1,7 @@
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import type { Log } from '../delayed/context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import type { MessageVerifier } from '../rails/message-verifier.ts'

@@ -1,3 +1,4 @@
+import type { Awaitable } from '../async/awaitable.ts'
 import { ConfigurationError, type ActiveStorageError } from '../errors/errors.ts'
 import { checkOptions } from '../options/check-options.ts'
 import type { Transformation } from '../images/image-processor.ts'
@@ -6,8 +7,6 @@ import { isSafeKey } from '../services/object-key.ts'
 import { parseSize, type Size } from '../options/units.ts'
 import { findAcceptError } from './accept.ts'
 import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
-
-type Awaitable<T> = T | PromiseLike<T>
 
 /** A file as hooks see it. */
 export interface HookFile {

@@ -1,5 +1,6 @@
 import type { Database } from '../database/database.ts'
-import type { DelayedContext, Log } from '../delayed/context.ts'
+import type { DelayedContext } from '../delayed/context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import type { DirectWaitOptions } from '../delayed/direct-options.ts'
 import type { SweepResult } from '../delayed/sweep.ts'
 import type { JobEngine } from '../jobs/engine.ts'

@@ -1,9 +1,11 @@
+import type { Awaitable } from '../async/awaitable.ts'
 import type { Models, NeedsRecord, RecordOf } from '../attached/definitions.ts'
 import type { AttachmentDefinition } from '../attached/scope.ts'
 import type { Database } from '../database/database.ts'
 import { createTableNames, type TableNames, type TableOptions } from '../database/schema.ts'
 import type { RecordIdType } from '../database/store.ts'
-import type { Log, RetryOptions } from '../delayed/context.ts'
+import type { RetryOptions } from '../delayed/context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import {
   readDirectOptions,
   type DirectOptions,
@@ -28,8 +30,6 @@ import type { Service } from '../services/service.ts'
 import { readTimeouts, type ServiceTimeouts } from '../services/timeouts.ts'
 import { traceService } from '../services/trace-service.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
-
-type Awaitable<T> = T | PromiseLike<T>
 
 /** What the library reports to: the console, winston, or what wraps another. */
 export interface Logger {

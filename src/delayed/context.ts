@@ -1,3 +1,4 @@
+import type { Log } from '../diagnostics/log.ts'
 import type { ActiveStorageError, ErrorDetails } from '../errors/errors.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
@@ -33,12 +34,6 @@ export interface HookPayload {
   readonly attempt: number
   readonly retryAt: Date | null
 }
-
-export type Log = (
-  level: 'debug' | 'info' | 'warn' | 'error',
-  message: string,
-  details: object,
-) => void
 
 export interface RetryOptions {
   readonly attempts: number

@@ -4,7 +4,7 @@ import { ConfigurationError, ServiceUnavailableError } from '../errors/errors.ts
 import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
 import { LEASE_MS } from '../jobs/leases.ts'
 import { runJob } from '../jobs/job-source.ts'
-import type { Log } from './context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import type { Service } from '../services/service.ts'
 
 const RETRY_AFTER_MS = 3_600_000

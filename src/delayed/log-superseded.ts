@@ -1,5 +1,5 @@
 import { publishSuperseded } from '../diagnostics/tracing.ts'
-import type { Log } from './context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import type { UploadRow } from './upload-rows.ts'
 
 /** An upload that ends because of something newer ends visibly: on the diagnostics channel, and in the log. */

@@ -4,7 +4,8 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors/errors.ts'
 import { deleteUnneededChunks } from '../staging/chunks.ts'
-import { uploadErrorDetails, type Log } from './context.ts'
+import type { Log } from '../diagnostics/log.ts'
+import { uploadErrorDetails } from './context.ts'
 import {
   isExpiredFile,
   isUploadInState,

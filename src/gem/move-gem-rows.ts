@@ -2,7 +2,7 @@ import { deleteAttachments, lockAttachments } from '../attachments/attachment-ro
 import { bindId, canonicalizeId, lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import type { Log } from '../delayed/context.ts'
+import type { Log } from '../diagnostics/log.ts'
 import { InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
 import { KEEPS_NOTHING, findReplaceable } from '../delayed/keeps.ts'
 import { createUpload } from '../delayed/link.ts'

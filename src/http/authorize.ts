@@ -1,11 +1,10 @@
+import type { Awaitable } from '../async/awaitable.ts'
 import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
 import type { BlobRow } from '../blobs/blob-rows.ts'
 import { toStoredBlob } from '../attached/stored-values.ts'
 import type { RecordRef, StoredBlob } from '../attached/values.ts'
 import { forbidden } from './responses.ts'
 import type { HttpContext } from './context.ts'
-
-type Awaitable<T> = T | PromiseLike<T>
 
 /** What a request asks for. */
 export interface AuthorizeSubject {

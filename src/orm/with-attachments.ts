@@ -1,3 +1,4 @@
+import type { Awaitable } from '../async/awaitable.ts'
 import type { ManyInput, OneInput } from '../attached/attachable.ts'
 import type { AnyAttachments, HookContext, HookFile } from '../attached/definitions.ts'
 import type { AttachedByName } from '../attached/record.ts'
@@ -8,7 +9,6 @@ import { requireModel } from './model-registry.ts'
 import { findPreloaded } from './preloaded.ts'
 import type { RecordId } from './record-id.ts'
 
-type Awaitable<T> = T | PromiseLike<T>
 interface SingleDefinition {
   readonly kind: 'one'
 }
