@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Session } from '../database/session.ts'
 import { ServiceError, type ErrorDetails } from '../errors/errors.ts'
-import { waitForAbandonedCall } from '../services/limit-service.ts'
+import { waitForAbandonedCall } from '../services/run-with-limit.ts'
 import {
   expectLateObject,
   renewDuringTransfer,

@@ -147,14 +147,12 @@ export interface Settings {
   readonly log: Log
 }
 
+/** Required members of a service. */
 const serviceMethods: readonly (keyof Service)[] = [
   'upload',
   'download',
   'delete',
-  'deletePrefixed',
   'exists',
-  'compose',
-  'copy',
   'url',
   'urlForDirectUpload',
 ]

@@ -35,3 +35,8 @@ export function parseDuration(duration: Duration, where: string): number {
     )
   return Number(match[1]) * millisecondsPerUnit[match[2] as keyof typeof millisecondsPerUnit]
 }
+
+/** Writes a duration for messages, such as "60 s". */
+export function formatDuration(milliseconds: number): string {
+  return `${milliseconds / 1000} s`
+}

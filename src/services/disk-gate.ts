@@ -1,113 +1,160 @@
 import { isMainThread } from 'node:worker_threads'
 import { ServiceUnavailableError } from '../errors/errors.ts'
 
-/** Through which every call of one disk service to the file system goes. */
-export interface DiskGate {
-  /** Runs it in its turn. `signal` is of whoever waits for it. Throws ServiceUnavailableError while the disk hangs. */
-  run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T>
-  /** What has to be done in any case, as closing a file: it is never refused, and waits as long as the disk hangs. */
-  cleanUp<T>(operation: () => Promise<T>): Promise<T>
-}
-
-/** A call holds a thread of the process, of which Node has four for all it does; one that hangs never gives it back. */
+/** Calls to one disk at a time. Each holds one of the four threads that Node has for all of its work. */
 const MAX_CALLS = 2
-/** Milliseconds. What goes on for longer after nobody waits for it any more counts as hanging; closing a file may take longer. */
+/** A call that runs for this long after its caller gave up counts as hanging. */
 const HANGING_AFTER_MS = 1_000
+/** Closing a file may take longer, because it flushes. */
 const CLEANUP_HANGING_AFTER_MS = 10_000
 
-/** Lets two calls at a time to a disk. While both hang, all others are refused at once instead of waiting with them. */
-export function createDiskGate(folder: string): DiskGate {
-  const waiting = new Set<{ begin(): void; refuse(): void }>()
-  let busy = 0
-  const hanging = new Set<object>()
-  const refusal = (): ServiceUnavailableError =>
-    new ServiceUnavailableError(
-      `The disk of ${folder} hangs: ${MAX_CALLS} calls to it do not return. Look at its mount.`,
-    )
+/** A call that waits for its turn. */
+interface WaitingCall {
+  begin(): void
+  /** Ends the wait with an error, unless the call must run. */
+  refuse(error: Error): void
+}
 
-  const turn = (signal: AbortSignal | undefined, isPatient: boolean): Promise<void> =>
-    new Promise((resolve, reject) => {
-      const leave = (): void => {
-        waiting.delete(place)
-        signal?.removeEventListener('abort', abort)
-      }
-      const abort = (): void => {
-        leave()
-        reject(signal?.reason as Error)
-      }
-      const place = {
-        begin: () => {
-          leave()
-          resolve()
-        },
-        refuse: () => {
-          if (isPatient) return
-          leave()
-          reject(refusal())
-        },
-      }
-      waiting.add(place)
-      signal?.addEventListener('abort', abort, { once: true })
-    })
-  const next = (): void => {
-    const [first] = waiting
-    if (first === undefined) busy -= 1
-    else first.begin()
+/**
+ * Lets at most two calls at a time reach a disk. A call on a disk that hangs, such as a lost network mount, never gives
+ * its thread back. While two hang, all others fail at once instead of waiting with them.
+ */
+export class DiskGate {
+  readonly #folder: string
+  readonly #waiting = new Set<WaitingCall>()
+  readonly #hanging = new Set<RunningCall>()
+  #running = 0
+
+  constructor(folder: string) {
+    this.#folder = folder
   }
-  const inTurn = async <T>(
-    operation: () => Promise<T>,
-    signal: AbortSignal | undefined,
-    isPatient: boolean,
-  ): Promise<T> => {
-    if (busy === MAX_CALLS) await turn(signal, isPatient)
-    else busy += 1
-    const place = {}
-    let patience: NodeJS.Timeout | undefined
-    const abandon = (): void => {
-      unreturnedCalls.add(place)
-      exitDespiteHangingCalls()
-      patience = setTimeout(
-        () => {
-          hanging.add(place)
-          if (hanging.size === MAX_CALLS) for (const other of waiting) other.refuse()
-        },
-        isPatient ? CLEANUP_HANGING_AFTER_MS : HANGING_AFTER_MS,
-      )
-      patience.unref()
-    }
-    if (isPatient) abandon()
+
+  /**
+   * Runs a call when it is its turn. `signal` is the caller's. Throws the signal's reason when it aborts before the call has
+   * begun, and ServiceUnavailableError while the disk hangs. A call that has begun is not interrupted: Node cannot.
+   */
+  async run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    signal?.throwIfAborted()
+    if (this.#isBlocked()) throw this.#blockedError()
+    if (this.#running < MAX_CALLS) this.#running += 1
+    else await this.#waitForTurn({ signal, canBeRefused: true })
+    const call = new RunningCall(HANGING_AFTER_MS, (hanging) => this.#noteHanging(hanging))
+    const abandon = (): void => call.abandon()
     signal?.addEventListener('abort', abandon, { once: true })
     try {
       return await operation()
     } finally {
       signal?.removeEventListener('abort', abandon)
-      clearTimeout(patience)
-      hanging.delete(place)
-      unreturnedCalls.delete(place)
-      next()
+      this.#end(call)
     }
   }
-  return {
-    async run(operation, signal) {
-      signal?.throwIfAborted()
-      if (hanging.size === MAX_CALLS) throw refusal()
-      return inTurn(operation, signal, false)
-    },
-    cleanUp: (operation) => inTurn(operation, undefined, true),
+
+  /** Runs a call that must not be skipped, such as closing a file. It is never refused: it waits while the disk hangs. */
+  async cleanUp<T>(operation: () => Promise<T>): Promise<T> {
+    if (this.#running < MAX_CALLS) this.#running += 1
+    else await this.#waitForTurn({ signal: undefined, canBeRefused: false })
+    const call = new RunningCall(CLEANUP_HANGING_AFTER_MS, (hanging) => this.#noteHanging(hanging))
+    call.abandon()
+    try {
+      return await operation()
+    } finally {
+      this.#end(call)
+    }
+  }
+
+  #isBlocked(): boolean {
+    return this.#hanging.size === MAX_CALLS
+  }
+
+  #blockedError(): ServiceUnavailableError {
+    return new ServiceUnavailableError(
+      `The disk of ${this.#folder} hangs: ${MAX_CALLS} calls to it do not return. Check its mount.`,
+    )
+  }
+
+  /** Settles synchronously with the call that ends it, so that no turn is given to a call that has just aborted. */
+  #waitForTurn({
+    signal,
+    canBeRefused,
+  }: {
+    readonly signal: AbortSignal | undefined
+    readonly canBeRefused: boolean
+  }): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>()
+    const leave = (): void => {
+      this.#waiting.delete(call)
+      signal?.removeEventListener('abort', abort)
+    }
+    const abort = (): void => {
+      leave()
+      reject(signal?.reason)
+    }
+    const call: WaitingCall = {
+      begin() {
+        leave()
+        resolve()
+      },
+      refuse(error) {
+        if (!canBeRefused) return
+        leave()
+        reject(error)
+      },
+    }
+    this.#waiting.add(call)
+    signal?.addEventListener('abort', abort, { once: true })
+    return promise
+  }
+
+  #noteHanging(call: RunningCall): void {
+    this.#hanging.add(call)
+    if (this.#isBlocked()) for (const waiting of this.#waiting) waiting.refuse(this.#blockedError())
+  }
+
+  /** Gives the turn to the call that has waited longest. */
+  #end(call: RunningCall): void {
+    call.end()
+    this.#hanging.delete(call)
+    const [next] = this.#waiting
+    if (next === undefined) this.#running -= 1
+    else next.begin()
   }
 }
 
-/** Calls of this process that nobody waits for any more, and that have not returned. */
-const unreturnedCalls = new Set<object>()
+/** A call that has begun. */
+class RunningCall {
+  readonly #hangingAfterMs: number
+  readonly #onHanging: (call: RunningCall) => void
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(hangingAfterMs: number, onHanging: (call: RunningCall) => void) {
+    this.#hangingAfterMs = hangingAfterMs
+    this.#onHanging = onHanging
+  }
+
+  /** Nobody waits for the call any more. */
+  abandon(): void {
+    unreturnedCalls.add(this)
+    exitDespiteHangingCalls()
+    this.#timer = setTimeout(() => this.#onHanging(this), this.#hangingAfterMs).unref()
+  }
+
+  end(): void {
+    clearTimeout(this.#timer)
+    unreturnedCalls.delete(this)
+  }
+}
+
+/** Abandoned calls of this process that have not returned. */
+const unreturnedCalls = new Set<RunningCall>()
 let isExitHandled = false
 
-/** A process that ends waits for its threads, also for those that never return: `process.exit` would hang as well. */
+/** At its end, a process waits for its threads, even for those that never return. `process.exit` would hang as well. */
 function exitDespiteHangingCalls(): void {
   if (isExitHandled || !isMainThread) return
   isExitHandled = true
   process.on('exit', (code) => {
     if (unreturnedCalls.size === 0) return
-    // What takes the process's place has no such threads, and ends with its code.
+    // The shell replaces this process, so it has none of its threads, and keeps the exit code.
     if (process.platform !== 'win32')
       process.execve?.('/bin/sh', ['sh', '-c', `exit ${Number(code)}`], {})
     process.kill(process.pid, 'SIGKILL')

@@ -1,272 +1,144 @@
-import { ServiceUnavailableError } from '../errors/errors.ts'
-import { createInterruption } from '../async/interruption.ts'
 import { formatSize } from '../errors/public-message.ts'
-import type { Service, UploadProgress } from './service.ts'
-import { createStopwatch, type Stopwatch } from './stopwatch.ts'
-import { toUnavailableError } from './outages.ts'
+import { formatDuration } from '../options/units.ts'
+import { countProgress, watchDownload, watchUpload } from './limit-transfer.ts'
+import { runWithLimit, type CallLimit } from './run-with-limit.ts'
+import type { Service } from './service.ts'
 
-/** How long services are waited for, in milliseconds. */
+/** Time limits of a service's calls, as `readTimeouts` makes them of the option `serviceTimeouts`. */
 export interface ServiceTimeLimits {
-  /** A transfer moves at least so many bytes, or all that are left, in every `within` of the service's own time. */
+  /** A transfer must move this many bytes, or all that are left, in each stretch of `progressMs`. */
   readonly progressBytes: number
   readonly progressMs: number
-  /** Of a call without a body. */
+  /** Limit of a call without a body. */
   readonly callMs: number
-  /** Of copies and deletions of many objects, and of what puts the parts of an upload together. */
+  /** Limit of a copy, of the deletion of many objects, and of joining the parts of an upload. */
   readonly copyMs: number
 }
 
-/** What was told to end has this long before it is left behind. */
-const ABORT_GRACE_MS = 1_000
-
-interface CallLimit {
-  readonly limit: number
-  readonly signal: AbortSignal | undefined
-  readonly late: string
+/** A service with its name in the configuration and its limits. */
+interface LimitedService {
+  readonly name: string
+  readonly service: Service
+  readonly limits: ServiceTimeLimits
 }
 
+const ADVICE = 'Check the service and the network.'
+
 /**
- * A service whose calls end: with a ServiceUnavailableError when the service does not move on, with the signal's reason
- * when the caller gives up. Only the time in which the service is waited for counts, not that of the caller's own bytes
- * or of a slow reader. It holds for every service, also for one that hears no signal.
+ * Wraps a service so that each call ends: with ServiceUnavailableError when the service makes no progress, with the
+ * signal's reason when the caller aborts. Only time spent waiting for the service counts, not the caller's own reading
+ * or writing. It also works for a service that ignores the signal.
  */
 export function limitService(name: string, service: Service, limits: ServiceTimeLimits): Service {
-  const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`
-  const advice = 'Look whether the service, and the way to it, work.'
-  const stuck = (key: string): string =>
-    `The service ${name} moved less than ${formatSize(limits.progressBytes)} of ${key} in ${seconds(limits.progressMs)}. ${advice}`
-  const call = <T>(
-    what: string,
-    signal: AbortSignal | undefined,
-    limit: number,
-    run: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> =>
-    runWithLimit(
-      name,
-      {
-        limit,
-        signal,
-        late: `The service ${name} did not ${what} within ${seconds(limit)}. ${advice}`,
-      },
-      run,
-    )
+  const limited = { name, service, limits }
+  const call = createCall(name, limits.callMs)
   return {
     public: service.public === true,
-    upload: (key, body, options) =>
-      runWithLimit(
-        name,
-        { limit: limits.progressMs, signal: options.signal, late: stuck(key) },
-        (signal, clock) => {
-          const moved = countProgress(clock, limits.progressBytes)
-          const progress: UploadProgress = {
-            sent: moved,
-            finishing: (running) => {
-              clock.renew(limits.copyMs)
-              return running.finally(() => clock.renew())
-            },
-          }
-          return service.upload(
-            key,
-            watchUpload(body, clock, moved, signal, limits.progressBytes),
-            {
-              ...options,
-              signal,
-              progress,
-            },
-          )
-        },
-      ),
-    async download(key, options = {}) {
-      const transfer = new AbortController()
-      const signal =
-        options.signal === undefined
-          ? transfer.signal
-          : AbortSignal.any([options.signal, transfer.signal])
-      const bytes = await runWithLimit(
-        name,
-        { limit: limits.progressMs, signal, late: stuck(key) },
-        (signal) => service.download(key, { ...options, signal }),
-      ).catch((error: unknown) => {
-        transfer.abort(error)
-        throw error
-      })
-      return watchDownload(
-        name,
-        bytes,
-        { limit: limits.progressMs, signal, late: stuck(key) },
-        limits.progressBytes,
-        transfer,
-      )
-    },
+    upload: (...given) => upload(limited, ...given),
+    download: (...given) => download(limited, ...given),
     delete: (key, options) =>
-      call(`delete ${key}`, options?.signal, limits.callMs, (signal) =>
-        service.delete(key, { signal }),
-      ),
-    deletePrefixed: (prefix, options) =>
-      call(`delete ${prefix}…`, options?.signal, limits.copyMs, (signal) =>
-        service.deletePrefixed(prefix, { signal }),
-      ),
+      call(`delete ${key}`, options?.signal, (signal) => service.delete(key, { signal })),
     exists: (key, options) =>
-      call(`look for ${key}`, options?.signal, limits.callMs, (signal) =>
-        service.exists(key, { signal }),
-      ),
-    compose: (sources, key, options) =>
-      call(`compose ${key}`, options?.signal, limits.copyMs, (signal) =>
-        service.compose(sources, key, { ...options, signal }),
-      ),
-    copy: (source, key, options) =>
-      call(`copy ${source}`, options?.signal, limits.copyMs, (signal) =>
-        service.copy(source, key, { ...options, signal }),
-      ),
+      call(`look for ${key}`, options?.signal, (signal) => service.exists(key, { signal })),
     url: (key, options) =>
-      call(`sign a URL of ${key}`, undefined, limits.callMs, () => service.url(key, options)),
-    urlForDirectUpload: (key, options) =>
-      call(`sign a URL of ${key}`, undefined, limits.callMs, () =>
-        service.urlForDirectUpload(key, options),
+      call(`sign a URL of ${key}`, options.signal, (signal) =>
+        service.url(key, { ...options, signal }),
       ),
+    urlForDirectUpload: (key, options) =>
+      call(`sign a URL of ${key}`, options.signal, (signal) =>
+        service.urlForDirectUpload(key, { ...options, signal }),
+      ),
+    ...limitOptionalCalls(limited),
   }
 }
 
-const abandonedCalls = new WeakMap<object, Promise<unknown>>()
-
-/** Settles when the service itself has ended the call that failed with this error; until then it may still store its object. */
-export function waitForAbandonedCall(error: unknown): Promise<unknown> {
-  return (
-    (error instanceof ServiceUnavailableError ? abandonedCalls.get(error) : undefined) ??
-    Promise.resolve()
-  )
-}
-
-/** Whether nobody knows how the call ended: it was given up before the service said so. */
-export function isOutcomeUnknown(error: unknown): boolean {
-  return error instanceof ServiceUnavailableError && abandonedCalls.has(error)
-}
-
-/** Ends when it is late or given up, whether the service returns or not. */
-async function runWithLimit<T>(
-  name: string,
-  { limit, signal: given, late }: CallLimit,
-  run: (signal: AbortSignal, clock: Stopwatch) => Promise<T>,
-): Promise<T> {
-  given?.throwIfAborted()
-  const own = new AbortController()
-  const end = Promise.withResolvers<never>()
-  const leave = (text: string): void => {
-    const error = new ServiceUnavailableError(text)
-    abandonedCalls.set(error, running)
-    own.abort(error)
-    end.reject(error)
-  }
-  const clock = createStopwatch(limit, () => leave(late))
-  let grace: NodeJS.Timeout | undefined
-  const giveUp = (): void => {
-    clock.stop()
-    grace = setTimeout(
-      () => leave(`The service ${name} did not end when it was told to.`),
-      ABORT_GRACE_MS,
-    )
-  }
-  given?.addEventListener('abort', giveUp, { once: true })
-  clock.start()
-  // A service of the app's own may throw before it returns a promise.
-  const running = (async () =>
-    run(given === undefined ? own.signal : AbortSignal.any([given, own.signal]), clock))()
-  try {
-    return await Promise.race([running, end.promise])
-  } catch (error) {
-    throw own.signal.aborted ? own.signal.reason : toUnavailableError(error, name)
-  } finally {
-    clock.stop()
-    clearTimeout(grace)
-    given?.removeEventListener('abort', giveUp)
+/** Limits the members that a service need not have. */
+function limitOptionalCalls({
+  name,
+  service,
+  limits,
+}: LimitedService): Pick<Service, 'deletePrefixed' | 'compose' | 'copy'> {
+  const call = createCall(name, limits.copyMs)
+  const deletePrefixed = service.deletePrefixed?.bind(service)
+  const compose = service.compose?.bind(service)
+  const copy = service.copy?.bind(service)
+  return {
+    ...(deletePrefixed && {
+      deletePrefixed: (prefix, options) =>
+        call(`delete ${prefix}…`, options?.signal, (signal) => deletePrefixed(prefix, { signal })),
+    }),
+    ...(compose && {
+      compose: (sources, key, options) =>
+        call(`compose ${key}`, options?.signal, (signal) =>
+          compose(sources, key, { ...options, signal }),
+        ),
+    }),
+    ...(copy && {
+      copy: (source, key, options) =>
+        call(`copy ${source}`, options?.signal, (signal) => copy(source, key, { signal })),
+    }),
   }
 }
 
-/** Counts bytes that moved; as many as are asked for begin a new stretch of time. */
-function countProgress(clock: Stopwatch, bytes: number): (count: number) => void {
-  let moved = 0
-  return (count) => {
-    moved += count
-    if (moved < bytes) return
-    moved = 0
-    clock.renew()
+/** Returns a function that runs calls without a body within a limit. `action` completes "The service did not …". */
+function createCall(name: string, limitMs: number) {
+  return <T>(
+    action: string,
+    signal: AbortSignal | undefined,
+    run: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> => {
+    const late = `The service ${name} did not ${action} within ${formatDuration(limitMs)}. ${ADVICE}`
+    return runWithLimit({ name, limitMs, signal, late }, run)
   }
 }
 
-/**
- * The bytes of an upload, in pieces small enough to see that they move on. The clock stands while the next ones are read,
- * and a call that was given up gets no more of them.
- */
-async function* watchUpload(
-  body: AsyncIterable<Uint8Array>,
-  clock: Stopwatch,
-  moved: (count: number) => void,
-  signal: AbortSignal,
-  size: number,
-): AsyncGenerator<Uint8Array> {
-  clock.pause()
-  try {
-    for await (const chunk of body) {
-      clock.start()
-      for (let at = 0; at < chunk.length; at += size) {
-        const piece = chunk.subarray(at, at + size)
-        signal.throwIfAborted()
-        yield piece
-        moved(piece.length)
-      }
-      signal.throwIfAborted()
-      clock.pause()
+/** Limits of a transfer, which are renewed with its progress. */
+function limitTransfer(
+  { name, limits: { progressBytes, progressMs } }: LimitedService,
+  key: string,
+  signal: AbortSignal | undefined,
+): CallLimit {
+  const late = `The service ${name} moved less than ${formatSize(progressBytes)} of ${key} in ${formatDuration(progressMs)}. ${ADVICE}`
+  return { name, limitMs: progressMs, signal, late }
+}
+
+function upload(
+  limited: LimitedService,
+  ...[key, body, options]: Parameters<Service['upload']>
+): Promise<void> {
+  const { progressBytes, copyMs } = limited.limits
+  return runWithLimit(limitTransfer(limited, key, options.signal), (signal, clock) => {
+    const moved = countProgress(clock, progressBytes)
+    const bytes = watchUpload(body, { clock, signal, moved }, progressBytes)
+    const finish = <T>(running: Promise<T>): Promise<T> => {
+      clock.renew(copyMs)
+      return running.finally(() => clock.renew())
     }
-    // All that is left is the answer: it has its own stretch of time.
-    clock.renew()
-  } finally {
-    clock.start()
-  }
-}
-
-/** The bytes of a download. The clock stands while their reader is busy with them. */
-async function* watchDownload(
-  name: string,
-  bytes: AsyncIterable<Uint8Array>,
-  { limit, signal, late }: CallLimit,
-  size: number,
-  transfer: AbortController,
-): AsyncGenerator<Uint8Array> {
-  const iterator = bytes[Symbol.asyncIterator]()
-  const { interrupt, wait } = createInterruption()
-  const clock = createStopwatch(limit, () => {
-    const error = new ServiceUnavailableError(late)
-    transfer.abort(error)
-    interrupt(error)
+    return limited.service.upload(key, bytes, {
+      ...options,
+      signal,
+      progress: { sent: moved, finish },
+    })
   })
-  const giveUp = (): void => interrupt(signal?.reason)
-  signal?.addEventListener('abort', giveUp, { once: true })
-  const moved = countProgress(clock, size)
-  let isOver = false
+}
+
+async function download(
+  limited: LimitedService,
+  ...[key, options = {}]: Parameters<Service['download']>
+): Promise<AsyncIterable<Uint8Array>> {
+  const transfer = new AbortController()
+  const signal =
+    options.signal === undefined
+      ? transfer.signal
+      : AbortSignal.any([options.signal, transfer.signal])
+  const limit = limitTransfer(limited, key, signal)
   try {
-    for (;;) {
-      signal?.throwIfAborted()
-      clock.start()
-      const next = await wait(iterator.next()).catch((error: unknown) => {
-        isOver = true
-        throw toUnavailableError(error, name)
-      })
-      clock.pause()
-      if (next.done === true) {
-        isOver = true
-        return
-      }
-      moved(next.value.length)
-      yield next.value
-    }
-  } finally {
-    clock.stop()
-    signal?.removeEventListener('abort', giveUp)
-    // A reader that leaves early: the service's own clean-up, which is not waited for where it may hang.
-    if (!isOver)
-      await Promise.race([
-        iterator.return?.(),
-        new Promise((resolve) => setTimeout(resolve, ABORT_GRACE_MS).unref()),
-      ])
+    const bytes = await runWithLimit(limit, (callSignal) =>
+      limited.service.download(key, { ...options, signal: callSignal }),
+    )
+    return watchDownload(bytes, limit, limited.limits.progressBytes, transfer)
+  } catch (error) {
+    transfer.abort(error)
+    throw error
   }
 }

@@ -1,15 +1,16 @@
+import { FileNotFoundError, InvalidInputError } from '../errors/errors.ts'
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
-import { FileNotFoundError, InvalidInputError } from '../errors/errors.ts'
 import type { Service } from './service.ts'
 import { verifyBytes } from './verify-bytes.ts'
 
-/** A memory service, whose objects can be looked at. */
+/** A service in memory that shows its objects. */
 export interface MemoryService extends Service {
+  /** Objects by key. */
   readonly objects: ReadonlyMap<string, Buffer>
 }
 
-/** Objects in this process' memory: for tests. */
+/** A service that keeps objects in this process' memory: for tests. It has no URLs. */
 export function memory(): MemoryService {
   const objects = new Map<string, Buffer>()
   const find = (key: string): Buffer => {
@@ -17,16 +18,11 @@ export function memory(): MemoryService {
     if (found === undefined) throw new FileNotFoundError(`There is no object ${key} in memory.`)
     return found
   }
-  const gather = async (body: AsyncIterable<Uint8Array>): Promise<Buffer> => {
-    const chunks: Uint8Array[] = []
-    for await (const chunk of body) chunks.push(chunk.slice())
-    return Buffer.concat(chunks)
-  }
   return {
     objects,
     async upload(key, body, options) {
       checkKey(key)
-      objects.set(key, await gather(verifyBytes(key, body, options)))
+      objects.set(key, await readAll(verifyBytes(key, body, options)))
     },
     async download(key, { range } = {}) {
       checkKey(key)
@@ -40,13 +36,15 @@ export function memory(): MemoryService {
       checkKey(key)
       objects.delete(key)
     },
-    async deletePrefixed(prefix) {
-      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
-      for (const key of objects.keys()) if (key.startsWith(prefix)) objects.delete(key)
-    },
     async exists(key) {
       checkKey(key)
       return objects.has(key)
+    },
+    url: () => Promise.resolve(null),
+    urlForDirectUpload: () => Promise.resolve(null),
+    async deletePrefixed(prefix) {
+      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
+      for (const key of objects.keys()) if (key.startsWith(prefix)) objects.delete(key)
     },
     async compose(sources, key) {
       checkKey(key)
@@ -56,7 +54,12 @@ export function memory(): MemoryService {
       checkKey(key)
       objects.set(key, find(source))
     },
-    url: () => Promise.resolve(null),
-    urlForDirectUpload: () => Promise.resolve(null),
   }
+}
+
+/** Copies each piece, because its owner may fill it again. */
+async function readAll(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const pieces: Uint8Array[] = []
+  for await (const piece of body) pieces.push(piece.slice())
+  return Buffer.concat(pieces)
 }

@@ -1,22 +1,23 @@
 import { InvalidInputError } from '../errors/errors.ts'
 
-/** Bytes. */
+/** Longest key in bytes, as Rails' column holds it. */
 export const MAX_KEY_BYTES = 255
 
-/** Safe on every service: relative, no `.` or `..`, no NUL. */
+/** Returns true for a key that every service can store: relative, without NUL, backslash or empty, `.` and `..` segments. */
 export function isSafeKey(key: string): boolean {
-  const parts = key.split('/')
+  const segments = key.split('/')
   return (
     key.trim() !== '' &&
     !/[\0\\]/.test(key) &&
     Buffer.byteLength(key) <= MAX_KEY_BYTES &&
-    !parts.some((part) => part === '' || part === '.' || part === '..')
+    !segments.some((segment) => segment === '' || segment === '.' || segment === '..')
   )
 }
 
+/** Throws InvalidInputError on a key that is not safe. */
 export function checkKey(key: string): void {
   if (!isSafeKey(key))
     throw new InvalidInputError(
-      `The key ${JSON.stringify(key.slice(0, 100))} is not safe: it must be 1 to 255 bytes, relative, without empty, '.' or '..' segments. Look at keyPrefix and useFilename.`,
+      `The key ${JSON.stringify(key.slice(0, 100))} is not safe: it must be 1 to 255 bytes, relative, without empty, '.' or '..' segments. Check keyPrefix and useFilename.`,
     )
 }

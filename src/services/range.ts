@@ -1,6 +1,9 @@
 import { InvalidInputError } from '../errors/errors.ts'
 
-/** What is no range would be nothing on one service, all bytes on another, and an error of Node's on a third. */
+/**
+ * Throws InvalidInputError on an invalid range of bytes. Without this check one service would send nothing, another all
+ * bytes, and a third an error of Node's.
+ */
 export function checkRange(
   key: string,
   range: readonly [start: number, end: number] | undefined,
@@ -9,6 +12,6 @@ export function checkRange(
   const [start, end] = range
   if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start < 0 || end < start)
     throw new InvalidInputError(
-      `The range ${String(start)} to ${String(end)} of ${key} is none: give [start, end] in whole bytes, from 0, both inclusive.`,
+      `The range ${String(start)} to ${String(end)} of ${key} is invalid: give [start, end] in whole bytes, from 0, both inclusive.`,
     )
 }

@@ -8,12 +8,7 @@ import {
 } from '../errors/errors.ts'
 import { isUnreachableError } from './outages.ts'
 
-interface AwsError {
-  readonly name?: string
-  readonly $metadata?: { readonly httpStatusCode?: number }
-}
-
-/** What S3 and its kin say to who asks too often, and the SDK of a connection that is not made in time. */
+/** Names of errors that ask for fewer requests, or that the SDK gives a connection which does not open in time. */
 const outageNames: ReadonlySet<string> = new Set([
   'RequestLimitExceeded',
   'RequestTimeout',
@@ -24,8 +19,53 @@ const outageNames: ReadonlySet<string> = new Set([
   'TooManyRequestsException',
 ])
 
-/** The service as a whole: not reached, not in order, or asking to be slower. 501 says that it never will. */
-function isBucketOutage(error: unknown, name: string, status: number | undefined): boolean {
+/** An error of the SDK, as far as it can be read. */
+interface AwsError {
+  readonly error: unknown
+  readonly name: string
+  readonly status: number | undefined
+  readonly text: string
+}
+
+/** Turns an error of the SDK into one of ours, by its name and HTTP status. Errors of ours stay as they are. */
+export function toServiceError(error: unknown, bucket: string, key: string): Error {
+  if (error instanceof ActiveStorageError) return error
+  const read = readAwsError(error)
+  const { name, status, text } = read
+  const cause = { cause: error }
+  if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
+    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, cause)
+  if (name === 'BadDigest' || name === 'InvalidDigest')
+    return new IntegrityError(
+      `${key}: the bytes that reached the bucket ${bucket} differ from those that were sent. Nothing was stored.`,
+      cause,
+    )
+  if (isBucketOutage(read))
+    return new ServiceUnavailableError(
+      `The bucket ${bucket} cannot be reached or is overloaded, for ${key}: ${text}.`,
+      cause,
+    )
+  return new ServiceError(
+    `The bucket ${bucket} failed for ${key}: ${text}. ${adviceFor(read)}`.trim(),
+    cause,
+  )
+}
+
+function readAwsError(error: unknown): AwsError {
+  const { name, $metadata }: Readonly<Record<string, unknown>> = Object(error)
+  const nameText = typeof name === 'string' ? name : ''
+  const { httpStatusCode }: Readonly<Record<string, unknown>> = Object($metadata)
+  const message = types.isNativeError(error) ? error.message : ''
+  return {
+    error,
+    name: nameText,
+    status: typeof httpStatusCode === 'number' ? httpStatusCode : undefined,
+    text: message === '' ? nameText : message,
+  }
+}
+
+/** Returns true when the whole service is not reached, fails, or asks for fewer requests. 501 is a feature that it lacks. */
+function isBucketOutage({ error, name, status }: AwsError): boolean {
   return (
     isUnreachableError(error) ||
     outageNames.has(name) ||
@@ -34,37 +74,10 @@ function isBucketOutage(error: unknown, name: string, status: number | undefined
   )
 }
 
-/** By the error's name and status, which are the protocol's; what is ours already stays. */
-export function toServiceError(error: unknown, bucket: string, key: string): Error {
-  if (error instanceof ActiveStorageError) return error
-  const { name = '', $metadata } = error as AwsError
-  const status = $metadata?.httpStatusCode
-  const text = types.isNativeError(error) && error.message !== '' ? error.message : name
-  if (name === 'NoSuchKey' || name === 'NotFound' || (status === 404 && name !== 'NoSuchBucket'))
-    return new FileNotFoundError(`There is no object ${key} in the bucket ${bucket}.`, {
-      cause: error,
-    })
-  if (name === 'BadDigest' || name === 'InvalidDigest')
-    return new IntegrityError(
-      `${key}: the bytes that reached the bucket ${bucket} are not those that were sent. Nothing was stored.`,
-      {
-        cause: error,
-      },
-    )
-  if (isBucketOutage(error, name, status))
-    return new ServiceUnavailableError(
-      `The bucket ${bucket} does not answer as it should for ${key}: ${text}.`,
-      { cause: error },
-    )
-  const advice =
-    name === 'NoSuchBucket'
-      ? 'Create the bucket, or look at its name and region.'
-      : status === 403
-        ? 'Look at the credentials and at what they may do.'
-        : name === 'CredentialsProviderError'
-          ? 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials.'
-          : ''
-  return new ServiceError(`The bucket ${bucket} failed for ${key}: ${text}. ${advice}`.trim(), {
-    cause: error,
-  })
+function adviceFor({ name, status }: AwsError): string {
+  if (name === 'NoSuchBucket') return 'Create the bucket, or check its name and region.'
+  if (status === 403) return 'Check the credentials and their permissions.'
+  if (name === 'CredentialsProviderError')
+    return 'Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or pass credentials.'
+  return ''
 }

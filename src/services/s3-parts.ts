@@ -1,95 +1,99 @@
 import { createHash } from 'node:crypto'
 import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { CreateMultipartUploadCommandInput, S3Client } from '@aws-sdk/client-s3'
+import type {
+  CompletedPart,
+  CreateMultipartUploadCommandInput,
+  UploadPartCommandInput,
+} from '@aws-sdk/client-s3'
+import type { S3Connection } from './s3-bucket.ts'
 import type { UploadOptions } from './service.ts'
 
-type Sdk = typeof import('@aws-sdk/client-s3')
-export interface S3Connection {
-  readonly sdk: Sdk
-  readonly client: S3Client
-}
-
-/** Of the bytes of a part, by which one sees that they move. */
+/** A part is sent in chunks of this size, so that slow progress shows. */
 const PART_CHUNK_BYTES = 64 * 1024
-/** A streamed part is not sent again by the SDK. */
+/** The SDK does not retry a streamed body, so parts are retried here. */
 const PART_ATTEMPTS = 3
-/** Milliseconds for the removal of what was sent. */
+/** Limit for the removal of parts after a failure. */
 const ABORT_TIMEOUT_MS = 30_000
 
 interface PartsOptions extends Pick<UploadOptions, 'signal' | 'progress'> {
-  /** Whether a part may succeed when it is sent again. */
+  /** Returns true when the same part may succeed in another attempt. */
   isTransient(error: unknown): boolean
 }
 
-/** Sends an object in parts, each with its MD5. Whatever goes wrong, the parts that were sent are removed. */
+/**
+ * Sends an object in parts, each with its MD5, one part ahead of the reader. Removes the parts when anything fails. Throws
+ * the error of `parts` or of the SDK.
+ */
 export async function sendParts(
-  { sdk, client }: S3Connection,
+  connection: S3Connection,
   target: CreateMultipartUploadCommandInput,
   parts: AsyncIterable<Buffer>,
-  { signal, progress, isTransient }: PartsOptions,
+  options: PartsOptions,
 ): Promise<void> {
-  const { Bucket, Key } = target
-  const abort = signal === undefined ? {} : { abortSignal: signal }
+  const { sdk, client } = connection
+  const abort = options.signal === undefined ? {} : { abortSignal: options.signal }
   const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand(target), abort)
-  const sent: { PartNumber: number; ETag: string | undefined }[] = []
-  const send = async (PartNumber: number, data: Buffer): Promise<void> => {
-    const ContentMD5 = createHash('md5').update(data).digest('base64')
-    for (let attempt = 1; ; attempt += 1) {
-      // Streamed, so that one sees the bytes move: a part of many megabytes may take minutes on a slow line.
-      const Body = Readable.from(
-        readInChunks(data, (bytes) => progress?.sent(bytes)),
-        { objectMode: false, highWaterMark: PART_CHUNK_BYTES },
-      )
-      const command = new sdk.UploadPartCommand({
-        Bucket,
-        Key,
-        UploadId,
-        PartNumber,
-        Body,
-        ContentLength: data.length,
-        ContentMD5,
-      })
-      try {
-        const { ETag } = await client.send(command, abort)
-        sent.push({ PartNumber, ETag })
-        return
-      } catch (error) {
-        if (attempt === PART_ATTEMPTS || signal?.aborted === true || !isTransient(error))
-          throw error
-      } finally {
-        Body.destroy()
-      }
-      await delay(100 * 2 ** attempt, undefined, signal === undefined ? {} : { signal })
-    }
-  }
-  let before: Promise<void> = Promise.resolve()
+  const upload = { Bucket: target.Bucket, Key: target.Key, UploadId }
+  const sent: CompletedPart[] = []
+  let previous: Promise<void> = Promise.resolve()
   try {
     let number = 0
-    for await (const part of parts) {
-      await before
-      before = send((number += 1), part)
-      // Awaited at the next part; until then a failure must not count as unhandled.
-      before.catch(() => undefined)
+    for await (const data of parts) {
+      await previous
+      const part = { ...upload, PartNumber: (number += 1) }
+      previous = sendPart(connection, part, data, options).then((done) => void sent.push(done))
+      // It is awaited with the next part. Until then its failure must not count as unhandled.
+      previous.catch(() => undefined)
     }
-    await before
+    await previous
     const completed = client.send(
-      new sdk.CompleteMultipartUploadCommand({
-        Bucket,
-        Key,
-        UploadId,
-        MultipartUpload: { Parts: sent },
-      }),
+      new sdk.CompleteMultipartUploadCommand({ ...upload, MultipartUpload: { Parts: sent } }),
       abort,
     )
-    await (progress?.finishing(completed) ?? completed)
+    await (options.progress?.finish(completed) ?? completed)
   } catch (error) {
-    await before.catch(() => undefined)
+    await previous.catch(() => undefined)
     const abortSignal = AbortSignal.timeout(ABORT_TIMEOUT_MS)
     await client
-      .send(new sdk.AbortMultipartUploadCommand({ Bucket, Key, UploadId }), { abortSignal })
+      .send(new sdk.AbortMultipartUploadCommand(upload), { abortSignal })
       .catch(() => undefined)
     throw error
+  }
+}
+
+/** Sends one part, with retries. */
+async function sendPart(
+  { sdk, client }: S3Connection,
+  part: Pick<UploadPartCommandInput, 'Bucket' | 'Key' | 'UploadId' | 'PartNumber'>,
+  data: Buffer,
+  { signal, progress, isTransient }: PartsOptions,
+): Promise<CompletedPart> {
+  const ContentMD5 = createHash('md5').update(data).digest('base64')
+  for (let attempt = 1; ; attempt += 1) {
+    // A stream, because it shows the progress of a part that takes minutes on a slow network.
+    const Body = Readable.from(
+      readInChunks(data, (bytes) => progress?.sent(bytes)),
+      { objectMode: false, highWaterMark: PART_CHUNK_BYTES },
+    )
+    const command = new sdk.UploadPartCommand({
+      ...part,
+      Body,
+      ContentLength: data.length,
+      ContentMD5,
+    })
+    try {
+      const { ETag } = await client.send(
+        command,
+        signal === undefined ? {} : { abortSignal: signal },
+      )
+      return { PartNumber: part.PartNumber, ETag }
+    } catch (error) {
+      if (attempt === PART_ATTEMPTS || signal?.aborted === true || !isTransient(error)) throw error
+    } finally {
+      Body.destroy()
+    }
+    await delay(100 * 2 ** attempt, undefined, signal === undefined ? {} : { signal })
   }
 }
 
@@ -98,8 +102,8 @@ async function* readInChunks(
   onTaken: (bytes: number) => void,
 ): AsyncGenerator<Buffer> {
   for (let at = 0; at < data.length; at += PART_CHUNK_BYTES) {
-    const piece = data.subarray(at, at + PART_CHUNK_BYTES)
-    yield piece
-    onTaken(piece.length)
+    const chunk = data.subarray(at, at + PART_CHUNK_BYTES)
+    yield chunk
+    onTaken(chunk.length)
   }
 }

@@ -209,7 +209,7 @@ test('errors say which bucket, what failed and what to do', async () => {
     ...options,
     credentials: { ...server.credentials, secretAccessKey: 'wrong' },
   })
-  if (server.lenient === null) await assert.rejects(put(stranger), /Look at the credentials/)
+  if (server.lenient === null) await assert.rejects(put(stranger), /Check the credentials/)
   await assert.rejects(
     put(s3({ bucket: 'tests-1', ...options, endpoint: 'http://127.0.0.1:1' })),
     code('SERVICE_UNAVAILABLE'),

@@ -1,87 +1,103 @@
-/** What a service checks before it publishes an object, and writes beside it. */
-export interface UploadOptions {
+interface Abortable {
+  /** Gives the call up: it rejects, with the signal's reason where the service can. */
+  readonly signal?: AbortSignal
+}
+
+/** Options of `Service.upload`: the size and digest to verify, and the headers to store with the object. */
+export interface UploadOptions extends Abortable {
   /** Exact number of bytes. */
   readonly byteSize: number
   /** Base64 MD5 of the bytes. */
   readonly checksum: string
+  /** Content-Type to serve the object with. */
   readonly contentType?: string
-  /** Whole Content-Disposition header to be served with the object, where the service keeps one. */
+  /** Whole Content-Disposition header to serve the object with. A service that stores no headers ignores it. */
   readonly disposition?: string
-  readonly signal?: AbortSignal
-  /** For services that take the bytes faster than they send them; a service need not call it. */
+  /** Reports progress. Only a service that takes the bytes faster than it sends them needs it. */
   readonly progress?: UploadProgress
 }
 
-/** By which an upload that is under way is told from one that hangs. Taking the next bytes counts as well. */
+/** Shows that a running upload does not hang. Taking the next bytes of `body` counts as progress too. */
 export interface UploadProgress {
-  /** So many bytes left since it was told last. */
+  /** Reports how many bytes were sent since the last call. */
   sent(bytes: number): void
-  /** Waits for what puts the bytes together after all were sent, which may last as long as a copy. */
-  finishing<T>(running: Promise<T>): Promise<T>
+  /** Wraps the last step, such as joining the parts: it may last as long as a copy. Settles as `running` does. */
+  finish<T>(running: Promise<T>): Promise<T>
 }
 
-/** Of an expiring URL. */
-export interface ServiceUrlOptions {
-  /** Seconds. */
+/** Options of `Service.url`. */
+export interface ServiceUrlOptions extends Abortable {
+  /** Seconds until the URL expires. */
   readonly expiresIn: number
-  /** Whole Content-Disposition header of the answer. */
+  /** Whole Content-Disposition header of the response. */
   readonly disposition: string
+  /** Content-Type of the response. */
   readonly contentType: string
 }
 
-/** Of a browser's own upload; all of it is signed. */
-export interface DirectUploadOptions {
-  /** Seconds. */
+/** Options of `Service.urlForDirectUpload`. The URL must accept an upload that differs in none of them. */
+export interface DirectUploadOptions extends Abortable {
+  /** Seconds until the URL expires. */
   readonly expiresIn: number
+  /** Exact number of bytes. */
   readonly byteSize: number
+  /** Base64 MD5 of the bytes. */
   readonly checksum: string
+  /** Content-Type to store with the object. */
   readonly contentType: string
-  /** Whole Content-Disposition header to be stored with the object. */
+  /** Whole Content-Disposition header to store with the object. */
   readonly disposition?: string
 }
 
-interface Abortable {
-  readonly signal?: AbortSignal
-}
-
 /**
- * Where objects live: Rails' `ActiveStorage::Service`. Keys may hold `/`, never `..`; an object appears only whole and
- * verified. Failures are `ServiceError` (retryable unless they can never succeed), `ServiceUnavailableError` where the
- * service as a whole is away; a missing object is `FileNotFoundError`, bytes that do not match are `IntegrityError`. A call
- * whose signal aborts publishes nothing from then on, as far as the service can help it.
+ * Stores the bytes of files under keys: Rails' `ActiveStorage::Service`. To write one for another store, implement the
+ * required members and run `serviceContract` (`activestorage-delayed/testing`) on it.
+ *
+ * - Keys have 1 to 255 bytes and may hold `/`, but no NUL, no backslash, and no empty, `.` or `..` segment. Other keys
+ *   are InvalidInputError.
+ * - Readers see an object only as a whole, after its size and MD5 were verified.
+ * - Calls may run at the same time. One whose signal aborts publishes nothing afterwards, if the store allows it.
+ * - Throw ServiceUnavailableError when the whole store cannot be reached, and ServiceError for other failures. Both are
+ *   retried, unless the error says `retryable: false`.
  */
 export interface Service {
-  /** Stores the bytes and publishes them under `key` only after size and MD5 were verified; replaces what was there. */
+  /**
+   * Stores the bytes under `key` and replaces an object that was there. Throws IntegrityError, and keeps the old object,
+   * when the bytes do not have the promised size and MD5. An error of `body` itself is thrown as it is.
+   */
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
   /**
-   * The bytes, or the inclusive byte range `[start, end]` of them. Throws FileNotFoundError before the first byte, and
-   * InvalidInputError for a range that is none.
+   * Reads the object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError before the first byte
+   * where there is no object, and InvalidInputError for an invalid range.
    */
   download(
     key: string,
     options?: Abortable & { readonly range?: readonly [start: number, end: number] },
   ): Promise<AsyncIterable<Uint8Array>>
-  /** Removes the object; one that is not there is no error. */
+  /** Deletes the object. A missing object is no error. */
   delete(key: string, options?: Abortable): Promise<void>
-  /** Removes every object whose key starts with `prefix` (variants). An empty prefix is refused. */
-  deletePrefixed(prefix: string, options?: Abortable): Promise<void>
-  /** Whether there is an object. */
+  /** Returns true when there is an object under the key. */
   exists(key: string, options?: Abortable): Promise<boolean>
-  /** Joins objects, in order, into a new one. */
-  compose(
-    sources: readonly string[],
-    key: string,
-    options?: Abortable & { readonly contentType?: string },
-  ): Promise<void>
-  /** Copies an object within the service. */
-  copy(source: string, key: string, options?: Abortable): Promise<void>
-  /** true: its URLs do not expire, for whoever has one may see the file. */
+  /** true: its URLs never expire, so everyone who has one can read the file. Default false. */
   readonly public?: boolean
-  /** An expiring URL of the service's own; null where the service has none (then the app serves the bytes itself). */
+  /** Signs a URL that expires. Returns null where the service has no URLs: the app then serves the bytes itself. */
   url(key: string, options: ServiceUrlOptions): Promise<string | null>
-  /** Where and with which headers a browser may PUT the bytes itself; null where the service cannot. */
+  /**
+   * Signs a URL to which a browser may PUT the bytes, and returns it with the headers that the browser must send. Returns
+   * null where the service cannot: the app then takes the bytes itself.
+   */
   urlForDirectUpload(
     key: string,
     options: DirectUploadOptions,
   ): Promise<{ readonly url: string; readonly headers: Readonly<Record<string, string>> } | null>
+  /** Optional, not used yet: deletes each object whose key starts with `prefix`. An empty prefix is InvalidInputError. */
+  deletePrefixed?(prefix: string, options?: Abortable): Promise<void>
+  /** Optional, not used yet: joins objects, in order, into a new one. */
+  compose?(
+    sources: readonly string[],
+    key: string,
+    options?: Abortable & { readonly contentType?: string },
+  ): Promise<void>
+  /** Optional, not used yet: copies an object within the service. Throws FileNotFoundError for a missing source. */
+  copy?(source: string, key: string, options?: Abortable): Promise<void>
 }

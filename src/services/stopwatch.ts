@@ -1,44 +1,44 @@
-/** Counts the time that something is waited for, and no other. */
+/** Counts the time between `start` and `pause`. */
 export interface Stopwatch {
   start(): void
   pause(): void
-  /** Counts from the beginning, up to the usual limit or to another. */
+  /** Counts from 0 again, up to the usual limit or to another. A running stopwatch goes on running. */
   renew(milliseconds?: number): void
-  /** Ends it: `late` is not called any more. */
+  /** Ends the stopwatch: `onLimit` is not called any more. */
   stop(): void
 }
 
-/** Calls `late` when it has run for so long, without its pauses. */
-export function createStopwatch(milliseconds: number, late: () => void): Stopwatch {
+/** Makes a paused stopwatch that calls `onLimit` once, when it has run for this time, pauses not counted. */
+export function createStopwatch(milliseconds: number, onLimit: () => void): Stopwatch {
   let left = milliseconds
-  let since: number | null = null
+  let startedAt: number | null = null
   let timer: NodeJS.Timeout | undefined
-  let over = false
+  let isStopped = false
   const pause = (): void => {
-    if (since === null) return
+    if (startedAt === null) return
     clearTimeout(timer)
-    left = Math.max(0, left - (performance.now() - since))
-    since = null
+    left = Math.max(0, left - (performance.now() - startedAt))
+    startedAt = null
   }
   const start = (): void => {
-    if (over || since !== null) return
-    since = performance.now()
+    if (isStopped || startedAt !== null) return
+    startedAt = performance.now()
     timer = setTimeout(() => {
-      over = true
-      late()
+      isStopped = true
+      onLimit()
     }, left)
   }
   return {
     start,
     pause,
     renew(limit = milliseconds) {
-      const isRunning = since !== null
+      const isRunning = startedAt !== null
       pause()
       left = limit
       if (isRunning) start()
     },
     stop() {
-      over = true
+      isStopped = true
       pause()
     },
   }

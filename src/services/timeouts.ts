@@ -2,17 +2,17 @@ import { checkOptions } from '../options/check-options.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 import type { ServiceTimeLimits } from './limit-service.ts'
 
-/** Only the time in which the service itself is waited for counts. */
+/** Time limits of each service. Only time spent waiting for the service counts. */
 export interface ServiceTimeouts {
-  /** A transfer moves at least `bytes`, or all that are left, in every stretch of `within`. Default '64 KB' in '60s'. */
+  /** A transfer must move `bytes`, or all that are left, in each stretch of `within`. Default '64 KB' in '60s'. */
   readonly progress?: { readonly bytes?: Size; readonly within?: Duration }
-  /** A call without a body, such as `exists` or `delete`, ends within this time. Default '60s'. */
+  /** Limit of a call without a body, such as `exists` or `delete`. Default '60s'. */
   readonly call?: Duration
-  /** A copy, a deletion of many objects and the call that completes an upload in parts end within this time. Default '10m'. */
+  /** Limit of a copy, of the deletion of many objects, and of the call that completes an upload in parts. Default '10m'. */
   readonly copy?: Duration
 }
 
-/** Throws ConfigurationError on what is none. */
+/** Parses the option `serviceTimeouts`. Throws ConfigurationError on unknown names and invalid values. */
 export function readTimeouts({ progress, call, copy }: ServiceTimeouts = {}): ServiceTimeLimits {
   if (progress !== undefined)
     checkOptions(progress, ['bytes', 'within'], 'createActiveStorage: serviceTimeouts.progress')

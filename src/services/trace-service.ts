@@ -1,7 +1,7 @@
 import { trace } from '../diagnostics/tracing.ts'
 import type { Service } from './service.ts'
 
-/** A service whose calls are told on the diagnostics channels, with the name it is configured under. */
+/** Wraps a service so that each call is published on the diagnostics channels, with the service's name in the configuration. */
 export function traceService(name: string, service: Service): Service {
   return {
     public: service.public === true,
@@ -17,23 +17,40 @@ export function traceService(name: string, service: Service): Service {
       ),
     delete: (key, options) =>
       trace('service_delete', { service: name, key }, () => service.delete(key, options)),
-    deletePrefixed: (prefix, options) =>
-      trace('service_delete_prefixed', { service: name, prefix }, () =>
-        service.deletePrefixed(prefix, options),
-      ),
     exists: (key, options) =>
       trace('service_exist', { service: name, key }, () => service.exists(key, options)),
-    compose: (sources, key, options) =>
-      trace('service_compose', { service: name, key, sources }, () =>
-        service.compose(sources, key, options),
-      ),
-    copy: (source, key, options) =>
-      trace('service_copy', { service: name, key, source }, () =>
-        service.copy(source, key, options),
-      ),
     url: (key, options) =>
       trace('service_url', { service: name, key }, () => service.url(key, options)),
     urlForDirectUpload: (key, options) =>
       trace('service_url', { service: name, key }, () => service.urlForDirectUpload(key, options)),
+    ...traceOptionalCalls(name, service),
+  }
+}
+
+/** Traces the members that a service need not have. */
+function traceOptionalCalls(
+  name: string,
+  service: Service,
+): Pick<Service, 'deletePrefixed' | 'compose' | 'copy'> {
+  const deletePrefixed = service.deletePrefixed?.bind(service)
+  const compose = service.compose?.bind(service)
+  const copy = service.copy?.bind(service)
+  return {
+    ...(deletePrefixed && {
+      deletePrefixed: (prefix, options) =>
+        trace('service_delete_prefixed', { service: name, prefix }, () =>
+          deletePrefixed(prefix, options),
+        ),
+    }),
+    ...(compose && {
+      compose: (sources, key, options) =>
+        trace('service_compose', { service: name, key, sources }, () =>
+          compose(sources, key, options),
+        ),
+    }),
+    ...(copy && {
+      copy: (source, key, options) =>
+        trace('service_copy', { service: name, key, source }, () => copy(source, key, options)),
+    }),
   }
 }

@@ -2,7 +2,10 @@ import { createHash } from 'node:crypto'
 import { IntegrityError } from '../errors/errors.ts'
 import type { UploadOptions } from './service.ts'
 
-/** Passes the bytes on and throws at their end unless size and MD5 are the promised ones. */
+/**
+ * Passes the bytes of an upload on. Throws IntegrityError before the last piece unless size and MD5 are the promised
+ * ones, so no service ever gets all of a wrong body. Throws the signal's reason when it aborts.
+ */
 export async function* verifyBytes(
   key: string,
   body: AsyncIterable<Uint8Array>,
@@ -10,15 +13,14 @@ export async function* verifyBytes(
 ): AsyncGenerator<Uint8Array> {
   const hash = createHash('md5')
   let size = 0
-  // The last piece is held back until all is known to be right: no service ever has the whole of wrong bytes.
-  let held: Uint8Array | undefined
+  let lastPiece: Uint8Array | undefined
   for await (const chunk of body) {
     options.signal?.throwIfAborted()
     hash.update(chunk)
     size += chunk.length
     if (size > options.byteSize) break
-    if (held !== undefined) yield held
-    held = chunk
+    if (lastPiece !== undefined) yield lastPiece
+    lastPiece = chunk
   }
   options.signal?.throwIfAborted()
   const checksum = hash.digest('base64')
@@ -30,5 +32,5 @@ export async function* verifyBytes(
     throw new IntegrityError(
       `${key}: the bytes have the MD5 ${checksum}, not ${options.checksum}. Nothing was stored.`,
     )
-  if (held !== undefined) yield held
+  if (lastPiece !== undefined) yield lastPiece
 }
