@@ -6,7 +6,7 @@ import { claimHooks } from '../src/delayed/claim-hooks.ts'
 import { claimUploads } from '../src/delayed/claim-uploads.ts'
 import { createActiveStorage, hasManyAttached, type Database } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded, type Kind } from '../test/support/databases.ts'
+import { kinds, closeDatabases, type Kind } from '../test/support/databases.ts'
 import { ratio, report, type Row } from './table.ts'
 
 const CLAIMS = 100
@@ -107,7 +107,7 @@ for (const kind of kinds) {
     await made.close()
   }
 }
-await stopEmbedded()
+await closeDatabases()
 report('claims', rows)
 
 async function timed(run: () => Promise<unknown>): Promise<number> {

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createActiveStorage, hasOneAttached, type Service } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
-import { kinds, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, ratio, report, type Row } from './table.ts'
 
 const MB = 1024 ** 2
@@ -62,7 +62,7 @@ for (const kind of kinds) {
   await storage.close()
   await made.close()
 }
-await stopEmbedded()
+await closeDatabases()
 await rm(folder, { recursive: true, force: true })
 report('drain', rows)
 

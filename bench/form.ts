@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import { postgresDatabase, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, middle, ratio, report, type Row } from './table.ts'
 import { start, type Child } from './web/child.ts'
 import { submit, type Part } from './web/form-client.ts'
@@ -121,5 +121,5 @@ for (const { child, storage } of contenders) {
   await storage?.close()
 }
 await beside?.close()
-await stopEmbedded()
+await closeDatabases()
 await rm(scratch, { recursive: true, force: true })

@@ -8,7 +8,7 @@ import pg from 'pg'
 import { createActiveStorage, hasOneAttached, type Database } from '../src/index.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, postgresDatabase, closeDatabases } from '../test/support/databases.ts'
 import { ratio, report, type Row } from './table.ts'
 
 const TIMES = 300
@@ -85,7 +85,7 @@ async function measure(): Promise<void> {
     await storage.close()
     await opened.close()
   }
-  await stopEmbedded()
+  await closeDatabases()
   report('latency', rows)
 }
 

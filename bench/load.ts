@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import pg from 'pg'
-import { postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import { postgresDatabase, closeDatabases } from '../test/support/databases.ts'
 import { middle, report, type Row } from './table.ts'
 import { start } from './web/child.ts'
 import { follow, type Followed } from './web/follow.ts'
@@ -196,7 +196,7 @@ process.exitCode = faults.length === 0 ? 0 : 1
 await database.end()
 await storage.close()
 await made.close()
-await stopEmbedded()
+await closeDatabases()
 await rm(folder, { recursive: true, force: true })
 
 function md5(bytes: string | Uint8Array): string {

@@ -22,7 +22,7 @@ import { objection, withAttachments as withObjection } from '../src/orm/objectio
 import { sequelize, withAttachments as withSequelize } from '../src/orm/sequelize/index.ts'
 import { typeorm, withAttachments as withTypeorm } from '../src/orm/typeorm/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, median, ratio, report, type Row } from './table.ts'
 
 const TIMES = 40
@@ -275,5 +275,5 @@ for (const [name, make] of Object.entries(cases)) {
   await each.end()
   await made.close()
 }
-await stopEmbedded()
+await closeDatabases()
 report('orms', rows)

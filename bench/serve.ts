@@ -4,7 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import { postgresDatabase, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, middle, report, type Row } from './table.ts'
 import { start, type Child } from './web/child.ts'
 import { startNginx } from './web/nginx.ts'
@@ -159,7 +159,7 @@ for (const floor of ['nginx', 'send']) {
 }
 for (const child of new Set(contenders.map((each) => each.child.process))) child.kill()
 await beside?.close()
-await stopEmbedded()
+await closeDatabases()
 await rm(scratch, { recursive: true, force: true })
 
 function shown(value: number | null, digits = 0): number | string {

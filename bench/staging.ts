@@ -10,7 +10,7 @@ import { openStore } from '../src/database/store.ts'
 import { readStaged } from '../src/staging/chunks.ts'
 import { findFiles } from '../src/staging/file-rows.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, postgresDatabase, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, postgresDatabase, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, median, ratio, report, sizes, type Row } from './table.ts'
 
 const CHUNK = 512 * 1024
@@ -150,5 +150,5 @@ for (const kind of kinds) {
   await storage.close()
   await made.close()
 }
-await stopEmbedded()
+await closeDatabases()
 report('staging', rows)

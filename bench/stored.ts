@@ -13,7 +13,7 @@ import {
 } from '../src/index.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, closeDatabases } from '../test/support/databases.ts'
 import { ratio, report, type Row } from './table.ts'
 
 const MB = 1024 ** 2
@@ -61,7 +61,7 @@ for (const kind of kinds) {
   await storage.close()
   await made.close()
 }
-await stopEmbedded()
+await closeDatabases()
 report('stored', rows)
 
 async function* random(): AsyncGenerator<Buffer> {

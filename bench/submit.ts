@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { createActiveStorage, hasManyAttached, type Service } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
-import { kinds, stopEmbedded } from '../test/support/databases.ts'
+import { kinds, closeDatabases } from '../test/support/databases.ts'
 import { bytesOf, median, ratio, report, sizes, type Row } from './table.ts'
 
 const folder = await mkdtemp(join(tmpdir(), 'bench-'))
@@ -51,6 +51,6 @@ for (const kind of kinds) {
   await storage.close()
   await made.close()
 }
-await stopEmbedded()
+await closeDatabases()
 await rm(folder, { recursive: true, force: true })
 report('submit', rows)

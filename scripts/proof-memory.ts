@@ -179,7 +179,7 @@ function print(lines: readonly (readonly string[])[]): void {
 
 async function main(text: string): Promise<number> {
   const { parseSize } = await import('../src/options/units.ts')
-  const { postgresDatabase, stopEmbedded } = await import('../test/support/databases.ts')
+  const { postgresDatabase, closeDatabases } = await import('../test/support/databases.ts')
   const size = parseSize((/^\d+$/.test(text) ? Number(text) : text) as Size, 'The size')
   const interrupted = new AbortController()
   for (const name of ['SIGINT', 'SIGTERM'] as const)
@@ -222,7 +222,7 @@ async function main(text: string): Promise<number> {
       }
     }
   } finally {
-    await stopEmbedded()
+    await closeDatabases()
   }
   console.log(
     `A file of ${Math.round(size / MB)} MB; each step is a process of its own, which may use ${LIMIT} MB.\n`,

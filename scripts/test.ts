@@ -1,9 +1,17 @@
 // Runs node's own test runner over the project; arguments name single files.
-import { spawnSync } from 'node:child_process'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { globSync } from 'node:fs'
+import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
+import {
+  answersPostgres,
+  POSTGRES_URL,
+  startEmbeddedPostgres,
+} from '../test/support/embedded-postgres.ts'
 import { installScriptsRan } from '../test/support/install-scripts.ts'
+import { requiredServices } from '../test/support/required.ts'
 
 const given = process.argv.slice(2)
 const files = given.length > 0 ? given : globSync(['src/**/*.test.ts', 'test/**/*.test.ts'])
@@ -11,14 +19,42 @@ if (!installScriptsRan)
   console.log(
     `Install scripts did not run: the tests use this machine's Node ${process.version}, and can bring up no PostgreSQL. "npm ci" runs them.`,
   )
+if (requiredServices().includes('redis') && !(await answersRedis()))
+  throw new Error('TEST_REQUIRE names redis, and none answered at TEST_REDIS_URL.')
+
+// One server for all files: each process would start its own.
+const embedded = (await answersPostgres(POSTGRES_URL)) ? null : await startEmbeddedPostgres()
 // Half of a test is waiting for a database or a browser.
-const { status } = spawnSync(
+const runner = spawn(
   process.execPath,
   ['--test', `--test-concurrency=${2 * availableParallelism()}`, '--test-timeout=240000', ...files],
   {
     stdio: 'inherit',
-    // Hundreds of processes load the same modules.
-    env: { NODE_COMPILE_CACHE: resolve('node_modules/.cache/node'), ...process.env },
+    env: {
+      // Hundreds of processes load the same modules.
+      NODE_COMPILE_CACHE: resolve('node_modules/.cache/node'),
+      ...process.env,
+      ...(embedded === null ? {} : { TEST_POSTGRES_URL: embedded.url }),
+    },
   },
 )
-process.exitCode = status ?? 1
+const forward = (signal: NodeJS.Signals): void => void runner.kill(signal)
+process.on('SIGINT', forward).on('SIGTERM', forward)
+const [code] = (await once(runner, 'exit')) as [number | null]
+await embedded?.stop()
+process.exit(code ?? 1)
+
+async function answersRedis(): Promise<boolean> {
+  const { hostname, port } = new URL(process.env['TEST_REDIS_URL'] ?? 'redis://127.0.0.1:6379')
+  const socket = connect(Number(port || 6379), hostname).setTimeout(2000)
+  socket.on('timeout', () => socket.destroy(new Error('It did not answer.')))
+  try {
+    socket.write('PING\r\n')
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    return /^[+-]/.test(answer.toString())
+  } catch {
+    return false
+  } finally {
+    socket.destroy()
+  }
+}

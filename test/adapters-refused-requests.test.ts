@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test, type TestContext } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
+import { absent } from './support/required.ts'
 import { freePort } from './support/free-port.ts'
 import { listening, mounts } from './support/mounts.ts'
 import { web } from './support/web.ts'
@@ -149,7 +150,7 @@ async function nginxBefore(t: TestContext, ports: readonly number[]): Promise<nu
   try {
     execFileSync('nginx', ['-v'], { stdio: 'ignore' })
   } catch {
-    return 'nginx is not installed'
+    return absent('nginx', 'nginx is not installed') ?? 'nginx is not installed'
   }
   const docs = await readFile(new URL('../docs/frameworks/node.md', import.meta.url), 'utf8')
   const location =

@@ -10,10 +10,10 @@ import {
 import { openStore } from '../src/database/store.ts'
 import { createTableNames } from '../src/database/schema.ts'
 import { createLeases, type Leases } from '../src/jobs/leases.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, retries, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const simple = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const code = (expected: string) => (error: unknown) =>

@@ -15,7 +15,7 @@ import {
   type Service,
 } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import {
   networkServers,
   openUrl,
@@ -27,7 +27,7 @@ import { testStorage } from '../src/testing/index.ts'
 import { kinds } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const MB = 1024 * 1024
 const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]

@@ -6,10 +6,10 @@ import { run } from '../src/cli/run.ts'
 import { mysql } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { hasManyAttached, hasOneAttached, type ActiveStorage } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = {
   User: {

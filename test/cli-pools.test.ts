@@ -7,12 +7,12 @@ import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { readStatus, formatStatus } from '../src/cli/status.ts'
 import { hasOneAttached } from '../src/index.ts'
-import { mariadbDatabase, postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { mariadbDatabase, postgresDatabase, closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 
 after(async () => {
   await closeServers()
-  await stopEmbedded()
+  await closeDatabases()
 })
 
 const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)

@@ -14,10 +14,10 @@ import { run } from '../src/cli/run.ts'
 import { findOldTransaction } from '../src/database/old-transaction.ts'
 import type { StorageStatus } from '../src/cli/status.ts'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const bin = resolve('src/cli/bin.ts')
 const from = (path: string): string => JSON.stringify(pathToFileURL(resolve(path)).href)

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
 test('a storage that was closed refuses whatever is asked of it', async () => {

@@ -7,10 +7,10 @@ import {
   jobEngineContract,
   type DatabaseContractOptions,
 } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { memoryQueue, tableQueue } from './support/table-queue.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 async function created(kind: Kind) {
   const made = await kind.create()

@@ -10,9 +10,9 @@ import { postgres } from '../src/database/postgres.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
 import { killPoints } from '../src/testing/index.ts'
-import { postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { postgresDatabase, closeDatabases } from './support/databases.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const worker = join(import.meta.dirname, 'support', 'crashing-worker.ts')
 

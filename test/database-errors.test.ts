@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, storageOn } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }

@@ -4,10 +4,10 @@ import { after, test, type TestContext } from 'node:test'
 import { DataSource, EntitySchema } from 'typeorm'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { typeorm, withAttachments } from '../src/orm/typeorm/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 type App = NonNullable<Awaited<ReturnType<typeof fresh<typeof models>>>>

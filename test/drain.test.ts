@@ -6,10 +6,10 @@ import { hasOneAttached } from '../src/index.ts'
 import { drainSources, startWorker } from '../src/jobs/embedded-worker.ts'
 import type { Task } from '../src/jobs/work-source.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached() } }
 const never = (): Promise<never> => new Promise(() => undefined)

@@ -19,12 +19,12 @@ import {
   accountOf,
   kinds,
   postgresDatabase,
-  stopEmbedded,
+  closeDatabases,
   type Account,
 } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 /** A transaction that the app began by itself. */
 interface Transaction {

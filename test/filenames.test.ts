@@ -6,10 +6,10 @@ import { after, test } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { storageOn, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 test('a file is stored under its name, cut to what a key may hold, and with more where it is too short', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'asd-names-'))

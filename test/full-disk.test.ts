@@ -16,11 +16,11 @@ import {
 import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { openUrl, sqliteServer, type Server, type ServerKind } from './support/servers.ts'
 import { noSpace, tinyDisk } from './support/tiny-disk.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const MB = 1024 * 1024
 

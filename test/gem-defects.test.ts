@@ -8,10 +8,10 @@ import {
   hasOneAttached,
   type JobEngine,
 } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, retries, storageOn, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const simple = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const names = (files: readonly { filename: string }[]): string[] =>

@@ -11,10 +11,10 @@ import {
 import { MalformedFilesError, parseFilesText } from '../src/gem/files-text.ts'
 import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { retries } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 interface ExpectedBlob {
   readonly filename_column: string

@@ -33,10 +33,10 @@ import { createDialectSchema } from '../src/database/migrate.ts'
 import { createTableNames } from '../src/database/schema.ts'
 import { createActiveStorage, hasOneAttached, type Dialect } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 /** Where the packages that a migration imports are found. */
 const folders = await mkdtemp(join(import.meta.dirname, '.generate-'))

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { kinds } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { type Database } from '../src/index.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const file = (name: string): File => new File([name], name)
 
 test('hooks are told three times in all, and then counted as told', async (t) => {

@@ -5,14 +5,14 @@ import { createTableNames } from '../src/database/schema.ts'
 import { openStore } from '../src/database/store.ts'
 import { hasOneAttached, type Database } from '../src/index.ts'
 import { createLeases } from '../src/jobs/leases.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable } from './support/storage.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlite } from '../src/database/sqlite.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached() } }
 

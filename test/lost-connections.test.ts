@@ -16,7 +16,7 @@ import {
   type Service,
 } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import {
   networkServers,
   openUrl,
@@ -25,7 +25,7 @@ import {
   type ServerKind,
 } from './support/servers.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const MB = 1024 * 1024
 const script = join(import.meta.dirname, 'support', 'disaster-worker.ts')

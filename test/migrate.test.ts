@@ -9,10 +9,10 @@ import {
   type Database,
   type Models,
 } from '../src/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { storageOn, switchable, text, type Switchable } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached() } }
 const two = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 

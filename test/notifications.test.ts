@@ -3,10 +3,10 @@ import { after, test } from 'node:test'
 import pg from 'pg'
 import { postgres } from '../src/database/postgres.ts'
 import { hasOneAttached, type Database } from '../src/index.ts'
-import { postgresDatabase, stopEmbedded } from './support/databases.ts'
+import { postgresDatabase, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached() } }
 

@@ -24,11 +24,11 @@ import { drizzle } from '../src/orm/drizzle/index.ts'
 import { knex } from '../src/orm/knex/index.ts'
 import { kysely } from '../src/orm/kysely/index.ts'
 import { databaseContract, ormContract, type OrmApp, type ormModels } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 type Storage = ActiveStorage<typeof ormModels, never>
 
 /** What each builder is at least: text that runs, in a transaction or not. */

@@ -16,12 +16,12 @@ import {
 import { lucid, withAttachments } from '../src/orm/lucid/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const logger = new Proxy({}, { get: () => () => undefined })
 const emitter = { emit: () => undefined, hasListeners: () => false }

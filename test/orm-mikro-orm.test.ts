@@ -23,12 +23,12 @@ import {
 import { mikroOrm, withAttachments } from '../src/orm/mikro-orm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, notThere, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 class User extends withAttachments(ormModels.User) {
   id!: string

@@ -14,13 +14,13 @@ import {
 import { objection, withAttachments } from '../src/orm/objection/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { text } from './support/storage.ts'
 
 const { Model, ValidationError } = objectionPackage
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const connect = ({ name }: Kind, url: string, { connections }: Variety = usual): Knex =>
   knexInit(

@@ -13,13 +13,13 @@ import {
 import { prisma, withAttachments } from '../src/orm/prisma/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { generateClient } from './support/prisma.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const providers = { SQLite: 'sqlite', PostgreSQL: 'postgresql', MariaDB: 'mysql' } as const
 type Provider = (typeof providers)[keyof typeof providers]

@@ -22,13 +22,13 @@ import {
 import { sequelize, withAttachments } from '../src/orm/sequelize/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { databaseContract, ormContract, ormModels, type OrmApp } from '../src/testing/index.ts'
-import { accountOf, kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { accountOf, kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { emptyDatabase, skipping } from './support/empty-database.ts'
 import { countFarther, usual, varieties, type Variety } from './support/orm-varieties.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const idOf = ({ name }: Kind, { recordId }: Variety = usual) =>
   recordId === 'uuid'

@@ -4,13 +4,13 @@ import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached, type UploadSnapshot } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh, storageOn, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
 import { testStorage } from '../src/testing/index.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 const CHUNK = 512 * 1024
 

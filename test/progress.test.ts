@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { closeServers } from './support/races.ts'
 import { storageOn, switchable } from './support/storage.ts'
 
 after(async () => {
   await closeServers()
-  await stopEmbedded()
+  await closeDatabases()
 })
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }

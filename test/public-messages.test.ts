@@ -14,12 +14,12 @@ import {
   ServiceError,
   type UploadSnapshot,
 } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, text } from './support/storage.ts'
 import { asking, web } from './support/web.ts'
 import { ConfigurationError, FormLimitError } from '../src/index.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const SECRET = 'select * from users where token = $1 -- bucket-7 /var/key'
 /** What no visitor may read. */

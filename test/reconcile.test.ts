@@ -3,10 +3,10 @@ import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { memory } from '../src/services/memory.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 for (const kind of kinds)
   describe(`reconcile on ${kind.name}`, () => {

@@ -10,10 +10,10 @@ import {
   type Database,
   type Id,
 } from '../src/index.ts'
-import { kinds, stopEmbedded, type Kind } from './support/databases.ts'
+import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 type RecordId = 'bigint' | 'uuid' | 'text'
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }

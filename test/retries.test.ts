@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { text } from './support/storage.ts'
 import { test } from 'node:test'
@@ -11,7 +11,7 @@ import { fresh } from './support/storage.ts'
 
 after(async () => {
   await closeServers()
-  await stopEmbedded()
+  await closeDatabases()
 })
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { text } from './support/storage.ts'
 
 after(async () => {
   await closeServers()
-  await stopEmbedded()
+  await closeDatabases()
 })
 
 atEach(

@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached } from '../src/index.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh } from './support/storage.ts'
 import { type TestContext } from 'node:test'
 import { testStorage, type TestClock } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const KB = 1024

@@ -8,7 +8,7 @@ import { web } from './support/web.ts'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 import { retries } from './support/storage.ts'
 import { kinds } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
@@ -221,7 +221,7 @@ test('an id that is none finds nothing by being cast', async (t) => {
   assert.equal(await storage.delayedUploads.findSigned([upload!.signedId] as never), null)
 })
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
 test('what comes in odd shapes is refused or made fit', async (t) => {

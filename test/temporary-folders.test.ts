@@ -12,7 +12,7 @@ import { text } from './support/storage.ts'
 import { after } from 'node:test'
 import { createActiveStorage, hasManyAttached } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
-import { kinds, stopEmbedded } from './support/databases.ts'
+import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
 
@@ -103,7 +103,7 @@ test('what a killed process left in the temporary folder is swept, at every plac
   assert.deepEqual((await readdir(folder)).toSorted(), stays.toSorted())
 })
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const file = (name: string): File => new File([name], name)
 

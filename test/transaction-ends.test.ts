@@ -10,13 +10,13 @@ import {
   accountOf,
   kinds,
   postgresDatabase,
-  stopEmbedded,
+  closeDatabases,
   type Account,
   type Kind,
 } from './support/databases.ts'
 import { fresh, storageOn, switchable, text } from './support/storage.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const models = { User: { photo: hasOneAttached() } }
 const kindOf = (name: string): Kind => kinds.find((kind) => kind.name === name) ?? assert.fail()

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { stopEmbedded } from './support/databases.ts'
+import { closeDatabases } from './support/databases.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const file = (name: string): File => new File([name], name)
 

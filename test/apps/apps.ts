@@ -3,12 +3,12 @@ import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { after, test } from 'node:test'
-import { postgresDatabase, stopEmbedded } from '../support/databases.ts'
+import { postgresDatabase, closeDatabases } from '../support/databases.ts'
 import { drive } from './drive.ts'
 import { install } from './install.ts'
 import { withoutEngine } from './prepare.ts'
 
-after(() => stopEmbedded())
+after(() => closeDatabases())
 
 const all = readdirSync('examples/apps', { withFileTypes: true }).flatMap((entry) =>
   entry.isDirectory() ? [entry.name] : [],

@@ -1,6 +1,7 @@
 // A real browser, where one is installed: one for all tests of a file.
 import { existsSync } from 'node:fs'
 import { after, type TestContext } from 'node:test'
+import { absent } from './required.ts'
 import { chromium, type Browser, type BrowserContext } from 'playwright-core'
 
 const executablePath = [
@@ -17,7 +18,7 @@ export async function openBrowser(
 ): Promise<(Pick<Browser, 'newPage'> & { close(): Promise<void> }) | null> {
   if (executablePath === undefined) {
     t.skip('no Chromium is installed: the pages are not looked at')
-    return null
+    return absent('chromium', 'no Chromium is installed')
   }
   launched ??= chromium.launch({
     executablePath,

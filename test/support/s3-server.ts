@@ -1,5 +1,6 @@
 // The S3 server of the tests: Ceph's gateway where it is installed, else one in this process.
 import { startFauxqs } from 'fauxqs'
+import { absent } from './required.ts'
 import { startRadosgw } from './radosgw.ts'
 
 export interface S3Server {
@@ -14,6 +15,7 @@ export interface S3Server {
 export async function startS3(): Promise<S3Server> {
   const gateway = await startGateway()
   if (typeof gateway !== 'string') return { ...gateway, lenient: null }
+  absent('s3', gateway)
   const server = await startFauxqs({ port: 0, host: '127.0.0.1', logger: false })
   return {
     endpoint: `http://127.0.0.1:${server.port}`,
