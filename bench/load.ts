@@ -182,7 +182,7 @@ for (const [what, sql] of Object.entries({
   'chunks are left': 'select count(*) from activestorage_delayed_chunks',
   'uploads are left': 'select count(*) from activestorage_delayed_uploads',
   'files are staged':
-    "select count(*) from activestorage_delayed_files where state not in ('attached', 'told', 'dropped')",
+    "select count(*) from activestorage_delayed_files where state not in ('attached', 'done', 'dropped')",
 })) {
   const count = Number((await database.query(sql)).rows[0]?.count)
   if (count > 0) faults.push(`${count} ${what}`)

@@ -61,7 +61,7 @@ export async function faultsOf(
     ['uploads', 'true'],
     ['chunks', 'true'],
     ['jobs', 'true'],
-    ['files', "upload_token is null or state <> 'told'"],
+    ['files', "upload_token is null or state <> 'done'"],
   ])
     await expect(
       `rows left in ${table}`,

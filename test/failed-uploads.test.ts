@@ -65,7 +65,7 @@ atEach(
     const [, second, third] = await keeping.delayedUploads.list()
     // One whose hook is still to be told of what was attached, one that a worker holds, and one that nobody wants.
     await app.query(
-      "update {files} set state = 'attached' where state = 'told' and upload_token = (select token from {uploads} where uploadable_id = 1)",
+      "update {files} set state = 'attached' where state = 'done' and upload_token = (select token from {uploads} where uploadable_id = 1)",
     )
     await app.query(
       `update {uploads} set lease_until = ${Date.now() + 60_000} where uploadable_id = 2`,
@@ -89,7 +89,7 @@ atEach(
     await keeping.sweep()
     assert.deepEqual(await states(), ['1 failed'])
     assert.deepEqual(told().at(-1), [true, '2', second?.id])
-    await app.query("update {files} set state = 'told' where state = 'attached'")
+    await app.query("update {files} set state = 'done' where state = 'attached'")
     await keeping.sweep()
     assert.deepEqual(await states(), [])
     assert.equal(said.length, 3)

@@ -487,3 +487,22 @@ for (const kind of kinds)
     await storage.migrate()
     assert.deepEqual(await app.run(`select public_error from ${q}Own_files${q}`), [])
   })
+
+for (const kind of kinds)
+  test(`${kind.name}: tables of an unreleased version are refused`, async (t) => {
+    const app = await empty(t, kind)
+    if (app === null) return
+    const storage = app.storage(models, switchable(), { tables: { prefix: 'Own_' } })
+    await storage.migrate()
+    const q = kind.name === 'MariaDB' ? '`' : '"'
+    const refused = { code: 'CONFIGURATION', message: /Own_files .* unreleased version/ }
+    await app.run(
+      `insert into ${q}Own_files${q} (id, position, filename, content_type, byte_size, state, expires_at, created_at) values ('a', 0, 'a.txt', 'text/plain', 0, 'told', 0, 0)`,
+    )
+    await assert.rejects(storage.migrate(), refused)
+    await app.run(`delete from ${q}Own_files${q}`)
+    await storage.migrate()
+    if (kind.name === 'SQLite') return
+    await app.run(`alter table ${q}Own_locks${q} rename column bucket to slot`)
+    await assert.rejects(storage.migrate(), refused)
+  })

@@ -82,8 +82,8 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
       .execute()
     return
   }
-  const slots = [...new Set(lanes.map(bucketOf))].toSorted((a, b) => a - b)
-  for (const slot of slots) {
+  const buckets = [...new Set(lanes.map(bucketOf))].toSorted((a, b) => a - b)
+  for (const bucket of buckets) {
     const locked =
       session.dialect === 'postgres'
         ? Number(
@@ -91,15 +91,15 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
               await session.db
                 .updateTable('locks')
                 .set({ version: sql`version + 1` })
-                .where('slot', '=', slot)
+                .where('bucket', '=', bucket)
                 .executeTakeFirst()
             ).numUpdatedRows,
           )
         : (
             await session.db
               .selectFrom('locks')
-              .select('slot')
-              .where('slot', '=', slot)
+              .select('bucket')
+              .where('bucket', '=', bucket)
               .forUpdate()
               .execute()
           ).length

@@ -17,6 +17,8 @@ export interface MigrationStep {
 }
 
 export interface DialectSchema {
+  /** A table's name, as SQL takes it. */
+  quote(name: string): string
   readonly steps: readonly MigrationStep[]
   /** Names of what is there: tables, `table.column`s and indexes. */
   existing(executor: Executor): Promise<ReadonlySet<string>>
@@ -66,6 +68,7 @@ export async function migrate(options: MigrateOptions): Promise<void> {
   const schema = createDialectSchema(options.dialect, options.tables, options.recordId)
   const missing = async (executor: Executor): Promise<MigrationStep[]> => {
     const there = await schema.existing(executor)
+    await refuseUnreleasedTables(schema, options.tables, executor, there)
     return schema.steps.filter((step) => !there.has(step.needs))
   }
   for (let attempt = 1; ; attempt += 1) {
@@ -86,6 +89,24 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     }
   }
   await checkColumns(schema, options, options.executor)
+}
+
+/** Throws ConfigurationError on tables of the time before the first release: nothing converts them. */
+async function refuseUnreleasedTables(
+  schema: DialectSchema,
+  { files, locks }: TableNames,
+  executor: Executor,
+  existing: ReadonlySet<string>,
+): Promise<void> {
+  const hasOldState = async (): Promise<boolean> => {
+    if (!existing.has(files)) return false
+    const old = `select 1 from ${schema.quote(files)} where state = 'told' limit 1`
+    return (await executor.run(old, [])).rows.length > 0
+  }
+  if (existing.has(`${locks}.slot`) || (await hasOldState()))
+    throw new ConfigurationError(
+      `${files} and its sister tables are those of an unreleased version: finish its uploads with that version, drop the tables, then migrate again.`,
+    )
 }
 
 /** MySQL commits each step by itself, so that two processes may meet in one: it is there then. */

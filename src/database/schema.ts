@@ -1,5 +1,14 @@
 import type { Generated } from 'kysely'
 
+/** State of an upload; `delayed/upload-transitions.ts` has what leads from one to another. */
+export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
+
+/** State of a staged file; `staging/file-transitions.ts` has what leads from one to another. */
+export type FileState = 'staging' | 'staged' | 'attached' | 'done' | 'failed' | 'dropped'
+
+/** State of a job; a job that is finished has no row. */
+export type JobState = 'pending' | 'running'
+
 type BigIntColumn = string | number | bigint
 type Nullable<T> = T | null
 
@@ -37,7 +46,7 @@ export interface Schema {
     updated_at: string
     token: Nullable<string>
     origin_id: Nullable<BigIntColumn>
-    state: Generated<string>
+    state: Generated<UploadState>
     replaces: Nullable<string>
     keeps: Nullable<string>
     attempts: Generated<number>
@@ -58,7 +67,7 @@ export interface Schema {
     byte_size: BigIntColumn
     checksum: Nullable<string>
     metadata: Nullable<string>
-    state: string
+    state: FileState
     service_name: Nullable<string>
     blob_key: Nullable<string>
     sent_filename: Nullable<string>
@@ -77,7 +86,7 @@ export interface Schema {
     name: string
     arguments: string
     key: Nullable<string>
-    state: Generated<string>
+    state: Generated<JobState>
     run_at: Generated<BigIntColumn>
     attempts: Generated<number>
     lease_token: Nullable<string>
@@ -85,7 +94,7 @@ export interface Schema {
     last_error: Nullable<string>
   }
   workers: { id: string; started_at: BigIntColumn; seen_at: BigIntColumn; knows: string }
-  locks: { slot: number; version: Generated<BigIntColumn> }
+  locks: { bucket: number; version: Generated<BigIntColumn> }
 }
 
 export type TableNames = Readonly<Record<keyof Schema, string>>

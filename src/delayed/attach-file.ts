@@ -118,7 +118,7 @@ async function finishFile(
   const result = await session.db
     .updateTable('files')
     .set({
-      state: definition.afterUpload === undefined ? 'told' : 'attached',
+      state: definition.afterUpload === undefined ? 'done' : 'attached',
       uploaded_bytes: prepared.byteSize,
       last_error: null,
       public_error: null,

@@ -79,7 +79,7 @@ async function claimBatch(
 }
 
 const claimedColumns = (dialect: Dialect) => ({
-  state: 'running',
+  state: 'running' as const,
   attempts: sql<number>`attempts + 1`,
   lease_token: uuidv7(),
   lease_until: nowPlus(dialect, LEASE_MS),

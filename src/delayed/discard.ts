@@ -24,7 +24,7 @@ export async function discardUploads(
     .execute()
   await session.db
     .updateTable('files')
-    .set({ state: 'told' })
+    .set({ state: 'done' })
     .where('upload_token', 'in', tokens)
     .where('state', '=', 'attached')
     .execute()

@@ -125,7 +125,7 @@ async function runAfterUploadAll(
 export async function markDone(delayed: DelayedContext, file: FileRow): Promise<void> {
   await delayed.store.session.db
     .updateTable('files')
-    .set({ state: 'told', expires_at: nowPlus(delayed.store.dialect, delayed.expiresIn) })
+    .set({ state: 'done', expires_at: nowPlus(delayed.store.dialect, delayed.expiresIn) })
     .where('id', '=', file.id)
     .where('state', '=', 'attached')
     .execute()

@@ -230,7 +230,7 @@ export async function assignAttachedFile(
   details: ErrorDetails,
 ): Promise<void> {
   const result = await updateStaged(session, [file.id])
-    .set({ upload_token: uuidv7(), state: 'told', blob_key: key, uploaded_bytes: file.byteSize })
+    .set({ upload_token: uuidv7(), state: 'done', blob_key: key, uploaded_bytes: file.byteSize })
     .executeTakeFirst()
   if (Number(result.numUpdatedRows) !== 1) throw createExpiredError(file.filename, details)
 }

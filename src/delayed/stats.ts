@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
 import { asText } from '../database/expressions.ts'
+import type { FileState, UploadState } from '../database/schema.ts'
 import type { Store } from '../database/store.ts'
 import { listWorkers } from '../jobs/worker-rows.ts'
 import { parseRailsTime } from '../blobs/blob-rows.ts'
@@ -27,7 +28,7 @@ export async function readUploadStats({ session, dialect }: Store): Promise<Stat
     .where(isOwnUpload)
     .groupBy('u.state')
     .execute()
-  const oldest = async (state: string): Promise<Date | null> => {
+  const oldest = async (state: UploadState): Promise<Date | null> => {
     const row = await session.db
       .selectFrom('uploads as u')
       .select(asText(dialect, 'u.created_at').as('at'))
@@ -45,9 +46,9 @@ export async function readUploadStats({ session, dialect }: Store): Promise<Stat
     .where('state', 'in', ['staged', 'failed'])
     .groupBy('state')
     .execute()
-  const count = (state: string): number =>
+  const count = (state: UploadState): number =>
     Number(rows.find((row) => row.state === state)?.count ?? 0)
-  const size = (state: string): number =>
+  const size = (state: FileState): number =>
     Number(bytes.find((row) => row.state === state)?.bytes ?? 0)
   return {
     pending: count('pending'),

@@ -76,7 +76,7 @@ export async function countSweepable(
     emptied: await counted(
       session.db
         .selectFrom('files as f')
-        .where('f.state', 'in', ['dropped', 'told'])
+        .where('f.state', 'in', ['dropped', 'done'])
         .where(({ exists, selectFrom }) =>
           exists(selectFrom('chunks as c').select('c.file_id').whereRef('c.file_id', '=', 'f.id')),
         )

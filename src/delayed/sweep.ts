@@ -1,5 +1,6 @@
 import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
 import { nowPlus, now } from '../database/expressions.ts'
+import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors/errors.ts'
@@ -150,14 +151,14 @@ async function finishOrphans(store: Store): Promise<void> {
         .limit(SWEEP_BATCH_SIZE)
         .execute(),
     async (session, ids) => {
-      const to = (state: string, from: readonly string[]) =>
+      const to = (state: FileState, from: readonly FileState[]) =>
         session.db
           .updateTable('files')
           .set({ state })
           .where('id', 'in', ids)
           .where('state', 'in', from)
           .execute()
-      await to('told', ['attached'])
+      await to('done', ['attached'])
       await to('dropped', ['staging', 'staged', 'failed'])
     },
   )
@@ -193,7 +194,7 @@ async function deleteFileRows(store: Store): Promise<void> {
         .select('f.id')
         .where('c.file_id', 'is', null)
         .where('u.token', 'is', null)
-        .where('f.state', 'in', ['told', 'dropped'])
+        .where('f.state', 'in', ['done', 'dropped'])
         .where((e) =>
           e.or([
             e('f.expires_at', '<=', now(dialect)),

@@ -2,13 +2,11 @@ import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder }
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
-import type { Schema } from '../database/schema.ts'
+import type { Schema, UploadState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import { parseRailsTime } from '../blobs/blob-rows.ts'
 import { fileColumns, fileRowOf, type FileRow } from '../staging/file-rows.ts'
 import { KEEPS_NOTHING, type Keeps } from './keeps.ts'
-
-export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
 
 /** A delayed upload: one row of activestorage_delayed_uploads that has our token. */
 export interface UploadRow {
@@ -37,7 +35,7 @@ export interface SelectedUpload {
   readonly type: string | null
   readonly record: string
   readonly name: string | null
-  readonly state: string
+  readonly state: UploadState
   readonly clean_before: number | null
   readonly replaces: string | null
   readonly keeps: string | null
@@ -117,7 +115,7 @@ export function uploadOf(row: SelectedUpload): UploadRow {
     order: BigInt(row.origin_id ?? row.row_id),
     token: String(row.token),
     lane: { type: String(row.type), id: row.record, name: String(row.name) },
-    state: row.state as UploadState,
+    state: row.state,
     cleanBefore: Boolean(Number(row.clean_before)),
     replaces: row.replaces === null ? null : (JSON.parse(row.replaces) as string[]),
     keeps: row.keeps === null ? KEEPS_NOTHING : (JSON.parse(row.keeps) as Keeps),

@@ -140,7 +140,7 @@ export async function deleteUnneededChunks(session: Session): Promise<number> {
   const { rows } = await sql<{ file_id: string; position: number }>`
     select c.file_id, c.position from ${sql.table('chunks')} c
     join ${sql.table('files')} f on f.id = c.file_id
-    where f.state in ('dropped', 'told') limit ${sql.lit(DELETE_BATCH_CHUNKS)}`.execute(session.db)
+    where f.state in ('dropped', 'done') limit ${sql.lit(DELETE_BATCH_CHUNKS)}`.execute(session.db)
   const byFile = Map.groupBy(rows, (row) => row.file_id)
   for (const [fileId, chunks] of byFile)
     await session.db

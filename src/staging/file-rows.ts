@@ -1,9 +1,8 @@
 import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
 import { asText, nowPlus, now } from '../database/expressions.ts'
+import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-
-export type FileState = 'staging' | 'staged' | 'attached' | 'told' | 'failed' | 'dropped'
 
 /** A staged file: one row of activestorage_delayed_files. Its bytes are chunk rows until it is attached. */
 export interface FileRow {
@@ -33,7 +32,7 @@ export interface FileRow {
 
 /** Its service has it, and an attachment names it. */
 export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean =>
-  state === 'attached' || state === 'told'
+  state === 'attached' || state === 'done'
 
 /** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
 export const CHUNK_SIZE: number = 512 * 1024

@@ -40,6 +40,6 @@ export function ownTableColumns(types: {
     chunks: `file_id ${name} not null, position integer not null, data ${bytes} not null, primary key (file_id, position)`,
     jobs: `id ${name} primary key, name ${name} not null, arguments ${text} not null, ${reserved} ${key} unique, state ${name} default 'pending' not null, run_at ${id} default 0 not null, attempts integer default 0 not null, lease_token ${name}, lease_until ${id} default 0 not null, last_error ${text}`,
     workers: `id ${name} primary key, started_at ${id} not null, seen_at ${id} not null, knows ${text} not null`,
-    locks: `slot integer primary key, version ${id} default 0 not null`,
+    locks: `bucket integer primary key, version ${id} default 0 not null`,
   }
 }

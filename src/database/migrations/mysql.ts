@@ -52,8 +52,9 @@ export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): D
   const id = 'id bigint primary key auto_increment'
   // How a CHAR is read depends on the session's mode, so that MariaDB takes none here without its blanks cut off.
   const lane = `sha2(concat_ws(char(0), uploadable_type, ${recordId === 'bigint' ? 'uploadable_id' : 'rtrim(uploadable_id)'}, attr_name), 256)`
-  const numbers = Array.from({ length: 1024 }, (_, slot) => `(${slot})`).join(',')
+  const numbers = Array.from({ length: 1024 }, (_, bucket) => `(${bucket})`).join(',')
   return {
+    quote: q,
     lock: [],
     steps: [
       table(
@@ -121,7 +122,10 @@ export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): D
       index('jobs_holder', jobs, 'lease_token'),
       table(tables.workers, own.workers, bin),
       table(locks, own.locks, bin),
-      { needs: `${locks}:slots`, sql: `insert ignore into ${q(locks)} (slot) values ${numbers}` },
+      {
+        needs: `${locks}:buckets`,
+        sql: `insert ignore into ${q(locks)} (bucket) values ${numbers}`,
+      },
     ],
     async existing(executor) {
       const run = async (sql: string): Promise<string[]> =>
@@ -131,7 +135,7 @@ export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): D
           'select table_name as name from information_schema.tables where table_schema = database()',
         )),
         ...(await run(
-          `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}')`,
+          `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}', '${locks}')`,
         )),
         ...(await run(
           "select distinct concat(table_name, ':', index_name) as name from information_schema.statistics where table_schema = database()",
@@ -142,7 +146,7 @@ export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): D
         Number((await executor.run(`select count(*) as n from ${q(locks)}`, [])).rows[0]?.['n']) >=
           1024
       )
-        found.add(`${locks}:slots`)
+        found.add(`${locks}:buckets`)
       return found
     },
     async liveColumns(executor) {

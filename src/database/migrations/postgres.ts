@@ -121,7 +121,7 @@ export function createPostgresSchema(tables: TableNames, recordId: RecordIdType)
     table(
       locks,
       own.locks,
-      `; insert into ${q(locks)} (slot) select generate_series(0, 1023) on conflict do nothing`,
+      `; insert into ${q(locks)} (bucket) select generate_series(0, 1023) on conflict do nothing`,
     ),
   ]
   const names =
@@ -129,6 +129,7 @@ export function createPostgresSchema(tables: TableNames, recordId: RecordIdType)
     async (executor: Executor): Promise<string[]> =>
       (await executor.run(sql, [])).rows.map((row) => String(row['name']))
   return {
+    quote: q,
     steps,
     lock: [
       `set local lock_timeout = '3s'`,
@@ -146,7 +147,7 @@ export function createPostgresSchema(tables: TableNames, recordId: RecordIdType)
               `select '${schema}' || coalesce(relname, '') as name from pg_namespace n left join pg_class c on c.relnamespace = n.oid where n.nspname = '${schema.slice(0, -1)}' union select '${schema}' from pg_namespace where nspname = '${schema.slice(0, -1)}'`,
             )(executor)
       const columns = await names(
-        [uploads, files]
+        [uploads, files, locks]
           .map(
             (table) =>
               `select '${table}.' || attname as name from pg_attribute where attrelid = to_regclass('${q(table)}') and attnum > 0`,

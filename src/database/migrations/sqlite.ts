@@ -26,6 +26,7 @@ export function createSqliteSchema(tables: TableNames, recordId: RecordIdType): 
   const short = files.replace(/files$/, '')
   const id = '"id" integer primary key autoincrement not null'
   return {
+    quote: q,
     lock: [],
     steps: [
       table(
