@@ -34,7 +34,35 @@ for (const [name, mount] of Object.entries(mounts)) {
     const etag = head.headers.get('etag') ?? ''
     assert.equal((await fetch(proxy, { headers: { 'if-none-match': etag } })).status, 304)
     assert.equal((await fetch(`${url}${storage.basePath}/blobs/redirect/no/x`)).status, 404)
-    assert.equal((await fetch(proxy, { method: 'DELETE' })).status, 405)
+  })
+
+  test(`${name}: a known path says which methods it answers; an unknown one is 404 for all`, async (t) => {
+    const { storage, url } = await listening(t, mount)
+    await storage.record('User', 1).photo.attach({ io: Buffer.from('x'), filename: 'a.txt' })
+    const proxy = (await storage.record('User', 1).photo.attachment())?.path({ proxy: true }) ?? ''
+    const staged = storage.stagedUploadPath('User.photo')
+    for (const [path, allow, others] of [
+      [proxy, 'GET, HEAD, OPTIONS', ['POST', 'PUT', 'PATCH', 'DELETE']],
+      [staged, 'POST, DELETE, OPTIONS', ['GET', 'HEAD', 'PUT', 'PATCH']],
+    ] as const) {
+      for (const method of ['OPTIONS', ...others]) {
+        const response = await fetch(`${url}${path}`, { method })
+        assert.deepEqual(
+          [response.status, response.headers.get('allow'), await response.text()],
+          [method === 'OPTIONS' ? 204 : 405, allow, ''],
+          method,
+        )
+      }
+      // A body that a parser of the app has read, or nobody reads, changes nothing.
+      const response = await fetch(`${url}${path}`, {
+        method: 'PATCH',
+        headers: { 'Content-Type': 'application/json' },
+        body: '{}',
+      })
+      assert.deepEqual([response.status, response.headers.get('allow')], [405, allow])
+    }
+    for (const method of ['GET', 'OPTIONS', 'PATCH'])
+      assert.equal((await fetch(`${url}${storage.basePath}/unknown`, { method })).status, 404)
   })
 
   test(`${name}: a browser's own uploads come through, whatever parsers there are`, async (t) => {

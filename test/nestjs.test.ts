@@ -243,3 +243,21 @@ test('on Fastify: a form is staged, shown and attached, a refused one leaves not
   const staged = (await sent.json()) as { path: string }
   assert.equal(await (await fetch(url + staged.path)).text(), '{ "spaces":  "count" }')
 })
+
+test('a known path says which methods it answers, under Express and under Fastify', async (t) => {
+  for (const adapter of [undefined, new FastifyAdapter()]) {
+    const { storage, url } = await started(t, {}, adapter)
+    const path = storage.stagedUploadPath('User.photo')
+    for (const [method, status] of [
+      ['OPTIONS', 204],
+      ['PATCH', 405],
+      ['HEAD', 405],
+    ] as const) {
+      const response = await fetch(`${url}${path}`, { method })
+      assert.deepEqual(
+        [response.status, response.headers.get('allow')],
+        [status, 'POST, DELETE, OPTIONS'],
+      )
+    }
+  }
+})

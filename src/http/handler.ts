@@ -1,16 +1,16 @@
 import { ActiveStorageError, type ErrorDetails } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { publicErrorOf } from '../errors/public-error.ts'
-import { respond, HttpResponseError, respondPublicError, notFound } from './responses.ts'
-import { proxyBlob, redirectToBlob } from './routes/blobs.ts'
 import type { HttpContext } from './context.ts'
+import { discardBody } from './discard-body.ts'
+import type { ProgressHub } from './progress/hub.ts'
+import { HttpResponseError, respondPublicError } from './responses.ts'
+import { routeRequest, type Route } from './router.ts'
+import { proxyBlob, redirectToBlob } from './routes/blobs.ts'
+import { showUpload } from './routes/delayed-uploads.ts'
 import { createDirectUpload } from './routes/direct-uploads.ts'
 import { showDisk, updateDisk } from './routes/disk.ts'
 import { showPending } from './routes/pending.ts'
-import type { ProgressHub } from './progress/hub.ts'
-import { showUpload } from './routes/delayed-uploads.ts'
-import { discardBody } from './discard-body.ts'
-import { matchPath, segmentsBelow, type Route } from './router.ts'
 import { createStagedFile, deleteStagedFile } from './routes/staged-files.ts'
 
 /** Rails' routes first, then ours. */
@@ -32,71 +32,39 @@ const listRoutes = (hub: ProgressHub): readonly Route<HttpContext>[] => [
   },
 ]
 
-/** `storage.handler`. Never rejects: what goes wrong is an answer, and is reported where it is not the request's own fault. */
+/**
+ * `storage.handler`. Never rejects: each error becomes a response. Errors that the client caused are logged as 'debug', all
+ * others as 'error', with the reference that the response names.
+ */
 export function createHandler(
   context: HttpContext,
   hub: ProgressHub,
 ): (request: Request) => Promise<Response> {
   const routes = listRoutes(hub)
-  const answerTo = async (request: Request): Promise<Response> => {
-    try {
-      return await routeRequest(context, routes, request)
-    } catch (error) {
-      if (error instanceof HttpResponseError) return error.response
-      const told = publicErrorOf(error)
-      const { reference } = told
-      const path = new URL(request.url).pathname.slice(0, 100)
-      if (reference === null)
-        context.log('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, {
-          ...errorDetailsOf(error),
-          error,
-        })
-      else
-        context.log('error', `${request.method} ${path} failed (reference ${reference}).`, {
-          ...errorDetailsOf(error),
-          reference,
-          error,
-        })
-      return respondPublicError(told)
-    }
-  }
   return async (request) => {
-    const response = await answerTo(request)
+    const response = await routeRequest(context, routes, context.basePath, request).catch(
+      (error: unknown) => respondToError(context, request, error),
+    )
     if (response.status >= 400) await discardBody(request, response.status, context.afterRefusal)
     return response
   }
 }
 
+function respondToError({ log }: HttpContext, request: Request, error: unknown): Response {
+  if (error instanceof HttpResponseError) return error.response
+  const publicError = publicErrorOf(error)
+  const { reference } = publicError
+  const path = new URL(request.url).pathname.slice(0, 100)
+  const details = { ...errorDetailsOf(error), error }
+  if (reference === null)
+    log('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, details)
+  else
+    log('error', `${request.method} ${path} failed (reference ${reference}).`, {
+      ...details,
+      reference,
+    })
+  return respondPublicError(publicError)
+}
+
 const errorDetailsOf = (error: unknown): ErrorDetails =>
   error instanceof ActiveStorageError ? error.details : {}
-
-async function routeRequest(
-  context: HttpContext,
-  routes: readonly Route<HttpContext>[],
-  request: Request,
-): Promise<Response> {
-  const segments = segmentsBelow(context.basePath, request.url)
-  const method = request.method === 'HEAD' ? 'GET' : request.method
-  const allowed: string[] = []
-  for (const each of segments === null ? [] : routes) {
-    const params = matchPath(each.path, segments ?? [])
-    if (params === null) continue
-    if (each.method === method)
-      return withoutBody(request, await each.handle(context, request, params))
-    allowed.push(each.method)
-  }
-  if (allowed.length === 0) throw notFound()
-  return respond(405, {
-    Allow: [...new Set(allowed)]
-      .flatMap((each) => (each === 'GET' ? ['GET', 'HEAD'] : [each]))
-      .join(', '),
-    'Cache-Control': 'no-store',
-  })
-}
-
-/** HEAD is GET without the body. */
-async function withoutBody(request: Request, response: Response): Promise<Response> {
-  if (request.method !== 'HEAD' || response.body === null) return response
-  await response.body.cancel()
-  return new Response(null, response)
-}

@@ -1,23 +1,24 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { createRequest, sendResponse } from '@remix-run/node-fetch-server'
+import { ConfigurationError } from '../errors/errors.ts'
 import { respondError } from './responses.ts'
 import { readKeptBody } from './request-body.ts'
 import { closeAfterResponse } from './close-after-response.ts'
 import type { Mountable } from './mountable.ts'
 
-/** Node's own request, and what frameworks add to it. */
+/** Node's request, with the members that frameworks add. */
 interface NodeMessage extends IncomingMessage {
-  /** Where a framework has cut the mount point off `url`. */
+  /** The whole URL, when a framework has cut the mount point off `url`. */
   originalUrl?: string
-  /** What another parser made of the body. */
+  /** The result of another parser of bodies. */
   body?: unknown
-  /** The bytes themselves, where a framework keeps them beside (NestJS). */
+  /** The raw bytes, when a framework keeps them (NestJS). */
   rawBody?: unknown
 }
 
 /**
- * For `node:http`, and whatever takes its listeners or Connect's middleware: answers what is below `basePath`, and calls
- * `next` for the rest (without one, 404).
+ * Listener for `node:http`, which is also middleware for Connect: answers requests below `basePath` and calls `next` for all
+ * others. Without `next` it answers them with 404.
  *
  * @example
  * import { createServer } from 'node:http'
@@ -36,7 +37,7 @@ export function nodeHandler(
   }
 }
 
-/** Without the origin that a client may name, as it does for a proxy (RFC 9112, 3.2.2). */
+/** The path without an origin, which requests to a proxy have (RFC 9112, 3.2.2). */
 const readRequestPath = (req: NodeMessage): string =>
   (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
 
@@ -48,32 +49,25 @@ async function handleRequest(
 ): Promise<void> {
   try {
     const body = recoverBody(req, path.startsWith(`${storage.basePath}/direct_uploads`))
-    const request = body === 'lost' ? null : createWebRequest(req, res, path, body)
-    const response = request === null ? createRefusal(body) : await storage.handler(request)
+    const request = createWebRequest(req, res, path, body)
+    const response = request === null ? invalidTarget() : await storage.handler(request)
     if (response.status >= 400) closeAfterResponse(req)
-    // Of a response that has been closed, nobody is told so again.
+    // A closed response emits no second 'close', for which `sendResponse` would wait.
     if (!res.destroyed) await sendResponse(res, response)
-    // Nothing where it was sent whole. Where the client has left, before or meanwhile, its source learns of it.
+    // Does nothing after a whole response. Stops the source of the bytes when the client has disconnected.
     await response.body?.cancel()
-    // Whoever is still sending what nobody reads would not see another answer on this connection.
+    // A client that still sends a body which nobody reads could not get the next response on this connection.
     if (!req.complete) req.removeAllListeners('data').resume()
   } catch {
-    // The bytes broke off, and the client must not take what it has for all of them; or it left by itself.
+    // The body failed, or the client disconnected. A client must not take a part of the bytes for the whole file.
     res.destroy()
   }
 }
 
-function createRefusal(body: RecoveredBody): Response {
-  if (body !== 'lost')
-    return respondError(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
-  return respondError(
-    500,
-    'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.',
-    'CONFIGURATION',
-  )
-}
+const invalidTarget = (): Response =>
+  respondError(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
 
-/** null: its host or its path is no valid one. */
+/** Returns null for an invalid host or path, and for methods that the Fetch standard forbids, such as TRACE. */
 function createWebRequest(
   req: NodeMessage,
   res: ServerResponse,
@@ -84,9 +78,15 @@ function createWebRequest(
   try {
     req.url = path
     const request = createRequest(req, res)
-    return body === 'unread'
-      ? request
-      : new Request(request.url, { method: request.method, headers: request.headers, body })
+    if (body === 'unread') return request
+    const { method, headers } = request
+    const init: RequestInit & { readonly duplex: 'half' } = {
+      method,
+      headers,
+      body,
+      duplex: 'half',
+    }
+    return new Request(request.url, init)
   } catch {
     return null
   } finally {
@@ -94,12 +94,12 @@ function createWebRequest(
   }
 }
 
-/** 'lost': somebody has read it, and kept nothing from which the bytes can be had again. */
-type RecoveredBody = 'unread' | 'lost' | Uint8Array<ArrayBuffer> | null
+/** 'unread': the request itself still has its body. null: the body is empty. */
+type RecoveredBody = 'unread' | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null
 
 /**
- * The body, where a parser that comes first has read it: a JSON parser for the whole app, as it often is. A file that was
- * parsed is not the file any more; what announces a direct upload is JSON itself.
+ * Finds the body that a parser of the app has read before. Many apps mount a JSON parser first. JSON can be written again,
+ * which is enough for the announcement of a direct upload, but never for a file: its bytes would differ.
  */
 function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
   const { method = 'GET', body, readableDidRead, readableEnded } = req
@@ -107,6 +107,20 @@ function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
   if (!readableDidRead) return readableEnded ? null : 'unread'
   const kept = readKeptBody(req)
   if (kept !== null) return new Uint8Array(kept)
-  if (!isJson || body === undefined) return 'lost'
+  if (!isJson || body === undefined) return lostBody()
   return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
+}
+
+/** A body whose bytes are gone. It fails when a route reads it, so that routes which need no body still answer. */
+function lostBody(): ReadableStream<Uint8Array> {
+  const message =
+    'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.'
+  return new ReadableStream<Uint8Array>(
+    {
+      pull(controller) {
+        controller.error(new ConfigurationError(message, { publicMessage: message }))
+      },
+    },
+    { highWaterMark: 0 },
+  )
 }

@@ -7,7 +7,8 @@ import { requireVersion } from '../../options/require-version.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
 
-const METHODS = ['GET', 'HEAD', 'PUT', 'POST', 'DELETE'] as const
+/** All methods that Fastify knows, so that our router answers with 405 and `Allow`. Fastify would answer 404. */
+const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const MULTIPART = 'multipart/form-data'
 
 /**

@@ -1,5 +1,5 @@
 import type { Readable } from 'node:stream'
-import { InvalidInputError } from '../../errors/errors.ts'
+import { ActiveStorageError, InvalidInputError } from '../../errors/errors.ts'
 import { messageOf } from '../../errors/message.ts'
 import { openRequestBody, readHeader, type FormRequest } from '../request-body.ts'
 import { createFieldReader } from './field-reader.ts'
@@ -102,7 +102,8 @@ function feedParser(source: Readable, form: Sink, stopped: AbortSignal): Promise
       source.off('data', take)
       source.pause()
     }
-    const breakOff = (error: Error): void => reject(truncatedForm(error))
+    const breakOff = (error: Error): void =>
+      reject(error instanceof ActiveStorageError ? error : truncatedForm(error))
     const take = (chunk: Uint8Array): void => {
       try {
         form.write(chunk)
