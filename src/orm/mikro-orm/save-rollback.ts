@@ -8,7 +8,7 @@ import {
 } from '@mikro-orm/core'
 import { forgetPreloaded } from '../preloaded.ts'
 import { definitionsOf } from '../with-attachments.ts'
-import { afterRollback } from './transactions.ts'
+import { levelOf } from './transactions.ts'
 
 /** What a flush of its own transaction is to undo when it fails. */
 const restoreByUnitOfWork = new WeakMap<UnitOfWork, () => void>()
@@ -20,7 +20,7 @@ export function restoreAfterRollback(em: EntityManager, work: UnitOfWork): void 
   if (!made.some(({ entity }) => definitionsOf(entity) !== null)) return
   const renews = made.map((each) => createRestore(work, each))
   const undo = (): void => renews.forEach((renew) => renew())
-  if (em.isInTransaction()) afterRollback(em, undo)
+  if (em.isInTransaction()) levelOf(em)?.afterRollback(undo)
   else restoreByUnitOfWork.set(work, undo)
 }
 

@@ -8,7 +8,7 @@ import { saveAndFinish } from '../save-and-finish.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { primaryKeyOf } from './records.ts'
 import { endFlush, restoreAfterRollback } from './save-rollback.ts'
-import { afterCommit, chainOf, transactionEvents } from './transactions.ts'
+import { afterCommit, levelOf, transactionEvents } from './transactions.ts'
 
 const noTransactionError = (type: string): ConfigurationError =>
   new ConfigurationError(
@@ -25,7 +25,7 @@ async function submitFiles(
     requireModel(attachments),
     entity,
     primaryKeyOf(entity),
-    { tx: em, chain: chainOf(em), afterCommit: (done) => afterCommit(em, done) },
+    { tx: em, chain: levelOf(em)?.chain ?? [], afterCommit: (done) => afterCommit(em, done) },
     isNew,
   )
 }
@@ -141,7 +141,7 @@ async function flushInTransaction(
   for (const [entity, attachments] of bringers)
     await stagePendingFiles(requireModel(attachments), entity)
   await em.begin()
-  begun(chainOf(em)[0])
+  begun(levelOf(em)?.chain[0])
   try {
     await within()
     await em.commit()

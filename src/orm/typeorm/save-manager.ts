@@ -6,10 +6,9 @@ import { saveAndFinish } from '../save-and-finish.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { isBound, needsStorage, refuseUnbound } from './bind.ts'
 import { findReachableEntities, type FoundEntity } from './records.ts'
-import { runOwnTransaction } from './own-transaction.ts'
 import { findWithRelations } from './preload.ts'
 import { noTransactionError, submitFiles } from './save-subscriber.ts'
-import { chainOf } from './transactions.ts'
+import { levelOf, runOwnTransaction } from './transactions.ts'
 
 const isTarget = (given: unknown): boolean =>
   typeof given === 'function' ||
@@ -158,7 +157,7 @@ async function saveWithFiles(
     await stagePendingFiles(requireModel(attachments), entity)
   return saveAndFinish((begun) =>
     runOwnTransaction(manager, (on) => {
-      begun(chainOf(on.queryRunner as QueryRunner)[0])
+      begun(levelOf(on.queryRunner as QueryRunner)?.chain[0])
       return within(on)
     }),
   )

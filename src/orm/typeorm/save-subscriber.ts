@@ -12,9 +12,9 @@ import { idOf, registerEntities, type FoundEntity } from './records.ts'
 import {
   afterCommit,
   transactionStarted,
-  chainOf,
+  isRunnerActive,
+  levelOf,
   transactionCommitted,
-  isTokenActive,
   rememberTransaction,
   transactionRolledBack,
 } from './transactions.ts'
@@ -42,12 +42,12 @@ export async function submitFiles(
   isNew: boolean,
 ): Promise<void> {
   rememberTransaction(entity, runner)
-  const chain = chainOf(runner)
+  const level = levelOf(runner)
   const transaction: RecordTransaction = {
     tx: runner.manager,
-    chain,
+    chain: level?.chain ?? [],
     afterCommit: (done) => afterCommit(runner, done),
-    isActive: () => isTokenActive(runner, chain[0]!),
+    isActive: () => level?.isActive === true && isRunnerActive(runner),
   }
   await submitPendingFiles(
     requireModel(attachments),

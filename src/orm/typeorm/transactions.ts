@@ -1,62 +1,82 @@
 import type { EntityManager, QueryRunner } from 'typeorm'
+import { getHandleQueue } from '../../database/sqlite-queue.ts'
+import { TransactionLevel } from '../transaction-stack.ts'
+import { sqliteHandleOf } from './internals.ts'
 
-/** A transaction or a savepoint that is open on a query runner. */
-interface StackEntry {
-  /** Itself, and the savepoints in it that were released: they are as good as it is. */
-  readonly tokens: object[]
-  readonly done: (() => void)[]
-}
+/** The innermost level that is open on each query runner. */
+const levels = new WeakMap<QueryRunner, TransactionLevel>()
 
-const stackByRunner = new WeakMap<QueryRunner, StackEntry[]>()
-
-/** Told by a subscriber: TypeORM has one query runner, and one kind of event, for transactions and for savepoints. */
+/** Pushes a level. TypeORM has one kind of event for transactions and for savepoints. */
 export const transactionStarted = (runner: QueryRunner): void =>
-  void stackByRunner.set(runner, [...(stackByRunner.get(runner) ?? []), { tokens: [{}], done: [] }])
+  void levels.set(runner, new TransactionLevel(levels.get(runner)))
 
-export function transactionCommitted(runner: QueryRunner): void {
-  const stack = stackByRunner.get(runner) ?? []
-  const last = stack.pop()
-  const outer = stack.at(-1)
-  outer?.tokens.push(...(last?.tokens ?? []))
-  outer?.done.push(...(last?.done ?? []))
-  if (outer === undefined) for (const done of last?.done ?? []) done()
+/** Ends the innermost level of a runner with its commit, or with the release of its savepoint. */
+export const transactionCommitted = (runner: QueryRunner): void => popLevel(runner)?.markCommitted()
+
+/** Ends the innermost level of a runner with its rollback. */
+export const transactionRolledBack = (runner: QueryRunner): void =>
+  popLevel(runner)?.markRolledBack()
+
+function popLevel(runner: QueryRunner): TransactionLevel | undefined {
+  const level = levels.get(runner)
+  if (level?.outer === undefined) levels.delete(runner)
+  else levels.set(runner, level.outer)
+  return level
 }
 
-export const transactionRolledBack = (runner: QueryRunner): void =>
-  void stackByRunner.get(runner)?.pop()
+/** The innermost level that is open on a runner. */
+export const levelOf = (runner: QueryRunner): TransactionLevel | undefined => levels.get(runner)
 
-/** Innermost first. */
-export const chainOf = (runner: QueryRunner): readonly object[] =>
-  (stackByRunner.get(runner) ?? []).toReversed().flatMap(({ tokens }) => tokens)
-
-/** When the outermost is committed; at once never. */
+/** Calls `done` when the outermost transaction of a runner is committed. */
 export const afterCommit = (runner: QueryRunner, done: () => void): void =>
-  void stackByRunner.get(runner)?.at(-1)?.done.push(done)
+  levels.get(runner)?.afterCommit(done)
 
-/** Nobody is told of a rollback on a connection that is lost. */
-const isRunnerActive = (runner: QueryRunner): boolean =>
+/** TypeORM emits no rollback event when the connection is lost, so the runner is asked. */
+export const isRunnerActive = (runner: QueryRunner): boolean =>
   runner.isTransactionActive && !runner.isReleased
-
-/** Whether what was done under `token` may still be committed. */
-export const isTokenActive = (runner: QueryRunner, token: object): boolean =>
-  isRunnerActive(runner) && chainOf(runner).includes(token)
 
 interface RememberedTransaction {
   readonly runner: QueryRunner
-  readonly outermost: StackEntry
+  readonly outermost: TransactionLevel
 }
 const rememberedByEntity = new WeakMap<object, RememberedTransaction>()
 
-/** An entity was read or written in whatever transaction is open. */
+/** Remembers the transaction that an entity was read or written in, if one is open. */
 export function rememberTransaction(entity: object | undefined, runner: QueryRunner): void {
-  const outermost = stackByRunner.get(runner)?.[0]
+  const outermost = levels.get(runner)?.outermost
   if (entity !== undefined && outermost !== undefined)
     rememberedByEntity.set(entity, { runner, outermost })
 }
 
-/** The manager of the transaction that an entity was last met in, while that is open. */
+/** The manager of the transaction that an entity was last read or written in, while that is open. */
 export function transactionOf(entity: object): EntityManager | undefined {
   const found = rememberedByEntity.get(entity)
   if (found === undefined || !isRunnerActive(found.runner)) return undefined
-  return stackByRunner.get(found.runner)?.[0] === found.outermost ? found.runner.manager : undefined
+  return levels.get(found.runner)?.outermost === found.outermost ? found.runner.manager : undefined
+}
+
+/** How many transactions of saves are open on a handle of SQLite, or wait for it. */
+const savesByHandle = new WeakMap<object, number>()
+
+/**
+ * Runs the transaction that a save opens. On SQLite, TypeORM has one connection and would begin it inside another save's, as a
+ * savepoint; there, saves wait for each other. Inside a transaction of the app on that connection it stays a savepoint.
+ */
+export async function runOwnTransaction<T>(
+  manager: EntityManager,
+  run: (on: EntityManager) => Promise<T>,
+): Promise<T> {
+  const handle = sqliteHandleOf(manager.dataSource)
+  const queue = handle && getHandleQueue(handle)
+  const isForeign = handle?.inTransaction === true && !savesByHandle.has(handle)
+  if (handle === undefined || queue === undefined || isForeign || queue.isInside())
+    return manager.transaction(run)
+  savesByHandle.set(handle, (savesByHandle.get(handle) ?? 0) + 1)
+  try {
+    return await queue.run(() => queue.runInside(() => manager.transaction(run)))
+  } finally {
+    const left = (savesByHandle.get(handle) ?? 1) - 1
+    if (left === 0) savesByHandle.delete(handle)
+    else savesByHandle.set(handle, left)
+  }
 }
