@@ -222,7 +222,7 @@ async function attachExistingBlob(
   blob: BlobRow,
 ): Promise<AttachmentRow> {
   const details = { ...detailsOfLane(lane), filename: blob.filename }
-  const stored = await findBlob(session, { id: blob.id }, true)
+  const stored = await findBlob(session, { id: blob.id }, { lock: true })
   if (stored === null)
     throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
   const isTold = parseMetadata(stored.metadata)['identified'] === true || blob.contentType === null

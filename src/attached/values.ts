@@ -1,8 +1,4 @@
-import { createWriteStream } from 'node:fs'
-import { join } from 'node:path'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
-import { throwTemporaryFolderError, createTemporaryFolder } from '../blobs/temporary-folder.ts'
+import { TemporaryFolder } from '../blobs/temporary-folder.ts'
 import type { Duration } from '../options/units.ts'
 import type { PathOptions } from './paths.ts'
 
@@ -163,19 +159,13 @@ export function toReadableFile(
       )
     },
     async open(use) {
-      const failed = throwTemporaryFolderError(filename, {})
-      const folder = await createTemporaryFolder().catch(failed)
+      const folder = await TemporaryFolder.create(filename, {})
       try {
-        const path = join(
-          folder.path,
-          filename
-            .replaceAll(/[^\w.-]+/g, '_')
-            .slice(-100)
-            .replace(/^\.+/, '') || 'file',
-        )
-        await pipeline(Readable.from(read(), { objectMode: false }), createWriteStream(path)).catch(
-          failed,
-        )
+        const name = filename
+          .replaceAll(/[^\w.-]+/g, '_')
+          .slice(-100)
+          .replace(/^\.+/, '')
+        const path = await folder.write(name || 'file', read())
         return await use(path)
       } finally {
         await folder.remove()

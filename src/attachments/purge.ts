@@ -13,7 +13,7 @@ import { isUuid } from '../database/uuid.ts'
  * would leave an orphan. Runs inside a transaction. Returns the keys of the jobs that delete the objects.
  */
 export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
-  const blob = await findBlob(session, { id: blobId }, true)
+  const blob = await findBlob(session, { id: blobId }, { lock: true })
   if (blob === null) return []
   const used = await session.db
     .selectFrom('attachments')

@@ -2,12 +2,15 @@ import { randomInt } from 'node:crypto'
 
 const KEY_ALPHABET = '0123456789abcdefghijklmnopqrstuvwxyz'
 
-/** 28 characters of base 36, as Rails makes them. */
-export function generateKey(): string {
-  return Array.from({ length: 28 }, () => KEY_ALPHABET[randomInt(36)]).join('')
+/**
+ * Makes a key of 28 characters in base 36, as Rails does. `random` returns a whole number below its
+ * argument; it is for tests.
+ */
+export function generateKey(random: (below: number) => number = randomInt): string {
+  return Array.from({ length: 28 }, () => KEY_ALPHABET[random(36)]).join('')
 }
 
-/** Below the attachment's `keyPrefix`. */
+/** Puts the attachment's `keyPrefix` before a key, with one `/` between. */
 export function prefixKey(prefix: string | undefined, name: string): string {
   return prefix === undefined || prefix === '' ? name : `${prefix.replace(/\/+$/, '')}/${name}`
 }

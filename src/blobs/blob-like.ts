@@ -1,19 +1,23 @@
 import { toByteStream } from './byte-stream.ts'
 
-/** What a `Blob` or `File` has, of whatever library: servers, test environments and polyfills bring their own. */
+/**
+ * The members of a `Blob` or `File` that are used here. Servers, test environments and polyfills
+ * have classes of their own.
+ */
 export interface BlobLike {
   readonly size: number
   readonly type: string
-  /** Of a `File`. */
+  /** Name of a `File`. */
   readonly name?: string
   slice(start?: number, end?: number): BlobLike
   arrayBuffer(): Promise<ArrayBuffer>
   stream?(): unknown
 }
 
+/** Returns true for a `Blob` or `File` of any library. */
 export function isBlobLike(value: unknown): value is BlobLike {
   if (typeof value !== 'object' || value === null) return false
-  const { size, type, slice, arrayBuffer } = value as Partial<BlobLike>
+  const { size, type, slice, arrayBuffer }: Partial<Record<keyof BlobLike, unknown>> = value
   return (
     typeof size === 'number' &&
     typeof type === 'string' &&
@@ -24,7 +28,10 @@ export function isBlobLike(value: unknown): value is BlobLike {
 
 const BLOB_SLICE_BYTES = 1 << 20
 
-/** The bytes, a piece at a time. Those of Node's own are not taken from `stream()`, which holds far more in memory than what is read. */
+/**
+ * Reads a blob piece by piece. Node's own are read in slices, because their `stream()` holds far
+ * more bytes in memory.
+ */
 export async function* readBlob(blob: BlobLike): AsyncGenerator<Uint8Array> {
   const stream = blob instanceof Blob ? null : toByteStream(blob.stream?.())
   if (stream !== null) return yield* stream
@@ -33,8 +40,9 @@ export async function* readBlob(blob: BlobLike): AsyncGenerator<Uint8Array> {
 }
 
 /**
- * Whether a file without bytes stands for a file input that was left empty. Browsers send such a one without a name; Next's
- * server actions call it 'undefined', and `@whatwg-node/fetch` (GraphQL Yoga) by the name of its field.
+ * Returns true when a file without bytes means that a file input was left empty. Browsers send it
+ * without a name. Next's server actions name it 'undefined', and `@whatwg-node/fetch` (GraphQL
+ * Yoga) names it after its field.
  */
 export function isEmptyInput(
   file: { readonly name: string; readonly type: string; readonly size: number },
@@ -44,8 +52,8 @@ export function isEmptyInput(
   if (size > 0) return false
   if (name === '') return true
   const field = name.replace(/\[\]$/, '')
-  const isOfField =
+  const isNameOfField =
     attachment !== undefined &&
     (field === attachment || field.endsWith(`[${attachment}]`) || field.endsWith(`.${attachment}`))
-  return type === 'application/octet-stream' && (name === 'undefined' || isOfField)
+  return type === 'application/octet-stream' && (name === 'undefined' || isNameOfField)
 }

@@ -4,56 +4,38 @@ import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
 import { toStorableJson } from './storable-text.ts'
 
-/** A row of active_storage_blobs, ids as text. */
+/** A row of active_storage_blobs, with its id as text. */
 export interface BlobRow {
   readonly id: string
   readonly key: string
   readonly filename: string
   readonly contentType: string | null
+  /** JSON text: see `parseMetadata`. */
   readonly metadata: string | null
   readonly serviceName: string
   readonly byteSize: number
+  /** Base64 MD5. */
   readonly checksum: string | null
   readonly createdAt: Date
 }
 
+/** A blob to insert. */
 export interface NewBlob {
   readonly key: string
   readonly filename: string
   readonly contentType: string
   readonly serviceName: string
   readonly byteSize: number
+  /** Base64 MD5. */
   readonly checksum: string
 }
 
-/** Rails' times are UTC text without a zone. */
+/** Parses a time of Rails: UTC without a zone. */
 export function parseRailsTime(text: string): Date {
   return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
 }
 
-const textColumns = [
-  'key',
-  'filename',
-  'content_type',
-  'metadata',
-  'service_name',
-  'checksum',
-] as const
-
-export function blobColumns(
-  dialect: Session['dialect'],
-  alias: string,
-): readonly AliasedRawBuilder<string | null, keyof SelectedBlob>[] {
-  return [
-    asText(dialect, `${alias}.id`).as('blob_row_id'),
-    ...textColumns.map((name) =>
-      sql<string | null>`${sql.ref(`${alias}.${name}`)}`.as(`blob_${name}` as const),
-    ),
-    asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
-    asText(dialect, `${alias}.created_at`).as('blob_created_at'),
-  ]
-}
-
+/** A blob's columns as `blobColumns` selects them. */
 export interface SelectedBlob {
   readonly blob_row_id: string
   readonly blob_key: string
@@ -66,6 +48,35 @@ export interface SelectedBlob {
   readonly blob_created_at: string
 }
 
+type NullableName = 'content_type' | 'metadata' | 'checksum'
+type TextName = 'key' | 'filename' | 'service_name' | NullableName
+type BlobColumn =
+  | AliasedRawBuilder<string | null, `blob_${NullableName}`>
+  | AliasedRawBuilder<string, Exclude<keyof SelectedBlob, `blob_${NullableName}`>>
+
+/**
+ * Selects a blob, under names that no other table of a join has. `alias` is the table's in the
+ * query.
+ */
+export function blobColumns(dialect: Session['dialect'], alias: string): readonly BlobColumn[] {
+  const text = <Name extends TextName>(name: Name) =>
+    sql<Name extends NullableName ? string | null : string>`${sql.ref(`${alias}.${name}`)}`.as(
+      `blob_${name}` as const,
+    )
+  return [
+    asText(dialect, `${alias}.id`).as('blob_row_id'),
+    text('key'),
+    text('filename'),
+    text('content_type'),
+    text('metadata'),
+    text('service_name'),
+    text('checksum'),
+    asText(dialect, `${alias}.byte_size`).as('blob_byte_size'),
+    asText(dialect, `${alias}.created_at`).as('blob_created_at'),
+  ]
+}
+
+/** Converts a selected blob. */
 export function blobOf(row: SelectedBlob): BlobRow {
   return {
     id: row.blob_row_id,
@@ -80,9 +91,16 @@ export function blobOf(row: SelectedBlob): BlobRow {
   }
 }
 
-/** Rails' flag of a type that was told from the bytes: without it Rails reads the object again. */
+/**
+ * Rails' flag of a content type that was identified from the bytes. Without it Rails reads the
+ * object again.
+ */
 const IDENTIFIED = { identified: true }
 
+/**
+ * Inserts a blob and returns its row. Throws ConfigurationError where a proxy reads from a replica
+ * that lacks the row.
+ */
 export async function insertBlob(
   session: Session,
   blob: NewBlob,
@@ -100,9 +118,7 @@ export async function insertBlob(
   })
   if (session.returning)
     return blobOf(
-      (await insert
-        .returning(blobColumns(session.dialect, 'blobs'))
-        .executeTakeFirstOrThrow()) as SelectedBlob,
+      await insert.returning(blobColumns(session.dialect, 'blobs')).executeTakeFirstOrThrow(),
     )
   await insert.execute()
   const row = await findBlob(session, { key: blob.key })
@@ -110,21 +126,24 @@ export async function insertBlob(
   return row
 }
 
+/**
+ * Finds a blob. `lock: true` locks its row until the end of the transaction. null: there is none.
+ */
 export async function findBlob(
   session: Session,
   by: { readonly id: string } | { readonly key: string },
-  lock: boolean = false,
+  { lock = false }: { readonly lock?: boolean } = {},
 ): Promise<BlobRow | null> {
   let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
   query =
     'id' in by ? query.where('b.id', '=', toRailsId(by.id)) : query.where('b.key', '=', by.key)
   if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
-  const row = (await query.executeTakeFirst()) as SelectedBlob | undefined
-  // MySQL compares by casting: to it, a uuid is the number that it begins with.
+  const row = await query.executeTakeFirst()
+  // MySQL casts what it compares: a uuid becomes the number that it begins with.
   return row === undefined || ('id' in by && row.blob_row_id !== by.id) ? null : blobOf(row)
 }
 
-/** By their keys; those that are gone are left out. */
+/** Finds blobs by their keys, in no order. Missing ones are skipped. */
 export async function findBlobs(session: Session, keys: readonly string[]): Promise<BlobRow[]> {
   if (keys.length === 0) return []
   const rows = await session.db
@@ -132,10 +151,13 @@ export async function findBlobs(session: Session, keys: readonly string[]): Prom
     .select(blobColumns(session.dialect, 'b'))
     .where('b.key', 'in', keys)
     .execute()
-  return rows.map((row) => blobOf(row as SelectedBlob))
+  return rows.map(blobOf)
 }
 
-/** A page of blobs that no attachment uses, by id. */
+/**
+ * Finds a page of blobs that no attachment uses and that are older than `olderThan` milliseconds,
+ * by id after `after`.
+ */
 export async function findUnattachedBlobs(
   session: Session,
   page: { readonly after: string | null; readonly olderThan: number; readonly limit: number },
@@ -150,12 +172,13 @@ export async function findUnattachedBlobs(
     .limit(page.limit)
   if (page.after !== null) query = query.where('b.id', '>', toRailsId(page.after))
   const rows = await query.execute()
-  return rows.map((row) => blobOf(row as SelectedBlob))
+  return rows.map(blobOf)
 }
 
 /**
- * Identifies the content type of a blob that a browser uploaded by itself, from its bytes. Metadata is text that Rails
- * and the app write too: it is merged under the row's lock, which the caller holds.
+ * Saves the content type that the bytes of a blob showed, after a browser uploaded it by itself.
+ * Returns the new row. Rails and the app write the same metadata, so the caller must hold the row's
+ * lock.
  */
 export async function saveIdentifiedType(
   session: Session,
@@ -174,19 +197,20 @@ export async function saveIdentifiedType(
   return { ...blob, contentType, metadata }
 }
 
-/** `{}` for what is no JSON object: Rails before 5.2 wrote none. */
+/**
+ * Parses the metadata. Returns `{}` for text that is no JSON object: Rails before 5.2 wrote none.
+ */
 export function parseMetadata(text: string | null): Record<string, unknown> {
   if (text === null || text === '') return {}
   try {
     const value: unknown = JSON.parse(text)
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Record<string, unknown>)
-      : {}
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : {}
   } catch {
     return {}
   }
 }
 
+/** Returns true when a blob has the key. */
 export async function blobKeyExists(session: Session, key: string): Promise<boolean> {
   return (
     (await session.db

@@ -1,16 +1,26 @@
 import { Readable } from 'node:stream'
 import { types } from 'node:util'
 
-/** A stream of bytes of any library: Node's, the web's, or what can be iterated like one. null: it is none. */
+/**
+ * Turns a stream of any library (Node's, the web's, or an async iterable) into an async iterable.
+ * null: it is no stream.
+ */
 export function toByteStream(stream: unknown): AsyncIterable<Uint8Array> | null {
   if (typeof stream !== 'object' || stream === null) return null
-  if (Symbol.asyncIterator in stream) return stream as AsyncIterable<Uint8Array>
-  return 'getReader' in stream && typeof stream.getReader === 'function'
-    ? readWebStream(stream as ReadableStream<Uint8Array>)
-    : null
+  if (isAsyncIterable(stream)) return stream
+  return isWebStream(stream) ? readWebStream(stream) : null
 }
 
-/** Web streams of some libraries cannot be iterated. */
+/** The pieces are not looked at here: `readIncomingFile` refuses those that are not bytes. */
+function isAsyncIterable(stream: object): stream is AsyncIterable<Uint8Array> {
+  return Symbol.asyncIterator in stream
+}
+
+function isWebStream(stream: object): stream is ReadableStream<Uint8Array> {
+  return 'getReader' in stream && typeof stream.getReader === 'function'
+}
+
+/** Reads a web stream that cannot be iterated, as those of some libraries. */
 async function* readWebStream(stream: ReadableStream<Uint8Array>): AsyncGenerator<Uint8Array> {
   const reader = stream.getReader()
   let isWhole = false
@@ -26,24 +36,28 @@ async function* readWebStream(stream: ReadableStream<Uint8Array>): AsyncGenerato
   }
 }
 
-/** Somebody reads it, or has read of it. */
+/** Returns true when a stream is being read or was read, so that its bytes are lost. */
 export function isStreamUsed(stream: object): boolean {
-  const { readableDidRead, readableEnded, destroyed, locked } = stream as Partial<
-    Readable & ReadableStream
-  >
+  const flags: Partial<
+    Record<'readableDidRead' | 'readableEnded' | 'destroyed' | 'locked', unknown>
+  > = stream
   return (
-    readableDidRead === true ||
-    readableEnded === true ||
-    destroyed === true ||
-    locked === true ||
+    flags.readableDidRead === true ||
+    flags.readableEnded === true ||
+    flags.destroyed === true ||
+    flags.locked === true ||
+    // It accepts every stream, though its type names Node's alone.
     Readable.isDisturbed(stream as Readable)
   )
 }
 
-/** Bytes, also of another realm: a test environment has classes of its own. */
+/**
+ * Returns true for bytes, also of another realm: a test environment such as Jest's has classes of
+ * its own.
+ */
 export const isBytes = (value: unknown): value is Uint8Array => types.isUint8Array(value)
 
-/** The stream with its first piece read already; null: it is empty. */
+/** Reads the first piece and returns a stream that begins with it. null: the stream is empty. */
 export async function toNonEmptyStream(
   stream: AsyncIterable<Uint8Array>,
 ): Promise<AsyncIterable<Uint8Array> | null> {

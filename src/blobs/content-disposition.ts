@@ -1,5 +1,6 @@
 import { sanitizeFilename, transliterate } from './filename.ts'
 
+/** Percent-encodes each byte of a text that is not safe. */
 const percentEncode = (text: string, safe: RegExp): string =>
   [...Buffer.from(text)]
     .map((byte) => String.fromCharCode(byte))
@@ -10,7 +11,10 @@ const percentEncode = (text: string, safe: RegExp): string =>
     )
     .join('')
 
-/** A whole Content-Disposition header in Rails' form: an ASCII name for old clients, and the real one. */
+/**
+ * Writes a whole Content-Disposition header in Rails' form: with an ASCII name for old clients, and
+ * the real name.
+ */
 export function toContentDisposition(
   disposition: 'inline' | 'attachment',
   filename: string,

@@ -1,15 +1,16 @@
+import { detectMarkup } from './type-by-markup.ts'
 import { findTypeByName } from './type-by-name.ts'
 import { findTypeBySignature } from './type-by-signature.ts'
-import { detectMarkup } from './type-by-markup.ts'
 import { isChildType, isKnownByBytesOnly } from './type-children.ts'
 import { parseMediaType, toCanonicalType } from './type-names.ts'
 
 const UNKNOWN_TYPE = 'application/octet-stream'
 
 /**
- * The type of a file by its bytes, else by its name, else as declared; in Marcel's spelling, without parameters. Where the
- * bytes only tell a container (zip, OLE2, XML …), the name tells which of its kinds. HTML, SVG and XML in which something
- * can run are told by their bytes, whatever they are called: they are unsafe to show.
+ * Identifies a file's content type: by its first bytes, else by its name, else as declared. Returns
+ * Marcel's spelling, without parameters. Where the bytes show only a container (zip, OLE2, XML …),
+ * the name says which file it is. HTML, SVG and XML that can run something are recognized by their
+ * bytes, whatever the name, because they are unsafe to show.
  */
 export async function identifyContentType(
   head: Uint8Array,
@@ -27,26 +28,34 @@ export async function identifyContentType(
   if (markup === null)
     return bySignature ?? (head.length > 0 && isKnownByBytesOnly(hint) ? UNKNOWN_TYPE : hint)
   const { type, byRoot, isFinal } = markup
-  // Other markup is what its name says, but no picture, sound, film or page.
+  // The name decides for other markup, except that markup is no picture, sound, film or page.
   if (type === null)
     return /^(image|audio|video)\//.test(hint) || isKnownByBytesOnly(hint) ? 'text/plain' : hint
   return isFinal ? type : (findMostSpecific(type, hints) ?? byRoot ?? type)
 }
 
-/** The type of a file whose bytes are not here yet. null: neither its name nor what was declared tells. */
+/**
+ * Guesses the type of a file whose bytes are not here yet. null: neither its name nor its declared
+ * type says it.
+ */
 export function guessContentType(filename: string, declared: string | undefined): string | null {
-  const named = findTypeByName(filename)
-  const told = parseDeclaredType(declared)
-  return named !== null && told !== null && swapTrackType(named) === told ? told : (named ?? told)
+  const byName = findTypeByName(filename)
+  const byClient = parseDeclaredType(declared)
+  return byName !== null && byClient !== null && swapTrackType(byName) === byClient
+    ? byClient
+    : (byName ?? byClient)
 }
 
-/** Of a type of film that also holds sound alone, or the other way round: the other one. null: there is none. */
+/**
+ * Swaps video and audio in the type of a format that may hold either: 'video/mp4' and 'audio/mp4'.
+ * null for others.
+ */
 export function swapTrackType(type: string): string | null {
   const [, track, format] = /^(audio|video)\/(webm|mp4|ogg|3gpp2?|x-matroska)$/.exec(type) ?? []
   return track === undefined ? null : `${track === 'audio' ? 'video' : 'audio'}/${format}`
 }
 
-/** The first hint that agrees with the bytes. */
+/** Finds the first hint that agrees with the bytes. */
 function findMostSpecific(type: string, hints: readonly string[]): string | null {
   return hints.find((hint) => hint === type || isChildType(hint, type)) ?? null
 }

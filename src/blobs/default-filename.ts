@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto'
-import { truncateFilename, getExtension, parameterize, sanitizeFilename } from './filename.ts'
+import { getExtension, parameterize, sanitizeFilename, truncateFilename } from './filename.ts'
 
 /**
- * The gem's rule: `{id}-{name}-{seconds}.{ext}`, with a uuid after the id on a has-many. A purely non-Latin name, of
- * which the gem leaves nothing, keeps its letters.
+ * Builds the gem's default name of an object: `{id}-{name}-{seconds}.{ext}`, with a uuid after the
+ * id on a has-many. A name without Latin letters, of which the gem leaves nothing, keeps its
+ * letters.
  */
 export function createDefaultFilename(
   id: string,
@@ -18,7 +19,10 @@ export function createDefaultFilename(
   return `${id}${unique}-${name}-${Math.floor(now.getTime() / 1000)}${suffix}`
 }
 
-/** One safe segment of a key: no path, no control characters, not hidden, at most 200 bytes, never empty. */
+/**
+ * Turns a name into one safe segment of a key: no path, no control characters, not hidden, at most
+ * 200 bytes, never empty.
+ */
 export function toSafeObjectName(name: string): string {
   const safe = sanitizeFilename(name)
     .replaceAll(/[\p{Cc}\p{Cf}]/gu, '')
@@ -27,7 +31,8 @@ export function toSafeObjectName(name: string): string {
   return truncateFilename(safe === '' ? 'file' : safe, 200)
 }
 
-export function insertSuffix(name: string, random: string): string {
-  const suffix = getExtension(name)
-  return `${suffix === '' ? name : name.slice(0, -suffix.length)}-${random}${suffix}`
+/** Inserts a suffix before a name's extension: 'a-x1.png' for 'a.png' and 'x1'. */
+export function insertSuffix(name: string, suffix: string): string {
+  const ending = getExtension(name)
+  return `${ending === '' ? name : name.slice(0, -ending.length)}-${suffix}${ending}`
 }

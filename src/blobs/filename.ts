@@ -1,11 +1,14 @@
-/** Ruby's File.extname: '.gz' of 'a.tar.gz', '' of '.bashrc', '.' of 'dot.'. */
+/**
+ * Returns the extension as Ruby's `File.extname` does: '.gz' of 'a.tar.gz', '' of '.bashrc', '.' of
+ * 'dot.'.
+ */
 export function getExtension(filename: string): string {
   const name = filename.slice(filename.lastIndexOf('/') + 1)
   // Leading dots belong to the name.
   return /^\.*[^.].*?(\.[^./]*)$/s.exec(name)?.[1] ?? ''
 }
 
-/** Rails 8's `sanitized`: what is safe to show and to save under. */
+/** Makes a name safe to show and to save under. Rails 8's `ActiveStorage::Filename#sanitized`. */
 export function sanitizeFilename(filename: string): string {
   return filename
     .toWellFormed()
@@ -13,12 +16,17 @@ export function sanitizeFilename(filename: string): string {
     .replaceAll(/[\u202E%$|:;/\t\r\n\\\0<>?*"]/g, '-')
 }
 
-/** What is stored: the name as it came, as Rails does, but valid, without NUL, and at most 255 bytes with its extension. */
+/**
+ * Makes a name that can be stored: as it came, like Rails, but valid Unicode, without NUL, and at
+ * most 255 bytes with its extension.
+ */
 export function normalizeFilename(filename: string): string {
   return truncateFilename(filename.toWellFormed().replaceAll('\0', ''), 255)
 }
 
-/** Shortens a name to a number of UTF-8 bytes, never inside a character, and keeps its extension. */
+/**
+ * Shortens a name to a number of UTF-8 bytes, never inside a character, and keeps its extension.
+ */
 export function truncateFilename(name: string, bytes: number): string {
   if (Buffer.byteLength(name) <= bytes) return name
   const suffix = getExtension(name)
@@ -33,6 +41,7 @@ export function truncateFilename(name: string, bytes: number): string {
   return base + kept
 }
 
+/** Replacements of letters that Unicode does not decompose. */
 const asciiReplacements: Readonly<Record<string, string>> = {
   ß: 'ss',
   æ: 'ae',
@@ -65,7 +74,10 @@ const asciiReplacements: Readonly<Record<string, string>> = {
   ŉ: "'n",
 }
 
-/** ASCII for each character that has a likeness there, as I18n has it; a question mark for the others. */
+/**
+ * Replaces each character by ASCII that looks like it, as Ruby's I18n does. Others become question
+ * marks.
+ */
 export function transliterate(text: string): string {
   return text.replaceAll(
     /[^\0-\x7f]/gu,
@@ -78,7 +90,10 @@ export function transliterate(text: string): string {
   )
 }
 
-/** ActiveSupport's `parameterize`, on which the gem's name rule rests. Non-Latin letters vanish. */
+/**
+ * Makes a name for URLs as ActiveSupport's `parameterize` does, which the gem's default name uses.
+ * Non-Latin letters are dropped.
+ */
 export function parameterize(text: string): string {
   return transliterate(text.normalize('NFC'))
     .replaceAll(/[^a-zA-Z0-9_-]+/g, '-')

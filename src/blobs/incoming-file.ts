@@ -1,18 +1,23 @@
 import { Readable } from 'node:stream'
-import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { createInterruption } from '../async/interruption.ts'
+import { ActiveStorageError, InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { toPublicMessage } from '../errors/public-message.ts'
 import { isBytes } from './byte-stream.ts'
 
-/** Bytes with a name, as they come in. */
+/** A file that an app or a form hands over: a name and bytes that are read once. */
 export interface IncomingFile {
   readonly filename: string
+  /** Content type that the client declared. */
   readonly declaredType?: string | undefined
+  /** Opens the bytes. May throw, such as for a path that Node refuses. */
   open(): AsyncIterable<Uint8Array>
 }
 
-/** The bytes of a file, until the signal. What goes wrong with them is told with the file's name. */
+/**
+ * Reads the bytes of a file. Throws InvalidInputError with the file's name when its source fails or
+ * yields no bytes, and the signal's reason when it aborts.
+ */
 export function readIncomingFile(
   file: IncomingFile,
   details: ErrorDetails,
@@ -21,7 +26,7 @@ export function readIncomingFile(
   return stopOnAbort(readSource(file, details, signal), signal)
 }
 
-/** A source that breaks off is the input's fault, and is told with the file's name. */
+/** Turns errors of the source into InvalidInputError, because the input is at fault. */
 async function* readSource(
   file: IncomingFile,
   details: ErrorDetails,
@@ -31,34 +36,30 @@ async function* readSource(
   const destroy = (): void => void (source instanceof Readable && source.destroy())
   signal?.addEventListener('abort', destroy, { once: true })
   try {
-    // A path that Node refuses is told here.
     source = file.open()
     for await (const piece of source) {
       if (!isBytes(piece))
         throw new InvalidInputError(
-          `${details.filename} yields ${typeof piece}, not bytes. Hand over a binary stream (no encoding set).`,
-          {
-            details,
-          },
+          `${details.filename} yields ${typeof piece}, not bytes. Pass a binary stream (no encoding set).`,
+          { details },
         )
       yield piece
     }
   } catch (error) {
     if (error instanceof ActiveStorageError) throw error
     throw new InvalidInputError(
-      `${details.filename} could not be read to its end: ${messageOf(error)}. Nothing was kept of it.`,
-      {
-        details,
-        cause: error,
-        publicMessage: toPublicMessage('INTEGRITY', details),
-      },
+      `${details.filename} could not be read to its end: ${messageOf(error)}. Nothing of it was kept.`,
+      { details, cause: error, publicMessage: toPublicMessage('INTEGRITY', details) },
     )
   } finally {
     signal?.removeEventListener('abort', destroy)
   }
 }
 
-/** A source that has stopped must not hold what was given up: its next piece is waited for only until the signal. */
+/**
+ * Stops waiting for the next piece when the signal aborts: the source may have stopped without an
+ * end.
+ */
 async function* stopOnAbort(
   source: AsyncGenerator<Uint8Array>,
   signal: AbortSignal | undefined,
@@ -76,7 +77,7 @@ async function* stopOnAbort(
     }
   } finally {
     signal.removeEventListener('abort', abort)
-    // Not awaited: it would wait for the piece that does not come.
+    // Not awaited, because it would wait for the piece that does not come.
     source.return(undefined).catch(() => undefined)
   }
 }

@@ -1,22 +1,31 @@
 import type { RawBuilder } from 'kysely'
-import { nowPlus, now } from '../database/expressions.ts'
+import { now, nowPlus } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { uuidv7 } from '../database/uuid.ts'
+import { waitForAbandonedCall } from '../services/run-with-limit.ts'
 
 /*
- * Whoever writes an object commits to its clean-up first, so that no crash leaves one that nobody knows of; whoever gives
- * it a blob takes the clean-up back.
+ * An intent is the job that deletes an object. It is committed before the object is written, so
+ * that no crash leaves an object that nothing in the database names. The transaction that inserts
+ * the object's blob deletes the intent.
  */
 
+/** An intent is due this long after the last progress of its transfer. */
 const INTENT_DELAY_MS = 3_600_000
 
-/** By which the clean-up of an object is found; nobody else's job has it. */
+/** A transfer that began while its URL was valid has ended after this time. */
+const LONGEST_TRANSFER_MS = 86_400_000
+
+/** A running transfer puts its intent off this often. */
+const RENEW_INTERVAL_MS = 300_000
+
+/** Key of the job that is an object's intent. No other job has it. */
 const intentKey = (key: string): string => `object:${key}`
 
-/** By which an object is deleted once more, beside the clean-up that has its own key. */
+/** Key of a second job that deletes an object, while its intent stays. */
 const purgeKey = (key: string): string => `purge:${key}`
 
-/** False: there is one. */
+/** Returns false when a job with this key is there already. */
 async function insertIntent(
   session: Session,
   service: string,
@@ -39,19 +48,19 @@ async function insertIntent(
 }
 
 /**
- * Commits to clean up an object before its first byte is sent: due an hour after the transfer's last progress. While it
- * is there the key is nobody else's. False: the key is taken by another intent.
+ * Reserves an object's key before its first byte is sent: the object is deleted an hour after the
+ * transfer's last progress, unless `keepObject` is called. Returns false when another intent has
+ * the key.
  */
 export function reserveObject(session: Session, service: string, key: string): Promise<boolean> {
   return insertIntent(session, service, key, nowPlus(session.dialect, INTENT_DELAY_MS))
 }
 
-/** A transfer that began while its URL worked has ended by then. */
-const LONGEST_TRANSFER_MS = 86_400_000
-
 /**
- * In the transaction that announces a blob. A browser sends its object by itself: a service takes what comes while the URL
- * works, and tells nobody. The clean-up stays through attach and purge, and leaves alone what has a blob when it is due.
+ * Adds the intent of an object that a browser uploads by itself, in the transaction that inserts
+ * its blob. The service accepts the bytes as long as the URL is valid, and reports nothing. So this
+ * intent stays through attach and purge; when it is due, it deletes the object only if no blob has
+ * its key.
  */
 export async function announceObject(
   session: Session,
@@ -59,15 +68,14 @@ export async function announceObject(
   key: string,
   urlExpiresIn: number,
 ): Promise<void> {
-  await insertIntent(
-    session,
-    service,
-    key,
-    nowPlus(session.dialect, urlExpiresIn + LONGEST_TRANSFER_MS),
-  )
+  const runAt = nowPlus(session.dialect, urlExpiresIn + LONGEST_TRANSFER_MS)
+  await insertIntent(session, service, key, runAt)
 }
 
-/** Puts the clean-up off while bytes still flow. False: the clean-up has begun, the transfer must stop. */
+/**
+ * Puts an intent off while bytes still flow. Returns false when the deletion has begun: the
+ * transfer must stop.
+ */
 export async function renewObject(session: Session, key: string): Promise<boolean> {
   const result = await session.db
     .updateTable('jobs')
@@ -79,54 +87,55 @@ export async function renewObject(session: Session, key: string): Promise<boolea
 }
 
 /**
- * After a transfer that failed: what was sent may still be taken, or was, and only the answer is lost. Its clean-up is due in
- * an hour, whatever became of the one before.
+ * Passes a transfer's bytes on and puts the object's intent off meanwhile. Throws the error that
+ * `createLostError` makes when the deletion has begun.
  */
-export async function expectLateObject(
-  session: Session,
-  service: string,
-  key: string,
-): Promise<void> {
-  if ((await reserveObject(session, service, key)) || (await renewObject(session, key))) return
-  // It is being deleted right now.
-  await insertIntent(
-    session,
-    service,
-    key,
-    nowPlus(session.dialect, INTENT_DELAY_MS),
-    purgeKey(key),
-  )
-}
-
-const RENEW_INTERVAL_MS = 300_000
-
-/** Passes the bytes on and puts the clean-up of their object off meanwhile. `lost` makes the error when it has begun. */
 export async function* renewDuringTransfer(
   session: Session,
   key: string,
   bytes: AsyncIterable<Uint8Array>,
-  lost: () => Error,
+  createLostError: () => Error,
 ): AsyncGenerator<Uint8Array> {
-  let renewed = performance.now()
+  let renewedAt = performance.now()
   for await (const chunk of bytes) {
     yield chunk
-    if (performance.now() - renewed <= RENEW_INTERVAL_MS) continue
-    renewed = performance.now()
-    if (!(await renewObject(session, key))) throw lost()
+    if (performance.now() - renewedAt <= RENEW_INTERVAL_MS) continue
+    renewedAt = performance.now()
+    if (!(await renewObject(session, key))) throw createLostError()
   }
 }
 
-/** Puts the clean-up off until a call that nobody waits for any more has ended: until then it may still store its object. */
-export function renewObjectUntil(session: Session, key: string, ended: Promise<unknown>): void {
+/**
+ * Makes sure that the object of a failed transfer is deleted. The service may still store it, or
+ * has stored it and only the response was lost. The deletion is due in an hour, and is put off
+ * until the service has ended a call that was abandoned. Never rejects: `error` is what the caller
+ * throws.
+ */
+export async function cleanUpFailedTransfer(
+  session: Session,
+  service: string,
+  key: string,
+  error: unknown,
+): Promise<void> {
+  await ensureIntent(session, service, key).catch(() => undefined)
   const timer = setInterval(
     () => void renewObject(session, key).catch(() => undefined),
     RENEW_INTERVAL_MS,
   ).unref()
-  const end = (): void => clearInterval(timer)
-  ended.then(end, end)
+  void waitForAbandonedCall(error).then(() => clearInterval(timer))
 }
 
-/** In the transaction that inserts the blob. False: the clean-up has begun, the object can no longer be relied on. */
+async function ensureIntent(session: Session, service: string, key: string): Promise<void> {
+  if ((await reserveObject(session, service, key)) || (await renewObject(session, key))) return
+  // The intent is running right now, and may have deleted already.
+  const runAt = nowPlus(session.dialect, INTENT_DELAY_MS)
+  await insertIntent(session, service, key, runAt, purgeKey(key))
+}
+
+/**
+ * Deletes an object's intent, in the transaction that inserts its blob. Returns false when the
+ * deletion has begun: the object may be gone.
+ */
 export async function keepObject(session: Session, key: string): Promise<boolean> {
   const result = await session.db
     .deleteFrom('jobs')
@@ -137,8 +146,8 @@ export async function keepObject(session: Session, key: string): Promise<boolean
 }
 
 /**
- * The object is to go now: its blob's row goes in the same transaction. Returns the key of the job that deletes it; one that
- * was announced is deleted once more when its own clean-up is due.
+ * Adds a job that deletes an object now, in the transaction that deletes its blob. Returns the
+ * job's key. An announced object is deleted once more when its own intent is due.
  */
 export async function deleteObjectLater(
   session: Session,
@@ -157,7 +166,10 @@ export async function deleteObjectLater(
   return purgeKey(key)
 }
 
-/** An object that will not be attached is to go at once, not when its intent is due; also where the intent is gone. */
+/**
+ * Deletes an object that will not be attached at once, not when its intent is due. The intent may
+ * be missing.
+ */
 export async function abandonObject(session: Session, service: string, key: string): Promise<void> {
   if (await insertIntent(session, service, key, now(session.dialect))) return
   await session.db

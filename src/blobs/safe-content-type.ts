@@ -1,7 +1,10 @@
 import { toContentDisposition } from './content-disposition.ts'
 import { toCanonicalType } from './type-names.ts'
 
-/** What a browser would run: it is served as bytes, whatever it is asked for. Rails' list. */
+/**
+ * Types that a browser would run. They are served as bytes. Rails'
+ * `content_types_to_serve_as_binary`.
+ */
 const binaryTypes = new Set([
   'text/html',
   'image/svg+xml',
@@ -13,7 +16,7 @@ const binaryTypes = new Set([
   'application/mathml+xml',
   'text/cache-manifest',
 ])
-/** What may be shown in the page. Rails' list. */
+/** Types that may be shown in the page. Rails' `content_types_allowed_inline`. */
 const inlineTypes = new Set([
   'image/webp',
   'image/avif',
@@ -27,30 +30,34 @@ const inlineTypes = new Set([
   'application/pdf',
 ])
 
-/** How a file may be served: its type, and whether a browser may show it. */
+/**
+ * Returns the type that a file may be served with, and whether a browser may show it instead of
+ * saving it.
+ */
 export function toSafeContentType(contentType: string | null): {
   readonly contentType: string
   readonly mayBeInline: boolean
 } {
   const type = contentType ?? 'application/octet-stream'
-  const name = toCanonicalType(type)
   return {
-    contentType: isExecutable(type) || isExecutable(name) ? 'application/octet-stream' : type,
+    contentType:
+      isExecutable(type) || isExecutable(toCanonicalType(type)) ? 'application/octet-stream' : type,
     mayBeInline: inlineTypes.has(type),
   }
 }
 
 /**
- * What a service writes beside an object. A bucket that is public serves it as this says, without asking the app: what a
- * browser must not show is stored as a download. Rails' `service_metadata`.
+ * Returns the headers that a service stores with an object. A public bucket serves them without
+ * asking the app, so a type that a browser must not show is stored as a download. Rails'
+ * `service_metadata`.
  */
 export function toServiceMetadata(
   contentType: string,
   filename: string,
 ): { readonly contentType: string; readonly disposition?: string } {
-  const { contentType: stored, mayBeInline } = toSafeContentType(contentType)
+  const { contentType: safeType, mayBeInline } = toSafeContentType(contentType)
   return {
-    contentType: stored,
+    contentType: safeType,
     ...(mayBeInline ? {} : { disposition: toContentDisposition('attachment', filename) }),
   }
 }

@@ -3,6 +3,7 @@ import { FULL_UNICODE_CHARSETS } from '../database/charsets.ts'
 import type { Session } from '../database/session.ts'
 import { truncateFilename } from './filename.ts'
 
+/** Reads what a column of the blobs can hold. `charset` is null when it holds every character. */
 async function readColumnLimits(
   session: Session,
   name: 'filename' | 'key' | 'metadata',
@@ -16,9 +17,9 @@ async function readColumnLimits(
 }
 
 /**
- * A blob's filename as its column can hold it: old tables of Rails on MySQL are often in utf8mb3 or latin1. A character
- * that the column's character set lacks becomes `_`; a name that is longer than the column is cut. `warn` is told when
- * the name had to change.
+ * Makes a filename that its column can hold: old tables of Rails on MySQL are often in utf8mb3 or
+ * latin1. A character that the column's character set lacks becomes `_`, and a name that is longer
+ * than the column is cut. Calls `warn` when the name had to change.
  */
 export async function toStorableFilename(
   session: Session,
@@ -32,18 +33,23 @@ export async function toStorableFilename(
   )
   if (stored !== filename)
     warn(
-      `${filename} is stored as ${stored}, for its column cannot hold the name (${charset ?? `${length} characters`}). See "Old character sets" in docs/databases.md.`,
+      `${filename} is stored as ${stored}, because its column cannot hold the name (${charset ?? `${length} characters`}). See "Old character sets" in docs/databases.md.`,
     )
   return stored
 }
 
-/** A blob's key as its column can hold it. A prefix or a name that the app chose may be of any characters. */
+/**
+ * Makes a key that its column can hold. A prefix or name that the app chose may have any
+ * characters.
+ */
 export async function toStorableKey(session: Session, key: string): Promise<string> {
   const { charset } = await readColumnLimits(session, 'key')
   return charset === null ? key : replaceUnstorable(session, charset, key)
 }
 
-/** JSON that the metadata column can hold: with escapes where it does not hold every character. */
+/**
+ * Writes JSON that the metadata column can hold: with escapes when it cannot hold every character.
+ */
 export async function toStorableJson(session: Session, value: object): Promise<string> {
   const { charset } = await readColumnLimits(session, 'metadata')
   const json = JSON.stringify(value)
@@ -54,7 +60,7 @@ export async function toStorableJson(session: Session, value: object): Promise<s
   )
 }
 
-/** The database itself is asked what it would make of the text: it knows its character sets. */
+/** Asks the database to convert the text, because only it knows its character sets. */
 async function replaceUnstorable(session: Session, charset: string, text: string): Promise<string> {
   if (/^[\0-\x7f]*$/.test(text)) return text
   const { rows } = await sql<{
@@ -64,7 +70,7 @@ async function replaceUnstorable(session: Session, charset: string, text: string
   )
   const held = [...(rows[0]?.held ?? '')]
   const characters = [...text]
-  // What is lacking came back as one question mark each.
+  // Each character that is lacking came back as one question mark.
   if (held.length !== characters.length) return text.replaceAll(/[^\0-\x7f]/gu, '_')
   return characters
     .map((character, index) => (held[index] === character ? character : '_'))

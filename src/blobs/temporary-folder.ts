@@ -1,139 +1,109 @@
-import { createHash, randomUUID } from 'node:crypto'
-import { readFileSync, readlinkSync } from 'node:fs'
-import { lstat, mkdtemp, readdir, readFile, rm, statfs, utimes } from 'node:fs/promises'
-import { hostname, tmpdir } from 'node:os'
+import { createWriteStream } from 'node:fs'
+import { mkdtemp, rm, statfs, utimes } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { pipeline } from 'node:stream/promises'
 import { types } from 'node:util'
 import { ActiveStorageError, ServiceError, type ErrorDetails } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
+import { createFolderPrefix, sweepTemporaryFolders } from './sweep-temporary-folders.ts'
 
-export interface TemporaryFolder {
-  readonly path: string
-  remove(): Promise<void>
-}
-
+/**
+ * A folder in use is touched this often, so that no other machine takes it for an abandoned one.
+ */
 const TOUCH_INTERVAL_MS = 3_600_000
-const UNUSED_AFTER_MS = 24 * TOUCH_INTERVAL_MS
-/** The folder's name says which process made it. */
-const FOLDER_NAME = /^activestorage-delayed-([0-9a-f]{8})-(\d+)-(\d+)-\w{6}$/
 
-/**
- * Makes a folder in the system's temporary folder. The first call of a process also removes what killed processes left
- * there. Rejects with the system's own error: see `temporaryFailure`.
- */
-export async function createTemporaryFolder(): Promise<TemporaryFolder> {
-  firstSweep ??= sweepTemporaryFolders()
-  await firstSweep
-  ownStart ??= readProcessStart(process.pid)
-  const started = (await ownStart) ?? '0'
-  const path = await mkdtemp(
-    join(tmpdir(), `activestorage-delayed-${processScope()}-${process.pid}-${started}-`),
-  )
-  const touch = (): void => void utimes(path, new Date(), new Date()).catch(() => undefined)
-  const touching = setInterval(touch, TOUCH_INTERVAL_MS).unref()
-  return {
-    path,
-    async remove() {
-      clearInterval(touching)
-      await rm(path, { recursive: true, force: true })
-    },
-  }
-}
-
-let firstSweep: Promise<void> | undefined
-let ownStart: Promise<string | null> | undefined
-
-/**
- * Removes the folders of processes that are dead. A folder that a process made where this one cannot look (another
- * container or machine that shares the disk) goes when nobody touched it for a day. Never rejects.
- */
-export async function sweepTemporaryFolders(): Promise<void> {
-  for (const name of await readdir(tmpdir()).catch(() => [])) {
-    const [, where, pid, started] = FOLDER_NAME.exec(name) ?? []
-    if (where === undefined) continue
-    const path = join(tmpdir(), name)
-    const found = await lstat(path).catch(() => null)
-    // In a folder that all users write to, a name proves nothing.
-    if (
-      found === null ||
-      !found.isDirectory() ||
-      (process.getuid !== undefined && found.uid !== process.getuid())
-    )
-      continue
-    const used =
-      where === processScope()
-        ? (await readProcessStart(Number(pid))) === started
-        : Date.now() - found.mtimeMs < UNUSED_AFTER_MS
-    if (!used) await rm(path, { recursive: true, force: true }).catch(() => undefined)
-  }
-}
-
-let cachedScope: string | undefined
-
-/** Names the set of processes that can see each other: on Linux, one start of the machine and one namespace of process ids. */
-function processScope(): string {
-  cachedScope ??= createHash('sha256').update(describeScope()).digest('hex').slice(0, 8)
-  return cachedScope
-}
-
-function describeScope(): string {
-  if (process.platform !== 'linux') return hostname()
-  try {
-    return `${hostname()} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8')} ${readlinkSync('/proc/self/ns/pid')}`
-  } catch {
-    // Nobody's: such folders go by their age.
-    return randomUUID()
-  }
-}
-
-/** When a living process started, so that a new one with the same id is not taken for it. null: it is dead. */
-async function readProcessStart(pid: number): Promise<string | null> {
-  if (process.platform === 'linux') {
-    const stat = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => null)
-    // The program's name, in brackets, may have spaces. State is field 3, and the start is field 22.
-    const fields = stat?.slice(stat.lastIndexOf(')') + 2).split(' ')
-    return fields === undefined || /^[ZX]/.test(fields[0] ?? '') ? null : (fields[19] ?? null)
-  }
-  try {
-    process.kill(pid, 0)
-    return '0'
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM' ? '0' : null
-  }
-}
-
-/** Whether less than 1 MB is left on the disk of a folder. */
-export async function isDiskFull(folder: string): Promise<boolean> {
-  const { bavail, bsize } = await statfs(folder)
-  return bavail * bsize < 1_000_000
-}
-
-/** Codes that no socket has: the bytes may come over one. */
+/** Codes of disks that no socket has, because the bytes to write may come from one. */
 const DISK_ERROR_CODE = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
 
-/** Rethrows what the temporary folder's disk refused, with what to do. That disk is nobody's input: the call may be tried again. */
-export function throwTemporaryFolderError(
-  filename: string,
-  details: ErrorDetails,
-): (error: unknown) => never {
-  return (error) => {
-    const code = types.isNativeError(error) && 'code' in error ? String(error.code) : ''
-    if (error instanceof ActiveStorageError || !DISK_ERROR_CODE.test(code)) throw error
-    if (code === 'ENOSPC' || code === 'EDQUOT') throw toDiskFullError(filename, details, error)
-    throw new ServiceError(
-      `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. Set TMPDIR to a folder where the process may write.`,
-      { cause: error, details: { ...details, filename } },
-    )
+/** With less free space than this, a disk counts as full. */
+const FULL_BELOW_BYTES = 1_000_000
+
+let firstSweep: Promise<void> | undefined
+
+/**
+ * A folder in the system's temporary folder for the bytes of one file. An error of its disk is
+ * thrown as ServiceError, which is retried: the file is not at fault. Other errors, such as those
+ * of the bytes' source, stay as they are.
+ */
+export class TemporaryFolder {
+  readonly path: string
+  readonly #filename: string
+  readonly #details: ErrorDetails
+  readonly #touching: NodeJS.Timeout
+
+  private constructor(path: string, filename: string, details: ErrorDetails) {
+    this.path = path
+    this.#filename = filename
+    this.#details = details
+    const touch = (): void => void utimes(path, new Date(), new Date()).catch(() => undefined)
+    this.#touching = setInterval(touch, TOUCH_INTERVAL_MS).unref()
+  }
+
+  /**
+   * Makes a folder; the caller removes it. The first call of a process also removes what killed
+   * processes left. `filename` and `details` are for errors.
+   */
+  static async create(filename: string, details: ErrorDetails): Promise<TemporaryFolder> {
+    firstSweep ??= sweepTemporaryFolders()
+    await firstSweep
+    const prefix = await createFolderPrefix()
+    const path = await mkdtemp(join(tmpdir(), prefix)).catch((error: unknown) => {
+      throw toTemporaryFolderError(error, filename, details)
+    })
+    return new TemporaryFolder(path, filename, details)
+  }
+
+  /** Writes the bytes to a file in the folder and returns its path. */
+  async write(
+    name: string,
+    bytes: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<string> {
+    const path = join(this.path, name)
+    try {
+      await pipeline(bytes, createWriteStream(path), signal === undefined ? {} : { signal })
+      return path
+    } catch (error) {
+      throw toTemporaryFolderError(error, this.#filename, this.#details)
+    }
+  }
+
+  /**
+   * Returns ServiceError when the disk is full, or the given error. For code that does not report
+   * why a write failed.
+   */
+  async explain(error: unknown): Promise<unknown> {
+    const { bavail, bsize } = await statfs(this.path)
+    return bavail * bsize < FULL_BELOW_BYTES
+      ? toDiskFullError(error, this.#filename, this.#details)
+      : error
+  }
+
+  /** Deletes the folder and all in it. */
+  async remove(): Promise<void> {
+    clearInterval(this.#touching)
+    await rm(this.path, { recursive: true, force: true })
   }
 }
 
-export function toDiskFullError(
-  filename: string,
-  details: ErrorDetails,
-  cause: unknown,
-): ServiceError {
+/**
+ * Turns an error of the temporary folder's disk into ServiceError, and returns every other error as
+ * it is.
+ */
+function toTemporaryFolderError(error: unknown, filename: string, details: ErrorDetails): unknown {
+  const code = types.isNativeError(error) && 'code' in error ? String(error.code) : ''
+  if (error instanceof ActiveStorageError || !DISK_ERROR_CODE.test(code)) return error
+  if (code === 'ENOSPC' || code === 'EDQUOT') return toDiskFullError(error, filename, details)
   return new ServiceError(
-    `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(cause)}. Its disk is full: free some of it, or set TMPDIR to a folder with more room.`,
+    `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(error)}. Set TMPDIR to a folder where the process may write.`,
+    { cause: error, details: { ...details, filename } },
+  )
+}
+
+function toDiskFullError(cause: unknown, filename: string, details: ErrorDetails): ServiceError {
+  return new ServiceError(
+    `${filename} could not be written to the temporary folder ${tmpdir()}: ${messageOf(cause)}. Its disk is full: free some space, or set TMPDIR to another folder.`,
     { cause, details: { ...details, filename } },
   )
 }

@@ -1,28 +1,31 @@
-/** As much is looked at: comments may come first. */
+/** Number of first bytes that are read. Long comments may come before the first element. */
 const MARKUP_HEAD_BYTES = 65_536
 
-/** Roots of XML that have a type of their own. */
+/** Types by the name of an XML document's first element. */
 const xmlRootTypes: Readonly<Record<string, string>> = {
   rss: 'application/rss+xml',
   feed: 'application/atom+xml',
   kml: 'application/vnd.google-earth.kml+xml',
   gpx: 'application/gpx+xml',
 }
-/** With one of these, a browser that shows the XML may run something. */
+/** XML that may run something when a browser shows it. */
 const ACTIVE_XML =
   /www\.w3\.org\/(1999\/xhtml|2000\/svg)|<\?xml-stylesheet|<([\w.-]+:)?script[\s>/]/
 
-/** What text that begins with `<` is. */
+/** Type of a text that begins with `<`. */
 export interface Markup {
-  /** null: of no kind that is known. */
+  /** null: no known kind. */
   readonly type: string | null
-  /** Of XML whose name does not tell more. */
+  /** Type by the first element, for XML whose filename does not say more. */
   readonly byRoot?: string
-  /** No name makes it another type: something can run in it. */
+  /** true: it can run something, so no filename may make it another type. */
   readonly isFinal: boolean
 }
 
-/** HTML, SVG and other XML: no signature tells them, and they are unsafe to show. null: the text does not begin with `<`. */
+/**
+ * Detects HTML, SVG and other XML, which have no signature and are unsafe to show. null: the text
+ * does not begin with `<`.
+ */
 export function detectMarkup(head: Uint8Array): Markup | null {
   const text = decodeText(head)
     .replace(/^\uFEFF/, '')
@@ -45,7 +48,10 @@ export function detectMarkup(head: Uint8Array): Markup | null {
   return { type: isHtml ? 'text/html' : null, isFinal: true }
 }
 
-/** The names of document type and first element, without prefix; '' where there is none. Goes through the text once. */
+/**
+ * Reads the names of the document type and the first element, without prefix; '' for a missing one.
+ * Passes over the text once.
+ */
 function readOpening(text: string): { readonly doctype: string; readonly root: string } {
   let doctype = ''
   for (let at = 0; at >= 0 && at < text.length;) {
@@ -71,13 +77,13 @@ function readOpening(text: string): { readonly doctype: string; readonly root: s
   return { doctype, root: '' }
 }
 
-/** -1: it does not come. */
+/** Returns the index after the next `what`, or -1. */
 function indexAfter(text: string, what: string, from: number): number {
   const at = text.indexOf(what, from)
   return at < 0 ? -1 : at + what.length
 }
 
-/** UTF-8; UTF-16 with a mark at its start, or where the first `<` tells it. */
+/** Decodes UTF-8, or UTF-16 when a byte order mark or the first `<` shows it. */
 function decodeText(head: Uint8Array): string {
   const start = Buffer.from(
     head.buffer,

@@ -3,7 +3,10 @@ import { getExtension } from './filename.ts'
 import { marcelExtensions } from './type-extensions.ts'
 import { toCanonicalType } from './type-names.ts'
 
-/** The type of a name by its extension, as Marcel tells it; what Marcel does not know, as `mime` does. null: the name does not tell. */
+/**
+ * Finds the type of a name by its extension: Marcel's, else that of the package `mime`. null:
+ * unknown.
+ */
 export function findTypeByName(filename: string): string | null {
   const ending = getExtension(filename).slice(1).toLowerCase()
   if (ending === '') return null

@@ -1,7 +1,7 @@
 import { fileTypeFromBuffer } from 'file-type'
 import { toCanonicalType } from './type-names.ts'
 
-/** Signatures that Marcel has and `file-type` has not. */
+/** Signatures that Marcel knows and `file-type` does not. */
 const signatures: readonly (readonly [offset: number, bytes: string, type: string])[] = [
   [4, 'Standard Jet DB', 'application/vnd.ms-access'],
   [4, 'Standard ACE DB', 'application/vnd.ms-access'],
@@ -12,7 +12,10 @@ const signatures: readonly (readonly [offset: number, bytes: string, type: strin
   [0, 'II\x1a\0\0\0HEAPCCDR', 'image/x-raw-canon'],
 ]
 
-/** The type that the first bytes of a file tell, under the name that counts; markup aside. null: they tell none. */
+/**
+ * Finds the type by the signature in a file's first bytes, as its canonical name. Markup has none.
+ * null: unknown.
+ */
 export async function findTypeBySignature(head: Uint8Array): Promise<string | null> {
   const bytes = Buffer.from(head.buffer, head.byteOffset, head.byteLength)
   const known = signatures.find(([offset, text]) =>
@@ -25,7 +28,7 @@ export async function findTypeBySignature(head: Uint8Array): Promise<string | nu
   return findTypeInContainer(type, bytes) ?? type
 }
 
-/** What a container holds, where its own head tells. */
+/** Finds the type of a container's content, if the first bytes show it. */
 function findTypeInContainer(type: string, bytes: Buffer): string | null {
   if (type === 'video/webm' || type === 'video/x-matroska')
     return hasOnlySound(/\x86[\x80-\xff]([AV])_/g, bytes, /^A$/)
@@ -41,7 +44,9 @@ function hasOnlySound(track: RegExp, bytes: Buffer, sound: RegExp): boolean {
   return kinds.length > 0 && kinds.every((kind) => sound.test(kind))
 }
 
-/** MP4's `moov`, which lists the tracks; empty where it is not here as a whole. */
+/**
+ * Reads MP4's `moov` box, which lists the tracks. Returns no bytes when it is not complete here.
+ */
 function readMoovBox(bytes: Buffer): Buffer {
   for (let at = 0; at + 8 <= bytes.length;) {
     const size = bytes.readUInt32BE(at)
@@ -53,7 +58,10 @@ function readMoovBox(bytes: Buffer): Buffer {
   return Buffer.alloc(0)
 }
 
-/** The first sector of an OLE2 file's directory, which names the streams that are no embedded document's. */
+/**
+ * Finds an Office type by the stream names in the first sector of an OLE2 file's directory.
+ * Embedded documents are not listed there.
+ */
 function findOfficeType(bytes: Buffer): string | null {
   const shift = bytes.length < 512 ? 0 : bytes.readUInt16LE(30)
   if (shift !== 9 && shift !== 12) return null

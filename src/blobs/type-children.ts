@@ -1,4 +1,7 @@
-/** What a browser would run as a page. Only a file's bytes make it one of these, never its name. */
+/**
+ * Types that a browser would run as a page. Only a file's bytes make it one of these, never its
+ * name.
+ */
 const pageTypes = new Set([
   'text/html',
   'application/xhtml+xml',
@@ -8,7 +11,10 @@ const pageTypes = new Set([
   'application/vnd.mozilla.xul+xml',
 ])
 
-/** Containers, as signatures tell them, and the types of files that they hold: Marcel's parents. Types with a suffix (`+zip`) name theirs. */
+/**
+ * Types of files by the container that their signature shows: Marcel's parents. A type with a
+ * suffix such as `+zip` names its container itself.
+ */
 const childTypes: Readonly<Record<string, RegExp>> = {
   'application/x-ole-storage':
     /^application\/(msword|sldworks|vnd\.(ms-excel|ms-outlook|ms-powerpoint|ms-project|ms-works|visio|stardivision\..+)|x-(corelpresentations|esri-layer|ms-installer|mspublisher|quattro-pro|staroffice-template|tika-msworks-spreadsheet))$/,
@@ -44,11 +50,16 @@ const childTypes: Readonly<Record<string, RegExp>> = {
   'application/x-msdownload': /^application\/x-dosexec$/,
 }
 
-/** Whether only bytes make a file one of this type. HTML may be a mere piece of text, so a name can tell it. */
+/**
+ * Returns true for a type that a name alone cannot give a file. HTML is none: a short piece of it
+ * looks like plain text.
+ */
 export const isKnownByBytesOnly = (type: string): boolean =>
   pageTypes.has(type) && type !== 'text/html'
 
-/** Whether files of one type are, by their bytes, files of the other too. Both are names that count (`canonicalType`). */
+/**
+ * Returns true when files of type `child` have the signature of `parent`. Both are canonical names.
+ */
 export function isChildType(child: string, parent: string): boolean {
   return child !== parent && !pageTypes.has(child) && childTypes[parent]?.test(child) === true
 }

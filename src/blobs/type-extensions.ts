@@ -1,8 +1,9 @@
 import { readWordTable } from './word-table.ts'
 
 /**
- * Extensions whose type Marcel 2.0 tells otherwise than the package `mime`, or alone. Rails stores Marcel's answers, and shares our rows.
- * The facts are those of Marcel's tables (MIT), which come from Apache Tika (Apache 2.0). Types are bare and in lower case.
+ * Types by extension, where Marcel 2.0 and the package `mime` differ or only Marcel knows one.
+ * Rails reads the same rows and stores Marcel's types. From Marcel's tables (MIT), which come from
+ * Apache Tika (Apache 2.0). In lower case, without parameters.
  */
 export const marcelExtensions: ReadonlyMap<string, string> = readWordTable(`
 application/bizagi-modeler bpm; application/cbor cbor; application/coreldraw cdr; application/dif+xml dif;

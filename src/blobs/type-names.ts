@@ -1,26 +1,33 @@
 import { readWordTable } from './word-table.ts'
 
-/** A type in lower case and without parameters. '' where there is none. */
+/** Returns a media type in lower case and without parameters; '' for none. */
 export function stripParameters(text: string | null | undefined): string {
   return text?.split(';')[0]?.trim().toLowerCase() ?? ''
 }
 
-/** The same, or null where the text is no type or longer than its column. */
+/**
+ * Parses a media type: lower case, without parameters. null for an invalid one or one longer than
+ * Rails' column, 255 bytes.
+ */
 export function parseMediaType(text: string | null | undefined): string | null {
   const type = stripParameters(text)
   return type.length <= 255 && /^[a-z0-9][\w.+-]*\/[a-z0-9][\w.+-]*$/.test(type) ? type : null
 }
 
 /**
- * The one name under which a type is stored and compared, given any of its names: registered, of a vendor, of the package
- * that reads signatures. It is Marcel's, because Rails stores and compares these. A type with one name keeps it.
+ * Returns the canonical name of a type, given any of its names: the registered one, a vendor's, or
+ * that of `file-type`. Types are stored and compared under it. It is Marcel's, because Rails stores
+ * and compares Marcel's. A type with a single name keeps it.
  */
 export function toCanonicalType(type: string): string {
   const bare = stripParameters(type)
   return aliases.get(bare) ?? bare
 }
 
-/** The first of each entry is the name that counts. Facts of Marcel 2.0 (MIT; from Apache Tika, Apache 2.0), IANA, `file-type` and browsers. */
+/**
+ * Each entry begins with the canonical name. From Marcel 2.0 (MIT; from Apache Tika, Apache 2.0),
+ * IANA, `file-type` and browsers.
+ */
 const aliases: ReadonlyMap<string, string> = readWordTable(`
 application/coreldraw application/cdr application/x-cdr application/x-coreldraw image/cdr image/x-cdr;
 application/gzip application/gzip-compressed application/gzipped application/x-gunzip application/x-gzip application/x-gzip-compressed gzip/document;

@@ -1,4 +1,7 @@
-/** Reads a table such as `jpeg jpg jpe; tiff tif`: each entry begins with the word that the others stand for. */
+/**
+ * Reads a table such as `jpeg jpg jpe; tiff tif`: each entry begins with the value of its other
+ * words. Returns values by word.
+ */
 export function readWordTable(text: string): ReadonlyMap<string, string> {
   return new Map(
     text.split(';').flatMap((entry) => {

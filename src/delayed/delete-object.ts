@@ -79,7 +79,7 @@ export async function deleteObjectsNow(
  */
 async function finishIfKept(store: Store, job: JobRow, key: string): Promise<boolean> {
   return store.transact(async (session) => {
-    if ((await findBlob(session, { key }, true)) === null) return false
+    if ((await findBlob(session, { key }, { lock: true })) === null) return false
     await finishJob(session, job)
     return true
   })

@@ -1,15 +1,8 @@
-import { createReadStream, createWriteStream } from 'node:fs'
-import { stat } from 'node:fs/promises'
+import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
-import { pipeline } from 'node:stream/promises'
-import { createMd5 } from '../blobs/md5-hash.ts'
+import { measureBytes } from '../blobs/md5-hash.ts'
 import { getExtension } from '../blobs/filename.ts'
-import {
-  isDiskFull,
-  toDiskFullError,
-  throwTemporaryFolderError,
-  createTemporaryFolder,
-} from '../blobs/temporary-folder.ts'
+import { TemporaryFolder } from '../blobs/temporary-folder.ts'
 import { trace } from '../diagnostics/tracing.ts'
 import { ConfigurationError, type ErrorDetails } from '../errors/errors.ts'
 import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
@@ -61,30 +54,27 @@ async function transformBytes(
   details: ErrorDetails,
   signal: AbortSignal,
 ): Promise<FinalBytes> {
-  const failed = throwTemporaryFolderError(filename, details)
-  const folder = await createTemporaryFolder().catch(failed)
+  const folder = await TemporaryFolder.create(filename, details)
   try {
-    const input = join(folder.path, 'input')
+    const input = await folder.write('input', open(), signal)
     const output = join(folder.path, 'output')
-    await pipeline(open(), createWriteStream(input), { signal }).catch(failed)
     const made = await trace('transform', { filename, transformation }, () =>
       images.transform(input, output, transformation, { signal, details }),
     ).catch(async (error: unknown) => {
       // A processor cannot tell a full disk from a broken image, which fails for good.
-      throw (await isDiskFull(folder.path)) ? toDiskFullError(filename, details, error) : error
+      throw await folder.explain(error)
     })
-    const hash = createMd5()
-    for await (const chunk of createReadStream(output)) hash.update(chunk as Buffer)
+    const { byteSize, checksum } = await measureBytes(createReadStream(output))
     const suffix = getExtension(filename)
     const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
     const keepsName = made.contentType === contentType && suffix !== ''
     return {
       filename: keepsName ? filename : `${base}.${made.extension}`,
-      byteSize: (await stat(output)).size,
-      checksum: hash.digest(),
+      byteSize,
+      checksum,
       contentType: made.contentType,
       open: () => createReadStream(output),
-      dispose: folder.remove,
+      dispose: () => folder.remove(),
     }
   } catch (error) {
     await folder.remove()

@@ -270,7 +270,7 @@ async function findFileAttachment(
   const blob =
     file.blobKey === null || !isAttached(file)
       ? null
-      : await findBlob(session, { key: file.blobKey }, true)
+      : await findBlob(session, { key: file.blobKey }, { lock: true })
   return blob === null ? null : findAttachment(session, lane, blob.id)
 }
 

@@ -1,4 +1,4 @@
-import { sweepTemporaryFolders } from '../blobs/temporary-folder.ts'
+import { sweepTemporaryFolders } from '../blobs/sweep-temporary-folders.ts'
 import { nowPlus, now } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'

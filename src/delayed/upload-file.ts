@@ -1,9 +1,9 @@
-import { abandonObject, expectLateObject, renewObjectUntil } from '../blobs/object-intents.ts'
+import { abandonObject, cleanUpFailedTransfer } from '../blobs/object-intents.ts'
 import { toServiceMetadata } from '../blobs/safe-content-type.ts'
 import type { Session } from '../database/session.ts'
 import { trace } from '../diagnostics/tracing.ts'
 import { ConfigurationError } from '../errors/errors.ts'
-import { isOutcomeUnknown, waitForAbandonedCall } from '../services/run-with-limit.ts'
+import { isOutcomeUnknown } from '../services/run-with-limit.ts'
 import type { Service } from '../services/service.ts'
 import { deleteChunksOfFile } from '../staging/chunks.ts'
 import { findFiles, type FileRow } from '../staging/file-rows.ts'
@@ -96,8 +96,7 @@ async function sendBytes(
     // The service may have all the bytes, and store them yet: under a key that is nobody's until its clean-up has begun.
     if (isSent && (isOutcomeUnknown(error) || signal.aborted))
       await clearChosenKey(session, upload, file).catch(() => undefined)
-    await expectLateObject(session, prepared.service, key).catch(() => undefined)
-    renewObjectUntil(session, key, waitForAbandonedCall(error))
+    await cleanUpFailedTransfer(session, prepared.service, key, error)
     throw error
   }
 }

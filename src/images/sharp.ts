@@ -4,38 +4,50 @@ import {
   ConfigurationError,
   InvariableError,
   type ActiveStorageErrorOptions,
+  type ErrorDetails,
 } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
-import { requireVersion } from '../options/require-version.ts'
-import { checkOptions } from '../options/check-options.ts'
 import { formatFile } from '../errors/public-message.ts'
+import { checkOptions } from '../options/check-options.ts'
+import { requireVersion } from '../options/require-version.ts'
 import { checkKeep, type ImageProcessor, type Transformation } from './image-processor.ts'
 
-const outputFormats = new Map([
-  ['jpeg', { contentType: 'image/jpeg', extension: 'jpg' }],
-  ['png', { contentType: 'image/png', extension: 'png' }],
-  ['webp', { contentType: 'image/webp', extension: 'webp' }],
-  ['gif', { contentType: 'image/gif', extension: 'gif' }],
-  ['avif', { contentType: 'image/avif', extension: 'avif' }],
-])
-const readableFormats = new Set([...outputFormats.keys(), 'heif', 'tiff'])
+/** Formats that are written, by libvips' names. */
+const outputFormats = {
+  jpeg: { contentType: 'image/jpeg', extension: 'jpg' },
+  png: { contentType: 'image/png', extension: 'png' },
+  webp: { contentType: 'image/webp', extension: 'webp' },
+  gif: { contentType: 'image/gif', extension: 'gif' },
+  avif: { contentType: 'image/avif', extension: 'avif' },
+} as const
+type OutputFormat = keyof typeof outputFormats
 
-/** The options of `sharp()`. */
+const readableFormats = new Set([...Object.keys(outputFormats), 'heif', 'tiff'])
+
+/** libvips stops a transformation after this time. */
+const TIMEOUT_SECONDS = 60
+
+/** Options of `sharp()`. */
 export interface SharpOptions {
   /**
-   * An image of more pixels is refused, before any is decoded. Default 100 million. Frames of an animation count together,
-   * as they lie in memory together: 200 frames of 800 × 600 are 96 million.
+   * Images of more pixels are refused before any is decoded. Default 100 million. Frames of an
+   * animation count together, because they are in memory together: 200 frames of 800 × 600 are 96
+   * million.
    */
   readonly limitInputPixels?: number
-  /** For transformations without a `keep` of their own. Default []: EXIF is stripped, and colours are converted to sRGB. */
+  /**
+   * `keep` of transformations that have none. Default []: EXIF is removed, and colours are
+   * converted to sRGB.
+   */
   readonly keep?: Transformation['keep']
 }
 
 /**
- * Images by sharp (libvips). Reads JPEG, PNG, WebP, GIF, AVIF, HEIF and TIFF only: SVG and whatever else libvips may load
- * is refused. What only breaks the rules of its format is read, as browsers do; what is cut off is refused. Without
- * `convert` an image keeps its format; HEIF and TIFF become PNG. sharp's cache of open files is off from then on, for the
- * whole process. Throws ConfigurationError on a wrong option.
+ * An image processor on sharp (libvips). It reads JPEG, PNG, WebP, GIF, AVIF, HEIF and TIFF, and
+ * refuses SVG and all else that libvips may load. Like browsers, it accepts images that break rules
+ * of their format; cut-off images are refused. Without `convert` an image keeps its format; HEIF
+ * and TIFF become PNG. It turns sharp's cache of open files off for the whole process. Throws
+ * ConfigurationError on a wrong option.
  *
  * @example
  * import { sharp } from 'activestorage-delayed/images/sharp'
@@ -53,75 +65,96 @@ export function sharp(given: SharpOptions = {}): ImageProcessor {
   return {
     name: 'sharp',
     async transform(input, output, transformation, { signal, details = {} } = {}) {
-      const refused = (why: string, options: ActiveStorageErrorOptions = {}): InvariableError =>
-        new InvariableError(`${details.filename ?? 'The image'} cannot be transformed: ${why}.`, {
-          ...options,
-          details,
-        })
-      if (await isMarkup(input)) throw refused('it is markup, such as SVG, which is not accepted')
+      if (await isMarkup(input))
+        throw refusal(details, 'it is markup, such as SVG, which is not accepted')
       try {
-        // Reads the header alone, so that the limit is told in words of ours.
-        const metadata = await createSharp(input, {
-          limitInputPixels: false,
-          failOn: 'error',
-        }).metadata()
-        const format = formatOf(metadata)
-        if (!readableFormats.has(format)) throw refused(`${format} images are not accepted`)
-        const target =
-          transformation.convert === 'jpg'
-            ? 'jpeg'
-            : (transformation.convert ?? (outputFormats.has(format) ? format : 'png'))
-        const animated =
-          (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
-        const { size, pixels } = measureImage(metadata, animated)
-        if (pixels > limitInputPixels)
-          throw refused(`it has ${size}, and limitInputPixels is ${limitInputPixels}`, {
-            publicMessage: `${formatFile(details)} has ${size}; at most ${formatPixels(limitInputPixels)} in all are accepted. Choose a smaller one.`,
-          })
+        const source = await inspect(input, transformation, limitInputPixels, details)
         signal?.throwIfAborted()
         const image = createSharp(input, {
           limitInputPixels,
           failOn: 'error',
-          animated,
-        }).autoOrient()
-        const background = transformation.background ?? (target === 'jpeg' ? '#ffffff' : undefined)
-        resize(image, transformation, background)
-        if (background !== undefined) image.flatten({ background })
-        const kept = transformation.keep ?? keep
-        if (kept.includes('exif')) image.keepExif()
-        if (kept.includes('icc')) image.keepIccProfile()
-        await image
-          .toFormat(
-            target as 'jpeg',
-            transformation.quality === undefined ? {} : { quality: transformation.quality },
-          )
-          .timeout({ seconds: 60 })
-          .toFile(output)
-        return (
-          outputFormats.get(target) ?? { contentType: 'application/octet-stream', extension: 'bin' }
-        )
+          animated: source.animated,
+        })
+        apply(image, { ...transformation, keep: transformation.keep ?? keep }, source.target)
+        await image.timeout({ seconds: TIMEOUT_SECONDS }).toFile(output)
+        return outputFormats[source.target]
       } catch (error) {
         signal?.throwIfAborted()
         if (error instanceof InvariableError) throw error
-        // The first line says what, the others where in libvips.
-        throw refused(messageOf(error).split('\n')[0] ?? '', { cause: error })
+        // The other lines of libvips' messages name functions of its own.
+        throw refusal(details, messageOf(error).split('\n')[0] ?? '', { cause: error })
       }
     },
   }
 }
 
-/** libvips keeps the files it read last open: once they are deleted, they still take their room on the disk. */
+function refusal(
+  details: ErrorDetails,
+  reason: string,
+  options: ActiveStorageErrorOptions = {},
+): InvariableError {
+  const name = details.filename ?? 'The image'
+  return new InvariableError(`${name} cannot be transformed: ${reason}.`, { ...options, details })
+}
+
+/** Reads the header alone, and refuses other formats and images with too many pixels. */
+async function inspect(
+  input: string,
+  { convert }: Transformation,
+  limitInputPixels: number,
+  details: ErrorDetails,
+): Promise<{ readonly target: OutputFormat; readonly animated: boolean }> {
+  // Without libvips' own limit, so that the error below says what is accepted.
+  const reader = createSharp(input, { limitInputPixels: false, failOn: 'error' })
+  const metadata = await reader.metadata()
+  const format = formatOf(metadata)
+  if (!readableFormats.has(format)) throw refusal(details, `${format} images are not accepted`)
+  const target = chooseTarget(format, convert)
+  const animated =
+    (format === 'gif' || format === 'webp') && (target === 'gif' || target === 'webp')
+  const { size, pixels } = measureImage(metadata, animated)
+  if (pixels > limitInputPixels)
+    throw refusal(details, `it has ${size}, and limitInputPixels is ${limitInputPixels}`, {
+      publicMessage: `${formatFile(details)} has ${size}; at most ${formatPixels(limitInputPixels)} in all are accepted. Choose a smaller one.`,
+    })
+  return { target, animated }
+}
+
+function chooseTarget(format: string, convert: Transformation['convert']): OutputFormat {
+  if (convert !== undefined) return convert === 'jpg' ? 'jpeg' : convert
+  return isOutputFormat(format) ? format : 'png'
+}
+
+function isOutputFormat(format: string): format is OutputFormat {
+  return Object.hasOwn(outputFormats, format)
+}
+
+/** Adds the steps of a transformation to an image. */
+function apply(image: Sharp, transformation: Transformation, target: OutputFormat): void {
+  const { keep = [], quality } = transformation
+  const background = transformation.background ?? (target === 'jpeg' ? '#ffffff' : undefined)
+  image.autoOrient()
+  resize(image, transformation, background)
+  if (background !== undefined) image.flatten({ background })
+  if (keep.includes('exif')) image.keepExif()
+  if (keep.includes('icc')) image.keepIccProfile()
+  image.toFormat(target, quality === undefined ? {} : { quality })
+}
+
+/**
+ * libvips keeps the files that it read last open. Deleted ones would still use space on the disk.
+ */
 function disableFileCache(): void {
   const { memory, items } = createSharp.cache()
   createSharp.cache({ memory: memory.max, files: 0, items: items.max })
 }
 
-/** libvips calls an AVIF a HEIF, as the container is the same. */
+/** Names the format. libvips calls an AVIF a HEIF, because the container is the same. */
 function formatOf({ format, compression }: Metadata): string {
   return format === 'heif' && compression === 'av1' ? 'avif' : format
 }
 
-/** What has to lie in memory. */
+/** Counts the pixels that will be in memory. */
 function measureImage(
   { width, height, pages = 1 }: Metadata,
   animated: boolean,
@@ -132,11 +165,14 @@ function measureImage(
     : { size, pixels: width * height }
 }
 
-/** "100 million". */
+/** Writes a number of pixels, such as "100 million". */
 const formatPixels = (pixels: number): string =>
   pixels < 1e6 ? String(pixels) : `${Math.floor(pixels / 1e5) / 10} million`
 
-/** SVG is text that libvips would run; it is told by its first bytes, before libvips sees the file. */
+/**
+ * Returns true for text such as SVG, which libvips would interpret. Its first bytes say so before
+ * libvips sees the file.
+ */
 async function isMarkup(path: string): Promise<boolean> {
   const file = await open(path)
   try {
@@ -147,14 +183,19 @@ async function isMarkup(path: string): Promise<boolean> {
   }
 }
 
-function resize(image: Sharp, t: Transformation, background: string | undefined): void {
-  if (t.resizeToLimit) image.resize(...t.resizeToLimit, { fit: 'inside', withoutEnlargement: true })
-  if (t.resizeToFit) image.resize(...t.resizeToFit, { fit: 'inside' })
-  if (t.resizeToFill) image.resize(...t.resizeToFill, { fit: 'cover', position: 'centre' })
-  if (t.resizeAndPad)
-    image.resize(...t.resizeAndPad, {
+function resize(
+  image: Sharp,
+  transformation: Transformation,
+  background: string | undefined,
+): void {
+  const { resizeToLimit, resizeToFit, resizeToFill, resizeAndPad, resizeToCover } = transformation
+  if (resizeToLimit) image.resize(...resizeToLimit, { fit: 'inside', withoutEnlargement: true })
+  if (resizeToFit) image.resize(...resizeToFit, { fit: 'inside' })
+  if (resizeToFill) image.resize(...resizeToFill, { fit: 'cover', position: 'centre' })
+  if (resizeAndPad)
+    image.resize(...resizeAndPad, {
       fit: 'contain',
       background: background ?? { r: 0, g: 0, b: 0, alpha: 0 },
     })
-  if (t.resizeToCover) image.resize(...t.resizeToCover, { fit: 'outside' })
+  if (resizeToCover) image.resize(...resizeToCover, { fit: 'outside' })
 }

@@ -5,82 +5,127 @@ import {
   timingSafeEqual,
   type KeyObject,
 } from 'node:crypto'
-import { dumpMarshal, loadMarshal, toSymbolName, type RailsValue } from './marshal.ts'
+import { dumpMarshal } from './dump-marshal.ts'
+import { loadMarshal } from './load-marshal.ts'
+import { toSymbolName, type RailsValue } from './rails-value.ts'
 
-/** Signs and reads values in Rails' message format (ActiveSupport::MessageVerifier of Active Storage). */
+type KeyDigest = 'SHA1' | 'SHA256'
+
+/**
+ * Signs and reads values in Rails' message format (`ActiveSupport::MessageVerifier` of Active
+ * Storage).
+ */
 export interface MessageVerifier {
+  /** Returns a signed token. Without `expiresAt` it never expires. */
   generate(
     value: RailsValue,
     options: { readonly purpose: string; readonly expiresAt?: Date | undefined },
   ): string
-  /** null: not signed with these secrets, or for another purpose. */
+  /**
+   * Reads a token. Returns null when it was not signed with these secrets, or for another purpose.
+   * `now` is for tests.
+   */
   verify(
     token: string,
     options: { readonly purpose: string; readonly now?: Date },
   ): VerifiedMessage | null
 }
-/** Symbols come as their names, integers above 2^53 as text or bigints. */
+
+/**
+ * Content of a token whose signature is right. Symbols come as their names, integers above 2^53 as
+ * text or bigints.
+ */
 export interface VerifiedMessage {
   readonly value: unknown
+  /** Set when the token has expired: the caller decides what then. */
   readonly expired?: true
-  /** When it expires, if it does. */
+  /** End of the token, unless it never expires. */
   readonly expiresAt?: Date
 }
 
+/** Options of `createMessageVerifier`. */
 export interface MessageVerifierOptions {
-  /** Read at each use; the first one signs. */
+  /**
+   * Returns all secrets. It is called at each use, so that secrets can change. The first one signs.
+   */
   secrets(): readonly string[]
-  readonly keyDigest?: 'SHA1' | 'SHA256'
+  /** Digest that derives the key which signs. Default 'SHA256', Rails 7's. */
+  readonly keyDigest?: KeyDigest
+  /** Format of new tokens. Default 'json', Rails 7.1's. */
   readonly envelope?: 'json' | 'marshal'
 }
 
-/** As objects: a buffer would be made one at each use, which takes longer than signing. */
-const derivedKeys = new Map<string, KeyObject>()
+/** Longer texts are not tokens of ours, and are refused before their signature is computed. */
+const MAX_TOKEN_CHARACTERS = 65_536
 
-/** Rails derives the key of Active Storage's verifier with 1000 iterations, not KeyGenerator's own default. */
-export function deriveKey(secret: string, digest: 'SHA1' | 'SHA256'): KeyObject {
-  const id = `${digest}:${secret}`
-  const key =
-    derivedKeys.get(id) ??
-    createSecretKey(pbkdf2Sync(secret, 'ActiveStorage', 1000, 64, digest.toLowerCase()))
-  derivedKeys.set(id, key)
-  return key
+/**
+ * Derives the key of Active Storage's verifier. Rails uses 1000 iterations here, not the default of
+ * its KeyGenerator.
+ */
+export function deriveKey(secret: string, digest: KeyDigest): KeyObject {
+  return createSecretKey(pbkdf2Sync(secret, 'ActiveStorage', 1000, 64, digest.toLowerCase()))
 }
 
-/** Both digests and both envelopes are read, whichever is written. */
+/**
+ * Keys of one verifier, because deriving one takes longer than signing. Keys of secrets that were
+ * removed are dropped.
+ */
+class DerivedKeys {
+  readonly #keys = new Map<string, Map<KeyDigest, KeyObject>>()
+
+  get(secret: string, digest: KeyDigest): KeyObject {
+    const keys = this.#keys.get(secret) ?? new Map<KeyDigest, KeyObject>()
+    const key = keys.get(digest) ?? deriveKey(secret, digest)
+    this.#keys.set(secret, keys.set(digest, key))
+    return key
+  }
+
+  keepOnly(secrets: readonly string[]): void {
+    for (const secret of this.#keys.keys()) if (!secrets.includes(secret)) this.#keys.delete(secret)
+  }
+}
+
+/** Creates a verifier. It reads tokens of both digests and both formats, whichever it writes. */
 export function createMessageVerifier(options: MessageVerifierOptions): MessageVerifier {
   const { keyDigest = 'SHA256', envelope = 'json' } = options
-  const sign = (key: KeyObject, body: string): string =>
-    createHmac('sha1', key).update(body).digest('hex')
+  const keys = new DerivedKeys()
+  const readSecrets = (): readonly string[] => {
+    const secrets = options.secrets()
+    keys.keepOnly(secrets)
+    return secrets
+  }
+  const sign = (secret: string, digest: KeyDigest, body: string): string =>
+    createHmac('sha1', keys.get(secret, digest)).update(body).digest('hex')
   return {
     generate(value, { purpose, expiresAt }) {
-      const [secret = ''] = options.secrets()
+      const [secret = ''] = readSecrets()
       const json =
         envelope === 'json'
           ? writeJsonEnvelope(value, purpose, expiresAt)
           : writeMarshalEnvelope(value, purpose, expiresAt)
       const body = Buffer.from(json).toString('base64')
-      return `${body}--${sign(deriveKey(secret, keyDigest), body)}`
+      return `${body}--${sign(secret, keyDigest, body)}`
     },
     verify(token, { purpose, now = new Date() }) {
       const match =
-        typeof token !== 'string' || token.length > 65_536
+        typeof token !== 'string' || token.length > MAX_TOKEN_CHARACTERS
           ? null
           : /^([A-Za-z0-9+/]+={0,2})--([0-9a-f]{40})$/.exec(token)
       if (match === null) return null
-      const [, body = '', digest = ''] = match
-      const signed = options
-        .secrets()
-        .some((secret) =>
-          (['SHA256', 'SHA1'] as const).some((each) =>
-            timingSafeEqual(Buffer.from(sign(deriveKey(secret, each), body)), Buffer.from(digest)),
-          ),
-        )
-      return signed ? openEnvelope(Buffer.from(body, 'base64').toString(), purpose, now) : null
+      const [, body = '', signature = ''] = match
+      const isSigned = readSecrets().some((secret) =>
+        (['SHA256', 'SHA1'] as const).some((digest) =>
+          timingSafeEqual(Buffer.from(sign(secret, digest, body)), Buffer.from(signature)),
+        ),
+      )
+      return isSigned ? openEnvelope(Buffer.from(body, 'base64').toString(), purpose, now) : null
     },
   }
 }
 
+/**
+ * Escapes characters that ActiveSupport escapes in JSON, so that tokens are the same to the byte.
+ */
 const escapeJson = (json: string): string =>
   json.replaceAll(
     /[<>&\u2028\u2029]/g,
@@ -98,7 +143,7 @@ function writeJsonEnvelope(
   )
 }
 
-/** As ActiveSupport writes it: symbols as their names, integers of any size as digits. */
+/** Writes JSON as ActiveSupport does: symbols as their names, integers of any size as digits. */
 function toRubyJson(value: RailsValue): string {
   if (typeof value === 'bigint') return String(value)
   if (typeof value === 'symbol') return JSON.stringify(toSymbolName(value))
@@ -115,19 +160,19 @@ function writeMarshalEnvelope(
   purpose: string,
   expiresAt: Date | undefined,
 ): string {
+  const message = dumpMarshal(value).toString('base64')
   const exp = expiresAt === undefined ? 'null' : `"${expiresAt.toISOString()}"`
   return escapeJson(
-    `{"_rails":{"message":"${dumpMarshal(value).toString('base64')}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`,
+    `{"_rails":{"message":"${message}","exp":${exp},"pur":${JSON.stringify(purpose)}}}`,
   )
 }
 
+/** Reads either format. Returns null for another purpose, or for text that is no envelope. */
 function openEnvelope(json: string, purpose: string, now: Date): VerifiedMessage | null {
   try {
-    // Ids above 2^53 are kept exact.
+    // JSON.parse would round ids above 2^53, so they are read as text.
     const exact = json.replace(/^(\{"_rails":\{"data":)(-?\d{16,19})(?=[,}])/, '$1"$2"')
-    const { _rails: rails } = JSON.parse(exact) as {
-      _rails: { data?: unknown; message?: string; exp?: string | null; pur?: string }
-    }
+    const { _rails: rails }: Envelope = JSON.parse(exact)
     if ((rails.pur ?? '') !== purpose) return null
     const value =
       rails.message === undefined
@@ -135,7 +180,7 @@ function openEnvelope(json: string, purpose: string, now: Date): VerifiedMessage
         : readMarshalMessage(Buffer.from(rails.message, 'base64'))
     if (rails.exp == null) return { value }
     const expiresAt = new Date(rails.exp)
-    // A time that is none counts as past.
+    // An invalid time compares as false, so it counts as past.
     return now.getTime() < expiresAt.getTime()
       ? { value, expiresAt }
       : { value, expiresAt, expired: true }
@@ -144,7 +189,17 @@ function openEnvelope(json: string, purpose: string, now: Date): VerifiedMessage
   }
 }
 
-/** Rails 7.1 and newer write JSON; the legacy envelope may hold either. */
+/** Rails' envelope; its signature was verified. */
+interface Envelope {
+  readonly _rails: {
+    readonly data?: unknown
+    readonly message?: string
+    readonly exp?: string | null
+    readonly pur?: string
+  }
+}
+
+/** Reads a message as Marshal or as JSON: Rails 7.1 and newer may write either. */
 function readMarshalMessage(data: Buffer): unknown {
   return data[0] === 4 && data[1] === 8 ? loadMarshal(data) : JSON.parse(data.toString())
 }

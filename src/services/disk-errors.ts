@@ -3,7 +3,10 @@ import { ServiceError, ServiceUnavailableError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { isUnreachableError } from './outages.ts'
 
-/** Codes of a disk that is away as a whole, or of a process without free descriptors. The file is not at fault. */
+/**
+ * Codes of a disk that is away as a whole, or of a process without free descriptors. The file is
+ * not at fault.
+ */
 const outageCodes: ReadonlySet<string> = new Set([
   'EMFILE',
   'ENFILE',
@@ -19,7 +22,10 @@ export function isMissingFile(error: unknown): boolean {
   return isSystemError(error) && error.code === 'ENOENT'
 }
 
-/** Turns an error of the file system into ServiceError or ServiceUnavailableError, and returns every other error as it is. */
+/**
+ * Turns an error of the file system into ServiceError or ServiceUnavailableError, and returns every
+ * other error as it is.
+ */
 export function toDiskError(key: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
   const { code = '' } = error

@@ -7,12 +7,21 @@ import { DiskGate } from './disk-gate.ts'
 import { checkKey } from './object-key.ts'
 import type { UploadOptions } from './service.ts'
 
-/** Bytes of one read: a quarter of what Node's streams need for the same bytes, and a small file takes one turn. */
+/**
+ * Bytes of one read: a quarter of what Node's streams need for the same bytes, and a small file
+ * takes one turn.
+ */
 const READ_BYTES = 256 * 1024
-/** Older partial files were left by killed processes: a living one never writes for a day without a pause. */
+/**
+ * Older partial files were left by killed processes: a living one never writes for a day without a
+ * pause.
+ */
 const PARTIAL_MAX_AGE_MS = 86_400_000
 
-/** A folder of objects, laid out as Rails' Disk service does: `ab/cd/abcd…`. All calls go through one `DiskGate`. */
+/**
+ * A folder of objects, laid out as Rails' Disk service does: `ab/cd/abcd…`. All calls go through
+ * one `DiskGate`.
+ */
 export class DiskFolder {
   readonly #base: string
   readonly #partials: string
@@ -25,7 +34,10 @@ export class DiskFolder {
     this.#gate = new DiskGate(this.#base)
   }
 
-  /** Publishes an object: writes a partial file, flushes and renames it, so that no reader ever sees half of it. */
+  /**
+   * Publishes an object: writes a partial file, flushes and renames it, so that no reader ever sees
+   * half of it.
+   */
   async write(
     key: string,
     body: AsyncIterable<Uint8Array>,
@@ -48,7 +60,8 @@ export class DiskFolder {
         await this.#gate.cleanUp(() => file.close())
       }
       await this.#gate.run(() => mkdir(dirname(target), { recursive: true }), signal)
-      // The signal is looked at once more: the disk may have hung for hours, and the caller may be gone.
+      // The signal is looked at once more: the disk may have hung for hours, and the caller may be
+      // gone.
       await this.#gate.run(() => rename(partial, target), signal)
     } catch (error) {
       // A file that cannot be removed now is removed after a day.
@@ -58,7 +71,10 @@ export class DiskFolder {
     await this.#run(key, () => flushFolder(dirname(target)), signal)
   }
 
-  /** Reads an object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError where there is none. */
+  /**
+   * Reads an object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
+   * where there is none.
+   */
   async read(
     key: string,
     range: readonly [start: number, end: number] | undefined,
@@ -143,7 +159,10 @@ export class DiskFolder {
     }
   }
 
-  /** Opens the file with the first byte, because it may be deleted between `stat` and the first read. */
+  /**
+   * Opens the file with the first byte, because it may be deleted between `stat` and the first
+   * read.
+   */
   async *#readRange(
     key: string,
     [start, end]: readonly [start: number, end: number],

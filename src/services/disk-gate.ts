@@ -1,7 +1,10 @@
 import { isMainThread } from 'node:worker_threads'
 import { ServiceUnavailableError } from '../errors/errors.ts'
 
-/** Calls to one disk at a time. Each holds one of the four threads that Node has for all of its work. */
+/**
+ * Calls to one disk at a time. Each holds one of the four threads that Node has for all of its
+ * work.
+ */
 const MAX_CALLS = 2
 /** A call that runs for this long after its caller gave up counts as hanging. */
 const HANGING_AFTER_MS = 1_000
@@ -16,8 +19,9 @@ interface WaitingCall {
 }
 
 /**
- * Lets at most two calls at a time reach a disk. A call on a disk that hangs, such as a lost network mount, never gives
- * its thread back. While two hang, all others fail at once instead of waiting with them.
+ * Lets at most two calls at a time reach a disk. A call on a disk that hangs, such as a lost
+ * network mount, never gives its thread back. While two hang, all others fail at once instead of
+ * waiting with them.
  */
 export class DiskGate {
   readonly #folder: string
@@ -30,8 +34,9 @@ export class DiskGate {
   }
 
   /**
-   * Runs a call when it is its turn. `signal` is the caller's. Throws the signal's reason when it aborts before the call has
-   * begun, and ServiceUnavailableError while the disk hangs. A call that has begun is not interrupted: Node cannot.
+   * Runs a call when it is its turn. `signal` is the caller's. Throws the signal's reason when it
+   * aborts before the call has begun, and ServiceUnavailableError while the disk hangs. A call that
+   * has begun is not interrupted: Node cannot.
    */
   async run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
@@ -49,7 +54,10 @@ export class DiskGate {
     }
   }
 
-  /** Runs a call that must not be skipped, such as closing a file. It is never refused: it waits while the disk hangs. */
+  /**
+   * Runs a call that must not be skipped, such as closing a file. It is never refused: it waits
+   * while the disk hangs.
+   */
   async cleanUp<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#running < MAX_CALLS) this.#running += 1
     else await this.#waitForTurn({ signal: undefined, canBeRefused: false })
@@ -72,7 +80,10 @@ export class DiskGate {
     )
   }
 
-  /** Settles synchronously with the call that ends it, so that no turn is given to a call that has just aborted. */
+  /**
+   * Settles synchronously with the call that ends it, so that no turn is given to a call that has
+   * just aborted.
+   */
   #waitForTurn({
     signal,
     canBeRefused,
@@ -148,7 +159,10 @@ class RunningCall {
 const unreturnedCalls = new Set<RunningCall>()
 let isExitHandled = false
 
-/** At its end, a process waits for its threads, even for those that never return. `process.exit` would hang as well. */
+/**
+ * At its end, a process waits for its threads, even for those that never return. `process.exit`
+ * would hang as well.
+ */
 function exitDespiteHangingCalls(): void {
   if (isExitHandled || !isMainThread) return
   isExitHandled = true

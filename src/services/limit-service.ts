@@ -4,9 +4,13 @@ import { countProgress, watchDownload, watchUpload } from './limit-transfer.ts'
 import { runWithLimit, type CallLimit } from './run-with-limit.ts'
 import type { Service } from './service.ts'
 
-/** Time limits of a service's calls, as `readTimeouts` makes them of the option `serviceTimeouts`. */
+/**
+ * Time limits of a service's calls, as `readTimeouts` makes them of the option `serviceTimeouts`.
+ */
 export interface ServiceTimeLimits {
-  /** A transfer must move this many bytes, or all that are left, in each stretch of `progressMs`. */
+  /**
+   * A transfer must move this many bytes, or all that are left, in each stretch of `progressMs`.
+   */
   readonly progressBytes: number
   readonly progressMs: number
   /** Limit of a call without a body. */
@@ -25,9 +29,10 @@ interface LimitedService {
 const ADVICE = 'Check the service and the network.'
 
 /**
- * Wraps a service so that each call ends: with ServiceUnavailableError when the service makes no progress, with the
- * signal's reason when the caller aborts. Only time spent waiting for the service counts, not the caller's own reading
- * or writing. It also works for a service that ignores the signal.
+ * Wraps a service so that each call ends: with ServiceUnavailableError when the service makes no
+ * progress, with the signal's reason when the caller aborts. Only time spent waiting for the
+ * service counts, not the caller's own reading or writing. It also works for a service that ignores
+ * the signal.
  */
 export function limitService(name: string, service: Service, limits: ServiceTimeLimits): Service {
   const limited = { name, service, limits }
@@ -80,7 +85,10 @@ function limitOptionalCalls({
   }
 }
 
-/** Returns a function that runs calls without a body within a limit. `action` completes "The service did not …". */
+/**
+ * Returns a function that runs calls without a body within a limit. `action` completes "The service
+ * did not …".
+ */
 function createCall(name: string, limitMs: number) {
   return <T>(
     action: string,

@@ -24,8 +24,8 @@ export interface UploadWatch {
 }
 
 /**
- * Passes an upload's bytes on, in pieces of at most `size` bytes so that slow progress shows. The clock is paused while
- * the next bytes are read. An aborted call gets no more bytes.
+ * Passes an upload's bytes on, in pieces of at most `size` bytes so that slow progress shows. The
+ * clock is paused while the next bytes are read. An aborted call gets no more bytes.
  */
 export async function* watchUpload(
   body: AsyncIterable<Uint8Array>,
@@ -53,8 +53,8 @@ export async function* watchUpload(
 }
 
 /**
- * Passes a download's bytes on. The clock is paused while the reader works on them. When the limit has passed, `transfer`
- * is aborted and the reader gets ServiceUnavailableError.
+ * Passes a download's bytes on. The clock is paused while the reader works on them. When the limit
+ * has passed, `transfer` is aborted and the reader gets ServiceUnavailableError.
  */
 export async function* watchDownload(
   bytes: AsyncIterable<Uint8Array>,
@@ -92,7 +92,8 @@ export async function* watchDownload(
   } finally {
     clock.stop()
     signal?.removeEventListener('abort', onAbort)
-    // The reader left early: the service cleans up, but may hang, so it is not waited for without a limit.
+    // The reader left early: the service cleans up, but may hang, so it is not waited for without a
+    // limit.
     if (!isFinished)
       await Promise.race([
         iterator.return?.(),

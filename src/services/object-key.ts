@@ -3,7 +3,10 @@ import { InvalidInputError } from '../errors/errors.ts'
 /** Longest key in bytes, as Rails' column holds it. */
 export const MAX_KEY_BYTES = 255
 
-/** Returns true for a key that every service can store: relative, without NUL, backslash or empty, `.` and `..` segments. */
+/**
+ * Returns true for a key that every service can store: relative, without NUL, backslash or empty,
+ * `.` and `..` segments.
+ */
 export function isSafeKey(key: string): boolean {
   const segments = key.split('/')
   return (

@@ -32,7 +32,10 @@ export function isUnreachableError(error: unknown): boolean {
   return false
 }
 
-/** Turns a connection error of an app's own service into ServiceUnavailableError, and returns every other error as it is. */
+/**
+ * Turns a connection error of an app's own service into ServiceUnavailableError, and returns every
+ * other error as it is.
+ */
 export function toUnavailableError(error: unknown, name: string): unknown {
   if (error instanceof ActiveStorageError || !isUnreachableError(error)) return error
   return new ServiceUnavailableError(`The service ${name} cannot be reached: ${messageOf(error)}`, {
@@ -40,7 +43,10 @@ export function toUnavailableError(error: unknown, name: string): unknown {
   })
 }
 
-/** Returns true when a service, or what a hook or `findRecord` calls, cannot be reached: the file itself is not at fault. */
+/**
+ * Returns true when a service, or what a hook or `findRecord` calls, cannot be reached: the file
+ * itself is not at fault.
+ */
 export function isOutage(error: unknown): boolean {
   return error instanceof ServiceUnavailableError || isUnreachableError(error)
 }

@@ -1,8 +1,8 @@
 import { InvalidInputError } from '../errors/errors.ts'
 
 /**
- * Throws InvalidInputError on an invalid range of bytes. Without this check one service would send nothing, another all
- * bytes, and a third an error of Node's.
+ * Throws InvalidInputError on an invalid range of bytes. Without this check one service would send
+ * nothing, another all bytes, and a third an error of Node's.
  */
 export function checkRange(
   key: string,

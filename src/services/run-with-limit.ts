@@ -19,7 +19,10 @@ export interface CallLimit {
 /** Calls that were abandoned before they settled, by the error that their callers got. */
 const abandonedCalls = new WeakMap<object, Promise<unknown>>()
 
-/** Settles when the service has settled the call that failed with this error. Until then it may still store its object. */
+/**
+ * Settles when the service has settled the call that failed with this error. Until then it may
+ * still store its object.
+ */
 export async function waitForAbandonedCall(error: unknown): Promise<void> {
   if (error instanceof ServiceUnavailableError)
     await Promise.allSettled([abandonedCalls.get(error)])
@@ -31,8 +34,9 @@ export function isOutcomeUnknown(error: unknown): boolean {
 }
 
 /**
- * Runs a call and abandons it when the limit has passed, or when the signal has aborted and the call does not end. Only
- * the time in which the stopwatch runs counts. Throws ServiceUnavailableError when the limit has passed, or the error of the call.
+ * Runs a call and abandons it when the limit has passed, or when the signal has aborted and the
+ * call does not end. Only the time in which the stopwatch runs counts. Throws
+ * ServiceUnavailableError when the limit has passed, or the error of the call.
  */
 export async function runWithLimit<T>(
   { name, limitMs, signal, late }: CallLimit,

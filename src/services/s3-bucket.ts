@@ -43,7 +43,10 @@ export class S3Bucket {
     }
   }
 
-  /** Runs a call and turns the SDK's errors into ours. An aborted signal's reason comes before the SDK's error. */
+  /**
+   * Runs a call and turns the SDK's errors into ours. An aborted signal's reason comes before the
+   * SDK's error.
+   */
   async call<T>(
     key: string,
     signal: AbortSignal | undefined,
@@ -92,11 +95,13 @@ async function connect({
     ...(region === undefined ? {} : { region }),
     ...(credentials === undefined ? {} : { credentials }),
     forcePathStyle,
-    // Older servers refuse the checksums that the SDK adds by default. All servers check Content-MD5.
+    // Older servers refuse the checksums that the SDK adds by default. All servers check
+    // Content-MD5.
     requestChecksumCalculation: 'WHEN_REQUIRED',
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: { connectionTimeout: connectTimeoutMs },
-    // The SDK's own logger writes to the console. Failures are thrown, and logged by the code that retries them.
+    // The SDK's own logger writes to the console. Failures are thrown, and logged by the code that
+    // retries them.
     logger: { debug() {}, info() {}, warn() {}, error() {} },
   })
   return { sdk, client }

@@ -8,7 +8,10 @@ import {
 } from '../errors/errors.ts'
 import { isUnreachableError } from './outages.ts'
 
-/** Names of errors that ask for fewer requests, or that the SDK gives a connection which does not open in time. */
+/**
+ * Names of errors that ask for fewer requests, or that the SDK gives a connection which does not
+ * open in time.
+ */
 const outageNames: ReadonlySet<string> = new Set([
   'RequestLimitExceeded',
   'RequestTimeout',
@@ -27,7 +30,10 @@ interface AwsError {
   readonly text: string
 }
 
-/** Turns an error of the SDK into one of ours, by its name and HTTP status. Errors of ours stay as they are. */
+/**
+ * Turns an error of the SDK into one of ours, by its name and HTTP status. Errors of ours stay as
+ * they are.
+ */
 export function toServiceError(error: unknown, bucket: string, key: string): Error {
   if (error instanceof ActiveStorageError) return error
   const read = readAwsError(error)
@@ -64,7 +70,10 @@ function readAwsError(error: unknown): AwsError {
   }
 }
 
-/** Returns true when the whole service is not reached, fails, or asks for fewer requests. 501 is a feature that it lacks. */
+/**
+ * Returns true when the whole service is not reached, fails, or asks for fewer requests. 501 is a
+ * feature that it lacks.
+ */
 function isBucketOutage({ error, name, status }: AwsError): boolean {
   return (
     isUnreachableError(error) ||

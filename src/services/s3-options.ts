@@ -12,17 +12,26 @@ export interface S3Options {
   readonly region?: string
   /** URL of an S3-compatible server (MinIO, Ceph, R2, Spaces …). Default: AWS. */
   readonly endpoint?: string
-  /** true: `https://endpoint/bucket/key`; false: `https://bucket.endpoint/key`. Default: true with an endpoint. */
+  /**
+   * true: `https://endpoint/bucket/key`; false: `https://bucket.endpoint/key`. Default: true with
+   * an endpoint.
+   */
   readonly forcePathStyle?: boolean
   /** Default: the usual chain (environment, profile, container, instance). */
   readonly credentials?: S3ClientConfig['credentials']
   /** Put before every key, with a `/` between. Default: nothing. */
   readonly prefix?: string
-  /** true: `url` returns plain URLs that never expire. The bucket's policy must allow reading. Default false. */
+  /**
+   * true: `url` returns plain URLs that never expire. The bucket's policy must allow reading.
+   * Default false.
+   */
   readonly public?: boolean
   /** Larger objects are sent in parts. Default '100 MB', at most '5 GB'. */
   readonly multipartThreshold?: Size
-  /** Size of a part; two are in memory at once. Default '16 MB', at least '5 MB'; larger for objects above 144 GB. */
+  /**
+   * Size of a part; two are in memory at once. Default '16 MB', at least '5 MB'; larger for objects
+   * above 144 GB.
+   */
   readonly partSize?: Size
   /** Storage class such as 'STANDARD_IA'. Default: the bucket's. */
   readonly storageClass?: PutObjectCommandInput['StorageClass']
@@ -77,7 +86,10 @@ const encryptions: readonly S3Options['serverSideEncryption'][] = [
 /** S3 refuses smaller parts, except the last one. */
 const MIN_PART_BYTES = 5 * 1024 ** 2
 
-/** Checks the options and adds the defaults. Throws ConfigurationError on options that S3 would refuse or ignore. */
+/**
+ * Checks the options and adds the defaults. Throws ConfigurationError on options that S3 would
+ * refuse or ignore.
+ */
 export function readS3Options(options: S3Options): S3Settings {
   checkOptions(options, S3_OPTION_NAMES, 's3')
   const wrong = (text: string): ConfigurationError => new ConfigurationError(`s3: ${text}`)

@@ -22,8 +22,8 @@ interface PartsOptions extends Pick<UploadOptions, 'signal' | 'progress'> {
 }
 
 /**
- * Sends an object in parts, each with its MD5, one part ahead of the reader. Removes the parts when anything fails. Throws
- * the error of `parts` or of the SDK.
+ * Sends an object in parts, each with its MD5, one part ahead of the reader. Removes the parts when
+ * anything fails. Throws the error of `parts` or of the SDK.
  */
 export async function sendParts(
   connection: S3Connection,

@@ -11,7 +11,9 @@ const MAX_PARTS = 9_000
 /** Bytes that wait between the body and the request. */
 const UPLOAD_BUFFER_BYTES = 256 * 1024
 
-/** Sends an object in one PUT with its MD5, or in parts when it is larger than `multipartThreshold`. */
+/**
+ * Sends an object in one PUT with its MD5, or in parts when it is larger than `multipartThreshold`.
+ */
 export async function uploadObject(
   bucket: S3Bucket,
   connection: S3Connection,

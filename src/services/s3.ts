@@ -11,10 +11,10 @@ import type { Service } from './service.ts'
 export type { S3Options } from './s3-options.ts'
 
 /**
- * A service on Amazon S3 or a server that speaks its protocol. It loads `@aws-sdk/client-s3`, and for URLs
- * `@aws-sdk/s3-request-presigner`, at first use. Rails' S3 service with the same bucket and prefix finds the same objects.
- * An object is one PUT with Content-MD5, or parts with one each; a failed transfer leaves nothing behind.
- * Throws ConfigurationError on wrong options.
+ * A service on Amazon S3 or a server that speaks its protocol. It loads `@aws-sdk/client-s3`, and
+ * for URLs `@aws-sdk/s3-request-presigner`, at first use. Rails' S3 service with the same bucket
+ * and prefix finds the same objects. An object is one PUT with Content-MD5, or parts with one each;
+ * a failed transfer leaves nothing behind. Throws ConfigurationError on wrong options.
  */
 export function s3(options: S3Options): Service {
   const bucket = new S3Bucket(readS3Options(options))
@@ -111,7 +111,10 @@ async function* readBody(
   }
 }
 
-/** Deletes page by page: a listing has at most 1,000 objects, and what was deleted is not listed again. */
+/**
+ * Deletes page by page: a listing has at most 1,000 objects, and what was deleted is not listed
+ * again.
+ */
 async function deletePrefixed(
   bucket: S3Bucket,
   { sdk, client }: S3Connection,

@@ -3,7 +3,10 @@ interface Abortable {
   readonly signal?: AbortSignal
 }
 
-/** Options of `Service.upload`: the size and digest to verify, and the headers to store with the object. */
+/**
+ * Options of `Service.upload`: the size and digest to verify, and the headers to store with the
+ * object.
+ */
 export interface UploadOptions extends Abortable {
   /** Exact number of bytes. */
   readonly byteSize: number
@@ -11,17 +14,26 @@ export interface UploadOptions extends Abortable {
   readonly checksum: string
   /** Content-Type to serve the object with. */
   readonly contentType?: string
-  /** Whole Content-Disposition header to serve the object with. A service that stores no headers ignores it. */
+  /**
+   * Whole Content-Disposition header to serve the object with. A service that stores no headers
+   * ignores it.
+   */
   readonly disposition?: string
   /** Reports progress. Only a service that takes the bytes faster than it sends them needs it. */
   readonly progress?: UploadProgress
 }
 
-/** Shows that a running upload does not hang. Taking the next bytes of `body` counts as progress too. */
+/**
+ * Shows that a running upload does not hang. Taking the next bytes of `body` counts as progress
+ * too.
+ */
 export interface UploadProgress {
   /** Reports how many bytes were sent since the last call. */
   sent(bytes: number): void
-  /** Wraps the last step, such as joining the parts: it may last as long as a copy. Settles as `running` does. */
+  /**
+   * Wraps the last step, such as joining the parts: it may last as long as a copy. Settles as
+   * `running` does.
+   */
   finish<T>(running: Promise<T>): Promise<T>
 }
 
@@ -35,7 +47,10 @@ export interface ServiceUrlOptions extends Abortable {
   readonly contentType: string
 }
 
-/** Options of `Service.urlForDirectUpload`. The URL must accept an upload that differs in none of them. */
+/**
+ * Options of `Service.urlForDirectUpload`. The URL must accept an upload that differs in none of
+ * them.
+ */
 export interface DirectUploadOptions extends Abortable {
   /** Seconds until the URL expires. */
   readonly expiresIn: number
@@ -50,25 +65,28 @@ export interface DirectUploadOptions extends Abortable {
 }
 
 /**
- * Stores the bytes of files under keys: Rails' `ActiveStorage::Service`. To write one for another store, implement the
- * required members and run `serviceContract` (`activestorage-delayed/testing`) on it.
+ * Stores the bytes of files under keys: Rails' `ActiveStorage::Service`. To write one for another
+ * store, implement the required members and run `serviceContract` (`activestorage-delayed/testing`)
+ * on it.
  *
- * - Keys have 1 to 255 bytes and may hold `/`, but no NUL, no backslash, and no empty, `.` or `..` segment. Other keys
- *   are InvalidInputError.
+ * - Keys have 1 to 255 bytes and may hold `/`, but no NUL, no backslash, and no empty, `.` or `..`
+ *   segment. Other keys are InvalidInputError.
  * - Readers see an object only as a whole, after its size and MD5 were verified.
- * - Calls may run at the same time. One whose signal aborts publishes nothing afterwards, if the store allows it.
- * - Throw ServiceUnavailableError when the whole store cannot be reached, and ServiceError for other failures. Both are
- *   retried, unless the error says `retryable: false`.
+ * - Calls may run at the same time. One whose signal aborts publishes nothing afterwards, if the
+ *   store allows it.
+ * - Throw ServiceUnavailableError when the whole store cannot be reached, and ServiceError for
+ *   other failures. Both are retried, unless the error says `retryable: false`.
  */
 export interface Service {
   /**
-   * Stores the bytes under `key` and replaces an object that was there. Throws IntegrityError, and keeps the old object,
-   * when the bytes do not have the promised size and MD5. An error of `body` itself is thrown as it is.
+   * Stores the bytes under `key` and replaces an object that was there. Throws IntegrityError, and
+   * keeps the old object, when the bytes do not have the promised size and MD5. An error of `body`
+   * itself is thrown as it is.
    */
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
   /**
-   * Reads the object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError before the first byte
-   * where there is no object, and InvalidInputError for an invalid range.
+   * Reads the object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
+   * before the first byte where there is no object, and InvalidInputError for an invalid range.
    */
   download(
     key: string,
@@ -80,17 +98,23 @@ export interface Service {
   exists(key: string, options?: Abortable): Promise<boolean>
   /** true: its URLs never expire, so everyone who has one can read the file. Default false. */
   readonly public?: boolean
-  /** Signs a URL that expires. Returns null where the service has no URLs: the app then serves the bytes itself. */
+  /**
+   * Signs a URL that expires. Returns null where the service has no URLs: the app then serves the
+   * bytes itself.
+   */
   url(key: string, options: ServiceUrlOptions): Promise<string | null>
   /**
-   * Signs a URL to which a browser may PUT the bytes, and returns it with the headers that the browser must send. Returns
-   * null where the service cannot: the app then takes the bytes itself.
+   * Signs a URL to which a browser may PUT the bytes, and returns it with the headers that the
+   * browser must send. Returns null where the service cannot: the app then takes the bytes itself.
    */
   urlForDirectUpload(
     key: string,
     options: DirectUploadOptions,
   ): Promise<{ readonly url: string; readonly headers: Readonly<Record<string, string>> } | null>
-  /** Optional, not used yet: deletes each object whose key starts with `prefix`. An empty prefix is InvalidInputError. */
+  /**
+   * Optional, not used yet: deletes each object whose key starts with `prefix`. An empty prefix is
+   * InvalidInputError.
+   */
   deletePrefixed?(prefix: string, options?: Abortable): Promise<void>
   /** Optional, not used yet: joins objects, in order, into a new one. */
   compose?(
@@ -98,6 +122,9 @@ export interface Service {
     key: string,
     options?: Abortable & { readonly contentType?: string },
   ): Promise<void>
-  /** Optional, not used yet: copies an object within the service. Throws FileNotFoundError for a missing source. */
+  /**
+   * Optional, not used yet: copies an object within the service. Throws FileNotFoundError for a
+   * missing source.
+   */
   copy?(source: string, key: string, options?: Abortable): Promise<void>
 }

@@ -1,4 +1,7 @@
-/** Cuts bytes into parts of exactly `size` bytes; the last one may be shorter. Yields one empty part for no bytes. */
+/**
+ * Cuts bytes into parts of exactly `size` bytes; the last one may be shorter. Yields one empty part
+ * for no bytes.
+ */
 export async function* splitIntoParts(
   body: AsyncIterable<Uint8Array>,
   size: number,

@@ -2,13 +2,18 @@
 export interface Stopwatch {
   start(): void
   pause(): void
-  /** Counts from 0 again, up to the usual limit or to another. A running stopwatch goes on running. */
+  /**
+   * Counts from 0 again, up to the usual limit or to another. A running stopwatch goes on running.
+   */
   renew(milliseconds?: number): void
   /** Ends the stopwatch: `onLimit` is not called any more. */
   stop(): void
 }
 
-/** Makes a paused stopwatch that calls `onLimit` once, when it has run for this time, pauses not counted. */
+/**
+ * Makes a paused stopwatch that calls `onLimit` once, when it has run for this time, pauses not
+ * counted.
+ */
 export function createStopwatch(milliseconds: number, onLimit: () => void): Stopwatch {
   let left = milliseconds
   let startedAt: number | null = null

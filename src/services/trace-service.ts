@@ -1,7 +1,10 @@
 import { trace } from '../diagnostics/tracing.ts'
 import type { Service } from './service.ts'
 
-/** Wraps a service so that each call is published on the diagnostics channels, with the service's name in the configuration. */
+/**
+ * Wraps a service so that each call is published on the diagnostics channels, with the service's
+ * name in the configuration.
+ */
 export function traceService(name: string, service: Service): Service {
   return {
     public: service.public === true,

@@ -3,8 +3,9 @@ import { IntegrityError } from '../errors/errors.ts'
 import type { UploadOptions } from './service.ts'
 
 /**
- * Passes the bytes of an upload on. Throws IntegrityError before the last piece unless size and MD5 are the promised
- * ones, so no service ever gets all of a wrong body. Throws the signal's reason when it aborts.
+ * Passes the bytes of an upload on. Throws IntegrityError before the last piece unless size and MD5
+ * are the promised ones, so no service ever gets all of a wrong body. Throws the signal's reason
+ * when it aborts.
  */
 export async function* verifyBytes(
   key: string,
