@@ -1,5 +1,5 @@
-// `npm ci` builds nothing, and every install script of a package was looked at.
-import { existsSync, readFileSync } from 'node:fs'
+// `npm ci` builds nothing, and every install script of a package was looked at. `--repair` restores what npm install forgets.
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 interface Manifest {
@@ -29,6 +29,14 @@ function problemOf(path: string, { gypfile, hasInstallScript }: Locked): string 
     : `${name} is built by npm ci, which then needs a compiler: use a package that ships its binaries.`
 }
 
+if (process.argv.includes('--repair')) {
+  const lock = read('package-lock.json') as { packages: Record<string, Record<string, unknown>> }
+  for (const [path, locked] of Object.entries(lock.packages))
+    if (path !== '' && problemOf(path, locked)?.includes('ships its binaries: add') === true)
+      lock.packages[path] = { gypfile: false, ...locked }
+  writeFileSync('package-lock.json', `${JSON.stringify(lock, null, 2)}\n`)
+  process.exit(0)
+}
 const problems = Object.entries(packages).flatMap(([path, locked]) =>
   path === '' ? [] : (problemOf(path, locked) ?? []),
 )

@@ -8,6 +8,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
 } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -18,6 +19,8 @@ const { name, exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
   name: string
   exports: Record<string, unknown>
 }
+/** Kilobytes. A jump means that something was packed which nobody imports. */
+const MAX_PACKED_KB = 1000
 const folder = mkdtempSync(join(tmpdir(), 'package-'))
 try {
   const clone = join(folder, 'clone')
@@ -34,6 +37,10 @@ try {
     stdio: ['ignore', 'ignore', 'inherit'],
   })
   const tarball = join(folder, readdirSync(folder).find((file) => file.endsWith('.tgz')) ?? '')
+  const packedKb = Math.round(statSync(tarball).size / 1024)
+  if (packedKb > MAX_PACKED_KB)
+    throw new Error(`The package has ${packedKb} KB; the limit is ${MAX_PACKED_KB} KB.`)
+  console.log(`The package has ${packedKb} KB packed.`)
   const modules = join(folder, 'node_modules')
   mkdirSync(modules)
   for (const entry of readdirSync('node_modules'))
