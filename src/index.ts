@@ -55,7 +55,7 @@ export type {
   StreamOptions,
   UrlOptions,
 } from './attached/values.ts'
-export type { Authorize, AuthorizeSubject } from './http/authorize.ts'
+export type { Authorize, AuthorizeSubject } from './attached/context.ts'
 export type { HiddenField } from './http/forms/hidden-fields.ts'
 export type { FormRequest, NodeRequest } from './http/request-body.ts'
 export type { AfterRefusalOptions } from './http/after-refusal.ts'

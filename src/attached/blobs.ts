@@ -1,3 +1,4 @@
+import { readTokenId } from './signed-tokens.ts'
 import { findBlob, insertBlob, findUnattachedBlobs } from '../blobs/blob-rows.ts'
 import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import { storeObject } from '../blobs/store-object.ts'
@@ -7,7 +8,7 @@ import { checkFileSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
 import { isTooLargeId, readRowId } from './row-id.ts'
-import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
+import { type StorageContext } from './context.ts'
 import { announceDirectUpload } from './direct-upload.ts'
 import { toStoredBlob } from './stored-values.ts'
 import type { StoredBlob } from './values.ts'
@@ -47,11 +48,7 @@ export interface Blobs {
 
 const BLOBS_PER_PAGE = 200
 
-export function createBlobs(
-  context: StorageContext,
-  defaultService: string,
-  maxSize: number | undefined,
-): Blobs {
+export function createBlobs(context: StorageContext): Blobs {
   const find = async (given: unknown): Promise<StoredBlob | null> => {
     const id = readRowId(given)
     if (id === null)
@@ -66,11 +63,11 @@ export function createBlobs(
   return {
     find,
     async findSigned(signedId) {
-      const found = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
-      return found === null || 'expired' in found ? null : find(String(found.value))
+      const id = readTokenId(context, 'blob', signedId)
+      return id === null ? null : find(id)
     },
     async createAndUpload(file, options = {}) {
-      const serviceName = options.service ?? defaultService
+      const serviceName = options.service ?? context.defaultService
       const service = context.services[serviceName]
       if (service === undefined)
         throw new ConfigurationError(`There is no service '${serviceName}'.`)
@@ -87,7 +84,7 @@ export function createBlobs(
         signal: options.signal,
         warn: (message) => context.log('warn', message, details),
         checkType: () => undefined,
-        checkSize: (size) => checkFileSize(size, { maxSize }, details),
+        checkSize: (size) => checkFileSize(size, { maxSize: context.maxSize }, details),
       })
       const row = await store
         .transact(async (session) => {
@@ -106,7 +103,7 @@ export function createBlobs(
       return toStoredBlob(context, row)
     },
     async createBeforeDirectUpload(given) {
-      const { service = defaultService, ...announced } = given ?? {}
+      const { service = context.defaultService, ...announced } = given ?? {}
       for (const name of ['filename', 'checksum', 'contentType'] as const)
         if (
           typeof announced[name] !== 'string' &&
@@ -116,7 +113,7 @@ export function createBlobs(
             `createBeforeDirectUpload: ${name} is ${formatValue(announced[name])}: give text.`,
           )
       const { blob, url, headers } = await announceDirectUpload(context, service, announced, {
-        limits: { maxSize },
+        limits: { maxSize: context.maxSize },
         keyPrefix: undefined,
         name: undefined,
       })

@@ -1,48 +1,90 @@
+import type { Awaitable } from '../async/awaitable.ts'
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
+import type { DelayedDefinition } from '../delayed/context.ts'
+import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import type { MessageVerifier } from '../rails/message-verifier.ts'
 import type { Service } from '../services/service.ts'
+import type { FileLimits } from '../staging/limits.ts'
+import type { AnyAttachedOptions } from './definitions.ts'
+import type { RecordRef, StoredBlob } from './values.ts'
 
-/** What the handles of a record need; one for each storage. */
+/** The options of one attachment with the defaults of the storage filled in. */
+export interface AttachmentDefinition extends DelayedDefinition {
+  readonly required: boolean
+  readonly limits: FileLimits
+  /** The app's own hooks; `adaptHooks` makes the uploader's hooks of them. */
+  readonly hooks: Pick<AnyAttachedOptions, 'afterUpload' | 'afterUploadAll' | 'errorUpload'>
+}
+
+/** The configuration and the parts of one storage, for handles, values and routes. */
 export interface StorageContext {
+  /** Opens the database at the first call. */
   store(): Promise<Store>
   readonly services: Readonly<Record<string, Service>>
+  /** Definitions by model and attachment name. */
+  readonly models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>
+  /** The service of files that belong to no attachment. */
+  readonly defaultService: string
+  /** Bytes; the limit of files that belong to no attachment. undefined: no limit. */
+  readonly maxSize: number | undefined
+  /** Milliseconds until a staged file expires. */
+  readonly expiresIn: number
   readonly verifier: MessageVerifier
-  /** Where the app mounts the handler, without a slash at its end. */
+  /** Path under which the app mounts the handler, without a slash at its end. */
   readonly basePath: string
+  /** undefined: a valid signed id is enough. */
+  readonly authorize: Authorize | undefined
+  readonly afterRefusal: AfterRefusalLimits
   readonly log: Log
+  /** The kind of an attachment; 'many' for one that is no longer defined, because a has-many removes nothing. */
   kindOf(lane: Lane): 'one' | 'many'
-  /** The last statement of a submission: workers hear of it at the commit, where the database or the queue can do that. */
-  announce(session: Session, token: string): Promise<void>
-  /** Jobs may be due: an in-process worker looks at once. */
+  /** The app's record, or `{ type, id }` where none can be looked up. null or undefined: there is no such record. */
+  findRecord(type: string, id: string): Promise<unknown>
+  /** Sets the record's time of change, where an ORM has the record and a column for it. */
+  touch(type: string, id: string): Promise<void>
+  /** Announces uploads to workers; takes effect at the commit. The last statement of a submission. */
+  announce(session: Session, tokens: readonly string[]): Promise<void>
+  /** Makes a worker of this process look for work at once. */
   wake(): void
-  /** Uploads that ended because of something newer. */
-  superseded(uploads: readonly UploadRow[]): void
-  /** Runs the jobs that delete the objects of blobs that were purged; what fails is left to workers. */
+  /** Logs uploads that a newer change ended. */
+  logSuperseded(uploads: readonly UploadRow[]): void
+  /** Uploads here what is due, or waits for the worker that has it. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
+  finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
+  /** Runs the jobs that delete the objects of purged blobs. Workers repeat those that fail. */
   deleteObjectsNow(jobKeys: readonly string[]): Promise<void>
 }
 
-/** What a signed message is for; no one is taken for another. */
-export const TOKEN_PURPOSE = {
-  blob: 'blob_id',
-  disk: 'blob_key',
-  diskUpload: 'blob_token',
-  staged: 'activestorage_delayed_file',
-  pending: 'activestorage_delayed_pending',
-  attachment: 'activestorage_delayed_slot',
-  upload: 'activestorage_delayed_upload',
-} as const
+/** The file and the action that a request asks for; what `authorize` decides on. */
+export interface AuthorizeSubject {
+  /** 'read': see a file or its progress; 'upload': send bytes. */
+  readonly action: 'read' | 'upload'
+  /** The stored file, if it is one. */
+  readonly blob?: StoredBlob
+  /** The record that the file is attached to, or pending for. undefined: the file was never submitted. */
+  readonly record?: RecordRef
+  /** The attachment's name, such as 'photo'. */
+  readonly name?: string
+}
+/** Returns true if the request may. The request's headers say who asks. */
+export type Authorize = (request: Request, subject: AuthorizeSubject) => Awaitable<boolean>
 
-/** Of a blob, or of a staged file that was sent. */
+/** How much of a refused request's body is read and thrown away. Bytes and milliseconds. */
+export interface AfterRefusalLimits {
+  readonly maxBytes: number
+  readonly timeout: number
+}
+
+/** Throws ConfigurationError for a service that is not configured. */
 export function requireService(context: Pick<StorageContext, 'services'>, name: string): Service {
   const service = context.services[name]
   if (service === undefined)
     throw new ConfigurationError(
-      `The blob is in the service '${name}', which is not among the configured ones.`,
+      `The blob is in the service '${name}', which is not configured. Add it to services.`,
     )
   return service
 }

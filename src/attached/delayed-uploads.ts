@@ -1,3 +1,4 @@
+import { readTokenId } from './signed-tokens.ts'
 import { readUploadStats, type Stats } from '../delayed/stats.ts'
 import {
   fetchUploadsWithFiles,
@@ -9,7 +10,7 @@ import { InvalidInputError } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 import { findFilesOfUploads } from '../staging/file-rows.ts'
 import { isUuid } from '../database/uuid.ts'
-import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
+import { type StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import type { DelayedUpload } from './values.ts'
 
@@ -49,8 +50,8 @@ export function createDelayedUploads(context: StorageContext): DelayedUploads {
   return {
     find,
     async findSigned(signedId) {
-      const found = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.upload })
-      return found === null || 'expired' in found ? null : find(String(found.value))
+      const id = readTokenId(context, 'upload', signedId)
+      return id === null ? null : find(id)
     },
     async list({ state, model, limit = 100, after } = {}) {
       if (!(Number.isInteger(limit) && limit > 0))

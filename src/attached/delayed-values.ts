@@ -1,3 +1,4 @@
+import { TOKEN_PURPOSE } from './signed-tokens.ts'
 import type { Session } from '../database/session.ts'
 import { discardUpload, retryUpload } from '../delayed/retry-and-discard.ts'
 import { readPublicFileError, readPublicUploadError } from '../delayed/public-upload-error.ts'
@@ -5,7 +6,7 @@ import type { UploadRow } from '../delayed/upload-rows.ts'
 import { IntegrityError } from '../errors/errors.ts'
 import { readStaged, readStagedRange } from '../staging/chunks.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
-import { TOKEN_PURPOSE, requireService, type StorageContext } from './context.ts'
+import { requireService, type StorageContext } from './context.ts'
 import { pendingPath, delayedUploadPath } from './paths.ts'
 import {
   toReadableFile,
@@ -120,7 +121,7 @@ export function toDelayedUpload(
     async retry() {
       const store = await context.store()
       await retryUpload(store, session, context.kindOf, row.token)
-      await context.announce(session ?? store.session, row.token)
+      await context.announce(session ?? store.session, [row.token])
       context.wake()
     },
     async discard() {

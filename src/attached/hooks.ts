@@ -1,9 +1,8 @@
 import type { DelayedDefinition, HookPayload } from '../delayed/context.ts'
 import { findFilesOfUploads, findFiles } from '../staging/file-rows.ts'
-import type { StorageContext } from './context.ts'
+import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import type { HookContext, HookFile } from './definitions.ts'
-import type { AttachmentDefinition } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 
 /** The room below tells hooks in rows; here they become the values that an app sees. */

@@ -1,3 +1,4 @@
+import { readStagedId, readTokenId } from './signed-tokens.ts'
 import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
 import { findBlob, parseMetadata } from '../blobs/blob-rows.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
@@ -8,7 +9,7 @@ import { checkFileCount, checkFileSize, checkFileType } from '../staging/limits.
 import { createJoinedTarget, stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type AttachableInput } from './attachable.ts'
 import type { Changes } from './changes.ts'
-import { TOKEN_PURPOSE, requireService } from './context.ts'
+import { requireService } from './context.ts'
 import { detailsOfLane, openSession, type AttachmentScope } from './scope.ts'
 
 /** Bytes that are read to tell a content type: as many as are looked at for markup. */
@@ -44,19 +45,17 @@ export async function resolveInputs(
 }
 
 async function resolveSignedId(scope: AttachmentScope, signedId: string): Promise<ResolvedInput> {
-  const { verifier } = scope.context
   const details = detailsOfLane(scope.lane)
-  const staged = verifier.verify(signedId, { purpose: TOKEN_PURPOSE.staged })
-  // Whether it has expired is told by the database's clock.
-  if (staged !== null) return { kind: 'staged', id: String(staged.value) }
-  const signed = verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
-  if (signed === null || 'expired' in signed)
+  const stagedId = readStagedId(scope.context, signedId)
+  if (stagedId !== null) return { kind: 'staged', id: stagedId }
+  const blobId = readTokenId(scope.context, 'blob', signedId)
+  if (blobId === null)
     throw new InvalidSignatureError(
       `The signed id for ${scope.lane.name} is not valid here: it was changed, has expired, or was signed with another secret.`,
       { details },
     )
   const { session } = await openSession(scope)
-  const blob = await findBlob(session, { id: String(signed.value) })
+  const blob = await findBlob(session, { id: blobId })
   if (blob === null) throw new FileNotFoundError('The blob of this signed id is gone.', { details })
   const named = { ...details, filename: blob.filename }
   checkFileSize(blob.byteSize, scope.definition.limits, named)

@@ -1,9 +1,10 @@
+import { TOKEN_PURPOSE } from './signed-tokens.ts'
 import type { BlobRow } from '../blobs/blob-rows.ts'
 import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { sanitizeFilename } from '../blobs/filename.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
-import { TOKEN_PURPOSE, type StorageContext } from './context.ts'
+import { type StorageContext } from './context.ts'
 
 /** Of the app's own route to a file. */
 export interface PathOptions {

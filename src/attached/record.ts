@@ -1,3 +1,4 @@
+import type { AttachmentDefinition, StorageContext } from './context.ts'
 import {
   lockAttachedNames,
   deleteAttachments,
@@ -18,7 +19,7 @@ import {
   readLatest,
   validateRequired as validateSlot,
 } from './queries.ts'
-import type { RowCache, RecordContext, AttachmentDefinition, AttachmentScope } from './scope.ts'
+import type { RowCache, AttachmentScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
 import { attach, attachLater, removeAll } from './submit.ts'
@@ -109,7 +110,7 @@ export const RESERVED_RECORD_NAMES: readonly string[] = [
 ]
 
 export interface RecordScope {
-  readonly context: RecordContext
+  readonly context: StorageContext
   readonly type: string
   readonly id: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>

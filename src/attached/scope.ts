@@ -2,31 +2,10 @@ import type { AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import type { DelayedDefinition } from '../delayed/context.ts'
 import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { ErrorDetails } from '../errors/errors.ts'
-import type { FileLimits } from '../staging/limits.ts'
-import type { StorageContext } from './context.ts'
-import type { AnyAttachedOptions } from './definitions.ts'
-
-/** A definition with its defaults filled in. */
-export interface AttachmentDefinition extends DelayedDefinition {
-  readonly required: boolean
-  readonly limits: FileLimits
-  /** As the app gave them: see `withHooks`. */
-  readonly hooks: Pick<AnyAttachedOptions, 'afterUpload' | 'afterUploadAll' | 'errorUpload'>
-}
-
-export interface RecordContext extends StorageContext {
-  /** Milliseconds. */
-  readonly expiresIn: number
-  findRecord(type: string, id: string): Promise<unknown>
-  /** Where an ORM has the record, and a column for it: says that it was changed. */
-  touch(type: string, id: string): Promise<void>
-  /** Uploads them here, or waits for whoever has them. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
-  finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
-}
+import type { AttachmentDefinition, StorageContext } from './context.ts'
 
 /** What `storage.records()` read for many records at once. */
 export interface PreloadedRows {
@@ -40,7 +19,7 @@ export interface RowCache {
 }
 
 export interface AttachmentScope {
-  readonly context: RecordContext
+  readonly context: StorageContext
   readonly lane: Lane
   readonly definition: AttachmentDefinition
   /** The user's transaction, if the record was asked for with one. */

@@ -1,3 +1,5 @@
+import { TOKEN_PURPOSE } from './signed-tokens.ts'
+import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors/errors.ts'
 import { dropUnlinkedFile, type FileRow } from '../staging/file-rows.ts'
 import { formatValue } from '../errors/message.ts'
@@ -5,8 +7,6 @@ import { checkFileCount } from '../staging/limits.ts'
 import { stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable, type AttachableInput } from './attachable.ts'
 import { readChanges } from './changes.ts'
-import { TOKEN_PURPOSE } from './context.ts'
-import type { RecordContext, AttachmentDefinition } from './scope.ts'
 import { pendingPath } from './paths.ts'
 import { StagedFile } from './staged-file.ts'
 
@@ -18,14 +18,12 @@ export interface StageOptions {
 
 /** `storage.stage`. */
 export async function stage(
-  context: RecordContext,
-  models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>,
-  maxSize: number | undefined,
+  context: StorageContext,
   file: Attachable,
   options: StageOptions,
 ): Promise<StagedFile> {
   const [type = '', name = ''] = typeof options.for === 'string' ? options.for.split('.') : []
-  const definition = models.get(type)?.get(name)
+  const definition = context.models.get(type)?.get(name)
   if (options.for !== undefined && definition === undefined)
     throw new UnknownAttachmentError(`There is no attachment ${formatValue(options.for)}.`)
   const details = definition === undefined ? {} : { attachment: name }
@@ -35,11 +33,17 @@ export async function stage(
       'stage takes a file with bytes; this is blank, or staged already.',
       { details },
     )
-  return stageBytes(context, definition?.limits ?? { maxSize }, input.file, details, options.signal)
+  return stageBytes(
+    context,
+    definition?.limits ?? { maxSize: context.maxSize },
+    input.file,
+    details,
+    options.signal,
+  )
 }
 
 async function stageBytes(
-  context: RecordContext,
+  context: StorageContext,
   limits: AttachmentDefinition['limits'],
   file: Parameters<typeof stageIncomingFile>[1],
   details: ErrorDetails,
@@ -56,7 +60,7 @@ async function stageBytes(
 
 /** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
 export async function stageInput(
-  context: RecordContext,
+  context: StorageContext,
   definition: AttachmentDefinition,
   name: string,
   input: unknown,
@@ -90,7 +94,7 @@ export async function stageInput(
   return kind === 'one' ? (all[0] ?? null) : { files: all, deletedIds, cleanBefore }
 }
 
-function toStagedFile(context: RecordContext, row: FileRow): StagedFile {
+function toStagedFile(context: StorageContext, row: FileRow): StagedFile {
   const signedId = context.verifier.generate(row.id, {
     purpose: TOKEN_PURPOSE.staged,
     expiresAt: new Date(row.expiresAt),

@@ -146,7 +146,7 @@ async function writeSubmission(
   const token = await link(session, planned)
   await attachStored(session, scope, stored)
   if (token === null) return null
-  await scope.context.announce(session, token)
+  await scope.context.announce(session, [token])
   // Locked reads: of a double click the other transaction's rows are seen.
   const upload = await findUpload(session, token, true)
   return (
@@ -255,7 +255,7 @@ export async function attach(scope: AttachmentScope, input: unknown): Promise<At
       const planned = await planSubmission(session, arrived)
       const token = await link(session, planned)
       if (token !== null) {
-        await scope.context.announce(session, token)
+        await scope.context.announce(session, [token])
         scope.startAtCommit({ token, lane: scope.lane })
       }
       return attachStored(session, scope, stored)

@@ -11,12 +11,12 @@ import type { StorageContext } from './context.ts'
  */
 export async function supersedeUploads(
   session: Session,
-  context: Pick<StorageContext, 'superseded'>,
+  context: Pick<StorageContext, 'logSuperseded'>,
   lane: Lane,
 ): Promise<void> {
   const uploads = await findRecordUploads(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished, 'superseded')
   await deleteGemRows(session, lane)
-  context.superseded(unfinished)
+  context.logSuperseded(unfinished)
 }

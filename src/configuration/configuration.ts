@@ -1,6 +1,6 @@
 import type { Awaitable } from '../async/awaitable.ts'
+import type { AfterRefusalLimits, AttachmentDefinition, Authorize } from '../attached/context.ts'
 import type { Models, NeedsRecord, RecordOf } from '../attached/definitions.ts'
-import type { AttachmentDefinition } from '../attached/scope.ts'
 import type { Database } from '../database/database.ts'
 import { createTableNames, type TableNames, type TableOptions } from '../database/schema.ts'
 import type { RecordIdType } from '../database/store.ts'
@@ -13,12 +13,7 @@ import {
 } from '../delayed/direct-options.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { formatList } from '../errors/message.ts'
-import type { Authorize } from '../http/authorize.ts'
-import {
-  readAfterRefusal,
-  type AfterRefusalLimits,
-  type AfterRefusalOptions,
-} from '../http/after-refusal.ts'
+import { readAfterRefusal, type AfterRefusalOptions } from '../http/after-refusal.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import { readModels, configurationError } from './models.ts'
 import { nestedOptionNames, optionNames } from './option-names.ts'

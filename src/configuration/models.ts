@@ -1,6 +1,6 @@
+import type { AttachmentDefinition } from '../attached/context.ts'
 import { findOptions, type Models } from '../attached/definitions.ts'
 import { RESERVED_RECORD_NAMES } from '../attached/record.ts'
-import type { AttachmentDefinition } from '../attached/scope.ts'
 import type { ActiveStorageConfig } from './configuration.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { formatList } from '../errors/message.ts'

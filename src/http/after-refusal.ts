@@ -1,3 +1,4 @@
+import type { AfterRefusalLimits } from '../attached/context.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 
 /**
@@ -9,12 +10,6 @@ export interface AfterRefusalOptions {
   readonly maxBytes?: Size
   /** Default '30s'. */
   readonly timeout?: Duration
-}
-
-/** Bytes and milliseconds. */
-export interface AfterRefusalLimits {
-  readonly maxBytes: number
-  readonly timeout: number
 }
 
 /** Throws ConfigurationError. */

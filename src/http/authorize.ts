@@ -1,28 +1,12 @@
-import type { Awaitable } from '../async/awaitable.ts'
+import type { AuthorizeSubject, StorageContext } from '../attached/context.ts'
 import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
 import type { BlobRow } from '../blobs/blob-rows.ts'
 import { toStoredBlob } from '../attached/stored-values.ts'
-import type { RecordRef, StoredBlob } from '../attached/values.ts'
 import { forbidden } from './responses.ts'
-import type { HttpContext } from './context.ts'
-
-/** What a request asks for. */
-export interface AuthorizeSubject {
-  /** 'read': see a file or its progress; 'upload': send bytes. */
-  readonly action: 'read' | 'upload'
-  /** The stored file, if it is one. */
-  readonly blob?: StoredBlob
-  /** The record that it is attached to, or on its way to; none for what was never submitted. */
-  readonly record?: RecordRef
-  /** The attachment's name, such as 'photo'. */
-  readonly name?: string
-}
-/** true: it may. The request's headers tell who asks. */
-export type Authorize = (request: Request, subject: AuthorizeSubject) => Awaitable<boolean>
 
 /** Throws the answer 403 unless the app allows it. */
 export async function assertAllowed(
-  { authorize }: HttpContext,
+  { authorize }: StorageContext,
   request: Request,
   subject: AuthorizeSubject,
 ): Promise<void> {
@@ -31,7 +15,7 @@ export async function assertAllowed(
 
 /** Throws the answer 403 unless the blob may be seen; the app is asked for one that is attached nowhere, too. */
 export async function assertBlobAllowed(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   action: AuthorizeSubject['action'],
   row: BlobRow,
@@ -44,7 +28,7 @@ export async function assertBlobAllowed(
 
 /** A blob may be seen by who may see one of the records that it is attached to. null: it is attached to none. */
 export async function isAllowedByRecords(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   action: AuthorizeSubject['action'],
   row: BlobRow,

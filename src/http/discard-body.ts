@@ -1,6 +1,7 @@
+import type { AfterRefusalLimits } from '../attached/context.ts'
 import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
-import { limitsForStatus, type AfterRefusalLimits } from './after-refusal.ts'
+import { limitsForStatus } from './after-refusal.ts'
 import { findUnreadBody, readHeader, type FormRequest } from './request-body.ts'
 import { closeAfterResponse } from './close-after-response.ts'
 

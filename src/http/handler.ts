@@ -1,7 +1,7 @@
+import type { StorageContext } from '../attached/context.ts'
 import { ActiveStorageError, type ErrorDetails } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { publicErrorOf } from '../errors/public-error.ts'
-import type { HttpContext } from './context.ts'
 import { discardBody } from './discard-body.ts'
 import type { ProgressHub } from './progress/hub.ts'
 import { HttpResponseError, respondPublicError } from './responses.ts'
@@ -14,7 +14,7 @@ import { showPending } from './routes/pending.ts'
 import { createStagedFile, deleteStagedFile } from './routes/staged-files.ts'
 
 /** Rails' routes first, then ours. */
-const listRoutes = (hub: ProgressHub): readonly Route<HttpContext>[] => [
+const listRoutes = (hub: ProgressHub): readonly Route<StorageContext>[] => [
   { method: 'GET', path: 'blobs/redirect/:signedId/*', handle: redirectToBlob },
   { method: 'GET', path: 'blobs/proxy/:signedId/*', handle: proxyBlob },
   { method: 'GET', path: 'blobs/:signedId/*', handle: redirectToBlob },
@@ -37,7 +37,7 @@ const listRoutes = (hub: ProgressHub): readonly Route<HttpContext>[] => [
  * others as 'error', with the reference that the response names.
  */
 export function createHandler(
-  context: HttpContext,
+  context: StorageContext,
   hub: ProgressHub,
 ): (request: Request) => Promise<Response> {
   const routes = listRoutes(hub)
@@ -50,7 +50,7 @@ export function createHandler(
   }
 }
 
-function respondToError({ log }: HttpContext, request: Request, error: unknown): Response {
+function respondToError({ log }: StorageContext, request: Request, error: unknown): Response {
   if (error instanceof HttpResponseError) return error.response
   const publicError = publicErrorOf(error)
   const { reference } = publicError

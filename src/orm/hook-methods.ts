@@ -1,4 +1,4 @@
-import type { AttachmentDefinition } from '../attached/scope.ts'
+import type { AttachmentDefinition } from '../attached/context.ts'
 import type { RecordSource } from '../database/database.ts'
 
 type HookMethod = (...given: readonly unknown[]) => unknown

@@ -1,4 +1,5 @@
-import type { RowCache, AttachmentDefinition } from '../attached/scope.ts'
+import type { AttachmentDefinition } from '../attached/context.ts'
+import type { RowCache } from '../attached/scope.ts'
 import type { RecordAttachments } from '../attached/record.ts'
 import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import { ConfigurationError } from '../errors/errors.ts'

@@ -1,3 +1,4 @@
+import type { AttachmentDefinition, StorageContext } from '../attached/context.ts'
 import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import { createBlobs } from '../attached/blobs.ts'
@@ -7,7 +8,7 @@ import { adaptHooks } from '../attached/hooks.ts'
 import { preloadRecords } from '../attached/queries.ts'
 import { reconcile } from '../attached/reconcile.ts'
 import { purgeAllLater, createRecordHandle, type RecordScope } from '../attached/record.ts'
-import type { RowCache, RecordContext, AttachmentDefinition } from '../attached/scope.ts'
+import type { RowCache } from '../attached/scope.ts'
 import { uploadTargetPath } from '../attached/paths.ts'
 import { stage, stageInput } from '../attached/stage.ts'
 import { canonicalizeId } from '../attachments/lane.ts'
@@ -111,9 +112,14 @@ export function createActiveStorage<
       report('warn', `${type} ${id} could not be touched.`, { record: { type, id }, error })
     }
   }
-  const context: RecordContext = {
+  const context: StorageContext = {
     store,
     services,
+    models,
+    defaultService: settings.service,
+    maxSize: settings.maxSize,
+    authorize: settings.authorize,
+    afterRefusal: settings.afterRefusal,
     verifier: settings.verifier,
     basePath: settings.basePath,
     expiresIn: settings.expiresIn,
@@ -122,13 +128,14 @@ export function createActiveStorage<
     wake,
     log: report,
     kindOf: (lane) => definitionOf(lane.type, lane.name)?.kind ?? 'many',
-    async announce(session, token) {
-      if (engine !== null)
-        return engine.transactional ? enqueueUpload(session, engine, token) : undefined
+    async announce(session, tokens) {
+      if (engine?.transactional === true)
+        for (const token of tokens) await enqueueUpload(session, engine, token)
+      if (engine !== null || tokens.length === 0) return
       if (config.database.listen !== undefined)
         await sql`select pg_notify(${channel}, '')`.execute(session.db)
     },
-    superseded: (uploads) => {
+    logSuperseded: (uploads) => {
       for (const upload of uploads)
         logSuperseded(report, upload, 'An upload was superseded by a direct change.')
     },
@@ -238,15 +245,7 @@ export function createActiveStorage<
     }),
   )
 
-  const web = {
-    ...context,
-    models,
-    afterRefusal: settings.afterRefusal,
-    authorize: settings.authorize,
-    defaultService: settings.service,
-    maxSize: settings.maxSize,
-  }
-  const hub = createProgressHub(web)
+  const hub = createProgressHub(context)
   wakers.add(() => hub.refresh())
   const pathTo = (route: 'direct_uploads' | 'staged_files', slot: string): string => {
     if (!known.some(({ type, name }) => `${type}.${name}` === slot))
@@ -294,14 +293,15 @@ export function createActiveStorage<
       const loaded = await loadAll(name, ids, inTransaction)
       return ids.map((id, index) => handleOf(name, id, inTransaction, loaded[index]))
     },
-    stage: (file, given = {}) => stage(context, models, settings.maxSize, file, given),
-    parseForm: (request, options) => parseForm(web, request, options) as Promise<ParsedForm<never>>,
-    handler: createHandler(web, hub),
+    stage: (file, given = {}) => stage(context, file, given),
+    parseForm: (request, options) =>
+      parseForm(context, request, options) as Promise<ParsedForm<never>>,
+    handler: createHandler(context, hub),
     basePath: settings.basePath,
     directUploadPath: (slot) => pathTo('direct_uploads', slot),
     stagedUploadPath: (slot) => pathTo('staged_files', slot),
     delayedUploads: createDelayedUploads(context),
-    blobs: createBlobs(context, settings.service, settings.maxSize),
+    blobs: createBlobs(context),
     work,
     drain,
     sweep: async () => void (await sweepAll()),

@@ -1,5 +1,5 @@
+import type { AttachmentDefinition } from '../../attached/context.ts'
 import type { FilesByName } from '../../attached/record.ts'
-import type { AttachmentDefinition } from '../../attached/scope.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import { checkFileCount } from '../../staging/limits.ts'
 

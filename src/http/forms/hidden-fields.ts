@@ -1,9 +1,9 @@
-import { TOKEN_PURPOSE } from '../../attached/context.ts'
+import { readStagedId, readTokenId } from '../../attached/signed-tokens.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { blobPath, pendingPath } from '../../attached/paths.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
 import { dropUnlinkedFile, findFiles } from '../../staging/file-rows.ts'
-import type { HttpContext } from '../context.ts'
 import type { AttachmentFields } from './attachment-fields.ts'
 
 /** `<input type="hidden" name="…" value="…">`. */
@@ -19,7 +19,7 @@ export interface HiddenField {
 
 /** Files that came with this request, and those that an earlier one staged or uploaded. */
 export async function listHiddenFields(
-  context: HttpContext,
+  context: StorageContext,
   { entries }: AttachmentFields,
 ): Promise<HiddenField[]> {
   const fields: HiddenField[] = []
@@ -33,18 +33,15 @@ export async function listHiddenFields(
 }
 
 async function findSignedFile(
-  context: HttpContext,
+  context: StorageContext,
   signedId: string,
 ): Promise<Pick<HiddenField, 'filename' | 'path'>> {
   const { session } = await context.store()
-  const staged = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.staged })
-  const [file] = staged === null ? [] : await findFiles(session, [String(staged.value)])
+  const stagedId = readStagedId(context, signedId)
+  const [file] = stagedId === null ? [] : await findFiles(session, [stagedId])
   if (file !== undefined) return { filename: file.filename, path: pendingPath(context, file) }
-  const signed = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
-  const blob =
-    signed === null || signed.expired === true
-      ? null
-      : await findBlob(session, { id: String(signed.value) })
+  const blobId = readTokenId(context, 'blob', signedId)
+  const blob = blobId === null ? null : await findBlob(session, { id: blobId })
   return blob === null
     ? { filename: null, path: null }
     : { filename: blob.filename, path: blobPath(context, blob) }
@@ -52,16 +49,13 @@ async function findSignedFile(
 
 /** Gives up what earlier requests staged, unless it was submitted. A stored blob, or what a token for something else names, stays. */
 export async function discardHiddenFields(
-  context: HttpContext,
+  context: StorageContext,
   all: Iterable<AttachmentFields>,
 ): Promise<void> {
   const { session } = await context.store()
   for (const { entries, surplus } of all)
     for (const signedId of [...surplus, ...entries.map(({ file }) => file)]) {
-      const staged =
-        typeof signedId === 'string'
-          ? context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.staged })
-          : null
-      if (staged !== null) await dropUnlinkedFile(session, String(staged.value))
+      const stagedId = typeof signedId === 'string' ? readStagedId(context, signedId) : null
+      if (stagedId !== null) await dropUnlinkedFile(session, stagedId)
     }
 }

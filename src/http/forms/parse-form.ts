@@ -1,6 +1,6 @@
+import type { AttachmentDefinition, StorageContext } from '../../attached/context.ts'
 import type { Models } from '../../attached/definitions.ts'
 import type { FilesByName } from '../../attached/record.ts'
-import type { AttachmentDefinition } from '../../attached/scope.ts'
 import { stage } from '../../attached/stage.ts'
 import {
   ActiveStorageError,
@@ -10,7 +10,6 @@ import {
 import { formatList, formatValue } from '../../errors/message.ts'
 import { formatFile } from '../../errors/public-message.ts'
 import { checkOptions } from '../../options/check-options.ts'
-import type { HttpContext } from '../context.ts'
 import {
   addEntry,
   discardStagedFiles,
@@ -71,7 +70,7 @@ export interface ParseForm<M extends Models> {
 
 /** `storage.parseForm`. */
 export async function parseForm(
-  context: HttpContext,
+  context: StorageContext,
   request: FormRequest,
   options: ParseFormOptions,
 ): Promise<ParsedForm<unknown>> {
@@ -89,7 +88,7 @@ export async function parseForm(
 }
 
 async function readParsedForm(
-  context: HttpContext,
+  context: StorageContext,
   request: FormRequest,
   options: ParseFormOptions,
 ): Promise<ParsedForm<unknown>> {
@@ -137,8 +136,6 @@ async function readParsedForm(
         const entry = addEntry(collected, definition, target.attachment, name, '')
         entry.file = await stage(
           context,
-          context.models,
-          context.maxSize,
           { io, filename, contentType },
           { for: `${model}.${target.attachment}` },
         )

@@ -1,9 +1,9 @@
-import { TOKEN_PURPOSE } from '../../attached/context.ts'
+import { readTokenId } from '../../attached/signed-tokens.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
 import { InvalidSignatureError } from '../../errors/errors.ts'
 import { isAllowedByRecords } from '../authorize.ts'
 import { isNodeRequest, type FormRequest } from '../request-body.ts'
-import type { HttpContext } from '../context.ts'
 
 /**
  * Whoever has the path of a stored file has its signed id, and could attach it to a record of his own to see it there. With
@@ -11,16 +11,16 @@ import type { HttpContext } from '../context.ts'
  * Throws InvalidSignatureError.
  */
 export async function assertSignedIdAllowed(
-  context: HttpContext,
+  context: StorageContext,
   request: FormRequest,
   slot: string,
   signedId: string,
 ): Promise<void> {
   if (context.authorize === undefined) return
-  const signed = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
-  if (signed === null || signed.expired === true) return // refused when it is to be attached
+  const blobId = readTokenId(context, 'blob', signedId)
+  if (blobId === null) return // attach refuses it
   const { session } = await context.store()
-  const row = await findBlob(session, { id: String(signed.value) })
+  const row = await findBlob(session, { id: blobId })
   if (
     row === null ||
     (await isAllowedByRecords(context, toWebRequest(request), 'read', row)) !== false

@@ -1,4 +1,4 @@
-import type { HttpContext } from '../context.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { findSnapshots, type UploadSnapshot } from './snapshot.ts'
 
 /** One look at the database feeds any number of browsers that follow uploads. */
@@ -31,7 +31,7 @@ interface FollowedToken {
   dueAt: number
 }
 
-export function createProgressHub(context: HttpContext): ProgressHub {
+export function createProgressHub(context: StorageContext): ProgressHub {
   const followed = new Map<string, FollowedToken>()
   const beats = new Set<() => void>()
   let timer: NodeJS.Timeout | undefined

@@ -1,9 +1,9 @@
+import type { StorageContext } from '../../attached/context.ts'
 import { pendingPath, blobPath } from '../../attached/paths.ts'
 import { findBlobs, type BlobRow } from '../../blobs/blob-rows.ts'
 import { readPublicFileError, readPublicUploadError } from '../../delayed/public-upload-error.ts'
 import { findUploadsByToken, type UploadRow } from '../../delayed/upload-rows.ts'
 import { findFilesOfUploads, isAttached, type FileRow } from '../../staging/file-rows.ts'
-import type { HttpContext } from '../context.ts'
 
 /** A delayed upload as a page sees it. */
 export interface UploadSnapshot {
@@ -36,7 +36,7 @@ export const isFinishedSnapshot = ({ state }: Pick<UploadSnapshot, 'state'>): bo
 
 /** Any number of uploads in three statements. Of one that is done its files tell, as long as they are kept. */
 export async function findSnapshots(
-  context: HttpContext,
+  context: StorageContext,
   tokens: readonly string[],
 ): Promise<Map<string, UploadSnapshot>> {
   const { session } = await context.store()
@@ -66,7 +66,7 @@ export async function findSnapshots(
 }
 
 function toSnapshot(
-  context: HttpContext,
+  context: StorageContext,
   id: string,
   upload: UploadRow | null,
   files: readonly FileRow[],
@@ -92,7 +92,7 @@ function finalState(files: readonly FileRow[]): UploadSnapshot['state'] {
 }
 
 function toFileSnapshot(
-  context: HttpContext,
+  context: StorageContext,
   file: FileRow,
   upload: UploadSnapshot['state'],
   blobs: ReadonlyMap<string, BlobRow>,

@@ -1,13 +1,12 @@
+import { readToken, type SignedToken } from '../../attached/signed-tokens.ts'
 import { findBlob, type BlobRow } from '../../blobs/blob-rows.ts'
 import { toContentDisposition } from '../../blobs/content-disposition.ts'
 import { toSafeContentType } from '../../blobs/safe-content-type.ts'
-import { TOKEN_PURPOSE, requireService } from '../../attached/context.ts'
+import { type StorageContext, requireService } from '../../attached/context.ts'
 import { createUrl } from '../../attached/stored-values.ts'
-import type { VerifiedMessage } from '../../rails/message-verifier.ts'
 import { notFound, respondRedirect } from '../responses.ts'
 import { assertBlobAllowed } from '../authorize.ts'
 import { serveContent, type Content } from '../serve-content.ts'
-import type { HttpContext } from '../context.ts'
 import type { Params } from '../router.ts'
 
 /** Seconds. Rails' `service_urls_expire_in`. */
@@ -16,12 +15,12 @@ const SERVICE_URL_SECONDS = 300
 const FOREVER_SECONDS = 3_155_695_200
 
 async function findSignedBlob(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   signedId: string,
-): Promise<{ row: BlobRow; signed: VerifiedMessage }> {
-  const signed = context.verifier.verify(signedId, { purpose: TOKEN_PURPOSE.blob })
-  if (signed === null || signed.expired === true) throw notFound()
+): Promise<{ row: BlobRow; signed: SignedToken }> {
+  const signed = readToken(context, 'blob', signedId)
+  if (signed === null) throw notFound()
   const row = await findBlob((await context.store()).session, { id: String(signed.value) })
   if (row === null) throw notFound()
   await assertBlobAllowed(context, request, 'read', row)
@@ -36,7 +35,7 @@ export function readDisposition(request: Request): 'inline' | 'attachment' {
 
 /** To the service's own URL, which expires. */
 export async function redirectToBlob(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { signedId = '' }: Params,
 ): Promise<Response> {
@@ -50,7 +49,7 @@ export async function redirectToBlob(
 
 /** The bytes, from here. */
 export async function proxyBlob(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { signedId = '' }: Params,
 ): Promise<Response> {
@@ -68,15 +67,15 @@ export async function proxyBlob(
 }
 
 /** Who may see it is asked each time, where the app wants to be asked; else a shared cache may keep it as long as the id is valid. */
-function cacheControl({ authorize }: HttpContext, { expiresAt }: VerifiedMessage): string {
+function cacheControl({ authorize }: StorageContext, { expiresAt }: SignedToken): string {
   if (authorize !== undefined) return 'max-age=0, private, must-revalidate'
-  if (expiresAt === undefined) return `max-age=${FOREVER_SECONDS}, public, immutable`
+  if (expiresAt === null) return `max-age=${FOREVER_SECONDS}, public, immutable`
   return `max-age=${Math.max(0, Math.floor((expiresAt.getTime() - Date.now()) / 1000))}, private`
 }
 
 /** A blob's bytes, and what names them. */
 export function blobContent(
-  context: HttpContext,
+  context: StorageContext,
   row: BlobRow,
 ): Pick<Content, 'size' | 'etag' | 'lastModified' | 'open'> {
   return {

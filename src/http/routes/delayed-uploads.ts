@@ -1,5 +1,6 @@
+import { readTokenId } from '../../attached/signed-tokens.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { createHash } from 'node:crypto'
-import { TOKEN_PURPOSE } from '../../attached/context.ts'
 import { findAttachmentsOfBlob } from '../../attachments/attachment-rows.ts'
 import type { Lane } from '../../attachments/lane.ts'
 import { findBlobs } from '../../blobs/blob-rows.ts'
@@ -7,21 +8,19 @@ import { findUpload } from '../../delayed/upload-rows.ts'
 import { findFilesOfUploads } from '../../staging/file-rows.ts'
 import { respond, respondJson, notFound } from '../responses.ts'
 import { assertAllowed } from '../authorize.ts'
-import type { HttpContext } from '../context.ts'
 import type { Params } from '../router.ts'
 import type { ProgressHub } from '../progress/hub.ts'
 import { isFinishedSnapshot, findSnapshots, type UploadSnapshot } from '../progress/snapshot.ts'
 
 /** An upload's state: JSON, or a stream of events for who asks for one. */
 export async function showUpload(
-  context: HttpContext,
+  context: StorageContext,
   hub: ProgressHub,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = context.verifier.verify(token, { purpose: TOKEN_PURPOSE.upload })
-  if (signed === null || signed.expired === true) throw notFound()
-  const id = String(signed.value)
+  const id = readTokenId(context, 'upload', token)
+  if (id === null) throw notFound()
   const wantsEvents = request.headers.get('accept')?.includes('text/event-stream') === true
   const lastId = request.headers.get('last-event-id')
   // It was told of its end, and asks again because its connection ended: this is how it is told not to.
@@ -49,7 +48,7 @@ export async function showUpload(
 }
 
 /** Where the upload was to; of one that is attached, where it is. null: nothing tells any more. */
-async function findLane(context: HttpContext, id: string): Promise<Lane | null> {
+async function findLane(context: StorageContext, id: string): Promise<Lane | null> {
   const { session } = await context.store()
   const upload = await findUpload(session, id)
   if (upload !== null) return upload.lane

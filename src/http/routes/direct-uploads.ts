@@ -1,10 +1,10 @@
+import type { StorageContext } from '../../attached/context.ts'
 import { announceDirectUpload } from '../../attached/direct-upload.ts'
 import { signBlob } from '../../attached/paths.ts'
 import { parseMetadata } from '../../blobs/blob-rows.ts'
 import { HttpResponseError, respondError, respondJson } from '../responses.ts'
 import { assertAllowed } from '../authorize.ts'
 import { readJson } from '../request-body.ts'
-import type { HttpContext } from '../context.ts'
 import type { Params } from '../router.ts'
 import { readAttachmentToken } from '../signed-attachment.ts'
 
@@ -12,7 +12,7 @@ const MAX_JSON_BYTES = 64 * 1024
 
 /** Rails' `POST /direct_uploads`, as its browser client speaks it; with a token, for one attachment and within its limits. */
 export async function createDirectUpload(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token }: Params,
 ): Promise<Response> {

@@ -1,7 +1,8 @@
+import { readToken } from '../../attached/signed-tokens.ts'
 import { findBlob, type BlobRow } from '../../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../../blobs/object-intents.ts'
 import { stripParameters } from '../../blobs/type-names.ts'
-import { TOKEN_PURPOSE, requireService } from '../../attached/context.ts'
+import { type StorageContext, requireService } from '../../attached/context.ts'
 import { ActiveStorageError, InvalidInputError } from '../../errors/errors.ts'
 import { formatFile } from '../../errors/public-message.ts'
 import { respond, HttpResponseError, respondError, notFound } from '../responses.ts'
@@ -9,22 +10,21 @@ import { assertBlobAllowed } from '../authorize.ts'
 import { blobContent } from './blobs.ts'
 import { readBodyBytes } from '../request-body.ts'
 import { serveContent } from '../serve-content.ts'
-import type { HttpContext } from '../context.ts'
 import type { Params } from '../router.ts'
 
 // Rails' routes of the disk service: a token says what is served or stored, and for how long.
 
-async function findBlobByKey(context: HttpContext, key: string): Promise<BlobRow | null> {
+async function findBlobByKey(context: StorageContext, key: string): Promise<BlobRow | null> {
   return findBlob((await context.store()).session, { key })
 }
 
 export async function showDisk(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = context.verifier.verify(token, { purpose: TOKEN_PURPOSE.disk })
-  if (signed === null || signed.expired === true) throw notFound()
+  const signed = readToken(context, 'disk', token)
+  if (signed === null) throw notFound()
   const {
     key,
     disposition,
@@ -59,12 +59,12 @@ export async function showDisk(
  * its blob is gone.
  */
 export async function updateDisk(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = context.verifier.verify(token, { purpose: TOKEN_PURPOSE.diskUpload })
-  if (signed === null || signed.expired === true) throw notFound()
+  const signed = readToken(context, 'diskUpload', token)
+  if (signed === null) throw notFound()
   const value = signed.value as Record<string, unknown>
   const {
     key,
@@ -113,7 +113,7 @@ export async function updateDisk(
 
 /** Throws the answer 404 where the blob was purged while its bytes came in. */
 async function deleteIfPurged(
-  context: HttpContext,
+  context: StorageContext,
   { id, serviceName, key }: BlobRow,
 ): Promise<void> {
   const { session, transact } = await context.store()

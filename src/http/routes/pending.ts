@@ -1,4 +1,5 @@
-import { TOKEN_PURPOSE } from '../../attached/context.ts'
+import { readTokenId } from '../../attached/signed-tokens.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { readDelayedFile } from '../../attached/delayed-values.ts'
 import { blobPath } from '../../attached/paths.ts'
 import { findBlob } from '../../blobs/blob-rows.ts'
@@ -11,18 +12,16 @@ import { notFound, respondRedirect } from '../responses.ts'
 import { assertAllowed, assertBlobAllowed } from '../authorize.ts'
 import { readDisposition } from './blobs.ts'
 import { serveContent } from '../serve-content.ts'
-import type { HttpContext } from '../context.ts'
 import type { Params } from '../router.ts'
 
 /** A staged file's bytes, from whichever process is asked, until it is attached: then it is found where it went. */
 export async function showPending(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = context.verifier.verify(token, { purpose: TOKEN_PURPOSE.pending })
-  if (signed === null || signed.expired === true) throw notFound()
-  const fileId = String(signed.value)
+  const fileId = readTokenId(context, 'pending', token)
+  if (fileId === null) throw notFound()
   // A worker may attach the file between two statements of ours: the second look finds it where it went.
   const shown =
     (await showCurrent(context, request, fileId, false)) ??
@@ -33,7 +32,7 @@ export async function showPending(
 
 /** null: the file's rows changed while they were read. With `isLast` there is no further look. */
 async function showCurrent(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   fileId: string,
   isLast: boolean,

@@ -1,15 +1,14 @@
-import { TOKEN_PURPOSE } from '../../attached/context.ts'
+import { readStagedId } from '../../attached/signed-tokens.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { stagedPath } from '../../attached/paths.ts'
 import { stage } from '../../attached/stage.ts'
 import type { StagedFile } from '../../attached/staged-file.ts'
 import { normalizeFilename } from '../../blobs/filename.ts'
 import { InvalidInputError } from '../../errors/errors.ts'
 import { dropUnlinkedFile } from '../../staging/file-rows.ts'
-import { isUuid } from '../../database/uuid.ts'
 import { respond, respondJson, notFound } from '../responses.ts'
 import { assertAllowed } from '../authorize.ts'
 import { readBodyBytes } from '../request-body.ts'
-import type { HttpContext } from '../context.ts'
 import { stripFolders } from '../forms/filenames.ts'
 import { readForm } from '../forms/read-form.ts'
 import type { Params } from '../router.ts'
@@ -17,7 +16,7 @@ import { readAttachmentToken } from '../signed-attachment.ts'
 
 /** Stages one file before its form is submitted: the body is the file, or a form with it. */
 export async function createStagedFile(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
@@ -31,14 +30,16 @@ export async function createStagedFile(
   return respondJson(201, { ...staged.toJSON(), ...paths })
 }
 
-function stageFromBody(context: HttpContext, request: Request, slot: string): Promise<StagedFile> {
+function stageFromBody(
+  context: StorageContext,
+  request: Request,
+  slot: string,
+): Promise<StagedFile> {
   const filename = readFilenameHeader(request)
   const declared = request.headers.get('content-type')
   const io = readBodyBytes(request, { filename })
   return stage(
     context,
-    context.models,
-    context.maxSize,
     { io, filename, ...(declared === null ? {} : { contentType: declared }) },
     { for: slot },
   )
@@ -60,7 +61,7 @@ function readFilenameHeader(request: Request): string {
 }
 
 async function stageFromForm(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   slot: string,
 ): Promise<StagedFile> {
@@ -73,7 +74,7 @@ async function stageFromForm(
         field: () => undefined,
         file: async ({ filename, contentType, io }) => {
           const file = { io, filename: stripFolders(filename), contentType }
-          all.push(await stage(context, context.models, context.maxSize, file, { for: slot }))
+          all.push(await stage(context, file, { for: slot }))
         },
       },
     )
@@ -88,13 +89,13 @@ async function stageFromForm(
 
 /** Gives a staged file up that was not submitted. */
 export async function deleteStagedFile(
-  context: HttpContext,
+  context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = context.verifier.verify(token, { purpose: TOKEN_PURPOSE.staged })
-  if (signed === null || !isUuid(String(signed.value))) throw notFound()
+  const id = readStagedId(context, token)
+  if (id === null) throw notFound()
   await assertAllowed(context, request, { action: 'upload' })
-  await dropUnlinkedFile((await context.store()).session, String(signed.value))
+  await dropUnlinkedFile((await context.store()).session, id)
   return respond(204, { 'Cache-Control': 'no-store' })
 }
