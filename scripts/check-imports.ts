@@ -1,4 +1,5 @@
-// Data flows one way: a folder may import from itself and from folders to its right, and only users import adapters.
+// Checks that each folder imports only from itself and from folders to its right, and that nothing
+// imports an adapter.
 import { globSync, readFileSync } from 'node:fs'
 import { dirname, join, normalize } from 'node:path'
 
@@ -19,8 +20,21 @@ const folders = [
   ['images', 'services', 'database', 'rails'],
   ['client', 'diagnostics', 'options', 'async', 'errors'],
 ]
-const adapters =
-  /^src\/(services\/(disk|memory|s3)|database\/(sqlite|postgres|mysql)|images\/sharp|http\/adapters\/\w+|orm\/[\w-]+\/index)\.ts$/
+/**
+ * Exports that are entry points of their own. All other exports except the root are adapters, which
+ * users choose.
+ */
+const entryPoints = ['.', './adapters', './cli', './client', './nestjs', './testing']
+const { exports } = JSON.parse(readFileSync('package.json', 'utf8')) as {
+  exports: Record<string, string | { default: string }>
+}
+const adapters = new Set(
+  Object.entries(exports).flatMap(([name, target]) =>
+    typeof target === 'string' || entryPoints.includes(name)
+      ? []
+      : [target.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts')],
+  ),
+)
 const rankOf = (path: string): number =>
   folders.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
 
@@ -28,7 +42,7 @@ const faults: string[] = []
 for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
   if (file.endsWith('.test.ts')) continue
   if (rankOf(file) < 0) faults.push(`${file}: no folder of this name is known`)
-  // What runs in a browser takes nothing from what runs on a server, nor the other way round.
+  // Code for browsers and code for servers do not import each other.
   const isClient = file.startsWith('src/client/')
   if (isClient && /^(?:import|export) .* from '[^.]/m.test(readFileSync(file, 'utf8')))
     faults.push(`${file} imports a package`)
@@ -37,11 +51,12 @@ for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
     if (path.startsWith('src/client/') !== isClient)
       faults.push(`${file} imports ${path}: one of them runs in a browser`)
     if (rankOf(path) < rankOf(file)) faults.push(`${file} imports ${path}, which is to its left`)
-    // Where an ORM's connection to SQLite is one handle, its binding is that handle's; and it is several files.
+    // An ORM's folder has several files, and may build on the SQLite adapter when the ORM exposes
+    // its handle.
     const isOwn =
       file.startsWith('src/orm/') &&
       (path === 'src/database/sqlite.ts' || dirname(path) === dirname(file))
-    if (adapters.test(path) && !isOwn && !file.startsWith('src/testing'))
+    if (adapters.has(path) && !isOwn && !file.startsWith('src/testing'))
       faults.push(`${file} imports the adapter ${path}`)
   }
 }
