@@ -5,6 +5,7 @@ import {
   type BlobRow,
   type SelectedBlob,
 } from '../blobs/blob-rows.ts'
+import { lockRows } from '../database/row-locks.ts'
 import { asText, toRailsId, railsNow } from '../database/expressions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
@@ -104,7 +105,7 @@ export async function lockAttachments(session: Session, lane: Lane): Promise<Lan
     .where('a.name', '=', lane.name)
     .orderBy('a.created_at')
     .orderBy('a.id')
-  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  query = lockRows(query, session.dialect)
   return (await query.execute()).map((row) => ({
     attachmentId: row.attachment_id,
     blobId: row.blob,
@@ -128,7 +129,7 @@ export async function lockAttachmentsOfKeys(
     .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('b.key', 'in', keys)
-  return (await (session.dialect === 'sqlite' ? query : query.forUpdate()).execute()).map(
+  return (await lockRows(query, session.dialect).execute()).map(
     (row) => row.attachment_id,
   )
 }
@@ -144,7 +145,7 @@ export async function findAttachment(
     .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('a.blob_id', '=', toRailsId(blobId))
-  const row = await (session.dialect === 'sqlite' ? query : query.forUpdate()).executeTakeFirst()
+  const row = await lockRows(query, session.dialect).executeTakeFirst()
   return row === undefined ? null : toAttachmentRow(row as SelectedAttachment)
 }
 
@@ -194,7 +195,7 @@ export async function deleteAttachments(
     .where('a.record_type', '=', lane.type)
     .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
-  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  query = lockRows(query, session.dialect)
   // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
   const wanted = new Set(ids)
   const rows = (await query.execute()).filter((row) => wanted.has(row.attachment_id))
@@ -222,6 +223,6 @@ export async function lockAttachedNames(
     .select('name')
     .where('record_type', '=', type)
     .where('record_id', '=', bindId(id, session.recordId))
-  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  query = lockRows(query, session.dialect)
   return [...new Set((await query.execute()).map((row) => row.name))]
 }

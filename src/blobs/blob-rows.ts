@@ -1,4 +1,5 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
+import { lockRows } from '../database/row-locks.ts'
 import { asText, railsAgo, toRailsId, railsNow } from '../database/expressions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
@@ -137,7 +138,7 @@ export async function findBlob(
   let query = session.db.selectFrom('blobs as b').select(blobColumns(session.dialect, 'b'))
   query =
     'id' in by ? query.where('b.id', '=', toRailsId(by.id)) : query.where('b.key', '=', by.key)
-  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  if (lock) query = lockRows(query, session.dialect)
   const row = await query.executeTakeFirst()
   // MySQL casts what it compares: a uuid becomes the number that it begins with.
   return row === undefined || ('id' in by && row.blob_row_id !== by.id) ? null : blobOf(row)

@@ -40,12 +40,6 @@ export function asText(dialect: Dialect, column: string): RawBuilder<string> {
   return sql<string>`cast(${sql.ref(column)} as char)`
 }
 
-/** Row locks where the database has them; SQLite's write lock is on the whole file. */
-export function lockClause(dialect: Dialect, skip: boolean = false): RawBuilder<unknown> {
-  if (dialect === 'sqlite') return sql``
-  return skip ? sql`for update skip locked` : sql`for update`
-}
-
 /** An id of Rails' tables as it is bound: they are bigints, or uuids where the Rails app's primary keys are. */
 export function toRailsId(id: string): bigint | string {
   return /^\d+$/.test(id) ? BigInt(id) : id

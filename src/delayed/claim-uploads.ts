@@ -1,6 +1,7 @@
 import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
-import { asText, nowPlus, lockClause, now } from '../database/expressions.ts'
+import { asText, nowPlus, now } from '../database/expressions.ts'
+import { lockClause } from '../database/row-locks.ts'
 import type { Session } from '../database/session.ts'
 import { LEASE_MS } from '../jobs/leases.ts'
 import { uuidv7 } from '../database/uuid.ts'
@@ -148,7 +149,7 @@ async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
   const locked = await sql<
     Pick<Candidate, 'row_id'>
   >`select ${rowId(dialect)} from ${sql.table('uploads')} u
-    where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, true)}`.execute(
+    where u.id in (${sql.join(ids)}) and ${due} order by u.id ${lockClause(dialect, { skipLocked: true })}`.execute(
     session.db,
   )
   if (locked.rows.length === 0) return
@@ -208,5 +209,5 @@ function selectCandidates(
   return sql<Candidate>`select u.id, ${rowId(dialect)}, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
     where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnownAttachment(known)} and ${hasFiles}
-    order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, true)}`
+    order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, { skipLocked: true })}`
 }

@@ -8,6 +8,7 @@ import {
 } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
+import { lockRows } from '../database/row-locks.ts'
 import { now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import {
@@ -301,7 +302,7 @@ async function countOccupied(
       uploads.map((upload) => upload.token),
     )
     .where('state', 'in', ['staged', 'failed'])
-  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  query = lockRows(query, session.dialect)
   return kept + (await query.execute()).length
 }
 

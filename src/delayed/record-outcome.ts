@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { lockRows } from '../database/row-locks.ts'
 import { now } from '../database/expressions.ts'
 import type { ActiveStorageError } from '../errors/errors.ts'
 import { toStorableMessage } from '../errors/message.ts'
@@ -109,7 +110,7 @@ async function writeFailures({ delayed, upload, failures }: AttemptOutcome, refe
       .where('id', '=', BigInt(upload.rowId))
       .where('lease_token', '=', upload.leaseToken)
       .where('state', '=', 'running')
-    if (tx.dialect !== 'sqlite') query = query.forUpdate()
+    query = lockRows(query, tx.dialect)
     const row = await query.executeTakeFirst()
     if (row === undefined) throw new LeaseLostError()
     const times = { since: Number(row.unavailable_since), now: Number(row.now) }

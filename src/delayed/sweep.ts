@@ -1,4 +1,5 @@
 import { sweepTemporaryFolders } from '../blobs/sweep-temporary-folders.ts'
+import { lockRows } from '../database/row-locks.ts'
 import { nowPlus, now } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
@@ -136,7 +137,7 @@ async function lockFreeUploads(
     .where(isUploadInState(...given))
     .select('u.token')
     .limit(SWEEP_BATCH_SIZE)
-  if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+  query = lockRows(query, session.dialect, { skipLocked: true })
   return (await query.execute()).map((row) => String(row.token))
 }
 
@@ -223,7 +224,7 @@ async function forEachFreeFile(
     const found = (await find(session)).map((row) => row.id)
     if (found.length === 0) return 0
     let query = session.db.selectFrom('files').select('id').where('id', 'in', found)
-    if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
+    query = lockRows(query, session.dialect, { skipLocked: true })
     const ids = (await query.execute()).map((row) => row.id)
     if (ids.length > 0) await apply(session, ids)
     return ids.length

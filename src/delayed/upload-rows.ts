@@ -1,5 +1,6 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { bindId, type Lane } from '../attachments/lane.ts'
+import { lockRows } from '../database/row-locks.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema, UploadState } from '../database/schema.ts'
@@ -168,7 +169,7 @@ export async function findUpload(
   lock: boolean = false,
 ): Promise<UploadRow | null> {
   const query = selectUploads(session).where('u.token', '=', token)
-  const [row] = await fetchUploads(lock && session.dialect !== 'sqlite' ? query.forUpdate() : query)
+  const [row] = await fetchUploads(lock ? lockRows(query, session.dialect) : query)
   return row ?? null
 }
 
@@ -216,7 +217,7 @@ export async function findRecordUploads(
 ): Promise<UploadRow[]> {
   if (ids.length === 0) return []
   let query = selectRecordUploads(session, type, ids, name)
-  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  if (lock) query = lockRows(query, session.dialect)
   const rows = await fetchUploads(query.orderBy('u.id'))
   return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
@@ -265,7 +266,7 @@ export async function lockHeldUpload(
     .where('u.token', '=', upload.token)
     .where('u.id', '=', BigInt(upload.rowId))
     .where('u.lease_token', '=', upload.leaseToken)
-  if (session.dialect !== 'sqlite') query = query.forUpdate()
+  query = lockRows(query, session.dialect)
   const [row] = await fetchUploads(query)
   return row ?? null
 }

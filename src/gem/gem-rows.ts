@@ -1,5 +1,6 @@
 import { sql } from 'kysely'
-import { asText, lockClause, railsAgo } from '../database/expressions.ts'
+import { asText, railsAgo } from '../database/expressions.ts'
+import { lockClause } from '../database/row-locks.ts'
 import type { Session } from '../database/session.ts'
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { uuidv7 } from '../database/uuid.ts'
@@ -83,7 +84,7 @@ export async function lockGemRows(
     from ${sql.table('uploads')}
     where token is null and uploadable_type = ${lane.type} and uploadable_id = ${recordId} and attr_name = ${lane.name}
       and created_at <= ${railsAgo(session.dialect, age)}
-    order by id ${lockClause(session.dialect, true)}`.execute(session.db)
+    order by id ${lockClause(session.dialect, { skipLocked: true })}`.execute(session.db)
   return rows.map((row) => ({
     id: row.id,
     lane,
@@ -120,7 +121,7 @@ export async function deleteGemRows(
     select ${asText(dialect, 'id')} as id from ${sql.table('uploads')}
     where token is null and uploadable_type = ${type} and uploadable_id = ${bindId(id, session.recordId)}
       ${name === undefined ? sql`` : sql`and attr_name = ${name}`}
-    order by id ${lockClause(dialect, true)}`.execute(session.db)
+    order by id ${lockClause(dialect, { skipLocked: true })}`.execute(session.db)
   for (const row of rows)
     await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
 }

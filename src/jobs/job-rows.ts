@@ -1,4 +1,5 @@
 import { sql } from 'kysely'
+import { lockClause } from '../database/row-locks.ts'
 import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { toStorableMessage } from '../errors/message.ts'
@@ -61,7 +62,7 @@ export async function claimJobs(
     select id, name, arguments, attempts from ${sql.table('jobs')}
     where name in (${sql.join(names)}) ${which} ${sql.join(others, sql` `)}
       and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
-    order by run_at, id limit ${sql.lit(limit)} ${dialect === 'sqlite' ? sql`` : sql`for update skip locked`}`.execute(
+    order by run_at, id limit ${sql.lit(limit)} ${lockClause(dialect, { skipLocked: true })}`.execute(
     session.db,
   )
   const jobs: JobRow[] = []

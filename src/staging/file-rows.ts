@@ -1,4 +1,5 @@
 import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
+import { lockRows } from '../database/row-locks.ts'
 import type { Dialect } from '../database/database.ts'
 import { asText, nowPlus, now } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
@@ -126,7 +127,7 @@ export async function findFiles(
 ): Promise<FileRow[]> {
   if (ids.length === 0) return []
   let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
-  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  if (lock) query = lockRows(query, session.dialect)
   const rows = (await query.execute()).map(fileRowOf)
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
@@ -143,7 +144,7 @@ export async function findFilesOfUploads(
     .where('f.upload_token', 'in', tokens)
     .orderBy('f.position')
     .orderBy('f.id')
-  if (lock && session.dialect !== 'sqlite') query = query.forUpdate()
+  if (lock) query = lockRows(query, session.dialect)
   return (await query.execute()).map(fileRowOf)
 }
 

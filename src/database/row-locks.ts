@@ -1,0 +1,34 @@
+import { sql, type RawBuilder } from 'kysely'
+import type { Dialect } from './database.ts'
+
+interface LockableQuery<Q> {
+  forUpdate(): Q
+  skipLocked(): Q
+}
+
+/** `skipLocked`: rows that another transaction has locked are left out. Default: wait for them. */
+export interface RowLockOptions {
+  readonly skipLocked?: boolean
+}
+
+/**
+ * Locks the rows that a query of Kysely reads until its transaction ends. On SQLite the query stays as it is: the
+ * transaction has the write lock of the whole file.
+ */
+export function lockRows<Q extends LockableQuery<Q>>(
+  query: Q,
+  dialect: Dialect,
+  { skipLocked = false }: RowLockOptions = {},
+): Q {
+  if (dialect === 'sqlite') return query
+  return skipLocked ? query.forUpdate().skipLocked() : query.forUpdate()
+}
+
+/** The clause of a raw statement that does what `lockRows` does to a query; empty on SQLite. */
+export function lockClause(
+  dialect: Dialect,
+  { skipLocked = false }: RowLockOptions = {},
+): RawBuilder<unknown> {
+  if (dialect === 'sqlite') return sql``
+  return skipLocked ? sql`for update skip locked` : sql`for update`
+}
