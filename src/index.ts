@@ -70,7 +70,7 @@ export type {
   RecordSource,
   ReservedConnection,
 } from './database/database.ts'
-export type { Executor, Parameter, Result, Row } from './database/executor.ts'
+export type { Executor, Parameter, PortableExecutor, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
 export type { DirectOptions } from './delayed/direct-options.ts'

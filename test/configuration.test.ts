@@ -173,7 +173,7 @@ test('databases', () => {
   refused(() => mysql('mysql://root@localhost/app?ssl=true'), /options after '\?'/)
   for (const wrong of [null, {}, 7])
     for (const database of [postgres, mysql, sqlite])
-      refused(() => database(wrong as never), /pool|no text but number|handle|pass the path/)
+      refused(() => database(wrong as never), /pool|is of type number|handle|pass the path/)
   for (const wrong of [undefined, ''])
     refused(() => sqlite(wrong as never), /pass the path of a file/)
 })

@@ -21,7 +21,7 @@ after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached() } }
 const kindOf = (name: string): Kind => kinds.find((kind) => kind.name === name) ?? assert.fail()
 
-const ended = { code: 'CONFIGURATION', message: /had ended before its commit/ }
+const ended = { code: 'CONFIGURATION', message: /ended before its commit/ }
 
 test('PostgreSQL: a transaction in which the app caught an error of SQL is not taken for committed', async (t) => {
   const app = await fresh(t, kindOf('PostgreSQL'), models)

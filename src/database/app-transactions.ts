@@ -1,5 +1,5 @@
 import type { Database } from './database.ts'
-import { createEndedEarlyError } from './ended-early.ts'
+import { createEndedEarlyError } from './errors.ts'
 
 /** The app's transactions: what runs in one, and what is to be done after its commit. */
 export interface AppTransactions<Tx> {

@@ -1,4 +1,5 @@
 import type { Executor } from './executor.ts'
+import type { PlaceholderStyle } from './placeholders.ts'
 
 /** Databases that differ in what they are told. */
 export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
@@ -48,7 +49,7 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    * How statements name their parameters: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001, for
    * what takes the text in pieces. Default: as the dialect does, `$1` on PostgreSQL and `?` elsewhere.
    */
-  readonly placeholders?: 'numbered' | 'question' | 'marked'
+  readonly placeholders?: PlaceholderStyle
   /** How many statements that carry bytes may usefully run at once (inserting chunks), of all files together. */
   readonly writeConcurrency: number
   /**

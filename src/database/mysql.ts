@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../errors/errors.ts'
 import { requireVersion } from '../options/require-version.ts'
 import type { Database, Dialect, OpenTransaction } from './database.ts'
-import type { Executor, Parameter, Result, Row } from './executor.ts'
-import { requirePool, requireUrl } from './required-url.ts'
+import type { Executor, Parameter, Result } from './executor.ts'
+import { normalizeRow } from './rows.ts'
+import { requirePool, requireUrl } from './errors.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers answer differently, and type their answers as loosely */
 /** What the library uses of a connection of `mariadb` or `mysql2/promise`, and what `storage.transaction` hands to the app. */
@@ -175,7 +176,7 @@ async function executeStatement(
     : await send({ sql, ...ROW_OPTIONS }, parameters)
   if (Array.isArray(answer))
     return {
-      rows: answer.map((row) => normalizeMysqlRow(row as Record<string, unknown>)),
+      rows: answer.map((row) => normalizeRow(row as Record<string, unknown>)),
       affected: 0,
     }
   return {
@@ -197,18 +198,6 @@ function toMysql2Parameter(parameter: Parameter): Parameter {
   return typeof parameter === 'bigint' || typeof parameter === 'number'
     ? String(parameter)
     : parameter
-}
-
-function normalizeMysqlRow(row: Record<string, unknown>): Row {
-  const result: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(row))
-    result[name] =
-      typeof value === 'bigint' &&
-      value <= Number.MAX_SAFE_INTEGER &&
-      value >= Number.MIN_SAFE_INTEGER
-        ? Number(value)
-        : value
-  return result
 }
 
 function parseMysqlUrl(text: unknown): {

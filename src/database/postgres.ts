@@ -7,8 +7,7 @@ import { requireVersion } from '../options/require-version.ts'
 import { isUuid } from './uuid.ts'
 import type { Database, OpenTransaction } from './database.ts'
 import type { Executor, Parameter } from './executor.ts'
-import { requirePool, requireUrl } from './required-url.ts'
-import { createEndedEarlyError } from './ended-early.ts'
+import { createEndedEarlyError, requirePool, requireUrl } from './errors.ts'
 
 /** What the library uses of a `pg` client, and what `storage.transaction` hands to the app. */
 export interface PgClient {

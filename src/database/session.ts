@@ -2,95 +2,82 @@ import {
   Kysely,
   MysqlAdapter,
   MysqlIntrospector,
-  MysqlQueryCompiler,
   PostgresAdapter,
   PostgresIntrospector,
-  PostgresQueryCompiler,
   SqliteAdapter,
   SqliteIntrospector,
-  SqliteQueryCompiler,
   type CompiledQuery,
   type DatabaseConnection,
+  type DatabaseIntrospector,
+  type DialectAdapter,
   type Driver,
   type QueryResult,
-  type TableNode,
 } from 'kysely'
-import type { Database, Dialect } from './database.ts'
-import type { Executor, Parameter } from './executor.ts'
+import type { Dialect } from './database.ts'
+import type { Executor, Parameter, PortableExecutor } from './executor.ts'
 import type { LiveColumns } from './migrate.ts'
+import { createPortableExecutor, type PlaceholderStyle } from './placeholders.ts'
+import { createQueryCompiler } from './query-compilers.ts'
 import type { Schema, TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
 
-/** Kysely over one executor: every statement of the library is written against this. */
+/** Kysely on one executor. Every statement of the library is written against it. */
 export interface Session {
   readonly dialect: Dialect
   readonly db: Kysely<Schema>
   readonly executor: Executor
+  /** The same executor for statements of queue engines: `$1` placeholders whatever the binding. */
+  readonly portableExecutor: PortableExecutor
   readonly tables: TableNames
   readonly recordId: RecordIdType
-  /** RETURNING may be relied on: see `Database.returning`. */
+  /** true: INSERT, UPDATE and DELETE may use RETURNING. See `Database.returning`. */
   readonly returning: boolean
-  /** Read once for each process, with its first statement. Empty: the tables are not there yet. */
+  /** The columns as they are in the database, read once per process. Empty: the tables do not exist yet. */
   liveColumns(): Promise<LiveColumns>
 }
 
-type PlaceholderStyle = Database<never>['placeholders']
+/** Creates a session on one executor. */
+export type SessionFactory = (
+  executor: Executor,
+  returning: boolean,
+) => Omit<Session, 'liveColumns'>
 
-/** Of the `count`th parameter; null: as the dialect does. */
-function formatPlaceholder(style: PlaceholderStyle, count: number): string | null {
-  if (style === undefined) return null
-  return style === 'numbered' ? `$${count}` : style === 'question' ? '?' : PLACEHOLDER_MARK
+/** Returns the factory of one database's sessions: on its pool, or on any open transaction. */
+export function createSessionFactory(
+  dialect: Dialect,
+  tables: TableNames,
+  recordId: RecordIdType,
+  style?: PlaceholderStyle,
+): SessionFactory {
+  const Compiler = createQueryCompiler(dialect, tables, style)
+  return (executor, returning) => {
+    const driver = createKyselyDriver(executor)
+    const db = new Kysely<Schema>({
+      dialect: {
+        createDriver: () => driver,
+        createQueryCompiler: () => new Compiler(),
+        createAdapter: () => createAdapter(dialect),
+        createIntrospector: (kysely) => createIntrospector(dialect, kysely),
+      },
+    })
+    const portableExecutor = createPortableExecutor(executor, dialect, style)
+    return { dialect, db, executor, portableExecutor, tables, recordId, returning }
+  }
 }
 
-/** Stands for a parameter in the text of `placeholders: 'marked'`. */
-export const PLACEHOLDER_MARK = '\u0001'
-
-/** One base class for each compiler, so that `from('files')` names the table the app configured. */
-function compilers(tables: TableNames, style: PlaceholderStyle) {
-  const real = (node: TableNode): string | undefined =>
-    tables[node.table.identifier.name as keyof TableNames]
-  const quoted = (name: string, quote: string): string =>
-    name
-      .split('.')
-      .map((part) => quote + part.replaceAll(quote, quote + quote) + quote)
-      .join('.')
+function createKyselyDriver(executor: Executor): Driver {
+  const refuse = (): Promise<never> =>
+    Promise.reject(
+      new Error('A session opens no transaction: its executor is in one, or is autocommit.'),
+    )
   return {
-    postgres: class extends PostgresQueryCompiler {
-      protected override visitTable(node: TableNode): void {
-        const name = real(node)
-        if (name === undefined) super.visitTable(node)
-        else this.append(quoted(name, '"'))
-      }
-      protected override getCurrentParameterPlaceholder(): string {
-        return (
-          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
-        )
-      }
-    },
-    mysql: class extends MysqlQueryCompiler {
-      protected override visitTable(node: TableNode): void {
-        const name = real(node)
-        if (name === undefined) super.visitTable(node)
-        else this.append(quoted(name, '`'))
-      }
-      protected override getCurrentParameterPlaceholder(): string {
-        return (
-          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
-        )
-      }
-    },
-    sqlite: class extends SqliteQueryCompiler {
-      protected override visitTable(node: TableNode): void {
-        const name = real(node)
-        if (name === undefined) super.visitTable(node)
-        else this.append(quoted(name, '"'))
-      }
-      protected override getCurrentParameterPlaceholder(): string {
-        return (
-          formatPlaceholder(style, this.numParameters) ?? super.getCurrentParameterPlaceholder()
-        )
-      }
-    },
+    init: () => Promise.resolve(),
+    destroy: () => Promise.resolve(),
+    acquireConnection: () => Promise.resolve(createKyselyConnection(executor)),
+    releaseConnection: () => Promise.resolve(),
+    beginTransaction: refuse,
+    commitTransaction: refuse,
+    rollbackTransaction: refuse,
   }
 }
 
@@ -102,54 +89,17 @@ function createKyselyConnection(executor: Executor): DatabaseConnection {
     },
     // oxlint-disable-next-line require-yield
     async *streamQuery(): AsyncIterableIterator<never> {
-      throw new Error('The bridge reads chunk by chunk; it does not stream queries.')
+      throw new Error('A session streams no query: staged files are read chunk by chunk.')
     },
   }
 }
 
-/** Makes sessions of one database: over its pool, or over any open transaction. */
-export function createSessionFactory(
-  dialect: Dialect,
-  tables: TableNames,
-  recordId: RecordIdType,
-  style?: PlaceholderStyle,
-): (executor: Executor, returning: boolean) => Omit<Session, 'liveColumns'> {
-  const family = dialect === 'mariadb' ? 'mysql' : dialect
-  const Compiler = compilers(tables, style)[family]
-  const unsupported = (): Promise<never> =>
-    Promise.reject(
-      new Error(
-        'A session has no transactions of its own: its executor is in one, or is autocommit.',
-      ),
-    )
-  return (executor, returning) => {
-    const driver: Driver = {
-      init: () => Promise.resolve(),
-      destroy: () => Promise.resolve(),
-      acquireConnection: () => Promise.resolve(createKyselyConnection(executor)),
-      releaseConnection: () => Promise.resolve(),
-      beginTransaction: unsupported,
-      commitTransaction: unsupported,
-      rollbackTransaction: unsupported,
-    }
-    const db = new Kysely<Schema>({
-      dialect: {
-        createDriver: () => driver,
-        createQueryCompiler: () => new Compiler(),
-        createAdapter: () =>
-          family === 'postgres'
-            ? new PostgresAdapter()
-            : family === 'mysql'
-              ? new MysqlAdapter()
-              : new SqliteAdapter(),
-        createIntrospector: (kysely) =>
-          family === 'postgres'
-            ? new PostgresIntrospector(kysely)
-            : family === 'mysql'
-              ? new MysqlIntrospector(kysely)
-              : new SqliteIntrospector(kysely),
-      },
-    })
-    return { dialect, db, executor, tables, recordId, returning }
-  }
+function createAdapter(dialect: Dialect): DialectAdapter {
+  if (dialect === 'postgres') return new PostgresAdapter()
+  return dialect === 'sqlite' ? new SqliteAdapter() : new MysqlAdapter()
+}
+
+function createIntrospector(dialect: Dialect, db: Kysely<unknown>): DatabaseIntrospector {
+  if (dialect === 'postgres') return new PostgresIntrospector(db)
+  return dialect === 'sqlite' ? new SqliteIntrospector(db) : new MysqlIntrospector(db)
 }

@@ -2,7 +2,8 @@ import { DatabaseSync } from 'node:sqlite'
 import { ConfigurationError, ServiceError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import type { Database, OpenTransaction } from './database.ts'
-import type { Executor, Parameter, Result, Row } from './executor.ts'
+import type { Executor, Parameter, Result } from './executor.ts'
+import { normalizeRow } from './rows.ts'
 import { isBusy, getHandleQueue, waitBriefly, type HandleQueue } from './sqlite-queue.ts'
 
 interface Statement {
@@ -177,18 +178,4 @@ function openSqlite(database: string | SqliteHandle): Database<DatabaseSync> {
       return Promise.resolve()
     },
   }
-}
-
-function normalizeRow(row: Record<string, unknown>): Row {
-  const result: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(row))
-    result[name] =
-      typeof value === 'bigint' &&
-      value <= Number.MAX_SAFE_INTEGER &&
-      value >= Number.MIN_SAFE_INTEGER
-        ? Number(value)
-        : value instanceof Uint8Array && !Buffer.isBuffer(value)
-          ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-          : value
-  return result
 }

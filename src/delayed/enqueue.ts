@@ -19,7 +19,10 @@ export async function enqueueUpload(
     .set({ enqueued_at: now(session.dialect) })
     .where('token', '=', token)
     .execute()
-  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: null })
+  await engine.enqueue(
+    { kind: 'upload', id: token },
+    { executor: session.portableExecutor, runAt: null },
+  )
 }
 
 /**
@@ -46,7 +49,10 @@ export async function enqueueDue(
     .execute()
   for (const { token } of due) {
     if (token === null) continue
-    await engine.enqueue({ kind: 'upload', id: token }, { executor: session.executor, runAt: null })
+    await engine.enqueue(
+      { kind: 'upload', id: token },
+      { executor: session.portableExecutor, runAt: null },
+    )
     await session.db
       .updateTable('uploads')
       .set({ enqueued_at: now(dialect) })
@@ -80,6 +86,6 @@ export async function requeueEarly(
   if (wait <= 0) return
   await engine.enqueue(
     { kind: 'upload', id: token },
-    { executor: session.executor, runAt: new Date(Date.now() + wait) },
+    { executor: session.portableExecutor, runAt: new Date(Date.now() + wait) },
   )
 }

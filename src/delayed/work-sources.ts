@@ -204,7 +204,7 @@ async function enqueueNext(
     if (retryAt !== undefined)
       await engine.enqueue(
         { kind: 'upload', id: upload.token },
-        { executor: delayed.store.session.executor, runAt: retryAt },
+        { executor: delayed.store.session.portableExecutor, runAt: retryAt },
       )
     await enqueueDue(delayed, engine)
   } catch (error) {

@@ -1,4 +1,4 @@
-import type { Executor } from '../database/executor.ts'
+import type { PortableExecutor } from '../database/executor.ts'
 
 /** Names a row that is due. Delivered twice, late or never, nothing breaks: the row is the truth. */
 export interface QueueMessage {
@@ -9,8 +9,11 @@ export interface QueueMessage {
 
 /** Beside a hint. */
 export interface EnqueueOptions {
-  /** Runs statements where the row was written: for a transactional engine, in that very transaction. */
-  readonly executor: Executor
+  /**
+   * Runs statements where the row was written: for a transactional engine, in that very transaction. Parameters are `$1`,
+   * `$2` … on every database and with every binding.
+   */
+  readonly executor: PortableExecutor
   /** Not before; null: now. */
   readonly runAt: Date | null
 }

@@ -1,6 +1,7 @@
 import type { Database, Dialect, OpenTransaction } from '../database/database.ts'
-import { createEndedEarlyError } from '../database/ended-early.ts'
-import type { Executor, Parameter, Result, Row } from '../database/executor.ts'
+import { createEndedEarlyError } from '../database/errors.ts'
+import type { Executor, Parameter, Result } from '../database/executor.ts'
+import { normalizeRow } from '../database/rows.ts'
 
 /** How an ORM or a query builder is spoken to: all that its binding has to say. */
 export interface DatabaseBridge<Tx> {
@@ -34,7 +35,7 @@ export function bridgeDatabase<Tx>({
           sql,
           dialect === 'mysql' ? parameters.map(bigintToText) : parameters,
         )
-        return { rows: rows.map(normalizeBridgedRow), affected }
+        return { rows: rows.map(normalizeRow), affected }
       } catch (error) {
         throw findDriverError(error)
       }
@@ -76,21 +77,6 @@ async function hasTransactionFailed(executor: Executor): Promise<boolean> {
     () => false,
     (error: unknown) => (error as DriverError).code === '25P02',
   )
-}
-
-/** Bytes as a Buffer; whole numbers as numbers where they are exact. */
-function normalizeBridgedRow(row: Row): Row {
-  const result: Record<string, unknown> = {}
-  for (const [name, value] of Object.entries(row))
-    result[name] =
-      typeof value === 'bigint' &&
-      value <= Number.MAX_SAFE_INTEGER &&
-      value >= Number.MIN_SAFE_INTEGER
-        ? Number(value)
-        : value instanceof Uint8Array && !Buffer.isBuffer(value)
-          ? Buffer.from(value.buffer, value.byteOffset, value.byteLength)
-          : value
-  return result
 }
 
 interface DriverError {

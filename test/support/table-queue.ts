@@ -4,7 +4,6 @@ import type { Database, QueueMessage, JobEngine } from '../../src/index.ts'
 /** A queue of one table in the app's database, as graphile-worker and pg-boss are. */
 export async function tableQueue(database: Database<never>): Promise<JobEngine> {
   const dialect = await database.open()
-  const mark = dialect === 'postgres' ? ['$1', '$2'] : ['?', '?']
   const key = {
     postgres: 'bigserial',
     sqlite: 'integer',
@@ -30,7 +29,7 @@ export async function tableQueue(database: Database<never>): Promise<JobEngine> 
     name: 'a table of the test',
     transactional: true,
     async enqueue(hint, { executor, runAt }) {
-      await executor.run(`insert into hints (id, due) values (${mark.join(', ')})`, [
+      await executor.run('insert into hints (id, due) values ($1, $2)', [
         hint.id,
         runAt?.getTime() ?? 0,
       ])

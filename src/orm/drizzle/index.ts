@@ -1,7 +1,7 @@
 import { sql, type SQL } from 'drizzle-orm'
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
-import { PLACEHOLDER_MARK } from '../../database/session.ts'
+import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { sqlite, type SqliteHandle } from '../../database/sqlite.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireVersion } from '../../options/require-version.ts'

@@ -23,7 +23,7 @@ export function knex(db: Knex): Database<Knex.Transaction> {
   requireVersion('knex()', 'knex', '3.1.0')
   return bridgeDatabase<Knex.Transaction>({
     dialect,
-    placeholders: 'question',
+    placeholders: 'marked',
     run: (tx, sql, parameters) => sendStatement(tx ?? db, sql, parameters),
     transaction: (run) =>
       db.transaction(run, dialect === 'sqlite' ? {} : { isolationLevel: 'read committed' }),

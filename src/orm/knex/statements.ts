@@ -1,13 +1,33 @@
 import type { Knex } from 'knex'
 import type { Dialect } from '../../database/database.ts'
 import type { Parameter, Result, Row } from '../../database/executor.ts'
+import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 
-export const sendStatement = async (
+/**
+ * Runs one statement with a mark for each parameter. Knex looks for its `?` also in text and in comments, so that one of
+ * the statement's own is passed as raw SQL in place of a value.
+ */
+export async function sendStatement(
   on: Knex,
   sql: string,
   parameters: readonly Parameter[],
-): Promise<Result> => toResult(await on.raw(sql, parameters as Knex.RawBinding[]))
+): Promise<Result> {
+  const isPostgres = dialectOf(on) === 'postgres'
+  if (isPostgres && sql.includes('\\?'))
+    throw new ConfigurationError(
+      'Knex cannot send a statement with \\? in it: it drops the backslash. Pass the text as a parameter.',
+    )
+  const bindings: Knex.RawBinding[] = []
+  const pieces = sql.split(PLACEHOLDER_MARK)
+  for (const [index, piece] of pieces.entries()) {
+    for (const [match] of piece.matchAll(/\\?\?\??/g))
+      if (!match.startsWith('\\'))
+        bindings.push(on.raw(isPostgres ? match.replaceAll('?', '\\?') : match))
+    if (index < parameters.length) bindings.push(parameters[index] as Knex.RawBinding)
+  }
+  return toResult(await on.raw(pieces.join(' ? '), bindings))
+}
 
 /** Each client of Knex answers as its driver does. */
 function toResult(answer: unknown): Result {

@@ -52,7 +52,7 @@ export function lucid(
   const dialect = dialectOf(knex)
   const base = bridgeDatabase<TransactionClientContract>({
     dialect,
-    placeholders: 'question',
+    placeholders: 'marked',
     run: (trx, sql, parameters) => sendStatement(trx?.knexClient ?? knex, sql, parameters),
     transaction: (run) =>
       beginTransaction(

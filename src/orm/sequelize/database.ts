@@ -1,6 +1,7 @@
 import { QueryTypes, Transaction, type QueryOptions, type Sequelize } from 'sequelize'
 import type { Database, Dialect } from '../../database/database.ts'
 import type { Result, Row } from '../../database/executor.ts'
+import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireVersion } from '../../options/require-version.ts'
 import { bridgeDatabase } from '../database-bridge.ts'
@@ -37,8 +38,9 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
   patchModels(app)
   const base = bridgeDatabase<Transaction>({
     dialect,
-    placeholders: 'numbered',
-    async run(transaction, sql, parameters): Promise<Result> {
+    placeholders: 'marked',
+    async run(transaction, text, parameters): Promise<Result> {
+      const sql = numberParameters(text)
       // A replica may not have yet what was just written.
       const options: QueryOptions = {
         bind: [...parameters],
@@ -76,6 +78,17 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
     afterCommit,
   })
   return { ...base, finds: true, records: (attachments) => createRecordSource(app, attachments) }
+}
+
+/** Sequelize takes `$1`, and looks for it also in text and in comments: a dollar of the statement's own is doubled. */
+function numberParameters(text: string): string {
+  return text
+    .split(PLACEHOLDER_MARK)
+    .map((piece, index) => {
+      const escaped = piece.replace(/\B\$(\$|(?=\w))/g, (match) => match + match)
+      return index === 0 ? escaped : ` $${index} ${escaped}`
+    })
+    .join('')
 }
 
 function dialectOf(app: Sequelize | undefined): Dialect {

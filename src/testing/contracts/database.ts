@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { hasManyAttached, hasOneAttached } from '../../attached/definitions.ts'
 import type { Database, Dialect } from '../../database/database.ts'
-import { PLACEHOLDER_MARK } from '../../database/session.ts'
+import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { memory } from '../../services/memory.ts'
+import { checkEngineStatements } from './engine-statements.ts'
 
 /** Of `databaseContract`. */
 export interface DatabaseContractOptions {
@@ -98,6 +99,14 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       assert.equal((await executor.run("update contract set words = 'same'", [])).affected, 2)
       assert.equal((await executor.run(say('delete from contract where id = ?'), [7])).affected, 0)
     },
+  )
+
+  on(
+    "a queue engine's statements have $1 placeholders, and its values arrive",
+    async ({ database }) =>
+      checkEngineStatements(database, (run) =>
+        database.transaction(({ executor }) => run(executor)),
+      ),
   )
 
   on(

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { hasManyAttached } from '../../attached/definitions.ts'
 import type { Database } from '../../database/database.ts'
+import type { Executor } from '../../database/executor.ts'
+import { createPortableExecutor } from '../../database/placeholders.ts'
 import type { QueueMessage, JobEngine } from '../../jobs/engine.ts'
 import { memory } from '../../services/memory.ts'
 import { faulty } from '../faulty.ts'
@@ -106,30 +108,33 @@ export function jobEngineContract({
     assert.equal((await storage.record('User', 1).documents.attachments()).length, 1)
   })
 
-  on('a queue in the database forgets what its transaction undid', async ({ engine, database }) => {
-    if (!engine.transactional) return
-    const enqueue = (id: string, fails: boolean): Promise<void> =>
-      database.transaction(async ({ executor }) => {
-        await engine.enqueue({ kind: 'upload', id }, { executor, runAt: null })
-        if (fails) throw new Error('of the test')
-      })
-    await assert.rejects(enqueue('undone', true), /of the test/)
-    await enqueue('kept', false)
-    const seen: string[] = []
-    const kept = Promise.withResolvers<void>()
-    const listener = await engine.work(
-      ({ id }) => {
-        seen.push(id)
-        if (id === 'kept') kept.resolve()
-        return Promise.resolve()
-      },
-      { concurrency: 1 },
-    )
-    await soon(kept.promise).finally(() => listener.stop(10_000))
-    assert.ok(!seen.includes('undone'))
-  })
+  on(
+    'a queue in the database forgets what its transaction undid',
+    async ({ engine, database, enqueueOn }) => {
+      if (!engine.transactional) return
+      const enqueue = (id: string, fails: boolean): Promise<void> =>
+        database.transaction(async ({ executor }) => {
+          await enqueueOn(executor, { kind: 'upload', id })
+          if (fails) throw new Error('of the test')
+        })
+      await assert.rejects(enqueue('undone', true), /of the test/)
+      await enqueue('kept', false)
+      const seen: string[] = []
+      const kept = Promise.withResolvers<void>()
+      const listener = await engine.work(
+        ({ id }) => {
+          seen.push(id)
+          if (id === 'kept') kept.resolve()
+          return Promise.resolve()
+        },
+        { concurrency: 1 },
+      )
+      await soon(kept.promise).finally(() => listener.stop(10_000))
+      assert.ok(!seen.includes('undone'))
+    },
+  )
 
-  on('a worker that stops lets its handlers return', async ({ engine, database }) => {
+  on('a worker that stops lets its handlers return', async ({ engine, database, enqueueOn }) => {
     const began = Promise.withResolvers<QueueMessage>()
     let returned = false
     const listener = await engine.work(
@@ -142,8 +147,8 @@ export function jobEngineContract({
     )
     const hint: QueueMessage = { kind: 'upload', id: 'of-the-test' }
     if (engine.transactional)
-      await database.transaction(({ executor }) => engine.enqueue(hint, { executor, runAt: null }))
-    else await engine.enqueue(hint, { executor: database.executor, runAt: null })
+      await database.transaction(({ executor }) => enqueueOn(executor, hint))
+    else await enqueueOn(database.executor, hint)
     assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), hint)
     assert.ok(returned)
   })
@@ -177,6 +182,12 @@ async function createApp(engine: JobEngine, database: Database<never, boolean>) 
     service,
     engine,
     database,
+    /** Hands a message to the engine as the library does. */
+    async enqueueOn(executor: Executor, message: QueueMessage): Promise<void> {
+      const dialect = await database.open()
+      const portable = createPortableExecutor(executor, dialect, database.placeholders)
+      await engine.enqueue(message, { executor: portable, runAt: null })
+    },
     /** Resolves when this many uploads from now have ended. */
     finished(count: number): Promise<void> {
       const { promise, resolve } = Promise.withResolvers<void>()

@@ -6,6 +6,7 @@ import { memory } from '../../services/memory.ts'
 import type { ActiveStorage } from '../../storage/active-storage.ts'
 import { faulty, type FaultyService } from '../faulty.ts'
 import { testConcurrency } from './orm-concurrency.ts'
+import { checkEngineStatements } from './engine-statements.ts'
 import { ormModels, type OrmApp, type OrmModels } from './orm-app.ts'
 import { testDirectAttach, type OpenedOrmApp } from './orm-direct-attach.ts'
 import { runWithTimeLimit } from './time-limit.ts'
@@ -383,6 +384,12 @@ export function ormContract<Tx>({
         await worker.stop()
       }
     },
+  )
+
+  on("a queue engine's statements have $1 placeholders, and its values arrive", async ({ app }) =>
+    checkEngineStatements(app.database, (run) =>
+      app.transaction((tx) => run(app.database.join(tx))),
+    ),
   )
 
   testDirectAttach(on)

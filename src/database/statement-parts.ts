@@ -1,0 +1,101 @@
+import type { Dialect } from './database.ts'
+
+/** A part of a statement. `number`: of a placeholder, `$1` has 1; 0 for the others. */
+export interface StatementPart {
+  /** 'code' is what the database executes; 'quoted' is text, a quoted name or a comment. */
+  readonly kind: 'code' | 'quoted' | 'placeholder'
+  readonly text: string
+  readonly number: number
+}
+
+const LETTER = String.raw`A-Za-z_\u0080-\uffff`
+/** A name or a number, which may hold a `$`: `total$1` is one name. */
+const WORD = `[0-9${LETTER}][0-9$${LETTER}]*`
+
+/** Text to the closing quote, or to the end; a doubled quote is a quote. */
+const quoted = (open: string, close: string = open): string =>
+  `${open}(?:[^${close}]+|${close}${close})*(?:${close}|$)`
+/** The same where a backslash escapes the next character. */
+const escaped = (quote: string): string =>
+  String.raw`${quote}(?:[^${quote}\\]+|\\[^]|${quote}${quote})*(?:${quote}|$)`
+
+const DASH_COMMENT = String.raw`--[^\n\r]*`
+const BLOCK_COMMENT = String.raw`\/\*[^]*?(?:\*\/|$)`
+
+/** PostgreSQL: an E'' string goes on behind a line break. Block comments are nested, see `endOfComment`. */
+const POSTGRES_QUOTED = [
+  String.raw`[eE]${escaped("'")}(?:[ \t]*[\n\r]\s*${escaped("'")})*`,
+  quoted("'"),
+  quoted('"'),
+  String.raw`\$(?<tag>[${LETTER}][0-9${LETTER}]*)?\$[^]*?(?:\$\k<tag>\$|$)`,
+  DASH_COMMENT,
+  String.raw`\/\*`,
+]
+/** MySQL executes what stands in a comment that begins with an exclamation mark. */
+const MYSQL_QUOTED = [
+  escaped("'"),
+  escaped('"'),
+  quoted('`'),
+  String.raw`#[^\n\r]*`,
+  String.raw`--(?=\s|$)[^\n\r]*`,
+  String.raw`(?!\/\*M?!)${BLOCK_COMMENT}`,
+]
+const SQLITE_QUOTED = [
+  quoted("'"),
+  quoted('"'),
+  quoted('`'),
+  String.raw`\[[^\]]*(?:\]|$)`,
+  DASH_COMMENT,
+  BLOCK_COMMENT,
+]
+
+const createPattern = (quotedForms: readonly string[]): RegExp =>
+  new RegExp(String.raw`(?<quoted>${quotedForms.join('|')})|(?<word>${WORD})|\$(?<number>\d+)`, 'g')
+
+const mysqlPattern = createPattern(MYSQL_QUOTED)
+const patterns: Readonly<Record<Dialect, RegExp>> = {
+  postgres: createPattern(POSTGRES_QUOTED),
+  mysql: mysqlPattern,
+  mariadb: mysqlPattern,
+  sqlite: createPattern(SQLITE_QUOTED),
+}
+
+/** Splits a statement into code, quoted parts and `$n` placeholders. Joined, their texts are the statement. */
+export function splitStatement(sql: string, dialect: Dialect): StatementPart[] {
+  const parts: StatementPart[] = []
+  const pattern = new RegExp(patterns[dialect])
+  let codeFrom = 0
+  const addCode = (to: number): void => {
+    if (to > codeFrom) parts.push({ kind: 'code', text: sql.slice(codeFrom, to), number: 0 })
+  }
+  for (let match = pattern.exec(sql); match !== null; match = pattern.exec(sql)) {
+    const { quoted: found, number } = match.groups ?? {}
+    if (found === undefined && number === undefined) continue
+    const end =
+      found === '/*' && dialect === 'postgres'
+        ? endOfComment(sql, match.index)
+        : match.index + match[0].length
+    addCode(match.index)
+    parts.push({
+      kind: number === undefined ? 'quoted' : 'placeholder',
+      text: sql.slice(match.index, end),
+      number: Number(number ?? 0),
+    })
+    codeFrom = end
+    pattern.lastIndex = end
+  }
+  addCode(sql.length)
+  return parts
+}
+
+/** The end of a nested block comment that begins at `start`; the end of the text where it is not closed. */
+function endOfComment(sql: string, start: number): number {
+  const marks = /\/\*|\*\//g
+  marks.lastIndex = start
+  let depth = 0
+  for (let match = marks.exec(sql); match !== null; match = marks.exec(sql)) {
+    depth += match[0] === '/*' ? 1 : -1
+    if (depth === 0) return marks.lastIndex
+  }
+  return sql.length
+}
