@@ -9,7 +9,7 @@ import {
 } from '../src/index.ts'
 import { openStore } from '../src/database/store.ts'
 import { createTableNames } from '../src/database/schema.ts'
-import { createLeases, type Leases } from '../src/jobs/leases.ts'
+import { Leases } from '../src/jobs/leases.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, retries, switchable, text } from './support/storage.ts'
 
@@ -63,7 +63,7 @@ for (const kind of kinds)
         ...store,
         database: { ...store.database, reserve: () => Promise.resolve(null) },
       }
-      const leases = createLeases(shared as never, {
+      const leases = new Leases(shared as never, {
         onError: (message, error) => assert.fail(`${message} ${String(error)}`),
       })
       t.after(() => leases.close())
@@ -98,7 +98,7 @@ for (const kind of kinds)
         ...shared,
         session: store.sessionOn({ run: () => Promise.reject(new Error('no connection')) }),
       }
-      const others = createLeases(unreachable as never, {
+      const others = new Leases(unreachable as never, {
         lease: 200,
         onError: (_, error) => errors.push(error),
       })

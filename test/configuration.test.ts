@@ -68,7 +68,7 @@ test('the storage', () => {
   wrong({ model: {} }, /unknown option 'model'/)
   wrong({ database: undefined }, /database is missing/)
   wrong({ services: {} }, /services is empty/)
-  wrong({ services: { a: memory(), b: memory() } }, /say with service/)
+  wrong({ services: { a: memory(), b: memory() } }, /set service to the one/)
   wrong({ service: 'lokal' }, /'lokal', which is not among local/)
   wrong({ models: {} }, /models is empty/)
   wrong({ models: { User: { photo: {} } } }, /not made by hasOneAttached/)
@@ -79,13 +79,13 @@ test('the storage', () => {
     /images: sharp/,
   )
   wrong({ findRecord: { Usr: () => null } }, /'Usr'/)
-  wrong({ findRecord: { User: 'find' } }, /findRecord\.User is no function/)
+  wrong({ findRecord: { User: 'find' } }, /findRecord\.User is not a function/)
   wrong({ findRecord: () => null }, /findRecord must be an object/)
   wrong(
     { services: { local: { upload: memory().upload } } },
-    /services\.local is no service: it lacks download, delete,/,
+    /services\.local is not a service: it lacks download, delete,/,
   )
-  wrong({ services: { local: undefined } }, /services\.local is no service/)
+  wrong({ services: { local: undefined } }, /services\.local is not a service/)
   wrong({ images: sharp }, /pass sharp\(\)/)
   for (const secretKeyBase of ['', [], ['new', ''], 7])
     wrong({ secretKeyBase }, /secretKeyBase must be text/)
@@ -113,8 +113,8 @@ test('the storage', () => {
     wrong({ [name]: { [value]: 1 } }, new RegExp(`${name}: unknown option '${value}'\\. It knows`))
     wrong({ [name]: 7 }, new RegExp(`${name}: give an object`))
   }
-  wrong({ rails: { keyDigest: 'MD5' } }, /rails\.keyDigest is 'MD5': SHA1 or SHA256/)
-  wrong({ rails: { envelope: 'yaml' } }, /rails\.envelope is 'yaml': marshal or json/)
+  wrong({ rails: { keyDigest: 'MD5' } }, /rails\.keyDigest is 'MD5': give SHA1 or SHA256/)
+  wrong({ rails: { envelope: 'yaml' } }, /rails\.envelope is 'yaml': give marshal or json/)
   for (const logger of [null, true, { warn: () => undefined, error: () => undefined }])
     wrong({ logger }, /logger has no debug\(\)/)
   wrong({ retries: { minDelay: '2h' } }, /minDelay \(2h\) is longer than retries\.maxDelay \(1h\)/)
@@ -122,7 +122,7 @@ test('the storage', () => {
   wrong({ retries: { attempts: 0 } }, /above 0/)
   wrong({ staging: { expiresIn: '1 day' } }, /with its unit/)
   wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
-  wrong({ jobs: {} }, /enqueue and work/)
+  wrong({ jobs: {} }, /enqueue\(\) and work\(\)/)
   refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
   refused(
     () => createActiveStorage(base).work({ concurency: 3 } as never),

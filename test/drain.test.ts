@@ -3,7 +3,8 @@ import { syncBuiltinESMExports } from 'node:module'
 import { after, test, type TestContext } from 'node:test'
 import timers from 'node:timers/promises'
 import { hasOneAttached } from '../src/index.ts'
-import { drainSources, startWorker } from '../src/jobs/embedded-worker.ts'
+import { drainSources } from '../src/jobs/drain-sources.ts'
+import { EmbeddedWorker } from '../src/jobs/embedded-worker.ts'
 import type { Task } from '../src/jobs/work-source.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { closeDatabases } from './support/databases.ts'
@@ -61,12 +62,12 @@ test(
       onError: (message: string) => void said.push(message),
     }
     await drainSources(options, AbortSignal.timeout(10))
-    const worker = startWorker({
+    const worker = new EmbeddedWorker({
       ...options,
-      wakes: { subscribe: () => () => undefined },
+      subscribe: () => () => undefined,
       pollEvery: () => 1000,
     })
-    await worker.stop({ timeout: 10 })
+    await worker.stop(10)
     assert.equal(said.length, 2)
   },
 )

@@ -4,7 +4,7 @@ import timers from 'node:timers/promises'
 import { createTableNames } from '../src/database/schema.ts'
 import { openStore } from '../src/database/store.ts'
 import { hasOneAttached, type Database } from '../src/index.ts'
-import { createLeases } from '../src/jobs/leases.ts'
+import { Leases } from '../src/jobs/leases.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable } from './support/storage.ts'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -66,7 +66,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
         const beats = Promise.withResolvers<void>()
         let failed = 0
         const release = await exhaust()
-        const leases = createLeases(store as never, {
+        const leases = new Leases(store as never, {
           lease: 200,
           onError() {
             failed += 1
@@ -113,7 +113,7 @@ test('a heartbeat on a connection that never answers is given up, and another as
     },
   }
   const errors: unknown[] = []
-  const leases = createLeases((await openStore(stuck, createTableNames(), 'bigint')) as never, {
+  const leases = new Leases((await openStore(stuck, createTableNames(), 'bigint')) as never, {
     lease: 200,
     onError: (_text, error) => errors.push(error),
   })
@@ -138,7 +138,7 @@ test('a lease whose renewals are answered too late ends in time, though they suc
       return { rows: renewing ? [] : [{ lease_token: 'mine' }], affected: 1 }
     },
   })
-  const leases = createLeases(
+  const leases = new Leases(
     {
       ...store,
       database: { ...store.database, reserve: () => Promise.resolve(null) },

@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Milliseconds in which what was told to stop gives itself back. */
+/** Time after a stop for running work to release what it holds. */
 export const STOP_GRACE_MS = 2_000
 
-/** Whether it ends in so many milliseconds; what does not is left to itself. Rejects as it does. */
+/** Resolves to whether `running` ended within the milliseconds. Rejects if `running` rejects within them. */
 export async function endsWithin(
   running: Promise<unknown>,
   milliseconds: number,
@@ -13,15 +13,16 @@ export async function endsWithin(
   return Promise.race([running.then(() => true), late]).finally(() => over.abort())
 }
 
-/** Waits for what ends: whatever does not end well, or not in time, must neither end the process nor keep it. */
-export function endsQuietly(
-  report: (message: string, error: unknown) => void,
-): (what: string, running: Promise<unknown> | undefined, milliseconds: number) => Promise<void> {
-  return async (what, running, milliseconds) => {
-    const error = await endsWithin(Promise.resolve(running), milliseconds).then(
-      (isOver) => (isOver ? null : new Error('It takes too long.')),
-      (thrown: unknown) => thrown,
-    )
-    if (error !== null) report(`${what} did not end well.`, error)
+/** Waits until `running` ends. A failure or a timeout goes to `onError`: neither may end the process, nor keep it alive. */
+export async function waitQuietly(
+  running: Promise<unknown> | undefined,
+  milliseconds: number,
+  onError: (error: unknown) => void,
+): Promise<void> {
+  try {
+    if (!(await endsWithin(Promise.resolve(running), milliseconds)))
+      onError(new Error('It took too long.'))
+  } catch (error) {
+    onError(error)
   }
 }

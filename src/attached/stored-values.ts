@@ -1,11 +1,11 @@
 import { lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob, removeAttachments, type Removal } from '../attachments/purge.ts'
+import { purgeBlobLater } from '../attachments/purge-later.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import type { Session } from '../database/session.ts'
-import { insertJob } from '../jobs/job-rows.ts'
 import { parseDuration } from '../options/units.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
@@ -61,7 +61,7 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
       await context.deleteObjectsNow(await store.transact((session) => purgeBlob(session, row.id)))
     },
     async purgeLater() {
-      await insertJob((await context.store()).session, 'purge', { blob: row.id })
+      await purgeBlobLater((await context.store()).session, row.id)
       context.wake()
     },
     toJSON: () => ({ ...base }),

@@ -9,7 +9,7 @@ import { lockRows } from '../database/row-locks.ts'
 import { asText, toRailsId, railsNow } from '../database/expressions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
-import { insertJob } from '../jobs/job-rows.ts'
+import { purgeBlobLater } from './purge-later.ts'
 import { bindId, type Lane } from './lane.ts'
 
 /** A row of active_storage_attachments with its blob's, ids as text. */
@@ -208,7 +208,7 @@ export async function deleteAttachments(
       rows.map((row) => toRailsId(row.attachment_id)),
     )
     .execute()
-  if (purge) for (const row of rows) await insertJob(session, 'purge', { blob: row.blob })
+  if (purge) for (const row of rows) await purgeBlobLater(session, row.blob)
   return rows.map((row) => ({ attachmentId: row.attachment_id, blobId: row.blob }))
 }
 

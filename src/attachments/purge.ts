@@ -1,11 +1,14 @@
 import { sql } from 'kysely'
 import { deleteAttachments } from './attachment-rows.ts'
+import { PURGE_JOB } from './purge-later.ts'
 import type { Lane } from './lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { asText, toRailsId } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
+import type { Store } from '../database/store.ts'
 import { isUuid } from '../database/uuid.ts'
+import type { JobDefinition } from '../jobs/job-source.ts'
 
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
@@ -31,6 +34,16 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
   keys.push(...(await purgeImages(session, 'ActiveStorage::Blob', blobId)))
   await session.db.deleteFrom('blobs').where('id', '=', toRailsId(blobId)).execute()
   return [...keys, await deleteObjectLater(session, blob.serviceName, blob.key)]
+}
+
+/** The job that purges a blob. It wakes workers afterwards, for the objects that are to be deleted now. */
+export const purgeJob: JobDefinition<{ readonly store: Store; readonly wake: () => void }> = {
+  name: PURGE_JOB,
+  async run({ store, wake }, job) {
+    await store.transact((session) => purgeBlob(session, job.arguments['blob'] ?? ''))
+    wake()
+    return null
+  },
 }
 
 /** `detach` keeps the blobs; `purge` removes them too, `purgeLater` by a job. */

@@ -1,68 +1,68 @@
-import { directUploads, type DirectUploads } from '../delayed/direct-uploads.ts'
-import type { Outages } from '../delayed/concurrency-limits.ts'
-import type { UploadResult } from '../delayed/record-outcome.ts'
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
+import { directUploads, type DirectUploads } from '../delayed/direct-uploads.ts'
+import type { SweepResult } from '../delayed/sweep.ts'
 import { checkOptions } from '../options/check-options.ts'
 import { parseDuration } from '../options/units.ts'
 import { drain, type DrainOptions, type DrainResult } from './drain.ts'
-import type { BackgroundOptions, Running } from './options.ts'
+import type { BackgroundParts } from './parts.ts'
+import { sweepEverything } from './sweep-everything.ts'
 import { createWork, wakeAt } from './work.ts'
 import {
-  startBackgroundWorker,
   DEFAULT_STOP_TIMEOUT,
+  startBackgroundWorker,
   type Worker,
   type WorkerOptions,
 } from './worker.ts'
 
+/** All that a storage does in the background. Nothing starts before it is called. */
 export interface Background {
+  /** Uploads of files that were attached directly, inside a transaction. */
   readonly direct: DirectUploads
   work(options?: WorkerOptions): Worker
   drain(options?: DrainOptions): Promise<DrainResult>
-  stopAll(): Promise<void>
+  sweep(): Promise<SweepResult>
+  /** Stops the workers and the direct uploads. */
+  stop(): Promise<void>
 }
 
-/** What runs behind the app's back, and only when it is asked to. */
-export function createBackground(given: BackgroundOptions): Background {
-  const running = new Set<Worker>()
-  const looks = new Set<() => void>()
-  const options: Running = { ...given, ended: () => looks.forEach((look) => look()) }
-  const { ready, report, waiting, wake } = options
-  const outages: Outages = new Map()
-  const tally = ({ dueAt }: UploadResult): void => {
-    wakeAt(options, dueAt)
-    // What it replaced is to be purged.
-    wake()
-  }
-  const own = createWork(options, {
+/** Makes the background of one storage. */
+export function createBackground(parts: BackgroundParts): Background {
+  const { settings, wakeUps, endListeners } = parts
+  const workers = new Set<Worker>()
+  const own = createWork(parts, {
     limits: { total: Infinity, forService: () => Infinity },
-    outages,
     queue: null,
-    tally,
+    tally({ dueAt }) {
+      wakeAt(wakeUps, dueAt)
+      // The blobs that the upload replaced are to be purged.
+      wakeUps.wake()
+    },
   })
   const direct = directUploads({
-    ready,
-    runOne: (token, stopping) => own.take(token, stopping),
-    endListeners: looks,
-    wait: waiting,
-    log: report,
+    ready: () => parts.open(),
+    runOne: (token, stopping) => own.runOne(token, stopping),
+    endListeners,
+    wait: settings.directWait,
+    log: settings.log,
   })
   return {
     direct,
-    work(given = {}) {
-      checkOptions(given, ['concurrency', 'signal'], 'work')
-      const worker = startBackgroundWorker(options, outages, given)
-      running.add(worker)
-      void worker.done.then(() => running.delete(worker))
+    work(options = {}) {
+      checkOptions(options, ['concurrency', 'signal'], 'work')
+      const worker = startBackgroundWorker(parts, options)
+      workers.add(worker)
+      void worker.done.then(() => workers.delete(worker))
       return worker
     },
-    async drain(given = {}) {
-      checkOptions(given, ['concurrency', 'signal', 'timeout', 'throwOnError'], 'drain')
-      return drain(options, outages, given)
+    async drain(options = {}) {
+      checkOptions(options, ['concurrency', 'signal', 'timeout', 'throwOnError'], 'drain')
+      return drain(parts, options)
     },
-    async stopAll() {
+    sweep: () => sweepEverything(parts),
+    async stop() {
       await Promise.all([
         direct.stop(parseDuration(DEFAULT_STOP_TIMEOUT, 'timeout')),
-        ...[...running].map((worker) => worker.stop()),
+        ...[...workers].map((worker) => worker.stop()),
       ])
       await endsWithin(own.close(), STOP_GRACE_MS)
     },

@@ -1,53 +1,30 @@
-import type { Settings } from '../configuration/configuration.ts'
-import { enqueueDue } from '../delayed/enqueue.ts'
+import { enqueueDueOrLog } from '../delayed/enqueue.ts'
 import { sweep, type SweepResult } from '../delayed/sweep.ts'
-import { moveGemRows, type MoveGemRowsOptions } from '../gem/move-gem-rows.ts'
-import type { JobEngine } from '../jobs/engine.ts'
+import { moveGemRows } from '../gem/move-gem-rows.ts'
+import type { BackgroundParts } from './parts.ts'
 
-interface SweepEverythingOptions extends Pick<
-  MoveGemRowsOptions,
-  'store' | 'knownAttachments' | 'kindOf' | 'stopping'
-> {
-  readonly settings: Settings
-  readonly engine: JobEngine | null
-}
-
-/** The gem's rows, what crashes left behind, and hints that a queue of the app's own has missed. */
-export async function sweepEverything({
-  store,
-  knownAttachments: known,
-  kindOf,
-  stopping,
-  settings,
-  engine,
-}: SweepEverythingOptions): Promise<SweepResult> {
-  const {
-    log: report,
-    expiresIn,
-    gemMoveAfter: moveAfter,
-    retries,
-    failedKeepFor: keepFor,
-  } = settings
+/** Moves the gem's rows, repairs what crashes left behind, and enqueues due uploads that the app's queue does not know of. */
+export async function sweepEverything(
+  { settings, open }: BackgroundParts,
+  stopping?: AbortSignal,
+): Promise<SweepResult> {
+  const { store } = await open()
+  const { models, knownAttachments, expiresIn, log, engine } = settings
   const malformed = await moveGemRows({
     store,
-    knownAttachments: known,
-    kindOf,
-    moveAfter,
+    knownAttachments,
+    kindOf: ({ type, name }) => models.get(type)?.get(name)?.kind ?? 'many',
+    moveAfter: settings.gemMoveAfter,
     expiresIn,
-    log: report,
+    log,
     stopping,
   })
   const { failed } = await sweep(store, {
-    attempts: retries.attempts,
-    keepFor,
-    log: report,
+    attempts: settings.retries.attempts,
+    keepFor: settings.failedKeepFor,
+    log,
     stopping,
   })
-  if (engine !== null)
-    await enqueueDue({ store, knownAttachments: known }, engine).catch((error: unknown) =>
-      report('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, {
-        error,
-      }),
-    )
+  if (engine !== null) await enqueueDueOrLog({ store, knownAttachments, log }, engine)
   return { failed: [...malformed, ...failed] }
 }

@@ -1,139 +1,154 @@
-import { purgeBlob } from '../attachments/purge.ts'
-import type { DelayedContext } from '../delayed/context.ts'
-import { deleteObject } from '../delayed/delete-object.ts'
-import {
-  createConcurrencyLimits,
-  runWithPermit,
-  type Outages,
-  type ConcurrencySettings,
-  type ConcurrencyLimits,
-} from '../delayed/concurrency-limits.ts'
-import type { UploadResult } from '../delayed/record-outcome.ts'
-import { createUploadWork } from '../delayed/work-sources.ts'
-import type { WorkOptions } from '../jobs/embedded-worker.ts'
-import { createLeases, type Leases } from '../jobs/leases.ts'
-import { createJobSource } from '../jobs/job-source.ts'
-import type { WorkSource } from '../jobs/work-source.ts'
-import type { QueueSubscription } from '../jobs/queue-subscription.ts'
+import type { Settings } from '../configuration/configuration.ts'
+import { listUsedServices } from '../configuration/models.ts'
+import type { Store } from '../database/store.ts'
 import { uuidv7 } from '../database/uuid.ts'
-import type { BackgroundOptions, Running } from './options.ts'
+import { createConcurrencyLimits, type ConcurrencySettings } from '../delayed/concurrency-limits.ts'
+import type { UploadResult } from '../delayed/record-outcome.ts'
+import { createUploadWork, type WorkContext } from '../delayed/work-sources.ts'
+import type { WorkOptions } from '../jobs/embedded-worker.ts'
+import { createJobSource } from '../jobs/job-source.ts'
+import { Leases } from '../jobs/leases.ts'
+import type { QueueSubscription } from '../jobs/queue-subscription.ts'
+import type { WorkSource } from '../jobs/work-source.ts'
+import type { BackgroundParts } from './parts.ts'
+import { sweepEverything } from './sweep-everything.ts'
+import type { WakeUps } from './wake-ups.ts'
 
-/** Where something tells of new work, polling is only for what it missed. */
+/** The poll of a worker that is notified of new work. It only finds work whose notification was missed. */
 export const SLOW_POLL_MS = 30_000
 
+/** What jobs run with. */
+export interface JobContext extends WorkContext {
+  readonly store: Store
+  readonly wake: () => void
+}
+
+/** The work of one worker, of one drain, or of all direct uploads. */
 export interface Work {
   readonly sources: readonly WorkSource[]
-  take(token: string, stopping: AbortSignal): Promise<UploadResult | null>
+  /** Runs this upload. null: it is not due, or another worker has it. */
+  runOne(token: string, stopping: AbortSignal): Promise<UploadResult | null>
+  /** Handles a message of the app's queue. */
   handle(token: string, stopping: AbortSignal): Promise<void>
+  /** Ends the heartbeat. Claimed work must have ended. */
   close(): Promise<void>
 }
 
 interface WorkTerms {
   readonly limits: ConcurrencySettings
-  readonly outages: Outages
-  /** null: a drain, or direct uploads. */
+  /** The app's queue, for a worker only; null: a drain, or direct uploads. */
   readonly queue: QueueSubscription | null
   tally(result: UploadResult): void
 }
 
-/** What a worker, a drain, or direct uploads do; only a worker has a queue. Each has its own leases, and opens the database at its first claim. */
-export function createWork(options: Running, { limits, outages, queue, tally }: WorkTerms): Work {
-  let room:
-    | Promise<{
-        delayed: DelayedContext
-        store: DelayedContext['store']
-        leases: Leases
-        places: ConcurrencyLimits
-      }>
-    | undefined
-  const ready = () =>
-    (room ??= options
-      .ready()
-      .then((delayed) => {
-        const knows = delayed.knownAttachments.map(({ type, name }) => `${type}.${name}`)
-        const leases = createLeases(delayed.store, {
-          onError: (message, error) => options.report('warn', message, { error }),
-          ...(queue === null ? {} : { worker: { id: uuidv7(), knows } }),
-        })
-        const places = createConcurrencyLimits(limits, outages, delayed.retries, queue === null)
-        return { delayed, store: delayed.store, leases, places }
-      })
-      .catch((error: unknown) => {
-        room = undefined
-        throw error
-      }))
-  // A queue may still bring a hint when its worker has stopped.
-  let over = false
-  const uploads = createUploadWork(ready, (result) => {
+/** Makes the work of a worker, a drain or direct uploads. It has its own leases, and opens the database at its first claim. */
+export function createWork(parts: BackgroundParts, { limits, queue, tally }: WorkTerms): Work {
+  const open = openOnce(() => openContext(parts, limits, queue !== null))
+  const uploads = createUploadWork(open, (result) => {
     tally(result)
-    options.ended()
+    for (const listener of parts.endListeners) listener()
   })
-  const jobs = createJobSource(
-    ready,
-    {
-      purge: async (job) => {
-        await (
-          await ready()
-        ).store.transact((session) => purgeBlob(session, job.arguments['blob'] ?? ''))
-        options.wake()
-        return null
-      },
-      'delete-object': async (job, signal) => {
-        const { delayed, places } = await ready()
-        return runWithPermit(places, job.arguments['service'] ?? '', () =>
-          deleteObject(delayed.store, delayed.services, job, signal),
-        )
-      },
-    },
-    (job, error) =>
-      options.report('warn', `The job ${job.name} failed and is tried again.`, {
-        job: job.id,
-        attempt: job.attempts,
-        error,
-      }),
-    async () => {
-      const { delayed, places } = await ready()
-      return Object.keys(delayed.services).filter((service) => places.capacity(service) < 1)
-    },
-  )
+  // A queue may still deliver a message when its worker has stopped.
+  let isClosed = false
   return {
-    // Where the app has a queue, it brings uploads to workers; a drain looks for all that is due by itself.
     sources: [
       {
         name: 'uploads',
+        // A worker whose queue delivers uploads need not look for them. A drain always looks.
         claim: async (limit) =>
           queue?.isDelivering() === true ? [] : uploads.uploads.claim(limit),
       },
       uploads.hooks,
-      jobs,
+      createJobs(parts, open),
     ],
-    take: (token, stopping) => uploads.runOne(token, stopping),
+    runOne: (token, stopping) => uploads.runOne(token, stopping),
     async handle(id, stopping) {
-      if (!over) await uploads.handle({ kind: 'upload', id }, stopping)
+      if (!isClosed) await uploads.handle({ kind: 'upload', id }, stopping)
     },
     async close() {
-      over = true
-      await (await room?.catch(() => undefined))?.leases.close()
+      isClosed = true
+      await open.close()
     },
   }
 }
 
+/** Names of the services that are configured, and of those that attachments use. */
+export const serviceNames = ({
+  services,
+  models,
+}: Settings): { readonly all: readonly string[]; readonly used: readonly string[] } => ({
+  all: Object.keys(services),
+  used: listUsedServices(models),
+})
+
+/** Options of the engine that runs the work. */
 export function toWorkOptions(
-  options: BackgroundOptions,
+  parts: BackgroundParts,
   { sources }: Work,
   { total }: ConcurrencySettings,
 ): WorkOptions {
   return {
     sources,
     concurrency: total,
-    sweep: options.sweep,
-    onError: (message, error) => options.report('error', message, { error }),
+    sweep: (stopping) => sweepEverything(parts, stopping),
+    onError: (message, error) => parts.settings.log('error', message, { error }),
   }
 }
 
-/** Where nothing tells of it, a retry that is due sooner than the next poll is looked for in time. */
-export function wakeAt({ wake }: BackgroundOptions, dueAt: number = Infinity): void {
+/** Wakes workers for a retry that is due sooner than their next poll. `dueAt` is of `performance.now()`. */
+export function wakeAt({ wake }: WakeUps, dueAt: number = Infinity): void {
   const wait = dueAt - performance.now()
   // Timers may be a millisecond early.
   if (wait < SLOW_POLL_MS) setTimeout(wake, wait + 2).unref()
+}
+
+interface OpenOnce {
+  (): Promise<JobContext>
+  close(): Promise<void>
+}
+
+/** Opens the context at first use, once; after a failure it tries again. */
+function openOnce(openFirst: () => Promise<JobContext>): OpenOnce {
+  let context: Promise<JobContext> | undefined
+  const open = (): Promise<JobContext> =>
+    (context ??= openFirst().catch((error: unknown) => {
+      context = undefined
+      throw error
+    }))
+  const close = async (): Promise<void> => {
+    const opened = await context?.catch(() => undefined)
+    await opened?.leases.close()
+  }
+  return Object.assign(open, { close })
+}
+
+async function openContext(
+  { settings, wakeUps, outages, open }: BackgroundParts,
+  limits: ConcurrencySettings,
+  isWorker: boolean,
+): Promise<JobContext> {
+  const delayed = await open()
+  const { store, retries } = delayed
+  const knows = settings.knownAttachments.map(({ type, name }) => `${type}.${name}`)
+  const leases = new Leases(store, {
+    onError: (message, error) => settings.log('warn', message, { error }),
+    ...(isWorker ? { worker: { id: uuidv7(), knows } } : {}),
+  })
+  const places = createConcurrencyLimits(limits, outages, retries, !isWorker)
+  return { delayed, store, leases, places, wake: wakeUps.wake }
+}
+
+function createJobs({ settings, jobs }: BackgroundParts, open: OpenOnce): WorkSource {
+  return createJobSource(open, jobs, {
+    onError: (job, error) =>
+      settings.log('warn', `The job ${job.name} failed; it is tried again.`, {
+        job: job.id,
+        attempt: job.attempts,
+        error,
+      }),
+    async busyServices() {
+      const { places } = await open()
+      return Object.keys(settings.services).filter((service) => places.capacity(service) < 1)
+    },
+  })
 }

@@ -1,104 +1,120 @@
-import { readConcurrency, type Concurrency, type Outages } from '../delayed/concurrency-limits.ts'
-import { endsQuietly, STOP_GRACE_MS } from '../async/deadline.ts'
-import { startWorker } from '../jobs/embedded-worker.ts'
+import { STOP_GRACE_MS, waitQuietly } from '../async/deadline.ts'
+import { readConcurrency, type Concurrency } from '../delayed/concurrency-limits.ts'
+import { EmbeddedWorker } from '../jobs/embedded-worker.ts'
 import { subscribeToQueue, type QueueSubscription } from '../jobs/queue-subscription.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
-import type { Running } from './options.ts'
-import { createWork, SLOW_POLL_MS, wakeAt, toWorkOptions } from './work.ts'
+import type { BackgroundParts } from './parts.ts'
+import { createWork, serviceNames, SLOW_POLL_MS, toWorkOptions, wakeAt, type Work } from './work.ts'
 
-/** Of `storage.work`. */
+/** Options of `storage.work`. */
 export interface WorkerOptions {
-  /** Pieces of work at once. Default 5, of which one service takes half, or all where there is one. */
+  /** Pieces of work at once. Default 5; one service takes half of them, or all where it is the only one. */
   readonly concurrency?: Concurrency
   /** Stops the worker when it aborts. */
   readonly signal?: AbortSignal
 }
 
-/** What works in the background, until it is stopped. `await using` stops it too. */
+/** A background worker. It runs until it is stopped; `await using` stops it too. */
 export interface Worker extends AsyncDisposable {
-  /** Takes no more work, waits for what runs, then gives back what is left. Default 25 s. */
+  /** Claims no more work, waits for running work up to `timeout` (default 25 s), then releases the rest. */
   stop(options?: { readonly timeout?: Duration }): Promise<void>
   /** Resolves when the worker has stopped. */
   readonly done: Promise<void>
 }
 
-/** How long what runs may go on after a stop. */
+/** How long running work may go on after a stop. */
 export const DEFAULT_STOP_TIMEOUT = '25s'
 const POLL_MS = 2_000
 
-/** Claims and runs what is due until it is stopped. */
+/** Starts a worker. Throws ConfigurationError for a wrong `concurrency`. */
 export function startBackgroundWorker(
-  options: Running,
-  outages: Outages,
+  parts: BackgroundParts,
   { concurrency, signal }: WorkerOptions,
 ): Worker {
-  const limits = readConcurrency(concurrency, options.services)
-  const stopping = new AbortController()
-  const queue: QueueSubscription = subscribeToQueue(
-    options.engine,
-    (hint) => work.handle(hint.id, stopping.signal),
-    limits.total,
-    options.report,
-  )
-  const work = createWork(options, {
-    limits,
-    outages,
-    queue,
-    tally: ({ dueAt }) => wakeAt(options, dueAt),
-  })
-  let unlisten: Promise<() => Promise<void>> | undefined
-  let listening = false
-  const embedded = startWorker({
-    ...toWorkOptions(options, work, limits),
-    pollEvery: () => (listening ? SLOW_POLL_MS : POLL_MS),
-    wakes: {
-      subscribe: (woken) => {
-        options.wakers.add(woken)
-        unlisten = options.database.listen?.(options.channel, woken, (error) => {
-          listening = error === null
-          if (error !== null)
-            options.report(
-              'warn',
-              'Notifications are not available; the worker polls until they are.',
-              { error },
-            )
+  const worker = new BackgroundWorker(parts, concurrency)
+  if (signal?.aborted === true) void worker.stop()
+  signal?.addEventListener('abort', () => void worker.stop(), { once: true })
+  return worker
+}
+
+class BackgroundWorker implements Worker {
+  readonly done: Promise<void>
+  readonly #parts: BackgroundParts
+  readonly #work: Work
+  readonly #embedded: EmbeddedWorker
+  readonly #queue: QueueSubscription
+  /** Aborts uploads that the app's queue delivered. */
+  readonly #stopDelivered = new AbortController()
+  readonly #stopped = Promise.withResolvers<void>()
+  #unlisten: Promise<() => Promise<void>> | undefined
+  #isListening = false
+  #stopping: Promise<void> | undefined
+
+  constructor(parts: BackgroundParts, concurrency: Concurrency | undefined) {
+    const { settings, wakeUps } = parts
+    const limits = readConcurrency(concurrency, serviceNames(settings))
+    this.#parts = parts
+    this.done = this.#stopped.promise
+    this.#queue = subscribeToQueue(
+      settings.engine,
+      ({ id }) => this.#work.handle(id, this.#stopDelivered.signal),
+      limits.total,
+      settings.log,
+    )
+    this.#work = createWork(parts, {
+      limits,
+      queue: this.#queue,
+      tally: ({ dueAt }) => wakeAt(wakeUps, dueAt),
+    })
+    this.#embedded = new EmbeddedWorker({
+      ...toWorkOptions(parts, this.#work, limits),
+      pollEvery: () => (this.#isListening ? SLOW_POLL_MS : POLL_MS),
+      subscribe: (wake) => this.#subscribe(wake),
+    })
+  }
+
+  stop({ timeout = DEFAULT_STOP_TIMEOUT }: { readonly timeout?: Duration } = {}): Promise<void> {
+    const milliseconds = parseDuration(timeout, 'timeout')
+    return (this.#stopping ??= this.#end(milliseconds))
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  #subscribe(wake: () => void): () => void {
+    const { settings, wakeUps } = this.#parts
+    this.#unlisten = wakeUps.listen(wake, (error) => {
+      this.#isListening = error === null
+      if (error !== null)
+        settings.log('warn', 'Notifications are not available; the worker polls until they are.', {
+          error,
         })
-        return () => options.wakers.delete(woken)
-      },
-    },
-  })
-  const stopped = Promise.withResolvers<void>()
-  const end = async (milliseconds: number): Promise<void> => {
+    })
+    return wakeUps.subscribe(wake)
+  }
+
+  async #end(milliseconds: number): Promise<void> {
     const timer = setTimeout(
-      () => stopping.abort(new Error('The worker is stopping.')),
+      () => this.#stopDelivered.abort(new Error('The worker is stopping.')),
       milliseconds,
     )
-    const quietly = endsQuietly((message, error) => options.report('warn', message, { error }))
     await Promise.all([
-      quietly(
-        'The worker',
-        embedded.stop({ timeout: milliseconds }),
-        milliseconds + 2 * STOP_GRACE_MS,
-      ),
-      quietly('The queue', queue.stop(milliseconds), milliseconds + STOP_GRACE_MS),
+      this.#wait('The worker', this.#embedded.stop(milliseconds), milliseconds + 2 * STOP_GRACE_MS),
+      this.#wait('The queue', this.#queue.stop(milliseconds), milliseconds + STOP_GRACE_MS),
     ])
     clearTimeout(timer)
+    const unlistened = this.#unlisten?.then((unlisten) => unlisten())
     await Promise.all([
-      quietly(
-        'Listening',
-        unlisten?.then((stopListening) => stopListening()),
-        STOP_GRACE_MS,
-      ),
-      quietly('The heartbeat', work.close(), STOP_GRACE_MS),
+      this.#wait('The listener for notifications', unlistened, STOP_GRACE_MS),
+      this.#wait('The heartbeat', this.#work.close(), STOP_GRACE_MS),
     ])
-    stopped.resolve()
+    this.#stopped.resolve()
   }
-  let ended: Promise<void> | undefined
-  const stop: Worker['stop'] = ({ timeout = DEFAULT_STOP_TIMEOUT } = {}) => {
-    const milliseconds = parseDuration(timeout, 'timeout')
-    return (ended ??= end(milliseconds))
+
+  #wait(part: string, ended: Promise<unknown> | undefined, milliseconds: number): Promise<void> {
+    return waitQuietly(ended, milliseconds, (error) =>
+      this.#parts.settings.log('warn', `${part} did not stop properly.`, { error }),
+    )
   }
-  if (signal?.aborted === true) void stop()
-  signal?.addEventListener('abort', () => void stop(), { once: true })
-  return { stop, done: stopped.promise, [Symbol.asyncDispose]: () => stop() }
 }

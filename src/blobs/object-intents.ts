@@ -22,6 +22,9 @@ const RENEW_INTERVAL_MS = 300_000
 /** Key of the job that is an object's intent. No other job has it. */
 const intentKey = (key: string): string => `object:${key}`
 
+/** Name of the job that deletes an object. Its arguments are `service` and `key`. */
+export const DELETE_OBJECT_JOB = 'delete-object'
+
 /** Key of a second job that deletes an object, while its intent stays. */
 const purgeKey = (key: string): string => `purge:${key}`
 
@@ -35,7 +38,7 @@ async function insertIntent(
 ): Promise<boolean> {
   const insert = session.db.insertInto('jobs').values({
     id: uuidv7(),
-    name: 'delete-object',
+    name: DELETE_OBJECT_JOB,
     arguments: JSON.stringify({ service, key }),
     key: jobKey,
     run_at: runAt,

@@ -1,7 +1,7 @@
 import type { Internals } from '../storage/internals.ts'
 
 /** What a sweep would do, for people. */
-export function formatSweepable(found: Awaited<ReturnType<Internals['sweepable']>>): string {
+export function formatSweepable(found: Awaited<ReturnType<Internals['countSweepable']>>): string {
   const parts: readonly (readonly [count: number, text: string])[] = [
     [found.gemRows, "rows of the Ruby gem's would be moved"],
     [found.abandoned, 'uploads whose worker died would be tried again, or fail'],

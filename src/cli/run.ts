@@ -75,7 +75,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
   discard: (call) => retryOrDiscard(call, 'discard'),
   async sweep({ storage, values, print }) {
     if (values['dry-run'] === true) {
-      const found = await getInternals(storage).sweepable()
+      const found = await getInternals(storage).countSweepable()
       print(formatSweepable(found), { dryRun: true, ...found })
       return 0
     }

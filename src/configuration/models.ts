@@ -1,20 +1,14 @@
-import type { AttachmentDefinition } from '../attached/context.ts'
-import { findOptions, type Models } from '../attached/definitions.ts'
+import { findOptions } from '../attached/definitions.ts'
 import { RESERVED_RECORD_NAMES } from '../attached/record.ts'
-import type { ActiveStorageConfig } from './configuration.ts'
-import { ConfigurationError } from '../errors/errors.ts'
+import type { AttachmentDefinition } from '../attached/context.ts'
 import { formatList } from '../errors/message.ts'
 import { parseSize } from '../options/units.ts'
+import type { AnyConfig } from './config.ts'
+import { configurationError } from './configuration-error.ts'
 
-export const configurationError = (text: string): ConfigurationError =>
-  new ConfigurationError(`createActiveStorage: ${text}`)
+type ModelOptions = Pick<AnyConfig, 'models' | 'services' | 'staging' | 'images'>
 
-type ModelOptions = Pick<
-  ActiveStorageConfig<Models, string, never, boolean>,
-  'models' | 'services' | 'staging' | 'images'
->
-
-/** The models' attachments with their defaults, checked against the services and the image processor there are. */
+/** Reads the attachments of all models, fills in defaults, and checks the services and the image processor that they need. */
 export function readModels(
   { models: given, services, staging, images }: ModelOptions,
   service: string,
@@ -26,7 +20,7 @@ export function readModels(
     )
   const models = new Map<string, Map<string, AttachmentDefinition>>()
   for (const [type, attachments] of Object.entries(given ?? {})) {
-    const slots = new Map<string, AttachmentDefinition>()
+    const definitions = new Map<string, AttachmentDefinition>()
     for (const [name, definition] of Object.entries(attachments)) {
       const options = findOptions(definition)
       const where = `${type}.${name}`
@@ -41,7 +35,7 @@ export function readModels(
       if (options.variantInfo !== undefined && images === undefined)
         throw configurationError(`${where} has variantInfo: pass images: sharp().`)
       const maxSize = options.maxSize ?? staging?.maxSize
-      slots.set(name, {
+      definitions.set(name, {
         kind: definition.kind,
         service: options.service ?? service,
         keyPrefix: options.keyPrefix as AttachmentDefinition['keyPrefix'],
@@ -56,7 +50,7 @@ export function readModels(
         hooks: options,
       })
     }
-    models.set(type, slots)
+    models.set(type, definitions)
   }
   if (models.size === 0)
     throw configurationError(
@@ -65,10 +59,10 @@ export function readModels(
   return models
 }
 
-/** Names of the services that attachments go to. */
+/** Names of the services that attachments are uploaded to. */
 export function listUsedServices(
   models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>,
 ): string[] {
-  const slots = [...models.values()].flatMap((attachments) => [...attachments.values()])
-  return [...new Set(slots.map(({ service }) => service))]
+  const all = [...models.values()].flatMap((attachments) => [...attachments.values()])
+  return [...new Set(all.map(({ service }) => service))]
 }

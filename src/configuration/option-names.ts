@@ -1,4 +1,4 @@
-/** What `createActiveStorage` takes. */
+/** Names of the options of `createActiveStorage`. */
 export const optionNames: readonly string[] = [
   'database',
   'services',
@@ -23,8 +23,8 @@ export const optionNames: readonly string[] = [
   'findRecord',
 ]
 
-/** What its options take that are objects of a few values. */
-export const nestedOptionNames = {
+/** Names inside those options that are objects with a few values. */
+export const nestedOptionNames: Readonly<Record<string, readonly string[]>> = {
   staging: ['expiresIn', 'maxSize', 'maxFiles'],
   retries: ['attempts', 'minDelay', 'maxDelay', 'for'],
   serviceTimeouts: ['progress', 'call', 'copy'],
@@ -34,4 +34,4 @@ export const nestedOptionNames = {
   tables: ['prefix', 'schema'],
   afterRefusal: ['maxBytes', 'timeout'],
   rails: ['keyDigest', 'envelope'],
-} as const
+}

@@ -1,13 +1,25 @@
 import { findBlob } from '../blobs/blob-rows.ts'
+import { DELETE_OBJECT_JOB } from '../blobs/object-intents.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError, ServiceUnavailableError } from '../errors/errors.ts'
 import { claimJobs, finishJob, type JobRow } from '../jobs/job-rows.ts'
 import { LEASE_MS } from '../jobs/leases.ts'
-import { runJob } from '../jobs/job-source.ts'
+import { runJob, type JobDefinition } from '../jobs/job-source.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { Service } from '../services/service.ts'
+import { runWithPermit } from './concurrency-limits.ts'
+import type { WorkContext } from './work-sources.ts'
 
 const RETRY_AFTER_MS = 3_600_000
+
+/** The job that deletes an object, within the concurrency limit of the object's service. */
+export const deleteObjectJob: JobDefinition<WorkContext> = {
+  name: DELETE_OBJECT_JOB,
+  run: ({ delayed, places }, job, signal) =>
+    runWithPermit(places, job.arguments['service'] ?? '', () =>
+      deleteObject(delayed.store, delayed.services, job, signal),
+    ),
+}
 
 /**
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
@@ -50,7 +62,7 @@ export async function deleteObjectsNow(
   report: Log,
 ): Promise<void> {
   for (const key of keys) {
-    const claim = { names: ['delete-object'], limit: 1, leaseFor: LEASE_MS, key }
+    const claim = { names: [DELETE_OBJECT_JOB], limit: 1, leaseFor: LEASE_MS, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
     const signal = AbortSignal.timeout(LEASE_MS / 2)

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
+import type { Log } from '../diagnostics/log.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import type { DelayedContext } from './context.ts'
 import { hasFiles, isKnownAttachment } from './upload-rows.ts'
@@ -59,6 +60,27 @@ export async function enqueueDue(
       .where('token', '=', token)
       .execute()
   }
+}
+
+/** `enqueueDue`, with a failure logged: the next sweep enqueues the uploads again. */
+export async function enqueueDueOrLog(
+  context: Pick<DelayedContext, 'store' | 'knownAttachments' | 'log'>,
+  engine: JobEngine,
+): Promise<void> {
+  await enqueueDue(context, engine).catch((error: unknown) =>
+    logNotEnqueued(context.log, engine, error),
+  )
+}
+
+/** Logs that the app's queue did not take messages. */
+export function logNotEnqueued(log: Log, engine: JobEngine, error: unknown): void {
+  log(
+    'warn',
+    `${engine.name} did not take the messages for due uploads; the next sweep repeats them.`,
+    {
+      error,
+    },
+  )
 }
 
 /**

@@ -4,7 +4,7 @@ import type { WorkSource } from '../jobs/work-source.ts'
 import { claimHooks } from './claim-hooks.ts'
 import { claimUploads } from './claim-uploads.ts'
 import type { DelayedContext } from './context.ts'
-import { requeueEarly, enqueueDue } from './enqueue.ts'
+import { enqueueDue, logNotEnqueued, requeueEarly } from './enqueue.ts'
 import type { ConcurrencyLimits } from './concurrency-limits.ts'
 import type { UploadRow } from './upload-rows.ts'
 import type { UploadResult } from './record-outcome.ts'
@@ -208,8 +208,6 @@ async function enqueueNext(
       )
     await enqueueDue(delayed, engine)
   } catch (error) {
-    delayed.log('warn', `${engine.name} was not told of what is due; the next sweep tells it.`, {
-      error,
-    })
+    logNotEnqueued(delayed.log, engine, error)
   }
 }

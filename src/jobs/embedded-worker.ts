@@ -1,146 +1,156 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
-import type { WorkSource, Task } from './work-source.ts'
+import type { Task, WorkSource } from './work-source.ts'
 
+/** Options of a worker and of a drain. */
 export interface WorkOptions {
   readonly sources: readonly WorkSource[]
+  /** Pieces of work at once. */
   readonly concurrency: number
-  /** Ends early when the signal aborts: what is left is the next one's. */
+  /** Ends early when the signal aborts; the next sweep does the rest. */
   sweep(stopping?: AbortSignal): Promise<unknown>
   onError(message: string, error: unknown): void
 }
 
-/** What `storage.work()` starts. */
-export interface EmbeddedWorker extends AsyncDisposable {
-  /** Takes no more work, waits for what runs, then gives back what is left. Default timeout 25 s. */
-  stop(options?: { readonly timeout?: number }): Promise<void>
-  readonly done: Promise<void>
-}
-
-export interface WakeSource {
-  /** Called with a function to call whenever there may be work. Returns how to stop. */
+/** Options of a worker that runs until it is stopped. */
+export interface EmbeddedWorkerOptions extends WorkOptions {
+  /** Calls `wake` whenever there may be work. Returns how to stop. */
   subscribe(wake: () => void): () => void
+  /** Milliseconds between two polls, read before each pause. */
+  pollEvery(): number
 }
 
 const SWEEP_INTERVAL_MS = 60_000
-/** Every which look begins with the last source. */
+/** Every Nth poll visits the sources in reverse, so that a backlog of uploads cannot starve purges. */
 const REVERSE_EVERY = 8
-const DEFAULT_STOP_TIMEOUT_MS = 25_000
+const MIN_BACK_OFF_MS = 250
+const MAX_BACK_OFF_MS = 10_000
 
-/** The embedded engine: claims from the tables, any number of processes at once. Hints only make it look sooner. */
-export function startWorker(
-  options: WorkOptions & { readonly wakes: WakeSource; pollEvery(): number },
-): EmbeddedWorker {
-  const stopping = new AbortController()
-  const running = new Set<Promise<void>>()
-  let stopped = false
-  let wake: () => void = () => {}
-  let woken = false
+/** The embedded engine. It claims work from the tables; any number of processes may. A wake-up only makes it poll sooner. */
+export class EmbeddedWorker {
+  /** Resolves when the worker claims nothing any more and its last sweep has ended. */
+  readonly done: Promise<void>
+  readonly #options: EmbeddedWorkerOptions
+  readonly #running = new Set<Promise<void>>()
+  /** Aborts the running tasks. */
+  readonly #stopTasks = new AbortController()
+  readonly #stopSweep = new AbortController()
+  #isStopped = false
+  #isWoken = false
+  #endPause: () => void = () => {}
+  #polls = 0
+  #sweptAt = -Infinity
+  #sweeping: Promise<unknown> | undefined
 
-  const unsubscribe = options.wakes.subscribe(() => {
-    woken = true
-    wake()
-  })
+  constructor(options: EmbeddedWorkerOptions) {
+    this.#options = options
+    const unsubscribe = options.subscribe(() => this.#wake())
+    this.done = this.#loop()
+      .then(async () => {
+        await this.#sweeping
+      })
+      .finally(unsubscribe)
+  }
 
-  const pause = async (milliseconds: number): Promise<void> => {
-    if (woken || stopped) return
+  /** Claims no more work, waits up to `timeout` milliseconds for running tasks, then aborts them. */
+  async stop(timeout: number): Promise<void> {
+    this.#isStopped = true
+    this.#stopSweep.abort()
+    this.#endPause()
+    const timer = setTimeout(
+      () => this.#stopTasks.abort(new Error('The worker is stopping.')),
+      timeout,
+    )
+    const ended = async (): Promise<void> => {
+      await this.done
+      while (this.#running.size > 0) await Promise.all(this.#running)
+    }
+    await waitWithGrace(ended(), timeout, this.#running, this.#options.onError)
+    clearTimeout(timer)
+  }
+
+  #wake(): void {
+    this.#isWoken = true
+    this.#endPause()
+  }
+
+  async #loop(): Promise<void> {
+    let backOff = 0
+    while (!this.#isStopped) {
+      this.#isWoken = false
+      try {
+        this.#sweepIfDue()
+        const claimed = await this.#claim()
+        backOff = 0
+        if (claimed > 0 && this.#running.size < this.#options.concurrency) continue
+        await this.#pause(this.#options.pollEvery())
+      } catch (error) {
+        this.#options.onError('The worker could not reach its database; it tries again.', error)
+        backOff = Math.min(Math.max(backOff * 2, MIN_BACK_OFF_MS), MAX_BACK_OFF_MS)
+        this.#isWoken = false
+        await this.#pause(backOff)
+      }
+    }
+  }
+
+  /** Claims work up to the free capacity and starts it. Returns how many pieces it claimed. */
+  async #claim(): Promise<number> {
+    const { sources, concurrency } = this.#options
+    let claimed = 0
+    this.#polls += 1
+    for (const source of this.#polls % REVERSE_EVERY === 0 ? sources.toReversed() : sources) {
+      const capacity = concurrency - this.#running.size
+      if (capacity < 1 || this.#isStopped) break
+      const tasks = await source.claim(capacity)
+      claimed += tasks.length
+      for (const task of tasks) this.#start(task)
+    }
+    return claimed
+  }
+
+  #start(task: Task): void {
+    const running: Promise<void> = task
+      .run(this.#stopTasks.signal)
+      .catch((error: unknown) =>
+        this.#options.onError('A task could not store its failure; its lease will expire.', error),
+      )
+      .finally(() => {
+        this.#running.delete(running)
+        this.#wake()
+      })
+    this.#running.add(running)
+  }
+
+  /** Sweeps beside the work, not before it: a sweep may have gigabytes to delete. */
+  #sweepIfDue(): void {
+    if (this.#sweeping !== undefined || performance.now() - this.#sweptAt <= SWEEP_INTERVAL_MS)
+      return
+    this.#sweptAt = performance.now()
+    this.#sweeping = this.#options
+      .sweep(this.#stopSweep.signal)
+      .catch((error: unknown) =>
+        this.#options.onError('The sweep failed; the next one makes up for it.', error),
+      )
+      .finally(() => {
+        this.#sweeping = undefined
+        this.#wake()
+      })
+  }
+
+  async #pause(milliseconds: number): Promise<void> {
+    if (this.#isWoken || this.#isStopped) return
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, milliseconds)
-      wake = () => {
+      this.#endPause = () => {
         clearTimeout(timer)
         resolve()
       }
     })
-    wake = () => {}
+    this.#endPause = () => {}
   }
-
-  const start = (task: Task): void => {
-    const promise: Promise<void> = task
-      .run(stopping.signal)
-      .catch((error: unknown) =>
-        options.onError('A task failed in an unforeseen way; its lease will end.', error),
-      )
-      .finally(() => {
-        running.delete(promise)
-        woken = true
-        wake()
-      })
-    running.add(promise)
-  }
-
-  // Beside the work: it may have gigabytes to delete.
-  const sweepNoMore = new AbortController()
-  let sweptAt = -Infinity
-  let sweeping: Promise<unknown> | undefined
-  const sweep = (): void => {
-    if (sweeping !== undefined || performance.now() - sweptAt <= SWEEP_INTERVAL_MS) return
-    sweptAt = performance.now()
-    sweeping = options
-      .sweep(sweepNoMore.signal)
-      .catch((error: unknown) =>
-        options.onError('The sweep failed; the next one makes up for it.', error),
-      )
-      .finally(() => {
-        sweeping = undefined
-        woken = true
-        wake()
-      })
-  }
-
-  const loop = async (): Promise<void> => {
-    let turn = 0
-    let backOff = 0
-    while (!stopped) {
-      woken = false
-      try {
-        sweep()
-        let claimed = 0
-        turn += 1
-        // Now and then the other way round: a backlog of the first must not starve the last.
-        for (const source of turn % REVERSE_EVERY === 0
-          ? options.sources.toReversed()
-          : options.sources) {
-          const room = options.concurrency - running.size
-          if (room < 1 || stopped) break
-          const tasks = await source.claim(room)
-          claimed += tasks.length
-          for (const task of tasks) start(task)
-        }
-        backOff = 0
-        if (claimed > 0 && running.size < options.concurrency) continue
-        await pause(options.pollEvery())
-      } catch (error) {
-        options.onError('The worker could not reach its database; it tries again.', error)
-        backOff = Math.min(Math.max(backOff * 2, 250), 10_000)
-        woken = false
-        await pause(backOff)
-      }
-    }
-  }
-
-  const done = loop()
-    .then(async () => {
-      await sweeping
-    })
-    .finally(unsubscribe)
-  const stop = async ({
-    timeout = DEFAULT_STOP_TIMEOUT_MS,
-  }: { readonly timeout?: number } = {}): Promise<void> => {
-    stopped = true
-    sweepNoMore.abort()
-    wake()
-    const timer = setTimeout(() => stopping.abort(new Error('The worker is stopping.')), timeout)
-    const ended = async (): Promise<void> => {
-      await done
-      while (running.size > 0) await Promise.all(running)
-    }
-    await waitWithGrace(ended(), timeout, running, options.onError)
-    clearTimeout(timer)
-  }
-  return { stop, done, [Symbol.asyncDispose]: () => stop() }
 }
 
-/** What is told to give itself back in so many milliseconds, and does not, is not waited for for ever. */
-async function waitWithGrace(
+/** Stops waiting for tasks that ignore the abort signal; their leases expire. */
+export async function waitWithGrace(
   ended: Promise<unknown>,
   milliseconds: number,
   running: ReadonlySet<unknown>,
@@ -148,62 +158,9 @@ async function waitWithGrace(
 ): Promise<void> {
   if (!(await endsWithin(ended, milliseconds + STOP_GRACE_MS)))
     onError(
-      'What does not end is not waited for any longer.',
+      'Some work did not stop in time; it is not waited for any longer.',
       new Error(
-        `${running.size} pieces of work still run, as a hook that never returns. Their leases end by themselves.`,
+        `${running.size} pieces of work still run, such as a hook that never returns. Their leases expire by themselves.`,
       ),
     )
-}
-
-/** Does what is due, then returns; `until` ends it early. Throws the first error that no task wrote down, after the rest. */
-export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
-  const running = new Set<Promise<void>>()
-  const errors: unknown[] = []
-  const draining = drainAll(options, until, running, errors)
-  const aborted = new Promise<void>((resolve) => {
-    if (until.aborted) resolve()
-    else until.addEventListener('abort', () => resolve(), { once: true })
-  })
-  await Promise.race([
-    draining,
-    aborted.then(() => waitWithGrace(draining, 0, running, options.onError)),
-  ])
-  if (errors.length > 0) throw errors[0]
-}
-
-async function drainAll(
-  options: WorkOptions,
-  until: AbortSignal,
-  running: Set<Promise<void>>,
-  errors: unknown[],
-): Promise<void> {
-  await options.sweep(until)
-  const fail = (error: unknown): void => void errors.push(error)
-  let ended = 0
-  while (errors.length === 0) {
-    let claimed = 0
-    const before = ended
-    for (const source of options.sources) {
-      const room = options.concurrency - running.size
-      if (room < 1 || until.aborted) break
-      for (const task of await source.claim(room).catch((error: unknown) => (fail(error), []))) {
-        claimed += 1
-        const promise: Promise<void> = task
-          .run(until)
-          .catch(fail)
-          .finally(() => {
-            running.delete(promise)
-            ended += 1
-          })
-        running.add(promise)
-      }
-    }
-    // What ended meanwhile has left room, and may have left work.
-    if (!until.aborted && (claimed > 0 || ended > before) && running.size < options.concurrency)
-      continue
-    if (running.size > 0) await Promise.race(running)
-    else break
-  }
-  await Promise.all(running)
-  if (errors.length === 0) await options.sweep(until)
 }

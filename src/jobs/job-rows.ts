@@ -5,12 +5,10 @@ import type { Session } from '../database/session.ts'
 import { toStorableMessage } from '../errors/message.ts'
 import { uuidv7 } from '../database/uuid.ts'
 
-export type JobName = 'purge' | 'delete-object'
-
 /** Writes a job in the transaction that needs it. */
 export async function insertJob(
   session: Session,
-  name: JobName,
+  name: string,
   args: Readonly<Record<string, string>>,
 ): Promise<void> {
   await session.db

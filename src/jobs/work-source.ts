@@ -1,11 +1,12 @@
-/** One piece of claimed work. `run` never rejects for reasons of the work itself: it writes its failure down. */
+/** One piece of claimed work. `run` stores the work's own failures; it rejects only if it cannot, as without a database. */
 export interface Task {
   run(stopping: AbortSignal): Promise<void>
 }
 
-/** A kind of work: uploads, their hooks, other jobs. Engines know nothing of what they do. */
+/** One kind of work that workers claim: uploads, their hooks, or other jobs. Workers know nothing of what the work does. */
 export interface WorkSource {
+  /** For logs. */
   readonly name: string
-  /** Takes up to `limit` due pieces of work. */
+  /** Claims up to `limit` pieces of work that are due. */
   claim(limit: number): Promise<readonly Task[]>
 }

@@ -1,33 +1,51 @@
 import type { Dialect } from '../database/database.ts'
-import type { DialectSchema } from '../database/migrate.ts'
+import { createDialectSchema, type DialectSchema } from '../database/migrate.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors/errors.ts'
-import type { countSweepableAndGemRows } from '../gem/count-sweepable.ts'
+import { countSweepableAndGemRows } from '../gem/count-sweepable.ts'
+import type { StorageParts } from './contexts.ts'
 
-/** What the command line needs beyond the public surface. */
+/** What the command line needs of a storage beyond its public interface. */
 export interface Internals {
   openStore(): Promise<Store>
-  /** Whether there is a `Model.attachment`. */
-  hasAttachment(slot: string): boolean
-  /** What makes what the storage needs, on an empty database. */
+  /** Whether the storage has this attachment, such as 'User.photo'. */
+  hasAttachment(attachment: string): boolean
+  /** The statements that make the tables of an empty database. */
   readSchema(dialect: Dialect): DialectSchema
-  /** What a sweep would do now; nothing is changed. */
-  sweepable(): ReturnType<typeof countSweepableAndGemRows>
+  /** Counts what a sweep would do now. Changes nothing. */
+  countSweepable(): ReturnType<typeof countSweepableAndGemRows>
 }
 
 const internalsByStorage = new WeakMap<object, Internals>()
 
-export const registerInternals = (storage: object, kept: Internals): void =>
-  void internalsByStorage.set(storage, kept)
+/** Makes the internals of a storage. */
+export function createInternals({ settings, store }: StorageParts): Internals {
+  const { knownAttachments, tables, recordId } = settings
+  return {
+    openStore: store.open,
+    hasAttachment: (attachment) =>
+      knownAttachments.some(({ type, name }) => `${type}.${name}` === attachment),
+    readSchema: (dialect) => createDialectSchema(dialect, tables, recordId),
+    countSweepable: async () => countSweepableAndGemRows((await store.open()).session, settings),
+  }
+}
 
-/** Whether createActiveStorage made it. */
-export const isStorage = (value: unknown): boolean =>
-  typeof value === 'object' && value !== null && internalsByStorage.has(value)
+/** Remembers the internals of a storage. */
+export function registerInternals(storage: object, internals: Internals): void {
+  internalsByStorage.set(storage, internals)
+}
 
-/** Throws ConfigurationError for what createActiveStorage did not make. */
+/** Whether `value` is a storage that createActiveStorage made. */
+export function isStorage(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && internalsByStorage.has(value)
+}
+
+/** The internals of a storage. Throws ConfigurationError for any other object. */
 export function getInternals(storage: object): Internals {
   const found = internalsByStorage.get(storage)
   if (found === undefined)
-    throw new ConfigurationError('This is no storage of createActiveStorage. Pass what it returns.')
+    throw new ConfigurationError(
+      'This is not a storage: pass the return value of createActiveStorage.',
+    )
   return found
 }

@@ -1,0 +1,19 @@
+import type { Settings } from '../configuration/configuration.ts'
+import type { Outages } from '../delayed/concurrency-limits.ts'
+import type { DelayedContext } from '../delayed/context.ts'
+import type { JobDefinition } from '../jobs/job-source.ts'
+import type { WakeUps } from './wake-ups.ts'
+import type { JobContext } from './work.ts'
+
+/** What the workers, drains and direct uploads of one storage share. */
+export interface BackgroundParts {
+  readonly settings: Settings
+  readonly wakeUps: WakeUps
+  readonly jobs: readonly JobDefinition<JobContext>[]
+  /** Services that are unavailable, as this process saw them. */
+  readonly outages: Outages
+  /** Called whenever an upload of this process has ended. */
+  readonly endListeners: Set<() => void>
+  /** Opens the database at first use. */
+  open(): Promise<DelayedContext>
+}

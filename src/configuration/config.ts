@@ -1,0 +1,98 @@
+import type { Authorize } from '../attached/context.ts'
+import type { Models } from '../attached/definitions.ts'
+import type { Database } from '../database/database.ts'
+import type { TableOptions } from '../database/schema.ts'
+import type { RecordIdType } from '../database/store.ts'
+import type { DirectOptions } from '../delayed/direct-options.ts'
+import type { AfterRefusalOptions } from '../http/after-refusal.ts'
+import type { ImageProcessor } from '../images/image-processor.ts'
+import type { JobEngine } from '../jobs/engine.ts'
+import type { Duration, Size } from '../options/units.ts'
+import type { Service } from '../services/service.ts'
+import type { ServiceTimeouts } from '../services/timeouts.ts'
+import type { FindRecordOption } from './find-record.ts'
+import type { Logger } from './logger.ts'
+
+/**
+ * Options of `createActiveStorage`. It takes `findRecord` too, which is required where hooks read more of a record than
+ * `{ type, id }`.
+ */
+export interface ActiveStorageConfig<
+  M extends Models,
+  S extends string,
+  Tx,
+  Finds extends boolean,
+> {
+  /** `sqlite(…)`, `postgres(…)` or `mysql(…)`, or an ORM's binding. */
+  readonly database: Database<Tx, Finds>
+  /** The services, by the name that is stored with each blob (`service_name`). */
+  readonly services: Readonly<Record<S, Service>>
+  /** The service that new files go to. Optional where there is only one. */
+  readonly service?: NoInfer<S>
+  /** The attachments of each model, by the name that `record_type` holds: Rails' class names. */
+  readonly models: M
+  /** Signs ids. Default: process.env.SECRET_KEY_BASE, read on first use. [current, ...previous] rotates it. */
+  readonly secretKeyBase?: string | readonly [current: string, ...previous: string[]] | undefined
+  /** A queue of the app's own. Default: the embedded engine, which needs none. */
+  readonly jobs?: JobEngine
+  /** Reads and transforms images. Needed for variantInfo. */
+  readonly images?: ImageProcessor
+  /** The type of all records' ids. Default 'bigint'. */
+  readonly recordId?: RecordIdType
+  readonly staging?: {
+    /** How long a staged file waits to be submitted. Default '24h'. */
+    readonly expiresIn?: Duration
+    /** The limit of attachments without a `maxSize` of their own. Default: no limit. */
+    readonly maxSize?: Size
+    /** The limit of attachments without a `maxFiles` of their own. Default: no limit. */
+    readonly maxFiles?: number
+  }
+  /**
+   * When a failed upload is tried again. Default: 10 attempts, with delays that double from 5 s to 1 h, 25 % more or less.
+   * While a service is unavailable no attempt is counted: it is tried every 5 min at most, `for` this long; default '3d'.
+   */
+  readonly retries?: {
+    readonly attempts?: number
+    readonly minDelay?: Duration
+    readonly maxDelay?: Duration
+    readonly for?: Duration
+  }
+  /** Time limits of calls to services. A call that takes longer rejects with ServiceUnavailableError; uploads are retried. */
+  readonly serviceTimeouts?: ServiceTimeouts
+  /** How long a save with `photo = file` waits until the file is attached, and what it does when it is not. */
+  readonly direct?: DirectOptions
+  /** Default: the console, for warnings and errors. winston fits; pino needs its two arguments swapped. false: silent. */
+  readonly logger?: Logger | false
+  /** How long the bytes of failed uploads are kept. Default: for ever. */
+  readonly failed?: { readonly keepFor?: Duration }
+  /** Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop Rails' job first. */
+  readonly gem?: { readonly moveAfter?: Duration }
+  readonly tables?: TableOptions
+  /** The path at which the app mounts `handler`. Default '/rails/active_storage', as in Rails. */
+  readonly basePath?: `/${string}`
+  /**
+   * Called before `handler` responds to a request; false responds 403. Default: anyone with a signed id may use it, as in
+   * Rails. For a blob that is attached in several places it is called for each place until one call returns true.
+   */
+  readonly authorize?: Authorize
+  /** How much of a refused request is read before it is closed, so that the response reaches a client that still sends. */
+  readonly afterRefusal?: AfterRefusalOptions
+  /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
+  readonly rails?: {
+    readonly keyDigest?: 'SHA1' | 'SHA256'
+    readonly envelope?: 'marshal' | 'json'
+  }
+}
+
+/** All options of `createActiveStorage`. */
+export type ConfigWithFinders<
+  M extends Models,
+  S extends string,
+  Tx,
+  Finds extends boolean,
+> = ActiveStorageConfig<M, S, Tx, Finds> & FindRecordOption<M, Finds>
+
+/** The options without the types of one app. */
+export type AnyConfig = ActiveStorageConfig<Models, string, unknown, boolean> & {
+  readonly findRecord?: object
+}

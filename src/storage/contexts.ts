@@ -1,0 +1,77 @@
+import { adaptHooks } from '../attached/hooks.ts'
+import type { StorageContext } from '../attached/context.ts'
+import type { WakeUps } from '../background/wake-ups.ts'
+import type { Settings } from '../configuration/configuration.ts'
+import type { DelayedContext } from '../delayed/context.ts'
+import { deleteObjectsNow } from '../delayed/delete-object.ts'
+import type { DirectUploads } from '../delayed/direct-uploads.ts'
+import { logSuperseded } from '../delayed/log-superseded.ts'
+import { withHookMethods } from '../orm/hook-methods.ts'
+import type { LazyStore } from './lazy-store.ts'
+import type { RecordLookup } from './record-lookup.ts'
+
+/** The parts of one storage that its contexts are made of. */
+export interface StorageParts {
+  readonly settings: Settings
+  readonly store: LazyStore
+  readonly lookup: RecordLookup
+  readonly wakeUps: WakeUps
+}
+
+/** The context of record handles and HTTP routes. */
+export function createStorageContext(
+  { settings, store, lookup, wakeUps }: StorageParts,
+  direct: DirectUploads,
+): StorageContext {
+  const { services, log, models } = settings
+  return {
+    store: store.open,
+    services,
+    models,
+    verifier: settings.verifier,
+    basePath: settings.basePath,
+    expiresIn: settings.expiresIn,
+    maxSize: settings.maxSize,
+    defaultService: settings.service,
+    authorize: settings.authorize,
+    afterRefusal: settings.afterRefusal,
+    log,
+    findRecord: (type, id) => lookup.find(type, id),
+    touch: (type, id) => lookup.touch(type, id),
+    kindOf: ({ type, name }) => models.get(type)?.get(name)?.kind ?? 'many',
+    wake: wakeUps.wake,
+    announce: (session, tokens) => wakeUps.announce(session, tokens),
+    logSuperseded(uploads) {
+      for (const upload of uploads)
+        logSuperseded(log, upload, 'An upload was superseded by a direct change.')
+    },
+    finish: (uploads, timeout) => direct.finish(uploads, timeout),
+    deleteObjectsNow: async (keys) => deleteObjectsNow(await store.open(), services, keys, log),
+  }
+}
+
+/** The context of workers. Opens the database. */
+export async function createDelayedContext(
+  { settings, store, lookup }: StorageParts,
+  context: StorageContext,
+): Promise<DelayedContext> {
+  const { models, services, images, retries, expiresIn, engine, knownAttachments, log } = settings
+  return {
+    store: await store.open(),
+    services,
+    images,
+    retries,
+    expiresIn,
+    engine,
+    knownAttachments,
+    log,
+    findDefinition(type, name) {
+      const definition = models.get(type)?.get(name)
+      return definition === undefined
+        ? undefined
+        : adaptHooks(withHookMethods(definition, name, lookup.source(type)), context)
+    },
+    findRecord: (type, id) => lookup.find(type, id),
+    touch: (type, id) => lookup.touch(type, id),
+  }
+}

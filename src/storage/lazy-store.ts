@@ -1,0 +1,36 @@
+import { openStore, type Store } from '../database/store.ts'
+import type { Settings } from '../configuration/configuration.ts'
+import { ConfigurationError } from '../errors/errors.ts'
+
+/** The database, opened at its first use. */
+export class LazyStore {
+  readonly #openFirst: () => Promise<Store>
+  #opened: Promise<Store> | undefined
+  #isClosed = false
+
+  /** `check` runs once the database is open; what it throws is thrown at the first use. */
+  constructor({ database, tables, recordId }: Settings, check: () => void) {
+    this.#openFirst = async () => {
+      const store = await openStore(database, tables, recordId)
+      check()
+      return store
+    }
+  }
+
+  /** Opens once; after a failure the next use tries again. Rejects with ConfigurationError when the storage is closed. */
+  readonly open = async (): Promise<Store> => {
+    if (this.#isClosed)
+      throw new ConfigurationError('This storage is closed: create another to go on.')
+    this.#opened ??= this.#openFirst().catch((error: unknown) => {
+      this.#opened = undefined
+      throw error
+    })
+    return this.#opened
+  }
+
+  /** Waits for an opening that is under way, then refuses every use. */
+  async close(): Promise<void> {
+    await this.#opened?.catch(() => undefined)
+    this.#isClosed = true
+  }
+}

@@ -1,0 +1,46 @@
+import type { Settings } from '../configuration/configuration.ts'
+import type { RecordSource } from '../database/database.ts'
+
+/** Finds records: with the app's `findRecord`, else by the ORM's class that has the model's attachments. */
+export class RecordLookup {
+  readonly #settings: Settings
+
+  constructor(settings: Settings) {
+    this.#settings = settings
+  }
+
+  /** The ORM's records of a model; null where no ORM class has its attachments. */
+  source(type: string): RecordSource | null {
+    const { database, givenModels } = this.#settings
+    return database.records?.(givenModels[type] ?? {}) ?? null
+  }
+
+  /** Throws ConfigurationError where two ORM classes share one attachments object. */
+  checkSources(): void {
+    for (const type of Object.keys(this.#settings.givenModels)) this.source(type)
+  }
+
+  /** Whether it is possible to tell that a record of this model does not exist. */
+  canFind(type: string): boolean {
+    return this.#settings.finders.has(type) || this.source(type) !== null
+  }
+
+  /** The record, or null where there is none. `{ type, id }` where it cannot be looked up. */
+  async find(type: string, id: string): Promise<unknown> {
+    const finder = this.#settings.finders.get(type)
+    if (finder !== undefined) return (await finder(id)) ?? null
+    return this.source(type)?.find(id) ?? { type, id }
+  }
+
+  /** Sets when the record was last changed, where the ORM has a column for it. A failure is only logged. */
+  async touch(type: string, id: string): Promise<void> {
+    try {
+      await this.source(type)?.touch?.(id)
+    } catch (error) {
+      this.#settings.log('warn', `${type} ${id} could not be touched.`, {
+        record: { type, id },
+        error,
+      })
+    }
+  }
+}
