@@ -311,14 +311,14 @@ test('what a form may not hold is refused by name, and nothing of it is kept', a
       [['user[photo][path]', '/etc/passwd']],
       'INVALID_INPUT',
       422,
-      /names nothing of photo/,
+      /is no part of photo/,
     ],
     [
       'deeper below it',
       [['user[certificates][files][][path]', 'x']],
       'INVALID_INPUT',
       422,
-      /names nothing of certificates/,
+      /is no part of certificates/,
     ],
     [
       'a file as an id',
@@ -678,7 +678,7 @@ test('paths that nobody made lead nowhere', async (t) => {
           ...(method === 'POST' || method === 'PUT' ? { body: 'x' } : {}),
         })
         assert.ok(
-          status === 404 || status === 405,
+          status === 404 || status === (method === 'OPTIONS' ? 204 : 405),
           `${method} ${route} with ${segment.slice(0, 20)}: ${status}`,
         )
       }

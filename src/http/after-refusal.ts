@@ -2,8 +2,8 @@ import type { AfterRefusalLimits } from '../attached/context.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 
 /**
- * How much of a refused request is read on and thrown away before it is answered. A client that has more to send gets the
- * answer at once, and its connection is closed. Of what is answered with 401 or 403 it is never more than 1 MB and 5 s.
+ * How much of a refused request's body is read and thrown away before the response. A client that has more to send gets the
+ * response at once, and then its connection is closed. A response of 401 or 403 reads at most 1 MB for 5 seconds.
  */
 export interface AfterRefusalOptions {
   /** Default '64 MB'. */
@@ -12,7 +12,7 @@ export interface AfterRefusalOptions {
   readonly timeout?: Duration
 }
 
-/** Throws ConfigurationError. */
+/** Parses the options with their defaults. Throws ConfigurationError. */
 export function readAfterRefusal({
   maxBytes = '64 MB',
   timeout = '30s',
@@ -23,8 +23,11 @@ export function readAfterRefusal({
   }
 }
 
-/** Of who is not known, or may not: nobody waits long for a stranger. */
-export function limitsForStatus(status: number, given: AfterRefusalLimits): AfterRefusalLimits {
-  if (status !== 401 && status !== 403) return given
-  return { maxBytes: Math.min(given.maxBytes, 1024 ** 2), timeout: Math.min(given.timeout, 5000) }
+/** Lower limits for 401 and 403, so that strangers cannot keep connections busy. */
+export function limitsForStatus(status: number, limits: AfterRefusalLimits): AfterRefusalLimits {
+  if (status !== 401 && status !== 403) return limits
+  return {
+    maxBytes: Math.min(limits.maxBytes, 1024 ** 2),
+    timeout: Math.min(limits.timeout, 5000),
+  }
 }

@@ -1,18 +1,18 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 
-/** Milliseconds. */
+/** Milliseconds for which bytes of the client are read after our side of the connection has closed. */
 const LINGER_MS = 2000
 const RESPONSE_FINISHED = 'http.server.response.finish'
 
 /**
- * Closes the connection after the answer to a request that was not read to its end. First our side alone, so that the client
- * sees that no more comes; what it still sends is thrown away for two seconds. Closing at once would answer those bytes with
- * a reset, which takes the answer away from a client that has not read it yet. Whoever answers needs to know nothing of it.
+ * Closes the connection after the response to a request that was not read to its end. Our side closes first, so that the
+ * client sees the end of the response; its bytes are thrown away for two more seconds. Closing both sides at once would reset
+ * the connection, and the client could lose a response that it has not read yet. Works whatever sends the response.
  */
 export function closeAfterResponse(request: IncomingMessage): void {
   const { socket } = request
-  // All that is left has arrived: nothing can be reset.
+  // The whole request has arrived, so that the connection cannot be reset.
   if (request.complete || socket.destroyed) return
   let timer: NodeJS.Timeout | undefined
   const close = (): void => {
@@ -23,9 +23,10 @@ export function closeAfterResponse(request: IncomingMessage): void {
     request.removeAllListeners('data').resume()
   }
   const onFinish = (message: unknown): void => {
-    if ((message as { readonly request?: unknown }).request === request) close()
+    if (typeof message !== 'object' || message === null || !('request' in message)) return
+    if (message.request === request) close()
   }
-  // Where the connection is kept, Node tells when the answer is out; where it is not, it calls this.
+  // Node publishes the end of a response on a kept connection, and calls `destroySoon` on one that is not kept.
   subscribe(RESPONSE_FINISHED, onFinish)
   socket.destroySoon = close
   socket.once('close', () => {

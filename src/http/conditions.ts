@@ -1,13 +1,14 @@
 import type { Content } from './serve-content.ts'
 
+/** Headers that identify the bytes of a response. */
 type Validators = Pick<Content, 'etag' | 'lastModified'>
 
-/** A header longer than this is cut: nobody sends that many tags. */
+/** Characters of a list of tags that are read; no client sends more. */
 const MAX_TAGS_LENGTH = 8000
 
 /**
- * What the conditions of a request ask for, in the order of RFC 9110, 13.2.2: 'failed' is 412, 'fresh' is 304, null is the
- * content itself. A date that is none is ignored.
+ * Evaluates the conditions of a request in the order of RFC 9110, 13.2.2. 'failed' means 412, 'fresh' means 304, null means
+ * that the content is sent. Invalid dates are ignored.
  */
 export function checkConditions(
   { headers }: Request,
@@ -16,7 +17,7 @@ export function checkConditions(
   const modified = lastModified === null ? null : Math.floor(lastModified.getTime() / 1000) * 1000
   const match = headers.get('if-match')
   const unmodifiedSince = parseHttpDate(headers.get('if-unmodified-since'))
-  // A weak tag never matches here: it does not say that the bytes are the same.
+  // A weak tag never matches If-Match, because it does not promise equal bytes.
   if (
     match !== null
       ? !parseTags(match).some((tag) => tag === '*' || tag === etag)
@@ -43,19 +44,19 @@ const parseTags = (header: string): string[] =>
     .map((tag) => tag.trim())
 
 const TIME = String.raw`\d\d:\d\d:\d\d`
-/** The three forms of RFC 9110, 5.6.7. */
+/** The three date formats of RFC 9110, 5.6.7. */
 const HTTP_DATE_FORMATS = [
   new RegExp(String.raw`^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} ${TIME} GMT$`),
   new RegExp(String.raw`^[A-Z][a-z]{5,8}, \d\d-[A-Z][a-z]{2}-\d\d ${TIME} GMT$`),
   new RegExp(String.raw`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d ${TIME} \d{4}$`),
 ]
 
-/** Milliseconds. null: it is no date of HTTP, though Date.parse may read one in it ('2044'). */
+/** Milliseconds. null: not a date of HTTP, even when `Date.parse` accepts it ('2044'). */
 function parseHttpDate(header: string | null): number | null {
   const text = header?.trim() ?? ''
   if (!HTTP_DATE_FORMATS.some((form) => form.test(text))) return null
   const time = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`)
-  // Date.parse takes 31 February for a day of March.
+  // Date.parse reads 31 February as a day of March.
   const day = Number(/[ \d]\d(?=[ -])/.exec(text)?.[0])
   return new Date(time).getUTCDate() === day ? time : null
 }

@@ -1,13 +1,13 @@
 import type { Models } from '../attached/definitions.ts'
 import type { ParseForm } from './forms/parse-form.ts'
 
-/** What an adapter mounts: an ActiveStorage. */
+/** Members of an ActiveStorage that an adapter mounts. */
 export interface Mountable {
   readonly handler: (request: Request) => Promise<Response>
   readonly basePath: string
 }
 
-/** What parses forms: an ActiveStorage. */
+/** Members of an ActiveStorage that `form` of an adapter uses. */
 export interface FormParser<M extends Models> {
   readonly parseForm: ParseForm<M>
 }

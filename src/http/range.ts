@@ -1,10 +1,10 @@
-/** Inclusive positions. */
+/** Positions of the first and the last byte, both included. */
 export type ByteRange = readonly [start: number, end: number]
 
 /**
- * What a Range header asks for of `size` bytes. null: all of it, because the header is no range of HTTP and is ignored.
- * 'unsatisfiable': nothing of it is there, or it asks for several ranges at once, which Rails refuses too, for the work that
- * they make.
+ * Parses a Range header for `size` bytes. null: the header is not a byte range and is ignored, so that all bytes are sent.
+ * 'unsatisfiable': no byte of the range exists, or the header asks for several ranges, which Rails refuses too because of the
+ * work they cause.
  */
 export function parseRange(
   header: string | null,
@@ -27,7 +27,7 @@ export function parseRange(
     : [start, to === '' ? size - 1 : Math.min(Number(to), size - 1)]
 }
 
-/** null: it is no range (RFC 9110, 14.1.1), as one whose end comes before its start. */
+/** null: invalid (RFC 9110, 14.1.1), such as a range whose end is before its start. */
 function parseRangeSpec(text: string): { readonly from: string; readonly to: string } | null {
   const [, from = '', to = ''] = /^\s*(\d*)-(\d*)\s*$/.exec(text) ?? []
   if (from === '' ? to === '' : to !== '' && Number(to) < Number(from)) return null

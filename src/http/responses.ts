@@ -1,19 +1,20 @@
 import type { PublicError } from '../errors/public-error.ts'
 
-/** Whatever is served was sent by somebody: a browser must not guess that it is more than its type says. */
+/** Visitors sent the files that we serve, so a browser must not guess another type than the one that we say. */
 const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff' }
-/** What is not there now may be there in a moment: no cache keeps it. */
+/** A file that is missing now may exist in a moment, so no cache may keep the response. */
 const UNCACHED_HEADERS = { ...COMMON_HEADERS, 'Cache-Control': 'no-store' }
 
-/** Thrown where the answer is known and there is nothing more to do. */
+/** Thrown by a route to end the request with this response. */
 export class HttpResponseError extends Error {
   readonly response: Response
   constructor(response: Response) {
-    super('The request was answered.')
+    super('The request ended with a response.')
     this.response = response
   }
 }
 
+/** Creates a response with the headers that all responses have. */
 export function respond(
   status: number,
   headers: Readonly<Record<string, string>> = {},
@@ -22,24 +23,31 @@ export function respond(
   return new Response(body, { status, headers: { ...COMMON_HEADERS, ...headers } })
 }
 
+/** Creates a response with JSON that no cache keeps. */
 export function respondJson(
   status: number,
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  const body = JSON.stringify(value)
-  return new Response(body, {
+  return new Response(JSON.stringify(value), {
     status,
-    headers: { ...UNCACHED_HEADERS, 'Content-Type': 'application/json; charset=utf-8', ...headers },
+    headers: {
+      ...UNCACHED_HEADERS,
+      'Content-Type': 'application/json; charset=utf-8',
+      ...headers,
+    },
   })
 }
 
-/** As Rails: an id that is not valid, has expired, or leads nowhere, all look the same. */
+/** The same 404 for an invalid token, an expired token and a missing row, as in Rails. */
 export const notFound = (): HttpResponseError =>
   new HttpResponseError(new Response(null, { status: 404, headers: UNCACHED_HEADERS }))
+
+/** 403, when the app's `authorize` refuses the request. */
 export const forbidden = (): HttpResponseError =>
   new HttpResponseError(respondError(403, 'You may not do this.', 'FORBIDDEN'))
 
+/** Creates a redirect with status 302. */
 export function respondRedirect(location: string, cacheControl: string): Response {
   return new Response(null, {
     status: 302,
@@ -47,7 +55,7 @@ export function respondRedirect(location: string, cacheControl: string): Respons
   })
 }
 
-/** What a page's script reads: a message for a person, and a code. */
+/** Creates a JSON response for a page's script: `error` is text for the visitor, `code` is for the script. */
 export function respondError(
   status: number,
   error: string,
@@ -57,6 +65,7 @@ export function respondError(
   return respondJson(status, { error, code }, headers)
 }
 
+/** Creates the response to an error. 404 has no body, as in Rails. */
 export function respondPublicError({ statusCode, message, code }: PublicError): Response {
   return statusCode === 404
     ? new Response(null, { status: 404, headers: UNCACHED_HEADERS })

@@ -17,7 +17,7 @@ import {
   hasManyAttached,
   hasOneAttached,
   type ActiveStorage,
-  type Files,
+  type FilesByName,
   type ParsedForm,
 } from 'activestorage-delayed'
 import { FormInterceptor, InjectActiveStorage, UploadedForm } from 'activestorage-delayed/nestjs'
@@ -29,7 +29,7 @@ export const modelsWith = (afterUpload: () => void) => ({
   },
 })
 type Models = ReturnType<typeof modelsWith>
-type UserFiles = Files<Models['User']>
+type UserFiles = FilesByName<Models['User']>
 type UserForm = ParsedForm<Models['User']>
 type Storage = ActiveStorage<Models, never>
 

@@ -1,68 +1,69 @@
 import type { AttachmentDefinition } from '../../attached/context.ts'
-import type { FilesByName } from '../../attached/record.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import { checkFileCount } from '../../staging/limits.ts'
 
-/** What a form brings for one attachment, in the form's order, though files are staged side by side. */
-export interface AttachmentFields {
-  readonly entries: { readonly name: string; file: StagedFile | string }[]
-  /** Signed ids of a has-one that another file came after. */
-  readonly surplus: string[]
-  readonly deletedIds: string[]
-  cleanBefore: string | null
+/** A file of a form: staged by this request, or the signed id of an earlier one. */
+export interface FormEntry {
+  /** Name of the form's field. */
+  readonly name: string
+  file: StagedFile | string
 }
 
-export const createAttachmentFields = (): AttachmentFields => ({
-  entries: [],
-  surplus: [],
-  deletedIds: [],
-  cleanBefore: null,
-})
+/** Input that `attachLater` takes for one attachment. */
+export type AttachmentInput =
+  | FormEntry['file']
+  | {
+      readonly files: readonly FormEntry['file'][]
+      readonly deletedIds: readonly string[]
+      readonly cleanBefore?: string
+    }
 
-/** Takes the next place. Throws TooManyFilesError, before a byte of the file is staged. */
-export function addEntry(
-  collected: AttachmentFields,
-  definition: AttachmentDefinition,
-  slot: string,
-  name: string,
-  file: string,
-): AttachmentFields['entries'][0] {
-  const entry = { name, file }
-  collected.entries.push(entry)
-  checkFileCount(
-    collected.entries.length,
-    definition.kind === 'many' ? definition.maxFiles : undefined,
-    { attachment: slot },
-  )
-  return entry
-}
+/** All fields of a form for one attachment. Entries keep the form's order, although files are staged in parallel. */
+export class AttachmentFields {
+  readonly entries: FormEntry[] = []
+  /** Signed ids that a later file of a has-one replaces. */
+  readonly surplus: string[] = []
+  readonly deletedIds: string[] = []
+  cleanBefore: string | null = null
+  /** Name of the attachment, such as 'photo'. */
+  readonly attachment: string
+  readonly #definition: AttachmentDefinition
 
-/** What this request staged. */
-export async function discardStagedFiles(all: Iterable<AttachmentFields>): Promise<void> {
-  for (const { entries } of all)
-    for (const { file } of entries) if (file instanceof StagedFile) await file.discard()
-}
+  constructor(attachment: string, definition: AttachmentDefinition) {
+    this.attachment = attachment
+    this.#definition = definition
+  }
 
-/** Of several files for a has-one the last one counts: those that came with this request are given up now. */
-export async function dropSurplus(
-  collected: AttachmentFields,
-  definition: AttachmentDefinition,
-): Promise<void> {
-  if (definition.kind === 'many') return
-  const surplus = collected.entries.splice(0, Math.max(0, collected.entries.length - 1))
-  collected.surplus.push(...surplus.flatMap(({ file }) => (typeof file === 'string' ? [file] : [])))
-  await discardStagedFiles([{ ...collected, entries: surplus }])
-}
+  /** Reserves the next position; throws TooManyFilesError before any byte of the file is staged. */
+  add(name: string, file: string): FormEntry {
+    const entry = { name, file }
+    this.entries.push(entry)
+    const { kind, maxFiles } = this.#definition
+    checkFileCount(this.entries.length, kind === 'many' ? maxFiles : undefined, {
+      attachment: this.attachment,
+    })
+    return entry
+  }
 
-/** As attachLater takes it; undefined: the form says nothing of the attachment. */
-export function toAttachInput(
-  { entries, deletedIds, cleanBefore }: AttachmentFields,
-  { kind }: AttachmentDefinition,
-): FilesByName<never>[never] | undefined {
-  const files = entries.map(({ file }) => file)
-  if (kind === 'one') return files.at(-1) as never
-  const isAsked = files.length > 0 || deletedIds.length > 0 || cleanBefore !== null
-  return (
-    isAsked ? { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) } : undefined
-  ) as never
+  /** Keeps the last file of a has-one, and discards earlier ones that this request staged. */
+  async dropSurplus(): Promise<void> {
+    if (this.#definition.kind === 'many') return
+    for (const { file } of this.entries.splice(0, Math.max(0, this.entries.length - 1)))
+      if (typeof file === 'string') this.surplus.push(file)
+      else await file.discard()
+  }
+
+  /** Discards the files that this request staged. */
+  async discardStaged(): Promise<void> {
+    for (const { file } of this.entries) if (file instanceof StagedFile) await file.discard()
+  }
+
+  /** undefined: the form has no field for the attachment, so that nothing changes. */
+  toInput(): AttachmentInput | undefined {
+    const files = this.entries.map(({ file }) => file)
+    if (this.#definition.kind === 'one') return files.at(-1)
+    const { deletedIds, cleanBefore } = this
+    if (files.length === 0 && deletedIds.length === 0 && cleanBefore === null) return undefined
+    return { files, deletedIds, ...(cleanBefore === null ? {} : { cleanBefore }) }
+  }
 }

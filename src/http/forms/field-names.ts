@@ -1,6 +1,6 @@
 import { InvalidInputError } from '../../errors/errors.ts'
 
-/** What a field of a form is for. */
+/** Meaning of a field: a value, or a part of an attachment's input. */
 export type FieldTarget =
   | {
       readonly kind: 'value'
@@ -20,22 +20,25 @@ const toSnakeCase = (name: string): string =>
     .replaceAll('::', '_')
     .toLowerCase()
 
-/** Names that a model has in forms: `blogPost` and `blog_post`, as Rails has it. */
+/** Returns the names of a model in forms: `blogPost`, and `blog_post` as in Rails. */
 export function scopesOf(model: string): string[] {
   const camel = model.replaceAll('::', '')
   return [camel.slice(0, 1).toLowerCase() + camel.slice(1), toSnakeCase(model)]
 }
 
-/** `photo`, `photo_tmp` and `photoTmp` are the same attachment. */
-export function listAliases(slots: Iterable<string>): ReadonlyMap<string, string> {
-  const all = [...slots]
-  const aliases = all.flatMap((slot) =>
-    [`${slot}Tmp`, `${slot}_tmp`, toSnakeCase(slot), `${toSnakeCase(slot)}_tmp`].map(
-      (alias) => [alias, slot] as const,
-    ),
+/** Maps all names of attachments in forms to attachments: `photo`, `photo_tmp` and `photoTmp` are the same. */
+export function listAliases(attachments: Iterable<string>): ReadonlyMap<string, string> {
+  const all = [...attachments]
+  const aliases = all.flatMap((attachment) =>
+    [
+      `${attachment}Tmp`,
+      `${attachment}_tmp`,
+      toSnakeCase(attachment),
+      `${toSnakeCase(attachment)}_tmp`,
+    ].map((alias) => [alias, attachment] as const),
   )
-  // A name that an attachment really has comes before what another one may be called.
-  return new Map([...aliases, ...all.map((slot) => [slot, slot] as const)])
+  // The real name of an attachment wins over an alias of another.
+  return new Map([...aliases, ...all.map((attachment) => [attachment, attachment] as const)])
 }
 
 const ATTACHMENT_PARTS = new Map<string, 'files' | 'deletedIds' | 'cleanBefore'>([
@@ -47,8 +50,8 @@ const ATTACHMENT_PARTS = new Map<string, 'files' | 'deletedIds' | 'cleanBefore'>
 ])
 
 /**
- * Reads a name as Rails does: `user[certificates_tmp][files][]`. `scopes` are the names before the first bracket; null: names
- * are flat. Throws InvalidInputError for what is below an attachment and is none of its parts.
+ * Parses a name as Rails does: `user[certificates_tmp][files][]`. `scopes` are the possible names before the first bracket;
+ * null: names have no brackets. Throws InvalidInputError for an unknown part of an attachment.
  */
 export function parseFieldName(
   name: string,
@@ -59,29 +62,29 @@ export function parseFieldName(
   const keys = [...rest.matchAll(/\[([^[\]]*)\]/g)].map(([, key = '']) => key)
   const isScoped = scopes === null || (scopes.includes(head) && keys.length > 0)
   const path = scopes === null ? [head, ...keys] : isScoped ? keys : []
-  const slot = isScoped ? aliases.get(path[0] ?? '') : undefined
-  if (slot === undefined) {
+  const attachment = isScoped ? aliases.get(path[0] ?? '') : undefined
+  if (attachment === undefined) {
     const isList = keys.length > 0 && keys.at(-1) === ''
     const [first = head, ...inner] = isScoped ? path : [head, ...keys]
-    const shown = isList ? inner.slice(0, -1) : inner
+    const visible = isList ? inner.slice(0, -1) : inner
     return {
       kind: 'value',
-      key: [first, ...shown.map((key) => `[${key}]`)].join(''),
+      key: [first, ...visible.map((key) => `[${key}]`)].join(''),
       isScoped,
       isList,
     }
   }
   const [, below = ''] = path
-  // A list, or its numbered items.
+  // The name of a list, or of one of its numbered items.
   if (/^\d*$/.test(below) && path.length <= 2)
-    return { kind: 'attachment', attachment: slot, part: 'files' }
+    return { kind: 'attachment', attachment, part: 'files' }
   const part = ATTACHMENT_PARTS.get(below)
   if (part === undefined || path.length > 3)
     throw new InvalidInputError(
-      `${JSON.stringify(name)} names nothing of ${slot}: it has files, deleted_ids and clean_before.`,
+      `${JSON.stringify(name)} is no part of ${attachment}; its parts are files, deleted_ids and clean_before.`,
       {
-        details: { attachment: slot },
+        details: { attachment },
       },
     )
-  return { kind: 'attachment', attachment: slot, part }
+  return { kind: 'attachment', attachment, part }
 }

@@ -1,14 +1,15 @@
 import type { FieldTarget } from './field-names.ts'
 
-/** Without a prototype: no name of a field reaches one. */
+/** Values by name. The object has no prototype, so that no field can change one. */
 export type FormValueObject = Record<string, string | string[]>
 
+/** Collects the values of a form. */
 export interface FormValues {
   add(target: FieldTarget & { readonly kind: 'value' }, value: string): void
   toObject(): FormValueObject
 }
 
-/** As Rails reads them: `[]` makes a list, of a name that comes twice the last one counts. */
+/** Collects values as Rails does: `[]` makes a list, and the last value of another name counts. */
 export function createFormValues(): FormValues {
   const empty = (): FormValueObject => Object.create(null) as FormValueObject
   const scoped = empty()
@@ -19,7 +20,7 @@ export function createFormValues(): FormValues {
       const before = values[key]
       values[key] = isList ? [...(Array.isArray(before) ? before : []), value] : value
     },
-    // The model's own come before what else has the same name.
+    // Values of the model win over others with the same name.
     toObject: () => Object.assign(empty(), others, scoped),
   }
 }

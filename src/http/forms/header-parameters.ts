@@ -1,17 +1,17 @@
 import { InvalidInputError } from '../../errors/errors.ts'
 
 /**
- * The parameters of a header such as `form-data; name="a"; filename="b.txt"`, by their names in lower case. Read as Rack reads
- * them, because clients send what no grammar allows: a quoted value ends at the first quote that is not escaped, one without
- * quotes at a space or a semicolon, and of a name that comes twice the last one counts. Linear in the length of the text.
- * Throws InvalidInputError where a quote is never closed: what comes after it may be another parameter.
+ * Parses the parameters of a header such as `form-data; name="a"; filename="b.txt"`; their names are in lower case. It follows
+ * Rack, because clients break the grammar: a quoted value ends at the first quote that is not escaped, another value at a
+ * space or semicolon, and the last parameter of a name counts. The time is linear in the length of the text.
+ * Throws InvalidInputError for a quote that is never closed, because the text after it may be another parameter.
  */
 export function parseHeaderParameters(text: string): Map<string, string> {
   const found = new Map<string, string>()
   for (let at = text.indexOf(';'); at !== -1;) {
     const equals = text.indexOf('=', at)
     if (equals === -1) break
-    // A parameter without a value may stand between.
+    // A parameter without a value may come before the name.
     const name = text
       .slice(text.lastIndexOf(';', equals) + 1, equals)
       .trim()
@@ -25,6 +25,7 @@ export function parseHeaderParameters(text: string): Map<string, string> {
   return found
 }
 
+/** A value, and the position after it. */
 interface ParsedValue {
   readonly value: string
   readonly end: number
@@ -47,7 +48,7 @@ function parseQuoted(text: string, start: number, name: string): ParsedValue {
     if (character !== '\\') value += character
     else {
       at += 1
-      // In the name of a file it may be the separator of a path, of a client that escapes nothing but quotes.
+      // Some clients escape only quotes, so that a backslash in a filename is the separator of a path.
       value += name === 'filename' && text[at] !== '"' ? `\\${text[at] ?? ''}` : (text[at] ?? '')
     }
   }
@@ -55,7 +56,7 @@ function parseQuoted(text: string, start: number, name: string): ParsedValue {
     `A header of the form has a quote that is never closed: ${JSON.stringify(text.slice(0, 100))}.`,
     {
       publicMessage:
-        'The form could not be read: the name of a field or of a file is not valid. Rename the file and send the form again.',
+        'The form could not be read: a name of a field or file is invalid. Rename the file and send the form again.',
     },
   )
 }

@@ -1,21 +1,22 @@
 import { FormLimitError } from '../../errors/errors.ts'
 
-/** What a form may hold. Sizes of files are their attachments' own limits. */
+/** Limits of a form. The sizes of files are limited by their attachments. */
 export interface FormLimits {
-  /** How many fields that are no files. Default 1000. */
+  /** Number of fields that are not files. Default 1000. */
   readonly fields?: number
-  /** How many files. Default 100. */
+  /** Number of files. Default 100. */
   readonly files?: number
   /** Bytes of one field. Default 1 MB. */
   readonly fieldSize?: number
-  /** Bytes of all fields. Default 10 MB. */
+  /** Bytes of all fields together, files not counted. Default 10 MB. */
   readonly fieldsSize?: number
-  /** Brackets in a name. Default 10. */
+  /** Number of brackets in a name. Default 10. */
   readonly depth?: number
 }
 
-/** With the defaults. `nameSize`: characters of a name. */
+/** All limits, with their defaults. */
 export interface CompleteFormLimits extends Required<FormLimits> {
+  /** Characters of a name. */
   readonly nameSize: number
 }
 
@@ -28,12 +29,13 @@ const DEFAULT_FORM_LIMITS: CompleteFormLimits = {
   nameSize: 500,
 }
 
+/** Fills in the defaults. */
 export const completeFormLimits = (given: FormLimits): CompleteFormLimits => ({
   ...DEFAULT_FORM_LIMITS,
   ...given,
 })
 
-/** Returns what is called for each field, or each file. Throws FormLimitError for one too many. */
+/** Returns a function to call for each field or file, which throws FormLimitError for one too many. */
 export function createCounter(limits: CompleteFormLimits, what: 'fields' | 'files'): () => void {
   const most = limits[what]
   let count = 0
@@ -49,7 +51,7 @@ export function createCounter(limits: CompleteFormLimits, what: 'fields' | 'file
   }
 }
 
-/** Throws FormLimitError. */
+/** Throws FormLimitError for a name that is too long or nested too deeply. */
 export function checkFieldName(name: string, { nameSize, depth }: CompleteFormLimits): void {
   if (name.length < nameSize && name.split('[').length - 1 <= depth) return
   throw new FormLimitError(

@@ -3,20 +3,20 @@ import { decodeText, decodePercent } from './charsets.ts'
 import { parseHeaderParameters } from './header-parameters.ts'
 import { unreadableForm } from './unreadable-form.ts'
 
-/** What a part of a form says of itself. */
+/** Headers of a part of a form. */
 export interface PartHead {
-  /** '': a field without a name, which is for the page alone. */
+  /** '': a field without a name, which only scripts of the page use. */
   readonly name: string
-  /** As it was sent, folders included. undefined: the part is a field. */
+  /** Filename as the client sent it, with folders. undefined: the part is a field. */
   readonly filename: string | undefined
-  /** Without its parameters, in lower case. Default text/plain (RFC 7578, 4.4). */
+  /** Media type without parameters, in lower case. Default text/plain (RFC 7578, 4.4). */
   readonly contentType: string
   readonly charset: string | undefined
-  /** In lower case; '' where there is none. */
+  /** In lower case; '' when the header is missing. */
   readonly transferEncoding: string
 }
 
-/** A field without a name, as browsers send it. */
+/** Content-Disposition of a field without a name, as browsers send it. */
 const NAMELESS = /^form-data; name=""$/
 
 const headerPattern = (name: string): RegExp =>
@@ -25,9 +25,12 @@ const DISPOSITION = headerPattern('Content-Disposition')
 const CONTENT_TYPE = headerPattern('Content-Type')
 const TRANSFER_ENCODING = headerPattern('Content-Transfer-Encoding')
 
-/** Reads a head, each of whose lines begins after CRLF, with a character for each byte. Lines that say nothing are skipped. */
+/**
+ * Parses the head of a part, whose lines each follow CRLF, with one character for each byte. Unknown lines are skipped.
+ * Throws InvalidInputError.
+ */
 export function parsePartHead(head: string): PartHead {
-  // Its line would end there for some, and go on for others.
+  // Parsers disagree whether a lone CR or LF ends a header.
   if (/\r(?!\n)|(?<!\r)\n/.test(head))
     throw unreadableForm('A part of the form has a line break within a header.')
   const valueOf = (pattern: RegExp): string | undefined =>
@@ -35,7 +38,7 @@ export function parsePartHead(head: string): PartHead {
   const given = valueOf(DISPOSITION)
   if (given === undefined)
     throw unreadableForm(
-      'A part of the form has no Content-Disposition: nothing tells what it is called.',
+      'A part of the form has no Content-Disposition, so that its name is unknown.',
     )
   const parameters = parseHeaderParameters(Buffer.from(given, 'latin1').toString())
   const name = parameters.get('name') ?? ''
@@ -43,14 +46,13 @@ export function parsePartHead(head: string): PartHead {
   const contentType = valueOf(CONTENT_TYPE) ?? ''
   const bareType = /^\s*([^\s;,/]+\/[^\s;,/]+)/.exec(contentType)?.[1]?.toLowerCase()
   const filename = findFilename(parameters, bareType)
-  // Read as a field, the file would be lost, or its bytes be taken for a text.
-  // Some number the pieces of a long one: `filename*0`, `filename*1`.
+  // As a field, the file would be lost or taken for text. Some clients split a long name: `filename*0`, `filename*1`.
   if (filename === undefined && /filename[*\d]*\s*=/i.test(given))
     throw new InvalidInputError(
       `A part of the form has a filename that cannot be read: ${JSON.stringify(given.slice(0, 100))}.`,
       {
         publicMessage:
-          'The form could not be read: the name of a file is not valid. Rename the file and send the form again.',
+          'The form could not be read: the name of a file is invalid. Rename the file and send the form again.',
       },
     )
   return {
@@ -65,7 +67,7 @@ export function parsePartHead(head: string): PartHead {
 function namelessPart(filename: string | undefined): InvalidInputError {
   return new InvalidInputError('A part of the form has no name: its input needs one.', {
     details: filename === undefined ? {} : { filename },
-    publicMessage: 'The form could not be read: something in it has no name.',
+    publicMessage: 'The form could not be read: one of its fields has no name.',
   })
 }
 
@@ -75,7 +77,7 @@ function findFilename(
 ): string | undefined {
   const plain = parameters.get('filename')
   const extended = parameters.get('filename*')
-  // Bytes without a name are a file too, of a client that has none to give.
+  // A client without a filename still sends a file when its type is application/octet-stream.
   if (extended === undefined)
     return plain ?? (contentType === 'application/octet-stream' ? '' : undefined)
   const [, charset = '', encoded = ''] = /^([^']*)'[^']*'(.*)$/s.exec(extended) ?? []

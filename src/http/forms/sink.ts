@@ -1,4 +1,4 @@
-/** Takes bytes in pieces: a form, or one part of it. Both methods throw at what cannot be read. */
+/** Takes the bytes of a form, or of one part, in pieces. Both methods throw when the bytes are invalid. */
 export interface Sink {
   write(piece: Uint8Array): void
   end(): void

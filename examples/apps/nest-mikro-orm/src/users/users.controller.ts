@@ -9,7 +9,7 @@ import {
   UploadedFiles,
   UseInterceptors,
 } from '@nestjs/common'
-import type { Files } from 'activestorage-delayed'
+import type { FilesByName } from 'activestorage-delayed'
 import { FormInterceptor } from 'activestorage-delayed/nestjs'
 import { User, type userAttachments } from './user.entity.js'
 import { usersPage } from './users.page.js'
@@ -28,7 +28,7 @@ export class UsersController {
   @Redirect('/', 303)
   async create(
     @Body('name') name: string,
-    @UploadedFiles() { photo, certificates }: Files<typeof userAttachments>,
+    @UploadedFiles() { photo, certificates }: FilesByName<typeof userAttachments>,
   ): Promise<void> {
     if (!name) throw new BadRequestException('A user needs a name.')
     this.em.create(User, { name, photoTmp: photo, certificatesTmp: certificates })
