@@ -27,7 +27,7 @@ export interface Markup {
  * does not begin with `<`.
  */
 export function detectMarkup(head: Uint8Array): Markup | null {
-  const text = decodeText(head)
+  const text = decodeMarkup(head)
     .replace(/^\uFEFF/, '')
     .trimStart()
     .toLowerCase()
@@ -84,7 +84,7 @@ function indexAfter(text: string, what: string, from: number): number {
 }
 
 /** Decodes UTF-8, or UTF-16 when a byte order mark or the first `<` shows it. */
-function decodeText(head: Uint8Array): string {
+function decodeMarkup(head: Uint8Array): string {
   const start = Buffer.from(
     head.buffer,
     head.byteOffset,

@@ -29,13 +29,14 @@ export function isMissingFile(error: unknown): boolean {
 export function toDiskError(key: string, error: unknown): unknown {
   if (!isSystemError(error)) return error
   const { code = '' } = error
-  const text = `The disk service failed for ${key}: ${messageOf(error)} ${adviceFor(code)}`.trim()
+  const text =
+    `The disk service failed for ${key}: ${messageOf(error)} ${toDiskAdvice(code)}`.trim()
   return outageCodes.has(code) || isUnreachableError(error)
     ? new ServiceUnavailableError(text, { cause: error })
     : new ServiceError(text, { cause: error })
 }
 
-function adviceFor(code: string): string {
+function toDiskAdvice(code: string): string {
   if (code === 'ENOSPC') return 'The disk is full.'
   if (code === 'EACCES' || code === 'EPERM')
     return 'The process may not write there: check the owner of the folder.'

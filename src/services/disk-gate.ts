@@ -142,7 +142,7 @@ class RunningCall {
     this.#onHanging = onHanging
   }
 
-  /** Nobody waits for the call any more. */
+  /** Marks the call as one that its caller no longer waits for. */
   abandon(): void {
     unreturnedCalls.add(this)
     exitDespiteHangingCalls()

@@ -39,8 +39,8 @@ export function limitService(name: string, service: Service, limits: ServiceTime
   const call = createCall(name, limits.callMs)
   return {
     public: service.public === true,
-    upload: (...given) => upload(limited, ...given),
-    download: (...given) => download(limited, ...given),
+    upload: (...given) => limitUpload(limited, ...given),
+    download: (...given) => limitDownload(limited, ...given),
     delete: (key, options) =>
       call(`delete ${key}`, options?.signal, (signal) => service.delete(key, { signal })),
     exists: (key, options) =>
@@ -110,7 +110,7 @@ function limitTransfer(
   return { name, limitMs: progressMs, signal, late }
 }
 
-function upload(
+function limitUpload(
   limited: LimitedService,
   ...[key, body, options]: Parameters<Service['upload']>
 ): Promise<void> {
@@ -130,7 +130,7 @@ function upload(
   })
 }
 
-async function download(
+async function limitDownload(
   limited: LimitedService,
   ...[key, options = {}]: Parameters<Service['download']>
 ): Promise<AsyncIterable<Uint8Array>> {

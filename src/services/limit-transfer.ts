@@ -15,7 +15,7 @@ export function countProgress(clock: Stopwatch, bytes: number): (count: number) 
   }
 }
 
-/** What `watchUpload` reports to and listens to. */
+/** Clock, signal and progress of a watched upload. */
 export interface UploadWatch {
   readonly clock: Stopwatch
   readonly signal: AbortSignal

@@ -52,7 +52,7 @@ export function toServiceError(error: unknown, bucket: string, key: string): Err
       cause,
     )
   return new ServiceError(
-    `The bucket ${bucket} failed for ${key}: ${text}. ${adviceFor(read)}`.trim(),
+    `The bucket ${bucket} failed for ${key}: ${text}. ${toS3Advice(read)}`.trim(),
     cause,
   )
 }
@@ -83,7 +83,7 @@ function isBucketOutage({ error, name, status }: AwsError): boolean {
   )
 }
 
-function adviceFor({ name, status }: AwsError): string {
+function toS3Advice({ name, status }: AwsError): string {
   if (name === 'NoSuchBucket') return 'Create the bucket, or check its name and region.'
   if (status === 403) return 'Check the credentials and their permissions.'
   if (name === 'CredentialsProviderError')

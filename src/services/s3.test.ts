@@ -25,7 +25,7 @@ async function* pieces(data: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
 }
 
-// What only a server that checks signatures and digests can show.
+// For tests that need a server which checks signatures and digests.
 const strict = server.lenient === null ? {} : { skip: server.lenient }
 
 const client = new S3Client({
@@ -137,7 +137,7 @@ test(
 )
 
 test(
-  'a browser may put the bytes it announced, with the type it announced, and nothing else',
+  'a browser may upload the announced bytes with the announced type, and nothing else',
   strict,
   async () => {
     const { service } = await bucketed()
@@ -163,7 +163,7 @@ test(
   },
 )
 
-test('what a browser puts by its URL after its blob was purged is deleted a day after the URL has ended', async (t) => {
+test('an object that a browser uploads after its blob was purged is deleted a day after its URL expired', async (t) => {
   const { service } = await bucketed()
   const handle = new DatabaseSync(':memory:')
   const clock = createClock(handle)
@@ -251,7 +251,7 @@ test(
   },
 )
 
-test('a public bucket is told to serve what a browser would run as a download, whoever uploads it', async (t) => {
+test('a public bucket serves a type that a browser would run as a download, whoever uploads it', async (t) => {
   const { service, Bucket } = await bucketed({ public: true })
   const storage = await storageOn(t, service)
   const { photo } = storage.record('User', 1)

@@ -25,7 +25,9 @@ export function s3(options: S3Options): Service {
         uploadObject(bucket, connection, key, body, given),
       ),
     download: (key, given = {}) =>
-      bucket.call(key, given.signal, (connection) => download(bucket, connection, key, given)),
+      bucket.call(key, given.signal, (connection) =>
+        downloadObject(bucket, connection, key, given),
+      ),
     async delete(key, { signal } = {}) {
       await bucket.call(key, signal, ({ sdk, client }) =>
         client.send(new sdk.DeleteObjectCommand(bucket.locate(key)), toSendOptions(signal)),
@@ -79,7 +81,7 @@ function toSendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSi
   return signal === undefined ? {} : { abortSignal: signal }
 }
 
-async function download(
+async function downloadObject(
   bucket: S3Bucket,
   { sdk, client }: S3Connection,
   key: string,

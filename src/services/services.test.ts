@@ -6,7 +6,11 @@ import { after, describe, test } from 'node:test'
 import { serviceContract } from '../testing/contracts/service.ts'
 import { disk } from './disk.ts'
 import { memory } from './memory.ts'
+import { limitService } from './limit-service.ts'
 import { s3 } from './s3.ts'
+import type { Service } from './service.ts'
+import { readTimeouts } from './timeouts.ts'
+import { traceService } from './trace-service.ts'
 
 const code = (expected: string) => (error: unknown) =>
   (error as { code?: string }).code === expected
@@ -22,10 +26,50 @@ const folder = async (): Promise<string> => {
 }
 after(() => Promise.all(folders.map((path) => rm(path, { recursive: true, force: true }))))
 
+/** A service as an author may write it: a class, without the optional members. */
+class OwnService implements Service {
+  readonly #inner = memory()
+  upload(...given: Parameters<Service['upload']>): Promise<void> {
+    return this.#inner.upload(...given)
+  }
+  download(...given: Parameters<Service['download']>): Promise<AsyncIterable<Uint8Array>> {
+    return this.#inner.download(...given)
+  }
+  delete(key: string): Promise<void> {
+    return this.#inner.delete(key)
+  }
+  exists(key: string): Promise<boolean> {
+    return this.#inner.exists(key)
+  }
+  url(): Promise<null> {
+    return Promise.resolve(null)
+  }
+  urlForDirectUpload(): Promise<null> {
+    return Promise.resolve(null)
+  }
+}
+
+const wrap = (service: Service): Service =>
+  traceService('own', limitService('own', service, readTimeouts()))
+
+describe('a service of an app, traced and with time limits', () => {
+  serviceContract({ test, create: () => Promise.resolve(wrap(new OwnService())) })
+  test('has the optional members of the service, and no others', () => {
+    assert.deepEqual(
+      [wrap(new OwnService()), wrap(memory())].map(
+        ({ deletePrefixed, compose, copy }) =>
+          [deletePrefixed, compose, copy].filter((member) => member !== undefined).length,
+      ),
+      [0, 3],
+    )
+  })
+})
+describe('memory with time limits', () =>
+  serviceContract({ test, create: () => Promise.resolve(wrap(memory())) }))
 describe('memory', () => serviceContract({ test, create: () => Promise.resolve(memory()) }))
 describe('disk', () => {
   serviceContract({ test, create: async () => disk({ root: await folder() }) })
-  test("files lie where Rails' Disk service looks for them, and no temporary file stays", async () => {
+  test("files lie where Rails' Disk service looks for them, and no temporary file is left", async () => {
     const root = await folder()
     const service = disk({ root })
     await service.upload('abcdefgh', hello(), { byteSize: 5, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' })
@@ -33,7 +77,7 @@ describe('disk', () => {
     assert.equal((await stat(join(root, 'ab', 'cd', 'abcdefgh'))).size, 5)
     assert.deepEqual(await readdir(join(root, '.tmp')), [])
   })
-  test('a file that goes before its first byte is read was not found', async () => {
+  test('a file that is deleted before its first byte is read is FILE_NOT_FOUND', async () => {
     const service = disk({ root: await folder() })
     await service.upload('abcdefgh', hello(), { byteSize: 5, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' })
     const bytes = await service.download('abcdefgh')
@@ -42,7 +86,7 @@ describe('disk', () => {
       for await (const chunk of bytes) assert.ok(chunk)
     }, code('FILE_NOT_FOUND'))
   })
-  test('what is no file cannot be read', async () => {
+  test('a folder in the place of an object cannot be read', async () => {
     const root = await folder()
     await mkdir(join(root, 'ab', 'cd', 'abcdefgh'), { recursive: true })
     const bytes = await disk({ root }).download('abcdefgh')
@@ -52,7 +96,7 @@ describe('disk', () => {
   })
 })
 
-test('a range that is none is refused by every service', async () => {
+test('every service refuses an invalid range', async () => {
   const services = [
     memory(),
     disk({ root: await folder() }),

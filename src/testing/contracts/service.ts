@@ -2,11 +2,11 @@ import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import type { Service, UploadOptions } from '../../services/service.ts'
 
-/** Of `serviceContract`. */
+/** Options of `serviceContract`. */
 export interface ServiceContractOptions {
-  /** `test` of node:test, vitest or Jest. */
+  /** The function `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** A service with nothing in it. */
+  /** Creates a service without objects. Each test calls it once. */
   create(): Promise<Service>
 }
 
@@ -43,10 +43,13 @@ async function get(
   return Buffer.concat(parts)
 }
 
-/** What every service must do: run it on one of your own. */
+/**
+ * Defines the tests that every service must pass, for a test file of a service of your own. Optional
+ * members are tested where the service has them.
+ */
 export function serviceContract({ test, create }: ServiceContractOptions): void {
   const hello = Buffer.from('hello')
-  test('what was uploaded comes back: nothing, a byte, megabytes', async () => {
+  test('uploaded bytes come back: none, one, megabytes', async () => {
     const service = await create()
     for (const size of [0, 1, 3 * 1024 * 1024 + 7]) {
       const data = Buffer.alloc(size, 'abc')
@@ -54,7 +57,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
       assert.deepEqual(await get(service, `size-${size}`), data)
     }
   })
-  test('wrong bytes are refused, and what was there stays', async () => {
+  test('wrong bytes are refused, and the old object stays', async () => {
     const service = await create()
     await put(service, 'key-of-it', hello)
     await assert.rejects(
@@ -70,7 +73,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     assert.equal(await service.exists('new-key'), false)
     assert.deepEqual(await get(service, 'key-of-it'), hello)
   })
-  test('a source that breaks off, or is aborted, publishes nothing', async () => {
+  test('a source that fails, or a signal that aborts, publishes nothing', async () => {
     const service = await create()
     const broken = async function* (): AsyncGenerator<Uint8Array> {
       yield hello
@@ -95,7 +98,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     await put(service, 'ranged', hello)
     assert.equal((await get(service, 'ranged', [1, 3])).toString(), 'ell')
   })
-  test('a missing object is FileNotFoundError; deleting it is none', async () => {
+  test('reading a missing object is FileNotFoundError, and deleting it is no error', async () => {
     const service = await create()
     await assert.rejects(get(service, 'missing'), hasCode('FILE_NOT_FOUND'))
     await service.delete('missing')
@@ -118,7 +121,7 @@ export function serviceContract({ test, create }: ServiceContractOptions): void 
     )
     await assert.rejects(service.deletePrefixed(''), hasCode('INVALID_INPUT'))
   })
-  test('keys that leave their place are refused', async () => {
+  test('unsafe keys are refused', async () => {
     const service = await create()
     for (const key of ['', '../x', 'a/../../x', '/etc/passwd', 'a\0b', 'a//b', '.']) {
       await assert.rejects(put(service, key, hello), hasCode('INVALID_INPUT'))

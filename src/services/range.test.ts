@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { InvalidInputError } from '../errors/errors.ts'
+import { checkRange } from './range.ts'
+
+test('a range of whole bytes is valid, and so is none', () => {
+  for (const range of [undefined, [0, 0], [0, 9], [5, Number.MAX_SAFE_INTEGER]] as const)
+    assert.doesNotThrow(() => checkRange('key', range))
+})
+
+test('a range that is negative, reversed or not whole is invalid', () => {
+  for (const range of [
+    [-1, 2],
+    [3, 1],
+    [0, 1.5],
+    [0, NaN],
+    [Infinity, Infinity],
+  ] as const)
+    assert.throws(() => checkRange('key', range), InvalidInputError)
+})
