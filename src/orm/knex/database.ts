@@ -6,8 +6,9 @@ import { dialectOf, sendStatement } from './statements.ts'
 import { afterCommit, checkOpen } from './transactions.ts'
 
 /**
- * An app's Knex, also below Objection: its connections carry the library's statements, and its transactions are the app's
- * own. Throws ConfigurationError for a client that is none of PostgreSQL's, MySQL's, MariaDB's or SQLite's, and for Knex before 3.1.
+ * Creates a `database` over an app's Knex, also one below Objection: the library's statements run on its connections, and
+ * transactions are Knex's own. Throws ConfigurationError for a client that is not for PostgreSQL, MySQL, MariaDB or SQLite,
+ * and for Knex before 3.1.
  *
  * @example
  * declare const db: import('knex').Knex

@@ -1,12 +1,14 @@
 import type { Knex } from 'knex'
 import type { Dialect } from '../../database/database.ts'
-import type { Parameter, Result, Row } from '../../database/executor.ts'
+import type { Parameter, Result } from '../../database/executor.ts'
 import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
+import { hasMethod, isObject } from '../object-guards.ts'
+import type { KnexInternals } from './internals.ts'
 
 /**
- * Runs one statement with a mark for each parameter. Knex looks for its `?` also in text and in comments, so that one of
- * the statement's own is passed as raw SQL in place of a value.
+ * Runs one statement with a mark for each parameter. Knex looks for its `?` also in text and in comments, so a `?` of the
+ * statement's own is passed as raw SQL in place of a value.
  */
 export async function sendStatement(
   on: Knex,
@@ -24,48 +26,46 @@ export async function sendStatement(
     for (const [match] of piece.matchAll(/\\?\?\??/g))
       if (!match.startsWith('\\'))
         bindings.push(on.raw(isPostgres ? match.replaceAll('?', '\\?') : match))
+    // Knex hands parameters to the driver as they are; its types leave out bigints.
     if (index < parameters.length) bindings.push(parameters[index] as Knex.RawBinding)
   }
   return toResult(await on.raw(pieces.join(' ? '), bindings))
 }
 
-/** Each client of Knex answers as its driver does. */
-function toResult(answer: unknown): Result {
+/** Reads the response of the driver, which Knex passes on: each of its clients has a form of its own. */
+function toResult(response: unknown): Result {
   // mysql and mysql2: [rows or header, fields].
-  const first =
-    Array.isArray(answer) &&
-    (Array.isArray(answer[0]) || 'affectedRows' in ((answer[0] as object | undefined) ?? {}))
-      ? answer[0]
-      : answer
-  if (Array.isArray(first)) return { rows: first as Row[], affected: 0 }
-  const { rows, rowCount, command, affectedRows, changes } = (first ?? {}) as {
-    rows?: Row[]
-    rowCount?: number | null
-    command?: string
-    affectedRows?: number
-    changes?: number
-  }
+  const [head]: readonly unknown[] = Array.isArray(response) ? response : []
+  const isPair = Array.isArray(head) || (isObject(head) && 'affectedRows' in head)
+  const result = isPair ? head : response
+  if (Array.isArray(result)) return { rows: result, affected: 0 }
+  if (!isObject(result)) return { rows: [], affected: 0 }
+  const { rows, rowCount, command, affectedRows, changes } = result
   return {
-    rows: rows ?? [],
-    affected: command === 'SELECT' ? 0 : (rowCount ?? affectedRows ?? changes ?? 0),
+    rows: Array.isArray(rows) ? rows : [],
+    affected: command === 'SELECT' ? 0 : Number(rowCount ?? affectedRows ?? changes ?? 0),
   }
 }
 
-export function dialectOf(db: Knex): Dialect {
-  const { dialect, config } =
-    (db as { client?: { dialect?: string; config?: { client?: unknown } } } | undefined)?.client ??
-    {}
+/**
+ * Reads the dialect from the client's name. Throws ConfigurationError for an unknown one, and for 'sqlite3', whose results
+ * lack the number of changed rows.
+ */
+export function dialectOf(db: KnexInternals): Dialect {
+  if (!hasMethod(db, 'raw'))
+    throw new ConfigurationError(
+      'knex(): pass the Knex of the app, such as knex({ client, connection }).',
+    )
+  const { dialect, config } = db.client ?? {}
   const name = String(dialect ?? config?.client)
   if (/postgres|^pg/i.test(name)) return 'postgres'
   if (/mysql|maria/i.test(name)) return 'mysql'
   if (config?.client === 'sqlite3')
     throw new ConfigurationError(
-      "knex(): the client 'sqlite3' does not tell how many rows a statement changed; use 'better-sqlite3'.",
+      "knex(): the client 'sqlite3' does not report how many rows a statement changed. Use 'better-sqlite3'.",
     )
   if (/sqlite/i.test(name)) return 'sqlite'
   throw new ConfigurationError(
-    db === undefined || typeof (db as Partial<Knex>).raw !== 'function'
-      ? 'knex(): pass the Knex of the app, such as knex({ client, connection }).'
-      : `knex(): the client '${name}' is none that is known: PostgreSQL, MySQL, MariaDB and SQLite are.`,
+    `knex(): the client '${name}' is not supported. Use one for PostgreSQL, MySQL, MariaDB or SQLite.`,
   )
 }

@@ -1,84 +1,73 @@
 import type { Knex } from 'knex'
 import { ConfigurationError } from '../../errors/errors.ts'
+import { patchMethod } from '../patch-method.ts'
+import type { RecordTransaction } from '../pending-files.ts'
+import { TransactionLevel } from '../transaction-stack.ts'
+import type { TransactionInternals } from './internals.ts'
 
-/** A savepoint is a transaction in another. */
-const parentOf = (trx: Knex.Transaction): Knex.Transaction | undefined =>
-  (trx as unknown as { parentTransaction?: Knex.Transaction }).parentTransaction
-
-/** A transaction is several functions, and has one promise. */
+/** Knex hands over one transaction as several functions, but as one promise. */
 const tokenOf = (trx: Knex.Transaction): object => trx.executionPromise
 
-/** A transaction or a savepoint. */
-interface WatchedTransaction {
-  readonly outer: WatchedTransaction | undefined
-  /** Itself, and the savepoints in it that were released: they are as good as it is. */
-  readonly tokens: object[]
-  readonly done: (() => void)[]
-}
+const levels = new WeakMap<object, TransactionLevel>()
 
-const watchedTransactions = new WeakMap<object, WatchedTransaction>()
-
-/** From here on, `trx.commit` fails where COMMIT does: Knex tells that by the transaction's promise alone, which Lucid does not read. */
-export function watchTransaction(trx: Knex.Transaction): WatchedTransaction {
+/**
+ * The level of a transaction or a savepoint, which is watched from the first call on. From then on `trx.commit()` rejects
+ * where COMMIT fails: Knex rejects only the transaction's promise, which Lucid does not read.
+ */
+export function watchTransaction(trx: TransactionInternals): TransactionLevel {
   const token = tokenOf(trx)
-  const known = watchedTransactions.get(token)
+  const known = levels.get(token)
   if (known !== undefined) return known
-  const parent = parentOf(trx)
-  const outer = parent === undefined ? undefined : watchTransaction(parent)
-  const tokens = [token]
-  const done: (() => void)[] = []
-  const result = { outer, tokens, done }
-  watchedTransactions.set(token, result)
-  // The promise alone does not tell: it is fulfilled by a rollback, too, where no error was given.
+  const { parentTransaction: parent } = trx
+  const level = new TransactionLevel(parent && watchTransaction(parent), token)
+  levels.set(token, level)
+  // The promise alone does not say: a rollback without an error fulfils it too.
   let isCommitted = false
-  const commit = trx.commit
-  trx.commit = ((value: unknown) => {
-    isCommitted = true
-    return commit(value).then(() => trx.executionPromise)
-  }) as typeof commit
+  patchMethod(
+    trx,
+    'commit',
+    (commit) =>
+      async function (...given): Promise<unknown> {
+        isCommitted = true
+        await commit.call(this, ...given)
+        return trx.executionPromise
+      },
+  )
   trx.executionPromise.then(
-    () => {
-      if (!isCommitted) return
-      outer?.tokens.push(...tokens)
-      outer?.done.push(...done)
-      if (outer === undefined) for (const each of done) each()
-    },
-    () => undefined,
+    () => (isCommitted ? level.markCommitted() : level.markRolledBack()),
+    () => level.markRolledBack(),
   )
-  return result
+  return level
 }
 
-/** Innermost first. */
-export function chainOf(trx: Knex.Transaction): readonly object[] {
-  const chain: object[] = []
-  for (
-    let at: WatchedTransaction | undefined = watchTransaction(trx);
-    at !== undefined;
-    at = at.outer
-  )
-    chain.push(...at.tokens)
-  return chain
-}
-
-/** When the outermost is committed; never at once, and not at all for a savepoint that is rolled back. */
+/** Calls `done` when the outermost transaction is committed; never at once, and not for a savepoint that is rolled back. */
 export const afterCommit = (trx: Knex.Transaction, done: () => void): void =>
-  void watchTransaction(trx).done.push(done)
+  watchTransaction(trx).afterCommit(done)
 
-/** The transaction itself, or the innermost that it is nested in and that is not over. */
-export function openOf(trx: Knex.Transaction): Knex.Transaction | undefined {
-  const outer = parentOf(trx)
-  return trx.isCompleted() ? outer && openOf(outer) : trx
+/** A transaction as the files of a record are submitted in it. `tx` is the app's object for it, if that is not `trx`. */
+export function toRecordTransaction(trx: Knex.Transaction, tx: unknown = trx): RecordTransaction {
+  const level = watchTransaction(trx)
+  return { tx, chain: level.chain, afterCommit: (done) => level.afterCommit(done) }
 }
 
-/** Throws ConfigurationError for what is no open transaction. */
-export function checkOpen(trx: Knex.Transaction): void {
-  const given = trx as Partial<Knex.Transaction> | undefined
-  if (given?.isTransaction !== true)
+/** The transaction itself, or the innermost around it that is not finished. */
+export function openOf(trx: TransactionInternals): Knex.Transaction | undefined {
+  if (!trx.isCompleted()) return trx
+  return trx.parentTransaction && openOf(trx.parentTransaction)
+}
+
+/** Whether a value is a transaction of Knex, open or finished. */
+export const isTransaction = (value: unknown): value is Knex.Transaction =>
+  typeof value === 'function' && Reflect.get(value, 'isTransaction') === true
+
+/** Throws ConfigurationError if `trx` is no transaction, or a finished one. */
+export function checkOpen(trx: unknown): void {
+  if (!isTransaction(trx))
     throw new ConfigurationError(
       '{ transaction } must be the trx that Knex hands over in db.transaction(…), not db itself.',
     )
-  if (given.isCompleted?.() === true)
+  if (trx.isCompleted())
     throw new ConfigurationError(
-      'The transaction of Knex is over: nothing more can be written in it.',
+      "Knex's transaction is finished: nothing more can be written in it. Open a new one.",
     )
 }

@@ -1,3 +1,3 @@
+export type { WithAttachments } from '../with-attachments.ts'
 export { lucid, type LucidOptions } from './database.ts'
-export { HasAttachments } from './has-attachments.ts'
-export { withAttachments, type Attached } from './with-attachments.ts'
+export { HasAttachments, withAttachments } from './with-attachments.ts'

@@ -1,10 +1,12 @@
 import { Preloader } from '@adonisjs/lucid/orm'
 import type { QueryClientContract } from '@adonisjs/lucid/types/database'
-import type { LucidModel, LucidRow } from '@adonisjs/lucid/types/model'
+import type { LucidRow } from '@adonisjs/lucid/types/model'
 import type { ExtractModelRelations } from '@adonisjs/lucid/types/relations'
 import type { ManyAttached, OneAttached } from '../../attached/record.ts'
+import { patchMethod } from '../patch-method.ts'
 import { preload } from '../preload.ts'
 import { definitionsOf } from '../with-attachments.ts'
+import { addRelation, readModel } from './internals.ts'
 
 type AttachmentNames<Model> = Exclude<
   { [K in keyof Model]: Model[K] extends ManyAttached | OneAttached ? K : never }[keyof Model],
@@ -13,7 +15,7 @@ type AttachmentNames<Model> = Exclude<
 
 declare module '@adonisjs/lucid/types/relations' {
   interface Preload<Model extends LucidRow, Builder> {
-    /** An attachment: what is attached to all records, and on its way, is read in two statements. */
+    /** An attachment: its attached and pending files are read for all records in two statements. */
     <Name extends AttachmentNames<Model>>(attachment: Name): Builder
   }
   interface PreloadWithoutCallback<Model extends LucidRow, Builder> {
@@ -21,18 +23,22 @@ declare module '@adonisjs/lucid/types/relations' {
   }
 }
 
-/** What Lucid's preloader asks of a relation. Nothing is related: attachments are kept beside the records. */
+/**
+ * An attachment in the form of a relation, as Lucid's preloader calls it. It finds no related rows: attachments are kept
+ * beside the records.
+ */
 const attachmentRelation = {
   type: 'hasMany',
   setRelated: () => undefined,
   setRelatedForMany: () => undefined,
-  eagerQuery(given: LucidRow | readonly LucidRow[], client: QueryClientContract): object {
+  eagerQuery(given: LucidRow | LucidRow[], client: QueryClientContract): object {
     const query = {
       debug: () => query,
       sideload: () => query,
       selectRelationKeys: () => query,
       async exec(): Promise<readonly never[]> {
-        await preload([given].flat() as LucidRow[], client.isTransaction ? client : undefined)
+        const records = Array.isArray(given) ? given : [given]
+        await preload(records, client.isTransaction ? client : undefined)
         return []
       },
     }
@@ -40,25 +46,26 @@ const attachmentRelation = {
   },
 }
 
-interface PreloaderInternals {
-  readonly model: LucidModel
-  readonly preloads: Record<string, { readonly relation: object }>
-  load(name: string, ...given: unknown[]): unknown
-}
-
 let isPatched = false
 
-/** `User.query().preload('photo')`, also in what other models preload, and `user.load('photo')`: each passes Lucid's preloader. */
+/**
+ * Makes `User.query().preload('photo')` and `user.load('photo')` read attachments, also from queries of other models. Patches
+ * `Preloader.prototype.load`, which all of them call, for the whole process.
+ */
 export function patchPreloader(): void {
   if (isPatched) return
   isPatched = true
-  const own = Preloader.prototype as unknown as PreloaderInternals
-  const plain = own.load
-  own.load = function (this: PreloaderInternals, name, ...given) {
-    const attachments = definitionsOf(this.model)
-    if (attachments === null || !Object.hasOwn(attachments, name))
-      return plain.call(this, name, ...given)
-    this.preloads[name] = { relation: attachmentRelation }
-    return this
-  }
+  patchMethod(
+    Preloader.prototype,
+    'load',
+    (load) =>
+      function (name, ...rest) {
+        const model = readModel(this)
+        const attachments = model === undefined ? null : definitionsOf(model)
+        if (typeof name !== 'string' || attachments === null || !Object.hasOwn(attachments, name))
+          return load.call(this, name, ...rest)
+        addRelation(this, name, attachmentRelation)
+        return this
+      },
+  )
 }

@@ -6,11 +6,11 @@ import type {
 } from '@adonisjs/lucid/types/model'
 import type { FilesByName } from '../../attached/record.ts'
 
-/** What is created and merged: columns, and files by name. */
+/** Values of a record that is created or merged: columns, and files by name. */
 type RecordInput<M extends LucidRow, D> = Omit<Partial<ModelAttributes<M>>, keyof D> &
   FilesByName<D>
 
-/** Beside Lucid's own, which take what a record has under these names, and no files. */
+/** Methods of records that take files. Lucid's own overloads stay: they type the handles under these names, not files. */
 export interface RecordWithFiles<D> extends LucidRow {
   fill(values: Partial<ModelAttributes<this>>, allowExtraProperties?: boolean): this
   fill(values: RecordInput<this, D>, allowExtraProperties?: boolean): this
@@ -18,6 +18,7 @@ export interface RecordWithFiles<D> extends LucidRow {
   merge(values: RecordInput<this, D>, allowExtraProperties?: boolean): this
 }
 
+/** Static methods of models that take files. */
 export interface ClassWithFiles<D> {
   create<T extends LucidModel>(
     this: T,

@@ -1,38 +1,44 @@
-import type { Knex } from 'knex'
-import type { Model, QueryBuilder } from 'objection'
+import { isTransaction } from '../knex/transactions.ts'
+import { isObject, toList } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
 import { preload } from '../preload.ts'
+import { readKnex, type QueryInternals } from './internals.ts'
 
-/** What Objection keeps of a query, and does not type. */
-interface GraphQueryInternals {
-  graphExpressionObject(): Readonly<Record<string, unknown>> | null
-  unsafeKnex(): Knex
+/**
+ * Makes `withGraphFetched('photo')` read attachments in two statements for all records that the query finds. Replaces the
+ * method of this query alone; graphs of other models that name a model with attachments are called on it too.
+ */
+export function patchGraphFetched(query: QueryInternals, names: readonly string[]): void {
+  let isPreloading = false
+  patchMethod(
+    query,
+    'withGraphFetched',
+    (withGraphFetched) =>
+      function (expression, options) {
+        withGraphFetched.call(this, expression, options)
+        // Objection has merged the expression with those before it, in any of the forms that it takes.
+        const graph: unknown = this.graphExpressionObject()
+        const entries = isObject(graph) ? Object.entries(graph) : []
+        const rest = entries.filter(([name]) => !names.includes(name))
+        if (rest.length === entries.length) return this
+        this.clearWithGraph()
+        if (rest.some(([name]) => !name.startsWith('$'))) {
+          const relations = rest.filter(([name]) => name !== '$childNames')
+          withGraphFetched.call(this, Object.fromEntries(relations), options)
+        }
+        if (!isPreloading) preloadAfter(this)
+        isPreloading = true
+        return this
+      },
+  )
 }
 
-/** `withGraphFetched('photo')`: attachments are read in two statements for all that is found. Graphs of other models come by here, too. */
-export function patchGraphFetched(query: QueryBuilder<Model>, names: readonly string[]): void {
-  const plain = query.withGraphFetched.bind(query)
-  const inside = query as unknown as GraphQueryInternals
-  let isAsked = false
-  query.withGraphFetched = (expression, options) => {
-    plain(expression, options)
-    const graph = inside.graphExpressionObject() ?? {}
-    const ours = names.filter((name) => Object.hasOwn(graph, name))
-    if (ours.length === 0) return query
-    const rest = Object.entries(graph).filter(([name]) => !ours.includes(name))
-    query.clearWithGraph()
-    const relations = rest.filter(([name]) => !name.startsWith('$'))
-    if (relations.length > 0)
-      plain(Object.fromEntries(rest.filter(([name]) => name !== '$childNames')), options)
-    if (isAsked) return query
-    isAsked = true
-    return query.runAfter(async (result: unknown) => {
-      const found =
-        (result as { readonly results?: readonly object[] } | null | undefined)?.results ??
-        [result].flat()
-      const db = inside.unsafeKnex()
-      const records = (found as (object | null | undefined)[]).filter((each) => each != null)
-      await preload(records, db.isTransaction === true ? db : undefined)
-      return result
-    }) as never
-  }
+function preloadAfter(query: QueryInternals): void {
+  query.runAfter(async (result: unknown) => {
+    const isPage = isObject(result) && Array.isArray(result['results'])
+    const records = toList(isPage ? result['results'] : result).filter(isObject)
+    const db = readKnex(query)
+    await preload(records, isTransaction(db) ? db : undefined)
+    return result
+  })
 }

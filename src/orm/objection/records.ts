@@ -1,70 +1,76 @@
 import type { Knex } from 'knex'
-import type { Model, QueryContext } from 'objection'
+import type { Model, ModelClass, QueryContext } from 'objection'
+import type { RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
-import { submitPendingFiles } from '../pending-files.ts'
+import { assertOneTable } from '../assert-one-table.ts'
+import { isTransaction, openOf } from '../knex/transactions.ts'
 import { requireModel, type StorageModel } from '../model-registry.ts'
+import { hasMethod, toList } from '../object-guards.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
 import { definitionsOf } from '../with-attachments.ts'
-import { afterCommit, chainOf, openOf } from '../knex/transactions.ts'
 
-/** null: it has none yet. */
+/** Reads the id of a record. null: it has none yet, or its key is not one column. */
 export const idOf = (record: Model): RecordId | null => toRecordId(record.$id())
 
 const rememberedIn = new WeakMap<Model, Knex.Transaction>()
 
-/** A record is in the transaction of the query that it was met in last. */
+/** Remembers the transaction of the query that a record was last in: its own handles act in it. */
 export function rememberTransaction(record: Model, { transaction }: QueryContext): void {
-  if (transaction.isTransaction === true) rememberedIn.set(record, transaction as Knex.Transaction)
+  if (isTransaction(transaction)) rememberedIn.set(record, transaction)
   else rememberedIn.delete(record)
 }
 
-/** As long as it is open. */
+/** The transaction that a record was last met in, or the innermost around it that is open. */
 export function transactionOf(record: Model): Knex.Transaction | undefined {
   const trx = rememberedIn.get(record)
   return trx && openOf(trx)
 }
 
-/** The transaction that a query runs in; there is none without. */
+/** Returns the transaction that a query runs in. Throws ConfigurationError if it runs in none. */
 export function requireTransaction(given: unknown, type: string, verb: string): Knex.Transaction {
-  if ((given as Partial<Knex.Transaction> | undefined)?.isTransaction !== true)
-    throw new ConfigurationError(
-      `${type}: ${verb} runs without a transaction here, and its files could be lost or left behind. Pass the trx of knex.transaction(…) to query(…).`,
-    )
-  return given as Knex.Transaction
+  if (isTransaction(given)) return given
+  throw new ConfigurationError(
+    `${type}: ${verb} runs without a transaction here, and its files could be lost or left behind. Pass the trx of knex.transaction(…) to query(…).`,
+  )
 }
 
-export async function submitFiles(
-  model: StorageModel,
-  record: Model,
-  id: RecordId | null,
-  trx: Knex.Transaction,
-  isNew: boolean,
-): Promise<void> {
-  const transaction = {
-    tx: trx,
-    chain: chainOf(trx),
-    afterCommit: (done: () => void) => afterCommit(trx, done),
-  }
-  await submitPendingFiles(model, record, id, transaction, isNew)
-}
+/** Whether a value is a record of Objection. */
+export const isRecord = (value: unknown): value is Model => hasMethod(value, '$id')
 
-/** Records of a graph, roots first. */
+/** Collects the records of a graph, roots first. */
 export function collectGraph(roots: readonly Model[], seen: Set<Model> = new Set()): Model[] {
   for (const root of roots) {
     if (seen.has(root)) continue
     seen.add(root)
-    for (const name of Object.keys((root.constructor as typeof Model).getRelations())) {
-      const related = (
-        root as unknown as Record<string, Model | readonly Model[] | null | undefined>
-      )[name]
-      if (related != null)
-        collectGraph(Array.isArray(related) ? (related as Model[]) : [related as Model], seen)
-    }
+    for (const name of Object.keys(root.$modelClass.getRelations()))
+      collectGraph(toList(Reflect.get(root, name)).filter(isRecord), seen)
   }
   return [...seen]
 }
 
+/** The model of the open storage that a record belongs to. null: its class has no attachments. */
 export const findModel = (record: Model): StorageModel | null => {
   const attachments = definitionsOf(record)
   return attachments === null ? null : requireModel(attachments)
+}
+
+/**
+ * Finds the records that have these attachments, through the app's classes. null: none of them has. Throws
+ * ConfigurationError for classes with one attachments object and several tables.
+ */
+export function createRecordSource(
+  db: Knex,
+  classes: readonly ModelClass<Model>[],
+  attachments: object,
+): RecordSource | null {
+  const all = classes.filter((each) => definitionsOf(each) === attachments)
+  assertOneTable(all, ({ name, tableName: table }) => ({ name, table }))
+  const base = all.find((each) => !all.includes(Object.getPrototypeOf(each)))
+  if (base === undefined) return null
+  return {
+    find: async (id) => (await base.query(db).findById(id)) ?? null,
+    hasMethod: (method) => all.some((each) => hasMethod(each.prototype, method)),
+    // An empty patch calls the class's own $beforeUpdate, which may set a column. Else there is no statement.
+    touch: async (id) => void (await base.query(db).findById(id).patch({})),
+  }
 }

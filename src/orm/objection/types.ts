@@ -10,10 +10,10 @@ import type {
 } from 'objection'
 import type { FilesByName } from '../../attached/record.ts'
 
-/** What is inserted and patched: columns, and files by name. */
+/** Values of a record that is inserted or patched: columns, and files by name. */
 type RecordInput<M extends Model, D> = Omit<PartialModelObject<M>, keyof D> & FilesByName<D>
 
-/** Beside Objection's own, which take what a record has under these names, and no files. */
+/** Methods of queries that take files. Objection's own overloads stay: they type the handles under these names, not files. */
 interface QueriesWithFiles<M extends Model, D> {
   insert(insert: RecordInput<M, D>): SingleQueryBuilder<this>
   insert(insert: RecordInput<M, D>[]): ArrayQueryBuilder<this>
@@ -33,7 +33,7 @@ interface QueriesWithFiles<M extends Model, D> {
   PageQueryBuilderType: QueryBuilder<M, Page<M>> & QueriesWithFiles<M, D>
 }
 
-/** A model whose queries take files. */
+/** A record whose class has queries that take files. */
 export interface RecordWithFiles<D> extends Model {
   QueryBuilderType: QueryBuilder<this, this[]> & QueriesWithFiles<this, D>
 }

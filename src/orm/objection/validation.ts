@@ -1,7 +1,10 @@
 import type { ModelClass, Model } from 'objection'
 import { isValidationError } from '../validation-errors.ts'
 
-/** As Objection tells of an invalid record: `data.photo[0]` says what is wrong; the app's own class may make the error. */
+/**
+ * Turns a refused file into Objection's ValidationError, or the app's own from `createValidationError`: `data.photo[0]` has
+ * the message. Other errors stay.
+ */
 export function toValidationError(error: unknown, modelClass: ModelClass<Model>): unknown {
   if (!isValidationError(error)) return error
   const { publicMessage: message, code, statusCode, details } = error
@@ -11,6 +14,6 @@ export function toValidationError(error: unknown, modelClass: ModelClass<Model>)
     message,
     data,
     statusCode,
-  } as never)
+  })
   return Object.assign(made, { cause: error })
 }

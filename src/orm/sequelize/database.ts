@@ -1,14 +1,15 @@
 import { QueryTypes, Transaction, type QueryOptions, type Sequelize } from 'sequelize'
 import type { Database, Dialect } from '../../database/database.ts'
-import type { Result, Row } from '../../database/executor.ts'
+import type { Parameter, Result, Row } from '../../database/executor.ts'
 import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireVersion } from '../../options/require-version.ts'
 import { bridgeDatabase } from '../database-bridge.ts'
-import { beginTransaction, runWrite } from './begin.ts'
+import { hasMethod } from '../object-guards.ts'
+import { readSqliteStorage } from './internals.ts'
 import { patchModels } from './preload.ts'
 import { createRecordSource } from './records.ts'
-import { afterCommit, isFinished } from './transactions.ts'
+import { afterCommit, beginTransaction, isFinished, runWrite } from './transactions.ts'
 
 const dialectsByName: Readonly<Record<string, Dialect>> = {
   postgres: 'postgres',
@@ -18,8 +19,8 @@ const dialectsByName: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * An app's Sequelize: its connections carry the library's statements, its transactions are the app's own, and records that
- * hooks need are loaded by it. Throws ConfigurationError for a dialect that the library does not speak, for SQLite in
+ * Creates a `database` over an app's Sequelize: the library's statements run on its connections, transactions are Sequelize's
+ * own, and records for hooks are loaded by its models. Throws ConfigurationError for an unsupported dialect, for SQLite in
  * memory, where all requests share one connection and one transaction, and for Sequelize before 6.37.
  *
  * @example
@@ -29,36 +30,14 @@ const dialectsByName: Readonly<Record<string, Dialect>> = {
  */
 export function sequelize(app: Sequelize): Database<Transaction, true> {
   const dialect = dialectOf(app)
-  requireVersion(
-    'sequelize()',
-    'sequelize',
-    '6.37.0',
-    (app.constructor as { version?: unknown }).version,
-  )
+  const { version }: object & { readonly version?: unknown } = app.constructor
+  requireVersion('sequelize()', 'sequelize', '6.37.0', version)
   patchModels(app)
   const base = bridgeDatabase<Transaction>({
     dialect,
     placeholders: 'marked',
-    async run(transaction, text, parameters): Promise<Result> {
-      const sql = numberParameters(text)
-      // A replica may not have yet what was just written.
-      const options: QueryOptions = {
-        bind: [...parameters],
-        transaction,
-        raw: true,
-        logging: false,
-        useMaster: true,
-      }
-      // Of a statement that has no type, each dialect answers something else.
-      if (/^\s*(select|with)\b/i.test(sql))
-        return {
-          rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }),
-          affected: 0,
-        }
-      const write = (): Promise<number> =>
-        app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
-      return { rows: [], affected: await (transaction === null ? runWrite(app, write) : write()) }
-    },
+    run: (transaction, text, parameters) =>
+      sendStatement(app, transaction, numberParameters(text), parameters),
     transaction: (run) =>
       beginTransaction(
         app,
@@ -66,13 +45,13 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
         run,
       ),
     check(transaction) {
-      if (typeof (transaction as Partial<Transaction> | undefined)?.afterCommit !== 'function')
+      if (!hasMethod(transaction, 'afterCommit'))
         throw new ConfigurationError(
           '{ transaction } must be the Transaction that Sequelize hands over in sequelize.transaction(…).',
         )
       if (isFinished(transaction))
         throw new ConfigurationError(
-          'The transaction of Sequelize is over: nothing more can be written in it.',
+          "Sequelize's transaction is finished: nothing more can be written in it. Open a new one.",
         )
     },
     afterCommit,
@@ -80,7 +59,7 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
   return { ...base, finds: true, records: (attachments) => createRecordSource(app, attachments) }
 }
 
-/** Sequelize takes `$1`, and looks for it also in text and in comments: a dollar of the statement's own is doubled. */
+/** Writes `$1` for each mark. Sequelize looks for it also in text and in comments: a dollar of the statement's own is doubled. */
 function numberParameters(text: string): string {
   return text
     .split(PLACEHOLDER_MARK)
@@ -91,22 +70,45 @@ function numberParameters(text: string): string {
     .join('')
 }
 
-function dialectOf(app: Sequelize | undefined): Dialect {
-  if (typeof (app as Partial<Sequelize> | undefined)?.getDialect !== 'function')
+async function sendStatement(
+  app: Sequelize,
+  transaction: Transaction | null,
+  sql: string,
+  parameters: readonly Parameter[],
+): Promise<Result> {
+  const options: QueryOptions = {
+    bind: [...parameters],
+    transaction,
+    raw: true,
+    logging: false,
+    // A replica may not have yet what was just written.
+    useMaster: true,
+  }
+  // Without a query type, the result differs from dialect to dialect.
+  if (/^\s*(select|with)\b/i.test(sql))
+    return {
+      rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }),
+      affected: 0,
+    }
+  const write = (): Promise<number> =>
+    app.query(sql, { ...options, type: QueryTypes.BULKUPDATE as const })
+  return { rows: [], affected: await (transaction === null ? runWrite(app, write) : write()) }
+}
+
+function dialectOf(app: Sequelize): Dialect {
+  if (!hasMethod(app, 'getDialect'))
     throw new ConfigurationError(
       'sequelize(): pass the Sequelize of the app, such as new Sequelize(url).',
     )
-  const name = app!.getDialect()
+  const name = app.getDialect()
   const dialect = dialectsByName[name]
   if (dialect === undefined)
     throw new ConfigurationError(
-      `sequelize(): the library does not speak ${name}: postgres, mysql, mariadb and sqlite it does.`,
+      `sequelize(): the dialect ${name} is not supported. Use postgres, mysql, mariadb or sqlite.`,
     )
-  const { storage, host } = (app as unknown as { options: { storage?: string; host?: string } })
-    .options
-  if (dialect === 'sqlite' && (storage ?? host ?? ':memory:') === ':memory:')
+  if (dialect === 'sqlite' && readSqliteStorage(app) === ':memory:')
     throw new ConfigurationError(
-      "sequelize(): SQLite in memory has one connection for all, so that one request's rollback undoes another's files: pass { storage: 'app.sqlite' }, a file, which may be a temporary one.",
+      "sequelize(): SQLite in memory has one connection, so one request's rollback would undo another's files. Pass { storage: 'app.sqlite' }; a temporary file will do.",
     )
   return dialect
 }

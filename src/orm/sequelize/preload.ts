@@ -1,90 +1,104 @@
-import type { CountOptions, FindOptions, Model, ModelStatic, Sequelize } from 'sequelize'
+import type { Model, ModelStatic, Sequelize } from 'sequelize'
+import { isObject, toList } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
 import { preload } from '../preload.ts'
 import { definitionsOf } from '../with-attachments.ts'
-import { rememberTransaction, openOf } from './transactions.ts'
+import { isModel, isRecord, type RecordInternals } from './internals.ts'
+import { openOf, rememberTransaction } from './transactions.ts'
 
-/** What Sequelize takes for an include, as far as it matters here. */
-interface Include {
-  readonly model?: ModelStatic<Model>
-  readonly association?: string | { readonly target: ModelStatic<Model> }
-  readonly as?: string
-  readonly include?: unknown
+type QueryOptions = Readonly<Record<PropertyKey, unknown>>
+
+/** Options of a query without the names of attachments, and the attachments that were named. */
+interface SplitOptions {
+  /** What is no object is passed on as it is: Sequelize refuses it. */
+  readonly options: unknown
+  readonly definitions: ReadonlySet<object>
 }
 
-/** `of` without the names of attachments in its includes, which Sequelize would take for associations, and whose they are. */
-function takeAttachmentNames<T extends Include>(
-  model: ModelStatic<Model> | undefined,
-  of: T,
-  found: Set<object> = new Set(),
-): [T, ReadonlySet<object>] {
-  if (of.include === undefined || of.include === null) return [of, found]
-  const attachments = model === undefined ? null : definitionsOf(model)
-  const include = [of.include].flat().flatMap((each: unknown) => {
-    if (attachments !== null && typeof each === 'string' && Object.hasOwn(attachments, each)) {
-      found.add(attachments)
-      return []
-    }
-    if (typeof each !== 'object' || each === null || (each as Include).include === undefined)
-      return [each]
-    const { association, as, model: named } = each as Include
-    const target =
-      typeof association === 'object'
-        ? association.target
-        : (named ?? model?.associations[association ?? as ?? '']?.target)
-    return [takeAttachmentNames(target, each as Include, found)[0]]
-  })
-  return [{ ...of, include }, found]
+/** Takes the names of attachments out of all includes: Sequelize would look for associations of these names. */
+function splitInclude(model: ModelStatic<Model> | undefined, given: unknown): SplitOptions {
+  const definitions = new Set<object>()
+  const split = (owner: ModelStatic<Model> | undefined, options: QueryOptions): QueryOptions => {
+    const { include } = options
+    if (include === undefined || include === null) return options
+    const own = owner === undefined ? null : definitionsOf(owner)
+    const rest = toList(include).flatMap((each) => {
+      if (own !== null && typeof each === 'string' && Object.hasOwn(own, each)) {
+        definitions.add(own)
+        return []
+      }
+      if (!isObject(each) || each['include'] === undefined) return [each]
+      return [split(includedModel(owner, each), each)]
+    })
+    return { ...options, include: rest }
+  }
+  return { options: isObject(given) ? split(model, given) : given, definitions }
 }
 
-/** Records, and those that were read with them. */
-function* walkRecords(records: readonly unknown[]): Iterable<Model> {
-  for (const record of records as (Model & {
-    readonly _options?: { readonly includeNames?: readonly string[] }
-  })[]) {
-    if (record?._options === undefined) continue
-    yield record
-    for (const name of record._options.includeNames ?? [])
-      yield* walkRecords([(record as unknown as Record<string, unknown>)[name]].flat())
+/** The model that an include is of, in any of the forms that Sequelize takes. */
+function includedModel(
+  owner: ModelStatic<Model> | undefined,
+  { association, as, model }: QueryOptions,
+): ModelStatic<Model> | undefined {
+  if (isObject(association) && isModel(association['target'])) return association['target']
+  if (isModel(model)) return model
+  const name = association ?? as
+  return typeof name === 'string' ? owner?.associations[name]?.target : undefined
+}
+
+/** Walks the records of a result, and those that were read with them. */
+function* walkRecords(values: readonly unknown[]): Iterable<RecordInternals> {
+  for (const value of values) {
+    if (!isRecord(value)) continue
+    yield value
+    for (const name of value._options?.includeNames ?? [])
+      yield* walkRecords(toList(Reflect.get(value, name)))
   }
 }
 
-/** `include: ['photo']`, also of models that are included: read with the records, in two statements for each model. */
+const patchedApps = new WeakSet<Sequelize>()
+
+/**
+ * Makes `include: ['photo']` read attachments in two statements for each model, also in models that are included. Patches
+ * `findAll` and `count` of all models of the app, and of those that it defines later.
+ */
 export function patchModels(app: Sequelize): void {
   if (patchedApps.has(app)) return
   patchedApps.add(app)
   for (const model of Object.values(app.models)) patchModel(app, model)
-  app.addHook('afterDefine', (model) => patchModel(app, model as unknown as ModelStatic<Model>))
-}
-const patchedApps = new WeakSet<Sequelize>()
-
-function patchModel(app: Sequelize, model: ModelStatic<Model>): void {
-  const findAll = model.findAll as (
-    this: ModelStatic<Model>,
-    options?: FindOptions,
-  ) => Promise<unknown>
-  const count = model.count as unknown as (
-    this: ModelStatic<Model>,
-    options?: CountOptions,
-  ) => Promise<unknown>
-  Object.assign(model, {
-    // What finds one, or by a key, or counts too, is a findAll.
-    async findAll(this: ModelStatic<Model>, options: FindOptions = {}): Promise<unknown> {
-      const [rest, found] = takeAttachmentNames(this, options as Include & FindOptions)
-      const result = await findAll.call(this, rest)
-      const open = openOf(app, options)
-      const records = [...walkRecords([result].flat())].filter(
-        (record) => definitionsOf(record) !== null,
-      )
-      for (const record of records) rememberTransaction(record, open)
-      if (found.size > 0)
-        await preload(
-          records.filter((record) => found.has(definitionsOf(record)!)),
-          open,
-        )
-      return result
-    },
-    count(this: ModelStatic<Model>, options: CountOptions = {}): Promise<unknown> {
-      return count.call(this, takeAttachmentNames(this, options as CountOptions & Include)[0])
-    },
+  app.addHook('afterDefine', (model) => {
+    if (isModel(model)) patchModel(app, model)
   })
+}
+
+/** All finders of Sequelize (`findOne`, `findByPk`, `findAndCountAll` …) call these two. */
+function patchModel(app: Sequelize, model: ModelStatic<Model>): void {
+  patchMethod(
+    model,
+    'findAll',
+    (findAll) =>
+      async function (given): Promise<unknown> {
+        const { options, definitions } = splitInclude(this, given)
+        const result = await findAll.call(this, options)
+        const open = openOf(app, isObject(options) ? options : undefined)
+        const records = [...walkRecords(toList(result))].filter(
+          (record) => definitionsOf(record) !== null,
+        )
+        for (const record of records) rememberTransaction(record, open)
+        const isNamed = (record: Model): boolean => {
+          const own = definitionsOf(record)
+          return own !== null && definitions.has(own)
+        }
+        if (definitions.size > 0) await preload(records.filter(isNamed), open)
+        return result
+      },
+  )
+  patchMethod(
+    model,
+    'count',
+    (count) =>
+      function (given): unknown {
+        return count.call(this, splitInclude(this, given).options)
+      },
+  )
 }

@@ -1,58 +1,67 @@
-import type { Model, ModelStatic, Sequelize } from 'sequelize'
+import type { Model, Sequelize } from 'sequelize'
 import type { RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
-import { toRecordId, type RecordId } from '../record-id.ts'
 import { assertOneTable } from '../assert-one-table.ts'
+import { hasMethod } from '../object-guards.ts'
+import { toRecordId, type RecordId } from '../record-id.ts'
 import { definitionsOf } from '../with-attachments.ts'
+import type { ModelInternals } from './internals.ts'
 
-/** What Sequelize keeps of a model, and does not type. */
-interface ModelInternals {
-  readonly _timestampAttributes?: { readonly updatedAt?: string; readonly deletedAt?: string }
+/** The class of a record. */
+export const modelOf = ({ constructor }: Model): ModelInternals => constructor as ModelInternals
+
+/** The app that a class belongs to. Throws ConfigurationError before `init`. */
+export function appOf({ name, sequelize }: ModelInternals): Sequelize {
+  if (sequelize !== undefined) return sequelize
+  throw new ConfigurationError(
+    `${name} is not initialized: call ${name}.init(columns, { sequelize }) before it is used.`,
+  )
 }
 
-export const isParanoid = (model: ModelStatic<Model>): boolean =>
-  (model as unknown as ModelInternals)._timestampAttributes?.deletedAt !== undefined
+/** Whether records of the class are only marked as deleted. */
+export const isParanoid = (model: ModelInternals): boolean =>
+  model._timestampAttributes?.deletedAt !== undefined
 
-/** null: it has none yet. Throws ConfigurationError for one that was not read. */
+/**
+ * Reads the id of a record. null: it is new, or its key is not one column. Throws ConfigurationError if the record was read
+ * without its key.
+ */
 export function idOf(record: Model): RecordId | null {
-  const [key, another] = (record.constructor as ModelStatic<Model>).primaryKeyAttributes
+  const { name, primaryKeyAttributes } = modelOf(record)
+  const [key, another] = primaryKeyAttributes
   if (key === undefined || another !== undefined || record.isNewRecord) return null
   const id: unknown = record.get(key)
   if (id === undefined)
     throw new ConfigurationError(
-      `This ${record.constructor.name} was read without its key, so that its files cannot be told: name '${key}' among the attributes, too.`,
+      `This ${name} was read without its key, so its files cannot be found: add '${key}' to the attributes.`,
     )
   return toRecordId(id)
 }
 
-/** The records of the class that has these attachments. */
+/**
+ * Finds the records that have these attachments, through the app's classes. null: the app has no such class. Throws
+ * ConfigurationError for classes with one attachments object and several tables.
+ */
 export function createRecordSource(app: Sequelize, attachments: object): RecordSource | null {
-  const all = Object.values(app.models).filter((model) => definitionsOf(model) === attachments)
+  const models: readonly ModelInternals[] = Object.values(app.models)
+  const all = models.filter((model) => definitionsOf(model) === attachments)
   assertOneTable(all, (model) => ({
     name: model.name,
     table: JSON.stringify(model.getTableName()),
   }))
-  const base = all.find((model) => !all.includes(Object.getPrototypeOf(model) as never))
+  const base = all.find((model) => !all.includes(Object.getPrototypeOf(model)))
   const key = base?.primaryKeyAttributes[0]
   if (base === undefined || key === undefined) return null
-  const changed = (base as unknown as ModelInternals)._timestampAttributes?.updatedAt
-  const found = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
+  const updatedAt = base._timestampAttributes?.updatedAt
+  const byId = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
   return {
-    // Whatever the app's scopes hide has its hooks, too; a replica may not have it yet.
-    find: (id) => base.unscoped().findOne({ ...found(id), useMaster: true }),
-    hasMethod: (method) =>
-      all.some(
-        (model) =>
-          typeof (model.prototype as unknown as Record<string, unknown>)[method] === 'function',
-      ),
+    // Unscoped: records that the app's scopes hide have hooks too. From the primary: a replica may be behind.
+    find: (id) => base.unscoped().findOne({ ...byId(id), useMaster: true }),
+    hasMethod: (method) => all.some((model) => hasMethod(model.prototype, method)),
     async touch(id) {
-      if (changed !== undefined)
-        await base
-          .unscoped()
-          .update(
-            { [changed]: new Date() },
-            { ...found(id), hooks: false, validate: false, silent: true },
-          )
+      if (updatedAt === undefined) return
+      const options = { ...byId(id), hooks: false, validate: false, silent: true }
+      await base.unscoped().update({ [updatedAt]: new Date() }, options)
     },
   }
 }

@@ -1,108 +1,148 @@
-import type { Transaction, Model, ModelStatic, Sequelize } from 'sequelize'
+import { Transaction, type Model, type Sequelize, type TransactionOptions } from 'sequelize'
+import { isBusy, getHandleQueue, waitBriefly } from '../../database/sqlite-queue.ts'
+import { patchMethod } from '../patch-method.ts'
+import type { RecordTransaction } from '../pending-files.ts'
+import { TransactionLevel } from '../transaction-stack.ts'
+import { readClsTransaction, type TransactionInternals } from './internals.ts'
+import { modelOf } from './records.ts'
 
-/** What Sequelize keeps of a transaction, and does not type. */
-interface TransactionInternals {
-  readonly parent?: Transaction | null
-  readonly savepoints?: readonly Transaction[]
-  readonly finished?: 'commit' | 'rollback'
+type RunInTransaction<T> = (transaction: Transaction) => Promise<T>
+
+/** Opens a transaction of the binding's own. */
+export const beginTransaction = <T>(
+  app: Sequelize,
+  options: TransactionOptions,
+  run: RunInTransaction<T>,
+): Promise<T> =>
+  app.getDialect() === 'sqlite' ? beginOnSqlite(app, options, run) : app.transaction(options, run)
+
+/** How long another process, or a transaction of the app's own, may hold SQLite's write lock. */
+const BUSY_TIMEOUT_MS = 10_000
+
+/**
+ * Runs one transaction after the other: sqlite3 waits for the file's lock in the few threads that all statements of the
+ * process need, also the COMMIT that it waits for. IMMEDIATE, because two transactions that read before they write would
+ * refuse each other. Only BEGIN is repeated: the caller's function must run once.
+ */
+function beginOnSqlite<T>(
+  app: Sequelize,
+  options: TransactionOptions,
+  run: RunInTransaction<T>,
+): Promise<T> {
+  const queue = getHandleQueue(app)
+  return queue.run(async () => {
+    const until = performance.now() + BUSY_TIMEOUT_MS
+    for (;;) {
+      let hasBegun = false
+      try {
+        return await app.transaction(
+          { ...options, type: Transaction.TYPES.IMMEDIATE },
+          (transaction) => {
+            hasBegun = true
+            return queue.runInside(() => run(transaction))
+          },
+        )
+      } catch (error) {
+        if (hasBegun || !isBusy(error) || performance.now() > until) throw error
+        await waitBriefly()
+      }
+    }
+  })
 }
-const internalsOf = (transaction: Transaction): TransactionInternals =>
-  transaction as unknown as TransactionInternals
 
-export const isFinished = (transaction: Transaction): boolean =>
-  internalsOf(transaction).finished !== undefined
+/** Runs a statement that writes outside of all transactions. On SQLite it waits for the transactions before it. */
+export const runWrite = <T>(app: Sequelize, write: () => Promise<T>): Promise<T> =>
+  app.getDialect() === 'sqlite' ? getHandleQueue(app).run(write) : write()
 
-/** Savepoints that were released are as good as what they are in. */
-const listReleasedSavepoints = (transaction: Transaction): Transaction[] =>
-  (internalsOf(transaction).savepoints ?? [])
-    .filter((savepoint) => internalsOf(savepoint).finished === 'commit')
-    .flatMap((savepoint) => [savepoint, ...listReleasedSavepoints(savepoint)])
+/** Whether a transaction or a savepoint was committed or rolled back. */
+export const isFinished = ({ finished }: TransactionInternals): boolean => finished !== undefined
 
-/** Itself and what it is nested in, innermost first. */
-export function chainOf(transaction: Transaction): readonly Transaction[] {
-  const outer = internalsOf(transaction).parent
-  return [
-    transaction,
-    ...listReleasedSavepoints(transaction),
-    ...(outer == null ? [] : chainOf(outer)),
-  ]
-}
+const levels = new WeakMap<Transaction, TransactionLevel>()
 
-/** What is to be called when a transaction or a savepoint ends. */
-interface EndCallbacks {
-  readonly committed: (() => void)[]
-  readonly rolledBack: (() => void)[]
-}
-const endCallbacks = new WeakMap<Transaction, EndCallbacks>()
-
-/** `Transaction.afterCommit` is called for a commit that failed, too, and for a savepoint that is only released. */
-function watchEnd(transaction: Transaction): EndCallbacks {
-  const known = endCallbacks.get(transaction)
+/**
+ * The level of a transaction, which is watched from the first call on. Its `commit` and `rollback` are replaced, because
+ * Sequelize's own `afterCommit` also runs after a COMMIT that failed and for a savepoint that is only released.
+ */
+function levelOf(transaction: TransactionInternals): TransactionLevel {
+  const known = levels.get(transaction)
   if (known !== undefined) return known
-  const own: EndCallbacks = { committed: [], rolledBack: [] }
-  endCallbacks.set(transaction, own)
-  const [commit, rollback] = [
-    transaction.commit.bind(transaction),
-    transaction.rollback.bind(transaction),
-  ]
-  // What was done last is undone first.
-  const undo = (): void => own.rolledBack.toReversed().forEach((each) => each())
-  transaction.commit = async () => {
-    try {
-      await commit()
-    } catch (error) {
-      undo()
-      throw error
-    }
-    const outer = internalsOf(transaction).parent
-    if (outer == null) return own.committed.forEach((each) => each())
-    watchEnd(outer).committed.push(...own.committed)
-    watchEnd(outer).rolledBack.push(...own.rolledBack)
-  }
-  transaction.rollback = async () => {
-    try {
-      await rollback()
-    } finally {
-      undo()
-    }
-  }
-  return own
+  const { parent } = transaction
+  const level = new TransactionLevel(parent == null ? undefined : levelOf(parent), transaction)
+  levels.set(transaction, level)
+  patchMethod(
+    transaction,
+    'commit',
+    (commit) =>
+      async function (): Promise<void> {
+        try {
+          await commit.call(this)
+        } catch (error) {
+          level.markRolledBack()
+          throw error
+        }
+        level.markCommitted()
+      },
+  )
+  patchMethod(
+    transaction,
+    'rollback',
+    (rollback) =>
+      async function (): Promise<void> {
+        try {
+          await rollback.call(this)
+        } finally {
+          level.markRolledBack()
+        }
+      },
+  )
+  return level
 }
 
-/** When the outermost is committed. */
+/** Calls `done` when the outermost transaction is committed. */
 export const afterCommit = (transaction: Transaction, done: () => void): void =>
-  void watchEnd(transaction).committed.push(done)
+  levelOf(transaction).afterCommit(done)
 
-/** When it is rolled back, or what it is nested in. */
+/** Calls `undo` when the transaction, or one that it is nested in, is rolled back. */
 export const afterRollback = (transaction: Transaction, undo: () => void): void =>
-  void watchEnd(transaction).rolledBack.push(undo)
+  levelOf(transaction).afterRollback(undo)
+
+/** A transaction as the files of a record are submitted in it. */
+export function toRecordTransaction(transaction: Transaction): RecordTransaction {
+  const level = levelOf(transaction)
+  return {
+    tx: transaction,
+    chain: level.chain,
+    afterCommit: (done) => level.afterCommit(done),
+    isActive: () => !isFinished(transaction),
+  }
+}
 
 const rememberedIn = new WeakMap<Model, Transaction>()
 
-/** A record acts in the transaction that it was read or saved in. */
+/** Remembers the transaction that a record was read or saved in: its own handles act in it. undefined: in none. */
 export function rememberTransaction(record: Model, transaction: Transaction | undefined): void {
   if (transaction === undefined) rememberedIn.delete(record)
   else rememberedIn.set(record, transaction)
 }
 
-/** Its own while that is open, or what that is nested in, if that still is. */
+/** The transaction that a record was last met in, else the innermost around it that is open, else that of the app's CLS. */
 export function transactionOf(record: Model): Transaction | undefined {
-  for (let at = rememberedIn.get(record); at != null; at = internalsOf(at).parent ?? undefined)
-    if (!isFinished(at)) return at
-  const { sequelize } = record.constructor as ModelStatic<Model>
+  let transaction: TransactionInternals | null | undefined = rememberedIn.get(record)
+  while (transaction != null && isFinished(transaction)) transaction = transaction.parent
+  if (transaction != null) return transaction
+  const { sequelize } = modelOf(record)
   return sequelize === undefined ? undefined : readClsTransaction(sequelize)
 }
 
-/** The transaction that the app's continuation-local storage holds, where it uses one. */
-const readClsTransaction = (sequelize: Sequelize): Transaction | undefined =>
-  (
-    sequelize.constructor as { _cls?: { get(name: 'transaction'): Transaction | undefined } }
-  )._cls?.get('transaction') ?? undefined
+/** An option of nearly every call of Sequelize. null: outside of any transaction, also of the app's CLS. */
+export interface TransactionOption {
+  readonly transaction?: Transaction | null | undefined
+}
 
-/** null, of options, is outside of any. */
+/** The transaction that a call runs in: that of its options, else that of the app's CLS. */
 export const openOf = (
   sequelize: Sequelize,
-  options: { readonly transaction?: Transaction | null | undefined } | undefined,
+  options: TransactionOption | undefined,
 ): Transaction | undefined =>
   options?.transaction === undefined
     ? readClsTransaction(sequelize)

@@ -2,7 +2,7 @@ import { ValidationError, ValidationErrorItem, type Model } from 'sequelize'
 import { readAssignedInput } from '../pending-files.ts'
 import { isValidationError } from '../validation-errors.ts'
 
-/** As Sequelize tells of an invalid record: `errors[0].path` is the attachment. */
+/** Turns a refused file into Sequelize's ValidationError, where `errors[0].path` is the attachment's name. Others stay. */
 export function toValidationError(error: unknown, record: Model): unknown {
   if (!isValidationError(error)) return error
   const path = error.details.attachment ?? ''
@@ -12,12 +12,13 @@ export function toValidationError(error: unknown, record: Model): unknown {
     error.publicMessage,
     'validation error',
     path,
-    value as string,
+    '',
     record,
     error.code,
     error.name,
     [],
   )
-  Object.assign(item, { original: error })
+  // Sequelize types `value` as text, and sets what the app assigned.
+  Object.assign(item, { original: error, value: value ?? null })
   return Object.assign(new ValidationError(error.publicMessage, [item]), { cause: error })
 }

@@ -2,7 +2,6 @@ import type {
   BuildOptions,
   InstanceUpdateOptions,
   Model,
-  ModelStatic,
   NonAttribute,
   SetOptions,
 } from 'sequelize'
@@ -11,12 +10,11 @@ import type { FilesByName, AttachedByName } from '../../attached/record.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import {
   mixInAttachments,
-  type Constructor,
   type DelayedInputs,
   type DelayedUploadMethods,
 } from '../with-attachments.ts'
 import { idOf } from './records.ts'
-import { createModelWithFiles } from './save.ts'
+import { createModelWithFiles } from './save-class.ts'
 import { transactionOf } from './transactions.ts'
 
 /** None of them is a column: `InferAttributes` leaves them out. */
@@ -62,17 +60,12 @@ export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model
 export function withAttachments<D extends AnyAttachments>(
   attachments: D,
   base: typeof Model,
-): ModelWithAttachments<D> {
+): ModelWithAttachments<D>
+export function withAttachments(attachments: AnyAttachments, base: typeof Model): typeof Model {
   if (Object.hasOwn(base, 'rawAttributes'))
     throw new ConfigurationError(
       `withAttachments(): ${base.name} has its columns already. Extend it first, and call init on the class that does.`,
     )
-  return mixInAttachments(
-    attachments,
-    createModelWithFiles(attachments, base as unknown as ModelStatic<Model>) as Constructor<Model>,
-    {
-      idOf,
-      transactionOf,
-    },
-  ) as unknown as ModelWithAttachments<D>
+  const model = createModelWithFiles(attachments, base)
+  return mixInAttachments(attachments, model, { idOf, transactionOf })
 }
