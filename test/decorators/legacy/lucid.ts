@@ -1,6 +1,6 @@
 import { BaseModel, column } from '@adonisjs/lucid/orm'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/lucid'
+import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/lucid'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),
@@ -13,7 +13,7 @@ export class User extends withAttachments(userAttachments, BaseModel) {
   @column() declare name: string
 }
 
-export interface Book extends Attached<typeof bookAttachments> {}
+export interface Book extends WithAttachments<typeof bookAttachments> {}
 @HasAttachments(bookAttachments)
 export class Book extends BaseModel {
   @column({ isPrimary: true }) declare id: number
@@ -33,5 +33,5 @@ export const shadowedAttachments = { photo: hasOneAttached() }
 export class Shadowed extends withAttachments(shadowedAttachments, BaseModel) {
   @column({ isPrimary: true }) declare id: number
   // @ts-expect-error it would hide the attachment
-  override photo: Attached<typeof shadowedAttachments>['photo']
+  override photo: WithAttachments<typeof shadowedAttachments>['photo']
 }
