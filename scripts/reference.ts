@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { Extractor, ExtractorConfig } from '@microsoft/api-extractor'
+import { errorCodesPage } from './error-codes.ts'
 
 interface Item {
   readonly kind: string
@@ -47,9 +48,10 @@ try {
     )
     for (const item of [...exported, ...parts]) told.add(titleOf(item))
   }
+  pages.set('error-codes.md', errorCodesPage())
   pages.set(
     'README.md',
-    `# Reference\n\nWritten by \`npm run docs\` from the comments in the code.\n\n${list.join('\n')}\n`,
+    `# Reference\n\nWritten by \`npm run docs\` from the comments in the code.\n\n${list.join('\n')}\n- [Error codes](error-codes.md)\n`,
   )
 } finally {
   rmSync(temporary, { recursive: true })

@@ -1,0 +1,35 @@
+// The page of all error codes, from the classes and their doc comments.
+import { readFileSync } from 'node:fs'
+import * as errors from '../src/errors/errors.ts'
+
+const path = 'src/errors/errors.ts'
+
+/** Markdown: one row per class, in the order of the source. */
+export function errorCodesPage(): string {
+  const source = readFileSync(path, 'utf8')
+  const rows = [...source.matchAll(/\/\*\*([^/]*?)\*\/\nexport class (\w+)/g)].map(
+    ([, comment = '', name = '']) => {
+      const { code, statusCode, retryable } = exampleOf(name)
+      const meaning = comment
+        .replace(/^\s*\* ?/gm, '')
+        .replaceAll(/\s+/g, ' ')
+        .trim()
+      const cells = [`\`${code}\``, `\`${name}\``, statusCode, retryable ? 'yes' : 'no', meaning]
+      return `| ${cells.join(' | ')} |`
+    },
+  )
+  return `# Error codes
+
+Every error that the library throws on purpose is an \`ActiveStorageError\`: \`code\` names its kind, \`statusCode\` is what a web framework answers, \`retryable\` says whether the same call may succeed later. \`message\` is for the log; \`publicMessage\` is for visitors.
+
+| code | class | HTTP status | retryable | meaning |
+|---|---|---|---|---|
+${rows.filter((row) => !row.includes('`ActiveStorageError`')).join('\n')}
+`
+}
+
+function exampleOf(name: string): errors.ActiveStorageError {
+  const Class = (errors as unknown as Record<string, typeof errors.FileTooLargeError>)[name]
+  if (Class === undefined) throw new Error(`${path} does not export ${name}.`)
+  return new Class('', 0)
+}
