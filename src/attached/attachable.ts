@@ -54,6 +54,7 @@ export type ManyInput = Attachable | NoFile | readonly (Attachable | NoFile)[] |
 export type AttachableInput =
   | { readonly kind: 'bytes'; readonly file: IncomingFile }
   | { readonly kind: 'signed'; readonly signedId: string }
+  | { readonly kind: 'staged'; readonly file: StagedFile }
 
 const KNOWN_KEYS = {
   io: ['io', 'filename', 'contentType'],
@@ -76,7 +77,7 @@ export async function readAttachable(
       )
     return { kind: 'signed', signedId: input }
   }
-  if (input instanceof StagedFile) return { kind: 'signed', signedId: input.signedId }
+  if (input instanceof StagedFile) return { kind: 'staged', file: input }
   if (isBlobLike(input)) return readBlobInput(input, details)
   if (isBytes(input))
     throw notAFileError('Bytes have no name: pass { io: bytes, filename }', details)

@@ -72,7 +72,7 @@ export function createBlobs(context: StorageContext): Blobs {
       if (service === undefined)
         throw new ConfigurationError(`There is no service '${serviceName}'.`)
       const input = await readAttachable(file, {})
-      if (input === null || input.kind === 'signed')
+      if (input === null || input.kind !== 'bytes')
         throw new InvalidInputError('createAndUpload takes a file with bytes.')
       const details = { filename: input.file.filename }
       const store = await context.store()

@@ -56,7 +56,7 @@ export interface StorageContext {
   /** Uploads here what is due, or waits for the worker that has it. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
   finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
   /** Runs the jobs that delete the objects of purged blobs. Workers repeat those that fail. */
-  deleteObjectsNow(jobKeys: readonly string[]): Promise<void>
+  deleteObjectsNow(jobKeys: readonly string[], signal?: AbortSignal): Promise<void>
 }
 
 /** The file and the action that a request asks for; what `authorize` decides on. */

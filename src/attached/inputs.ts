@@ -6,11 +6,13 @@ import type { IncomingFile } from '../blobs/incoming-file.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { FileNotFoundError, InvalidSignatureError } from '../errors/errors.ts'
 import { checkFileCount, checkFileSize, checkFileType } from '../staging/limits.ts'
+import type { FileRow } from '../staging/file-rows.ts'
 import { createJoinedTarget, stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type AttachableInput } from './attachable.ts'
 import type { Changes } from './changes.ts'
 import { requireService } from './context.ts'
 import { detailsOfLane, openSession, type AttachmentScope } from './scope.ts'
+import { findStagedId } from './staged-file.ts'
 
 /** Bytes that are read to tell a content type: as many as are looked at for markup. */
 const IDENTIFY_BYTES = 65_536
@@ -40,8 +42,17 @@ export async function resolveInputs(
   )
   const result: ResolvedInput[] = []
   for (const input of taken)
-    result.push(input.kind === 'bytes' ? input : await resolveSignedId(scope, input.signedId))
+    result.push(input.kind === 'bytes' ? input : await resolveReference(scope, input))
   return result
+}
+
+async function resolveReference(
+  scope: AttachmentScope,
+  input: Exclude<AttachableInput, { kind: 'bytes' }>,
+): Promise<ResolvedInput> {
+  if (input.kind === 'signed') return resolveSignedId(scope, input.signedId)
+  const id = findStagedId(input.file, scope.context)
+  return id === null ? resolveSignedId(scope, input.file.signedId) : { kind: 'staged', id }
 }
 
 async function resolveSignedId(scope: AttachmentScope, signedId: string): Promise<ResolvedInput> {
@@ -81,11 +92,15 @@ async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<stri
   return identifyContentType(Buffer.concat(head), blob.filename, declared)
 }
 
-/** Ids of staged files, in order; those staged here are noted in `staged` at once. Stages what came as bytes: before the user's transaction on the pool, inside it through its own connection. */
+/**
+ * Stages raw bytes and returns the ids of all staged files in input order. Adds the rows to `stagedHere` at once, so that
+ * the caller can drop them after an error. Inside a user's transaction it stages through that connection.
+ */
 export async function stageInputs(
   scope: AttachmentScope,
   inputs: readonly ResolvedInput[],
-  staged: string[],
+  stagedHere: FileRow[],
+  signal: AbortSignal | undefined,
 ): Promise<string[]> {
   const { session, store } = await openSession(scope)
   const ids: string[] = []
@@ -99,9 +114,10 @@ export async function stageInputs(
         expiresIn: scope.context.expiresIn,
         limits: scope.definition.limits,
         details: detailsOfLane(scope.lane),
+        signal,
       },
     )
-    staged.push(row.id)
+    stagedHere.push(row)
     ids.push(row.id)
   }
   return ids

@@ -1,13 +1,12 @@
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 import {
   lockAttachedNames,
-  deleteAttachments,
-  lockAttachmentIds,
+  deleteLockedAttachments,
+  lockAttachments,
 } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
-import type { LinkPlan } from '../delayed/link.ts'
 import { findRecordUploads } from '../delayed/upload-rows.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
 import { deleteGemRows } from '../gem/gem-rows.ts'
@@ -22,58 +21,60 @@ import {
 import type { RowCache, AttachmentScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
-import { attach, attachLater, removeAll } from './submit.ts'
+import { attach } from './attach.ts'
+import { removeAll, type PurgeOptions } from './remove.ts'
+import { attachLater, type AttachOptions } from './submit.ts'
 
-/** What a record's has-one and has-many have in common. */
+/** Members that a record's has-one and has-many share. */
 export interface Attached {
   /** The attachment's name, such as 'photo'. */
   readonly name: string
-  /** Whether something is attached. */
+  /** Whether a file is attached. */
   attached(): Promise<boolean>
-  /** Pending, running and failed ones, oldest first. */
+  /** Pending, running and failed uploads, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>
-  /** Throws AttachmentRequiredError for a `required` name with nothing attached, pending or failed. */
+  /** Throws AttachmentRequiredError if the attachment is `required` and no file is attached, pending or failed. */
   validate(): Promise<void>
   /**
-   * Resolves when what is on its way is attached: this process uploads it, or waits for the worker that has it. Also for what
-   * `attachLater` brought. Throws AttachPendingError when an upload fails, or is not done within `timeout` (default:
-   * `direct.timeout`), and ConfigurationError inside a transaction, where nothing is uploaded.
+   * Resolves when the pending files are attached, also those of `attachLater`: this process uploads them, or waits for the
+   * worker that has them. Throws AttachPendingError when an upload fails or `timeout` passes, and ConfigurationError
+   * inside a transaction, because uncommitted files are not uploaded.
    */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
-  /** Removes the attachments, keeps the blobs; gives up what is on its way. */
+  /** Removes the attachments, keeps their blobs, and discards pending uploads. */
   detach(): Promise<void>
-  /** Removes attachments, blobs and objects; gives up what is on its way. */
-  purge(): Promise<void>
-  /** Removes the attachments now, blobs and objects by a job. */
+  /** Removes attachments, blobs and objects, and discards pending uploads. */
+  purge(options?: PurgeOptions): Promise<void>
+  /** Removes the attachments now; a job removes blobs and objects. */
   purgeLater(): Promise<void>
 }
 
-/** A record's has-one. */
+/** The handle of a record's has-one. */
 export interface OneAttached extends Attached {
-  /** Uploads now and attaches. null: blank, or bytes inside a transaction (they attach after commit). */
-  attach(file: OneInput): Promise<Attachment | null>
-  /** Keeps the bytes in the database and attaches them in the background. null: the input was blank. Does not check `required`. */
-  attachLater(file: OneInput): Promise<DelayedUpload | null>
-  /** What is attached. */
+  /** Uploads a file now and attaches it. null: no file was given, or a transaction is open and the file follows its commit. */
+  attach(file: OneInput, options?: AttachOptions): Promise<Attachment | null>
+  /** Stages a file in the database; a worker attaches it. null: no file was given. Does not check `required`. */
+  attachLater(file: OneInput, options?: AttachOptions): Promise<DelayedUpload | null>
+  /** The attached file. */
   attachment(): Promise<Attachment | null>
-  /** What the page shows: the newest pending or failed file, else the attached one. */
+  /** The file to show: the newest pending or failed one, else the attached one. */
   latest(): Promise<Attachment | DelayedFile | null>
 }
 
-/** A record's has-many. */
+/** The handle of a record's has-many. */
 export interface ManyAttached extends Attached {
-  /** Uploads now and adds. Inside a transaction, bytes attach after its commit, and are not in the result. */
-  attach(files: ManyInput): Promise<Attachment[]>
-  /** Keeps the bytes in the database and adds them in the background. null: the input was blank. Does not check `required`. */
-  attachLater(files: ManyInput): Promise<DelayedUpload | null>
-  /** What is attached, in the order it was. */
+  /** Uploads files now and adds them. Inside a transaction they follow its commit and are not in the result. */
+  attach(files: ManyInput, options?: AttachOptions): Promise<Attachment[]>
+  /** Stages files in the database; a worker adds them. null: no file was given. Does not check `required`. */
+  attachLater(files: ManyInput, options?: AttachOptions): Promise<DelayedUpload | null>
+  /** The attached files, oldest first. */
   attachments(): Promise<Attachment[]>
-  /** What is attached, without what a pending cleanBefore replaces, then the pending and failed ones. */
+  /** The files to show: attached ones that no pending `cleanBefore` replaces, then the pending and failed ones. */
   latest(): Promise<(Attachment | DelayedFile)[]>
 }
 
 type OneKind = { readonly kind: 'one' }
-/** A record's attachments by name. */
+/** Handles of a record's attachments by name. */
 export type AttachedByName<D> = {
   readonly [K in keyof D]: D[K] extends OneKind ? OneAttached : ManyAttached
 }
@@ -82,22 +83,29 @@ export type FilesByName<D> = {
   readonly [K in keyof D]?: D[K] extends OneKind ? OneInput : ManyInput
 }
 
-/** What `storage.record()` gives: the slots, and five verbs on all of them. */
+/** The result of `storage.record()`: the attachments by name, and methods for all of them. */
 export type RecordAttachments<D> = AttachedByName<D> & {
   readonly type: string
   readonly id: string
-  /** Uploads now and attaches, name by name. */
-  attach(files: FilesByName<D>): Promise<void>
-  /** One call for a whole form; afterwards every `required` name is checked, so a miss rolls the transaction back. */
-  attachLater(files: FilesByName<D>): Promise<DelayedUpload[]>
+  /** `attach` for each name. */
+  attach(files: FilesByName<D>, options?: AttachOptions): Promise<void>
+  /**
+   * `attachLater` for a whole form, in one transaction. Throws AttachmentRequiredError if a `required` attachment of the
+   * record has no file then, also one that the form does not name.
+   */
+  attachLater(files: FilesByName<D>, options?: AttachOptions): Promise<DelayedUpload[]>
+  /** `validate` for each name. */
   validate(): Promise<void>
-  /** `whenAttached` of all its attachments. */
+  /** `whenAttached` for all names. */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
-  /** The record is being deleted: attachments purged later, pending uploads dropped. */
+  /** For a record that is being deleted: purges all attachments by jobs and discards pending uploads. */
   purgeAllLater(): Promise<void>
 }
 
-/** Names that a record has already. */
+/** A record's attachments, when their names are not known to the compiler. */
+export type AnyRecordAttachments = RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+
+/** Names that no attachment can have, because the record's handle has such a member. */
 export const RESERVED_RECORD_NAMES: readonly string[] = [
   'id',
   'type',
@@ -109,6 +117,7 @@ export const RESERVED_RECORD_NAMES: readonly string[] = [
   'then',
 ]
 
+/** A record, its attachments, and the transaction that its handle works in. */
 export interface RecordScope {
   readonly context: StorageContext
   readonly type: string
@@ -120,9 +129,8 @@ export interface RecordScope {
   readonly loaded: RowCache
 }
 
-export function createRecordHandle(
-  scope: RecordScope,
-): RecordAttachments<Record<string, { kind: 'one' | 'many' }>> {
+/** Creates the handle of a record. Runs no statement. */
+export function createRecordHandle(scope: RecordScope): AnyRecordAttachments {
   const { type, id, definitions, loaded } = scope
   const scopeOf = (name: string): AttachmentScope => {
     const definition = definitions.get(name)
@@ -143,29 +151,24 @@ export function createRecordHandle(
       loaded,
     }
   }
-  /** With what a form is about to bring. */
-  const validate = async (
-    session = scope.session,
-    plans: ReadonlyMap<string, LinkPlan> = new Map(),
-  ): Promise<void> => {
-    for (const name of definitions.keys())
-      await validateSlot({ ...scopeOf(name), session }, plans.get(name))
+  const validate = async (): Promise<void> => {
+    for (const name of definitions.keys()) await validateSlot(scopeOf(name))
   }
   const handle: Record<string, unknown> = {
     type,
     id,
-    async attach(files: Record<string, unknown>) {
-      for (const [name, input] of toFileEntries(files, type, id)) await attach(scopeOf(name), input)
+    async attach(files: Record<string, unknown>, options?: AttachOptions) {
+      for (const [name, input] of toFileEntries(files, type, id))
+        await attach(scopeOf(name), input, options)
     },
-    async attachLater(files: Record<string, unknown>) {
+    async attachLater(files: Record<string, unknown>, options?: AttachOptions) {
       const submitted = toFileEntries(files, type, id).map(([name, input]) => ({
         scope: scopeOf(name),
         input,
       }))
       if (submitted.length === 0) return validate().then(() => [])
-      const uploads = await attachLater(submitted, (session, plans) =>
-        validate(() => Promise.resolve(session), plans),
-      )
+      const required = [...definitions.keys()].map(scopeOf)
+      const uploads = await attachLater(submitted, { ...options, required })
       return uploads.filter((upload) => upload !== null)
     },
     validate: () => validate(),
@@ -177,10 +180,10 @@ export function createRecordHandle(
   for (const [name, { kind }] of definitions)
     handle[name] =
       kind === 'one' ? createOneAttached(scopeOf(name)) : createManyAttached(scopeOf(name))
-  return handle as RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
+  return handle as AnyRecordAttachments
 }
 
-/** A File, a FormData, or a promise of either has no names of attachments: taken for an empty form, its files would be lost. */
+/** Throws for a File, a FormData or a promise: they have no own keys, so their files would be lost as an empty form. */
 function toFileEntries(files: unknown, type: string, id: string): [name: string, input: unknown][] {
   if (
     typeof files !== 'object' ||
@@ -189,7 +192,7 @@ function toFileEntries(files: unknown, type: string, id: string): [name: string,
     Symbol.toStringTag in files
   )
     throw new InvalidInputError(
-      `The files of ${type} ${id} come by the names of its attachments, as { photo: file }: this is ${formatValue(files)}. Await what parseForm gives.`,
+      `${formatValue(files)} is no object of files by attachment name. Give { photo: file }, or await the result of parseForm.`,
       { details: { record: { type, id } } },
     )
   return Object.entries(files)
@@ -203,7 +206,7 @@ function createAttached(scope: AttachmentScope): Attached {
     validate: () => validateSlot(scope),
     whenAttached: (options) => whenAttached({ ...scope, ...scope.lane }, scope.lane.name, options),
     detach: () => removeAll(scope, 'detach'),
-    purge: () => removeAll(scope, 'purge'),
+    purge: (options) => removeAll(scope, 'purge', options),
     purgeLater: () => removeAll(scope, 'purgeLater'),
   }
 }
@@ -211,8 +214,9 @@ function createAttached(scope: AttachmentScope): Attached {
 function createOneAttached(scope: AttachmentScope): OneAttached {
   return {
     ...createAttached(scope),
-    attach: async (file) => (await attach(scope, file))[0] ?? null,
-    attachLater: async (file) => (await attachLater([{ scope, input: file }]))[0] ?? null,
+    attach: async (file, options) => (await attach(scope, file, options))[0] ?? null,
+    attachLater: async (file, options) =>
+      (await attachLater([{ scope, input: file }], options))[0] ?? null,
     attachment: async () => (await readAttachments(scope)).at(-1) ?? null,
     latest: async () => (await readLatest(scope)).at(-1) ?? null,
   }
@@ -221,33 +225,40 @@ function createOneAttached(scope: AttachmentScope): OneAttached {
 function createManyAttached(scope: AttachmentScope): ManyAttached {
   return {
     ...createAttached(scope),
-    attach: (files) => attach(scope, files),
-    attachLater: async (files) => (await attachLater([{ scope, input: files }]))[0] ?? null,
+    attach: (files, options) => attach(scope, files, options),
+    attachLater: async (files, options) =>
+      (await attachLater([{ scope, input: files }], options))[0] ?? null,
     attachments: () => readAttachments(scope),
     latest: () => readLatest(scope),
   }
 }
 
+/** Options of `purgeAllLater`. */
+export interface PurgeAllOptions {
+  /** Asked after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is purged. */
+  keepIf?(session: Session): Promise<boolean>
+}
+
 /**
- * Every attachment of the record, also those of names that are no longer defined. `spare` is asked when nothing more can be
- * submitted for the record: true leaves it as it is. Resolves to whether it was purged.
+ * Purges all attachments of a record by jobs, also those whose names are no longer defined, and discards its uploads.
+ * Returns false if `keepIf` kept them.
  */
 export async function purgeAllLater(
   { context, type, id, definitions, session, wakeAtCommit, loaded }: RecordScope,
-  spare: (tx: Session) => Promise<boolean> = () => Promise.resolve(false),
+  { keepIf }: PurgeAllOptions = {},
 ): Promise<boolean> {
   loaded.current = null
   const store = await context.store()
   const run = async (tx: Session): Promise<boolean> => {
-    const known = [...definitions.keys()].map((name) => ({ type, id, name }))
-    await lockLanes(tx, known)
-    if (await spare(tx)) return false
+    const lanes = [...definitions.keys()].map((name) => ({ type, id, name }))
+    await lockLanes(tx, lanes)
+    if ((await keepIf?.(tx)) === true) return false
     await discardUploads(tx, await findRecordUploads(tx, type, [id], undefined, true), 'discarded')
     await deleteGemRows(tx, { type, id })
-    for (const name of await lockAttachedNames(tx, type, id)) {
-      const lane = { type, id, name }
-      await deleteAttachments(tx, lane, await lockAttachmentIds(tx, lane), true)
-    }
+    for (const name of await lockAttachedNames(tx, type, id))
+      await deleteLockedAttachments(tx, await lockAttachments(tx, { type, id, name }), {
+        purge: true,
+      })
     return true
   }
   const isPurged = await (session === null ? store.transact(run) : run(await session()))

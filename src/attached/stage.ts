@@ -7,8 +7,8 @@ import { checkFileCount } from '../staging/limits.ts'
 import { stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable, type AttachableInput } from './attachable.ts'
 import { readChanges } from './changes.ts'
-import { pendingPath } from './paths.ts'
-import { StagedFile } from './staged-file.ts'
+import { pendingPath, type PathOptions } from './paths.ts'
+import { rememberStagedFile, StagedFile } from './staged-file.ts'
 
 export interface StageOptions {
   readonly signal?: AbortSignal
@@ -28,7 +28,7 @@ export async function stage(
     throw new UnknownAttachmentError(`There is no attachment ${formatValue(options.for)}.`)
   const details = definition === undefined ? {} : { attachment: name }
   const input = await readAttachable(file, details)
-  if (input === null || input.kind === 'signed')
+  if (input === null || input.kind !== 'bytes')
     throw new InvalidInputError(
       'stage takes a file with bytes; this is blank, or staged already.',
       { details },
@@ -101,5 +101,8 @@ function toStagedFile(context: StorageContext, row: FileRow): StagedFile {
   })
   const discard = async (): Promise<void> =>
     void (await dropUnlinkedFile((await context.store()).session, row.id))
-  return new StagedFile(row, signedId, (options) => pendingPath(context, row, options), discard)
+  const path = (options?: PathOptions): string => pendingPath(context, row, options)
+  const file = new StagedFile(row, signedId, path, discard)
+  rememberStagedFile(file, context, row.id)
+  return file
 }

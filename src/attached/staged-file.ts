@@ -1,4 +1,5 @@
 import type { FileRow } from '../staging/file-rows.ts'
+import type { StorageContext } from './context.ts'
 import type { PathOptions } from './paths.ts'
 
 /** A file that waits in the database to be linked. A class with a public constructor, so that schema libraries can name it. */
@@ -46,4 +47,18 @@ export class StagedFile {
     const { signedId, filename, contentType, byteSize, checksum, expiresAt } = this
     return { signedId, filename, contentType, byteSize, checksum, expiresAt }
   }
+}
+
+/** Staged files that this process made. Neither JSON nor an app's own `new StagedFile` gets in. */
+const stagedHere = new WeakMap<StagedFile, { context: StorageContext; id: string }>()
+
+/** Marks a file as staged by this storage in this process. */
+export function rememberStagedFile(file: StagedFile, context: StorageContext, id: string): void {
+  stagedHere.set(file, { context, id })
+}
+
+/** The id of a file that this storage staged in this process; null: its signed id has to be verified. */
+export function findStagedId(file: StagedFile, context: StorageContext): string | null {
+  const found = stagedHere.get(file)
+  return found?.context === context ? found.id : null
 }

@@ -1,4 +1,4 @@
-import { lockAttachmentIds, type AttachmentRow } from '../attachments/attachment-rows.ts'
+import { lockAttachments, type AttachmentRow } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { purgeBlob, removeAttachments, type Removal } from '../attachments/purge.ts'
 import { purgeBlobLater } from '../attachments/purge-later.ts'
@@ -9,7 +9,7 @@ import type { Session } from '../database/session.ts'
 import { parseDuration } from '../options/units.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
-import { supersedeUploads } from './supersede.ts'
+import { lockUploads, supersedeUploads } from './supersede.ts'
 import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
 /** The service's own URL, else the path of ours that serves as long. */
@@ -89,10 +89,12 @@ export function toAttachment(
     const store = await context.store()
     const run = async (tx: Session): Promise<string[]> => {
       await lockLanes(tx, [row])
-      const isThere = (await lockAttachmentIds(tx, row)).includes(row.attachmentId)
-      // Of a has-one this was all that there was.
-      if (isThere && context.kindOf(row) === 'one') await supersedeUploads(tx, context, row)
-      return removeAttachments(tx, row, [row.attachmentId], how, session !== null)
+      const locked = await lockAttachments(tx, row)
+      const removed = locked.filter(({ attachmentId }) => attachmentId === row.attachmentId)
+      // A has-one has nothing left, as after the handle's own `purge`.
+      if (removed.length > 0 && context.kindOf(row) === 'one')
+        await supersedeUploads(tx, context, row, await lockUploads(tx, row))
+      return removeAttachments(tx, removed, how, { inUserTransaction: session !== null })
     }
     const keys = await (session === null ? store.transact(run) : run(session))
     await context.deleteObjectsNow(keys)

@@ -1,315 +1,116 @@
-import {
-  deleteAttachments,
-  findAttachment,
-  insertAttachment,
-  lockAttachmentIds,
-  type AttachmentRow,
-} from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
-import { removeAttachments, type Removal } from '../attachments/purge.ts'
-import {
-  findBlob,
-  insertBlob,
-  parseMetadata,
-  saveIdentifiedType,
-  type BlobRow,
-  type NewBlob,
-} from '../blobs/blob-rows.ts'
-import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
-import { link, planLink, assignAttachedFile, type LinkPlan } from '../delayed/link.ts'
-import { findUpload } from '../delayed/upload-rows.ts'
-import { ActiveStorageError, FileNotFoundError, ServiceError } from '../errors/errors.ts'
-import { deleteChunksOfFile, readStaged } from '../staging/chunks.ts'
-import {
-  dropUnlinkedFile,
-  findFilesOfUploads,
-  findFiles,
-  type FileRow,
-} from '../staging/file-rows.ts'
-import { readChanges, type Changes } from './changes.ts'
+import { link, type LinkPlan } from '../delayed/link.ts'
+import { findUpload, type UploadWithFiles } from '../delayed/upload-rows.ts'
+import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
+import { attachStored } from './attach-stored.ts'
+import { readChanges } from './changes.ts'
 import { toDelayedUpload } from './delayed-values.ts'
-import { resolveInputs, stageInputs, uploadInput, type ResolvedInput } from './inputs.ts'
+import { resolveInputs, stageInputs } from './inputs.ts'
+import { validateRequired } from './queries.ts'
+import { detailsOfLane, openUserSession, runChange, type AttachmentScope } from './scope.ts'
 import {
-  detailsOfLane,
-  openUserSession,
-  openSession,
-  runChange,
-  type AttachmentScope,
-} from './scope.ts'
-import { toAttachment } from './stored-values.ts'
-import { supersedeUploads } from './supersede.ts'
-import type { Attachment, DelayedUpload } from './values.ts'
+  dropStagedFiles,
+  hasChanges,
+  planSubmission,
+  type PreparedSubmission,
+} from './submission.ts'
+import type { DelayedUpload } from './values.ts'
 
-/** What one form brings for one slot. */
+/** The input of a form for one attachment. */
 export interface SubmittedInput {
   readonly scope: AttachmentScope
   readonly input: unknown
 }
 
-interface PreparedSubmission {
-  readonly scope: AttachmentScope
-  readonly changes: Changes
-  readonly fileIds: readonly string[]
-  readonly stored: readonly StoredObject[]
+/** Options of `attachLater` and `attach`. */
+export interface AttachOptions {
+  /** Ends staging and uploading; a transaction that has begun is not interrupted. */
+  readonly signal?: AbortSignal
 }
 
-/** An object that is at its service: of a blob that has its row, or of one whose row comes now. */
-interface StoredObject {
-  readonly blob: BlobRow | NewBlob
-  /** The staged file whose bytes they are. */
-  readonly staged?: FileRow
+/** Options of one submission. */
+export interface SubmitOptions extends AttachOptions {
+  /** Attachments of the record whose `required` is checked, also those that the form does not name. */
+  readonly required?: readonly AttachmentScope[]
 }
-
-/** What a form is about to change, slot by slot, before any of it is changed. `check` may still refuse. */
-export type CheckPlans = (session: Session, plans: ReadonlyMap<string, LinkPlan>) => Promise<void>
 
 /**
- * `attachLater`, of one slot or of a whole form of a record: bytes are staged first, then everything is looked at, and
- * then linked, in one transaction. An upload for each, null where there was nothing to queue.
+ * `attachLater` for one or several attachments of one record: stages bytes, then plans all changes and writes them in one
+ * transaction. Returns an upload for each input; null: there was nothing to queue.
  */
 export async function attachLater(
-  submitted: readonly SubmittedInput[],
-  check: CheckPlans = () => Promise.resolve(),
+  inputs: readonly SubmittedInput[],
+  { required = [], signal }: SubmitOptions = {},
 ): Promise<(DelayedUpload | null)[]> {
-  const [first] = submitted
+  const [first] = inputs
   if (first === undefined) return []
-  const { scope } = first
-  const staged: string[] = []
+  const stagedHere: FileRow[] = []
   try {
-    const arrived: PreparedSubmission[] = []
-    for (const each of submitted) arrived.push(await prepareSubmission(each, staged))
-    return await runChange(scope, async (session) => {
-      await lockLanes(
-        session,
-        arrived.filter(hasChanges).map((each) => each.scope.lane),
-      )
-      const plans = new Map<string, LinkPlan>()
-      for (const each of arrived)
-        if (hasChanges(each)) plans.set(each.scope.lane.name, await planSubmission(session, each))
-      await check(session, plans)
-      const uploads: (DelayedUpload | null)[] = []
-      for (const each of arrived)
-        uploads.push(await writeSubmission(session, each, plans.get(each.scope.lane.name)))
-      return uploads
-    })
+    const submissions: PreparedSubmission[] = []
+    for (const input of inputs) submissions.push(await prepareSubmission(input, stagedHere, signal))
+    signal?.throwIfAborted()
+    return await runChange(first.scope, (session) => submit(session, submissions, required))
   } catch (error) {
-    // After an SQL error the user's transaction takes no further statement; what we staged rolls back with it.
-    if (scope.session === null || error instanceof ActiveStorageError)
-      await dropStaged(scope, staged)
+    await dropStagedFiles(first.scope, stagedHere, error)
     throw error
   }
 }
 
+/** Stages the bytes of one input. Adds the rows to `stagedHere` at once, so that the caller can drop them after an error. */
 async function prepareSubmission(
   { scope, input }: SubmittedInput,
-  staged: string[],
+  stagedHere: FileRow[],
+  signal: AbortSignal | undefined,
 ): Promise<PreparedSubmission> {
   const changes = readChanges(input, scope.definition.kind, detailsOfLane(scope.lane))
-  const inputs = await resolveInputs(scope, changes)
-  const fileIds = await stageInputs(scope, inputs, staged)
+  const resolved = await resolveInputs(scope, changes)
   return {
     scope,
     changes,
-    fileIds,
-    stored: inputs.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])),
+    fileIds: await stageInputs(scope, resolved, stagedHere, signal),
+    stagedHere,
+    stored: resolved.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])),
   }
 }
 
-const hasChanges = ({ changes, fileIds, stored }: PreparedSubmission): boolean =>
-  fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
-
-function planSubmission(
+async function submit(
   session: Session,
-  { scope, changes, fileIds, stored }: PreparedSubmission,
-): Promise<LinkPlan> {
-  const { lane, definition } = scope
-  return planLink(session, {
-    lane,
-    kind: definition.kind,
-    fileIds,
-    cleanBefore: changes.cleanBefore,
-    deletedIds: changes.deletedIds,
-    blobs: stored.map(({ blob }) => ('id' in blob ? blob.id : null)),
-    maxFiles: definition.maxFiles,
-    limits: definition.limits,
-  })
+  submissions: readonly PreparedSubmission[],
+  required: readonly AttachmentScope[],
+): Promise<(DelayedUpload | null)[]> {
+  const changed = submissions.filter(hasChanges)
+  await lockLanes(
+    session,
+    changed.map(({ scope }) => scope.lane),
+  )
+  const plans = new Map<string, LinkPlan>()
+  for (const each of changed) plans.set(each.scope.lane.name, await planSubmission(session, each))
+  for (const scope of required)
+    await validateRequired(
+      { ...scope, session: () => Promise.resolve(session) },
+      plans.get(scope.lane.name),
+    )
+  const uploads: (DelayedUpload | null)[] = []
+  const tokens: string[] = []
+  for (const { scope, stored } of submissions) {
+    const plan = plans.get(scope.lane.name)
+    const linked = plan === undefined ? null : await link(session, plan)
+    if (plan !== undefined) await attachStored(session, scope, stored, plan)
+    if (linked !== null) tokens.push(linked.token)
+    const rows = linked === null ? null : (linked.created ?? (await lockUpload(session, linked)))
+    const userSession = await openUserSession(scope)
+    uploads.push(rows && toDelayedUpload(scope.context, rows.upload, rows.files, userSession))
+  }
+  await submissions[0]?.scope.context.announce(session, tokens)
+  return uploads
 }
 
-async function writeSubmission(
+/** Reads an upload that existed before. Locking reads show the rows of a double click's other transaction. */
+async function lockUpload(
   session: Session,
-  arrived: PreparedSubmission,
-  planned: LinkPlan | undefined,
-): Promise<DelayedUpload | null> {
-  if (planned === undefined) return null
-  const { scope, stored } = arrived
-  const token = await link(session, planned)
-  await attachStored(session, scope, stored)
-  if (token === null) return null
-  await scope.context.announce(session, [token])
-  // Locked reads: of a double click the other transaction's rows are seen.
+  { token }: { readonly token: string },
+): Promise<UploadWithFiles | null> {
   const upload = await findUpload(session, token, true)
-  return (
-    upload &&
-    toDelayedUpload(
-      scope.context,
-      upload,
-      await findFilesOfUploads(session, [token], true),
-      await openUserSession(scope),
-    )
-  )
-}
-
-/** What this call staged itself and could not link is nobody's. */
-async function dropStaged(scope: AttachmentScope, ids: readonly string[]): Promise<void> {
-  const { session } = await openSession(scope)
-  for (const id of ids) await dropUnlinkedFile(session, id).catch(() => false)
-}
-
-/** Attaches what is stored. On a has-one it replaces what is there, and all that was on its way. The lane is locked. */
-async function attachStored(
-  session: Session,
-  scope: AttachmentScope,
-  all: readonly StoredObject[],
-): Promise<AttachmentRow[]> {
-  if (all.length === 0) return []
-  const { lane, definition, context } = scope
-  if (definition.kind === 'one') await supersedeUploads(session, context, lane)
-  const taken = all.flatMap(({ blob, staged }) =>
-    staged === undefined ? [] : [{ file: staged, key: blob.key }],
-  )
-  for (const { file, key } of taken)
-    await assignAttachedFile(session, file, key, {
-      ...detailsOfLane(lane),
-      filename: file.filename,
-    })
-  const before = await lockAttachmentIds(session, lane)
-  const rows: AttachmentRow[] = []
-  for (const { blob } of all)
-    rows.push(
-      await ('id' in blob
-        ? attachExistingBlob(session, scope, blob)
-        : attachNewBlob(session, scope, blob)),
-    )
-  if (definition.kind === 'one') {
-    // A blob that is attached here already stays as it is.
-    const stay = new Set(rows.map((row) => row.attachmentId))
-    const replaced = before.filter((id) => !stay.has(id))
-    await deleteAttachments(session, lane, replaced, true)
-  }
-  return rows
-}
-
-async function attachNewBlob(
-  session: Session,
-  { lane }: AttachmentScope,
-  blob: NewBlob,
-): Promise<AttachmentRow> {
-  const row = await insertAttachment(session, lane, await insertBlob(session, blob))
-  if (await keepObject(session, blob.key)) return row
-  throw new ServiceError(
-    `The object of ${blob.filename} was being cleaned up while it was attached. Try again.`,
-    {
-      details: { ...detailsOfLane(lane), filename: blob.filename },
-    },
-  )
-}
-
-/** A blob that was stored before, as it is now; its content type is told from its bytes, if nobody did that. */
-async function attachExistingBlob(
-  session: Session,
-  { lane }: AttachmentScope,
-  blob: BlobRow,
-): Promise<AttachmentRow> {
-  const details = { ...detailsOfLane(lane), filename: blob.filename }
-  const stored = await findBlob(session, { id: blob.id }, { lock: true })
-  if (stored === null)
-    throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })
-  const isTold = parseMetadata(stored.metadata)['identified'] === true || blob.contentType === null
-  const now = isTold ? stored : await saveIdentifiedType(session, stored, blob.contentType)
-  return (await findAttachment(session, lane, blob.id)) ?? insertAttachment(session, lane, now)
-}
-
-/** `attach`: bytes go to the service now; inside a transaction they are staged and follow after the commit. */
-export async function attach(scope: AttachmentScope, input: unknown): Promise<Attachment[]> {
-  const changes = readChanges(input, scope.definition.kind, detailsOfLane(scope.lane))
-  const inputs = await resolveInputs(scope, changes)
-  const stored: StoredObject[] = []
-  const later: ResolvedInput[] = []
-  const staged: string[] = []
-  try {
-    for (const each of inputs) {
-      const now =
-        each.kind === 'blob'
-          ? { blob: each.blob }
-          : scope.session === null
-            ? await storeInput(scope, each)
-            : null
-      if (now === null) later.push(each)
-      else stored.push(now)
-    }
-    const fileIds = await stageInputs(scope, later, staged)
-    const arrived = { scope, changes, fileIds, stored }
-    if (!hasChanges(arrived)) return []
-    const rows = await runChange(scope, async (session) => {
-      const planned = await planSubmission(session, arrived)
-      const token = await link(session, planned)
-      if (token !== null) {
-        await scope.context.announce(session, [token])
-        scope.startAtCommit({ token, lane: scope.lane })
-      }
-      return attachStored(session, scope, stored)
-    })
-    const { session } = await scope.context.store()
-    for (const { staged: file } of stored)
-      if (file !== undefined) await deleteChunksOfFile(session, file)
-    if (scope.session === null) await scope.context.touch(scope.lane.type, scope.lane.id)
-    const own = await openUserSession(scope)
-    return rows.map((row) => toAttachment(scope.context, row, own))
-  } catch (error) {
-    const { session } = await scope.context.store()
-    for (const { blob } of stored)
-      if (!('id' in blob))
-        await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
-    if (scope.session === null || error instanceof ActiveStorageError)
-      await dropStaged(scope, staged)
-    throw error
-  }
-}
-
-/** Sends it to its service. null: a staged file that was submitted before. */
-async function storeInput(
-  scope: AttachmentScope,
-  input: Exclude<ResolvedInput, { kind: 'blob' }>,
-): Promise<StoredObject | null> {
-  if (input.kind === 'bytes') return { blob: await uploadInput(scope, input.file) }
-  const opened = await scope.context.store()
-  const [staged] = await findFiles(opened.session, [input.id])
-  if (staged === undefined || staged.state !== 'staged' || staged.uploadToken !== null) return null
-  const open = () => readStaged(opened, staged)
-  return {
-    blob: await uploadInput(scope, {
-      filename: staged.filename,
-      declaredType: staged.contentType,
-      open,
-    }),
-    staged,
-  }
-}
-
-/** Removes all attachments of the slot and gives up what was on its way. */
-export async function removeAll(scope: AttachmentScope, how: Removal): Promise<void> {
-  const { lane, context } = scope
-  const objects = await runChange(scope, async (session) => {
-    await lockLanes(session, [lane])
-    await supersedeUploads(session, context, lane)
-    return removeAttachments(
-      session,
-      lane,
-      await lockAttachmentIds(session, lane),
-      how,
-      scope.session !== null,
-    )
-  })
-  await context.deleteObjectsNow(objects)
+  return upload && { upload, files: await findFilesOfUploads(session, [token], true) }
 }

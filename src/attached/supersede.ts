@@ -1,20 +1,25 @@
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
-import { findRecordUploads } from '../delayed/upload-rows.ts'
+import { findRecordUploads, type UploadRow } from '../delayed/upload-rows.ts'
 import { deleteGemRows } from '../gem/gem-rows.ts'
 import type { StorageContext } from './context.ts'
 
+/** Locks the uploads of an attachment whose lane is locked. */
+export function lockUploads(session: Session, { type, id, name }: Lane): Promise<UploadRow[]> {
+  return findRecordUploads(session, type, [id], name, true)
+}
+
 /**
- * A direct change of a slot ends all that is on its way to it, also what the Ruby gem wrote and nobody moved yet. What is
- * attached, and has only its hooks left, is told of as ever. The lane is locked.
+ * Ends the pending uploads of an attachment after a direct change, also the gem's rows that nobody has moved yet. An
+ * upload that is attached keeps its row, because its hooks still have to run. The lane and `uploads` are locked.
  */
 export async function supersedeUploads(
   session: Session,
   context: Pick<StorageContext, 'logSuperseded'>,
   lane: Lane,
+  uploads: readonly UploadRow[],
 ): Promise<void> {
-  const uploads = await findRecordUploads(session, lane.type, [lane.id], lane.name, true)
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished, 'superseded')
   await deleteGemRows(session, lane)

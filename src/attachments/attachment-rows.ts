@@ -129,9 +129,7 @@ export async function lockAttachmentsOfKeys(
     .where('a.record_id', '=', bindId(lane.id, session.recordId))
     .where('a.name', '=', lane.name)
     .where('b.key', 'in', keys)
-  return (await lockRows(query, session.dialect).execute()).map(
-    (row) => row.attachment_id,
-  )
+  return (await lockRows(query, session.dialect).execute()).map((row) => row.attachment_id)
 }
 
 /** Where a blob is attached in the lane already, as it is now; the lane is locked. */
@@ -175,41 +173,41 @@ export async function insertAttachment(
   return row
 }
 
-/**
- * Removes attachments of the lane by id (those not of the lane are left alone) and returns those that went. With
- * `purge`, their blobs are purged after the commit by a job written here.
- */
+/** `purge: true` also writes a job for each blob that purges it after the commit. */
+export interface DeleteAttachmentsOptions {
+  readonly purge: boolean
+}
+
+/** Deletes those of the ids that are attachments of the lane, and returns them. */
 export async function deleteAttachments(
   session: Session,
   lane: Lane,
   ids: readonly string[],
-  purge: boolean,
+  options: DeleteAttachmentsOptions,
 ): Promise<LaneAttachment[]> {
   if (ids.length === 0) return []
-  let query = session.db
-    .selectFrom('attachments as a')
-    .select([
-      asText(session.dialect, 'a.id').as('attachment_id'),
-      asText(session.dialect, 'a.blob_id').as('blob'),
-    ])
-    .where('a.record_type', '=', lane.type)
-    .where('a.record_id', '=', bindId(lane.id, session.recordId))
-    .where('a.name', '=', lane.name)
-  query = lockRows(query, session.dialect)
-  // Ids come from forms: they are compared here, not by the database, which would refuse or cast what is no id.
   const wanted = new Set(ids)
-  const rows = (await query.execute()).filter((row) => wanted.has(row.attachment_id))
-  if (rows.length === 0) return []
+  const rows = (await lockAttachments(session, lane)).filter((row) => wanted.has(row.attachmentId))
+  await deleteLockedAttachments(session, rows, options)
+  return rows
+}
+
+/** Deletes attachments whose rows this transaction has locked. */
+export async function deleteLockedAttachments(
+  session: Session,
+  rows: readonly LaneAttachment[],
+  { purge }: DeleteAttachmentsOptions,
+): Promise<void> {
+  if (rows.length === 0) return
   await session.db
     .deleteFrom('attachments')
     .where(
       'id',
       'in',
-      rows.map((row) => toRailsId(row.attachment_id)),
+      rows.map((row) => toRailsId(row.attachmentId)),
     )
     .execute()
-  if (purge) for (const row of rows) await purgeBlobLater(session, row.blob)
-  return rows.map((row) => ({ attachmentId: row.attachment_id, blobId: row.blob }))
+  if (purge) for (const row of rows) await purgeBlobLater(session, row.blobId)
 }
 
 /** Lanes of a record that have attachments, also those of names that are no longer defined. */

@@ -1,7 +1,6 @@
 import { sql } from 'kysely'
-import { deleteAttachments } from './attachment-rows.ts'
+import { deleteLockedAttachments, type LaneAttachment } from './attachment-rows.ts'
 import { PURGE_JOB } from './purge-later.ts'
-import type { Lane } from './lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { asText, toRailsId } from '../database/expressions.ts'
@@ -50,21 +49,20 @@ export const purgeJob: JobDefinition<{ readonly store: Store; readonly wake: () 
 export type Removal = 'detach' | 'purge' | 'purgeLater'
 
 /**
- * Takes attachments of a lane away. Whether a blob is still used elsewhere cannot be told from a snapshot: in an app's own
- * transaction (`theirs`) a purge is a job's. The lane is locked. Returns the keys of the jobs that delete the objects.
+ * Removes attachments whose rows are locked, and returns the keys of the jobs that delete the objects. In a user's
+ * transaction a job purges the blobs: an older snapshot does not show whether something else uses them.
  */
 export async function removeAttachments(
   session: Session,
-  lane: Lane,
-  ids: readonly string[],
+  rows: readonly LaneAttachment[],
   how: Removal,
-  theirs: boolean,
+  { inUserTransaction }: { readonly inUserTransaction: boolean },
 ): Promise<string[]> {
-  const byJob = how === 'purgeLater' || (how === 'purge' && theirs)
-  const gone = await deleteAttachments(session, lane, ids, byJob)
+  const byJob = how === 'purgeLater' || (how === 'purge' && inUserTransaction)
+  await deleteLockedAttachments(session, rows, { purge: byJob })
   const keys: string[] = []
   if (how === 'purge' && !byJob)
-    for (const { blobId } of gone) keys.push(...(await purgeBlob(session, blobId)))
+    for (const { blobId } of rows) keys.push(...(await purgeBlob(session, blobId)))
   return keys
 }
 

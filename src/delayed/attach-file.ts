@@ -93,7 +93,7 @@ async function replaceAttachments(
   lane: readonly UploadRow[],
 ): Promise<SupersedeResult> {
   if (replaces === null) return { ended: [], reduced: [] }
-  await deleteAttachments(session, upload.lane, replaces, true)
+  await deleteAttachments(session, upload.lane, replaces, { purge: true })
   const older = lane.filter(
     ({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'),
   )

@@ -52,20 +52,23 @@ export async function deleteObject(
 }
 
 /**
- * Deletes objects whose blobs were just purged, by the keys of their jobs, without waiting for a worker. What fails is a worker's to try again: the
- * rows are gone, and the job stays.
+ * Deletes the objects of purged blobs, given the keys of their jobs, without waiting for a worker. A worker repeats what
+ * fails or is aborted, because its job stays.
  */
 export async function deleteObjectsNow(
   store: Store,
   services: Readonly<Record<string, Service>>,
   keys: readonly string[],
   report: Log,
+  aborted?: AbortSignal,
 ): Promise<void> {
   for (const key of keys) {
+    if (aborted?.aborted === true) return
     const claim = { names: [DELETE_OBJECT_JOB], limit: 1, leaseFor: LEASE_MS, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
-    const signal = AbortSignal.timeout(LEASE_MS / 2)
+    const timeout = AbortSignal.timeout(LEASE_MS / 2)
+    const signal = aborted === undefined ? timeout : AbortSignal.any([timeout, aborted])
     let isAway = false
     await runJob(
       store,

@@ -1,12 +1,12 @@
 import { sql } from 'kysely'
 import {
-  deleteAttachments,
+  deleteLockedAttachments,
   findAttachment,
   lockAttachments,
   type AttachmentRow,
   type LaneAttachment,
 } from '../attachments/attachment-rows.ts'
-import { lockLanes, type Lane } from '../attachments/lane.ts'
+import type { Lane } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { lockRows } from '../database/row-locks.ts'
 import { now } from '../database/expressions.ts'
@@ -16,67 +16,70 @@ import {
   StagedFileExpiredError,
   type ErrorDetails,
 } from '../errors/errors.ts'
-import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
+import { findFiles, isAttached, lockUnlinkedFiles, type FileRow } from '../staging/file-rows.ts'
 import { checkFileCount, checkFileSize, checkFileType, type FileLimits } from '../staging/limits.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { KEEPS_NOTHING, findReplaceable, type Keeps } from './keeps.ts'
 import { protectFromOlder } from './lane-uploads.ts'
-import { insertUpload, findRecordUploads, type UploadRow } from './upload-rows.ts'
+import {
+  findRecordUploads,
+  insertUpload,
+  type UploadRow,
+  type UploadWithFiles,
+} from './upload-rows.ts'
 
+/** The changes of one attachment that one call asks for. */
 export interface Submission {
   readonly lane: Lane
   readonly kind: 'one' | 'many'
+  /** Ids of staged files, in order. */
   readonly fileIds: readonly string[]
+  /** Rows of the files that this call staged itself: no other submission knows their ids. */
+  readonly stagedHere: readonly FileRow[]
   readonly cleanBefore: boolean
   readonly deletedIds: readonly string[]
-  /** Ids of blobs that are attached in the same transaction; null for one whose row comes with it. */
+  /** Ids of blobs that the same transaction attaches; null for a blob whose row it inserts. */
   readonly blobs: readonly (string | null)[]
   readonly maxFiles: number | undefined
-  /** A file may have been staged without them, or for another attachment. */
+  /** Checked again: a file may have been staged without limits, or for another attachment. */
   readonly limits: FileLimits
 }
 
-/** A submission that nothing speaks against: the lane and what it concerns are locked, and nothing is written yet. */
+/** An accepted submission. Its rows are locked, and nothing is written yet. */
 export interface LinkPlan {
   readonly submission: Submission
   readonly newFiles: readonly FileRow[]
   readonly surplus: readonly FileRow[]
   /** The upload that has files of this submission from before: a double click. */
   readonly existingToken: string | null
-  /** What is attached and is not deleted. */
+  /** Attachments that the submission deletes. */
+  readonly removed: readonly LaneAttachment[]
+  /** Attachments that it does not delete. */
   readonly attached: readonly LaneAttachment[]
   readonly keeps: Keeps
-  /** Uploads of the lane, where the submission names anything that they may replace. */
+  /** Uploads of the lane; looked up only where the submission counts, keeps or supersedes them. */
   readonly older: readonly UploadRow[]
-  /** With it, something is attached or on its way. */
+  /** After this submission, a file is attached or pending. */
   readonly hasFiles: boolean
 }
 
 /**
- * The first half of linking: locks, looks, and refuses what cannot be. All slots of a form are planned before one of them
- * is changed, so that a refusal leaves nothing behind even if the app commits all the same. Takes the lane lock before
- * the insert, so that the order of ids is the order of commits within a lane.
+ * The first half of linking: locks rows, reads them, and throws if the submission cannot be accepted. A form plans all its
+ * attachments before it changes one, so that an error leaves nothing behind even if the app commits nevertheless. The
+ * caller holds the lane's lock, so that the order of upload ids is the order of commits within a lane.
  */
 export async function planLink(session: Session, submission: Submission): Promise<LinkPlan> {
   const { lane, kind, cleanBefore } = submission
   const details: ErrorDetails = { record: { type: lane.type, id: lane.id }, attachment: lane.name }
-  await lockLanes(session, [lane])
-  const unique = [...new Set(submission.fileIds)]
-  // Uploads are locked before files, as workers do it: which ones, is looked up without a lock.
-  const isLinked = (file: FileRow): boolean => file.uploadToken !== null
   const counts = kind === 'many' && submission.maxFiles !== undefined
-  const lockUploads = () => findRecordUploads(session, lane.type, [lane.id], lane.name, true)
   const stored = submission.blobs.filter((id) => id !== null)
-  const needsUploads =
-    counts || stored.length > 0 || (await findFiles(session, unique)).some(isLinked)
-  let uploads = needsUploads ? await lockUploads() : null
-  const found = await findFiles(session, unique, true)
-  if (found.length < unique.length) throw createExpiredError('A staged file', details)
+  const { files: found, uploads } = await lockFilesAndUploads(session, submission, {
+    lockUploads: counts || stored.length > 0 || (kind === 'one' && submission.blobs.length > 0),
+  })
+  if (found === null) throw createExpiredError('A staged file', details)
   const fresh = found.filter((file) => !isLinked(file))
   const used = found.filter(isLinked)
-  // A snapshot that is older than the lane's lock did not show it.
-  if (used.length > 0) uploads ??= await lockUploads()
-  const keeps = await findKeeps(session, submission, stored, used, uploads ?? [], details)
+  const keeps = await findKeeps(session, submission, stored, used, uploads, details)
   const linked = kind === 'one' ? fresh.slice(-1) : fresh
   for (const file of linked) {
     const named = { ...details, filename: file.filename }
@@ -84,16 +87,18 @@ export async function planLink(session: Session, submission: Submission): Promis
     checkFileSize(file.byteSize, submission.limits, named)
     checkFileType(file.contentType, submission.limits, named)
   }
-  const removed = new Set(submission.deletedIds)
-  const attached = (await lockAttachments(session, lane)).filter(
-    ({ attachmentId }) => !removed.has(attachmentId),
+  // Ids come from forms: they are compared here, because a database would refuse or cast text that is no id.
+  const deletedIds = new Set(submission.deletedIds)
+  const { removed = [], kept: attached = [] } = Object.groupBy(
+    await lockAttachments(session, lane),
+    ({ attachmentId }) => (deletedIds.has(attachmentId) ? 'removed' : 'kept'),
   )
   const isNew = (id: string): boolean => !attached.some(({ blobId }) => blobId === id)
   const rowless = submission.blobs.length - stored.length
   if (counts && linked.length + rowless + keeps.blobs.filter(isNew).length > 0) {
     const others = cleanBefore
       ? keeps.files.length
-      : await countOccupied(session, uploads ?? [], findReplaceable(attached, keeps))
+      : await countOccupied(session, uploads, findReplaceable(attached, keeps))
     checkFileCount(
       linked.length + rowless + keeps.blobs.length,
       submission.maxFiles,
@@ -106,51 +111,93 @@ export async function planLink(session: Session, submission: Submission): Promis
     newFiles: linked,
     surplus: fresh.slice(0, fresh.length - linked.length),
     existingToken: used[0]?.uploadToken ?? null,
+    removed,
     attached,
     keeps,
-    older: uploads ?? [],
+    older: uploads,
     hasFiles:
       found.length + submission.blobs.length > 0 ||
       (attached.length > 0 && !(cleanBefore && kind === 'many')),
   }
 }
 
+const isLinked = (file: FileRow): boolean => file.uploadToken !== null
+
 /**
- * The second half: short, whatever the files' size. Returns the upload's token; null when no file came (then deletions
- * took effect at once).
+ * Locks the files of a submission and, if one of them is linked already or `lockUploads` is set, the lane's uploads before
+ * them: workers take these locks in the same order. The first look locks only files that no upload has. MySQL would also
+ * lock the rows that a condition excludes, so the first look takes no lock there. `files` is null if one is missing.
  */
-export async function link(session: Session, plan: LinkPlan): Promise<string | null> {
-  const {
-    submission,
-    newFiles: linked,
-    surplus,
-    existingToken: existing,
-    attached,
-    keeps,
-    older,
-  } = plan
-  const { lane, kind, deletedIds } = submission
-  const cleanBefore = submission.cleanBefore && kind === 'many'
-  const others = findReplaceable(attached, keeps)
-  await deleteAttachments(session, lane, deletedIds, true)
-  await protectFromOlder(session, older, attached, { keeps, fileIds: linked.map(({ id }) => id) })
-  if (linked.length > 0)
-    return createUpload(session, {
-      lane,
-      files: linked,
-      surplus,
-      cleanBefore,
-      replaces: kind === 'one' || cleanBefore ? others : null,
-      keeps,
-    })
-  if (existing === null && cleanBefore) await deleteAttachments(session, lane, others, true)
-  return existing
+async function lockFilesAndUploads(
+  session: Session,
+  { lane, fileIds, stagedHere }: Submission,
+  options: { readonly lockUploads: boolean },
+): Promise<{ readonly files: readonly FileRow[] | null; readonly uploads: readonly UploadRow[] }> {
+  const ids = [...new Set(fileIds)]
+  const here = new Map(stagedHere.map((file) => [file.id, file]))
+  const others = ids.filter((id) => !here.has(id))
+  const lockUploads = () => findRecordUploads(session, lane.type, [lane.id], lane.name, true)
+  let uploads = options.lockUploads ? await lockUploads() : null
+  let files: readonly FileRow[] | null = null
+  if (uploads === null) {
+    const takesLocks = session.dialect !== 'mysql'
+    const unlinked = takesLocks
+      ? await lockUnlinkedFiles(session, others)
+      : (await findFiles(session, others)).filter((file) => !isLinked(file))
+    if (unlinked.length < others.length) uploads = await lockUploads()
+    else if (takesLocks) files = unlinked
+  }
+  files ??= await findFiles(session, others, true)
+  // MySQL: the look without a lock may show a snapshot that is older than the lane's lock.
+  if (files.some(isLinked)) uploads ??= await lockUploads()
+  const byId = new Map([...here.values(), ...files].map((file) => [file.id, file]))
+  const found = ids.flatMap((id) => byId.get(id) ?? [])
+  return { files: found.length < ids.length ? null : found, uploads: uploads ?? [] }
 }
 
+/** The upload of a submission. */
+export interface LinkedUpload {
+  readonly token: string
+  /** The rows that were written. null: the upload existed before, as after a double click. */
+  readonly created: UploadWithFiles | null
+}
+
+/**
+ * The second half of linking; its time does not depend on the files' size. null: the submission has no file, and its
+ * deletions took effect at once.
+ */
+export async function link(session: Session, plan: LinkPlan): Promise<LinkedUpload | null> {
+  const { submission, newFiles, existingToken, removed, attached, keeps, older } = plan
+  const { lane, kind } = submission
+  const cleanBefore = submission.cleanBefore && kind === 'many'
+  await deleteLockedAttachments(session, removed, { purge: true })
+  const fileIds = newFiles.map(({ id }) => id)
+  await protectFromOlder(session, older, attached, { keeps, fileIds })
+  const replaceable = attached.filter(({ blobId }) => !keeps.blobs.includes(blobId))
+  if (newFiles.length > 0) {
+    const upload = await createUpload(session, {
+      lane,
+      files: newFiles,
+      surplus: plan.surplus,
+      cleanBefore,
+      replaces:
+        kind === 'one' || cleanBefore ? replaceable.map(({ attachmentId }) => attachmentId) : null,
+      keeps,
+    })
+    const { token } = upload
+    const files = newFiles.map((file, position) => ({ ...file, uploadToken: token, position }))
+    return { token, created: { upload, files } }
+  }
+  if (existingToken !== null) return { token: existingToken, created: null }
+  if (cleanBefore) await deleteLockedAttachments(session, replaceable, { purge: true })
+  return null
+}
+
+/** An upload to be written, with the files that it takes. */
 export interface NewUpload {
   readonly lane: Lane
   readonly files: readonly Pick<FileRow, 'id' | 'filename'>[]
-  /** Of several files for a has-one only the last is linked; these are dropped. */
+  /** Files that are dropped: of several files for a has-one only the last is linked. */
   readonly surplus: readonly Pick<FileRow, 'id'>[]
   readonly cleanBefore: boolean
   readonly replaces: readonly string[] | null
@@ -159,8 +206,8 @@ export interface NewUpload {
   readonly originId?: string
 }
 
-/** Takes the files and writes the upload's row. The lane is locked. Returns the upload's token. */
-export async function createUpload(session: Session, link: NewUpload): Promise<string> {
+/** Links the files and writes the upload's row. The caller holds the lane's lock. */
+export async function createUpload(session: Session, link: NewUpload): Promise<UploadRow> {
   const { lane, surplus, cleanBefore, replaces, keeps, originId } = link
   const token = uuidv7()
   await assignFiles(session, token, link.files, {
@@ -178,7 +225,7 @@ export async function createUpload(session: Session, link: NewUpload): Promise<s
       )
       .where('upload_token', 'is', null)
       .execute()
-  await insertUpload(session, {
+  return insertUpload(session, {
     token,
     lane,
     cleanBefore,
@@ -186,7 +233,6 @@ export async function createUpload(session: Session, link: NewUpload): Promise<s
     keeps,
     ...(originId === undefined ? {} : { originId }),
   })
-  return token
 }
 
 /** An update of files that nobody has taken, and that have not expired. */

@@ -1,6 +1,7 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { lockRows } from '../database/row-locks.ts'
+import { createNotReadError } from '../database/errors.ts'
 import { asText, now, railsNow } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema, UploadState } from '../database/schema.ts'
@@ -222,6 +223,7 @@ export async function findRecordUploads(
   return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
 
+/** Writes an upload that is due at once, and returns its row. */
 export async function insertUpload(
   session: Session,
   upload: {
@@ -232,29 +234,36 @@ export async function insertUpload(
     readonly keeps: Keeps
     readonly originId?: string
   },
-): Promise<void> {
+): Promise<UploadRow> {
   const { lane } = upload
-  await session.db
-    .insertInto('uploads')
-    .values({
-      uploadable_type: lane.type,
-      uploadable_id: bindId(lane.id, session.recordId),
-      attr_name: lane.name,
-      deleted_ids: '',
-      clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
-      files: FILES_MARKER,
-      created_at: railsNow(session.dialect),
-      updated_at: railsNow(session.dialect),
-      token: upload.token,
-      origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
-      replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
-      keeps:
-        upload.keeps.blobs.length + upload.keeps.files.length === 0
-          ? null
-          : JSON.stringify(upload.keeps),
-      run_at: now(session.dialect),
-    })
-    .execute()
+  const insert = session.db.insertInto('uploads').values({
+    uploadable_type: lane.type,
+    uploadable_id: bindId(lane.id, session.recordId),
+    attr_name: lane.name,
+    deleted_ids: '',
+    clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
+    files: FILES_MARKER,
+    created_at: railsNow(session.dialect),
+    updated_at: railsNow(session.dialect),
+    token: upload.token,
+    origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
+    replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
+    keeps:
+      upload.keeps.blobs.length + upload.keeps.files.length === 0
+        ? null
+        : JSON.stringify(upload.keeps),
+    run_at: now(session.dialect),
+  })
+  if (session.returning)
+    return uploadOf(
+      await insert
+        .returning(selectedUploadColumns(session.dialect, 'uploads'))
+        .executeTakeFirstOrThrow(),
+    )
+  await insert.execute()
+  const row = await findUpload(session, upload.token, true)
+  if (row === null) throw createNotReadError(`The upload ${upload.token}`)
+  return row
 }
 
 /** The row while its lease is ours, locked; null: it was taken over, discarded or superseded, and nothing may be written. */

@@ -131,7 +131,7 @@ async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow):
         .filter((id) => /^\d{1,19}$/.test(id))
         .map((id) => String(BigInt(id)))
     : []
-  await deleteAttachments(session, row.lane, deletedIds, true)
+  await deleteAttachments(session, row.lane, deletedIds, { purge: true })
   // What a younger submission names stays, as it would if this row had been moved before.
   const younger = (
     await findRecordUploads(session, row.lane.type, [row.lane.id], row.lane.name)
@@ -149,7 +149,7 @@ async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow):
       keeps: KEEPS_NOTHING,
       originId: row.id,
     })
-  else if (cleanBefore) await deleteAttachments(session, row.lane, attached, true)
+  else if (cleanBefore) await deleteAttachments(session, row.lane, attached, { purge: true })
   await deleteGemRow(session, row)
 }
 

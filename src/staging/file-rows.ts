@@ -133,6 +133,21 @@ export async function findFiles(
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
+/** Locks those of the files that no upload has. Returns them in the order of `ids`. */
+export async function lockUnlinkedFiles(
+  session: Session,
+  ids: readonly string[],
+): Promise<FileRow[]> {
+  if (ids.length === 0) return []
+  const query = selectFiles(session)
+    .where('f.id', 'in', ids)
+    .where('f.upload_token', 'is', null)
+    .orderBy('f.id')
+  const rows = await lockRows(query, session.dialect).execute()
+  const byId = new Map(rows.map((row) => [row.file_id, fileRowOf(row)]))
+  return ids.flatMap((id) => byId.get(id) ?? [])
+}
+
 /** The files of uploads, by position. */
 export async function findFilesOfUploads(
   session: Session,

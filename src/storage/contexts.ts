@@ -46,7 +46,8 @@ export function createStorageContext(
         logSuperseded(log, upload, 'An upload was superseded by a direct change.')
     },
     finish: (uploads, timeout) => direct.finish(uploads, timeout),
-    deleteObjectsNow: async (keys) => deleteObjectsNow(await store.open(), services, keys, log),
+    deleteObjectsNow: async (keys, signal) =>
+      deleteObjectsNow(await store.open(), services, keys, log, signal),
   }
 }
 

@@ -24,6 +24,6 @@ export async function reconcileRecords(
     dryRun,
     olderThan: parseDuration(olderThan, 'olderThan'),
     exists: async (type, id) => ((await lookup.find(type, id)) ?? null) !== null,
-    purge: (type, id, isYoung) => purgeAllLater(handles.scope(type, id, {}), isYoung),
+    purge: (type, id, keepIf) => purgeAllLater(handles.scope(type, id, {}), { keepIf }),
   })
 }

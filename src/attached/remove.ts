@@ -1,0 +1,29 @@
+import { lockAttachments } from '../attachments/attachment-rows.ts'
+import { lockLanes } from '../attachments/lane.ts'
+import { removeAttachments, type Removal } from '../attachments/purge.ts'
+import { runChange, type AttachmentScope } from './scope.ts'
+import { lockUploads, supersedeUploads } from './supersede.ts'
+
+/** Options of `purge`. */
+export interface PurgeOptions {
+  /** Ends the wait for the service; a worker deletes the objects that are left. */
+  readonly signal?: AbortSignal
+}
+
+/** Removes all files of an attachment and ends its pending uploads. */
+export async function removeAll(
+  scope: AttachmentScope,
+  how: Removal,
+  { signal }: PurgeOptions = {},
+): Promise<void> {
+  signal?.throwIfAborted()
+  const { lane, context } = scope
+  const jobKeys = await runChange(scope, async (session) => {
+    await lockLanes(session, [lane])
+    await supersedeUploads(session, context, lane, await lockUploads(session, lane))
+    return removeAttachments(session, await lockAttachments(session, lane), how, {
+      inUserTransaction: scope.session !== null,
+    })
+  })
+  await context.deleteObjectsNow(jobKeys, signal)
+}

@@ -1,0 +1,61 @@
+import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
+import type { Session } from '../database/session.ts'
+import { planLink, type LinkPlan } from '../delayed/link.ts'
+import { ActiveStorageError } from '../errors/errors.ts'
+import { dropUnlinkedFile, type FileRow } from '../staging/file-rows.ts'
+import type { Changes } from './changes.ts'
+import { openSession, type AttachmentScope } from './scope.ts'
+
+/** An object at its service, with the row of its blob or the values of a row that is inserted at attach. */
+export interface StoredObject {
+  readonly blob: BlobRow | NewBlob
+  /** The staged file that the object has its bytes from. */
+  readonly staged?: FileRow
+}
+
+/** The changes of one attachment, with all bytes staged or at their service. */
+export interface PreparedSubmission {
+  readonly scope: AttachmentScope
+  readonly changes: Changes
+  readonly fileIds: readonly string[]
+  /** Rows of the files that this call staged. */
+  readonly stagedHere: readonly FileRow[]
+  readonly stored: readonly StoredObject[]
+}
+
+/** Whether there is anything to write. */
+export const hasChanges = ({ changes, fileIds, stored }: PreparedSubmission): boolean =>
+  fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
+
+/** Plans the changes of one attachment. The caller holds the lane's lock. */
+export function planSubmission(
+  session: Session,
+  { scope, changes, fileIds, stagedHere, stored }: PreparedSubmission,
+): Promise<LinkPlan> {
+  const { lane, definition } = scope
+  return planLink(session, {
+    lane,
+    kind: definition.kind,
+    fileIds,
+    stagedHere,
+    cleanBefore: changes.cleanBefore,
+    deletedIds: changes.deletedIds,
+    blobs: stored.map(({ blob }) => ('id' in blob ? blob.id : null)),
+    maxFiles: definition.maxFiles,
+    limits: definition.limits,
+  })
+}
+
+/**
+ * Drops files that a failed call has staged. In a user's transaction nothing can be run after an SQL error, and the staged
+ * rows roll back with it.
+ */
+export async function dropStagedFiles(
+  scope: AttachmentScope,
+  files: readonly FileRow[],
+  error: unknown,
+): Promise<void> {
+  if (scope.session !== null && !(error instanceof ActiveStorageError)) return
+  const { session } = await openSession(scope)
+  for (const { id } of files) await dropUnlinkedFile(session, id).catch(() => false)
+}
