@@ -1,5 +1,14 @@
 export { createActiveStorage } from './storage/create-active-storage.ts'
 export type { ActiveStorage, Id } from './storage/active-storage.ts'
+export type {
+  FailedUploadStatus,
+  GemRowStatus,
+  ServiceOutage,
+  StorageStatus,
+} from './storage/status.ts'
+export type { WorkerStatus } from './jobs/worker-rows.ts'
+export type { JobCount } from './jobs/job-rows.ts'
+export type { OldTransaction } from './database/old-transaction.ts'
 export type { DrainOptions, DrainResult } from './background/drain.ts'
 export type { Worker, WorkerOptions } from './background/worker.ts'
 export type { ActiveStorageConfig } from './configuration/config.ts'

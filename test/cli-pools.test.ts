@@ -5,7 +5,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { after, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
-import { readStatus, formatStatus } from '../src/cli/status.ts'
+import { formatStatus } from '../src/cli/format-status.ts'
 import { hasOneAttached } from '../src/index.ts'
 import { mariadbDatabase, postgresDatabase, closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
@@ -106,7 +106,7 @@ atEach(
         `insert into {uploads} (uploadable_type, uploadable_id, attr_name, created_at, updated_at) values ('${type}', 1, '${name}', '${at}', '${at}')`,
       )
     const storage = app.anotherWith({ User: { photo: hasOneAttached() } })
-    const status = await readStatus(storage)
+    const status = await storage.status()
     assert.deepEqual(status.gemRows, [
       { attachment: 'Account.logo', waiting: 1, known: false },
       { attachment: 'User.photo', waiting: 2, known: true },

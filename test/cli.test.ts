@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url'
 import { getInternals } from '../src/storage/internals.ts'
 import { run } from '../src/cli/run.ts'
 import { findOldTransaction } from '../src/database/old-transaction.ts'
-import type { StorageStatus } from '../src/cli/status.ts'
+import type { StorageStatus } from '../src/index.ts'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
@@ -71,10 +71,10 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   const status = call('status').json() as StorageStatus
   assert.equal(status.uploads.failed, 2)
   assert.deepEqual(
-    status.failed.map((each) => [each.record, each.error, each.files]),
+    status.failed.map(({ record, name, lastError, files }) => [record, name, lastError, files]),
     [
-      ['User 1 docs', 'the service is down (User 1, docs, a.txt)', ['a.txt']],
-      ['User 1 docs', 'the service is down (User 1, docs, b.txt)', ['b.txt']],
+      [{ type: 'User', id: '1' }, 'docs', 'the service is down (User 1, docs, a.txt)', ['a.txt']],
+      [{ type: 'User', id: '1' }, 'docs', 'the service is down (User 1, docs, b.txt)', ['b.txt']],
     ],
   )
   assert.deepEqual(status.workers, [])
@@ -236,7 +236,7 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
       'select state, token from activestorage_delayed_uploads union all select state, id from activestorage_delayed_files',
     )
   const before = await rows()
-  const found = { left: 1, givenUp: 0, orphaned: 1, expired: 1, emptied: 0, gemRows: 1 }
+  const found = { abandoned: 1, givenUp: 0, orphaned: 1, expired: 1, emptied: 0, gemRows: 1 }
   assert.equal(await type('sweep', '--dry-run'), 0)
   assert.deepEqual(said.pop(), { dryRun: true, ...found })
   assert.deepEqual(await rows(), before)
@@ -245,7 +245,7 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
   assert.deepEqual(said.pop(), {
     dryRun: true,
     ...found,
-    left: 0,
+    abandoned: 0,
     orphaned: 0,
     expired: 0,
     gemRows: 0,
@@ -312,7 +312,7 @@ test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', asy
   while (!uploaded());
   const { workers } = call('status').json() as StorageStatus
   assert.deepEqual(
-    workers.map((each) => [each.alive, each.knows]),
+    workers.map((each) => [each.alive, each.attachments]),
     [[true, ['User.photo', 'User.docs']]],
   )
   worker.kill('SIGTERM')

@@ -1,23 +1,24 @@
-/** Lets so many at a time, in the order they came. */
+/** A FIFO semaphore: at most `limit` holders at once; the others wait in the order in which they came. */
 export interface Semaphore {
   readonly limit: number
-  /** Resolves when it is the caller's turn. */
+  /** Resolves when the caller holds a permit. */
   acquire(): Promise<void>
-  /** Ends a turn that was taken. */
+  /** Releases a permit that was acquired. */
   release(): void
 }
 
-export function createSemaphore(atOnce: number): Semaphore {
+/** Makes a semaphore with `limit` permits. */
+export function createSemaphore(limit: number): Semaphore {
   const waiting: (() => void)[] = []
-  let left = atOnce
+  let free = limit
   return {
-    limit: atOnce,
+    limit,
     acquire() {
-      left -= 1
-      return left >= 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
+      free -= 1
+      return free >= 0 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))
     },
     release() {
-      left += 1
+      free += 1
       waiting.shift()?.()
     },
   }

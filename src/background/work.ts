@@ -129,10 +129,10 @@ async function openContext(
 ): Promise<JobContext> {
   const delayed = await open()
   const { store, retries } = delayed
-  const knows = settings.knownAttachments.map(({ type, name }) => `${type}.${name}`)
+  const attachments = settings.knownAttachments.map(({ type, name }) => `${type}.${name}`)
   const leases = new Leases(store, {
     onError: (message, error) => settings.log('warn', message, { error }),
-    ...(isWorker ? { worker: { id: uuidv7(), knows } } : {}),
+    ...(isWorker ? { worker: { id: uuidv7(), attachments } } : {}),
   })
   const places = createConcurrencyLimits(limits, outages, retries, !isWorker)
   return { delayed, store, leases, places, wake: wakeUps.wake }

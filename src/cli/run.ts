@@ -9,7 +9,7 @@ import { readArguments, usageText, type Command, type OptionValues } from './arg
 import { loadStorage, type CommandStorage } from './config.ts'
 import { formatMigration, migrationTools, type MigrationTool } from './migration.ts'
 import { retryOrDiscard, type CommandCall } from './retry-and-discard.ts'
-import { readStatus, formatStatus } from './status.ts'
+import { formatStatus } from './format-status.ts'
 import { formatSweepable } from './format-sweepable.ts'
 import { UsageError } from './usage-error.ts'
 import { readUtf8mb4Statements, formatUtf8mb4Statements } from './utf8mb4.ts'
@@ -67,7 +67,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
     return failed > 0 ? 1 : 0
   },
   async status({ storage, print }) {
-    const status = await readStatus(storage)
+    const status = await storage.status()
     print(formatStatus(status), status)
     return 0
   },

@@ -1,14 +1,17 @@
 import { sql } from 'kysely'
 import type { Session } from './session.ts'
 
+/** An open transaction of PostgreSQL that keeps vacuum from freeing rows. */
 export interface OldTransaction {
+  /** Its server process. */
   readonly pid: number
+  /** Its `application_name`; may be empty. */
   readonly application: string
   /** Milliseconds. */
   readonly openFor: number
 }
 
-/** PostgreSQL's oldest transaction that vacuum has to wait for, if it is open for longer than `milliseconds`. */
+/** Finds PostgreSQL's oldest transaction that vacuum waits for, if it is open for longer than `milliseconds`. */
 export async function findOldTransaction(
   session: Session,
   milliseconds: number,

@@ -16,7 +16,7 @@ export interface Lease {
 /** Options of `Leases`. */
 export interface LeasesOptions {
   /** Writes the row that shows operators a live worker. Left out by drains and direct uploads. */
-  readonly worker?: { readonly id: string; readonly knows: readonly string[] }
+  readonly worker?: { readonly id: string; readonly attachments: readonly string[] }
   onError(message: string, error: unknown): void
   /** Milliseconds; for tests. Default: LEASE_MS. */
   readonly lease?: number

@@ -1,22 +1,25 @@
 import { asText, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
-/** A worker that runs, or died less than a day ago. Ages in milliseconds, by the database's clock. */
+/** A worker that runs, or died less than a day ago. Ages are milliseconds by the database's clock. */
 export interface WorkerStatus {
   readonly id: string
   readonly runsFor: number
+  /** Age of its last heartbeat; it sends one every 15 s. */
   readonly seenAgo: number
+  /** Whether the last heartbeat is younger than 45 s. */
   readonly alive: boolean
-  /** `Model.attachment`s that it can upload. */
-  readonly knows: readonly string[]
+  /** The attachments that it can upload, such as 'User.photo'. */
+  readonly attachments: readonly string[]
 }
 
-/** It writes its row every 15 s. */
+/** A worker is alive until it has missed three heartbeats. */
 const ALIVE_WITHIN_MS = 45_000
 
+/** Writes the heartbeat of a worker, and its row at the first one. */
 export async function writeWorker(
   session: Session,
-  { id, knows }: { readonly id: string; readonly knows: readonly string[] },
+  { id, attachments }: { readonly id: string; readonly attachments: readonly string[] },
 ): Promise<void> {
   const { dialect } = session
   const result = await session.db
@@ -27,14 +30,21 @@ export async function writeWorker(
   if (Number(result.numUpdatedRows) > 0) return
   await session.db
     .insertInto('workers')
-    .values({ id, started_at: now(dialect), seen_at: now(dialect), knows: JSON.stringify(knows) })
+    .values({
+      id,
+      started_at: now(dialect),
+      seen_at: now(dialect),
+      knows: JSON.stringify(attachments),
+    })
     .execute()
 }
 
+/** Deletes the row of a worker that has stopped. */
 export async function deleteWorker(session: Session, id: string): Promise<void> {
   await session.db.deleteFrom('workers').where('id', '=', id).execute()
 }
 
+/** Lists the workers that have a row, oldest first. */
 export async function listWorkers(session: Session): Promise<WorkerStatus[]> {
   const { dialect } = session
   const rows = await session.db
@@ -48,12 +58,15 @@ export async function listWorkers(session: Session): Promise<WorkerStatus[]> {
     ])
     .orderBy('started_at')
     .execute()
-  const ago = (clock: unknown, time: string): number => Number(clock) - Number(time)
-  return rows.map((row) => ({
-    id: row.id,
-    runsFor: ago(row.clock, row.started),
-    seenAgo: ago(row.clock, row.seen),
-    alive: ago(row.clock, row.seen) < ALIVE_WITHIN_MS,
-    knows: JSON.parse(row.knows) as string[],
-  }))
+  return rows.map(({ id, knows, started, seen, clock }) => {
+    const age = (time: string): number => Number(clock) - Number(time)
+    const attachments: string[] = JSON.parse(knows)
+    return {
+      id,
+      runsFor: age(started),
+      seenAgo: age(seen),
+      alive: age(seen) < ALIVE_WITHIN_MS,
+      attachments,
+    }
+  })
 }

@@ -8,6 +8,7 @@ import type { StagedFile } from '../attached/staged-file.ts'
 import type { DrainOptions, DrainResult } from '../background/drain.ts'
 import type { Worker, WorkerOptions } from '../background/worker.ts'
 import type { ParseForm } from '../http/forms/parse-form.ts'
+import type { StorageStatus } from './status.ts'
 
 /** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string
@@ -92,6 +93,16 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * anything is removed, for a model whose records cannot be looked up.
    */
   reconcile(options?: ReconcileOptions): Promise<ReconcileResult>
+  /**
+   * Reads what an operator asks: which uploads wait, which failed and why, which workers are alive, what else is due.
+   * `activestorage-delayed status` prints it.
+   *
+   * @example
+   * const { uploads, outages } = await storage.status()
+   * if (uploads.workersAlive === 0) console.error('No worker is alive: nothing is uploaded.')
+   * for (const { service, since } of outages) console.error(service, 'is unavailable since', since)
+   */
+  status(): Promise<StorageStatus>
   /** Stops this storage's workers and ends the connections that it opened itself. Whatever is asked of it then is refused. */
   close(): Promise<void>
 }

@@ -7,6 +7,7 @@ import { createBackground } from '../background/background.ts'
 import { WakeUps } from '../background/wake-ups.ts'
 import type { AnyConfig, ConfigWithFinders } from '../configuration/config.ts'
 import { readConfiguration } from '../configuration/configuration.ts'
+import type { Outages } from '../delayed/concurrency-limits.ts'
 import { parseForm } from '../http/forms/parse-form.ts'
 import { createHandler } from '../http/handler.ts'
 import { createProgressHub } from '../http/progress/hub.ts'
@@ -19,6 +20,7 @@ import { migrateStore } from './migrate-store.ts'
 import { reconcileRecords } from './reconcile-records.ts'
 import { RecordHandles, requireAttachment } from './record-handles.ts'
 import { RecordLookup } from './record-lookup.ts'
+import { readStatus } from './status.ts'
 
 /**
  * Makes a storage of a database, services and models. Opens nothing and starts nothing.
@@ -44,17 +46,19 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
   const store = new LazyStore(settings, () => lookup.checkSources())
   const wakeUps = new WakeUps(settings, store.open)
   const parts: StorageParts = { settings, store, lookup, wakeUps }
+  const outages: Outages = new Map()
   const background = createBackground({
     settings,
     wakeUps,
     jobs: jobDefinitions,
-    outages: new Map(),
+    outages,
     endListeners: new Set(),
     open: () => createDelayedContext(parts, context),
   })
   const context = createStorageContext(parts, background.direct)
   const handles = new RecordHandles(parts, context, background.direct)
   const unregisterModels = handles.registerModels()
+  const delayedUploads = createDelayedUploads(context)
   const hub = createProgressHub(context)
   wakeUps.subscribe(() => hub.refresh())
 
@@ -84,12 +88,13 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
     basePath: settings.basePath,
     directUploadPath: (attachment) => pathTo('direct_uploads', attachment),
     stagedUploadPath: (attachment) => pathTo('staged_files', attachment),
-    delayedUploads: createDelayedUploads(context),
+    delayedUploads,
     blobs: createBlobs(context),
     work: background.work,
     drain: background.drain,
     sweep: async () => void (await background.sweep()),
     reconcile: (options) => reconcileRecords(parts, handles, options),
+    status: () => readStatus(parts, delayedUploads, outages),
     close,
     [Symbol.asyncDispose]: close,
   }

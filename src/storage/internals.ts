@@ -8,8 +8,6 @@ import type { StorageParts } from './contexts.ts'
 /** What the command line needs of a storage beyond its public interface. */
 export interface Internals {
   openStore(): Promise<Store>
-  /** Whether the storage has this attachment, such as 'User.photo'. */
-  hasAttachment(attachment: string): boolean
   /** The statements that make the tables of an empty database. */
   readSchema(dialect: Dialect): DialectSchema
   /** Counts what a sweep would do now. Changes nothing. */
@@ -20,11 +18,9 @@ const internalsByStorage = new WeakMap<object, Internals>()
 
 /** Makes the internals of a storage. */
 export function createInternals({ settings, store }: StorageParts): Internals {
-  const { knownAttachments, tables, recordId } = settings
+  const { tables, recordId } = settings
   return {
     openStore: store.open,
-    hasAttachment: (attachment) =>
-      knownAttachments.some(({ type, name }) => `${type}.${name}` === attachment),
     readSchema: (dialect) => createDialectSchema(dialect, tables, recordId),
     countSweepable: async () => countSweepableAndGemRows((await store.open()).session, settings),
   }
