@@ -19,9 +19,9 @@ export interface Store<Tx = unknown> {
   /** Autocommit. */
   readonly session: Session
   /** Of statements that carry bytes, whatever file they are of: the rest of the pool is for those that do not. */
-  readonly turns: Semaphore
+  readonly chunkWrites: Semaphore
   /** Buffers of chunks that were written. */
-  readonly spare: Buffer[]
+  readonly freeBuffers: Buffer[]
   /** A session on a connection at hand. */
   sessionOn(executor: Executor): Session
   /** A session on the user's open transaction. */
@@ -64,8 +64,8 @@ export async function openStore<Tx>(
     tables,
     recordId,
     session: over(autocommit),
-    turns: createSemaphore(plain.writeConcurrency),
-    spare: [],
+    chunkWrites: createSemaphore(plain.writeConcurrency),
+    freeBuffers: [],
     sessionOn: (executor) => over(executor),
     join: (tx) => over(plain.join(tx), false),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),

@@ -139,6 +139,17 @@ export class StagedFileAlreadyUsedError extends ActiveStorageError {
   override readonly code = 'STAGED_FILE_ALREADY_USED' as const
   override readonly statusCode = 409
 }
+/** Bytes were sent for another place of a staged file than its end: some were lost, or were sent before. */
+export class StagingOffsetError extends ActiveStorageError {
+  override readonly code = 'STAGING_OFFSET' as const
+  override readonly statusCode = 409
+  /** The end of the file in bytes, from which the next ones must be sent. */
+  readonly expectedOffset: number
+  constructor(message: string, expectedOffset: number, options?: ActiveStorageErrorOptions) {
+    super(message, options)
+    this.expectedOffset = expectedOffset
+  }
+}
 /**
  * The record is saved, and a file that was attached directly is not attached yet: its service failed, or took too long. The upload
  * goes on in the background, or waits for a person where it failed for good; saving again would not help. `cause` is what failed.

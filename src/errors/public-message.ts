@@ -77,6 +77,7 @@ const publicMessages: Readonly<Record<ErrorCode, (file: string, details: ErrorDe
     STAGED_FILE_EXPIRED: (file) => `${file} waited too long to be saved. Choose it again.`,
     STAGED_FILE_ALREADY_USED: (file) =>
       `${file} was saved already. Choose it again to use it once more.`,
+    STAGING_OFFSET: (file) => `${file} did not arrive whole. Send it again.`,
     UNKNOWN_ATTACHMENT: () => GENERIC_MESSAGE,
     RECORD_NOT_FOUND: () => 'What the file belongs to is not there.',
     INVALID_INPUT: () => 'The form cannot be read. Reload the page and try again.',

@@ -33,7 +33,7 @@ async function readSlice(
  * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
  * service is slow.
  */
-async function* readSlices(
+export async function* readSlices(
   store: Store,
   fileId: string,
   from: number,

@@ -10,21 +10,20 @@ import { formatFile } from '../errors/public-message.ts'
 import { createSemaphore } from '../async/semaphore.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import {
+  CHUNK_SIZE,
   dropUnlinkedFile,
-  finishStaging,
-  insertChunk,
   insertStagedFile,
-  insertStagingFile,
   renewStaging,
   STAGING_EXPIRES_MS,
   type FileRow,
 } from './file-rows.ts'
+import { appendChunk, completeStaging, openStaging } from './staging-file.ts'
 import { splitIntoChunks } from './split-into-chunks.ts'
 import { checkFileSize, checkFileType, type FileLimits } from './limits.ts'
 import { createConcurrentWrites, type ConcurrentWrites } from './concurrent-writes.ts'
 
 /** Where bytes are staged: a store, or a transaction that is open. */
-export type StagingTarget = Pick<Store, 'session' | 'turns' | 'spare' | 'transact'> & {
+export type StagingTarget = Pick<Store, 'session' | 'chunkWrites' | 'freeBuffers' | 'transact'> & {
   /** A user's transaction, which takes no further statement after an SQL error. */
   readonly joined?: true
 }
@@ -32,8 +31,8 @@ export type StagingTarget = Pick<Store, 'session' | 'turns' | 'spare' | 'transac
 /** The chunks roll back with the transaction. */
 export const createJoinedTarget = (session: Session): StagingTarget => ({
   session,
-  turns: createSemaphore(1),
-  spare: [],
+  chunkWrites: createSemaphore(1),
+  freeBuffers: [],
   transact: (run) => run(session),
   joined: true,
 })
@@ -69,7 +68,7 @@ async function stageTraced(
 ): Promise<FileRow> {
   const id = uuidv7()
   const details = { ...options.details, filename: normalizeFilename(file.filename) }
-  const sent = createConcurrentWrites(target.turns)
+  const writes = createConcurrentWrites(target.chunkWrites)
   const tooSlow = (): InvalidInputError =>
     new InvalidInputError(
       `${details.filename} took too long to arrive and was given up. Send it again.`,
@@ -79,85 +78,113 @@ async function stageTraced(
       },
     )
   try {
-    const staged = await writeFile(target, sent, id, file, { ...options, details })
+    const staged = await new FileWriter(target, writes, id, file, { ...options, details }).write()
     if (staged === null) throw tooSlow()
     return staged
   } catch (error) {
-    await sent.drain().catch(() => undefined)
-    if (sent.written === 0 || (sent.failed && target.joined === true)) throw error
+    await writes.drain().catch(() => undefined)
+    if (writes.written === 0 || (writes.failed && target.joined === true)) throw error
     const dropped = await dropUnlinkedFile(target.session, id).catch(() => true)
     // A chunk is refused when the sweep has taken its file away meanwhile.
-    throw sent.failed && !dropped ? tooSlow() : error
+    throw writes.failed && !dropped ? tooSlow() : error
   }
 }
 
-/** null: the file took so long that it was given up. */
-async function writeFile(
-  { session, turns: { limit: atOnce }, spare, transact }: StagingTarget,
-  sent: ConcurrentWrites,
-  id: string,
-  file: IncomingFile,
-  options: StagingOptions,
-): Promise<FileRow | null> {
-  const { details, limits, signal, expiresIn, nameComesLast: namedAtEnd = false } = options
-  const nameNow = (): string => normalizeFilename(file.filename)
-  const hash = createMd5()
-  let byteSize = 0
-  let chunks = 0
-  let contentType = ''
-  let head: Buffer | undefined
-  let renewedAt = performance.now()
+/** One file that is written in one pass, as its bytes arrive. */
+class FileWriter {
+  readonly #target: StagingTarget
+  readonly #writes: ConcurrentWrites
+  readonly #id: string
+  readonly #file: IncomingFile
+  readonly #options: StagingOptions
+  readonly #hash = createMd5()
+  #byteSize = 0
+  #chunks = 0
+  #contentType = ''
+  #renewedAt = performance.now()
 
-  const pieces = async function* (): AsyncGenerator<Uint8Array> {
-    for await (const piece of readIncomingFile(file, details, signal)) {
-      byteSize += piece.length
-      checkFileSize(byteSize, limits, details)
+  constructor(
+    target: StagingTarget,
+    writes: ConcurrentWrites,
+    id: string,
+    file: IncomingFile,
+    options: StagingOptions,
+  ) {
+    this.#target = target
+    this.#writes = writes
+    this.#id = id
+    this.#file = file
+    this.#options = options
+  }
+
+  /** Returns null where the file took so long that it was given up. */
+  async write(): Promise<FileRow | null> {
+    const { session, freeBuffers, transact } = this.#target
+    const { expiresIn, nameComesLast = false } = this.#options
+    let head: Buffer | undefined
+    for await (const { data, last } of splitIntoChunks(this.#readPieces(), freeBuffers)) {
+      this.#hash.update(data)
+      head ??= nameComesLast ? Buffer.from(data) : data
+      if (this.#contentType === '' && (last || !nameComesLast)) await this.#identify(head)
+      if (this.#chunks === 0 && last) {
+        const whole = this.#describe()
+        return this.#writes.run(() =>
+          transact((own) => insertStagedFile(own, whole, data, expiresIn)),
+        )
+      }
+      await this.#append(data, last)
+    }
+    await this.#writes.drain()
+    return completeStaging(session, this.#describe(), expiresIn)
+  }
+
+  async #append(data: Buffer, last: boolean): Promise<void> {
+    const { session, freeBuffers, chunkWrites } = this.#target
+    const id = this.#id
+    if (this.#chunks === 0)
+      await this.#writes.run(() => openStaging(session, { id, filename: this.#filename() }))
+    const offset = this.#chunks * CHUNK_SIZE
+    this.#chunks += 1
+    await this.#writes.start(async () => {
+      await appendChunk(session, id, offset, data)
+      // The buffer is free for the next chunk of any file.
+      if (!last && freeBuffers.length < chunkWrites.limit) freeBuffers.push(data)
+    })
+  }
+
+  async *#readPieces(): AsyncGenerator<Uint8Array> {
+    const { details, limits, signal } = this.#options
+    for await (const piece of readIncomingFile(this.#file, details, signal)) {
+      this.#byteSize += piece.length
+      checkFileSize(this.#byteSize, limits, details)
       yield piece
-      if (chunks === 0 || performance.now() - renewedAt <= STAGING_EXPIRES_MS / 3) continue
-      renewedAt = performance.now()
-      await renewStaging(session, id)
+      if (this.#chunks === 0 || performance.now() - this.#renewedAt <= STAGING_EXPIRES_MS / 3)
+        continue
+      this.#renewedAt = performance.now()
+      await renewStaging(this.#target.session, this.#id)
     }
     signal?.throwIfAborted()
   }
-  const identify = async (first: Buffer): Promise<string> => {
-    const type = await identifyContentType(first, nameNow(), file.declaredType)
-    checkFileType(type, limits, details)
-    return type
-  }
-  const finished = () => ({
-    id,
-    filename: nameNow(),
-    contentType,
-    byteSize,
-    checksum: hash.digest(),
-    chunks,
-  })
 
-  for await (const { data, last } of splitIntoChunks(pieces(), spare)) {
-    hash.update(data)
-    head ??= namedAtEnd ? Buffer.from(data) : data
-    if (last || !namedAtEnd) contentType ||= await identify(head)
-    if (chunks === 0) {
-      if (last) {
-        const whole = finished()
-        return sent.run(() => transact((own) => insertStagedFile(own, whole, data, expiresIn)))
-      }
-      await sent.run(() =>
-        insertStagingFile(session, {
-          id,
-          filename: nameNow(),
-          contentType: 'application/octet-stream',
-        }),
-      )
-    }
-    const position = chunks
-    chunks += 1
-    await sent.start(async () => {
-      await insertChunk(session, id, position, data)
-      // For the next chunk, whoever's it is.
-      if (!last && spare.length < atOnce) spare.push(data)
-    })
+  async #identify(head: Buffer): Promise<void> {
+    const { limits, details } = this.#options
+    this.#contentType = await identifyContentType(head, this.#filename(), this.#file.declaredType)
+    checkFileType(this.#contentType, limits, details)
   }
-  await sent.drain()
-  return finishStaging(session, finished(), expiresIn)
+
+  /** Read late: the gem writes the name last. */
+  #filename(): string {
+    return normalizeFilename(this.#file.filename)
+  }
+
+  #describe() {
+    return {
+      id: this.#id,
+      filename: this.#filename(),
+      contentType: this.#contentType,
+      byteSize: this.#byteSize,
+      checksum: this.#hash.digest(),
+      chunks: this.#chunks,
+    }
+  }
 }
