@@ -1,7 +1,7 @@
 // What staging asks of the database: turns that all files share, and nothing of a small file before it is whole.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { hasManyAttached } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh } from './support/storage.ts'
