@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { promisify } from 'node:util'
-import { hasOneAttached } from '../src/index.ts'
+import { hasOneAttached, type Database } from '../src/index.ts'
 import { createTableNames } from '../src/database/schema.ts'
 import { openStore, type Store } from '../src/database/store.ts'
 import { uuidv7 } from '../src/database/uuid.ts'
@@ -45,6 +45,10 @@ async function appendElsewhere(
   return JSON.parse(stdout)
 }
 
+async function openTestStore(database: Database<never>): Promise<Store> {
+  return openStore(database as unknown as Database<unknown>, createTableNames(), 'bigint')
+}
+
 async function begin(store: Store): Promise<string> {
   const id = uuidv7()
   await openStaging(store.session, { id, filename: 'parts.txt' })
@@ -55,7 +59,7 @@ for (const kind of kinds) {
   test(`${kind.name}: two processes append to one file, and it is complete`, async (t) => {
     const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
     if (app === null) return
-    const store = await openStore(app.made.database, createTableNames(), 'bigint')
+    const store = await openTestStore(app.made.database)
     const { url } = app.made
     const id = await begin(store)
 
@@ -115,7 +119,7 @@ for (const kind of kinds) {
   test(`${kind.name}: of two that append at the same place at once, one is refused`, async (t) => {
     const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
     if (app === null) return
-    const store = await openStore(app.made.database, createTableNames(), 'bigint')
+    const store = await openTestStore(app.made.database)
     const id = await begin(store)
     await appendBytes(store, id, 0, Buffer.from('start'))
     const results = await Promise.all([
@@ -133,7 +137,7 @@ for (const kind of kinds) {
   test(`${kind.name}: a writer that is alone appends whole chunks, in any order`, async (t) => {
     const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
     if (app === null) return
-    const store = await openStore(app.made.database, createTableNames(), 'bigint')
+    const store = await openTestStore(app.made.database)
     const id = await begin(store)
     await appendChunk(store.session, id, CHUNK_SIZE, Buffer.from('last'))
     await appendChunk(store.session, id, 0, Buffer.alloc(CHUNK_SIZE, 'a'))

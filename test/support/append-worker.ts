@@ -9,9 +9,12 @@ import { ActiveStorageError, StagingOffsetError } from '../../src/errors/errors.
 import { appendBytes } from '../../src/staging/staging-file.ts'
 
 const [url = '', fileId = '', offset = '', size = '', letter = ''] = process.argv.slice(2)
-const database = (
-  url.startsWith('postgres') ? postgres(url) : url.startsWith('mysql') ? mysql(url) : sqlite(url)
-) as Database<never>
+const open: (url: string) => unknown = url.startsWith('postgres')
+  ? postgres
+  : url.startsWith('mysql')
+    ? mysql
+    : sqlite
+const database = open(url) as Database<unknown>
 const store = await openStore(database, createTableNames(), 'bigint')
 try {
   const data = Buffer.alloc(Number(size), letter)
