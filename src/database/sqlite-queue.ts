@@ -3,19 +3,19 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { ConfigurationError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 
-/** What the library does on one handle or file of SQLite, which has one writer: one after the other. */
+/** Queue of the library's work on one handle or file of SQLite, which has one writer. */
 export interface HandleQueue {
-  /** Waits for the turns before it. Throws ConfigurationError inside `within`, where it would wait for itself. */
+  /** Runs `run` after what was queued before. Throws ConfigurationError inside `runInside`: it would wait for itself. */
   run<T>(run: () => Promise<T>): Promise<T>
-  /** Runs the inside of a transaction that has the turn. */
+  /** Runs the body of a transaction; called from within `run`. */
   runInside<T>(run: () => Promise<T>): Promise<T>
-  /** Whether the call is made inside `within`. */
+  /** true: the call is made from the body of a transaction that is still open. */
   isInside(): boolean
 }
 
 const handleQueues = new WeakMap<object, HandleQueue>()
 
-/** The same ones for all that share `key`, which is a handle, or what stands for a file. */
+/** Returns the queue of `key`, which is a handle, or an object that stands for a file. */
 export function getHandleQueue(key: object): HandleQueue {
   const found = handleQueues.get(key) ?? createHandleQueue()
   handleQueues.set(key, found)
@@ -48,19 +48,19 @@ function createHandleQueue(): HandleQueue {
       try {
         return await inside.run(mine, run)
       } finally {
-        // What was started in there may go on when it is over: it is outside then.
+        // Work that the body started and did not wait for is outside from now on.
         mine.isOpen = false
       }
     },
   }
 }
 
-/** Another connection or process writes. */
+/** true: another connection or process is writing. */
 export function isBusy(error: unknown): boolean {
   return /database (table )?is locked|SQLITE_BUSY/.test(
     `${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`,
   )
 }
 
-/** A moment, after which a busy file may be free. It differs, so that two do not try in step. */
+/** Waits 2 to 10 ms for a busy file; at random, so that two do not retry in step. */
 export const waitBriefly = (): Promise<void> => delay(2 + Math.random() * 8)
