@@ -20,9 +20,9 @@ export interface MysqlPool {
 }
 
 /** Members of the two drivers that `MysqlConnection` leaves out. */
-interface DriverFields {
+interface DriverConnection extends MysqlConnection {
   /** Both drivers take options here, which the types of `mysql2` do not say. */
-  execute(options: object, values?: unknown): Promise<unknown>
+  execute(options: string | object, values?: unknown): Promise<unknown>
   /** `mariadb`: the server's status after the last statement without an error. */
   readonly info?: { readonly status?: unknown }
   /** `mysql2/promise`: the connection that it wraps. */
@@ -61,7 +61,7 @@ async function send(
   sql: string,
   parameters: readonly Parameter[],
 ): Promise<DriverResult> {
-  const driver = connection as DriverFields
+  const driver = connection as DriverConnection
   if (typeof driver.connection !== 'object')
     return (await driver.execute({ sql, ...ROW_OPTIONS }, parameters)) as DriverResult
   const [result] = (await driver.execute({
@@ -89,7 +89,7 @@ function toMysql2Parameter(parameter: Parameter): Parameter {
 
 /** Reads what the driver knows without asking the server; 'unknown' for `mysql2`. */
 export function readTransactionStatus(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
-  const status = (connection as DriverFields).info?.status
+  const status = (connection as DriverConnection).info?.status
   if (typeof status !== 'number') return 'unknown'
   return (status & IN_TRANSACTION) === 0 ? 'closed' : 'open'
 }

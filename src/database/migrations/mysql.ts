@@ -1,31 +1,129 @@
 import { ConfigurationError } from '../../errors/errors.ts'
-import type { DialectSchema, MigrationStep } from '../migrate.ts'
+import type { Executor } from '../executor.ts'
+import type { DialectSchema, LiveColumns, MigrationStep } from '../migrate.ts'
+import { quoteTable } from '../quote-table.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { addedFileColumns, ownTableColumns, addedUploadColumns } from './columns.ts'
+import { addedFileColumns, addedUploadColumns, ownTableColumns } from './columns.ts'
+import { createColumnSteps, readNames } from './steps.ts'
 
-/** MySQL 8 and MariaDB 10.6. Text of ours is compared byte by byte: their defaults call 'abc' and 'ABC' the same record. */
+const ID = 'id bigint primary key auto_increment'
+const BUCKETS = 1024
+
+/** Text of ours is compared byte by byte: to the defaults, 'abc' and 'ABC' are the same record. */
+const BINARY = ' collate=utf8mb4_bin'
+
+const recordTypes: Readonly<Record<RecordIdType, string>> = {
+  bigint: 'bigint',
+  uuid: 'varchar(36) collate utf8mb4_bin',
+  text: 'varchar(255) collate utf8mb4_bin',
+}
+
+const quote = (name: string): string => quoteTable(name, '`')
+
+/** MySQL 8 and MariaDB 10.6. Each statement commits by itself, so that there is no lock on the whole. */
 export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
-  const q = (name: string): string =>
-    name
-      .split('.')
-      .map((part) => `\`${part}\``)
-      .join('.')
-  const recordType = {
-    bigint: 'bigint',
-    uuid: 'varchar(36) collate utf8mb4_bin',
-    text: 'varchar(255) collate utf8mb4_bin',
-  }[recordId]
-  const {
-    blobs,
-    attachments,
-    variant_records: variants,
-    uploads,
-    files,
-    chunks,
-    jobs,
-    locks,
-  } = tables
+  return {
+    quote,
+    lock: [],
+    steps: [
+      ...listRailsSteps(tables, recordId),
+      ...listUploadSteps(tables, recordId),
+      ...listOwnSteps(tables),
+    ],
+    existing: (executor) => readExisting(executor, tables),
+    liveColumns: (executor) => readLiveColumns(executor, tables),
+  }
+}
+
+const createTable = (name: string, columns: string, collate: string = ''): MigrationStep => ({
+  needs: name,
+  sql: `create table if not exists ${quote(name)} (${columns}) engine=InnoDB default charset=utf8mb4${collate}`,
+})
+
+const createIndex = (
+  table: string,
+  name: string,
+  columns: string,
+  { unique = false } = {},
+): MigrationStep => ({
+  needs: `${table}:${name}`,
+  sql: `create ${unique ? 'unique ' : ''}index ${quote(name)} on ${quote(table)} (${columns})`,
+})
+
+/** Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
+function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly MigrationStep[] {
+  const { blobs, attachments, variant_records: variants, uploads } = tables
+  const recordType = recordTypes[recordId]
+  // An index takes 3,072 bytes.
+  const length = recordId === 'text' ? '(191)' : ''
+  const unique = { unique: true }
+  return [
+    createTable(
+      blobs,
+      `${ID}, \`key\` varchar(255) not null, filename varchar(255) not null, content_type varchar(255), metadata text, service_name varchar(255) not null, byte_size bigint not null, checksum varchar(255), created_at datetime(6) not null`,
+    ),
+    createIndex(blobs, 'index_active_storage_blobs_on_key', '`key`', unique),
+    createTable(
+      attachments,
+      `${ID}, name varchar(255) not null, record_type varchar(255) not null, record_id ${recordType} not null, blob_id bigint not null, created_at datetime(6) not null, constraint fk_rails_c3b3935057 foreign key (blob_id) references ${quote(blobs)} (id)`,
+    ),
+    createIndex(
+      attachments,
+      'index_active_storage_attachments_uniqueness',
+      `record_type${length}, record_id${length}, name${length}, blob_id`,
+      unique,
+    ),
+    createTable(
+      variants,
+      `${ID}, blob_id bigint not null, variation_digest varchar(255) not null, constraint fk_rails_993965df05 foreign key (blob_id) references ${quote(blobs)} (id)`,
+    ),
+    createIndex(
+      variants,
+      'index_active_storage_variant_records_uniqueness',
+      'blob_id, variation_digest',
+      unique,
+    ),
+    createTable(
+      uploads,
+      `${ID}, uploadable_type varchar(255), uploadable_id ${recordType}, attr_name varchar(255), deleted_ids varchar(255) default '', clean_before tinyint(1) default 0, files longtext, created_at datetime(6) not null, updated_at datetime(6) not null`,
+      BINARY,
+    ),
+  ]
+}
+
+/** Our columns of the gem's table. A unique index on `running_lane` allows one running upload per lane. */
+function listUploadSteps(
+  { uploads }: TableNames,
+  recordId: RecordIdType,
+): readonly MigrationStep[] {
+  const added = addedUploadColumns({
+    id: 'bigint',
+    text: 'text collate utf8mb4_bin',
+    name: 'varchar(64) collate utf8mb4_bin',
+  })
+  // The blanks at the end of a CHAR depend on the session's mode: MariaDB takes it here only with them cut off.
+  const id = recordId === 'bigint' ? 'uploadable_id' : 'rtrim(uploadable_id)'
+  const lane = `sha2(concat_ws(char(0), uploadable_type, ${id}, attr_name), 256)`
+  const index = (name: string, columns: string, options?: { unique: boolean }): MigrationStep =>
+    createIndex(uploads, `activestorage_delayed_uploads_${name}`, columns, options)
+  return [
+    ...createColumnSteps(quote, uploads, added),
+    {
+      needs: `${uploads}.running_lane`,
+      sql: `alter table ${quote(uploads)} add column running_lane varchar(64) as (if(state = 'running', ${lane}, null)) stored`,
+    },
+    index('token', 'token', { unique: true }),
+    index('due', 'state, run_at, id'),
+    index('lane', 'uploadable_type(64), uploadable_id, attr_name(64), id'),
+    index('holder', 'lease_token'),
+    index('running', 'running_lane', { unique: true }),
+  ]
+}
+
+/** Our own tables. */
+function listOwnSteps(tables: TableNames): readonly MigrationStep[] {
+  const { files, chunks, jobs, workers, locks } = tables
   const own = ownTableColumns({
     id: 'bigint',
     text: 'text',
@@ -34,140 +132,76 @@ export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): D
     key: 'varchar(512)',
     reserved: '`key`',
   })
-  const engine = 'engine=InnoDB default charset=utf8mb4'
-  const table = (name: string, columns: string, collate: string = ''): MigrationStep => ({
-    needs: name,
-    sql: `create table if not exists ${q(name)} (${columns}) ${engine}${collate}`,
-  })
-  const index = (
-    name: string,
-    table_: string,
-    columns: string,
-    unique: boolean = false,
-  ): MigrationStep => ({
-    needs: `${table_}:${name}`,
-    sql: `create ${unique ? 'unique ' : ''}index ${q(name)} on ${q(table_)} (${columns})`,
-  })
-  const bin = ' collate=utf8mb4_bin'
-  const id = 'id bigint primary key auto_increment'
-  // How a CHAR is read depends on the session's mode, so that MariaDB takes none here without its blanks cut off.
-  const lane = `sha2(concat_ws(char(0), uploadable_type, ${recordId === 'bigint' ? 'uploadable_id' : 'rtrim(uploadable_id)'}, attr_name), 256)`
-  const numbers = Array.from({ length: 1024 }, (_, bucket) => `(${bucket})`).join(',')
-  return {
-    quote: q,
-    lock: [],
-    steps: [
-      table(
-        blobs,
-        `${id}, \`key\` varchar(255) not null, filename varchar(255) not null, content_type varchar(255), metadata text, service_name varchar(255) not null, byte_size bigint not null, checksum varchar(255), created_at datetime(6) not null`,
-      ),
-      index('index_active_storage_blobs_on_key', blobs, '`key`', true),
-      table(
-        attachments,
-        `${id}, name varchar(255) not null, record_type varchar(255) not null, record_id ${recordType} not null, blob_id bigint not null, created_at datetime(6) not null, constraint fk_rails_c3b3935057 foreign key (blob_id) references ${q(blobs)} (id)`,
-      ),
-      index(
-        'index_active_storage_attachments_uniqueness',
-        attachments,
-        `record_type${recordId === 'text' ? '(191)' : ''}, record_id${recordId === 'text' ? '(191)' : ''}, name${recordId === 'text' ? '(191)' : ''}, blob_id`,
-        true,
-      ),
-      table(
-        variants,
-        `${id}, blob_id bigint not null, variation_digest varchar(255) not null, constraint fk_rails_993965df05 foreign key (blob_id) references ${q(blobs)} (id)`,
-      ),
-      index(
-        'index_active_storage_variant_records_uniqueness',
-        variants,
-        'blob_id, variation_digest',
-        true,
-      ),
-      table(
-        uploads,
-        `${id}, uploadable_type varchar(255), uploadable_id ${recordType}, attr_name varchar(255), deleted_ids varchar(255) default '', clean_before tinyint(1) default 0, files longtext, created_at datetime(6) not null, updated_at datetime(6) not null`,
-        bin,
-      ),
-      ...addedUploadColumns({
-        id: 'bigint',
-        text: 'text collate utf8mb4_bin',
-        name: 'varchar(64) collate utf8mb4_bin',
-      }).map(([name, type]) => ({
-        needs: `${uploads}.${name}`,
-        sql: `alter table ${q(uploads)} add column ${name} ${type}`,
-      })),
-      {
-        needs: `${uploads}.running_lane`,
-        sql: `alter table ${q(uploads)} add column running_lane varchar(64) as (if(state = 'running', ${lane}, null)) stored`,
-      },
-      index('activestorage_delayed_uploads_token', uploads, 'token', true),
-      index('activestorage_delayed_uploads_due', uploads, 'state, run_at, id'),
-      index(
-        'activestorage_delayed_uploads_lane',
-        uploads,
-        'uploadable_type(64), uploadable_id, attr_name(64), id',
-      ),
-      index('activestorage_delayed_uploads_holder', uploads, 'lease_token'),
-      index('activestorage_delayed_uploads_running', uploads, 'running_lane', true),
-      table(files, own.files, bin),
-      ...addedFileColumns('text').map(([name, type]) => ({
-        needs: `${files}.${name}`,
-        sql: `alter table ${q(files)} add column ${name} ${type}`,
-      })),
-      index('files_upload', files, 'upload_token, position'),
-      index('files_state', files, 'state, expires_at'),
-      index('files_key', files, 'blob_key'),
-      table(chunks, `${own.chunks}, foreign key (file_id) references ${q(files)} (id)`, bin),
-      table(jobs, own.jobs, bin),
-      index('jobs_due', jobs, 'state, run_at'),
-      index('jobs_holder', jobs, 'lease_token'),
-      table(tables.workers, own.workers, bin),
-      table(locks, own.locks, bin),
-      {
-        needs: `${locks}:buckets`,
-        sql: `insert ignore into ${q(locks)} (bucket) values ${numbers}`,
-      },
-    ],
-    async existing(executor) {
-      const run = async (sql: string): Promise<string[]> =>
-        (await executor.run(sql, [])).rows.map((row) => String(row['name']))
-      const found = new Set([
-        ...(await run(
-          'select table_name as name from information_schema.tables where table_schema = database()',
-        )),
-        ...(await run(
-          `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}', '${locks}')`,
-        )),
-        ...(await run(
-          "select distinct concat(table_name, ':', index_name) as name from information_schema.statistics where table_schema = database()",
-        )),
-      ])
-      if (
-        found.has(locks) &&
-        Number((await executor.run(`select count(*) as n from ${q(locks)}`, [])).rows[0]?.['n']) >=
-          1024
-      )
-        found.add(`${locks}:buckets`)
-      return found
+  const buckets = Array.from({ length: BUCKETS }, (_, bucket) => `(${bucket})`).join(',')
+  return [
+    createTable(files, own.files, BINARY),
+    ...createColumnSteps(quote, files, addedFileColumns('text')),
+    createIndex(files, 'files_upload', 'upload_token, position'),
+    createIndex(files, 'files_state', 'state, expires_at'),
+    createIndex(files, 'files_key', 'blob_key'),
+    createTable(
+      chunks,
+      `${own.chunks}, foreign key (file_id) references ${quote(files)} (id)`,
+      BINARY,
+    ),
+    createTable(jobs, own.jobs, BINARY),
+    createIndex(jobs, 'jobs_due', 'state, run_at'),
+    createIndex(jobs, 'jobs_holder', 'lease_token'),
+    createTable(workers, own.workers, BINARY),
+    createTable(locks, own.locks, BINARY),
+    {
+      needs: `${locks}:buckets`,
+      sql: `insert ignore into ${quote(locks)} (bucket) values ${buckets}`,
     },
-    async liveColumns(executor) {
-      const { rows } = await executor.run(
-        `select concat(table_name, '.', column_name) as name, data_type as type, character_set_name as charset, character_maximum_length as length, @@character_set_client as client from information_schema.columns where table_schema = database() and (table_name = '${blobs}' or (table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')))`,
-        [],
-      )
-      const client = String(rows[0]?.['client'] ?? 'utf8mb4')
-      if (!client.startsWith('utf8'))
-        throw new ConfigurationError(
-          `The connection to the database is in ${client}, in which other characters are lost on their way. Give its pool charset: 'utf8mb4'.`,
-        )
-      return new Map(
-        rows.map(({ name, type, charset, length }) => [
-          String(name),
-          {
-            type: String(type),
-            ...(charset === null ? {} : { charset: String(charset), length: Number(length) }),
-          },
-        ]),
-      )
-    },
+  ]
+}
+
+async function readExisting(
+  executor: Executor,
+  { uploads, files, locks }: TableNames,
+): Promise<ReadonlySet<string>> {
+  const found = new Set([
+    ...(await readNames(
+      executor,
+      'select table_name as name from information_schema.tables where table_schema = database()',
+    )),
+    ...(await readNames(
+      executor,
+      `select concat(table_name, '.', column_name) as name from information_schema.columns where table_schema = database() and table_name in ('${uploads}', '${files}', '${locks}')`,
+    )),
+    ...(await readNames(
+      executor,
+      "select distinct concat(table_name, ':', index_name) as name from information_schema.statistics where table_schema = database()",
+    )),
+  ])
+  if (found.has(locks)) {
+    const { rows } = await executor.run(`select count(*) as n from ${quote(locks)}`, [])
+    if (Number(rows[0]?.['n']) >= BUCKETS) found.add(`${locks}:buckets`)
   }
+  return found
+}
+
+/** Throws ConfigurationError for a connection in a character set that cannot carry every character. */
+async function readLiveColumns(
+  executor: Executor,
+  { blobs, attachments, uploads }: TableNames,
+): Promise<LiveColumns> {
+  const { rows } = await executor.run(
+    `select concat(table_name, '.', column_name) as name, data_type as type, character_set_name as charset, character_maximum_length as length, @@character_set_client as client from information_schema.columns where table_schema = database() and (table_name = '${blobs}' or (table_name in ('${attachments}', '${uploads}') and column_name in ('record_id', 'uploadable_id')))`,
+    [],
+  )
+  const client = String(rows[0]?.['client'] ?? 'utf8mb4')
+  if (!client.startsWith('utf8'))
+    throw new ConfigurationError(
+      `The connection to the database is in ${client}, which loses other characters. Give its pool charset: 'utf8mb4'.`,
+    )
+  return new Map(
+    rows.map(({ name, type, charset, length }) => [
+      String(name),
+      {
+        type: String(type),
+        ...(charset === null ? {} : { charset: String(charset), length: Number(length) }),
+      },
+    ]),
+  )
 }
