@@ -457,7 +457,7 @@ function temporaryFolder(t: TestContext, folder: string): void {
 }
 
 test('a signal stops a transfer while its bytes come in, and reaches the service', async (t) => {
-  const app = await fresh(t, sqliteKind, models)
+  const app = await fresh(t, sqliteKind, { User: { photo: hasOneAttached() } })
   if (app === null) return
   const { blobs } = app.storage
   const folder = await mkdtemp(join(tmpdir(), 'signal-'))

@@ -17,21 +17,25 @@ export async function identifyContentType(
   filename: string,
   declared?: string,
 ): Promise<string> {
-  const hints = [findTypeByName(filename), parseDeclaredType(declared)].filter(
+  const candidates = [findTypeByName(filename), parseDeclaredType(declared)].filter(
     (type) => type !== null,
   )
   const bySignature = await findTypeBySignature(head)
   if (bySignature !== null && bySignature !== 'application/xml')
-    return findMostSpecific(bySignature, hints) ?? bySignature
+    return findMostSpecific(bySignature, candidates) ?? bySignature
   const markup = detectMarkup(head)
-  const hint = hints[0] ?? UNKNOWN_TYPE
+  const candidate = candidates[0] ?? UNKNOWN_TYPE
   if (markup === null)
-    return bySignature ?? (head.length > 0 && isKnownByBytesOnly(hint) ? UNKNOWN_TYPE : hint)
+    return (
+      bySignature ?? (head.length > 0 && isKnownByBytesOnly(candidate) ? UNKNOWN_TYPE : candidate)
+    )
   const { type, byRoot, isFinal } = markup
   // The name decides for other markup, except that markup is no picture, sound, film or page.
   if (type === null)
-    return /^(image|audio|video)\//.test(hint) || isKnownByBytesOnly(hint) ? 'text/plain' : hint
-  return isFinal ? type : (findMostSpecific(type, hints) ?? byRoot ?? type)
+    return /^(image|audio|video)\//.test(candidate) || isKnownByBytesOnly(candidate)
+      ? 'text/plain'
+      : candidate
+  return isFinal ? type : (findMostSpecific(type, candidates) ?? byRoot ?? type)
 }
 
 /**
@@ -55,9 +59,9 @@ export function swapTrackType(type: string): string | null {
   return track === undefined ? null : `${track === 'audio' ? 'video' : 'audio'}/${format}`
 }
 
-/** Finds the first hint that agrees with the bytes. */
-function findMostSpecific(type: string, hints: readonly string[]): string | null {
-  return hints.find((hint) => hint === type || isChildType(hint, type)) ?? null
+/** Finds the first candidate that agrees with the bytes. */
+function findMostSpecific(type: string, candidates: readonly string[]): string | null {
+  return candidates.find((candidate) => candidate === type || isChildType(candidate, type)) ?? null
 }
 
 function parseDeclaredType(declared: string | undefined): string | null {

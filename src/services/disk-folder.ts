@@ -9,7 +9,7 @@ import type { UploadOptions } from './service.ts'
 
 /**
  * Bytes of one read: a quarter of what Node's streams need for the same bytes, and a small file
- * takes one turn.
+ * needs one call.
  */
 const READ_BYTES = 256 * 1024
 /**

@@ -11,7 +11,7 @@ const HANGING_AFTER_MS = 1_000
 /** Closing a file may take longer, because it flushes. */
 const CLEANUP_HANGING_AFTER_MS = 10_000
 
-/** A call that waits for its turn. */
+/** A call that waits for a permit. */
 interface WaitingCall {
   begin(): void
   /** Ends the wait with an error, unless the call must run. */
@@ -34,15 +34,15 @@ export class DiskGate {
   }
 
   /**
-   * Runs a call when it is its turn. `signal` is the caller's. Throws the signal's reason when it
-   * aborts before the call has begun, and ServiceUnavailableError while the disk hangs. A call that
-   * has begun is not interrupted: Node cannot.
+   * Runs a call as soon as one of two permits is free. `signal` is the caller's. Throws the
+   * signal's reason when it aborts before the call has begun, and ServiceUnavailableError while the
+   * disk hangs. A call that has begun is not interrupted: Node cannot.
    */
   async run<T>(operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     signal?.throwIfAborted()
     if (this.#isBlocked()) throw this.#blockedError()
     if (this.#running < MAX_CALLS) this.#running += 1
-    else await this.#waitForTurn({ signal, canBeRefused: true })
+    else await this.#waitForPermit({ signal, canBeRefused: true })
     const call = new RunningCall(HANGING_AFTER_MS, (hanging) => this.#noteHanging(hanging))
     const abandon = (): void => call.abandon()
     signal?.addEventListener('abort', abandon, { once: true })
@@ -60,7 +60,7 @@ export class DiskGate {
    */
   async cleanUp<T>(operation: () => Promise<T>): Promise<T> {
     if (this.#running < MAX_CALLS) this.#running += 1
-    else await this.#waitForTurn({ signal: undefined, canBeRefused: false })
+    else await this.#waitForPermit({ signal: undefined, canBeRefused: false })
     const call = new RunningCall(CLEANUP_HANGING_AFTER_MS, (hanging) => this.#noteHanging(hanging))
     call.abandon()
     try {
@@ -81,10 +81,10 @@ export class DiskGate {
   }
 
   /**
-   * Settles synchronously with the call that ends it, so that no turn is given to a call that has
+   * Settles synchronously with the call that ends it, so that no permit is given to a call that has
    * just aborted.
    */
-  #waitForTurn({
+  #waitForPermit({
     signal,
     canBeRefused,
   }: {
@@ -121,7 +121,7 @@ export class DiskGate {
     if (this.#isBlocked()) for (const waiting of this.#waiting) waiting.refuse(this.#blockedError())
   }
 
-  /** Gives the turn to the call that has waited longest. */
+  /** Gives the permit to the call that has waited longest. */
   #end(call: RunningCall): void {
     call.end()
     this.#hanging.delete(call)
