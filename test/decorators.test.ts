@@ -29,7 +29,7 @@ const one = { cover: hasOneAttached() }
 const many = { photo: hasOneAttached(), certificates: hasManyAttached() }
 const shadow = {
   code: 'CONFIGURATION',
-  message: /Shadowed has 'photo' of its own.*interface Shadowed extends Attached/,
+  message: /Shadowed has its own 'photo'.*interface Shadowed extends WithAttachments/,
 }
 
 async function file(t: TestContext): Promise<string> {
@@ -58,11 +58,11 @@ async function storageOf<M extends object>(t: TestContext, database: unknown, mo
 type Opened = Awaited<ReturnType<typeof storageOf>>
 
 /** Whatever ORM it is of. */
-interface User extends forTypeorm.Attached<typeof many> {
+interface User extends forTypeorm.WithAttachments<typeof many> {
   id: number
   name: string
 }
-interface Book extends forTypeorm.Attached<typeof one> {
+interface Book extends forTypeorm.WithAttachments<typeof one> {
   id: number
   title: string
 }
@@ -325,7 +325,7 @@ test('attachments that a class of the attachments of its base does not name are 
   class Book extends forTypeorm.withAttachments(one) {}
   assert.throws(() => forTypeorm.withAttachments(many, Book), {
     code: 'CONFIGURATION',
-    message: /Book has attachments already, and 'cover'/,
+    message: /Book has attachments already, and the object given here lacks 'cover'/,
   })
   const Comic = class extends forTypeorm.withAttachments({ ...one, ...many }, Book) {}
   assert.ok('certificatesTmp' in Comic.prototype)

@@ -580,7 +580,7 @@ test('classes of two tables that have one object of attachments are refused: the
   }
   await assert.rejects(opened(Picture, Video), {
     code: 'CONFIGURATION',
-    message: /^Picture .* and Video .* have the same attachments object/,
+    message: /^Picture .* and Video .* share an attachments object/,
   })
   await opened(Picture, class Film extends withAttachments({ ...attachments }, Media) {})
 })

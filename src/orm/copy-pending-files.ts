@@ -1,15 +1,18 @@
+import { isObject } from './object-guards.ts'
 import { takeFilesFromLiteral } from './pending-files.ts'
 import { definitionsOf } from './with-attachments.ts'
 
-const isCopyable = (value: unknown): value is object =>
-  typeof value === 'object' && value !== null && !ArrayBuffer.isView(value)
+// Bytes are skipped: each byte would count as a property.
+const isCopyable = (value: unknown): value is Record<PropertyKey, unknown> =>
+  isObject(value) && !ArrayBuffer.isView(value)
 
-/** What an ORM does not copy from a literal into the entity that it makes of it, also further down. */
+/**
+ * Assigns the files of a literal to the entity that an ORM made of it, and those of nested literals to the entities there. ORMs
+ * copy columns and relations alone. A value that the ORM kept as it was given has lost nothing.
+ */
 export function copyPendingFiles(from: unknown, to: unknown, seen: Set<unknown> = new Set()): void {
-  // What is kept as it was given (an entity, the value of a column) has lost nothing; and each byte would count as a property.
   if (!isCopyable(from) || !isCopyable(to) || from === to || seen.has(from)) return
   seen.add(from)
   const rest = takeFilesFromLiteral(Object.keys(definitionsOf(to) ?? {}), from, to)
-  for (const [key, value] of Object.entries(rest))
-    copyPendingFiles(value, (to as Record<string, unknown>)[key], seen)
+  for (const [key, value] of Object.entries(rest)) copyPendingFiles(value, to[key], seen)
 }

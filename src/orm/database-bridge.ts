@@ -2,23 +2,23 @@ import type { Database, Dialect, OpenTransaction } from '../database/database.ts
 import { createEndedEarlyError } from '../database/errors.ts'
 import type { Executor, Parameter, Result } from '../database/executor.ts'
 import { normalizeRow } from '../database/rows.ts'
+import { isObject } from './object-guards.ts'
 
-/** How an ORM or a query builder is spoken to: all that its binding has to say. */
+/** The statements and transactions of an ORM or a query builder: all that its `Database` is made of. */
 export interface DatabaseBridge<Tx> {
-  /** Where it can be told before the first statement. */
   readonly dialect: Dialect
   readonly placeholders?: Database<Tx>['placeholders']
-  /** One statement: in the transaction, or by itself on any connection. */
+  /** Runs one statement in the transaction. null: by itself, on any connection. */
   run(tx: Tx | null, sql: string, parameters: readonly Parameter[]): Promise<Result>
-  /** The ORM's own transaction, at read committed where the database has levels. */
+  /** Runs the ORM's own transaction, at read committed where the database has isolation levels. */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** Throws ConfigurationError for what is no open transaction. */
+  /** Throws ConfigurationError for a value that is no open transaction. */
   check(tx: Tx): void
-  /** Calls `done` when the outermost transaction has been committed. Left out where the ORM does not tell. */
+  /** Calls `done` when the outermost transaction is committed. Left out where the ORM does not say. */
   afterCommit?(tx: Tx, done: () => void): void
 }
 
-/** A database that is reached through an ORM: on its connections, in its transactions. Nothing is closed with it. */
+/** Makes a `Database` that runs on an ORM's connections, in its transactions. Closing it closes nothing. */
 export function bridgeDatabase<Tx>({
   dialect,
   placeholders,
@@ -37,7 +37,7 @@ export function bridgeDatabase<Tx>({
         )
         return { rows: rows.map(normalizeRow), affected }
       } catch (error) {
-        throw findDriverError(error)
+        throw isObject(error) ? findDriverError(error) : error
       }
     },
   })
@@ -53,7 +53,7 @@ export function bridgeDatabase<Tx>({
       transaction(async (tx) => {
         const executor = over(tx)
         const result = await work({ tx, executor })
-        // PostgreSQL answers COMMIT of a transaction in which a statement failed with a rollback, and no ORM looks at it.
+        // Where a statement failed, PostgreSQL rolls back at COMMIT and reports no error. No ORM looks at its answer.
         if (dialect === 'postgres' && (await hasTransactionFailed(executor)))
           throw createEndedEarlyError()
         return result
@@ -68,14 +68,14 @@ export function bridgeDatabase<Tx>({
   }
 }
 
-/** mysql2 knows no bigints. */
+/** A bigint as text, because mysql2 does not take bigints. */
 const bigintToText = (parameter: Parameter): Parameter =>
   typeof parameter === 'bigint' ? String(parameter) : parameter
 
 async function hasTransactionFailed(executor: Executor): Promise<boolean> {
   return executor.run('select 1', []).then(
     () => false,
-    (error: unknown) => (error as DriverError).code === '25P02',
+    (error: unknown) => findDriverError(error).code === '25P02',
   )
 }
 
@@ -89,18 +89,13 @@ const isDriverError = ({ code, errno }: DriverError): boolean =>
   typeof errno === 'number' ||
   (typeof code === 'string' && /^([0-9A-Z]{5}$|SQLITE_|ERR_SQLITE)/.test(code))
 
-/** ORMs wrap what their driver threw, each in its own way; the library reads the driver's codes. */
+/** Finds the driver's error, whose codes the library reads, in the error of an ORM: each wraps it in its own way. */
 function findDriverError(error: unknown): DriverError {
-  for (
-    let at: unknown = error, depth = 0;
-    typeof at === 'object' && at !== null && depth < 5;
-    depth += 1
-  ) {
+  for (let at = error, depth = 0; isObject(at) && depth < 5; depth += 1) {
     if (isDriverError(at)) return at
-    const { driverError, original, parent, nativeError, cause } = at as Record<string, unknown>
-    at = driverError ?? original ?? parent ?? nativeError ?? cause
+    at = at['driverError'] ?? at['original'] ?? at['parent'] ?? at['nativeError'] ?? at['cause']
   }
-  return (error ?? {}) as DriverError
+  return isObject(error) ? error : {}
 }
 
 function isTransient(error: unknown): boolean {

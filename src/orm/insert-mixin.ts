@@ -1,21 +1,24 @@
 import { refusePrototypeMembers } from './reserved-members.ts'
+import { isConstructor } from './object-guards.ts'
 import type { Constructor } from './with-attachments.ts'
 
-/** What a class decorator is given first, in either of the forms that there are. */
+/** The class that a class decorator is given first, in both forms of decorators. */
 export type DecoratedClass<T> = abstract new (...args: never[]) => T
 
 /**
- * Puts a mixin between a class and what it extends, as if the class had said so. It stays the same object: decorators of the
- * ORM, which run before or after, know it by that.
+ * Puts a mixin between a class and the class that it extends, as if it extended the mixin. The class stays the same object:
+ * decorators of the ORM, which run before or after, know it by that. Throws ConfigurationError for members that would hide
+ * accessors.
  */
 export function insertMixin(
   target: DecoratedClass<object>,
   names: readonly string[],
   mix: (base: Constructor) => Constructor,
 ): void {
-  refusePrototypeMembers(target as DecoratedClass<object> & { prototype: object }, names)
+  const { name, prototype }: { readonly name: string; readonly prototype: object } = target
+  refusePrototypeMembers({ name, prototype }, names)
   const base: unknown = Object.getPrototypeOf(target)
-  const mixed = mix(base === Function.prototype ? class {} : (base as Constructor))
+  const mixed = mix(isConstructor(base) ? base : class {})
   Object.setPrototypeOf(target, mixed)
-  Object.setPrototypeOf(target.prototype, mixed.prototype as object)
+  Object.setPrototypeOf(prototype, mixed.prototype)
 }

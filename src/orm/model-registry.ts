@@ -1,44 +1,57 @@
 import type { AttachmentDefinition } from '../attached/context.ts'
+import { findOptions } from '../attached/definitions.ts'
 import type { RowCache } from '../attached/scope.ts'
-import type { RecordAttachments } from '../attached/record.ts'
 import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import type { RecordId } from './record-id.ts'
 
-/** A model of an open storage, as the classes of an ORM see it. */
+/** The part of `storage.record(…)` that ORMs use. It also has the handle of each attachment, by its name. */
+export interface RecordHandle {
+  attach(files: Readonly<Record<string, unknown>>): Promise<void>
+  attachLater(files: Readonly<Record<string, unknown>>): Promise<unknown>
+  purgeAllLater(): Promise<void>
+}
+
+/** A model of an open storage, as the classes of an ORM use it. */
 export interface StorageModel {
-  /** What record_type holds. */
+  /** The value of `record_type`. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>
-  /** `submitted` is called for each upload of a direct attach inside the transaction. */
+  /** `onSubmitted` is called for each upload of a direct attach inside the transaction. */
   record(
     id: RecordId,
     transaction?: unknown,
-    loaded?: RowCache,
-    submitted?: (upload: SubmittedUpload) => void,
-  ): RecordAttachments<Record<string, { kind: 'one' | 'many' }>>
-  /** After a save: waits until they are attached, as the storage's option `direct` says. Throws AttachPendingError. */
+    preloaded?: RowCache,
+    onSubmitted?: (upload: SubmittedUpload) => void,
+  ): RecordHandle
+  /** Waits after a save until its uploads are attached, as the storage's option `direct` says. Throws AttachPendingError. */
   finish(uploads: readonly SubmittedUpload[]): Promise<void>
-  /** What is attached and on its way to many records, in the order of `ids`, in two statements. */
+  /** Reads the attached and pending files of many records, in the order of `ids`, in two statements. */
   load(ids: readonly RecordId[], transaction?: unknown): Promise<RowCache[]>
-  /** Keeps the bytes in `input`, whatever has-one or has-many takes, on a connection of the pool; gives it with staged files instead. */
+  /** Stages the bytes in `input` on a connection of the pool. Returns the input with staged files in place of bytes. */
   stage(name: string, input: unknown): Promise<unknown>
 }
 
-/** Whether a new record must come with a file. */
+/** Whether a new record of a model must come with a file. */
 export const requiresFile = ({ definitions }: StorageModel): boolean =>
   [...definitions.values()].some(({ required }) => required)
 
+/** Whether a new record must come with a file, asked where no storage is open yet. */
+export const isAnyRequired = (attachments: object): boolean =>
+  Object.values(attachments).some(
+    (definition: object) => findOptions(definition)?.required === true,
+  )
+
 const modelsByDefinitions = new WeakMap<object, Set<StorageModel>>()
 
-/** Called for each model of a storage. Returns how it ends. */
+/** Makes a model of a storage known to the classes that have its definitions object. Returns the function that ends this. */
 export function registerModel(definitions: object, model: StorageModel): () => void {
-  const all = modelsByDefinitions.get(definitions) ?? new Set()
-  modelsByDefinitions.set(definitions, all.add(model))
-  return () => void all.delete(model)
+  const models = modelsByDefinitions.get(definitions) ?? new Set()
+  modelsByDefinitions.set(definitions, models.add(model))
+  return () => void models.delete(model)
 }
 
-/** Throws ConfigurationError unless one open storage, and one of its models, has these very definitions. */
+/** The model of the open storage that has this definitions object. Throws ConfigurationError where there is none, or several. */
 export function requireModel(definitions: object): StorageModel {
   const [model, another] = modelsByDefinitions.get(definitions) ?? []
   if (model === undefined)
@@ -47,7 +60,7 @@ export function requireModel(definitions: object): StorageModel {
     )
   if (another !== undefined)
     throw new ConfigurationError(
-      `The attachments of ${model.type} are those of another model or of another storage too: a class has one. Make an object for each, and close a storage that is not used any more.`,
+      `Another model or another open storage has the attachments object of ${model.type} too. Make an object for each, and close a storage that is not used any more.`,
     )
   return model
 }

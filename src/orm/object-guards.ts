@@ -31,3 +31,8 @@ export function* prototypesOf(value: object): Iterable<object> {
   )
     yield at
 }
+
+/** The member of a value at a path of names. undefined: there is none. */
+export function readPath(value: unknown, ...path: readonly PropertyKey[]): unknown {
+  return path.reduce<unknown>((at, name) => (isObject(at) ? at[name] : undefined), value)
+}

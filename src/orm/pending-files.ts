@@ -1,40 +1,41 @@
 import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
 import { requireModel, type StorageModel } from './model-registry.ts'
+import { isObject, toList } from './object-guards.ts'
 import { forgetPreloaded } from './preloaded.ts'
-import { fileKeysOf, refuseHidingFields } from './reserved-members.ts'
 import type { RecordId } from './record-id.ts'
 import { refuseServerPaths } from './refuse-server-paths.ts'
+import { fileKeysOf, refuseHidingFields } from './reserved-members.ts'
 import { collectUploads } from './save-and-finish.ts'
 
-/** What was assigned to a record and is not committed yet. */
+/** 'attach': assigned as `photo = file`; 'attachLater': as `photoTmp = file`. */
+type AssignedAs = 'attach' | 'attachLater'
+
+/** An input that was assigned to a record, and that no committed transaction has submitted yet. */
 interface PendingFile {
-  /** 'attach': as `photo = file`; 'attachLater': as `photoTmp = file`. */
-  readonly how: 'attach' | 'attachLater'
+  readonly how: AssignedAs
   input: unknown
-  /** While its bytes are being staged, for whoever saves the record. */
+  /** The staging that runs now: a second save of the record waits for the same one. */
   staging: Promise<unknown> | null
-  /** A staged file is attached once, however often it is submitted. Bytes are not. */
+  /** Whether `input` is staged. A staged file is attached once, however often it is submitted; bytes are not. */
   isStaged: boolean
-  /** The transaction that it was submitted in. */
+  /** The token of the transaction that submitted it last. */
   submittedIn: object | null
-  /** Whether that is still going on. */
-  isOpen: () => boolean
+  /** Whether that transaction may still be committed. */
+  isActive: () => boolean
 }
+
+const never = (): boolean => false
 
 const pendingByRecord = new WeakMap<object, Map<string, PendingFile>>()
 
-const pendingFilesOf = (record: object): Map<string, PendingFile> => {
+function pendingFilesOf(record: object): Map<string, PendingFile> {
   const found = pendingByRecord.get(record) ?? new Map<string, PendingFile>()
   pendingByRecord.set(record, found)
   return found
 }
 
-export function assignFile(
-  record: object,
-  name: string,
-  how: PendingFile['how'],
-  input: unknown,
-): void {
+/** Assigns an input to a record until it is saved, in place of one assigned before. Throws InvalidInputError for a path. */
+export function assignFile(record: object, name: string, how: AssignedAs, input: unknown): void {
   refuseServerPaths(name, input)
   pendingFilesOf(record).set(name, {
     how,
@@ -42,18 +43,24 @@ export function assignFile(
     staging: null,
     isStaged: false,
     submittedIn: null,
-    isOpen: () => false,
+    isActive: never,
   })
 }
 
-export function readAssignedInput(record: object, name: string, how: PendingFile['how']): unknown {
-  const entry = pendingByRecord.get(record)?.get(name)
-  return entry?.how === how ? entry.input : undefined
+/** The input that was assigned to a record in this way, and is not committed yet. */
+export function readAssignedInput(record: object, name: string, how: AssignedAs): unknown {
+  const pending = pendingByRecord.get(record)?.get(name)
+  return pending?.how === how ? pending.input : undefined
 }
 
+/** Whether a record has files that are not committed yet. */
+export const hasPendingFiles = (record: object): boolean =>
+  (pendingByRecord.get(record)?.size ?? 0) > 0
+
 /**
- * Takes over what an object literal, or a class with fields of these names, holds as properties of its own: `photoTmp`, and
- * `photo` where it is no attachment's handle. Returns whether anything is assigned. Throws ConfigurationError for an empty field.
+ * Takes files out of the own properties of an object literal, or of a record whose class has fields of these names, and assigns
+ * them to `record`: `photoTmp`, and `photo` where it is not the accessor. Returns whether the record has files now. Throws
+ * ConfigurationError for a field that has no value and hides an accessor.
  */
 export function takeFilesFromProperties(
   names: readonly string[],
@@ -69,13 +76,13 @@ export function takeFilesFromProperties(
       const value: unknown = Object.getOwnPropertyDescriptor(from, key)?.value
       if (value === undefined) continue
       if (readAssignedInput(record, name, how) !== value) assignFile(record, name, how, value)
-      // A property would hide the accessor; of a literal it would be taken for a column.
-      delete (from as Record<string, unknown>)[key]
+      // The property of a record would hide the accessor; an ORM would take that of a literal for a column.
+      Reflect.deleteProperty(from, key)
     }
-  return (pendingByRecord.get(record)?.size ?? 0) > 0
+  return hasPendingFiles(record)
 }
 
-/** Takes over what a literal of the app's holds, and gives the rest, which is the ORM's. The literal keeps what it holds. */
+/** Assigns the files of an app's literal to a record and returns a copy without them, for the ORM. */
 export function takeFilesFromLiteral(
   names: readonly string[],
   given: object,
@@ -83,12 +90,15 @@ export function takeFilesFromLiteral(
 ): Record<string, unknown> {
   const rest: Record<string, unknown> = { ...given }
   takeFilesFromProperties(names, rest, record)
-  // What is undefined was not given; no ORM would know it.
+  // A key whose value is undefined was not taken above, and no ORM knows it.
   for (const key of fileKeysOf(names)) delete rest[key]
   return rest
 }
 
-/** Throws ConfigurationError for files that a call would drop: `instead` says what brings them along. */
+/**
+ * Throws ConfigurationError for files in the values of a call that would drop them. `verb` names the call, `instead` the one
+ * to use.
+ */
 export function refuseFiles(
   verb: string,
   attachments: object,
@@ -96,54 +106,52 @@ export function refuseFiles(
   instead: string,
 ): void {
   const keys = fileKeysOf(Object.keys(attachments))
-  for (const each of [values].flat()) {
-    if (typeof each !== 'object' || each === null) continue
+  for (const each of toList(values)) {
+    if (!isObject(each)) continue
     const key = keys.find((name) => Object.hasOwn(each, name))
     if (key === undefined && !hasPendingFiles(each)) continue
     throw new ConfigurationError(
-      `${verb} of ${requireModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use ${instead}, which brings files along.`,
+      `${verb} of ${requireModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use ${instead}, which saves files.`,
     )
   }
 }
 
-export const hasPendingFiles = (record: object): boolean =>
-  (pendingByRecord.get(record)?.size ?? 0) > 0
-
-/** Before the transaction begins: bytes are staged on a connection of the pool, so that it is short. */
+/** Stages the files of a record before its transaction begins, on a connection of the pool, so that the transaction is short. */
 export async function stagePendingFiles(model: StorageModel, record: object): Promise<void> {
-  for (const [name, entry] of pendingByRecord.get(record) ?? []) {
-    if (entry.isStaged) continue
-    if (entry.isOpen()) throw savedTwiceError(model, name)
-    entry.staging ??= model.stage(name, entry.input)
+  for (const [name, pending] of pendingByRecord.get(record) ?? []) {
+    if (pending.isStaged) continue
+    if (pending.isActive()) throw savedTwiceError(model, name)
+    pending.staging ??= model.stage(name, pending.input)
     try {
-      entry.input = await entry.staging
-      entry.isStaged = true
+      pending.input = await pending.staging
+      pending.isStaged = true
     } finally {
-      entry.staging = null
+      pending.staging = null
     }
   }
 }
 
 const savedTwiceError = ({ type }: StorageModel, name: string): ConfigurationError =>
   new ConfigurationError(
-    `${type}: what was given for ${name} is being saved in another transaction, and would be attached twice. Save a record in one at a time, or give each what storage.stage(file) returns.`,
+    `${type}: the file for ${name} is being saved in another transaction too, and would be attached twice. Save a record in one at a time, or assign what storage.stage(file) returns.`,
   )
 
-/** A transaction as an ORM hands it over. */
+/** The transaction in which an ORM saves a record. */
 export interface RecordTransaction {
-  /** As `Database.join` takes it. */
+  /** The ORM's own transaction object, as `Database.join` takes it. */
   readonly tx: unknown
-  /** The transaction, and those that it is nested in: what was submitted in one of them is not submitted again. */
+  /** Tokens of the transaction and of those around it, innermost first. A file is submitted once in all of them. */
   readonly chain: readonly object[]
-  /** Calls `done` when the outermost has been committed. */
+  /** Calls `done` when the outermost transaction is committed. */
   afterCommit(done: () => void): void
-  /** Whether what is done in the first of `chain`, from now on, may still be committed. */
+  /** Whether the first of `chain` may still be committed. Left out where the ORM does not say. */
   readonly isActive?: () => boolean
 }
 
 /**
- * Submits what was assigned to a record, in its transaction. It stays assigned until that is committed: a record that is saved
- * again after a rollback brings its files again.
+ * Submits the files of a record in its transaction. They stay assigned until it is committed, so that a record that is saved
+ * again after a rollback submits them again. Throws InvalidInputError for a record without an id, ConfigurationError for bytes
+ * that another open transaction submitted.
  */
 export async function submitPendingFiles(
   model: StorageModel,
@@ -154,19 +162,10 @@ export async function submitPendingFiles(
 ): Promise<void> {
   if (id === null)
     throw new InvalidInputError(
-      `${model.type} was saved and has no id that can be told: its primary key must be one column, a number or text. Its files cannot be attached.`,
+      `${model.type} was saved, but its id cannot be read, so its files cannot be attached. Its primary key must be one column, a number or text.`,
     )
-  const entries = [...(pendingByRecord.get(record) ?? [])].filter(
-    ([, { submittedIn }]) => submittedIn === null || !transaction.chain.includes(submittedIn),
-  )
-  if (entries.length === 0 && !isNew) return
-  for (const [name, entry] of entries)
-    if (!entry.isStaged && (entry.staging !== null || entry.isOpen()))
-      throw savedTwiceError(model, name)
-  const inputs = (how: PendingFile['how']): Record<string, unknown> =>
-    Object.fromEntries(
-      entries.filter(([, entry]) => entry.how === how).map(([name, { input }]) => [name, input]),
-    )
+  const files = findFilesToSubmit(model, record, transaction)
+  if (files.size === 0 && !isNew) return
   const handle = model.record(
     id,
     transaction.tx,
@@ -174,20 +173,51 @@ export async function submitPendingFiles(
     collectUploads(transaction.chain, model),
   )
   forgetPreloaded(record)
-  const [direct, later] = [inputs('attach'), inputs('attachLater')]
-  const { isActive: isOpen = () => false } = transaction
-  for (const [, entry] of entries)
-    Object.assign(entry, { submittedIn: transaction.chain[0] ?? null, isOpen })
+  const [direct, delayed] = [inputsOf(files, 'attach'), inputsOf(files, 'attachLater')]
+  markSubmitted(files, transaction.chain[0] ?? null, transaction.isActive ?? never)
   try {
-    if (Object.keys(direct).length > 0) await handle.attach(direct as never)
-    if (isNew || Object.keys(later).length > 0) await handle.attachLater(later as never)
+    if (Object.keys(direct).length > 0) await handle.attach(direct)
+    if (isNew || Object.keys(delayed).length > 0) await handle.attachLater(delayed)
   } catch (error) {
-    for (const [, entry] of entries)
-      Object.assign(entry, { submittedIn: null, isOpen: () => false })
+    markSubmitted(files, null, never)
     throw error
   }
   transaction.afterCommit(() => {
     const now = pendingByRecord.get(record)
-    for (const [name, entry] of entries) if (now?.get(name) === entry) now.delete(name)
+    for (const [name, pending] of files) if (now?.get(name) === pending) now.delete(name)
   })
+}
+
+type PendingByName = ReadonlyMap<string, PendingFile>
+
+/** The files of a record that no transaction of this chain has submitted. */
+function findFilesToSubmit(
+  model: StorageModel,
+  record: object,
+  { chain }: RecordTransaction,
+): PendingByName {
+  const files = new Map<string, PendingFile>()
+  for (const [name, pending] of pendingByRecord.get(record) ?? []) {
+    if (pending.submittedIn !== null && chain.includes(pending.submittedIn)) continue
+    if (!pending.isStaged && (pending.staging !== null || pending.isActive()))
+      throw savedTwiceError(model, name)
+    files.set(name, pending)
+  }
+  return files
+}
+
+const inputsOf = (files: PendingByName, how: AssignedAs): Readonly<Record<string, unknown>> =>
+  Object.fromEntries(
+    [...files].flatMap(([name, pending]) => (pending.how === how ? [[name, pending.input]] : [])),
+  )
+
+function markSubmitted(
+  files: PendingByName,
+  submittedIn: object | null,
+  isActive: () => boolean,
+): void {
+  for (const pending of files.values()) {
+    pending.submittedIn = submittedIn
+    pending.isActive = isActive
+  }
 }

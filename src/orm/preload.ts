@@ -2,7 +2,7 @@ import { requireModel } from './model-registry.ts'
 import { keepPreloaded } from './preloaded.ts'
 import { definitionsOf, idOfRecord } from './with-attachments.ts'
 
-/** Reads what is attached and on its way to all of these records, in two statements for each of their models. */
+/** Reads the attached and pending files of all these records, in two statements for each of their models. */
 export async function preload(records: Iterable<object>, transaction?: unknown): Promise<void> {
   for (const [attachments, all] of Map.groupBy(new Set(records), definitionsOf)) {
     if (attachments === null) continue
@@ -12,7 +12,9 @@ export async function preload(records: Iterable<object>, transaction?: unknown):
     })
     const ids = saved.map(({ id }) => id)
     const loaded = await requireModel(attachments).load(ids, transaction)
-    for (const [index, { record }] of saved.entries())
-      keepPreloaded(record, loaded[index]!, transaction)
+    for (const [index, rows] of loaded.entries()) {
+      const record = saved[index]?.record
+      if (record !== undefined) keepPreloaded(record, rows, transaction)
+    }
   }
 }

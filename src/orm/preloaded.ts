@@ -1,20 +1,21 @@
 import type { RowCache } from '../attached/scope.ts'
 
 interface Preloaded {
-  readonly loaded: RowCache
-  /** The transaction that it was read in: where that is over, or another, it may never have been true. */
+  readonly rows: RowCache
+  /** The transaction that the rows were read in. In another one, or after it, they may be wrong. */
   readonly transaction: unknown
 }
 const preloadedByRecord = new WeakMap<object, Preloaded>()
 
-/** What was read of a record ahead, outside of all transactions or in this one. */
+/** The rows that were preloaded for a record in this transaction; undefined as transaction: outside of all. */
 export function findPreloaded(record: object, transaction: unknown): RowCache | undefined {
   const found = preloadedByRecord.get(record)
-  return found?.transaction === transaction ? found?.loaded : undefined
+  return found?.transaction === transaction ? found?.rows : undefined
 }
 
-export const keepPreloaded = (record: object, loaded: RowCache, transaction: unknown): void =>
-  void preloadedByRecord.set(record, { loaded, transaction })
+/** Keeps preloaded rows for a record, in place of earlier ones. */
+export const keepPreloaded = (record: object, rows: RowCache, transaction: unknown): void =>
+  void preloadedByRecord.set(record, { rows, transaction })
 
-/** What was read is not true any more. */
+/** Drops the preloaded rows of a record, which are about to change or may have changed. */
 export const forgetPreloaded = (record: object): void => void preloadedByRecord.delete(record)

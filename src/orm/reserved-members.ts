@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
-/** Under what files are given: `photo` and `photoTmp`. */
+/** The keys under which files are given: `photo` and `photoTmp`. */
 export const fileKeysOf = (names: Iterable<string>): string[] =>
   [...names].flatMap((name) => [name, `${name}Tmp`])
 
@@ -14,10 +14,10 @@ const hiddenMemberError = (
   key: string,
 ): ConfigurationError =>
   new ConfigurationError(
-    `The class ${type} has '${key}' of its own, which hides the attachment. Remove it, or write "declare ${key}: …". To type it beside @HasAttachments(…): interface ${type} extends Attached<typeof attachments> {}.`,
+    `The class ${type} has its own '${key}', which hides the attachment. Remove it, or write "declare ${key}: …". Beside @HasAttachments: interface ${type} extends WithAttachments<typeof attachments> {}.`,
   )
 
-/** Throws ConfigurationError where a prototype has what an accessor is to be found behind. */
+/** Throws ConfigurationError where the prototype of a class has members of its own that would hide accessors behind it. */
 export function refusePrototypeMembers(
   type: { readonly name: string; readonly prototype: object },
   names: readonly string[],
@@ -26,18 +26,19 @@ export function refusePrototypeMembers(
     if (Object.hasOwn(type.prototype, key)) throw hiddenMemberError(type, key)
 }
 
-/** Throws ConfigurationError where a record has a field that was never given a value, and hides an accessor. */
+/** Throws ConfigurationError where a record has a field without a value that hides an accessor. */
 export function refuseHidingFields(record: object, names: readonly string[]): void {
-  for (const key of reservedKeysOf(names))
-    if (
-      Object.hasOwn(record, key) &&
-      (record as Record<string, unknown>)[key] === undefined &&
-      key in Object.getPrototypeOf(record)
-    )
-      throw hiddenMemberError(record.constructor, key)
+  for (const key of reservedKeysOf(names)) {
+    const field = Object.getOwnPropertyDescriptor(record, key)
+    if (field === undefined || Reflect.get(record, key) !== undefined) continue
+    if (key in Object.getPrototypeOf(record)) throw hiddenMemberError(record.constructor, key)
+  }
 }
 
-/** As `refuseFields`, when a class is met. One that cannot be made without arguments is told when its first record is saved. */
+/**
+ * `refuseHidingFields` for a class, when the library first sees it. A class whose constructor throws without arguments is checked
+ * when its first record is saved.
+ */
 export function refuseHidingFieldsOfClass(type: new () => object, names: readonly string[]): void {
   let record: object
   try {

@@ -1,36 +1,37 @@
 import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { StorageModel } from './model-registry.ts'
 
-/** What a transaction of a binding's own has attached directly. */
+/** The uploads of direct attaches in one transaction. */
 type UploadsByModel = Map<StorageModel, SubmittedUpload[]>
 
 const uploadsByTransaction = new WeakMap<object, UploadsByModel>()
 
 /**
- * Saves in a transaction of the binding's own, which `save` names when it has begun, as an element of the `chain` that its records
- * are submitted with. When it is committed and its connection is free again, waits until what was assigned directly is attached.
- * Throws AttachPendingError: the records are saved then.
+ * Runs a save that opens a transaction of its own, then waits until the files that were assigned directly are attached. `save`
+ * calls `begun` with the first token of the transaction's chain, as soon as there is one. Throws AttachPendingError; the records
+ * are saved then.
  */
 export async function saveAndFinish<T>(
   save: (begun: (transaction: object | undefined) => void) => Promise<T>,
 ): Promise<T> {
-  const all: UploadsByModel = new Map()
+  const uploads: UploadsByModel = new Map()
   const saved = await save((transaction) => {
-    if (transaction !== undefined) uploadsByTransaction.set(transaction, all)
+    if (transaction !== undefined) uploadsByTransaction.set(transaction, uploads)
   })
-  await Promise.all([...all].map(([model, uploads]) => model.finish(uploads)))
+  // The transaction is committed and its connection is free again.
+  await Promise.all([...uploads].map(([model, submitted]) => model.finish(submitted)))
   return saved
 }
 
-/** `add` of what was submitted in a transaction: whoever opened it waits for it, if that is a binding. */
+/** Returns the function that hands an upload to the `saveAndFinish` around it. In a transaction of the app it does nothing. */
 export function collectUploads(
   chain: readonly object[],
   model: StorageModel,
 ): (upload: SubmittedUpload) => void {
-  const all = chain
+  const uploads = chain
     .map((transaction) => uploadsByTransaction.get(transaction))
     .find((found) => found !== undefined)
   return (upload) => {
-    if (all !== undefined) all.set(model, [...(all.get(model) ?? []), upload])
+    uploads?.set(model, [...(uploads.get(model) ?? []), upload])
   }
 }

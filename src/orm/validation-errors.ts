@@ -7,6 +7,6 @@ const VALIDATION_CODES: ReadonlySet<string> = new Set([
   'TOO_MANY_FILES',
 ])
 
-/** What a record's own limits refuse is an invalid record: ORMs that have an error for these tell of it so. */
+/** Whether an error says that a record breaks the limits of its attachments: an ORM's own validation error, where it has one. */
 export const isValidationError = (error: unknown): error is ActiveStorageError =>
   error instanceof ActiveStorageError && VALIDATION_CODES.has(error.code)

@@ -4,8 +4,9 @@ import type { AnyAttachments, HookContext, HookFile } from '../attached/definiti
 import type { AttachedByName } from '../attached/record.ts'
 import type { DelayedUpload } from '../attached/values.ts'
 import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
-import { assignFile, readAssignedInput } from './pending-files.ts'
 import { requireModel } from './model-registry.ts'
+import { hasMethod, prototypesOf } from './object-guards.ts'
+import { assignFile, readAssignedInput } from './pending-files.ts'
 import { findPreloaded } from './preloaded.ts'
 import type { RecordId } from './record-id.ts'
 
@@ -13,15 +14,17 @@ interface SingleDefinition {
   readonly kind: 'one'
 }
 
-/** `photoTmp = file`: attached in the background, when the record is saved. */
+/** `photoTmp = file`: the file is attached in the background, when the record is saved. */
 export type DelayedInputs<D> = {
   [K in keyof D & string as `${K}Tmp`]?: D[K] extends SingleDefinition ? OneInput : ManyInput
 }
+
+/** `photoDelayedUploads()`: the uploads that are pending or failed. */
 export type DelayedUploadMethods<D> = {
   [K in keyof D & string as `${K}DelayedUploads`]: () => Promise<DelayedUpload[]>
 }
 
-/** What `withAttachments` gives the records of a class. */
+/** Members that `withAttachments` adds to the records of a class. */
 export type WithAttachments<D> = AttachedByName<D> & DelayedInputs<D> & DelayedUploadMethods<D>
 
 /**
@@ -53,102 +56,121 @@ export type AttachmentHooks<D> = {
   ) => Awaitable<void>
 }
 
-/** A class; what mixins take. */
+/** A class that can be extended: the argument and the result of mixins. */
 // oxlint-disable-next-line typescript/no-explicit-any -- TypeScript's own rule for a mixin's constructor (TS2545)
 export type Constructor<T = object> = new (...args: any[]) => T
 
+/** Reads the id and the open transaction of an ORM's record. */
+export interface RecordIdentity<R extends object> {
+  /** null: the record is not saved yet. */
+  idOf(record: R): RecordId | null
+  /** The transaction that the record was read or saved in, while it is open. */
+  transactionOf?(record: R): unknown
+}
+
 interface Mixin {
   readonly definitions: AnyAttachments
-  readonly identity: RecordIdentity<never>
+  readonly identity: RecordIdentity<object>
 }
 const mixins = new WeakMap<object, Mixin>()
 
-/** Of whichever class of a record, or of a class, has attachments. */
-function findMixin(given: object): Mixin | null {
-  for (
-    let at: unknown = typeof given === 'function' ? given : given.constructor;
-    typeof at === 'function';
-    at = Object.getPrototypeOf(at)
-  ) {
-    const found = mixins.get(at)
+/** Finds the mixin on a class, or on the class of a record, or on an ancestor. null: none has attachments. */
+function findMixin(classOrRecord: object): Mixin | null {
+  const type = typeof classOrRecord === 'function' ? classOrRecord : classOrRecord.constructor
+  // A record that inherits from nothing has no constructor.
+  if (typeof type !== 'function') return null
+  for (const each of prototypesOf(type)) {
+    const found = mixins.get(each)
     if (found !== undefined) return found
   }
   return null
 }
 
-/** The attachments of a record or of a class. null: it has none. */
-export const definitionsOf = (given: object): AnyAttachments | null =>
-  findMixin(given)?.definitions ?? null
+/** The attachments of a class, or of the class of a record. null: it has none. */
+export const definitionsOf = (classOrRecord: object): AnyAttachments | null =>
+  findMixin(classOrRecord)?.definitions ?? null
 
-/** null: it is not saved yet, or has no attachments. */
+/** The id of a record. null: it is not saved yet, or its class has no attachments. */
 export const idOfRecord = (record: object): RecordId | null =>
-  findMixin(record)?.identity.idOf(record as never) ?? null
+  findMixin(record)?.identity.idOf(record) ?? null
 
-/** How an ORM's record is met. */
-export interface RecordIdentity<R extends object> {
-  /** null: it has none yet. */
-  idOf(record: R): RecordId | null
-  /** The open transaction that the record itself knows it is in. */
-  transactionOf?(record: R): unknown
-}
-
-/** Accessors on the prototype, so that records hold no property of ours: ORMs, JSON and Object.keys see columns alone. */
-export function mixInAttachments<D extends AnyAttachments, B extends Constructor>(
-  definitions: D,
-  base: B,
-  identity: RecordIdentity<InstanceType<B>>,
-): B & Constructor<WithAttachments<D>> {
+/** Throws ConfigurationError where a class that extends another one leaves out attachments of that one. */
+function refuseLostAttachments(definitions: AnyAttachments, base: Constructor): void {
   const lost = Object.keys(definitionsOf(base) ?? {}).find(
     (name) => !Object.hasOwn(definitions, name),
   )
   if (lost !== undefined)
     throw new ConfigurationError(
-      `${base.name} has attachments already, and '${lost}' is not among those given here: its files would be dropped. Name all of them in one object.`,
+      `${base.name} has attachments already, and the object given here lacks '${lost}': its files would be dropped. Name all of them in one object.`,
     )
+}
+
+/**
+ * Extends a class by accessors for its attachments. They are on the prototype, so that records have no property of ours: ORMs,
+ * JSON and Object.keys see columns alone. Throws ConfigurationError where attachments of `base` are missing in `definitions`.
+ */
+export function mixInAttachments<D extends AnyAttachments, B extends Constructor>(
+  definitions: D,
+  base: B,
+  identity: RecordIdentity<InstanceType<B>>,
+): B & Constructor<WithAttachments<D>>
+export function mixInAttachments(
+  definitions: AnyAttachments,
+  base: Constructor,
+  identity: RecordIdentity<object>,
+): Constructor {
+  refuseLostAttachments(definitions, base)
   const Mixed = class extends base {}
   mixins.set(Mixed, { definitions, identity })
-  const slotOf = (
-    record: InstanceType<B>,
-    name: string,
-  ): { delayedUploads(): Promise<DelayedUpload[]> } | undefined => {
-    const model = requireModel(definitions)
-    const id = identity.idOf(record)
-    if (id === null)
-      throw new InvalidInputError(
-        `This ${model.type} is not saved yet, so that nothing is attached to it: assign to ${name}Tmp or ${name}, and save it.`,
-      )
-    const transaction = identity.transactionOf?.(record)
-    const handle = model.record(id, transaction, findPreloaded(record, transaction))
-    return (handle as unknown as Record<string, { delayedUploads(): Promise<DelayedUpload[]> }>)[
-      name
-    ]
-  }
+  for (const name of Object.keys(definitions))
+    defineAccessors(Mixed.prototype, name, (record) =>
+      readAttached(definitions, identity, record, name),
+    )
+  return Mixed
+}
+
+/** The handle of one attachment of a record, as `storage.record(…)` has it. Throws InvalidInputError before the first save. */
+function readAttached(
+  definitions: AnyAttachments,
+  identity: RecordIdentity<object>,
+  record: object,
+  name: string,
+): unknown {
+  const model = requireModel(definitions)
+  const id = identity.idOf(record)
+  if (id === null)
+    throw new InvalidInputError(
+      `This ${model.type} is not saved yet, so nothing is attached to it. Assign to ${name}Tmp or ${name}, and save it.`,
+    )
+  const transaction = identity.transactionOf?.(record)
+  return Reflect.get(model.record(id, transaction, findPreloaded(record, transaction)), name)
+}
+
+function defineAccessors(prototype: object, name: string, read: (record: object) => unknown): void {
   const hidden = { configurable: true, enumerable: false }
-  for (const name of Object.keys(definitions)) {
-    Object.defineProperty(Mixed.prototype, name, {
-      ...hidden,
-      get(this: InstanceType<B>) {
-        return slotOf(this, name)
-      },
-      set(this: InstanceType<B>, input: unknown) {
-        assignFile(this, name, 'attach', input)
-      },
-    })
-    Object.defineProperty(Mixed.prototype, `${name}Tmp`, {
-      ...hidden,
-      get(this: InstanceType<B>) {
-        return readAssignedInput(this, name, 'attachLater')
-      },
-      set(this: InstanceType<B>, input: unknown) {
-        assignFile(this, name, 'attachLater', input)
-      },
-    })
-    Object.defineProperty(Mixed.prototype, `${name}DelayedUploads`, {
-      ...hidden,
-      value(this: InstanceType<B>) {
-        return slotOf(this, name)?.delayedUploads()
-      },
-    })
-  }
-  return Mixed as unknown as B & Constructor<WithAttachments<D>>
+  Object.defineProperty(prototype, name, {
+    ...hidden,
+    get(this: object) {
+      return read(this)
+    },
+    set(this: object, input: unknown) {
+      assignFile(this, name, 'attach', input)
+    },
+  })
+  Object.defineProperty(prototype, `${name}Tmp`, {
+    ...hidden,
+    get(this: object) {
+      return readAssignedInput(this, name, 'attachLater')
+    },
+    set(this: object, input: unknown) {
+      assignFile(this, name, 'attachLater', input)
+    },
+  })
+  Object.defineProperty(prototype, `${name}DelayedUploads`, {
+    ...hidden,
+    value(this: object): unknown {
+      const attached = read(this)
+      return hasMethod(attached, 'delayedUploads') ? attached.delayedUploads() : undefined
+    },
+  })
 }

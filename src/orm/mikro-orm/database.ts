@@ -1,18 +1,20 @@
 import { IsolationLevel, type EntityManager, type MikroORM } from '@mikro-orm/core'
-import { CompiledQuery, type Kysely } from 'kysely'
+import { CompiledQuery } from 'kysely'
 import type { Database, Dialect } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireVersion } from '../../options/require-version.ts'
 import { bridgeDatabase } from '../database-bridge.ts'
+import { hasMethod } from '../object-guards.ts'
+import { bindManager } from './bind.ts'
+import { kyselyOf, platformNameOf } from './internals.ts'
 import { createRecordSource, refuseHidingEntities } from './records.ts'
 import { patchManager } from './save-manager.ts'
-import { bindManager } from './save.ts'
 import { afterCommit } from './transactions.ts'
 
 /**
- * An app's MikroORM: its connections carry the library's statements, its transactions are the app's own, and records that
- * hooks need are loaded by it. A transaction object is an EntityManager. Throws ConfigurationError for a database that the
- * library does not speak, for a class whose fields hide attachments, and for MikroORM before 7.2.
+ * The database behind an app's MikroORM. The library's statements run on its connections, in the app's own transactions, and it
+ * loads the records that hooks get. A transaction object is an EntityManager. Throws ConfigurationError for a database that the
+ * library cannot use, for a class whose fields hide attachments, and for MikroORM before 7.2.
  *
  * @example
  * declare const orm: import('@mikro-orm/core').MikroORM
@@ -28,12 +30,9 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const base = bridgeDatabase<EntityManager>({
     dialect,
     async run(em, sql, parameters) {
-      // MikroORM's connections are Kysely's; its own execute() writes parameters into the text.
-      const pool = orm.em.getConnection('write') as unknown as { getClient(): Kysely<unknown> }
-      const on = em?.getTransactionContext<Kysely<unknown>>() ?? pool.getClient()
-      const { rows, numAffectedRows } = await on.executeQuery<Record<string, unknown>>(
-        CompiledQuery.raw(sql, [...parameters]),
-      )
+      const { rows, numAffectedRows } = await kyselyOf(orm, em).executeQuery<
+        Record<string, unknown>
+      >(CompiledQuery.raw(sql, [...parameters]))
       return { rows, affected: Number(numAffectedRows ?? 0) }
     },
     transaction: (run) =>
@@ -44,7 +43,7 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
           dialect === 'sqlite' ? {} : { isolationLevel: IsolationLevel.READ_COMMITTED },
         ),
     check(em) {
-      if (typeof (em as Partial<EntityManager> | undefined)?.isInTransaction !== 'function')
+      if (!hasMethod(em, 'isInTransaction'))
         throw new ConfigurationError(
           '{ transaction } must be the EntityManager that MikroORM hands over in em.transactional(…).',
         )
@@ -59,7 +58,7 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
 }
 
 function dialectOf(orm: MikroORM | undefined): Dialect {
-  const name = (orm as Partial<MikroORM> | undefined)?.em?.getPlatform().constructor.name
+  const name = platformNameOf(orm)
   if (name === undefined)
     throw new ConfigurationError(
       'mikroOrm(): pass the MikroORM of the app, such as await MikroORM.init(…).',
@@ -68,6 +67,6 @@ function dialectOf(orm: MikroORM | undefined): Dialect {
   if (/mysql|maria/i.test(name)) return 'mysql'
   if (/sqlite/i.test(name)) return 'sqlite'
   throw new ConfigurationError(
-    `mikroOrm(): the library does not speak what ${name} does: PostgreSQL, MySQL, MariaDB and SQLite it does.`,
+    `mikroOrm(): ${name} cannot be used; PostgreSQL, MySQL, MariaDB and SQLite can.`,
   )
 }

@@ -1,125 +1,138 @@
-import type { EntityManager, EntityMetadata } from '@mikro-orm/core'
-import { forgetPreloaded } from '../preloaded.ts'
+import type { EntityManager, EntityMetadata, EntityName } from '@mikro-orm/core'
+import { hasMethod, isConstructor, isObject, toList } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
 import { preload } from '../preload.ts'
+import { forgetPreloaded } from '../preloaded.ts'
 import { definitionsOf } from '../with-attachments.ts'
-import { refuseUnbound } from './save.ts'
+import { refuseUnbound } from './bind.ts'
 
-/** Paths of attachments among those that are to be populated, which MikroORM does not know. */
 interface SplitPopulate {
-  readonly rest: readonly string[]
-  /** Of the entities whose attachments are asked for. */
+  /** The paths without the attachments at their ends, which MikroORM does not know. */
+  readonly rest: readonly unknown[]
+  /** Paths to the entities whose attachments are named. */
   readonly paths: readonly (readonly string[])[]
 }
 
 function splitPopulate(meta: EntityMetadata, populate: readonly unknown[]): SplitPopulate {
-  const rest: string[] = []
+  const rest = new Set<unknown>()
   const paths: string[][] = []
-  for (const path of populate as string[]) {
+  for (const path of populate) {
     const names = typeof path === 'string' ? path.split('.') : []
     const last = names.pop()
     const owner = names.reduce<EntityMetadata | undefined>(
-      (at, name) => at?.properties[name as never]?.targetMeta,
+      (at, name) => at?.properties[name]?.targetMeta,
       meta,
     )
     const attachments = typeof owner?.class === 'function' ? definitionsOf(owner.class) : null
     if (last === undefined || attachments === null || !Object.hasOwn(attachments, last))
-      rest.push(path)
+      rest.add(path)
     else {
       paths.push(names)
-      if (names.length > 0) rest.push(names.join('.'))
+      if (names.length > 0) rest.add(names.join('.'))
     }
   }
-  return { rest: [...new Set(rest)], paths }
+  return { rest: [...rest], paths }
 }
 
-/** What is at a path, through references and collections. */
+/** The entities at a path, through references and through collections that are loaded. */
 function* walkPath(
   entities: readonly unknown[],
   [name, ...path]: readonly string[],
 ): Iterable<object> {
   for (const entity of entities) {
-    if (typeof entity !== 'object' || entity === null) continue
+    if (!isObject(entity)) continue
     if (name === undefined) yield entity
-    else {
-      const value = (entity as Record<string, unknown>)[name] as
-        { isInitialized?(): boolean; getItems?(): unknown[]; unwrap?(): unknown } | null | undefined
-      const isCollection = typeof value?.getItems === 'function'
-      if (isCollection && value.isInitialized?.() === false) continue
-      yield* walkPath(
-        isCollection
-          ? value.getItems!()
-          : [typeof value?.unwrap === 'function' ? value.unwrap() : value],
-        path,
-      )
-    }
+    else yield* walkPath(relatedAt(entity[name]), path)
   }
 }
 
-/** Finds give one, many, many and how many there are, or a page of them. */
-function entitiesIn(result: unknown): object[] {
-  const { items } = (result ?? {}) as { items?: readonly unknown[] }
-  return (items ?? [result].flat(2)).filter((each) => typeof each === 'object' && each !== null)
+function relatedAt(value: unknown): readonly unknown[] {
+  if (hasMethod(value, 'getItems')) {
+    const isLoaded = !hasMethod(value, 'isInitialized') || value.isInitialized() !== false
+    return isLoaded ? toList(value.getItems()) : []
+  }
+  return [hasMethod(value, 'unwrap') ? value.unwrap() : value]
 }
 
-type OptionsWithPopulate = { readonly populate?: unknown } | undefined
+/** The entities in the result of a find: one, many, many and their number, or a cursor with `items`. */
+function entitiesIn(result: unknown): object[] {
+  const items = isObject(result) ? result['items'] : undefined
+  return toList(items ?? result)
+    .flat()
+    .filter(isObject)
+}
 
-/** A find whose `populate` names attachments, also those of related entities: they are read in two statements for each. */
+const isEntityName = (value: unknown): value is EntityName<object> =>
+  isConstructor(value) || (isObject(value) && isObject(value['meta']))
+
+/**
+ * Runs a find whose `populate` may name attachments, also those of related entities. They are read in two statements for each
+ * class. `find` is MikroORM's own, with the `populate` for it.
+ */
 async function findWithPopulate(
   em: EntityManager,
   type: unknown,
   populate: unknown,
   find: (populate: unknown) => Promise<unknown>,
 ): Promise<unknown> {
-  const meta = Array.isArray(populate) ? em.getMetadata().find(type as never) : undefined
-  const { rest, paths } =
-    meta === undefined
-      ? { rest: populate, paths: [] }
-      : splitPopulate(meta as EntityMetadata, populate as unknown[])
-  const result = await find(paths.length === 0 ? populate : rest)
-  if (paths.length === 0) return result
+  const meta =
+    Array.isArray(populate) && isEntityName(type) ? em.getMetadata().find(type) : undefined
+  if (!Array.isArray(populate) || meta === undefined) return find(populate)
+  const { rest, paths } = splitPopulate(meta, populate)
+  if (paths.length === 0) return find(populate)
+  const result = await find(rest)
   const entities = paths.flatMap((path) => [...walkPath(entitiesIn(result), path)])
   for (const { constructor } of entities) refuseUnbound(em, constructor)
-  const open = em.getContext()
-  await preload(entities, open.isInTransaction() ? open : undefined)
+  const context = em.getContext()
+  await preload(entities, context.isInTransaction() ? context : undefined)
   return result
 }
 
-type FindMethod = (this: EntityManager, ...given: unknown[]) => unknown
+/** A copy of a list with another value at one place. The list may be too short to have it. */
+function replaceAt(list: readonly unknown[], place: number, value: unknown): readonly unknown[] {
+  const copy = [...list]
+  copy[place] = value
+  return copy
+}
 
-/** `populate: ['photo']` in finds, and `em.populate(users, ['photo'])`, of all managers. */
-export function patchFinds(managers: EntityManager): void {
-  const own = managers as unknown as Record<string, FindMethod>
-  for (const [verb, place] of [
+/** Patches the finds of all managers for `populate: ['photo']`, and `em.populate(users, ['photo'])`. */
+export function patchFinds(prototype: EntityManager): void {
+  for (const [name, place] of [
     ['find', 2],
     ['findOne', 2],
     ['findAndCount', 2],
     ['findByCursor', 1],
-  ] as const) {
-    const find = own[verb]!
-    own[verb] = function (type, ...given) {
-      const options = given[place - 1] as OptionsWithPopulate
-      return findWithPopulate(this, type, options?.populate, async (populate) => {
-        const result = await find.call(
-          this,
-          type,
-          ...(populate === undefined ? given : given.with(place - 1, { ...options, populate })),
-        )
-        // An entity that was there already has what was read of it before.
-        for (const entity of entitiesIn(result)) forgetPreloaded(entity)
-        return result
-      })
-    }
-  }
-  const populate = own['populate']!
-  own['populate'] = function (entities, paths, ...rest) {
-    const [first] = [entities].flat() as object[]
-    return first === undefined
-      ? populate.call(this, entities, paths, ...rest)
-      : findWithPopulate(
-          this,
-          first.constructor,
-          paths,
-          (given) => populate.call(this, entities, given, ...rest) as Promise<unknown>,
-        )
-  }
+  ] as const)
+    patchMethod(
+      prototype,
+      name,
+      (original) =>
+        function (...given) {
+          const options = isObject(given[place]) ? given[place] : {}
+          return findWithPopulate(this, given[0], options['populate'], async (populate) => {
+            const result = await Reflect.apply(
+              original,
+              this,
+              populate === undefined ? given : replaceAt(given, place, { ...options, populate }),
+            )
+            // An entity that the manager had already keeps what was preloaded before.
+            for (const entity of entitiesIn(result)) forgetPreloaded(entity)
+            return result
+          })
+        },
+    )
+  patchMethod(
+    prototype,
+    'populate',
+    (original) =>
+      function (...given) {
+        const [entities, paths] = given
+        const [first] = toList(entities)
+        return isObject(first)
+          ? findWithPopulate(this, first.constructor, paths, async (rest) =>
+              Reflect.apply(original, this, replaceAt(given, 1, rest)),
+            )
+          : Reflect.apply(original, this, given)
+      },
+  )
 }

@@ -1,72 +1,111 @@
 import { EntityManager } from '@mikro-orm/core'
-import { refuseFiles } from '../pending-files.ts'
 import { copyPendingFiles } from '../copy-pending-files.ts'
+import { isObject, prototypesOf, toList } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
+import { refuseFiles } from '../pending-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { patchFinds } from './preload.ts'
-import { flushWithFiles, subscribeManager } from './save.ts'
+import { flushWithFiles } from './save-flush.ts'
+import { subscribeManager } from './save-subscriber.ts'
 
-type ManagerMethod = (this: EntityManager, ...given: unknown[]) => unknown
 const patchedPrototypes = new WeakSet<object>()
 
 /**
- * Makes every manager bring files along, whatever it was forked from and when: nothing of them is dropped on the way. Those of an
- * ORM that is not bound say so.
+ * Patches the methods of EntityManager that read, write or copy entities, for all managers of the process, also those that exist
+ * already. Managers of an ORM that is not bound are patched too, so that they refuse files instead of dropping them. `some` is
+ * any manager of the app's copy of MikroORM.
  */
 export function patchManager(some: EntityManager = EntityManager.prototype): void {
-  let at = some
-  while (!Object.hasOwn(at, 'flush')) at = Object.getPrototypeOf(at) as EntityManager
-  if (patchedPrototypes.has(at)) return
-  patchedPrototypes.add(at)
-  patchFinds(at)
-  const own = at as unknown as Record<string, ManagerMethod>
-  const { begin, create, flush, merge, refresh, transactional } = own as Record<
-    string,
-    ManagerMethod
-  >
-  for (const [name, open] of Object.entries({ begin, transactional }))
-    own[name] = function (...given) {
-      subscribeManager(this)
-      return open!.apply(this, given)
-    }
-  own['flush'] = function () {
-    return flushWithFiles(this, () => flush!.call(this) as Promise<void>)
-  }
-  own['create'] = function (type, data, ...rest) {
-    const made = create!.call(this, type, data, ...rest)
-    copyPendingFiles(data, made)
-    return made
-  }
-  own['merge'] = function (...given) {
-    const merged = merge!.apply(this, given)
-    if (given.length > 1) copyPendingFiles(given[1], merged)
-    return merged
-  }
-  own['refresh'] = function (entity, ...rest) {
-    forgetPreloaded(entity as object)
-    return refresh!.call(this, entity, ...rest)
-  }
-  for (const [verb, values] of [
+  const prototype = [...prototypesOf(some)].find((each): each is EntityManager =>
+    Object.hasOwn(each, 'flush'),
+  )
+  if (prototype === undefined || patchedPrototypes.has(prototype)) return
+  patchedPrototypes.add(prototype)
+  patchFinds(prototype)
+  patchWrites(prototype)
+  patchBypasses(prototype)
+}
+
+function patchWrites(prototype: EntityManager): void {
+  for (const name of ['begin', 'transactional'])
+    patchMethod(
+      prototype,
+      name,
+      (original) =>
+        function (...given) {
+          subscribeManager(this)
+          return Reflect.apply(original, this, given)
+        },
+    )
+  patchMethod(
+    prototype,
+    'flush',
+    (original) =>
+      function () {
+        return flushWithFiles(this, async () => {
+          await original.call(this)
+        })
+      },
+  )
+  patchMethod(
+    prototype,
+    'create',
+    (original) =>
+      function (...given) {
+        const created = Reflect.apply(original, this, given)
+        copyPendingFiles(given[1], created)
+        return created
+      },
+  )
+  patchMethod(
+    prototype,
+    'merge',
+    (original) =>
+      function (...given) {
+        const merged = Reflect.apply(original, this, given)
+        if (given.length > 1) copyPendingFiles(given[1], merged)
+        return merged
+      },
+  )
+  patchMethod(
+    prototype,
+    'refresh',
+    (original) =>
+      function (...given) {
+        if (isObject(given[0])) forgetPreloaded(given[0])
+        return Reflect.apply(original, this, given)
+      },
+  )
+}
+
+/** Makes the methods that write past a flush refuse files. They have no event for each record. */
+function patchBypasses(prototype: EntityManager): void {
+  for (const [name, place] of [
     ['insert', 1],
     ['insertMany', 1],
     ['upsert', 1],
     ['upsertMany', 1],
     ['nativeUpdate', 2],
-  ] as const) {
-    const call = own[verb]!
-    own[verb] = function (...given) {
-      const [type] = given
-      for (const each of [given[values] ?? type].flat()) {
-        const attachments =
-          typeof type === 'function'
-            ? definitionsOf(type)
-            : typeof each === 'object' && each !== null
-              ? definitionsOf(each)
-              : null
-        if (attachments !== null)
-          refuseFiles(`${verb}()`, attachments, each, 'create() and flush()')
-      }
-      return call.apply(this, given)
-    }
-  }
+  ] as const)
+    patchMethod(
+      prototype,
+      name,
+      (original) =>
+        function (...given) {
+          const [type] = given
+          for (const each of toList(given[place] ?? type)) {
+            const attachments = attachmentsOf(type, each)
+            if (attachments !== null)
+              refuseFiles(`${name}()`, attachments, each, 'create() and flush()')
+          }
+          return Reflect.apply(original, this, given)
+        },
+    )
+}
+
+/** The attachments of what a call writes: by its first argument, a class, else by the entity itself. */
+function attachmentsOf(type: unknown, entity: unknown): object | null {
+  if (typeof type === 'function') return definitionsOf(type)
+  return isObject(entity) ? definitionsOf(entity) : null
 }

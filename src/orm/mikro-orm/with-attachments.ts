@@ -1,24 +1,14 @@
-import type { Opt } from '@mikro-orm/core'
 import type { AnyAttachments } from '../../attached/definitions.ts'
-import type { FilesByName } from '../../attached/record.ts'
-import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
+import { insertMixin, type DecoratedClass } from '../insert-mixin.ts'
+import { mixInAttachments, type Constructor } from '../with-attachments.ts'
 import { idOf, transactionOf } from './records.ts'
 import { patchManager } from './save-manager.ts'
-
-/** What MikroORM's own `IType` says of a property: what it is given for it. */
-interface AcceptedInput<T> {
-  readonly __runtime?: T
-  readonly __raw?: T
-}
-
-/** What `withAttachments` gives entities; none of it is asked for by `em.create`, which takes a file for each attachment. */
-export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[K] & Opt.Brand } & {
-  readonly [K in keyof D]: AcceptedInput<NonNullable<FilesByName<D>[K]> | null>
-} & WithAttachments<D>
+import type { WithAttachments } from './types.ts'
 
 /**
- * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is flushed, `user.photo` is
- * what is attached. Pass the same object to createActiveStorage. Do not declare fields of these names.
+ * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is flushed, `user.photo` is the
+ * attachment. Pass the same object to createActiveStorage. Do not declare fields of these names. Throws ConfigurationError where
+ * `base` has attachments that are missing here.
  *
  * @example
  * const { withAttachments } = await import('activestorage-delayed/mikro-orm')
@@ -27,18 +17,39 @@ export type Attached<D> = { [K in keyof WithAttachments<D>]: WithAttachments<D>[
  *   name!: string
  * }
  */
-export function withAttachments<D extends AnyAttachments>(attachments: D): Constructor<Attached<D>>
-/** Over a base of the app's own, such as BaseEntity. */
+export function withAttachments<D extends AnyAttachments>(
+  attachments: D,
+): Constructor<WithAttachments<D>>
+/** The same over a base class of the app, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(
   attachments: D,
   base: B,
-): B & Constructor<Attached<D>>
-export function withAttachments<D extends AnyAttachments>(
-  attachments: D,
+): B & Constructor<WithAttachments<D>>
+export function withAttachments(
+  attachments: AnyAttachments,
   base: Constructor = class {},
-): Constructor<Attached<D>> {
+): Constructor {
   patchManager()
-  return mixInAttachments(attachments, base, { idOf, transactionOf }) as unknown as Constructor<
-    Attached<D>
-  >
+  return mixInAttachments(attachments, base, { idOf, transactionOf })
+}
+
+/**
+ * `withAttachments` as a class decorator, in both forms of decorators. An interface beside the class types it. Throws
+ * ConfigurationError for a class that has members of these names.
+ *
+ * @example
+ * const { HasAttachments } = await import('activestorage-delayed/mikro-orm')
+ * interface User extends WithAttachments<typeof userAttachments> {}
+ * @HasAttachments(userAttachments)
+ * class User {
+ *   id!: string
+ *   name!: string
+ * }
+ * type WithAttachments<D> = import('activestorage-delayed/mikro-orm').WithAttachments<D>
+ */
+export function HasAttachments<D extends AnyAttachments>(
+  attachments: D,
+): (target: DecoratedClass<WithAttachments<D>>) => void {
+  return (target) =>
+    insertMixin(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
 }

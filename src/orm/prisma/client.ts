@@ -1,4 +1,9 @@
-/** A model of Prisma's on a client: `db.user`. */
+import { isObject } from '../object-guards.ts'
+
+/** One operation of a model, such as `create`. */
+export type Operation = (args: object) => Promise<Record<string, unknown> | null>
+
+/** A model of Prisma on a client, `db.user`, which Prisma calls a delegate. */
 export interface Delegate {
   /** The model's name in the schema. */
   readonly $name: string
@@ -6,10 +11,7 @@ export interface Delegate {
   readonly [verb: string]: unknown
 }
 
-/** One operation of a delegate. */
-export type DelegateOperation = (args: object) => Promise<Record<string, unknown> | null>
-
-/** What the library needs of a client of Prisma, or of one of its transactions: the generated ones have it. */
+/** The part of a client of Prisma, or of one of its transactions, that the library needs. Generated clients have it. */
 export interface PrismaQueryable {
   $queryRawUnsafe<T = unknown>(query: string, ...values: never[]): PromiseLike<T>
   $executeRawUnsafe(query: string, ...values: never[]): PromiseLike<number>
@@ -21,7 +23,7 @@ export interface PrismaLike extends PrismaQueryable {
   $transaction(run: (tx: any) => Promise<any>, options?: any): Promise<any>
 }
 
-/** What a client hands over in `$transaction(async (tx) => …)`. */
+/** The `tx` that a client hands over in `$transaction(async (tx) => …)`. */
 export type TransactionOf<C> = C extends {
   // oxlint-disable-next-line typescript/no-explicit-any -- inferred from whatever options it takes
   $transaction(run: (tx: infer Tx) => Promise<any>, options?: any): Promise<any>
@@ -29,53 +31,37 @@ export type TransactionOf<C> = C extends {
   ? Tx
   : never
 
-/** Of `$transaction`. */
+/** Options of `$transaction`. Times are in milliseconds. */
 export interface TransactionOptions {
   readonly maxWait?: number
   readonly timeout?: number
   readonly isolationLevel?: string
 }
 
-/** Without its model's types, as the binding works on it. */
+/** A client without the types of its models, as the library works on it. */
 export interface AnyClient {
   $queryRawUnsafe(query: string, ...values: readonly unknown[]): Promise<Record<string, unknown>[]>
   $executeRawUnsafe(query: string, ...values: readonly unknown[]): Promise<number>
   $transaction<T>(run: (tx: AnyClient) => Promise<T>, options?: TransactionOptions): Promise<T>
+  /** Runs the operations of a list in one transaction. */
+  $transaction(operations: readonly unknown[], options?: TransactionOptions): Promise<unknown>
   $extends(extension: unknown): AnyClient
   readonly [key: string]: unknown
 }
 
-/** As Prisma names the property of a model. */
+/** The name of a model's property on a client: `User` is `db.user`. */
 export const propertyOf = (model: string): string => model.charAt(0).toLowerCase() + model.slice(1)
 
+/** Whether a member of a client is a model. */
 export const isDelegate = (value: unknown): value is Delegate =>
-  typeof value === 'object' &&
-  value !== null &&
-  typeof (value as { $name?: unknown }).$name === 'string'
+  isObject(value) && typeof value['$name'] === 'string' && isObject(value['fields'])
 
-/** The same for a client, for what was extended from it and for their transactions. undefined: Prisma does not tell any more. */
-export const rootOf = (client: object): object | undefined =>
-  (client as { _originalClient?: object })._originalClient
-
-/** As the schema says it: `postgresql`, `mysql`, `sqlite`… undefined: Prisma does not tell any more. */
-export const providerOf = (client: object): string | undefined =>
-  (client as { _activeProvider?: string })._activeProvider
-
-/** A relation of a model, by which writes are nested. */
-interface Field {
-  readonly name: string
-  readonly kind: string
-  readonly type: string
+/** An operation of a model on a client. Throws TypeError where the client has no such model, which was checked before. */
+export function operationOf(client: AnyClient, model: string, verb: string): Operation {
+  const delegate = client[propertyOf(model)]
+  const operation = isDelegate(delegate) ? delegate[verb] : undefined
+  if (!isOperation(operation)) throw new TypeError(`Prisma has no operation ${model}.${verb}()`)
+  return operation
 }
 
-/** Of a model, the names of its relations and whereto; none where Prisma does not tell: it refuses unknown fields itself. */
-export function relationsOf(client: object, model: string): ReadonlyMap<string, string> {
-  const { models } =
-    (client as { _runtimeDataModel?: { models?: Record<string, { fields: readonly Field[] }> } })
-      ._runtimeDataModel ?? {}
-  return new Map(
-    models?.[model]?.fields
-      .filter(({ kind }) => kind === 'object')
-      .map(({ name, type }) => [name, type]),
-  )
-}
+const isOperation = (value: unknown): value is Operation => typeof value === 'function'

@@ -1,26 +1,21 @@
-interface Cause {
-  readonly originalCode?: unknown
-  readonly originalMessage?: unknown
-  readonly kind?: unknown
-}
+import { adapterErrorOf } from './internals.ts'
+import { readPath } from '../object-guards.ts'
 
-/** What Prisma threw for a statement or for a transaction, with the driver's own code, as `bridged` reads it; anything else as it is. */
+/**
+ * An error that Prisma threw for a statement or a transaction as an error with the driver's own code, which `bridgeDatabase` reads.
+ * Other errors are returned as they are.
+ */
 export function toDriverError(error: unknown): unknown {
-  const { code, meta, message } = error as {
-    code?: unknown
-    meta?: { driverAdapterError?: { cause?: Cause } }
-    message?: string
-  }
-  const { originalCode, originalMessage, kind } =
-    meta?.driverAdapterError?.cause ?? (error as { cause?: Cause }).cause ?? {}
-  // P2034: a write conflict or a deadlock, which Prisma tells without the driver's code.
-  const told =
-    originalCode ?? (code === 'P2034' || kind === 'TransactionWriteConflict' ? '40001' : undefined)
-  if (told === undefined) return error
-  const text = typeof originalMessage === 'string' ? originalMessage : message
-  const isNumber = /^\d{4}$/.test(String(told))
+  const { originalCode, originalMessage, kind } = adapterErrorOf(error)
+  // A write conflict or a deadlock, which Prisma reports as P2034 and without the driver's code.
+  const isConflict =
+    readPath(error, 'code') === 'P2034' || kind === 'TransactionWriteConflict' ? '40001' : undefined
+  const code = originalCode ?? isConflict
+  if (code === undefined) return error
+  const message = typeof originalMessage === 'string' ? originalMessage : readPath(error, 'message')
+  const isNumber = /^\d{4}$/.test(String(code))
   return Object.assign(
-    new Error(text, { cause: error }),
-    isNumber ? { errno: Number(told) } : { code: String(told) },
+    new Error(String(message), { cause: error }),
+    isNumber ? { errno: Number(code) } : { code: String(code) },
   )
 }

@@ -2,28 +2,31 @@ import { ConfigurationError } from '../../errors/errors.ts'
 
 const lazyPromises = new WeakSet<object>()
 
+/** Whether a value is a promise of `createLazyPromise`. */
 export const isLazyPromise = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && lazyPromises.has(value)
 
+/** The ConfigurationError for one of our operations in `$transaction([…])`. */
 export const batchError = (): ConfigurationError =>
   new ConfigurationError(
-    '$transaction([…]) can neither bring files along nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
+    '$transaction([…]) can neither save files nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
   )
 
-/** Like Prisma's own promises: nothing is begun until somebody waits for it. */
+/** A promise that is like Prisma's own: it runs when it is first waited for, and Prisma refuses it in a batch. */
 export function createLazyPromise<T>(run: () => Promise<T>): Promise<T> {
-  let begun: Promise<T> | undefined
-  const promise = (): Promise<T> => (begun ??= run())
-  const lazy = {
+  let promise: Promise<T> | undefined
+  const start = (): Promise<T> => (promise ??= run())
+  const lazy: Promise<T> & { requestTransaction(): never } = {
     // oxlint-disable-next-line unicorn/no-thenable -- it is a promise
-    then: (...given: Parameters<Promise<T>['then']>) => promise().then(...given),
-    catch: (...given: Parameters<Promise<T>['catch']>) => promise().catch(...given),
-    finally: (...given: Parameters<Promise<T>['finally']>) => promise().finally(...given),
-    requestTransaction(): never {
+    then: (...given) => start().then(...given),
+    catch: (...given) => start().catch(...given),
+    finally: (...given) => start().finally(...given),
+    // Prisma calls it for each promise of a batch.
+    requestTransaction() {
       throw batchError()
     },
     [Symbol.toStringTag]: 'PrismaPromise',
   }
   lazyPromises.add(lazy)
-  return lazy as Promise<T>
+  return lazy
 }

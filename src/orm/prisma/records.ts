@@ -1,7 +1,73 @@
 import type { RecordSource } from '../../database/database.ts'
-import type { RecordId } from '../record-id.ts'
-import { modelsOf } from './save-client.ts'
-import { propertyOf, type AnyClient, type Delegate, type DelegateOperation } from './client.ts'
+import { InvalidInputError } from '../../errors/errors.ts'
+import { requireModel } from '../model-registry.ts'
+import { hasMethod, isObject } from '../object-guards.ts'
+import { toRecordId, type RecordId } from '../record-id.ts'
+import { modelsOf, type ModelWithAttachments } from './bind.ts'
+import { isDelegate, operationOf, propertyOf, type AnyClient } from './client.ts'
+import type { PrismaTransaction } from './transactions.ts'
+
+type Row = Readonly<Record<string, unknown>>
+
+/**
+ * The extension that gives records `photo` and `photoDelayedUploads()`. They act in the transaction that the record was loaded in
+ * while that is open, later outside of it.
+ */
+export function createAccessors(
+  models: readonly ModelWithAttachments[],
+  open?: PrismaTransaction,
+): object {
+  return {
+    name: 'activestorage-delayed',
+    result: Object.fromEntries(
+      models.map((each) => [propertyOf(each.model), computedFieldsOf(each, open)]),
+    ),
+  }
+}
+
+function computedFieldsOf(
+  { definitions, names, id, model }: ModelWithAttachments,
+  open: PrismaTransaction | undefined,
+): object {
+  const needs = { [id]: true }
+  const readAttached = (row: Row, name: string): object => {
+    const key = toRecordId(row[id])
+    if (key === null)
+      throw new InvalidInputError(`This ${model} has no '${id}', so its ${name} cannot be found.`)
+    const transaction = open?.level.isActive === true ? open.tx : undefined
+    const attached: unknown = Reflect.get(requireModel(definitions).record(key, transaction), name)
+    return isObject(attached) ? attached : {}
+  }
+  const readDelayedUploads = (row: Row, name: string): unknown => {
+    const attached = readAttached(row, name)
+    return hasMethod(attached, 'delayedUploads') ? attached.delayedUploads() : undefined
+  }
+  return Object.fromEntries(
+    names.flatMap((name) => [
+      [name, { needs, compute: (row: Row) => createLazyHandle(() => readAttached(row, name)) }],
+      [
+        `${name}DelayedUploads`,
+        { needs, compute: (row: Row) => () => readDelayedUploads(row, name) },
+      ],
+    ]),
+  )
+}
+
+/**
+ * A handle that is found when it is first used. Prisma computes the field also for code that only prints or copies a record; as
+ * JSON, a record is its columns.
+ */
+const createLazyHandle = (find: () => object): object =>
+  new Proxy(
+    {},
+    {
+      get(_empty, key): unknown {
+        if (key === 'toJSON') return () => undefined
+        if (typeof key === 'symbol' || key === 'then') return undefined
+        return Reflect.get(find(), key)
+      },
+    },
+  )
 
 type RunOnClient = <T>(run: (client: AnyClient) => Promise<T>) => Promise<T>
 
@@ -14,26 +80,22 @@ export function createRecordSource(
   const found = modelsOf(client)?.find(({ definitions }) => definitions === attachments)
   if (found === undefined) return null
   const { model, id: key } = found
-  const delegateOf = (on: AnyClient): Delegate => on[propertyOf(model)] as Delegate
-  const { fields } = delegateOf(client)
-  const typed = (id: string): RecordId => {
+  const delegate = client[propertyOf(model)]
+  const fields = isDelegate(delegate) ? delegate.fields : {}
+  const toKey = (id: string): RecordId => {
     const type = fields[key]?.typeName
     return type === 'BigInt' ? BigInt(id) : type === 'Int' ? Number(id) : id
   }
   const isDated = Object.values(fields).some((field) => field?.typeName === 'DateTime')
   return {
     find: (id) =>
-      within(async (on) =>
-        (delegateOf(on)['findUnique'] as DelegateOperation)({ where: { [key]: typed(id) } }),
-      ),
+      within((on) => operationOf(on, model, 'findUnique')({ where: { [key]: toKey(id) } })),
     hasMethod: () => false,
-    // Prisma does not tell which field is @updatedAt; it sets it whenever another is written.
+    // Prisma does not say which field is @updatedAt. It sets it whenever another field is written.
     async touch(id) {
-      const own = { [key]: typed(id) }
+      const own = { [key]: toKey(id) }
       if (isDated)
-        await within(async (on) =>
-          (delegateOf(on)['updateMany'] as DelegateOperation)({ where: own, data: own }),
-        )
+        await within((on) => operationOf(on, model, 'updateMany')({ where: own, data: own }))
     },
   }
 }

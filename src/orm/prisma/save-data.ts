@@ -1,24 +1,26 @@
+import { isObject } from '../object-guards.ts'
 import { hasPendingFiles, takeFilesFromLiteral } from '../pending-files.ts'
-import type { ModelWithAttachments } from './accessors.ts'
+import type { ModelWithAttachments } from './bind.ts'
 
-/** What Prisma's operations take for fields. */
+/** The `data` of an operation, or another of its arguments, by field. */
 export type PrismaData = Readonly<Record<string, unknown>>
 
-/** What was given for a record, taken apart. */
+/** The `data` of an operation, split into files and columns. */
 export interface SplitData {
-  /** What the files are assigned to: of the record there is nothing yet. */
+  /** An object that the files are assigned to, because there is no record yet. */
   readonly owner: object
-  readonly any: boolean
-  /** The rest, which is Prisma's. */
+  readonly hasFiles: boolean
+  /** The data without files, for Prisma. */
   readonly data: PrismaData | undefined
 }
 
+/** Splits the `data` of an operation on a model with attachments. */
 export function splitData(
   { names }: ModelWithAttachments,
   given: PrismaData | undefined,
 ): SplitData {
   const owner = {}
-  if (typeof given !== 'object' || given === null) return { owner, any: false, data: given }
+  if (!isObject(given)) return { owner, hasFiles: false, data: given }
   const data = takeFilesFromLiteral(names, given, owner)
-  return { owner, any: hasPendingFiles(owner), data }
+  return { owner, hasFiles: hasPendingFiles(owner), data }
 }

@@ -1,53 +1,64 @@
-import type { ModelWithAttachments } from './accessors.ts'
-import type { ClientWithFiles } from './save-client.ts'
+import type { ModelWithAttachments } from './bind.ts'
 import type { Delegate } from './client.ts'
-import { splitData } from './save-data.ts'
 import { createLazyPromise } from './lazy-promise.ts'
+import { splitData } from './save-data.ts'
 import { refuseMany, refuseNested } from './save-refuse.ts'
 import {
   createRecord,
   deleteRecord,
   updateRecord,
   upsertRecord,
+  type ClientWithFiles,
   type OperationArgs,
 } from './save.ts'
 
 type WriteOperation = (args?: OperationArgs) => unknown
-/** null: there is nothing for the library to do, and Prisma does it alone. */
+/** Returns the write with files. null: there are none, and Prisma's own operation runs. */
 type PlanWrite = (args: OperationArgs) => (() => Promise<unknown>) | null
 
 const BATCH_VERBS = ['createMany', 'createManyAndReturn', 'updateMany', 'updateManyAndReturn']
 
-/** The operations of a model that write, as the app calls them. */
+/** The operations of a model that write, in place of Prisma's own. */
 export function createWriteOperations(
   on: ClientWithFiles,
-  own: Delegate,
+  delegate: Delegate,
 ): Readonly<Record<string, WriteOperation | undefined>> {
-  const found = on.models.find(({ model }) => model === own.$name)
-  const watched =
-    (verb: string, bring: PlanWrite): WriteOperation =>
-    (args) => {
-      try {
-        for (const data of [args?.data, args?.create, args?.update])
-          refuseNested(on.client, on.models, own.$name, data)
-        const run = args === undefined ? null : bring(args)
-        return run === null ? (own[verb] as WriteOperation)(args) : createLazyPromise(run)
-      } catch (error) {
-        return createLazyPromise(() => Promise.reject(error as Error))
-      }
-    }
-  const verbs: Record<string, PlanWrite> =
+  const model = delegate.$name
+  const found = on.models.find((each) => each.model === model)
+  const plans: Record<string, PlanWrite> =
     found === undefined
       ? { create: () => null, update: () => null, upsert: () => null }
       : planSingleWrites(on, found)
   for (const verb of BATCH_VERBS)
-    verbs[verb] = ({ data }) => {
+    plans[verb] = ({ data }) => {
       refuseMany(found, verb, data)
       return null
     }
+  const toOperation =
+    (verb: string, plan: PlanWrite): WriteOperation =>
+    (args) => {
+      try {
+        for (const data of [args?.data, args?.create, args?.update]) refuseNested(on, model, data)
+        const run = args === undefined ? null : plan(args)
+        return run === null ? callOwn(delegate, verb, args) : createLazyPromise(run)
+      } catch (error) {
+        // As a promise, for this is where the caller of an operation looks for errors.
+        return createLazyPromise(async () => {
+          throw error
+        })
+      }
+    }
   return Object.fromEntries(
-    Object.entries(verbs).map(([verb, bring]) => [verb, watched(verb, bring)]),
+    Object.entries(plans).map(([verb, plan]) => [verb, toOperation(verb, plan)]),
   )
+}
+
+/** Calls Prisma's own operation. A model has no `createManyAndReturn` on MySQL. */
+function callOwn(delegate: Delegate, verb: string, args: OperationArgs | undefined): unknown {
+  const operation = delegate[verb]
+  if (typeof operation !== 'function')
+    throw new TypeError(`${delegate.$name}.${verb} is not a function`)
+  return Reflect.apply(operation, delegate, [args])
 }
 
 const planSingleWrites = (
@@ -56,16 +67,16 @@ const planSingleWrites = (
 ): Record<string, PlanWrite> => ({
   create(args) {
     const files = splitData(found, args.data)
-    return files.any || found.isRequired ? () => createRecord(on, found, args, files) : null
+    return files.hasFiles || found.isRequired ? () => createRecord(on, found, args, files) : null
   },
   update(args) {
     const files = splitData(found, args.data)
-    return files.any ? () => updateRecord(on, found, args, files) : null
+    return files.hasFiles ? () => updateRecord(on, found, args, files) : null
   },
   upsert(args) {
-    const [created, updated] = [splitData(found, args.create), splitData(found, args.update)]
-    return created.any || updated.any || found.isRequired
-      ? () => upsertRecord(on, found, args, created, updated)
+    const files = { create: splitData(found, args.create), update: splitData(found, args.update) }
+    return files.create.hasFiles || files.update.hasFiles || found.isRequired
+      ? () => upsertRecord(on, found, args, files)
       : null
   },
   delete: (args) => () => deleteRecord(on, found, args),

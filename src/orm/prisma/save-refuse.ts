@@ -1,33 +1,32 @@
 import { ConfigurationError } from '../../errors/errors.ts'
-import type { ModelWithAttachments } from './accessors.ts'
-import { relationsOf, type AnyClient } from './client.ts'
+import { isObject, toList } from '../object-guards.ts'
+import type { ModelWithAttachments } from './bind.ts'
+import type { AnyClient } from './client.ts'
+import { relationsOf } from './internals.ts'
 
-const findFileKey = ({ names }: ModelWithAttachments, data: object): string | undefined =>
-  names
-    .flatMap((name) => [`${name}Tmp`, name])
-    .find((key) => (data as Record<string, unknown>)[key] !== undefined)
+const findFileKey = ({ names }: ModelWithAttachments, data: unknown): string | undefined =>
+  isObject(data)
+    ? names.flatMap((name) => [`${name}Tmp`, name]).find((key) => data[key] !== undefined)
+    : undefined
 
-/** What writes many records at once tells nobody which. */
+/** Throws ConfigurationError for files in a write of many records: Prisma does not say which record gets which data. */
 export function refuseMany(
   found: ModelWithAttachments | undefined,
   verb: string,
   data: unknown,
 ): void {
   if (found === undefined) return
-  const one = verb.startsWith('create') ? 'create' : 'update'
-  const all = Array.isArray(data) ? (data as unknown[]) : [data]
-  const key = all
-    .map((each) =>
-      typeof each === 'object' && each !== null ? findFileKey(found, each) : undefined,
-    )
+  const single = verb.startsWith('create') ? 'create' : 'update'
+  const key = toList(data)
+    .map((each) => findFileKey(found, each))
     .find((each) => each !== undefined)
   if (key !== undefined)
     throw new ConfigurationError(
-      `${verb}() of ${found.model} does not take ${key}. Call ${one}() for each record: it brings files along.`,
+      `${verb}() of ${found.model} does not take ${key}. Call ${single}() for each record, which saves files.`,
     )
-  if (one === 'create' && found.isRequired)
+  if (single === 'create' && found.isRequired)
     throw new ConfigurationError(
-      `${verb}() of ${found.model} cannot bring the files that are required. Call create() for each record.`,
+      `${verb}() of ${found.model} cannot save the files that are required. Call create() for each record.`,
     )
 }
 
@@ -44,51 +43,53 @@ const WRITING_VERBS: ReadonlySet<string> = new Set([
   'data',
 ])
 
-const isPlainObject = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' &&
-  value !== null &&
-  [Object.prototype, null].includes(Object.getPrototypeOf(value) as object | null)
+const isPlainObject = (value: unknown): value is Record<string, unknown> => {
+  const prototype: unknown = isObject(value) ? Object.getPrototypeOf(value) : undefined
+  return prototype === Object.prototype || prototype === null
+}
 
-/** What a write does to other records by the way, Prisma tells nobody. */
-export function refuseNested(
-  client: AnyClient,
-  models: readonly ModelWithAttachments[],
-  model: string,
-  data: unknown,
-): void {
-  for (const each of Array.isArray(data) ? (data as unknown[]) : [data]) {
+/** The client whose schema is asked for relations, and its models with attachments. */
+interface Schema {
+  readonly client: AnyClient
+  readonly models: readonly ModelWithAttachments[]
+}
+
+/** Throws ConfigurationError for files in writes that are nested in `data` of a model: Prisma reports nothing about them. */
+export function refuseNested(schema: Schema, model: string, data: unknown): void {
+  for (const each of toList(data)) {
     if (!isPlainObject(each)) continue
-    for (const [relation, target] of relationsOf(client, model)) {
+    for (const [relation, target] of relationsOf(schema.client, model)) {
       const nested = each[relation]
       if (!isPlainObject(nested)) continue
       for (const [verb, payload] of Object.entries(nested))
-        if (WRITING_VERBS.has(verb))
-          refuseNestedWrite(client, models, target, verb, payload, relation)
+        if (WRITING_VERBS.has(verb)) refuseWrite(schema, target, { verb, payload, relation })
     }
   }
 }
 
-function refuseNestedWrite(
-  client: AnyClient,
-  models: readonly ModelWithAttachments[],
+interface NestedWrite {
+  readonly verb: string
+  readonly payload: unknown
+  readonly relation: string
+}
+
+function refuseWrite(
+  schema: Schema,
   model: string,
-  verb: string,
-  payload: unknown,
-  relation: string,
+  { verb, payload, relation }: NestedWrite,
 ): void {
-  const found = models.find((each) => each.model === model)
-  for (const each of Array.isArray(payload) ? (payload as unknown[]) : [payload]) {
+  const found = schema.models.find((each) => each.model === model)
+  for (const each of toList(payload)) {
     if (!isPlainObject(each)) continue
     const key = found && findFileKey(found, each)
-    if (
-      found !== undefined &&
-      (key !== undefined || (found.isRequired && CREATING_VERBS.has(verb)))
-    )
+    const isMissing = found?.isRequired === true && CREATING_VERBS.has(verb)
+    if (key !== undefined || isMissing)
       throw new ConfigurationError(
-        `${model} is written within '${relation}' here, which ${key === undefined ? 'cannot bring the files that are required' : `does not take ${key}`}. Call create() or update() of ${model} itself, in the same $transaction(async (tx) => …).`,
+        `A write of ${model} within '${relation}' ${key === undefined ? 'lacks the required files' : `does not take ${key}`}. Call create() or update() of ${model} itself, in the same $transaction(async (tx) => …).`,
       )
-    refuseNested(client, models, model, each)
+    refuseNested(schema, model, each)
     for (const [name, value] of Object.entries(each))
-      if (WRITING_VERBS.has(name)) refuseNestedWrite(client, models, model, name, value, relation)
+      if (WRITING_VERBS.has(name))
+        refuseWrite(schema, model, { verb: name, payload: value, relation })
   }
 }

@@ -1,12 +1,29 @@
 import { ConfigurationError } from '../../errors/errors.ts'
-import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
 import { requireModel } from '../model-registry.ts'
+import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
-import type { ModelWithAttachments } from './accessors.ts'
-import type { ClientWithFiles, ClientInTransaction } from './save-client.ts'
-import { propertyOf, type Delegate, type DelegateOperation } from './client.ts'
+import type { ModelWithAttachments } from './bind.ts'
+import { operationOf, type AnyClient } from './client.ts'
 import type { PrismaData, SplitData } from './save-data.ts'
+import type { PrismaTransaction } from './transactions.ts'
 
+/** A client, or one of its transactions, whose writes save files. */
+export interface ClientWithFiles {
+  /** Prisma's own client. */
+  readonly client: AnyClient
+  /** The client that the app has. */
+  readonly proxy: AnyClient
+  readonly models: readonly ModelWithAttachments[]
+  /** undefined: it is the client itself, outside of a transaction. */
+  readonly open: PrismaTransaction | undefined
+  /** Runs in the transaction that is open, else in a new one. */
+  within<T>(run: (on: ClientInTransaction) => Promise<T>): Promise<T>
+}
+
+/** A client of a transaction whose writes save files. */
+export type ClientInTransaction = ClientWithFiles & { readonly open: PrismaTransaction }
+
+/** The arguments of an operation that the library reads. */
 export interface OperationArgs {
   readonly data?: PrismaData
   readonly create?: PrismaData
@@ -15,15 +32,10 @@ export interface OperationArgs {
   readonly select?: PrismaData | null
   readonly omit?: PrismaData | null
 }
+
 type WrittenRow = Record<string, unknown>
 
-const operationOf = (
-  on: ClientWithFiles,
-  { model }: ModelWithAttachments,
-  verb: string,
-): DelegateOperation => (on.client[propertyOf(model)] as Delegate)[verb] as DelegateOperation
-
-/** Bytes are staged before the library's own transaction begins, so that it is short. */
+/** Stages bytes before the library's own transaction begins, so that it is short. */
 async function stageFiles(
   on: ClientWithFiles,
   { definitions }: ModelWithAttachments,
@@ -33,6 +45,7 @@ async function stageFiles(
     await stagePendingFiles(requireModel(definitions), owner)
 }
 
+/** Creates a record and submits its files, in one transaction. */
 export async function createRecord(
   on: ClientWithFiles,
   found: ModelWithAttachments,
@@ -42,11 +55,12 @@ export async function createRecord(
   await stageFiles(on, found, files)
   return on.within((tx) =>
     writeAndSubmit(tx, found, 'create', { ...args, data: files.data ?? {} }, (id) =>
-      submitFiles(tx, found, files, id, true),
+      submitFiles(tx, found, files, { id, isNew: true }),
     ),
   )
 }
 
+/** Updates a record and submits its files, in one transaction. */
 export async function updateRecord(
   on: ClientWithFiles,
   found: ModelWithAttachments,
@@ -56,82 +70,82 @@ export async function updateRecord(
   await stageFiles(on, found, files)
   return on.within((tx) =>
     writeAndSubmit(tx, found, 'update', { ...args, data: files.data ?? {} }, (id) =>
-      submitFiles(tx, found, files, id, false),
+      submitFiles(tx, found, files, { id, isNew: false }),
     ),
   )
 }
 
-/** Prisma does not tell which of the two it did: it is asked to do one. */
+/**
+ * Creates or updates a record and submits its files, in one transaction. Prisma's own upsert does not say which of both it did, so
+ * the record is looked for first.
+ */
 export async function upsertRecord(
   on: ClientWithFiles,
   found: ModelWithAttachments,
   given: OperationArgs,
-  created: SplitData,
-  updated: SplitData,
+  files: { readonly create: SplitData; readonly update: SplitData },
 ): Promise<WrittenRow> {
   const { create: _create, update: _update, where, ...args } = given
   const find = (at: ClientWithFiles): Promise<WrittenRow | null> =>
-    operationOf(at, found, 'findUnique')({ where, select: { [found.id]: true } })
+    operationOf(at.client, found.model, 'findUnique')({ where, select: { [found.id]: true } })
   if (on.open === undefined)
-    await stageFiles(on, found, (await find(on)) === null ? created : updated)
+    await stageFiles(on, found, (await find(on)) === null ? files.create : files.update)
   return on.within(async (tx) =>
     (await find(tx)) === null
-      ? createRecord(tx, found, args, created)
-      : updateRecord(tx, found, { ...args, ...(where === undefined ? {} : { where }) }, updated),
+      ? createRecord(tx, found, args, files.create)
+      : updateRecord(tx, found, { ...args, ...(where && { where }) }, files.update),
   )
 }
 
+/** Deletes a record and purges its attachments later, in one transaction. */
 export async function deleteRecord(
   on: ClientWithFiles,
   found: ModelWithAttachments,
   args: OperationArgs,
 ): Promise<WrittenRow> {
   return on.within((tx) =>
-    writeAndSubmit(tx, found, 'delete', args, async (id) =>
+    writeAndSubmit(tx, found, 'delete', args, (id) =>
       requireModel(found.definitions).record(id, tx.proxy).purgeAllLater(),
     ),
   )
 }
 
 async function submitFiles(
-  on: ClientInTransaction,
+  { open, proxy }: ClientInTransaction,
   { definitions }: ModelWithAttachments,
   { owner }: SplitData,
-  id: RecordId,
-  isNew: boolean,
+  { id, isNew }: { readonly id: RecordId; readonly isNew: boolean },
 ): Promise<void> {
-  const { open, proxy } = on
   const transaction = {
     tx: proxy,
     chain: [open],
-    afterCommit: (done: () => void) => void open.done.push(done),
+    afterCommit: (done: () => void) => open.level.afterCommit(done),
   }
   await submitPendingFiles(requireModel(definitions), owner, id, transaction, isNew)
 }
 
-/** The id is asked for also where the app does not, which does not get it then. */
+/** Writes a record, then calls `submit` with its id. The id is selected also where the app does not, and left out of the result. */
 async function writeAndSubmit(
   tx: ClientWithFiles,
-  found: ModelWithAttachments,
+  { model, id: key }: ModelWithAttachments,
   verb: string,
   args: OperationArgs,
-  then: (id: RecordId) => Promise<void>,
+  submit: (id: RecordId) => Promise<void>,
 ): Promise<WrittenRow> {
-  const { model, id: key } = found
   const { select, omit } = args
   const isHidden = select ? select[key] !== true : omit?.[key] === true
-  const asked = select
+  const withId = select
     ? { ...args, select: { ...select, [key]: true } }
     : isHidden
       ? { ...args, omit: { ...omit, [key]: false } }
       : args
-  const row = (await operationOf(tx, found, verb)(asked)) as WrittenRow
+  const row = (await operationOf(tx.client, model, verb)(withId)) ?? {}
   const id = toRecordId(row[key])
   if (id === null)
     throw new ConfigurationError(
-      `${model} was written and has no '${key}' that can be told. Say which field is its id: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
+      `${model} was written, but its '${key}' is no id. Name the field that is: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
     )
-  await then(id)
+  await submit(id)
   if (!isHidden) return row
   const { [key]: _hidden, ...rest } = row
   return rest

@@ -6,7 +6,7 @@ import type { DelayedUpload } from '../../attached/values.ts'
 
 type InputOf<D> = D extends { readonly kind: 'one' } ? OneInput : ManyInput
 
-/** What `data` takes beside the model's own fields: `photoTmp` is attached in the background, `photo` as a direct attach. */
+/** Files that `data` takes beside the fields of a model: `photoTmp` is attached in the background, `photo` directly. */
 export type FilesOf<D> = { [K in keyof D & string as `${K}Tmp`]?: InputOf<D[K]> | undefined } & {
   [K in keyof D & string]?: InputOf<D[K]> | undefined
 }
@@ -14,7 +14,7 @@ export type FilesOf<D> = { [K in keyof D & string as `${K}Tmp`]?: InputOf<D[K]> 
 type WriteName = 'create' | 'update' | 'upsert'
 type DataKey<O extends WriteName> = O extends 'upsert' ? 'create' | 'update' : 'data'
 type ArgsOf<T, O extends WriteName> = Types.Public.Args<T, O>
-/** Of an operation, with files. */
+/** The arguments of an operation, with files in its data. */
 type ArgsWithFiles<T, O extends WriteName, D> = Omit<ArgsOf<T, O>, DataKey<O>> & {
   [K in DataKey<O>]: ArgsOf<T, O>[K] & FilesOf<D>
 }
@@ -38,7 +38,7 @@ type ComputedFields<D> = {
   >
 }
 
-/** What `withAttachments` returns, for `$extends`. */
+/** The extension that `withAttachments` returns, for `$extends`. */
 export type PrismaAttachments<M extends Readonly<Record<string, AnyAttachments>>> = (
   client: unknown,
 ) => {

@@ -1,21 +1,24 @@
-import { findOptions, type AnyAttachments } from '../../attached/definitions.ts'
+import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
-import { createAccessors, type ModelWithAttachments } from './accessors.ts'
+import { isAnyRequired } from '../model-registry.ts'
+import type { ModelWithAttachments } from './bind.ts'
+import { isDelegate, propertyOf, type AnyClient } from './client.ts'
+import { relationsOf } from './internals.ts'
+import { createAccessors } from './records.ts'
 import { createClientProxy } from './save-client.ts'
-import { isDelegate, propertyOf, relationsOf, type AnyClient } from './client.ts'
 import type { PrismaAttachments } from './types.ts'
 
-/** Of `withAttachments`. */
+/** Options of `withAttachments`. */
 export interface WithAttachmentsOptions<N extends string> {
-  /** The field that is a model's primary key, one column. Default: `id`. */
+  /** The field that is the primary key, by model. One column. Default: `id`. */
   readonly ids?: Readonly<Partial<Record<N, string>>>
 }
 
 /**
- * An extension of Prisma's client: `data` takes `photoTmp: file`, attached in the background, and `photo: file`, and records have
- * `photo` and `photoDelayedUploads()`. By the name of the model in the schema; pass the same objects to createActiveStorage. Once
- * for a client, with all of its models.
- * Throws ConfigurationError for a model or an id that the schema has not, and for an attachment with the name of a field.
+ * An extension of Prisma's client. `data` takes `photoTmp: file`, which is attached in the background, and `photo: file`; records
+ * have `photo` and `photoDelayedUploads()`. `models` has the attachments by the model's name in the schema; pass the same objects
+ * to createActiveStorage. Extend a client once, with all of its models. `$extends` throws ConfigurationError for a model or an id
+ * that the schema does not have, and for an attachment with the name of a field.
  *
  * @example
  * declare const base: import('./generated/prisma/client.ts').PrismaClient
@@ -29,18 +32,13 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   options: WithAttachmentsOptions<keyof M & string> = {},
 ): PrismaAttachments<M> {
   const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
-  const attached = Object.entries(models).map(([model, definitions]): ModelWithAttachments => {
-    const required = Object.values(definitions).map(
-      (definition) => findOptions(definition)?.required === true,
-    )
-    return {
-      model,
-      definitions,
-      names: Object.keys(definitions),
-      isRequired: required.includes(true),
-      id: ids[model] ?? 'id',
-    }
-  })
+  const attached = Object.entries(models).map(([model, definitions]): ModelWithAttachments => ({
+    model,
+    definitions,
+    names: Object.keys(definitions),
+    isRequired: isAnyRequired(definitions),
+    id: ids[model] ?? 'id',
+  }))
   const extend = (client: AnyClient): AnyClient => {
     for (const each of attached) checkModel(client, each)
     return createClientProxy(client.$extends(createAccessors(attached)), attached).proxy
@@ -48,6 +46,7 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   return extend as unknown as PrismaAttachments<M>
 }
 
+/** Throws ConfigurationError for a model, or names of attachments, that do not fit the schema of a client. */
 function checkModel(client: AnyClient, { model, names, id }: ModelWithAttachments): void {
   const wrong = (text: string): ConfigurationError =>
     new ConfigurationError(`withAttachments: ${text}`)
@@ -55,7 +54,7 @@ function checkModel(client: AnyClient, { model, names, id }: ModelWithAttachment
   if (!isDelegate(delegate)) throw wrong(`the schema of this client has no model '${model}'.`)
   if (delegate.fields[id] === undefined)
     throw wrong(
-      `${model} has no field '${id}'. Say which is its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
+      `${model} has no field '${id}'. Name its primary key: withAttachments({ … }, { ids: { ${model}: '…' } }).`,
     )
   const fields = new Set([...Object.keys(delegate.fields), ...relationsOf(client, model).keys()])
   const taken = names
@@ -63,6 +62,6 @@ function checkModel(client: AnyClient, { model, names, id }: ModelWithAttachment
     .find((name) => fields.has(name))
   if (taken !== undefined)
     throw wrong(
-      `${model} has a field '${taken}' in the schema: name the attachment, or the field, otherwise.`,
+      `${model} has a field '${taken}' in the schema. Give the attachment, or the field, another name.`,
     )
 }

@@ -1,10 +1,12 @@
-import type { DataSource, EntityManager } from 'typeorm'
+import type { DataSource, EntityManager, QueryRunner } from 'typeorm'
 import type { Database, Dialect } from '../../database/database.ts'
-import type { Parameter, Result, Row } from '../../database/executor.ts'
+import type { Parameter, Result } from '../../database/executor.ts'
 import { sqlite, type SqliteHandle } from '../../database/sqlite.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireVersion } from '../../options/require-version.ts'
 import { bridgeDatabase } from '../database-bridge.ts'
+import { hasMethod, readPath } from '../object-guards.ts'
+import { sqliteHandleOf } from './internals.ts'
 import { createRecordSource } from './records.ts'
 import { patchManagerOf } from './save-manager.ts'
 import { watchDataSource } from './save-subscriber.ts'
@@ -18,9 +20,9 @@ const dialectByDataSourceType: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * An app's DataSource of TypeORM, before or after it is initialized: its connections carry the library's statements, its
- * transactions are the app's own, and records that hooks need are loaded by it. A transaction object is an EntityManager.
- * Throws ConfigurationError for a type of database that the library does not speak, and for TypeORM before 1.0.
+ * The database behind an app's DataSource of TypeORM, before or after it is initialized. The library's statements run on its
+ * connections, in the app's own transactions, and it loads the records that hooks get. A transaction object is an EntityManager.
+ * Throws ConfigurationError for a type of database that the library cannot use, and for TypeORM before 1.0.
  *
  * @example
  * declare const dataSource: import('typeorm').DataSource
@@ -28,13 +30,13 @@ const dialectByDataSourceType: Readonly<Record<string, Dialect>> = {
  * const storage = createActiveStorage({ database: typeorm(dataSource), services, models: { User: userAttachments } })
  */
 export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
-  const type = String((dataSource as Partial<DataSource> | undefined)?.options?.type)
+  const type = String(readPath(dataSource, 'options', 'type'))
   const dialect = dialectByDataSourceType[type]
   if (dialect === undefined)
     throw new ConfigurationError(
       type === 'undefined'
         ? 'typeorm(): pass the DataSource of the app.'
-        : `typeorm(): the library does not speak ${type}: postgres, mysql, mariadb and better-sqlite3 it does.`,
+        : `typeorm(): a data source of type ${type} cannot be used; postgres, mysql, mariadb and better-sqlite3 can.`,
     )
   requireVersion('typeorm()', 'typeorm', '1.0.0')
   patchManagerOf(dataSource)
@@ -52,7 +54,7 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
     },
     transaction: (run) => dataSource.transaction('READ COMMITTED', run),
     check(tx) {
-      if (typeof (tx as Partial<EntityManager> | undefined)?.getRepository !== 'function')
+      if (!hasMethod(tx, 'getRepository'))
         throw new ConfigurationError(
           '{ transaction } must be the EntityManager that TypeORM hands over in dataSource.transaction(…).',
         )
@@ -73,57 +75,49 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
     : { ...base, ...shared }
 }
 
-interface StructuredRunner {
-  query(
-    sql: string,
-    parameters: unknown[],
-    structured: true,
-  ): Promise<{ records: unknown[]; affected?: number; raw: unknown }>
-}
-
 async function sendStatement(
-  runner: StructuredRunner,
+  runner: QueryRunner,
   sql: string,
   parameters: readonly Parameter[],
 ): Promise<Result> {
   const { records, affected } = await runner.query(sql, [...parameters], true)
   const isRead = /^\s*(select|with)\b/i.test(sql)
-  return { rows: records as Row[], affected: isRead ? 0 : (affected ?? 0) }
+  return { rows: records, affected: isRead ? 0 : (affected ?? 0) }
 }
 
 /**
- * TypeORM has one connection to a file of SQLite, and whoever asks it for a transaction is in the one that is open. What is the
- * library's own waits for its turn on the same handle instead.
+ * TypeORM has one connection to a file of SQLite, and a transaction that begins while another is open is a savepoint in that
+ * one. The library's own transactions wait for their turn on the same handle instead.
  */
 function overSqliteHandle(
   dataSource: DataSource,
   base: Database<EntityManager>,
 ): Partial<Omit<Database<EntityManager>, 'finds'>> {
   // A data source that was destroyed and is initialized again has another handle.
-  const made = new WeakMap<SqliteHandle, Database<SqliteHandle>>()
-  const handle = (): SqliteHandle => {
-    const { databaseConnection } = dataSource.driver as { databaseConnection?: SqliteHandle }
-    if (databaseConnection === undefined)
+  const databases = new WeakMap<SqliteHandle, Database<SqliteHandle>>()
+  const findHandle = (): SqliteHandle => {
+    const handle = sqliteHandleOf(dataSource)
+    if (handle === undefined)
       throw new ConfigurationError(
         'The DataSource is not initialized: await dataSource.initialize() first.',
       )
-    return databaseConnection
+    return handle
   }
-  const inner = (): Database<SqliteHandle> => {
-    const now = handle()
-    const database = made.get(now) ?? sqlite(now)
-    made.set(now, database)
+  const findDatabase = (): Database<SqliteHandle> => {
+    const handle = findHandle()
+    const database = databases.get(handle) ?? sqlite(handle)
+    databases.set(handle, database)
     return database
   }
   return {
     returning: true,
-    executor: { run: async (sql, parameters) => inner().executor.run(sql, parameters) },
+    executor: { run: async (sql, parameters) => findDatabase().executor.run(sql, parameters) },
     transaction: async (run) =>
-      inner().transaction(({ executor }) => run({ tx: dataSource.manager, executor })),
+      findDatabase().transaction(({ executor }) => run({ tx: dataSource.manager, executor })),
     appTransaction: (run) => dataSource.transaction(run),
     join(tx) {
       base.join(tx)
-      return inner().join(handle())
+      return findDatabase().join(findHandle())
     },
   }
 }

@@ -1,3 +1,3 @@
 export { typeorm } from './database.ts'
-export { HasAttachments } from './has-attachments.ts'
-export { withAttachments, type Attached } from './with-attachments.ts'
+export { HasAttachments, withAttachments } from './with-attachments.ts'
+export type { WithAttachments } from '../with-attachments.ts'

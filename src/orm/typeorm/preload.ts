@@ -1,16 +1,16 @@
-import type { EntityManager, EntityMetadata, ObjectLiteral } from 'typeorm'
+import type { EntityManager, EntityMetadata } from 'typeorm'
+import { isObject, toList } from '../object-guards.ts'
 import { preload } from '../preload.ts'
 import { definitionsOf } from '../with-attachments.ts'
-import { isBound, refuseUnbound } from './bind.ts'
+import { isBound, unboundError } from './bind.ts'
+import { attachmentsOf, findMetadata } from './records.ts'
 
 type Relations = Readonly<Record<string, unknown>>
-interface OptionsWithRelations {
-  readonly relations?: Relations | readonly string[]
-}
 
-/** `relations` without the attachments among them, which TypeORM does not know, and whose they are. */
 interface SplitRelations {
+  /** The relations without the attachments among them, which TypeORM does not know. */
   readonly relations: Relations
+  /** The attachments objects of the entities whose attachments are named. */
   readonly found: ReadonlySet<object>
 }
 
@@ -19,7 +19,7 @@ function splitRelations(
   given: Relations,
   found: Set<object> = new Set(),
 ): SplitRelations {
-  const attachments = typeof metadata.target === 'function' ? definitionsOf(metadata.target) : null
+  const attachments = attachmentsOf(metadata)
   const relations: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(given)) {
     if (attachments !== null && Object.hasOwn(attachments, name)) {
@@ -27,64 +27,67 @@ function splitRelations(
       continue
     }
     const inner = metadata.findRelationWithPropertyPath(name)?.inverseEntityMetadata
-    const isNested = typeof value === 'object' && value !== null && inner !== undefined
-    relations[name] = isNested ? splitRelations(inner, value as Relations, found).relations : value
+    relations[name] =
+      isObject(value) && inner !== undefined ? splitRelations(inner, value, found).relations : value
   }
   return { relations, found }
 }
 
-/** `['photo', 'author.photo']` as an object. */
-function pathsToRelations(paths: readonly string[]): Relations {
+/** Relations in their form as paths, `['photo', 'author.photo']`, as an object. */
+function pathsToRelations(paths: readonly unknown[]): Relations {
   const relations: Record<string, unknown> = {}
   for (const path of paths) {
     let at = relations
-    for (const name of path.split('.')) at = (at[name] ??= {}) as Record<string, unknown>
+    for (const name of String(path).split('.')) {
+      const inner: Record<string, unknown> = isObject(at[name]) ? at[name] : {}
+      at[name] = inner
+      at = inner
+    }
   }
   return relations
 }
 
-/** Entities, and those that were read with them. */
+/** Entities, and the related entities that were read with them. */
 function collectEntities(
   metadata: EntityMetadata,
   entities: readonly unknown[],
   seen: Set<object> = new Set(),
 ): ReadonlySet<object> {
   for (const entity of entities) {
-    if (typeof entity !== 'object' || entity === null || seen.has(entity)) continue
+    if (!isObject(entity) || seen.has(entity)) continue
     seen.add(entity)
     for (const relation of metadata.relations)
-      collectEntities(
-        relation.inverseEntityMetadata,
-        [relation.getEntityValue(entity as ObjectLiteral) as unknown].flat(),
-        seen,
-      )
+      collectEntities(relation.inverseEntityMetadata, toList(relation.getEntityValue(entity)), seen)
   }
   return seen
 }
 
-/** A find whose `relations` name attachments, also those of related entities: they are read in two statements for each entity. */
+/**
+ * Runs a find whose `relations` may name attachments, also those of related entities. They are read in two statements for each
+ * class. `find` is TypeORM's own, with the options for it.
+ */
 export async function findWithRelations(
   manager: EntityManager,
   target: unknown,
-  options: OptionsWithRelations | undefined,
-  find: (options: OptionsWithRelations | undefined) => Promise<unknown>,
+  options: unknown,
+  find: (options: unknown) => Promise<unknown>,
 ): Promise<unknown> {
   const { dataSource } = manager
-  if (options?.relations === undefined || !dataSource.hasMetadata(target as never))
-    return find(options)
-  const metadata = dataSource.getMetadata(target as never)
-  const given = options.relations
+  const given = isObject(options) ? options['relations'] : undefined
+  const metadata = isObject(given) ? findMetadata(dataSource, target) : null
+  if (!isObject(options) || !isObject(given) || metadata === null) return find(options)
   const { relations, found } = splitRelations(
     metadata,
-    Array.isArray(given) ? pathsToRelations(given as string[]) : (given as Relations),
+    Array.isArray(given) ? pathsToRelations(given) : given,
   )
-  if (found.size > 0 && !isBound(dataSource)) refuseUnbound({ metadata })
+  if (found.size > 0 && !isBound(dataSource)) throw unboundError(metadata)
   const result = await find({
     ...options,
     relations: found.size === 0 && Array.isArray(given) ? given : relations,
   })
   if (found.size === 0) return result
-  const entities = [...collectEntities(metadata, [result].flat(2))].filter((entity) =>
+  // findAndCount returns a list of the entities and their number.
+  const entities = [...collectEntities(metadata, toList(result).flat())].filter((entity) =>
     found.has(definitionsOf(entity) ?? entity),
   )
   await preload(entities, manager.queryRunner?.isTransactionActive === true ? manager : undefined)

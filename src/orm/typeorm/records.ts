@@ -1,17 +1,22 @@
-import type { DataSource, EntityMetadata, ObjectLiteral } from 'typeorm'
+import type { DataSource, EntityMetadata, EntityTarget, ObjectLiteral } from 'typeorm'
 import type { RecordSource } from '../../database/database.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
-import { takeFilesFromProperties } from '../pending-files.ts'
-import { refuseHidingFieldsOfClass } from '../reserved-members.ts'
-import { toRecordId, type RecordId } from '../record-id.ts'
 import { assertOneTable } from '../assert-one-table.ts'
+import { hasMethod, isConstructor, isObject, toList } from '../object-guards.ts'
+import { takeFilesFromProperties } from '../pending-files.ts'
+import { toRecordId, type RecordId } from '../record-id.ts'
+import { refuseHidingFieldsOfClass } from '../reserved-members.ts'
 import { definitionsOf } from '../with-attachments.ts'
+import { isMarkedInstance } from './internals.ts'
 
 const metadataByClass = new WeakMap<object, EntityMetadata>()
 
-/** Of an initialized data source: what tells the id of an entity. Throws ConfigurationError for what cannot have attachments as it is. */
+/**
+ * Remembers the metadata of each entity of an initialized data source, which knows the primary key. Throws ConfigurationError
+ * for an entity that cannot have attachments as it is.
+ */
 export function registerEntities({ entityMetadatas }: DataSource): void {
-  const ofAttachments = new Map<object, EntityMetadata>()
+  const byAttachments = new Map<object, EntityMetadata>()
   for (const metadata of entityMetadatas) {
     const { target } = metadata
     if (typeof target !== 'function') continue
@@ -20,46 +25,58 @@ export function registerEntities({ entityMetadatas }: DataSource): void {
     if (attachments === null) continue
     refuseCompositeKey(metadata)
     assertOneTable(
-      [ofAttachments.get(attachments) ?? metadata, metadata],
-      ({ name, tablePath }) => ({
-        name,
-        table: tablePath,
-      }),
+      [byAttachments.get(attachments) ?? metadata, metadata],
+      ({ name, tablePath }) => ({ name, table: tablePath }),
     )
-    ofAttachments.set(attachments, metadata)
-    refuseHidingFieldsOfClass(target as new () => object, Object.keys(attachments))
+    byAttachments.set(attachments, metadata)
+    if (isConstructor(target)) refuseHidingFieldsOfClass(target, Object.keys(attachments))
   }
 }
 
-/** A row of attachments has one column for the record's id: one of several columns would tell another record too. */
+/** A row of attachments has one column for the record's id. One column of several would be the id of other records too. */
 function refuseCompositeKey({ name, primaryColumns }: EntityMetadata): void {
   if (primaryColumns.length <= 1) return
   const columns = primaryColumns.map(({ propertyName }) => propertyName).join(', ')
   throw new ConfigurationError(
-    `${name} has attachments, and a primary key of several columns (${columns}): records with attachments are told by one. Give it one, and a unique index on these.`,
+    `${name} has attachments, and a primary key of several columns (${columns}). Give it a key of one column, and a unique index on these.`,
   )
 }
 
-/** null: it has none yet. */
+/** The primary key of an entity. null: it has none yet, or one of several columns. */
 export function idOf(
   entity: object,
   metadata: EntityMetadata | undefined = metadataByClass.get(entity.constructor),
 ): RecordId | null {
   const [column, another] = metadata?.primaryColumns ?? []
-  if (another !== undefined) return null
-  return toRecordId(
-    column === undefined ? (entity as { id?: unknown }).id : column.getEntityValue(entity),
-  )
+  if (another !== undefined || !isObject(entity)) return null
+  return toRecordId(column === undefined ? entity['id'] : column.getEntityValue(entity))
 }
 
-/** An entity, or a literal that is saved as one, with attachments. */
+const isEntityTarget = (value: unknown): value is EntityTarget<ObjectLiteral> =>
+  typeof value === 'function' ||
+  typeof value === 'string' ||
+  isMarkedInstance(value) ||
+  (isObject(value) && 'type' in value && typeof value['name'] === 'string')
+
+/** The metadata of a class, a name or a schema. null: the data source does not have it. */
+export const findMetadata = (dataSource: DataSource, target: unknown): EntityMetadata | null =>
+  isEntityTarget(target) && dataSource.hasMetadata(target) ? dataSource.getMetadata(target) : null
+
+/** The attachments of an entity's class. null: it has none. */
+export const attachmentsOf = ({ target }: EntityMetadata): object | null =>
+  typeof target === 'function' ? definitionsOf(target) : null
+
+/** An entity with attachments, or a literal that is saved as one. */
 export interface FoundEntity {
   readonly entity: object
   readonly metadata: EntityMetadata
   readonly attachments: object
 }
 
-/** Those that a call with `roots` reaches, by what it cascades to. What they hold as properties counts as assigned from now on. */
+/**
+ * Finds the entities with attachments that a save or a remove of `roots` reaches by its cascades. Files that they have as
+ * properties are assigned to them. `target` is what the roots are, where the call says it.
+ */
 export function findReachableEntities(
   dataSource: DataSource,
   target: unknown,
@@ -68,27 +85,24 @@ export function findReachableEntities(
 ): FoundEntity[] {
   const found: FoundEntity[] = []
   const seen = new Set<unknown>()
-  const visit = (entity: unknown, given: unknown): void => {
-    if (typeof entity !== 'object' || entity === null || seen.has(entity)) return
+  const visit = (entity: unknown, givenTarget: unknown): void => {
+    if (!isObject(entity) || seen.has(entity)) return
     seen.add(entity)
-    const own = entity.constructor === Object ? given : entity.constructor
-    if (!dataSource.hasMetadata(own as never)) return
-    const metadata = dataSource.getMetadata(own as never)
-    const attachments =
-      typeof metadata.target === 'function' ? definitionsOf(metadata.target) : null
+    const own = entity.constructor === Object ? givenTarget : entity.constructor
+    const metadata = findMetadata(dataSource, own)
+    if (metadata === null) return
+    const attachments = attachmentsOf(metadata)
     if (attachments !== null) {
       takeFilesFromProperties(Object.keys(attachments), entity)
       found.push({ entity, metadata, attachments })
     }
     for (const relation of metadata.relations) {
-      if (
+      const isFollowed =
         by === 'remove'
-          ? !relation.isCascadeRemove
-          : !relation.isCascadeInsert && !relation.isCascadeUpdate
-      )
-        continue
-      const value: unknown = relation.getEntityValue(entity as ObjectLiteral)
-      for (const each of Array.isArray(value) ? (value as unknown[]) : [value])
+          ? relation.isCascadeRemove
+          : relation.isCascadeInsert || relation.isCascadeUpdate
+      if (!isFollowed) continue
+      for (const each of toList(relation.getEntityValue(entity)))
         visit(each, relation.inverseEntityMetadata.target)
     }
   }
@@ -96,13 +110,16 @@ export function findReachableEntities(
   return found
 }
 
-/** The records of the class that has these attachments, and of those that extend it in one table. */
+/**
+ * The records of the class that has these attachments, and of the classes that extend it in one table. null: the data source
+ * has none, or its key is no column.
+ */
 export function createRecordSource(
   dataSource: DataSource,
   attachments: object,
 ): RecordSource | null {
   const all = dataSource.entityMetadatas.filter(
-    ({ target }) => typeof target === 'function' && definitionsOf(target) === attachments,
+    (metadata) => attachmentsOf(metadata) === attachments,
   )
   const base = all.find(
     ({ parentEntityMetadata: parent }) => parent === undefined || !all.includes(parent),
@@ -111,13 +128,13 @@ export function createRecordSource(
   if (base === undefined || key === undefined) return null
   const changed = base.updateDateColumn?.propertyName
   return {
-    // What is only marked as deleted can be recovered, with its files.
     async find(id) {
-      // A replica may not know it yet, and its files would be taken for those of nobody.
+      // From the master: a replica may not have the record yet, and its files would count as nobody's.
       const runner = dataSource.createQueryRunner('master')
       try {
         return await runner.manager.findOne<ObjectLiteral>(base.target, {
           where: { [key]: id },
+          // A record that is only marked as deleted can be recovered, with its files.
           withDeleted: true,
         })
       } finally {
@@ -125,11 +142,7 @@ export function createRecordSource(
       }
     },
     hasMethod: (method) =>
-      all.some(
-        ({ target }) =>
-          typeof (target as { prototype: Record<string, unknown> }).prototype[method] ===
-          'function',
-      ),
+      all.some(({ target }) => typeof target === 'function' && hasMethod(target.prototype, method)),
     async touch(id) {
       if (changed !== undefined)
         await dataSource.manager.update(

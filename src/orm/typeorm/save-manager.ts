@@ -1,52 +1,49 @@
-import { EntityManager, type DataSource, type QueryRunner } from 'typeorm'
-import { hasPendingFiles, refuseFiles, stagePendingFiles } from '../pending-files.ts'
-import { requireModel } from '../model-registry.ts'
+import { EntityManager, type DataSource } from 'typeorm'
 import { copyPendingFiles } from '../copy-pending-files.ts'
+import { isAnyRequired, requireModel } from '../model-registry.ts'
+import { isObject, prototypesOf, toList } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
+import { hasPendingFiles, refuseFiles, stagePendingFiles } from '../pending-files.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
-import { definitionsOf } from '../with-attachments.ts'
-import { isBound, needsStorage, refuseUnbound } from './bind.ts'
-import { findReachableEntities, type FoundEntity } from './records.ts'
+import { isBound, unboundError } from './bind.ts'
+import { isMarkedInstance } from './internals.ts'
 import { findWithRelations } from './preload.ts'
+import { attachmentsOf, findMetadata, findReachableEntities, type FoundEntity } from './records.ts'
 import { noTransactionError, submitFiles } from './save-subscriber.ts'
-import { levelOf, runOwnTransaction } from './transactions.ts'
+import { levelOf, requireRunner, runOwnTransaction } from './transactions.ts'
 
-const isTarget = (given: unknown): boolean =>
-  typeof given === 'function' ||
-  typeof given === 'string' ||
-  (given as { '@instanceof'?: unknown } | null)?.['@instanceof'] !== undefined
-
-/** What `save` and `remove` take: entities, after what they are, where that is said. */
-function readSaveArguments(given: readonly unknown[]): {
+interface SaveArguments {
   readonly target: unknown
   readonly roots: readonly unknown[]
   readonly options: unknown
-} {
-  const [target, entity, options] =
-    given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
-  return { target, roots: [entity].flat(), options }
 }
 
-/** A verb of TypeORM's own. */
+/** Reads the arguments of `save` and `remove`: entities and options, after a target where one is given. */
+function readSaveArguments(given: readonly unknown[]): SaveArguments {
+  const [target, entity, options] =
+    given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
+  return { target, roots: toList(entity), options }
+}
+
+const isTarget = (given: unknown): boolean =>
+  typeof given === 'function' || typeof given === 'string' || isMarkedInstance(given)
+
+/** TypeORM's own method, on the manager of the call or on another one. */
 type OriginalMethod = (given: readonly unknown[], on?: EntityManager) => unknown
 type PatchedMethod = (
   manager: EntityManager,
   given: readonly unknown[],
-  plain: OriginalMethod,
+  original: OriginalMethod,
 ) => unknown
 
-const findAndPreload: PatchedMethod = (manager, [target, options], plain) =>
-  findWithRelations(
-    manager,
-    target,
-    options as never,
-    (rest) => plain([target, rest]) as Promise<unknown>,
-  )
+const findAndPreload: PatchedMethod = (manager, [target, options], original) =>
+  findWithRelations(manager, target, options, async (rest) => original([target, rest]))
 
 const createRefusingMethod =
   (verb: 'insert' | 'update' | 'upsert'): PatchedMethod =>
-  async (manager, given, plain) => {
+  async (manager, given, original) => {
     refuseBypassedFiles(manager, verb, given[0], given[verb === 'update' ? 2 : 1])
-    return plain(given)
+    return original(given)
   }
 
 const patchedMethods: Readonly<Record<string, PatchedMethod>> = {
@@ -56,126 +53,122 @@ const patchedMethods: Readonly<Record<string, PatchedMethod>> = {
   insert: createRefusingMethod('insert'),
   upsert: createRefusingMethod('upsert'),
   update: createRefusingMethod('update'),
-  create(_, given, plain) {
-    const made = plain(given)
-    const values = [given[1]].flat()
-    for (const [index, each] of [made].flat().entries()) copyPendingFiles(values[index], each)
-    return made
+  create(_, given, original) {
+    const created = original(given)
+    const values = toList(given[1])
+    for (const [index, each] of toList(created).entries()) copyPendingFiles(values[index], each)
+    return created
   },
-  merge(_, given, plain) {
-    const merged = plain(given)
+  merge(_, given, original) {
+    const merged = original(given)
     for (const each of given.slice(2)) copyPendingFiles(each, merged)
     return merged
   },
-  async preload(_, given, plain) {
-    const loaded = await plain(given)
+  async preload(_, given, original) {
+    const loaded = await original(given)
     copyPendingFiles(given[1], loaded)
     return loaded
   },
-  async save(manager, given, plain) {
+  async save(manager, given, original) {
     const { target, roots, options } = readSaveArguments(given)
-    return saveWithFiles(
-      manager,
-      findReachable(manager, target, roots),
-      options,
-      (on) => plain(given, on) as Promise<unknown>,
-    )
+    const found = findReachable(manager, target, roots, 'save')
+    return saveWithFiles(manager, found, options, async (on) => original(given, on))
   },
-  async remove(manager, given, plain) {
+  async remove(manager, given, original) {
     const { target, roots } = readSaveArguments(given)
     const [first] = isBound(manager.dataSource)
       ? []
       : findReachable(manager, target, roots, 'remove')
-    if (first !== undefined) refuseUnbound(first)
-    return plain(given)
+    if (first !== undefined) throw unboundError(first.metadata)
+    return original(given)
   },
 }
 
 const patchedPrototypes = new WeakSet<object>()
 
 /**
- * What reaches entities through a manager: nothing of their files is dropped on the way. Managers of all data sources pass here,
- * so that one which was not bound is noticed.
+ * Patches the methods of EntityManager that read, write or copy entities, for all managers of the process. Managers of a data
+ * source that is not bound are patched too, so that they refuse files instead of dropping them.
  */
-export function patchManager(prototype: object = EntityManager.prototype): void {
+export function patchManager(prototype: EntityManager = EntityManager.prototype): void {
   if (patchedPrototypes.has(prototype)) return
   patchedPrototypes.add(prototype)
-  for (const [verb, bring] of Object.entries(patchedMethods)) {
-    const plain = (prototype as Record<string, (...given: unknown[]) => unknown>)[verb]!
-    Object.defineProperty(prototype, verb, {
-      configurable: true,
-      writable: true,
-      value(this: EntityManager, ...given: unknown[]) {
-        return bring(this, given, (rest, on = this) => plain.apply(on, [...rest]))
-      },
-    })
-  }
+  for (const [name, patched] of Object.entries(patchedMethods))
+    patchMethod<EntityManager>(
+      prototype,
+      name,
+      (original) =>
+        function (this: EntityManager, ...given) {
+          return patched(this, given, (rest, on = this) => Reflect.apply(original, on, rest))
+        },
+    )
 }
 
-/** The prototype that its manager shares with all others; of another copy of TypeORM, that is not ours. */
+/** Patches the prototype of a data source's manager, which is not ours where the app has another copy of TypeORM. */
 export function patchManagerOf({ manager }: DataSource): void {
-  let at: object = manager
-  while ('save' in (Object.getPrototypeOf(at) as object)) at = Object.getPrototypeOf(at) as object
-  patchManager(at)
+  const withSave = [...prototypesOf(manager)].filter(
+    (each): each is EntityManager => each !== manager && 'save' in each,
+  )
+  patchManager(withSave.at(-1))
 }
 
 function findReachable(
   manager: EntityManager,
   target: unknown,
   roots: readonly unknown[],
-  by?: 'remove',
+  by: 'remove' | 'save',
 ): FoundEntity[] {
   const { dataSource } = manager
   return dataSource.isInitialized ? findReachableEntities(dataSource, target, roots, by) : []
 }
 
-/** In one transaction with what is saved: the one that is open, or one of its own. */
+/** Saves entities and submits their files in one transaction: the one that is open, else one that is opened here. */
 async function saveWithFiles(
   manager: EntityManager,
   found: readonly FoundEntity[],
   options: unknown,
   save: (on: EntityManager) => Promise<unknown>,
 ): Promise<unknown> {
-  const unknown = isBound(manager.dataSource) ? undefined : found.find(needsStorage)
-  if (unknown !== undefined) refuseUnbound(unknown)
-  const bringers = found.filter(({ entity }) => hasPendingFiles(entity))
-  const [first] = bringers
+  const unbound = isBound(manager.dataSource)
+    ? undefined
+    : found.find(({ entity, attachments }) => hasPendingFiles(entity) || isAnyRequired(attachments))
+  if (unbound !== undefined) throw unboundError(unbound.metadata)
+  const withFiles = found.filter(({ entity }) => hasPendingFiles(entity))
+  const [first] = withFiles
   if (first === undefined) return save(manager)
-  const within = async (on: EntityManager): Promise<unknown> => {
+  const saveAndSubmit = async (on: EntityManager): Promise<unknown> => {
     const saved = await save(on)
-    // What was inserted has submitted its files by itself; of what did not change, TypeORM tells nobody.
-    for (const each of bringers) await submitFiles(each, on.queryRunner as QueryRunner, false)
+    // The subscriber has submitted the files of new entities. TypeORM has no event for an entity whose columns did not change.
+    for (const each of withFiles) await submitFiles(each, requireRunner(on), { isNew: false })
     return saved
   }
-  if (manager.queryRunner?.isTransactionActive === true) return within(manager)
-  if ((options as { transaction?: boolean } | undefined)?.transaction === false)
+  if (manager.queryRunner?.isTransactionActive === true) return saveAndSubmit(manager)
+  if (isObject(options) && options['transaction'] === false)
     throw noTransactionError(
       requireModel(first.attachments).type,
       'save with { transaction: false }',
     )
-  for (const { entity, attachments } of bringers)
+  for (const { entity, attachments } of withFiles)
     await stagePendingFiles(requireModel(attachments), entity)
   return saveAndFinish((begun) =>
     runOwnTransaction(manager, (on) => {
-      begun(levelOf(on.queryRunner as QueryRunner)?.chain[0])
-      return within(on)
+      begun(levelOf(requireRunner(on))?.chain[0])
+      return saveAndSubmit(on)
     }),
   )
 }
 
+/** Throws ConfigurationError for files in the values of a method that has no event for each record. */
 function refuseBypassedFiles(
-  manager: EntityManager,
+  { dataSource }: EntityManager,
   verb: 'insert' | 'update' | 'upsert',
   target: unknown,
   values: unknown,
 ): void {
-  const { dataSource } = manager
-  const metadata = dataSource.hasMetadata(target as never)
-    ? dataSource.getMetadata(target as never)
-    : null
-  const attachments = typeof metadata?.target === 'function' ? definitionsOf(metadata.target) : null
+  const metadata = findMetadata(dataSource, target)
+  const attachments = metadata && attachmentsOf(metadata)
   if (metadata === null || attachments === null) return
-  if (verb !== 'update' && !isBound(dataSource) && needsStorage({ entity: {}, attachments }))
-    refuseUnbound({ metadata })
+  if (verb !== 'update' && !isBound(dataSource) && isAnyRequired(attachments))
+    throw unboundError(metadata)
   refuseFiles(`${verb}()`, attachments, values, 'save()')
 }

@@ -1,25 +1,21 @@
-import type { DataSource, EntitySubscriberInterface, LoadEvent, QueryRunner } from 'typeorm'
+import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm'
 import { ConfigurationError } from '../../errors/errors.ts'
-import {
-  submitPendingFiles,
-  takeFilesFromProperties,
-  type RecordTransaction,
-} from '../pending-files.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
+import { submitPendingFiles, takeFilesFromProperties } from '../pending-files.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { bindDataSource } from './bind.ts'
 import { idOf, registerEntities, type FoundEntity } from './records.ts'
 import {
   afterCommit,
-  transactionStarted,
   isRunnerActive,
   levelOf,
-  transactionCommitted,
   rememberTransaction,
+  transactionCommitted,
   transactionRolledBack,
+  transactionStarted,
 } from './transactions.ts'
 
-/** Makes what a data source inserts and removes known to its storage. Once, whatever is bound to it. */
+/** Subscribes to a data source, now or when it is initialized. A second call for it does nothing. */
 export function watchDataSource(dataSource: DataSource): void {
   if (!bindDataSource(dataSource)) return
   const subscribe = (): void => {
@@ -27,7 +23,7 @@ export function watchDataSource(dataSource: DataSource): void {
     dataSource.subscribers.push(entitySubscriber)
   }
   if (dataSource.isInitialized) subscribe()
-  // Also the next time: what is initialized again has its subscribers anew.
+  // A data source that is initialized again has lost its subscribers.
   const initialize = dataSource.initialize.bind(dataSource)
   dataSource.initialize = async () => {
     await initialize()
@@ -36,47 +32,49 @@ export function watchDataSource(dataSource: DataSource): void {
   }
 }
 
+/** Submits the files of a saved entity in the transaction that is open on a runner. */
 export async function submitFiles(
   { entity, metadata, attachments }: FoundEntity,
   runner: QueryRunner,
-  isNew: boolean,
+  { isNew }: { readonly isNew: boolean },
 ): Promise<void> {
   rememberTransaction(entity, runner)
   const level = levelOf(runner)
-  const transaction: RecordTransaction = {
-    tx: runner.manager,
-    chain: level?.chain ?? [],
-    afterCommit: (done) => afterCommit(runner, done),
-    isActive: () => level?.isActive === true && isRunnerActive(runner),
-  }
   await submitPendingFiles(
     requireModel(attachments),
     entity,
     idOf(entity, metadata),
-    transaction,
+    {
+      tx: runner.manager,
+      chain: level?.chain ?? [],
+      afterCommit: (done) => afterCommit(runner, done),
+      isActive: () => level?.isActive === true && isRunnerActive(runner),
+    },
     isNew,
   )
 }
 
+/** The ConfigurationError for a save or a remove outside of a transaction. `verb` names the call. */
 export const noTransactionError = (type: string, verb: string): ConfigurationError =>
   new ConfigurationError(
     `${type}: ${verb} runs without a transaction here, and its files could be lost or left behind. Use save() and remove(), or call it inside dataSource.transaction(…).`,
   )
 
-/** Entities are inserted and removed in many ways; each passes here. */
+/** All inserts and removes of entities pass here, whichever method of TypeORM made them. */
 const entitySubscriber: EntitySubscriberInterface = {
   beforeInsert({ entity, queryRunner }) {
     const attachments = entity === undefined ? null : definitionsOf(entity)
     if (attachments === null) return
     const model = requireModel(attachments)
-    const matters =
+    const needsTransaction =
       takeFilesFromProperties([...model.definitions.keys()], entity) || requiresFile(model)
-    if (matters && !queryRunner.isTransactionActive) throw noTransactionError(model.type, 'insert')
+    if (needsTransaction && !queryRunner.isTransactionActive)
+      throw noTransactionError(model.type, 'insert')
   },
   async afterInsert({ entity, metadata, queryRunner }) {
     const attachments = entity === undefined ? null : definitionsOf(entity)
     if (attachments !== null && queryRunner.isTransactionActive)
-      await submitFiles({ entity, metadata, attachments }, queryRunner, true)
+      await submitFiles({ entity, metadata, attachments }, queryRunner, { isNew: true })
   },
   async beforeRemove({ entity, databaseEntity, metadata, queryRunner, manager }) {
     const removed: object | undefined = databaseEntity ?? entity
@@ -87,8 +85,9 @@ const entitySubscriber: EntitySubscriberInterface = {
     if (!queryRunner.isTransactionActive) throw noTransactionError(model.type, 'remove')
     if (id !== null) await model.record(id, manager).purgeAllLater()
   },
-  afterLoad: (entity: object, event) =>
-    rememberTransaction(entity, (event as LoadEvent<object>).queryRunner),
+  afterLoad: (entity: object, event) => {
+    if (event !== undefined) rememberTransaction(entity, event.queryRunner)
+  },
   afterUpdate: ({ entity, queryRunner }) => rememberTransaction(entity, queryRunner),
   afterTransactionStart: ({ queryRunner }) => transactionStarted(queryRunner),
   afterTransactionCommit: ({ queryRunner }) => transactionCommitted(queryRunner),

@@ -1,5 +1,6 @@
 import type { EntityManager, QueryRunner } from 'typeorm'
 import { getHandleQueue } from '../../database/sqlite-queue.ts'
+import { ConfigurationError } from '../../errors/errors.ts'
 import { TransactionLevel } from '../transaction-stack.ts'
 import { sqliteHandleOf } from './internals.ts'
 
@@ -26,6 +27,15 @@ function popLevel(runner: QueryRunner): TransactionLevel | undefined {
 
 /** The innermost level that is open on a runner. */
 export const levelOf = (runner: QueryRunner): TransactionLevel | undefined => levels.get(runner)
+
+/** The runner of a manager that has one, as in a transaction. Throws ConfigurationError where it has none. */
+export function requireRunner({ queryRunner }: EntityManager): QueryRunner {
+  if (queryRunner === undefined)
+    throw new ConfigurationError(
+      'This EntityManager has no query runner: use the one that dataSource.transaction(…) hands over.',
+    )
+  return queryRunner
+}
 
 /** Calls `done` when the outermost transaction of a runner is committed. */
 export const afterCommit = (runner: QueryRunner, done: () => void): void =>

@@ -1,16 +1,17 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
+import { insertMixin, type DecoratedClass } from '../insert-mixin.ts'
+import { hasMethod } from '../object-guards.ts'
+import { patchMethod } from '../patch-method.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import { mixInAttachments, type Constructor, type WithAttachments } from '../with-attachments.ts'
 import { idOf } from './records.ts'
 import { patchManager } from './save-manager.ts'
 import { transactionOf } from './transactions.ts'
 
-/** What entities have by `withAttachments`. */
-export type Attached<D> = WithAttachments<D>
-
 /**
- * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is saved, `user.photo` is
- * what is attached. Pass the same object to createActiveStorage. Do not declare fields of these names.
+ * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is saved, `user.photo` is the
+ * attachment. Pass the same object to createActiveStorage. Do not declare fields of these names. Throws ConfigurationError where
+ * `base` has attachments that are missing here.
  *
  * @example
  * const { withAttachments } = await import('activestorage-delayed/typeorm')
@@ -22,7 +23,7 @@ export type Attached<D> = WithAttachments<D>
 export function withAttachments<D extends AnyAttachments>(
   attachments: D,
 ): Constructor<WithAttachments<D>>
-/** Over a base of the app's own, such as BaseEntity. */
+/** The same over a base class of the app, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(
   attachments: D,
   base: B,
@@ -33,16 +34,38 @@ export function withAttachments<D extends AnyAttachments>(
 ): Constructor<WithAttachments<D>> {
   patchManager()
   const mixed = mixInAttachments(attachments, base, { idOf, transactionOf })
-  const { reload } = base.prototype as { readonly reload?: (this: object) => Promise<void> }
-  if (reload !== undefined)
-    // BaseEntity's: what was read with the entity is not what is there now.
-    Object.defineProperty(mixed.prototype, 'reload', {
-      configurable: true,
-      writable: true,
-      async value(this: object) {
-        await reload.call(this)
-        forgetPreloaded(this)
-      },
-    })
+  // BaseEntity's reload() changes what was preloaded with the entity.
+  if (hasMethod(mixed.prototype, 'reload'))
+    patchMethod<object>(
+      mixed.prototype,
+      'reload',
+      (reload) =>
+        async function (...given) {
+          const reloaded = await Reflect.apply(reload, this, given)
+          forgetPreloaded(this)
+          return reloaded
+        },
+    )
   return mixed
+}
+
+/**
+ * `withAttachments` as a class decorator, in both forms of decorators. An interface beside the class types it. Throws
+ * ConfigurationError for a class that has members of these names.
+ *
+ * @example
+ * const { HasAttachments } = await import('activestorage-delayed/typeorm')
+ * interface User extends WithAttachments<typeof userAttachments> {}
+ * @HasAttachments(userAttachments)
+ * class User {
+ *   id!: string
+ *   name!: string
+ * }
+ * type WithAttachments<D> = import('activestorage-delayed/typeorm').WithAttachments<D>
+ */
+export function HasAttachments<D extends AnyAttachments>(
+  attachments: D,
+): (target: DecoratedClass<WithAttachments<D>>) => void {
+  return (target) =>
+    insertMixin(target, Object.keys(attachments), (base) => withAttachments(attachments, base))
 }

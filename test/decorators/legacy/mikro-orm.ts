@@ -8,7 +8,7 @@ import {
   ReflectMetadataProvider,
 } from '@mikro-orm/decorators/legacy'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/mikro-orm'
+import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/mikro-orm'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),
@@ -24,7 +24,7 @@ export class User extends withAttachments(userAttachments) {
   @OneToMany(() => Book, (book) => book.author) books = new Collection<Book>(this)
 }
 
-export interface Book extends Attached<typeof bookAttachments> {}
+export interface Book extends WithAttachments<typeof bookAttachments> {}
 @Entity({
   tableName: 'books',
   discriminatorColumn: 'kind',
@@ -48,5 +48,5 @@ export const shadowedAttachments = { photo: hasOneAttached() }
 export class Shadowed extends withAttachments(shadowedAttachments) {
   @PrimaryKey() id!: number
   // @ts-expect-error it would hide the attachment
-  override photo: Attached<typeof shadowedAttachments>['photo']
+  override photo: WithAttachments<typeof shadowedAttachments>['photo']
 }

@@ -16,7 +16,7 @@ import {
   type AttachmentHooks,
   type OneAttached,
 } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/typeorm'
+import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/typeorm'
 
 export const told: string[] = []
 export const userAttachments = {
@@ -38,7 +38,7 @@ export class User extends withAttachments(userAttachments, BaseEntity) {
   }
 }
 
-export interface Book extends Attached<typeof bookAttachments> {}
+export interface Book extends WithAttachments<typeof bookAttachments> {}
 @Entity('books')
 @TableInheritance({ column: { type: 'varchar', name: 'kind' } })
 @HasAttachments(bookAttachments)
@@ -59,7 +59,7 @@ export class Comic extends Book {
 }
 
 /** Without a base; the decorator of the ORM runs first. */
-export interface Page extends Attached<typeof pageAttachments> {}
+export interface Page extends WithAttachments<typeof pageAttachments> {}
 @HasAttachments(pageAttachments)
 @Entity('pages')
 export class Page {
@@ -73,9 +73,9 @@ export const shadowedAttachments = { photo: hasOneAttached() }
 @HasAttachments(shadowedAttachments)
 export class Shadowed extends BaseEntity {
   @PrimaryGeneratedColumn() id!: number
-  photo!: Attached<typeof shadowedAttachments>['photo']
-  declare photoTmp?: Attached<typeof shadowedAttachments>['photoTmp']
-  declare photoDelayedUploads: Attached<typeof shadowedAttachments>['photoDelayedUploads']
+  photo!: WithAttachments<typeof shadowedAttachments>['photo']
+  declare photoTmp?: WithAttachments<typeof shadowedAttachments>['photoTmp']
+  declare photoDelayedUploads: WithAttachments<typeof shadowedAttachments>['photoDelayedUploads']
 }
 
 // @ts-expect-error it has no interface that says what it has

@@ -1,7 +1,7 @@
 import { Collection } from '@mikro-orm/core'
 import { Entity, ManyToOne, OneToMany, PrimaryKey, Property } from '@mikro-orm/decorators/es'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type Attached } from 'activestorage-delayed/mikro-orm'
+import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/mikro-orm'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),
@@ -16,7 +16,7 @@ export class User extends withAttachments(userAttachments) {
   @OneToMany(() => Book, (book) => book.author) books = new Collection<Book>(this)
 }
 
-export interface Book extends Attached<typeof bookAttachments> {}
+export interface Book extends WithAttachments<typeof bookAttachments> {}
 @Entity({
   tableName: 'books',
   discriminatorColumn: 'kind',
@@ -40,5 +40,5 @@ export const shadowedAttachments = { photo: hasOneAttached() }
 export class Shadowed extends withAttachments(shadowedAttachments) {
   @PrimaryKey({ type: 'integer' }) id!: number
   // @ts-expect-error it would hide the attachment
-  override photo: Attached<typeof shadowedAttachments>['photo']
+  override photo: WithAttachments<typeof shadowedAttachments>['photo']
 }

@@ -1,14 +1,14 @@
 // TypeORM's own decorators are legacy ones: with standard ones, its entities are told by schemas.
 import { BaseEntity, EntitySchema } from 'typeorm'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, type Attached } from 'activestorage-delayed/typeorm'
+import { HasAttachments, type WithAttachments } from 'activestorage-delayed/typeorm'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),
   certificates: hasManyAttached(),
 }
 
-export interface User extends Attached<typeof userAttachments> {}
+export interface User extends WithAttachments<typeof userAttachments> {}
 @HasAttachments(userAttachments)
 export class User extends BaseEntity {
   id!: number
@@ -27,10 +27,10 @@ export const schema = new EntitySchema<User>({
 const photo = { photo: hasOneAttached() }
 /** Throws: an auto-accessor stands before the attachment's. */
 export function accessor(): unknown {
-  interface Shadowed extends Pick<Attached<typeof photo>, 'photoDelayedUploads' | 'photoTmp'> {}
+  interface Shadowed extends Pick<WithAttachments<typeof photo>, 'photoDelayedUploads' | 'photoTmp'> {}
   @HasAttachments(photo)
   class Shadowed {
-    accessor photo!: Attached<typeof photo>['photo']
+    accessor photo!: WithAttachments<typeof photo>['photo']
   }
   return Shadowed
 }

@@ -1,0 +1,22 @@
+/** A model of the schema with its attachments. */
+export interface ModelWithAttachments {
+  /** Its name in the schema. */
+  readonly model: string
+  readonly definitions: object
+  /** The names of its attachments. */
+  readonly names: readonly string[]
+  /** Whether a new record must come with a file. */
+  readonly isRequired: boolean
+  /** The field that is its primary key. */
+  readonly id: string
+}
+
+const modelsByClient = new WeakMap<object, readonly ModelWithAttachments[]>()
+
+/** The models with attachments of a client that `withAttachments` extended, or of its transaction. undefined: it was not. */
+export const modelsOf = (client: object): readonly ModelWithAttachments[] | undefined =>
+  modelsByClient.get(client)
+
+/** Remembers the models with attachments of a client that the app has. */
+export const bindModels = (client: object, models: readonly ModelWithAttachments[]): void =>
+  void modelsByClient.set(client, models)
