@@ -16,7 +16,8 @@ export type { Logger } from './configuration/logger.ts'
 export type { Concurrency } from './delayed/concurrency-limits.ts'
 export type { ServiceTimeouts } from './services/timeouts.ts'
 export type { Blobs } from './attached/blobs.ts'
-export type { DelayedUploadFilter, DelayedUploads } from './attached/delayed-uploads.ts'
+export type { DelayedUploads } from './attached/delayed-uploads.ts'
+export type { DelayedUploadFilter } from './attached/upload-filter.ts'
 export { hasManyAttached, hasOneAttached } from './attached/definitions.ts'
 export type {
   AnyAttachments,
@@ -44,6 +45,8 @@ export type {
   OneInput,
   Source,
 } from './attached/attachable.ts'
+export type { PurgeOptions } from './attached/remove.ts'
+export type { AttachOptions } from './attached/submit.ts'
 export type { WhenAttachedOptions } from './attached/when-attached.ts'
 export type {
   FilesByName,

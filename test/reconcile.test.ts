@@ -59,7 +59,7 @@ for (const kind of kinds)
       failAt = asked + 100
       await assert.rejects(storage.reconcile({ olderThan: '0s' }), {
         code: 'CONFIGURATION',
-        message: /there is a User \d+ .*the lookup failed/,
+        message: /look up User \d+: the lookup failed/,
       })
       failAt = -1
       await storage.reconcile({ olderThan: '0s' })

@@ -164,6 +164,13 @@ test('no door lets an error of Node, of the driver or of JavaScript itself out',
     'delayedUploads.list, after': (thing) => storage.delayedUploads.list({ after: thing }),
     'delayedUploads.list, state': (thing) => storage.delayedUploads.list({ state: thing }),
     'delayedUploads.list, model': (thing) => storage.delayedUploads.list({ model: thing }),
+    'delayedUploads.list, attachment': (thing) =>
+      storage.delayedUploads.list({ attachment: thing }),
+    'delayedUploads.list, recordId': (thing) => storage.delayedUploads.list({ recordId: thing }),
+    'delayedUploads.list, error': (thing) => storage.delayedUploads.list({ error: thing }),
+    'delayedUploads.list, order': (thing) => storage.delayedUploads.list({ order: thing }),
+    'delayedUploads.list, createdFrom': (thing) =>
+      storage.delayedUploads.list({ createdFrom: thing }),
     'delayedUploads.list, limit': (thing) => storage.delayedUploads.list({ limit: thing }),
     'reconcile, olderThan': (thing) => storage.reconcile({ olderThan: thing }),
     directUploadPath: (thing) => storage.directUploadPath(thing),

@@ -10,50 +10,57 @@ import type { Duration } from '../options/units.ts'
 /** Records per statement. */
 const RECORDS_PER_PAGE = 200
 
-/** Of `storage.reconcile`. */
+/** Options of `storage.reconcile`. */
 export interface ReconcileOptions {
-  /** true: nothing is removed, only counted. Default: false. */
+  /** true: counts records, and removes nothing. Default: false. */
   readonly dryRun?: boolean
-  /** Records whose newest file is younger are left alone. Default: '1h'. */
+  /** Skips records whose newest file is younger. Default: '1h'. */
   readonly olderThan?: Duration
+  /** Ends the run between two records; those that were purged until then stay purged. */
+  readonly signal?: AbortSignal
 }
-/** What `storage.reconcile` found. */
+/** Result of `storage.reconcile`. */
 export interface ReconcileResult {
-  /** How many records are gone that had attachments or pending uploads; with `dryRun`, they still have them. */
+  /** Number of deleted records that had attachments or pending uploads. With `dryRun` these are still there. */
   readonly removed: number
 }
 
+/** A run of `reconcile` over some models. */
 export interface ReconcileTask {
   readonly session: Session
   readonly types: readonly string[]
   readonly dryRun: boolean
   /** Milliseconds. */
   readonly olderThan: number
+  readonly signal?: AbortSignal | undefined
   exists(type: string, id: string): Promise<boolean>
-  /** Unless the record came back meanwhile: `isYoung` asks again when nothing more can be submitted for it. */
-  purge(type: string, id: string, isYoung: (tx: Session) => Promise<boolean>): Promise<boolean>
+  /** Purges a record's files. `keepIf` is asked once nothing more can be submitted for it. Returns false if it kept them. */
+  purge(type: string, id: string, keepIf: (tx: Session) => Promise<boolean>): Promise<boolean>
 }
 
 /**
- * Page by page, whatever their number. What a lookup throws ends it, with each record as it was or wholly removed: files are
- * committed with their record, so that one which is not found was deleted, unless the lookup asks a replica that lags.
+ * Purges the files of records that were deleted past their hooks, page by page. Files are committed with their record, so
+ * a record that is not found was deleted, unless the lookup asks a replica that lags. An error of a lookup ends the run;
+ * each record is then purged entirely or not at all.
  */
 export async function reconcile({
   session,
   types,
   dryRun,
   olderThan,
+  signal,
   exists,
   purge,
 }: ReconcileTask): Promise<ReconcileResult> {
   let removed = 0
   for (const type of types) {
-    // A dry run meets a record in both tables, which say no more than how old what is in the one is.
+    // A record may be in both tables. A dry run leaves it there, and must count it once.
     const counted = new Set<string>()
     for (const pageAfter of [findAttachedRecords, findUploadingRecords])
       for (let after: string | null = null, isLast = false; !isLast;) {
         const page: string[] = await pageAfter(session, type, after, olderThan)
         for (const id of page) {
+          signal?.throwIfAborted()
           if (counted.has(id) || (await recordExists(type, id, exists))) continue
           const isYoung = (on: Session): Promise<boolean> => hasNewerFiles(on, type, id, olderThan)
           if (dryRun ? await isYoung(session) : !(await purge(type, id, isYoung))) continue
@@ -76,7 +83,7 @@ async function recordExists(
     return await exists(type, id)
   } catch (error) {
     throw new ConfigurationError(
-      `reconcile: whether there is a ${type} ${id} could not be told: ${messageOf(error)}. What was removed until then was gone.`,
+      `reconcile could not look up ${type} ${id}: ${messageOf(error)}. Records that were purged before stay purged.`,
       { cause: error, details: { record: { type, id } } },
     )
   }

@@ -3,33 +3,53 @@ import { ConfigurationError } from '../errors/errors.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
 import type { RecordScope } from './record.ts'
 
-/** Of `whenAttached`. */
+/** Options of `whenAttached`. */
 export interface WhenAttachedOptions {
   /** Default: `direct.timeout` of the storage, 30 s. */
   readonly timeout?: Duration
+  /** Ends the wait; the upload goes on. */
+  readonly signal?: AbortSignal
 }
 
 type WhenAttachedScope = Pick<RecordScope, 'context' | 'type' | 'id' | 'session' | 'loaded'>
 
-/** Finishes what is on its way to a record, or to one of its attachments. */
+/** Waits until the pending files of a record, or of one of its attachments, are attached. */
 export async function whenAttached(
   { context, type, id, session, loaded }: WhenAttachedScope,
   name: string | undefined,
-  { timeout }: WhenAttachedOptions = {},
+  { timeout, signal }: WhenAttachedOptions = {},
 ): Promise<void> {
   const details = { record: { type, id }, ...(name === undefined ? {} : { attachment: name }) }
   if (session !== null)
     throw new ConfigurationError(
-      `whenAttached() waits for what is committed: call it on ${type} ${id} after its transaction, without { transaction }.`,
+      `whenAttached waits for committed files: call it on ${type} ${id} after its transaction, without { transaction }.`,
       { details },
     )
+  signal?.throwIfAborted()
   const milliseconds = timeout === undefined ? undefined : parseDuration(timeout, 'timeout')
   const store = await context.store()
   const uploads = await findRecordUploads(store.session, type, [id], name)
   const unfinished = uploads.filter(({ state }) => state !== 'attached')
   try {
-    await context.finish(unfinished, milliseconds)
+    await untilAborted(context.finish(unfinished, milliseconds), signal)
   } finally {
     loaded.current = null
+  }
+}
+
+/** Waits for a promise, or rejects with the signal's reason. The promise is not cancelled. */
+async function untilAborted(
+  promise: Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (signal === undefined) return promise
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const onAbort = (): void => reject(signal.reason)
+  if (signal.aborted) onAbort()
+  signal.addEventListener('abort', onAbort)
+  try {
+    await Promise.race([promise, aborted])
+  } finally {
+    signal.removeEventListener('abort', onAbort)
   }
 }

@@ -69,6 +69,7 @@ async function listFailedUploads(storage: CommandStorage): Promise<FailedUpload[
     const after = all.at(-1)?.id
     const page = await storage.delayedUploads.list({
       state: 'failed',
+      order: 'oldest',
       limit: 100,
       ...(after === undefined ? {} : { after }),
     })

@@ -9,7 +9,7 @@ import type { RecordHandles } from './record-handles.ts'
 export async function reconcileRecords(
   { settings, store, lookup }: StorageParts,
   handles: RecordHandles,
-  { dryRun = false, olderThan = '1h' }: ReconcileOptions = {},
+  { dryRun = false, olderThan = '1h', signal }: ReconcileOptions = {},
 ): Promise<ReconcileResult> {
   const types = [...settings.models.keys()]
   const unknown = types.find((type) => !lookup.canFind(type))
@@ -22,6 +22,7 @@ export async function reconcileRecords(
     session,
     types,
     dryRun,
+    signal,
     olderThan: parseDuration(olderThan, 'olderThan'),
     exists: async (type, id) => ((await lookup.find(type, id)) ?? null) !== null,
     purge: (type, id, keepIf) => purgeAllLater(handles.scope(type, id, {}), { keepIf }),

@@ -41,7 +41,7 @@ export interface GemRowStatus extends GemRowCount {
 export interface StorageStatus {
   /** Counts, bytes and the oldest uploads by state; the number of live workers. */
   readonly uploads: Stats
-  /** At most 20 failed uploads. `delayedUploads.list` lists them all. */
+  /** At most 20 failed uploads, oldest first. `delayedUploads.list` lists them all. */
   readonly failed: readonly FailedUploadStatus[]
   /** Workers that run, or died less than a day ago. */
   readonly workers: readonly WorkerStatus[]
@@ -69,7 +69,11 @@ export async function readStatus(
   const { session } = await store.open()
   const isKnown = ({ attachment }: GemRowCount): boolean =>
     settings.knownAttachments.some(({ type, name }) => `${type}.${name}` === attachment)
-  const failed = await delayedUploads.list({ state: 'failed', limit: FAILED_LIMIT })
+  const failed = await delayedUploads.list({
+    state: 'failed',
+    order: 'oldest',
+    limit: FAILED_LIMIT,
+  })
   return {
     uploads: await delayedUploads.stats(),
     failed: failed.map(({ id, record, name, attempts, createdAt, lastError, files }) => ({

@@ -1,0 +1,114 @@
+// A signal ends the public calls that can last.
+import assert from 'node:assert/strict'
+import { once } from 'node:events'
+import { after, test } from 'node:test'
+import { hasOneAttached, type Service } from '../src/index.ts'
+import { memory } from '../src/services/memory.ts'
+import { closeDatabases, kinds } from './support/databases.ts'
+import { fresh, text } from './support/storage.ts'
+
+after(() => closeDatabases())
+const models = { User: { photo: hasOneAttached() } }
+const [sqlite = assert.fail()] = kinds
+
+/** A service whose uploads and deletions wait until they are aborted, as long as `hangs` is set. */
+function hangingService() {
+  const calls = new EventTarget()
+  const state = { hangs: false, calls }
+  const service = memory()
+  const hang = async (signal: AbortSignal | undefined): Promise<void> => {
+    if (!state.hangs) return
+    calls.dispatchEvent(new Event('call'))
+    if (signal === undefined) assert.fail('The call has no signal.')
+    if (!signal.aborted) await once(signal, 'abort')
+    signal.throwIfAborted()
+  }
+  const hanging: Service = {
+    ...service,
+    async upload(key, bytes, options) {
+      await hang(options.signal)
+      return service.upload(key, bytes, options)
+    },
+    async delete(key, options) {
+      await hang(options?.signal)
+      return service.delete(key, options)
+    },
+  }
+  return { state, service: hanging }
+}
+
+test('attachLater stops staging when its signal aborts, and keeps nothing', async (t) => {
+  const app = await fresh(t, sqlite, models)
+  if (app === null) return
+  const aborting = new AbortController()
+  const io = (async function* () {
+    yield new TextEncoder().encode('first')
+    aborting.abort(new Error('Enough.'))
+    yield new TextEncoder().encode('second')
+  })()
+  const { photo } = app.storage.record('User', 1)
+  await assert.rejects(
+    photo.attachLater({ io, filename: 'a.txt' }, { signal: aborting.signal }),
+    /Enough/,
+  )
+  await assert.rejects(photo.attachLater(text('x'), { signal: aborting.signal }), /Enough/)
+  await assert.rejects(
+    app.storage.record('User', 1).attachLater({ photo: text('x') }, { signal: aborting.signal }),
+    /Enough/,
+  )
+  assert.deepEqual(await app.storage.delayedUploads.list(), [])
+  await app.storage.sweep()
+  assert.equal((await app.storage.delayedUploads.stats()).stagedBytes, 0)
+})
+
+test('attach stops its upload when its signal aborts', async (t) => {
+  const { state, service } = hangingService()
+  const app = await fresh(t, sqlite, models, { services: { test: service } })
+  if (app === null) return
+  const aborting = new AbortController()
+  state.hangs = true
+  state.calls.addEventListener('call', () => aborting.abort(new Error('Enough.')))
+  const { photo } = app.storage.record('User', 1)
+  await assert.rejects(photo.attach(text('x'), { signal: aborting.signal }))
+  assert.equal(await photo.attached(), false)
+  state.hangs = false
+  assert.notEqual(await photo.attach(text('y'), { signal: new AbortController().signal }), null)
+})
+
+test('purge stops waiting for the service when its signal aborts; a worker deletes the object', async (t) => {
+  const { state, service } = hangingService()
+  const app = await fresh(t, sqlite, models, { services: { test: service } })
+  if (app === null) return
+  const { photo } = app.storage.record('User', 1)
+  const key = (await photo.attach(text('x')))?.blob.key ?? ''
+  const aborting = new AbortController()
+  state.hangs = true
+  state.calls.addEventListener('call', () => aborting.abort(new Error('Enough.')))
+  await photo.purge({ signal: aborting.signal })
+  assert.equal(await photo.attached(), false)
+  assert.equal(await service.exists(key), true)
+  await assert.rejects(photo.purge({ signal: aborting.signal }), /Enough/)
+})
+
+test('whenAttached and reconcile end when their signal aborts', async (t) => {
+  const { state, service } = hangingService()
+  const app = await fresh(t, sqlite, models, { services: { test: service } })
+  if (app === null) return
+  const aborting = new AbortController()
+  const { photo } = app.storage.record('User', 1)
+  await photo.attachLater(text('x'))
+  state.hangs = true
+  state.calls.addEventListener('call', () => aborting.abort(new Error('Enough.')))
+  await assert.rejects(photo.whenAttached({ signal: aborting.signal }), /Enough/)
+  await assert.rejects(photo.whenAttached({ signal: aborting.signal }), /Enough/)
+  assert.equal((await photo.delayedUploads()).length, 1)
+  const missing = await fresh(t, sqlite, models, { findRecord: { User: () => null } })
+  if (missing === null) return
+  await missing.storage.record('User', 1).photo.attach(text('x'))
+  await assert.rejects(
+    missing.storage.reconcile({ olderThan: '0s', signal: aborting.signal }),
+    /Enough/,
+  )
+  assert.equal(await missing.storage.record('User', 1).photo.attached(), true)
+  assert.deepEqual(await missing.storage.reconcile({ olderThan: '0s' }), { removed: 1 })
+})
