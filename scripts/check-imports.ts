@@ -35,8 +35,18 @@ const adapters = new Set(
       : [target.default.replace('./dist/', 'src/').replace(/\.js$/, '.ts')],
   ),
 )
+/** Rows and their statements. `http` reads them through `attached`, and may import their types. */
+const rows =
+  /^src\/(?:staging|attachments|delayed)\/|^src\/blobs\/(?:blob-rows|object-intents)\.ts$/
 const rankOf = (path: string): number =>
   folders.findIndex((names) => names.includes(path.split('/')[1]?.replace(/\.ts$/, '') ?? ''))
+
+function isTypeImport(file: string, target: string): boolean {
+  const statements = readFileSync(file, 'utf8').split(/^(?=import |export )/m)
+  return statements
+    .filter((statement) => statement.includes(`from '${target}'`))
+    .every((statement) => /^(?:import|export) type /.test(statement))
+}
 
 const faults: string[] = []
 for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
@@ -56,6 +66,8 @@ for (const file of globSync('src/**/*.ts').map((path) => normalize(path))) {
     const isOwn =
       file.startsWith('src/orm/') &&
       (path === 'src/database/sqlite.ts' || dirname(path) === dirname(file))
+    if (file.startsWith('src/http/') && rows.test(path) && !isTypeImport(file, target))
+      faults.push(`${file} imports ${path}: read it through src/attached`)
     if (adapters.has(path) && !isOwn && !file.startsWith('src/testing'))
       faults.push(`${file} imports the adapter ${path}`)
   }

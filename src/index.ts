@@ -75,7 +75,7 @@ export type { AfterRefusalOptions } from './http/after-refusal.ts'
 export type { FormLimits } from './http/forms/limits.ts'
 export type { ReconcileResult, ReconcileOptions } from './attached/reconcile.ts'
 export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse-form.ts'
-export type { FileSnapshot, UploadSnapshot } from './http/progress/snapshot.ts'
+export type { FileSnapshot, UploadSnapshot } from './attached/upload-snapshot.ts'
 export type {
   Database,
   Dialect,

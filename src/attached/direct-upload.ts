@@ -1,9 +1,9 @@
-import { insertBlob, type BlobRow } from '../blobs/blob-rows.ts'
+import { findBlob, insertBlob, parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { guessContentType, swapTrackType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import { generateKey, prefixKey } from '../blobs/blob-key.ts'
-import { announceObject } from '../blobs/object-intents.ts'
+import { announceObject, deleteObjectLater } from '../blobs/object-intents.ts'
 import { toStorableFilename, toStorableKey } from '../blobs/storable-text.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
@@ -27,6 +27,7 @@ export interface DirectUploadFile {
 /** Where a browser sends it. */
 export interface DirectUpload {
   readonly blob: BlobRow
+  readonly metadata: Readonly<Record<string, unknown>>
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
 }
@@ -96,9 +97,14 @@ export async function announceDirectUpload(
     contentType: shown,
     disposition: toContentDisposition(mayBeInline ? 'inline' : 'attachment', filename),
   })
-  if (target !== null) return { blob, ...target }
+  if (target !== null) return { blob, metadata: parseMetadata(blob.metadata), ...target }
   const url = diskUploadPath(context, blob, new Date(Date.now() + URL_EXPIRES_SECONDS * 1000))
-  return { blob, url, headers: { 'Content-Type': contentType } }
+  return {
+    blob,
+    metadata: parseMetadata(blob.metadata),
+    url,
+    headers: { 'Content-Type': contentType },
+  }
 }
 
 /** A name does not tell a film from sound alone; the bytes do, when the blob is attached. */
@@ -120,4 +126,17 @@ function checkJson(metadata: object, filename: string, details: ErrorDetails): v
       },
     )
   }
+}
+
+/** Deletes the object of a blob that was purged while its bytes came in. Returns whether it was purged. */
+export async function deleteObjectIfPurged(
+  context: StorageContext,
+  { id, serviceName, key }: BlobRow,
+): Promise<boolean> {
+  const { session, transact } = await context.store()
+  if ((await findBlob(session, { id })) !== null) return false
+  await context.deleteObjectsNow([
+    await transact((own) => deleteObjectLater(own, serviceName, key)),
+  ])
+  return true
 }

@@ -1,10 +1,10 @@
 import type { AuthorizeSubject, StorageContext } from '../attached/context.ts'
-import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
-import type { BlobRow } from '../blobs/blob-rows.ts'
+import { listLanesOfBlob } from '../attached/lookups.ts'
 import { toStoredBlob } from '../attached/stored-values.ts'
+import type { BlobRow } from '../blobs/blob-rows.ts'
 import { forbidden } from './responses.ts'
 
-/** Throws the answer 403 unless the app allows it. */
+/** Throws the response 403 unless the app's `authorize` allows the request. */
 export async function assertAllowed(
   { authorize }: StorageContext,
   request: Request,
@@ -13,7 +13,7 @@ export async function assertAllowed(
   if (authorize !== undefined && !(await authorize(request, subject))) throw forbidden()
 }
 
-/** Throws the answer 403 unless the blob may be seen; the app is asked for one that is attached nowhere, too. */
+/** Throws the response 403 unless the app allows the blob. The app is also asked for a blob without a record. */
 export async function assertBlobAllowed(
   context: StorageContext,
   request: Request,
@@ -26,7 +26,7 @@ export async function assertBlobAllowed(
   if (!isAllowed) throw forbidden()
 }
 
-/** A blob may be seen by who may see one of the records that it is attached to. null: it is attached to none. */
+/** Asks the app for each record that the blob is attached to; one is enough. null: the blob is attached to none. */
 export async function isAllowedByRecords(
   context: StorageContext,
   request: Request,
@@ -35,9 +35,9 @@ export async function isAllowedByRecords(
 ): Promise<boolean | null> {
   const { authorize } = context
   if (authorize === undefined) return true
-  const attachments = await findAttachmentsOfBlob((await context.store()).session, row.id)
+  const lanes = await listLanesOfBlob(context, row)
   const blob = toStoredBlob(context, row)
-  for (const { type, id, name } of attachments)
+  for (const { type, id, name } of lanes)
     if (await authorize(request, { action, blob, record: { type, id }, name })) return true
-  return attachments.length === 0 ? null : false
+  return lanes.length === 0 ? null : false
 }

@@ -9,7 +9,7 @@ import type { Mountable } from './mountable.ts'
 /** Node's request, with the members that frameworks add. */
 interface NodeMessage extends IncomingMessage {
   /** The whole URL, when a framework has cut the mount point off `url`. */
-  originalUrl?: string
+  originalUrl?: string | undefined
   /** The result of another parser of bodies. */
   body?: unknown
   /** The raw bytes, when a framework keeps them (NestJS). */

@@ -5,39 +5,48 @@ import { ConfigurationError, InvalidInputError, type ErrorDetails } from '../err
 
 type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 
-/** A request of the web, of whatever library, or Node's own. */
+/** A web Request of any library, or Node's request. */
 export type FormRequest = Request | NodeRequest
-/** What is read of Node's IncomingMessage. */
+/** Members of Node's IncomingMessage that are read. */
 export interface NodeRequest extends Readable {
   headers: Record<string, string | string[] | undefined>
-  /** Bytes that a parser, or the platform, has left beside (Cloud Functions, NestJS). */
+  url?: string | undefined
+  /** The whole path, when a framework has cut a mount point off `url`. */
+  originalUrl?: string | undefined
+  /** Raw bytes that a parser or the platform has kept (Cloud Functions, NestJS). */
   rawBody?: unknown
-  /** The parser's result: `express.raw()` puts bytes here. */
+  /** Result of a parser. `express.raw()` puts bytes here. */
   body?: unknown
 }
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 
+/** Whether the request is Node's, and not a web Request. */
 export const isNodeRequest = (request: FormRequest): request is NodeRequest =>
-  isFunction((request as Partial<NodeRequest>).pipe)
+  'pipe' in request && isFunction(request.pipe)
 
-/** Throws ConfigurationError on what is neither, such as a framework's own context. */
+/** Throws ConfigurationError for anything but a request, such as the context of a framework. */
 export function checkRequest(request: FormRequest): void {
-  const { headers, pipe, arrayBuffer } = ((request as unknown) ?? {}) as Partial<
-    Record<'headers' | 'pipe' | 'arrayBuffer', unknown>
-  >
-  const isNode = isFunction(pipe) && typeof headers === 'object' && headers !== null
-  if (
-    isNode ||
-    (isFunction(arrayBuffer) && isFunction((headers as Partial<Headers> | undefined)?.get))
-  )
-    return
+  const { headers, pipe, arrayBuffer, get }: Readonly<Record<string, unknown>> = {
+    ...readMembers(request, ['headers', 'pipe', 'arrayBuffer']),
+    ...readMembers(readMembers(request, ['headers'])['headers'], ['get']),
+  }
+  if (isFunction(pipe) && typeof headers === 'object' && headers !== null) return
+  if (isFunction(arrayBuffer) && isFunction(get)) return
   throw new ConfigurationError(
-    "parseForm takes a web Request or Node's request, and was given something else. Pass c.req.raw in Hono, ctx.req in Koa, request.raw in Fastify.",
+    "parseForm takes a web Request or Node's request. Pass c.req.raw in Hono, ctx.req in Koa, request.raw in Fastify.",
   )
 }
 
-/** What bodies are read as. The web's requests of some libraries do not say that they were read. */
+/** Members of any value; {} for null and undefined. */
+function readMembers(value: unknown, names: readonly string[]): Record<string, unknown> {
+  if (typeof value !== 'object' || value === null) return {}
+  return Object.fromEntries(
+    names.map((name): [string, unknown] => [name, Reflect.get(value, name)]),
+  )
+}
+
+/** Streams of bodies that were opened. Web requests of some libraries do not say that they were read. */
 const openBodies = new WeakMap<FormRequest, Readable>()
 
 const isBodyEmpty = (request: FormRequest): boolean =>
@@ -47,12 +56,12 @@ const isBodyRead = (request: FormRequest): boolean =>
     ? request.readableEnded || request.destroyed
     : request.bodyUsed || openBodies.has(request)
 
-/** '': there is none. */
+/** Returns '' for a missing header. */
 export function readHeader(request: FormRequest, name: string): string {
   return String((isNodeRequest(request) ? request.headers[name] : request.headers.get(name)) ?? '')
 }
 
-/** The bytes of a body that was read before, where whoever read it has kept them. */
+/** Returns the bytes of a body that a parser has read and kept. */
 export function readKeptBody({
   readableDidRead,
   readableEnded,
@@ -63,7 +72,7 @@ export function readKeptBody({
   return (readableDidRead || readableEnded) && isBytes(bytes) ? bytes : null
 }
 
-/** The body as a stream. What is not read of it is left where it is: see `bodyLeftOf`. */
+/** Opens the body as a stream. Bytes that are not read stay in the request: see `findUnreadBody`. Throws InvalidInputError. */
 export function openRequestBody(request: FormRequest): Readable {
   const kept = isNodeRequest(request) ? readKeptBody(request) : null
   if (kept !== null) return Readable.from([kept])
@@ -73,7 +82,7 @@ export function openRequestBody(request: FormRequest): Readable {
     )
   const body = isNodeRequest(request) ? request : toReadable(request.body)
   openBodies.set(request, body)
-  // Also when it was given up: what breaks off then concerns nobody.
+  // A body that is no longer read may still fail, and without a listener the error would end the process.
   return body.on('error', () => undefined)
 }
 
@@ -81,11 +90,11 @@ function toReadable(body: unknown): Readable {
   if (body === null || body === undefined) return Readable.from([])
   if (body instanceof ReadableStream) return Readable.fromWeb(body as NodeStream)
   const stream = toByteStream(body)
-  if (stream === null) throw new InvalidInputError('The body of this request is no stream.')
+  if (stream === null) throw new InvalidInputError('The body of this request is not a stream.')
   return stream instanceof Readable ? stream : Readable.from(stream, { objectMode: false })
 }
 
-/** What was not read of a body; null: nothing, or it is in other hands. */
+/** Returns the rest of a body. null: all of it was read, or somebody else reads it. */
 export function findUnreadBody(request: FormRequest): Readable | null {
   const body =
     openBodies.get(request) ??
@@ -93,7 +102,7 @@ export function findUnreadBody(request: FormRequest): Readable | null {
   return body === null || body.readableEnded || body.destroyed ? null : body
 }
 
-/** The body in pieces. */
+/** Reads the body in pieces. */
 export async function* readBodyBytes(
   request: Request,
   details: ErrorDetails & { readonly filename: string },
@@ -104,7 +113,7 @@ export async function* readBodyBytes(
   yield* readIncomingFile({ filename: details.filename, open }, details, undefined)
 }
 
-/** A small JSON body. Throws InvalidInputError on what is none, or is too long. */
+/** Reads a JSON body of at most `limit` bytes. Throws InvalidInputError. */
 export async function readJson(request: Request, limit: number): Promise<unknown> {
   const chunks: Uint8Array[] = []
   let size = 0
@@ -114,8 +123,9 @@ export async function readJson(request: Request, limit: number): Promise<unknown
     chunks.push(chunk)
   }
   try {
-    return JSON.parse(Buffer.concat(chunks).toString()) as unknown
+    const value: unknown = JSON.parse(Buffer.concat(chunks).toString())
+    return value
   } catch (error) {
-    throw new InvalidInputError('The body is no JSON.', { cause: error })
+    throw new InvalidInputError('The body is not JSON.', { cause: error })
   }
 }

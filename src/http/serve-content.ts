@@ -2,73 +2,77 @@ import { respond, HttpResponseError } from './responses.ts'
 import { checkConditions } from './conditions.ts'
 import { parseRange, type ByteRange } from './range.ts'
 
-/** Bytes that can be served whole, in part, or not at all, because the client has them. */
+/** Bytes with the headers of their response. */
 export interface Content {
-  /** Bytes; null: not known, and then no ranges are. */
+  /** Bytes. null: unknown, and then no ranges are served. */
   readonly size: number | null
   readonly contentType: string
-  /** Whole Content-Disposition header. */
+  /** Value of the Content-Disposition header. */
   readonly disposition: string
   readonly cacheControl: string
-  /** A strong one, with its quotes: it names the bytes. */
+  /** Strong entity tag with its quotes. */
   readonly etag: string | null
   readonly lastModified: Date | null
-  /** Throws before the first byte when they are not there. */
+  /** Reads the bytes. Throws before the first byte when they are missing. */
   open(range: ByteRange | null): AsyncIterable<Uint8Array>
 }
 
-/** Bytes that are read before the answer begins, so that what is missing of them is known by then. */
+/** Bytes that are read before the response begins. A smaller file that is incomplete is a 404. */
 const MAX_BUFFERED_BYTES = 256 * 1024
 
-/** What is shown in the page must not act in it: no script, no form, no request of its own. */
+/** Lets a file be shown, but not act: it has no scripts, no forms and no requests of its own. */
 const SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; sandbox"
 
-/** Answers GET and HEAD with conditions and ranges (RFC 9110). */
+/** Responds to GET and HEAD, with conditions and ranges (RFC 9110). */
 export async function serveContent(request: Request, content: Content): Promise<Response> {
-  const { size } = content
-  const given: Record<string, string> = {
-    'Content-Type': content.contentType,
-    'Content-Disposition': content.disposition,
-    'Cache-Control': content.cacheControl,
-    ...(content.etag === null ? {} : { ETag: content.etag }),
-    ...(content.lastModified === null
-      ? {}
-      : { 'Last-Modified': content.lastModified.toUTCString() }),
-    // Chromium shows no PDF in a sandbox; its viewer is one by itself.
-    ...(content.contentType === 'application/pdf' ? {} : { 'Content-Security-Policy': SANDBOX }),
-    ...(size === null ? {} : { 'Accept-Ranges': 'bytes' }),
-  }
+  const { size, contentType } = content
+  const headers = createHeaders(content)
   const condition = checkConditions(request, content)
   if (condition === 'failed') return respond(412, { 'Cache-Control': 'no-store' })
-  if (condition === 'fresh') return respond(304, given)
-  const range =
-    size === null || !allowsRange(request, content)
-      ? null
-      : parseRange(request.headers.get('range'), size)
+  if (condition === 'fresh') return respond(304, headers)
+  const hasRange = size !== null && allowsRange(request, content)
+  const range = hasRange ? parseRange(request.headers.get('range'), size) : null
   if (range === 'unsatisfiable')
     return respond(416, {
       'Content-Range': `bytes */${size}`,
       'Cache-Control': 'no-store',
-      'Content-Type': content.contentType,
+      'Content-Type': contentType,
     })
-  if (range !== null) given['Content-Range'] = `bytes ${range[0]}-${range[1]}/${size}`
+  if (range !== null) headers['Content-Range'] = `bytes ${range[0]}-${range[1]}/${size}`
   const length = range === null ? size : range[1] - range[0] + 1
-  if (length !== null) given['Content-Length'] = String(length)
-  return respond(
-    range === null ? 200 : 206,
-    given,
-    length === 0 ? null : await openContentBody(request, content, range, length),
-  )
+  if (length !== null) headers['Content-Length'] = String(length)
+  const body = length === 0 ? null : await openContentBody(request, content, range, length)
+  return respond(range === null ? 200 : 206, headers, body)
 }
 
-/** A part is only of use to a client whose other parts are of the same bytes. */
+function createHeaders({
+  size,
+  contentType,
+  disposition,
+  cacheControl,
+  etag,
+  lastModified,
+}: Content): Record<string, string> {
+  return {
+    'Content-Type': contentType,
+    'Content-Disposition': disposition,
+    'Cache-Control': cacheControl,
+    ...(etag === null ? {} : { ETag: etag }),
+    ...(lastModified === null ? {} : { 'Last-Modified': lastModified.toUTCString() }),
+    // Chromium shows no PDF in a sandbox, but its PDF viewer is a sandbox itself.
+    ...(contentType === 'application/pdf' ? {} : { 'Content-Security-Policy': SANDBOX }),
+    ...(size === null ? {} : { 'Accept-Ranges': 'bytes' }),
+  }
+}
+
+/** Whether the request may get a range. `If-Range` says which bytes the client already has a part of. */
 function allowsRange({ method, headers }: Request, { etag, lastModified }: Content): boolean {
   if (method !== 'GET') return false
   const condition = headers.get('if-range')?.trim()
   return condition === undefined || condition === etag || condition === lastModified?.toUTCString()
 }
 
-/** Nothing is answered before the first bytes are there: what is missing is a 404, and not a file that breaks off. */
+/** Reads the first bytes before the response begins, so that missing bytes are a 404 and not a broken download. */
 async function openContentBody(
   request: Request,
   content: Content,
@@ -77,7 +81,7 @@ async function openContentBody(
 ): Promise<ReadableStream<Uint8Array> | null> {
   const source = content.open(range)[Symbol.asyncIterator]()
   if (request.method === 'HEAD') {
-    // One byte tells whether there are any.
+    // The first read fails when the bytes are missing.
     await source.next()
     await source.return?.()
     return null
@@ -93,7 +97,7 @@ async function openContentBody(
   return streamContent(source, first, length)
 }
 
-/** What is there already. A Response copies bytes that it is given as such, which takes six times as long. */
+/** Streams bytes in memory. A Response would copy bytes that it gets directly, which takes six times as long. */
 function streamChunks(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     start(controller) {
@@ -103,7 +107,7 @@ function streamChunks(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array>
   })
 }
 
-/** Pulls as the client reads. `cancel` is the one sign of a client that left: a request's signal may never fire. */
+/** Reads bytes as fast as the client. Only `cancel` reports a client that has disconnected; the request's signal may not. */
 function streamContent(
   source: AsyncIterator<Uint8Array>,
   first: IteratorResult<Uint8Array>,
@@ -116,15 +120,15 @@ function streamContent(
       async pull(controller) {
         const { done, value } = await next
         if (done === true) {
-          // A client that was promised more must not take it for all, nor wait for the rest.
+          // The response fails, so that the client does not take a part for the whole file.
           if (length !== null && sent !== length)
-            throw new Error(`${sent} of ${length} bytes were there.`)
+            throw new Error(`The source ended after ${sent} of ${length} bytes.`)
           controller.close()
           return
         }
         sent += value.length
         controller.enqueue(value)
-        // Read while the piece before travels.
+        // The next piece is read while the client gets this one.
         next = source.next()
         next.catch(() => undefined)
       },

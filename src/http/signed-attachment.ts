@@ -1,8 +1,8 @@
-import { readTokenId } from '../attached/signed-tokens.ts'
 import type { AttachmentDefinition, StorageContext } from '../attached/context.ts'
+import { readTokenId } from '../attached/signed-tokens.ts'
 import { notFound } from './responses.ts'
 
-/** The attachment that a page was made for. */
+/** The attachment that a page may upload files for. */
 export interface SignedAttachment {
   /** `Model.attachment`. */
   readonly qualifiedName: string
@@ -10,12 +10,12 @@ export interface SignedAttachment {
   readonly definition: AttachmentDefinition
 }
 
-/** Throws the answer 404 for a token that is not ours, or is too old. */
+/** Reads the token of an upload path. Throws the response 404 for an invalid or expired one. */
 export function readAttachmentToken(context: StorageContext, token: string): SignedAttachment {
-  const slot = readTokenId(context, 'attachment', token) ?? ''
-  const at = slot.lastIndexOf('.')
-  const name = slot.slice(at + 1)
-  const definition = context.models.get(slot.slice(0, Math.max(0, at)))?.get(name)
+  const qualifiedName = readTokenId(context, 'attachment', token) ?? ''
+  const dot = qualifiedName.lastIndexOf('.')
+  const name = qualifiedName.slice(dot + 1)
+  const definition = context.models.get(qualifiedName.slice(0, Math.max(0, dot)))?.get(name)
   if (definition === undefined) throw notFound()
-  return { qualifiedName: slot, name, definition }
+  return { qualifiedName, name, definition }
 }

@@ -10,7 +10,7 @@ import { readConfiguration } from '../configuration/configuration.ts'
 import type { Outages } from '../delayed/concurrency-limits.ts'
 import { parseForm } from '../http/forms/parse-form.ts'
 import { createHandler } from '../http/handler.ts'
-import { createProgressHub } from '../http/progress/hub.ts'
+import { ProgressHub } from '../http/progress/hub.ts'
 import type { ActiveStorage } from './active-storage.ts'
 import { createDelayedContext, createStorageContext, type StorageParts } from './contexts.ts'
 import { createInternals, registerInternals } from './internals.ts'
@@ -59,7 +59,7 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
   const handles = new RecordHandles(parts, context, background.direct)
   const unregisterModels = handles.registerModels()
   const delayedUploads = createDelayedUploads(context)
-  const hub = createProgressHub(context)
+  const hub = new ProgressHub(context)
   wakeUps.subscribe(() => hub.refresh())
 
   const pathTo = (route: 'direct_uploads' | 'staged_files', attachment: string): string => {

@@ -1,6 +1,6 @@
 import type { AttachmentDefinition } from '../../attached/context.ts'
+import { assertFileCount } from '../../attached/file-count.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
-import { checkFileCount } from '../../staging/limits.ts'
 
 /** A file of a form: staged by this request, or the signed id of an earlier one. */
 export interface FormEntry {
@@ -38,10 +38,7 @@ export class AttachmentFields {
   add(name: string, file: string): FormEntry {
     const entry = { name, file }
     this.entries.push(entry)
-    const { kind, maxFiles } = this.#definition
-    checkFileCount(this.entries.length, kind === 'many' ? maxFiles : undefined, {
-      attachment: this.attachment,
-    })
+    assertFileCount(this.#definition, this.attachment, this.entries.length)
     return entry
   }
 

@@ -1,56 +1,40 @@
-import { readTokenId } from '../../attached/signed-tokens.ts'
 import type { StorageContext } from '../../attached/context.ts'
-import { findBlob } from '../../blobs/blob-rows.ts'
+import { findSignedBlob } from '../../attached/lookups.ts'
 import { InvalidSignatureError } from '../../errors/errors.ts'
 import { isAllowedByRecords } from '../authorize.ts'
 import { isNodeRequest, type FormRequest } from '../request-body.ts'
 
 /**
- * Whoever has the path of a stored file has its signed id, and could attach it to a record of his own to see it there. With
- * `authorize`, a form brings only files that are attached nowhere, or that the request may see where they are.
- * Throws InvalidSignatureError.
+ * Throws InvalidSignatureError for a stored file that the request may not see. The path of a file contains its signed id, so
+ * a visitor could attach a file of somebody else to a record of his own, and read it there. With `authorize`, a form may name
+ * only files without a record, and files that the request may see.
  */
 export async function assertSignedIdAllowed(
   context: StorageContext,
   request: FormRequest,
-  slot: string,
+  attachment: string,
   signedId: string,
 ): Promise<void> {
   if (context.authorize === undefined) return
-  const blobId = readTokenId(context, 'blob', signedId)
-  if (blobId === null) return // attach refuses it
-  const { session } = await context.store()
-  const row = await findBlob(session, { id: blobId })
-  if (
-    row === null ||
-    (await isAllowedByRecords(context, toWebRequest(request), 'read', row)) !== false
-  )
-    return
+  const row = await findSignedBlob(context, signedId)
+  // An invalid signed id is refused when it is attached.
+  if (row === null) return
+  if ((await isAllowedByRecords(context, toWebRequest(request), 'read', row)) !== false) return
   throw new InvalidSignatureError(
-    `The signed id for ${slot} is of a file that this request may not see.`,
-    {
-      details: { attachment: slot, filename: row.filename },
-    },
+    `The signed id for ${attachment} names a file that this request may not see.`,
+    { details: { attachment, filename: row.filename } },
   )
 }
 
-/** What `authorize` reads of Node's request: where it goes, and its headers. */
+/** Creates a web request with the URL and headers of Node's request, for `authorize`. */
 function toWebRequest(request: FormRequest): Request {
   if (!isNodeRequest(request)) return request
-  const {
-    headers,
-    originalUrl,
-    url = '/',
-  } = request as FormRequest & {
-    headers: Record<string, string | string[] | undefined>
-    originalUrl?: string
-    url?: string
-  }
-  const all = new Headers()
-  for (const [name, value] of Object.entries(headers))
-    if (!name.startsWith(':')) for (const each of [value ?? []].flat()) all.append(name, each)
-  return new Request(new URL(originalUrl ?? url, `http://${all.get('host') ?? 'localhost'}`), {
+  const { originalUrl, url = '/' } = request
+  const headers = new Headers()
+  for (const [name, value] of Object.entries(request.headers))
+    if (!name.startsWith(':')) for (const item of [value ?? []].flat()) headers.append(name, item)
+  return new Request(new URL(originalUrl ?? url, `http://${headers.get('host') ?? 'localhost'}`), {
     method: 'POST',
-    headers: all,
+    headers,
   })
 }

@@ -1,134 +1,146 @@
 import type { StorageContext } from '../../attached/context.ts'
-import { findSnapshots, type UploadSnapshot } from './snapshot.ts'
+import { findSnapshots, type UploadSnapshot } from '../../attached/upload-snapshot.ts'
 
-/** One look at the database feeds any number of browsers that follow uploads. */
-export interface ProgressHub {
-  /** Tells `tell` at once, and again when something changed; null: there is no such upload. Returns how to stop. */
-  follow(token: string, tell: (snapshot: UploadSnapshot | null) => void): () => void
-  /** Something may have changed in this process. */
-  refresh(): void
-  /** Calls every now and then, as long as somebody follows. */
-  readonly heartbeats: Set<() => void>
-  /** Ends: nobody is told of anything any more. */
-  close(): void
-}
+/** Milliseconds between two looks at a running upload, or one that has changed in the last `ACTIVE_WINDOW`. */
+const ACTIVE_INTERVAL = 500
+/** Milliseconds between two looks at an upload that waits for its turn, or for a manual retry. */
+const IDLE_INTERVAL = 2_000
+/** Milliseconds. */
+const ACTIVE_WINDOW = 10_000
+/** Milliseconds between two heartbeats. */
+const HEARTBEAT_INTERVAL = 15_000
+/** Milliseconds in which several changes cause one look. */
+const DEBOUNCE = 50
+/** Uploads that one statement reads. */
+const BATCH_SIZE = 500
 
-/** Milliseconds. Bytes move while an upload runs, and most run soon after they changed; else they wait for their turn, or for a person. */
-const ACTIVE_INTERVAL_MS = 500
-const IDLE_INTERVAL_MS = 2_000
-const ACTIVE_WINDOW_MS = 10_000
-const HEARTBEAT_INTERVAL_MS = 15_000
-/** Uploads asked for in one statement. */
-const SNAPSHOT_BATCH_SIZE = 500
-/** What changes in quick succession is looked at once. */
-const DEBOUNCE_MS = 50
+/** Gets each new state of an upload. null: there is no such upload, or the hub has closed. */
+export type SnapshotListener = (snapshot: UploadSnapshot | null) => void
 
-interface FollowedToken {
-  readonly listeners: Set<(snapshot: UploadSnapshot | null) => void>
-  told: string | undefined
+interface FollowedUpload {
+  readonly listeners: Set<SnapshotListener>
+  /** JSON of the last state. */
+  text: string | undefined
   last: UploadSnapshot | null | undefined
   changedAt: number
   dueAt: number
 }
 
-export function createProgressHub(context: StorageContext): ProgressHub {
-  const followed = new Map<string, FollowedToken>()
-  const beats = new Set<() => void>()
-  let timer: NodeJS.Timeout | undefined
-  let beat: NodeJS.Timeout | undefined
-  let looking = false
-  let closed = false
+/** Follows uploads for any number of browsers with one query of the database at a time. */
+export class ProgressHub {
+  /** Called every 15 seconds while somebody follows an upload. */
+  readonly heartbeats: Set<() => void> = new Set()
+  readonly #context: StorageContext
+  readonly #now: () => number
+  readonly #followed = new Map<string, FollowedUpload>()
+  #timer: NodeJS.Timeout | undefined
+  #heartbeat: NodeJS.Timeout | undefined
+  #isLooking = false
+  #isClosed = false
 
-  const schedule = (): void => {
-    clearTimeout(timer)
-    if (looking || closed || followed.size === 0) return
-    let due = Infinity
-    for (const { dueAt } of followed.values()) due = Math.min(due, dueAt)
-    timer = setTimeout(() => void look(), Math.max(0, due - performance.now()))
+  /** `now`: milliseconds of a clock that never goes back. */
+  constructor(context: StorageContext, now: () => number = () => performance.now()) {
+    this.#context = context
+    this.#now = now
   }
-  const tell = (each: FollowedToken, snapshot: UploadSnapshot | null): void => {
-    const text = JSON.stringify(snapshot)
-    const now = performance.now()
-    if (each.told !== text) each.changedAt = now
-    each.dueAt =
-      now +
-      (snapshot?.state === 'running' || now - each.changedAt < ACTIVE_WINDOW_MS
-        ? ACTIVE_INTERVAL_MS
-        : IDLE_INTERVAL_MS)
-    if (each.told === text) return
-    each.told = text
-    each.last = snapshot
-    for (const listener of each.listeners) listener(snapshot)
+
+  /** Calls `listener` at once and after each change. Returns a function that stops it. */
+  follow(token: string, listener: SnapshotListener): () => void {
+    const upload = this.#followed.get(token) ?? {
+      listeners: new Set(),
+      text: undefined,
+      last: undefined,
+      changedAt: 0,
+      dueAt: 0,
+    }
+    this.#followed.set(token, upload)
+    upload.listeners.add(listener)
+    if (upload.last === undefined) upload.dueAt = 0
+    else listener(upload.last)
+    this.#heartbeat ??= setInterval(() => {
+      for (const beat of this.heartbeats) beat()
+    }, HEARTBEAT_INTERVAL).unref()
+    this.#schedule()
+    return () => this.#unfollow(token, upload, listener)
   }
-  const look = async (): Promise<void> => {
-    looking = true
-    const now = performance.now()
-    const due = [...followed].flatMap(([token, { dueAt }]) =>
-      dueAt <= now + DEBOUNCE_MS ? [token] : [],
+
+  /** Looks at all followed uploads soon, because this process may have changed some. */
+  refresh(): void {
+    const soon = this.#now() + DEBOUNCE
+    for (const upload of this.#followed.values()) upload.dueAt = Math.min(upload.dueAt, soon)
+    this.#schedule()
+  }
+
+  /** Ends all streams: each listener gets null, and then nothing more. */
+  close(): void {
+    this.#isClosed = true
+    clearTimeout(this.#timer)
+    clearInterval(this.#heartbeat)
+    for (const { listeners } of this.#followed.values())
+      for (const listener of listeners) listener(null)
+    this.#followed.clear()
+  }
+
+  #unfollow(token: string, upload: FollowedUpload, listener: SnapshotListener): void {
+    upload.listeners.delete(listener)
+    if (upload.listeners.size === 0 && this.#followed.get(token) === upload)
+      this.#followed.delete(token)
+    if (this.#followed.size > 0) return
+    clearInterval(this.#heartbeat)
+    this.#heartbeat = undefined
+    clearTimeout(this.#timer)
+  }
+
+  #schedule(): void {
+    clearTimeout(this.#timer)
+    if (this.#isLooking || this.#isClosed || this.#followed.size === 0) return
+    let dueAt = Infinity
+    for (const upload of this.#followed.values()) dueAt = Math.min(dueAt, upload.dueAt)
+    this.#timer = setTimeout(() => void this.#look(), Math.max(0, dueAt - this.#now()))
+  }
+
+  async #look(): Promise<void> {
+    this.#isLooking = true
+    const latest = this.#now() + DEBOUNCE
+    const due = [...this.#followed].flatMap(([token, { dueAt }]) =>
+      dueAt <= latest ? [token] : [],
     )
     try {
-      for (let at = 0; at < due.length && !closed; at += SNAPSHOT_BATCH_SIZE) {
-        const tokens = due.slice(at, at + SNAPSHOT_BATCH_SIZE)
-        const found = await findSnapshots(context, tokens)
-        for (const token of tokens) {
-          const each = followed.get(token)
-          if (each !== undefined && !closed) tell(each, found.get(token) ?? null)
-        }
-      }
+      for (let at = 0; at < due.length && !this.#isClosed; at += BATCH_SIZE)
+        await this.#lookAt(due.slice(at, at + BATCH_SIZE))
     } catch (error) {
-      context.log(
-        'debug',
-        'Uploads that are followed could not be looked at; they are again in a moment.',
-        { error },
-      )
+      this.#context.log('debug', 'Followed uploads could not be read; the next look is soon.', {
+        error,
+      })
       for (const token of due) {
-        const each = followed.get(token)
-        if (each !== undefined) each.dueAt = performance.now() + IDLE_INTERVAL_MS
+        const upload = this.#followed.get(token)
+        if (upload !== undefined) upload.dueAt = this.#now() + IDLE_INTERVAL
       }
     } finally {
-      looking = false
-      schedule()
+      this.#isLooking = false
+      this.#schedule()
     }
   }
-  return {
-    heartbeats: beats,
-    follow(token, listener) {
-      const each = followed.get(token) ?? {
-        listeners: new Set(),
-        told: undefined,
-        last: undefined,
-        changedAt: 0,
-        dueAt: 0,
-      }
-      followed.set(token, each)
-      each.listeners.add(listener)
-      if (each.last === undefined) each.dueAt = 0
-      else listener(each.last)
-      beat ??= setInterval(() => {
-        for (const call of beats) call()
-      }, HEARTBEAT_INTERVAL_MS).unref()
-      schedule()
-      return () => {
-        each.listeners.delete(listener)
-        if (each.listeners.size === 0) followed.delete(token)
-        if (followed.size > 0) return
-        clearInterval(beat)
-        beat = undefined
-        clearTimeout(timer)
-      }
-    },
-    refresh() {
-      const soon = performance.now() + DEBOUNCE_MS
-      for (const each of followed.values()) each.dueAt = Math.min(each.dueAt, soon)
-      schedule()
-    },
-    close() {
-      closed = true
-      clearTimeout(timer)
-      clearInterval(beat)
-      for (const { listeners } of followed.values())
-        for (const listener of listeners) listener(null)
-      followed.clear()
-    },
+
+  async #lookAt(tokens: readonly string[]): Promise<void> {
+    const snapshots = await findSnapshots(this.#context, tokens)
+    for (const token of tokens) {
+      const upload = this.#followed.get(token)
+      if (upload !== undefined && !this.#isClosed)
+        this.#publish(upload, snapshots.get(token) ?? null)
+    }
+  }
+
+  #publish(upload: FollowedUpload, snapshot: UploadSnapshot | null): void {
+    const text = JSON.stringify(snapshot)
+    const now = this.#now()
+    const hasChanged = upload.text !== text
+    if (hasChanged) upload.changedAt = now
+    const isActive = snapshot?.state === 'running' || now - upload.changedAt < ACTIVE_WINDOW
+    upload.dueAt = now + (isActive ? ACTIVE_INTERVAL : IDLE_INTERVAL)
+    if (!hasChanged) return
+    upload.text = text
+    upload.last = snapshot
+    for (const listener of upload.listeners) listener(snapshot)
   }
 }

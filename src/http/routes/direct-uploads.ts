@@ -1,56 +1,43 @@
 import type { StorageContext } from '../../attached/context.ts'
-import { announceDirectUpload } from '../../attached/direct-upload.ts'
+import { announceDirectUpload, type DirectUploadFile } from '../../attached/direct-upload.ts'
 import { signBlob } from '../../attached/paths.ts'
-import { parseMetadata } from '../../blobs/blob-rows.ts'
-import { HttpResponseError, respondError, respondJson } from '../responses.ts'
 import { assertAllowed } from '../authorize.ts'
 import { readJson } from '../request-body.ts'
+import { HttpResponseError, respondError, respondJson } from '../responses.ts'
 import type { Params } from '../router.ts'
 import { readAttachmentToken } from '../signed-attachment.ts'
 
 const MAX_JSON_BYTES = 64 * 1024
 
-/** Rails' `POST /direct_uploads`, as its browser client speaks it; with a token, for one attachment and within its limits. */
+/**
+ * Rails' `POST /direct_uploads`, in the protocol of its browser client. A path with a token allows files for one attachment,
+ * within the limits of that attachment.
+ */
 export async function createDirectUpload(
   context: StorageContext,
   request: Request,
   { token }: Params,
 ): Promise<Response> {
-  const slot = token === undefined ? null : readAttachmentToken(context, token)
+  const attachment = token === undefined ? null : readAttachmentToken(context, token)
+  const name = attachment?.name
   await assertAllowed(context, request, {
     action: 'upload',
-    ...(slot === null ? {} : { name: slot.name }),
+    ...(name === undefined ? {} : { name }),
   })
-  // A page of another site can send a form, but no JSON, without being asked.
+  // Browsers let a page of another site send a form without asking the app first, but not JSON.
   if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))
     throw new HttpResponseError(
       respondError(415, 'The Content-Type must be application/json.', 'INVALID_INPUT'),
     )
-  const {
-    filename,
-    content_type: contentType,
-    byte_size: byteSize,
-    checksum,
-    metadata,
-  } = readBlobObject(await readJson(request, MAX_JSON_BYTES))
-  const definition = slot?.definition
+  const file = toDirectUploadFile(readBlobObject(await readJson(request, MAX_JSON_BYTES)))
+  const definition = attachment?.definition
   const keyPrefix = typeof definition?.keyPrefix === 'string' ? definition.keyPrefix : undefined
-  const { blob, url, headers } = await announceDirectUpload(
+  const limits = definition?.limits ?? { maxSize: context.maxSize }
+  const { blob, metadata, url, headers } = await announceDirectUpload(
     context,
     definition?.service ?? context.defaultService,
-    {
-      filename: toText(filename),
-      byteSize:
-        typeof byteSize === 'string' && /^\d+$/.test(byteSize)
-          ? Number(byteSize)
-          : typeof byteSize === 'number'
-            ? byteSize
-            : NaN,
-      checksum: toText(checksum),
-      contentType: typeof contentType === 'string' ? contentType : undefined,
-      metadata: isJsonObject(metadata) ? metadata : undefined,
-    },
-    { limits: definition?.limits ?? { maxSize: context.maxSize }, keyPrefix, name: slot?.name },
+    file,
+    { limits, keyPrefix, name },
   )
   const id = Number(blob.id)
   return respondJson(200, {
@@ -58,7 +45,7 @@ export async function createDirectUpload(
     key: blob.key,
     filename: blob.filename,
     content_type: blob.contentType,
-    metadata: parseMetadata(blob.metadata),
+    metadata,
     service_name: blob.serviceName,
     byte_size: blob.byteSize,
     checksum: blob.checksum,
@@ -79,4 +66,17 @@ function readBlobObject(body: unknown): Record<string, unknown> {
       respondError(400, 'The body must be { "blob": { … } }.', 'INVALID_INPUT'),
     )
   return blob
+}
+
+/** Invalid values become '' or NaN, which `announceDirectUpload` refuses with the name of the field. */
+function toDirectUploadFile(blob: Record<string, unknown>): DirectUploadFile {
+  const { content_type: contentType, byte_size: byteSize, metadata } = blob
+  const isDigits = typeof byteSize === 'string' && /^\d+$/.test(byteSize)
+  return {
+    filename: toText(blob['filename']),
+    byteSize: isDigits || typeof byteSize === 'number' ? Number(byteSize) : NaN,
+    checksum: toText(blob['checksum']),
+    contentType: typeof contentType === 'string' ? contentType : undefined,
+    metadata: isJsonObject(metadata) ? metadata : undefined,
+  }
 }

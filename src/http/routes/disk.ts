@@ -1,97 +1,91 @@
-import { readToken } from '../../attached/signed-tokens.ts'
-import { findBlob, type BlobRow } from '../../blobs/blob-rows.ts'
-import { deleteObjectLater } from '../../blobs/object-intents.ts'
+import { requireService, type StorageContext } from '../../attached/context.ts'
+import { deleteObjectIfPurged } from '../../attached/direct-upload.ts'
+import { findBlobByKey } from '../../attached/lookups.ts'
+import { readToken, type TokenPurpose } from '../../attached/signed-tokens.ts'
+import type { BlobRow } from '../../blobs/blob-rows.ts'
 import { stripParameters } from '../../blobs/type-names.ts'
-import { type StorageContext, requireService } from '../../attached/context.ts'
 import { ActiveStorageError, InvalidInputError } from '../../errors/errors.ts'
 import { formatFile } from '../../errors/public-message.ts'
-import { respond, HttpResponseError, respondError, notFound } from '../responses.ts'
 import { assertBlobAllowed } from '../authorize.ts'
-import { blobContent } from './blobs.ts'
 import { readBodyBytes } from '../request-body.ts'
-import { serveContent } from '../serve-content.ts'
+import { HttpResponseError, notFound, respond, respondError } from '../responses.ts'
 import type { Params } from '../router.ts'
+import { serveContent, type Content } from '../serve-content.ts'
+import { blobContent } from './blobs.ts'
 
-// Rails' routes of the disk service: a token says what is served or stored, and for how long.
+// Rails' routes of the disk service. A token says which object is served or stored, and until when.
 
-async function findBlobByKey(context: StorageContext, key: string): Promise<BlobRow | null> {
-  return findBlob((await context.store()).session, { key })
-}
-
+/** Rails' `disk#show`: sends the bytes of an object. */
 export async function showDisk(
   context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = readToken(context, 'disk', token)
-  if (signed === null) throw notFound()
   const {
     key,
     disposition,
     content_type: contentType,
     service_name: serviceName,
-  } = signed.value as Record<string, string>
-  if (key === undefined || serviceName === undefined || context.services[serviceName] === undefined)
-    throw notFound()
+  } = readDiskToken(context, 'disk', token)
+  if (typeof key !== 'string' || typeof serviceName !== 'string') throw notFound()
+  if (context.services[serviceName] === undefined) throw notFound()
   const row = await findBlobByKey(context, key)
   if (row !== null) await assertBlobAllowed(context, request, 'read', row)
-  const service = requireService(context, serviceName)
   return serveContent(request, {
-    // An untracked variant of Rails' has no row that tells its size.
-    ...(row === null
-      ? {
-          size: null,
-          etag: null,
-          lastModified: null,
-          open: async function* () {
-            yield* await service.download(key)
-          },
-        }
-      : blobContent(context, row)),
-    contentType: contentType ?? 'application/octet-stream',
-    disposition: disposition ?? 'attachment',
+    ...(row === null ? untrackedContent(context, serviceName, key) : blobContent(context, row)),
+    contentType: typeof contentType === 'string' ? contentType : 'application/octet-stream',
+    disposition: typeof disposition === 'string' ? disposition : 'attachment',
     cacheControl: 'max-age=0, private, must-revalidate',
   })
 }
 
+function readDiskToken(
+  context: StorageContext,
+  purpose: TokenPurpose,
+  token: string,
+): Readonly<Record<string, unknown>> {
+  const value = readToken(context, purpose, token)?.value
+  if (typeof value !== 'object' || value === null) throw notFound()
+  return { ...value }
+}
+
+/** An object without a row, such as an untracked variant of Rails. Its size is unknown. */
+function untrackedContent(
+  context: StorageContext,
+  serviceName: string,
+  key: string,
+): Pick<Content, 'size' | 'etag' | 'lastModified' | 'open'> {
+  return {
+    size: null,
+    etag: null,
+    lastModified: null,
+    async *open() {
+      yield* await requireService(context, serviceName).download(key)
+    },
+  }
+}
+
 /**
- * Stores what a browser announced, and nothing else. A token works once: not when the object is there already, and not when
- * its blob is gone.
+ * Rails' `disk#update`: stores exactly the bytes that a browser announced. A token works once: it fails when the object
+ * exists already, or when its blob is gone.
  */
 export async function updateDisk(
   context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const signed = readToken(context, 'diskUpload', token)
-  if (signed === null) throw notFound()
-  const value = signed.value as Record<string, unknown>
   const {
     key,
     content_type: contentType,
     content_length: byteSize,
     checksum,
     service_name: serviceName,
-  } = value
+  } = readDiskToken(context, 'diskUpload', token)
   const service = context.services[String(serviceName)]
   const row = typeof key === 'string' ? await findBlobByKey(context, key) : null
   if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
   await assertBlobAllowed(context, request, 'upload', row)
-  // Browsers add a charset to what they were told to send.
-  if (
-    stripParameters(request.headers.get('content-type')) !==
-    stripParameters(String(contentType ?? 'application/octet-stream'))
-  )
-    throw announcementMismatch(
-      row,
-      `The Content-Type is not ${String(contentType)}, which was announced.`,
-    )
-  const length = request.headers.get('content-length')
-  if (length !== null && Number(length) !== byteSize)
-    throw announcementMismatch(
-      row,
-      `${length} bytes are not the ${String(byteSize)} that were announced.`,
-    )
+  assertAnnouncedHeaders(request, row, contentType, byteSize)
   if (await service.exists(row.key))
     throw new HttpResponseError(
       respondError(409, `${formatFile(row)} was uploaded already.`, 'ALREADY_UPLOADED'),
@@ -107,30 +101,35 @@ export async function updateDisk(
       throw announcementMismatch(row, 'The bytes are not those that were announced.', error)
     throw error
   }
-  await deleteIfPurged(context, row)
+  if (await deleteObjectIfPurged(context, row)) throw notFound()
   return respond(204, { 'Cache-Control': 'no-store' })
 }
 
-/** Throws the answer 404 where the blob was purged while its bytes came in. */
-async function deleteIfPurged(
-  context: StorageContext,
-  { id, serviceName, key }: BlobRow,
-): Promise<void> {
-  const { session, transact } = await context.store()
-  if ((await findBlob(session, { id })) !== null) return
-  await context.deleteObjectsNow([
-    await transact((own) => deleteObjectLater(own, serviceName, key)),
-  ])
-  throw notFound()
+function assertAnnouncedHeaders(
+  request: Request,
+  row: BlobRow,
+  contentType: unknown,
+  byteSize: unknown,
+): void {
+  const announcedType = String(contentType ?? 'application/octet-stream')
+  // Browsers add a charset to the type that the announcement gave them.
+  if (stripParameters(request.headers.get('content-type')) !== stripParameters(announcedType))
+    throw announcementMismatch(row, `The Content-Type is not ${announcedType}, as announced.`)
+  const length = request.headers.get('content-length')
+  if (length !== null && Number(length) !== byteSize)
+    throw announcementMismatch(
+      row,
+      `The body has ${length} bytes, but ${String(byteSize)} were announced.`,
+    )
 }
 
 const announcementMismatch = (
   { filename }: BlobRow,
-  why: string,
+  message: string,
   cause?: unknown,
 ): InvalidInputError =>
-  new InvalidInputError(why, {
+  new InvalidInputError(message, {
     cause,
     details: { filename },
-    publicMessage: `${formatFile({ filename })} is not what was announced: it changed while it was sent. Choose it again.`,
+    publicMessage: `${formatFile({ filename })} is not the announced file: it changed while it was sent. Choose it again.`,
   })

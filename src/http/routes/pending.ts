@@ -1,78 +1,86 @@
-import { readTokenId } from '../../attached/signed-tokens.ts'
-import type { StorageContext } from '../../attached/context.ts'
+import type { AuthorizeSubject, StorageContext } from '../../attached/context.ts'
 import { readDelayedFile } from '../../attached/delayed-values.ts'
+import { findPendingFile, type PendingFile } from '../../attached/lookups.ts'
 import { blobPath } from '../../attached/paths.ts'
-import { findBlob } from '../../blobs/blob-rows.ts'
+import { readTokenId } from '../../attached/signed-tokens.ts'
+import type { Lane } from '../../attachments/lane.ts'
+import type { BlobRow } from '../../blobs/blob-rows.ts'
 import { toContentDisposition } from '../../blobs/content-disposition.ts'
 import { toSafeContentType } from '../../blobs/safe-content-type.ts'
 import { IntegrityError } from '../../errors/errors.ts'
-import { findUpload } from '../../delayed/upload-rows.ts'
-import { findFiles, isAttached } from '../../staging/file-rows.ts'
-import { notFound, respondRedirect } from '../responses.ts'
 import { assertAllowed, assertBlobAllowed } from '../authorize.ts'
-import { readDisposition } from './blobs.ts'
-import { serveContent } from '../serve-content.ts'
+import { notFound, respondRedirect } from '../responses.ts'
 import type { Params } from '../router.ts'
+import { serveContent } from '../serve-content.ts'
+import { readDisposition } from './blobs.ts'
 
-/** A staged file's bytes, from whichever process is asked, until it is attached: then it is found where it went. */
+/** Sends the bytes of a staged file from the database, in any process. Redirects to the blob of an attached file. */
 export async function showPending(
   context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const fileId = readTokenId(context, 'pending', token)
-  if (fileId === null) throw notFound()
-  // A worker may attach the file between two statements of ours: the second look finds it where it went.
-  const shown =
-    (await showCurrent(context, request, fileId, false)) ??
-    (await showCurrent(context, request, fileId, true))
-  if (shown === null) throw notFound()
-  return shown
+  const id = readTokenId(context, 'pending', token)
+  if (id === null) throw notFound()
+  // A worker may attach the file between two of our statements; the second look finds the blob.
+  const response =
+    (await tryShowPending(context, request, id, { isLast: false })) ??
+    (await tryShowPending(context, request, id, { isLast: true }))
+  if (response === null) throw notFound()
+  return response
 }
 
-/** null: the file's rows changed while they were read. With `isLast` there is no further look. */
-async function showCurrent(
+/** Returns null when the file's rows changed while they were read. `isLast`: no further look follows. */
+async function tryShowPending(
   context: StorageContext,
   request: Request,
-  fileId: string,
-  isLast: boolean,
+  id: string,
+  { isLast }: { readonly isLast: boolean },
 ): Promise<Response | null> {
-  const { session } = await context.store()
-  const [file] = await findFiles(session, [fileId])
-  if (file === undefined || file.state === 'staging' || file.state === 'dropped') throw notFound()
-  const disposition = readDisposition(request)
-  if (isAttached(file)) {
-    const blob = file.blobKey === null ? null : await findBlob(session, { key: file.blobKey })
-    if (blob === null) throw notFound()
-    await assertBlobAllowed(context, request, 'read', blob)
-    return respondRedirect(
-      blobPath(context, blob, disposition === 'attachment' ? { disposition } : {}),
-      'no-store',
-    )
-  }
-  const upload = file.uploadToken === null ? null : await findUpload(session, file.uploadToken)
-  if (upload === null && file.uploadToken !== null) return null
-  // Nobody has submitted it in time: it is about to go.
-  if (upload === null && file.expired) throw notFound()
-  const lane = upload?.lane
-  await assertAllowed(context, request, {
-    action: 'read',
-    ...(lane === undefined ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }),
-  })
-  const { contentType, mayBeInline } = toSafeContentType(file.contentType)
+  const pending = await findPendingFile(context, id)
+  if (pending === null) throw notFound()
+  if (pending.kind === 'changed') return null
+  if (pending.kind === 'attached') return redirectToAttached(context, request, pending.blob)
+  await assertAllowed(context, request, { action: 'read', ...subjectOf(pending.lane) })
   try {
-    return await serveContent(request, {
-      size: file.byteSize,
-      contentType,
-      disposition: toContentDisposition(mayBeInline ? disposition : 'attachment', file.filename),
-      cacheControl: 'max-age=0, private, must-revalidate',
-      etag: `"${file.checksum}"`,
-      lastModified: null,
-      open: (range) => readDelayedFile(context, file, range === null ? {} : { range }),
-    })
+    return await servePending(context, request, pending.file)
   } catch (error) {
-    // The bytes went with the attaching, and what was stored are others.
+    // A worker attached the file and deleted its chunks. The blob has other bytes, because they were transformed.
     if (error instanceof IntegrityError && !isLast) return null
     throw error
   }
+}
+
+async function redirectToAttached(
+  context: StorageContext,
+  request: Request,
+  blob: BlobRow,
+): Promise<Response> {
+  await assertBlobAllowed(context, request, 'read', blob)
+  const disposition = readDisposition(request)
+  const options = disposition === 'attachment' ? { disposition } : {}
+  return respondRedirect(blobPath(context, blob, options), 'no-store')
+}
+
+function servePending(
+  context: StorageContext,
+  request: Request,
+  file: (PendingFile & { readonly kind: 'pending' })['file'],
+): Promise<Response> {
+  const { contentType, mayBeInline } = toSafeContentType(file.contentType)
+  const disposition = mayBeInline ? readDisposition(request) : 'attachment'
+  return serveContent(request, {
+    size: file.byteSize,
+    contentType,
+    disposition: toContentDisposition(disposition, file.filename),
+    cacheControl: 'max-age=0, private, must-revalidate',
+    etag: `"${file.checksum}"`,
+    lastModified: null,
+    open: (range) => readDelayedFile(context, file, range === null ? {} : { range }),
+  })
+}
+
+/** The record and attachment that `authorize` gets. A file whose form was never submitted has none. */
+export function subjectOf(lane: Lane | null): Pick<AuthorizeSubject, 'record' | 'name'> {
+  return lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }
 }

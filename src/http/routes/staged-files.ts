@@ -1,31 +1,31 @@
-import { readStagedId } from '../../attached/signed-tokens.ts'
 import type { StorageContext } from '../../attached/context.ts'
+import { discardSignedFile } from '../../attached/lookups.ts'
 import { stagedPath } from '../../attached/paths.ts'
+import { readStagedId } from '../../attached/signed-tokens.ts'
 import { stage } from '../../attached/stage.ts'
 import type { StagedFile } from '../../attached/staged-file.ts'
 import { normalizeFilename } from '../../blobs/filename.ts'
 import { InvalidInputError } from '../../errors/errors.ts'
-import { dropUnlinkedFile } from '../../staging/file-rows.ts'
-import { respond, respondJson, notFound } from '../responses.ts'
 import { assertAllowed } from '../authorize.ts'
-import { readBodyBytes } from '../request-body.ts'
 import { stripFolders } from '../forms/filenames.ts'
 import { readForm } from '../forms/read-form.ts'
+import { readBodyBytes } from '../request-body.ts'
+import { notFound, respond, respondJson } from '../responses.ts'
 import type { Params } from '../router.ts'
 import { readAttachmentToken } from '../signed-attachment.ts'
 
-/** Stages one file before its form is submitted: the body is the file, or a form with it. */
+/** Stages one file before its form is submitted. The body is the file, or a form with one file. */
 export async function createStagedFile(
   context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const { qualifiedName: slot, name } = readAttachmentToken(context, token)
+  const { qualifiedName, name } = readAttachmentToken(context, token)
   await assertAllowed(context, request, { action: 'upload', name })
   const isForm = /^multipart\/form-data\b/i.test(request.headers.get('content-type') ?? '')
   const staged = await (isForm
-    ? stageFromForm(context, request, slot)
-    : stageFromBody(context, request, slot))
+    ? stageFromForm(context, request, qualifiedName)
+    : stageFromBody(context, request, qualifiedName))
   const paths = { path: staged.path(), discardPath: stagedPath(context, staged.signedId) }
   return respondJson(201, { ...staged.toJSON(), ...paths })
 }
@@ -33,69 +33,65 @@ export async function createStagedFile(
 function stageFromBody(
   context: StorageContext,
   request: Request,
-  slot: string,
+  qualifiedName: string,
 ): Promise<StagedFile> {
   const filename = readFilenameHeader(request)
-  const declared = request.headers.get('content-type')
+  const contentType = request.headers.get('content-type')
   const io = readBodyBytes(request, { filename })
-  return stage(
-    context,
-    { io, filename, ...(declared === null ? {} : { contentType: declared }) },
-    { for: slot },
-  )
+  const file = { io, filename, ...(contentType === null ? {} : { contentType }) }
+  return stage(context, file, { for: qualifiedName })
 }
 
-/** Headers hold ASCII: the name comes as in a URL. */
+/** Headers are ASCII, so the name is encoded as in a URL. */
 function readFilenameHeader(request: Request): string {
-  const given =
+  const encoded =
     request.headers.get('x-filename') ?? new URL(request.url).searchParams.get('filename') ?? ''
   try {
-    const name = decodeURIComponent(given)
+    const name = decodeURIComponent(encoded)
     if (normalizeFilename(name).trim() !== '') return name
   } catch {
-    // Told below.
+    // An invalid escape has the same error as a missing name.
   }
   throw new InvalidInputError(
-    'Say what the file is called in the header X-Filename, as encodeURIComponent writes it.',
+    'Send the filename in the header X-Filename, encoded with encodeURIComponent.',
   )
 }
 
 async function stageFromForm(
   context: StorageContext,
   request: Request,
-  slot: string,
+  qualifiedName: string,
 ): Promise<StagedFile> {
-  const all: StagedFile[] = []
+  const stagedFiles: StagedFile[] = []
   try {
     await readForm(
       request,
       { files: 1 },
       {
         field: () => undefined,
-        file: async ({ filename, contentType, io }) => {
+        async file({ filename, contentType, io }) {
           const file = { io, filename: stripFolders(filename), contentType }
-          all.push(await stage(context, file, { for: slot }))
+          stagedFiles.push(await stage(context, file, { for: qualifiedName }))
         },
       },
     )
   } catch (error) {
-    for (const staged of all) await staged.discard()
+    for (const staged of stagedFiles) await staged.discard()
     throw error
   }
-  const [staged] = all
-  if (staged === undefined) throw new InvalidInputError('The form holds no file.')
+  const [staged] = stagedFiles
+  if (staged === undefined) throw new InvalidInputError('The form has no file.')
   return staged
 }
 
-/** Gives a staged file up that was not submitted. */
+/** Discards a staged file that was not submitted. */
 export async function deleteStagedFile(
   context: StorageContext,
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const id = readStagedId(context, token)
-  if (id === null) throw notFound()
+  if (readStagedId(context, token) === null) throw notFound()
   await assertAllowed(context, request, { action: 'upload' })
-  await dropUnlinkedFile((await context.store()).session, id)
+  await discardSignedFile(context, token)
   return respond(204, { 'Cache-Control': 'no-store' })
 }

@@ -1,0 +1,108 @@
+// Reads of single files for the routes of `http`, which knows no rows' modules.
+import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
+import type { Lane } from '../attachments/lane.ts'
+import { findBlob, findBlobs, type BlobRow } from '../blobs/blob-rows.ts'
+import { findUpload } from '../delayed/upload-rows.ts'
+import {
+  dropUnlinkedFile,
+  findFiles,
+  findFilesOfUploads,
+  isAttached,
+  type FileRow,
+} from '../staging/file-rows.ts'
+import type { StorageContext } from './context.ts'
+import { blobPath, pendingPath } from './paths.ts'
+import { readStagedId, readTokenId } from './signed-tokens.ts'
+
+/** Finds the blob that a signed id names. null: the signed id is invalid or has expired, or the blob is gone. */
+export async function findSignedBlob(
+  context: StorageContext,
+  signedId: string,
+): Promise<BlobRow | null> {
+  const id = readTokenId(context, 'blob', signedId)
+  return id === null ? null : findBlob((await context.store()).session, { id })
+}
+
+/** Finds a blob by its key. */
+export async function findBlobByKey(context: StorageContext, key: string): Promise<BlobRow | null> {
+  return findBlob((await context.store()).session, { key })
+}
+
+/** Lists the records that a blob is attached to, with the name of the attachment. */
+export async function listLanesOfBlob(
+  context: StorageContext,
+  blob: Pick<BlobRow, 'id'>,
+): Promise<readonly Lane[]> {
+  return findAttachmentsOfBlob((await context.store()).session, blob.id)
+}
+
+/** Finds the record that an upload is for, also when the upload is finished. null: no row says it any more. */
+export async function findLaneOfUpload(
+  context: StorageContext,
+  token: string,
+): Promise<Lane | null> {
+  const { session } = await context.store()
+  const upload = await findUpload(session, token)
+  if (upload !== null) return upload.lane
+  const files = await findFilesOfUploads(session, [token])
+  const keys = files.flatMap(({ blobKey }) => blobKey ?? [])
+  for (const blob of await findBlobs(session, keys)) {
+    const [attachment] = await findAttachmentsOfBlob(session, blob.id)
+    if (attachment !== undefined) return attachment
+  }
+  return null
+}
+
+/**
+ * State of a file that was staged. 'attached': the blob has its bytes. 'pending': its bytes are in the database; `lane` is
+ * null before its form is submitted. 'changed': a worker changed the rows between two statements, so look again.
+ */
+export type PendingFile =
+  | { readonly kind: 'attached'; readonly blob: BlobRow }
+  | { readonly kind: 'pending'; readonly file: FileRow; readonly lane: Lane | null }
+  | { readonly kind: 'changed' }
+
+/** Finds a staged file by its id. null: it is gone, or has expired. */
+export async function findPendingFile(
+  context: StorageContext,
+  id: string,
+): Promise<PendingFile | null> {
+  const { session } = await context.store()
+  const [file] = await findFiles(session, [id])
+  if (file === undefined || file.state === 'staging' || file.state === 'dropped') return null
+  if (isAttached(file)) {
+    const blob = file.blobKey === null ? null : await findBlob(session, { key: file.blobKey })
+    return blob === null ? null : { kind: 'attached', blob }
+  }
+  // Nobody submitted an expired file in time, and the sweep is about to delete it.
+  if (file.uploadToken === null) return file.expired ? null : { kind: 'pending', file, lane: null }
+  const upload = await findUpload(session, file.uploadToken)
+  return upload === null ? { kind: 'changed' } : { kind: 'pending', file, lane: upload.lane }
+}
+
+/** Finds the file that a signed id of a form names, staged or stored. null: it is gone. */
+export async function findSignedFile(
+  context: StorageContext,
+  signedId: string,
+): Promise<{ readonly filename: string; readonly path: string } | null> {
+  const stagedId = readStagedId(context, signedId)
+  const [file] =
+    stagedId === null ? [] : await findFiles((await context.store()).session, [stagedId])
+  if (file !== undefined) return { filename: file.filename, path: pendingPath(context, file) }
+  const blob = await findSignedBlob(context, signedId)
+  return blob === null ? null : { filename: blob.filename, path: blobPath(context, blob) }
+}
+
+/**
+ * Discards the staged file that a signed id names. A file that was submitted stays, and so does a stored blob. Returns false
+ * for a token of anything but a staged file.
+ */
+export async function discardSignedFile(
+  context: StorageContext,
+  signedId: string,
+): Promise<boolean> {
+  const id = readStagedId(context, signedId)
+  if (id === null) return false
+  await dropUnlinkedFile((await context.store()).session, id)
+  return true
+}
