@@ -73,12 +73,12 @@ test('the suites find what is wrong', async () => {
   const on = (create: DatabaseContractOptions['create']) =>
     faults((run) => databaseContract({ test: run, create }))
   assert.deepEqual(await on(spoilt(() => ({ isUniqueViolation: () => false }))), [
-    'errors are told apart, and spoil no connection',
+    'unique violations and transient errors are recognized, and connections stay usable',
   ])
   assert.deepEqual(await on(spoilt(({ executor }) => ({ join: () => executor }))), [
-    'a transaction commits when its function returns, and is undone when it throws',
-    'what is no transaction is refused',
-    'the main job: staged with the record, carried, attached once, purged',
+    'a transaction commits when its function returns, and rolls back when it throws',
+    'join refuses a value that is no transaction',
+    'a storage on the database stages, uploads, attaches and purges',
   ])
   const text = spoilt(({ executor }) => ({
     executor: {
@@ -89,12 +89,12 @@ test('the suites find what is wrong', async () => {
         ),
     },
   }))
-  assert.ok((await on(text)).includes('parameters arrive as they are, rows come back as they were'))
+  assert.ok((await on(text)).includes('parameters and rows keep their values'))
 
   const queue = (engine: () => JobEngine, timeout: number) =>
     faults((run) => jobEngineContract({ test: run, create: queueOf(engine), timeout }))
   assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 30_000), [
-    'a worker that stops lets its handlers return',
+    'a worker that stops waits for its running handlers',
   ])
   assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
 })

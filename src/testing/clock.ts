@@ -1,30 +1,37 @@
-import { DatabaseSync } from 'node:sqlite'
+import { DatabaseSync, type SQLOutputValue } from 'node:sqlite'
 import { parseDuration, type Duration } from '../options/units.ts'
 
-/** The time that the storage's deadlines are compared with. It runs on by itself, and jumps where a test says so. */
+/**
+ * The clock that a test storage compares its deadlines with. It runs by itself, and jumps when
+ * `advance` is called.
+ */
 export interface TestClock {
+  /** The clock's time now. */
   now(): Date
-  /** Retries fall due, leases end, staged files expire. Wakes nobody: call `drain` or `sweep` after it. */
+  /**
+   * Moves the clock on: retries fall due, leases end, staged files expire. It wakes no worker: call
+   * `drain` or `sweep` afterwards.
+   */
   advance(by: Duration): void
 }
 
 /**
- * Every deadline is compared by the database, so the clock of a test is the database's: SQLite lets its date functions
- * be replaced on a handle, and an untouched handle answers for them.
+ * Creates a clock on a SQLite handle, whose date functions it replaces: every deadline is compared
+ * by the database. An untouched handle computes the results.
  */
 export function createClock(handle: DatabaseSync): TestClock {
   const untouched = new DatabaseSync(':memory:')
   let ahead = 0
   const now = (): Date => new Date(Date.now() + ahead)
-  const given = (time: unknown): unknown =>
+  const resolveTime = (time: SQLOutputValue | undefined): SQLOutputValue =>
     time === undefined || time === 'now' ? now().toISOString() : time
   for (const name of ['date', 'time', 'datetime', 'julianday', 'unixepoch', 'strftime']) {
     const first = name === 'strftime' ? 1 : 0
     handle.function(name, { varargs: true }, (...values) => {
-      // unixepoch('subsec') is of now.
+      // unixepoch('subsec') has no time value: it means now.
       if (values[first] === 'subsec' || values[first] === 'subsecond')
         values.splice(first, 0, 'now')
-      values[first] = given(values[first]) as string
+      values[first] = resolveTime(values[first])
       const row = untouched
         .prepare(`select ${name}(${values.map(() => '?').join(', ')}) as value`)
         .get(...values)

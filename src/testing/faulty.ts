@@ -1,22 +1,25 @@
 import { ServiceError } from '../errors/errors.ts'
 import type { Service } from '../services/service.ts'
 
-/** What a service does on a bad day, on demand. */
+/** A service that fails, hangs, corrupts or slows down when a test asks for it. */
 export interface FaultyService extends Service {
-  /** The next `times` uploads fail; with a retryable ServiceError unless another error is given. */
+  /** Makes the next `times` uploads fail, with `error` or a retryable ServiceError. */
   fail(times: number, error?: Error): void
-  /** The next `times` uploads change a byte on the way, as a broken network does. */
+  /** Makes the next `times` uploads change one byte, as a broken network does. */
   corrupt(times: number): void
-  /** Every upload waits until the returned function is called. */
+  /** Makes every upload wait until the returned function is called. */
   hang(): () => void
-  /** Milliseconds before each piece of an upload; 0: as fast as it is. */
+  /** Waits so many milliseconds before each piece of an upload. 0: no wait. */
   slowDown(milliseconds: number): void
-  /** Called when an upload begins, when its object is stored, and before a deletion: the place to kill a process. */
+  /**
+   * Calls `run` with the object's key when an upload begins ('upload'), when its object is stored
+   * ('uploaded'), or before a deletion ('delete').
+   */
   at(point: 'upload' | 'uploaded' | 'delete', run: (key: string) => void | Promise<void>): void
 }
 
 /**
- * Wraps a service so that a test can make it fail, hang, corrupt or slow down.
+ * Wraps a service so that a test can make it fail, hang, corrupt bytes or slow down.
  *
  * @example
  * const service = faulty(memory())
@@ -87,6 +90,6 @@ export function faulty(service: Service): FaultyService {
 /** Rejects when the signal aborts, as a real transfer does. */
 function rejectOnAbort(signal: AbortSignal | undefined): Promise<never> {
   return new Promise((_resolve, reject) => {
-    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
+    signal?.addEventListener('abort', () => reject(signal.reason), { once: true })
   })
 }

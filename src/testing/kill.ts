@@ -1,36 +1,36 @@
 import { channel } from 'node:diagnostics_channel'
 
-/** Steps of an upload's way at which a process can be made to die. */
+/** Diagnostics channels of the steps of an upload, at which a process can be killed. */
 const channelsByPoint = {
-  /** A file's first byte is not staged yet. */
+  /** No byte of a file is staged yet. */
   staging: 'stage:start',
-  /** A file is staged, and its caller does not know. */
+  /** A file is staged, and `stage` has not returned. */
   staged: 'stage:asyncEnd',
-  /** A worker has an upload, and did nothing for it yet. */
+  /** A worker has claimed an upload, and has not started it. */
   claimed: 'delayed_upload:start',
-  /** Before the first byte goes to the service. */
+  /** No byte has been sent to the service yet. */
   uploading: 'service_upload:start',
-  /** The service has the object, and no attachment names it. */
+  /** The service has the object, and no attachment refers to it. */
   uploaded: 'service_upload:asyncEnd',
-  /** The attachment is committed, and no hook was called. */
+  /** The attachment is committed, and no hook has run. */
   attached: 'attach:asyncEnd',
-  /** The hooks returned. */
+  /** The hooks have returned. */
   finished: 'delayed_upload:asyncEnd',
-  /** Before an object is deleted. */
+  /** An object is about to be deleted. */
   deleting: 'service_delete:start',
-  /** An object is deleted, and its job is not done. */
+  /** An object is deleted, and its job is not finished. */
   deleted: 'service_delete:asyncEnd',
 } as const
 
-/** One of `killPoints`. */
+/** A step at which `killAt` ends the process. One of `killPoints`. */
 export type KillPoint = keyof typeof channelsByPoint
 
-/** All of them, to test each. */
+/** All kill points, for a test of each. */
 export const killPoints: readonly KillPoint[] = Object.keys(channelsByPoint) as KillPoint[]
 
 /**
- * Ends this process as `kill -9` does when it comes to `point`. For a worker, or an app, that a test runs in a process
- * of its own.
+ * Ends this process at `point`, as `kill -9` does. Call it in a worker, or an app, that the test
+ * runs in a process of its own.
  *
  * @example
  * killAt('uploaded')

@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite'
+import type { Awaitable } from '../async/awaitable.ts'
 import { createActiveStorage } from '../storage/create-active-storage.ts'
 import type { ActiveStorage } from '../storage/active-storage.ts'
 import type { Models } from '../attached/definitions.ts'
@@ -13,29 +14,34 @@ type PassedConfig = Pick<
   'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'
 >
 
-/** Of `testStorage`. */
+/** Options of `testStorage`. */
 export interface TestStorageOptions extends PassedConfig {
-  /** Names that definitions ask for with `service`; all are the one service. */
+  /** Service names that attachments ask for. All are the one service. */
   readonly services?: readonly string[]
-  /** Default: what hooks get is `{ type, id }`. */
-  readonly findRecord?: Readonly<Record<string, (id: string) => unknown>>
-  /** Default: due again after a millisecond, that is, often in the same drain. Set `minDelay` to test one attempt, or the waiting itself with `clock`. */
+  /** Loads the records for hooks, by model. Default: hooks get `{ type, id }`. */
+  readonly findRecord?: Readonly<
+    Record<string, (id: string) => Awaitable<object | null | undefined>>
+  >
+  /**
+   * Default: a retry is due after a millisecond, so often in the same drain. Set `minDelay` to test
+   * one attempt, or the waiting itself with `clock`.
+   */
   readonly retries?: ConfigWithFinders<Models, string, DatabaseSync, false>['retries']
 }
 
-/** What `testStorage` made. */
+/** Result of `testStorage`. */
 export interface TestStorage<M extends Models> {
   readonly storage: ActiveStorage<M, DatabaseSync>
   /** The one service of all attachments; `objects` by key. */
   readonly service: FaultyService & Pick<MemoryService, 'objects'>
   readonly clock: TestClock
-  /** Where the app's own tables of the test can be; also what `storage.transaction` hands over. */
+  /** Database of the test, for tables of the app's own too. `storage.transaction` hands it over. */
   readonly database: DatabaseSync
 }
 
 /**
- * A storage for an app's own tests: a database and a service in memory, migrated; retries are due at once. Close it
- * with `storage.close()`.
+ * Creates a storage for an app's own tests: a database and a service in memory, migrated. Retries
+ * are due at once. Close it with `storage.close()`.
  *
  * @example
  * const { storage, service } = await testStorage({ User: userAttachments })
@@ -45,14 +51,18 @@ export interface TestStorage<M extends Models> {
  */
 export async function testStorage<const M extends Models>(
   models: M,
+  options?: TestStorageOptions,
+): Promise<TestStorage<M>>
+export async function testStorage(
+  models: Models,
   options: TestStorageOptions = {},
-): Promise<TestStorage<M>> {
+): Promise<TestStorage<Models>> {
   const { services = [], retries, ...passed } = options
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
   const database = new DatabaseSync(':memory:')
   database.exec('pragma foreign_keys = on')
-  const config = {
+  const storage = createActiveStorage({
     logger: false,
     ...passed,
     retries: { minDelay: '1ms', maxDelay: retries?.minDelay ?? '1ms', ...retries },
@@ -61,8 +71,7 @@ export async function testStorage<const M extends Models>(
     service: 'test',
     models,
     secretKeyBase: 'a secret of the tests',
-  }
-  const storage = createActiveStorage(config as never) as unknown as ActiveStorage<M, DatabaseSync>
+  })
   const clock = createClock(database)
   await storage.migrate()
   return { storage, service, clock, database }

@@ -30,10 +30,10 @@ const isSession = (db: object): db is DrizzleSession =>
 const isHandle = (client: unknown): client is SqliteHandle => hasMethod(client, 'prepare')
 
 /**
- * Creates a `database` over an app's Drizzle: the library's statements run on its connections, and transactions are
- * Drizzle's own. On SQLite Drizzle's transactions cannot wait for anything asynchronous: use
- * `storage.transaction(async (tx) => …)`, where `tx` is a Drizzle. Throws ConfigurationError for an unknown driver, and for
- * Drizzle before 0.45.
+ * Creates a `database` over an app's Drizzle: the library's statements run on its connections, and
+ * transactions are Drizzle's own. On SQLite Drizzle's transactions cannot wait for anything
+ * asynchronous: use `storage.transaction(async (tx) => …)`, where `tx` is a Drizzle. Throws
+ * ConfigurationError for an unknown driver, and for Drizzle before 0.45.
  *
  * @example
  * declare const db: import('drizzle-orm/node-postgres').NodePgDatabase
@@ -85,8 +85,8 @@ function toQuery(text: string, parameters: readonly Parameter[]): SQL {
 }
 
 /**
- * Reads the response of the driver, which Drizzle passes on: pg's `{ rows, rowCount }`, PGlite's `{ rows, affectedRows }`,
- * postgres.js' list with a `count`, or mysql2's `[rows or header, fields]`.
+ * Reads the response of the driver, which Drizzle passes on: pg's `{ rows, rowCount }`, PGlite's `{
+ * rows, affectedRows }`, postgres.js' list with a `count`, or mysql2's `[rows or header, fields]`.
  */
 function toResult(response: unknown): Result {
   if (!isObject(response)) return { rows: [], affected: 0 }
@@ -100,7 +100,10 @@ function toResult(response: unknown): Result {
   return { rows: [], affected: isObject(first) ? Number(first['affectedRows'] ?? 0) : 0 }
 }
 
-/** On SQLite, Drizzle and the library share one handle: all that runs on it between BEGIN and COMMIT is in the transaction. */
+/**
+ * On SQLite, Drizzle and the library share one handle: all that runs on it between BEGIN and COMMIT
+ * is in the transaction.
+ */
 function createHandleDatabase(db: object & { readonly $client?: unknown }): Database<object> {
   const { $client: handle } = db
   if (!isHandle(handle))

@@ -1,6 +1,7 @@
 /**
- * Fields of a Drizzle transaction on PostgreSQL that its types leave out. Drizzle has no public way to ask whether a
- * transaction is finished, but pg's client knows. All are optional: other drivers have none of them.
+ * Fields of a Drizzle transaction on PostgreSQL that its types leave out. Drizzle has no public way
+ * to ask whether a transaction is finished, but pg's client knows. All are optional: other drivers
+ * have none of them.
  */
 export interface TransactionInternals {
   readonly session?: {
@@ -13,6 +14,9 @@ export interface TransactionInternals {
 export const isFinished = (tx: object & TransactionInternals): boolean =>
   tx.session?.client?.getTransactionStatus?.() === 'I'
 
-/** The name that Drizzle gives each of its classes, under a symbol of its own: it also fits a second Drizzle of the app. */
+/**
+ * The name that Drizzle gives each of its classes, under a symbol of its own: it also fits a second
+ * Drizzle of the app.
+ */
 export const entityKindOf = ({ constructor }: object): unknown =>
   Reflect.get(constructor, Symbol.for('drizzle:entityKind'))

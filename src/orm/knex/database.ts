@@ -6,9 +6,9 @@ import { dialectOf, sendStatement } from './statements.ts'
 import { afterCommit, checkOpen } from './transactions.ts'
 
 /**
- * Creates a `database` over an app's Knex, also one below Objection: the library's statements run on its connections, and
- * transactions are Knex's own. Throws ConfigurationError for a client that is not for PostgreSQL, MySQL, MariaDB or SQLite,
- * and for Knex before 3.1.
+ * Creates a `database` over an app's Knex, also one below Objection: the library's statements run
+ * on its connections, and transactions are Knex's own. Throws ConfigurationError for a client that
+ * is not for PostgreSQL, MySQL, MariaDB or SQLite, and for Knex before 3.1.
  *
  * @example
  * declare const db: import('knex').Knex

@@ -1,4 +1,5 @@
-// Fields of Knex that its types leave out or declare as `any`. All are optional, so that a version without them is no crash
+// Fields of Knex that its types leave out or declare as `any`. All are optional, so that a version
+// without them is no crash
 // here; test/orm-internals.test.ts fails when a version lacks or changes them.
 import type { Knex } from 'knex'
 

@@ -7,8 +7,8 @@ import { hasMethod, isObject } from '../object-guards.ts'
 import type { KnexInternals } from './internals.ts'
 
 /**
- * Runs one statement with a mark for each parameter. Knex looks for its `?` also in text and in comments, so a `?` of the
- * statement's own is passed as raw SQL in place of a value.
+ * Runs one statement with a mark for each parameter. Knex looks for its `?` also in text and in
+ * comments, so a `?` of the statement's own is passed as raw SQL in place of a value.
  */
 export async function sendStatement(
   on: Knex,
@@ -32,7 +32,10 @@ export async function sendStatement(
   return toResult(await on.raw(pieces.join(' ? '), bindings))
 }
 
-/** Reads the response of the driver, which Knex passes on: each of its clients has a form of its own. */
+/**
+ * Reads the response of the driver, which Knex passes on: each of its clients has a form of its
+ * own.
+ */
 function toResult(response: unknown): Result {
   // mysql and mysql2: [rows or header, fields].
   const [head]: readonly unknown[] = Array.isArray(response) ? response : []
@@ -48,8 +51,8 @@ function toResult(response: unknown): Result {
 }
 
 /**
- * Reads the dialect from the client's name. Throws ConfigurationError for an unknown one, and for 'sqlite3', whose results
- * lack the number of changed rows.
+ * Reads the dialect from the client's name. Throws ConfigurationError for an unknown one, and for
+ * 'sqlite3', whose results lack the number of changed rows.
  */
 export function dialectOf(db: KnexInternals): Dialect {
   if (!hasMethod(db, 'raw'))

@@ -11,8 +11,9 @@ const tokenOf = (trx: Knex.Transaction): object => trx.executionPromise
 const levels = new WeakMap<object, TransactionLevel>()
 
 /**
- * The level of a transaction or a savepoint, which is watched from the first call on. From then on `trx.commit()` rejects
- * where COMMIT fails: Knex rejects only the transaction's promise, which Lucid does not read.
+ * The level of a transaction or a savepoint, which is watched from the first call on. From then on
+ * `trx.commit()` rejects where COMMIT fails: Knex rejects only the transaction's promise, which
+ * Lucid does not read.
  */
 export function watchTransaction(trx: TransactionInternals): TransactionLevel {
   const token = tokenOf(trx)
@@ -40,11 +41,17 @@ export function watchTransaction(trx: TransactionInternals): TransactionLevel {
   return level
 }
 
-/** Calls `done` when the outermost transaction is committed; never at once, and not for a savepoint that is rolled back. */
+/**
+ * Calls `done` when the outermost transaction is committed; never at once, and not for a savepoint
+ * that is rolled back.
+ */
 export const afterCommit = (trx: Knex.Transaction, done: () => void): void =>
   watchTransaction(trx).afterCommit(done)
 
-/** A transaction as the files of a record are submitted in it. `tx` is the app's object for it, if that is not `trx`. */
+/**
+ * A transaction as the files of a record are submitted in it. `tx` is the app's object for it, if
+ * that is not `trx`.
+ */
 export function toRecordTransaction(trx: Knex.Transaction, tx: unknown = trx): RecordTransaction {
   const level = watchTransaction(trx)
   return { tx, chain: level.chain, afterCommit: (done) => level.afterCommit(done) }

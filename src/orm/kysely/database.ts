@@ -6,13 +6,16 @@ import { hasMethod, prototypesOf } from '../object-guards.ts'
 
 /** Options of `kysely`. */
 export interface KyselyOptions {
-  /** Needed only for a dialect whose adapter extends none of Kysely's own. Default: read from the adapter. */
+  /**
+   * Needed only for a dialect whose adapter extends none of Kysely's own. Default: read from the
+   * adapter.
+   */
   readonly dialect?: Dialect
 }
 
 /**
- * Creates a `database` over an app's Kysely: the library's statements run on its connections, and transactions are Kysely's
- * own. Throws ConfigurationError if the dialect is unknown.
+ * Creates a `database` over an app's Kysely: the library's statements run on its connections, and
+ * transactions are Kysely's own. Throws ConfigurationError if the dialect is unknown.
  *
  * @example
  * declare const db: import('kysely').Kysely<{ users: { id: import('kysely').Generated<string>; name: string } }>
@@ -29,13 +32,15 @@ export function kysely<DB>(db: Kysely<DB>, options: KyselyOptions = {}): Databas
     dialect,
     async run(tx, sql, parameters) {
       try {
-        // Without plugins: those of the app, such as CamelCasePlugin, would rename the library's columns.
+        // Without plugins: those of the app, such as CamelCasePlugin, would rename the library's
+        // columns.
         const { rows, numAffectedRows } = await (tx ?? db)
           .withoutPlugins()
           .executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))
         return { rows, affected: Number(numAffectedRows ?? 0) }
       } catch (error) {
-        // A transaction of `execute(…)` has no state that could be asked before: only the failing statement shows it.
+        // A transaction of `execute(…)` has no state that could be asked before: only the failing
+        // statement shows it.
         if (
           error instanceof Error &&
           /^Transaction is already (committed|rolled back)/.test(error.message)
@@ -72,8 +77,8 @@ const dialectsByAdapter: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * Reads the dialect from the class name of the adapter or of a class that it extends. `instanceof` would fail where the app
- * has installed a second Kysely.
+ * Reads the dialect from the class name of the adapter or of a class that it extends. `instanceof`
+ * would fail where the app has installed a second Kysely.
  */
 function dialectOf<DB>(db: Kysely<DB>): Dialect {
   if (!hasMethod(db, 'getExecutor'))

@@ -24,8 +24,8 @@ declare module '@adonisjs/lucid/types/relations' {
 }
 
 /**
- * An attachment in the form of a relation, as Lucid's preloader calls it. It finds no related rows: attachments are kept
- * beside the records.
+ * An attachment in the form of a relation, as Lucid's preloader calls it. It finds no related rows:
+ * attachments are kept beside the records.
  */
 const attachmentRelation = {
   type: 'hasMany',
@@ -49,8 +49,9 @@ const attachmentRelation = {
 let isPatched = false
 
 /**
- * Makes `User.query().preload('photo')` and `user.load('photo')` read attachments, also from queries of other models. Patches
- * `Preloader.prototype.load`, which all of them call, for the whole process.
+ * Makes `User.query().preload('photo')` and `user.load('photo')` read attachments, also from
+ * queries of other models. Patches `Preloader.prototype.load`, which all of them call, for the
+ * whole process.
  */
 export function patchPreloader(): void {
   if (isPatched) return

@@ -17,8 +17,8 @@ export const idOf = (record: LucidRow): RecordId | null =>
 export const transactionOf = ({ $trx }: LucidRow): TransactionClientContract | undefined => $trx
 
 /**
- * Finds the records that have these attachments, through the app's classes. null: none of them has. Throws
- * ConfigurationError for classes with one attachments object and several tables.
+ * Finds the records that have these attachments, through the app's classes. null: none of them has.
+ * Throws ConfigurationError for classes with one attachments object and several tables.
  */
 export function createRecordSource(
   models: readonly LucidModel[],
@@ -42,7 +42,10 @@ export function createRecordSource(
   }
 }
 
-/** Finds a record, also one that the app's hooks hide, as a soft delete does: its files still belong to it. */
+/**
+ * Finds a record, also one that the app's hooks hide, as a soft delete does: its files still belong
+ * to it.
+ */
 async function findRecord(model: LucidModel, id: string): Promise<LucidRow | null> {
   const found = await model.find(id)
   if (found !== null) return found

@@ -10,8 +10,8 @@ import { modelOf } from './records.ts'
 const watchedClients = new WeakSet<TransactionClientContract>()
 
 /**
- * Watches a transaction's COMMIT: Lucid takes a COMMIT that failed for success, and would leave its records in a transaction
- * that is finished. It clears them when it gets the event 'rollback'.
+ * Watches a transaction's COMMIT: Lucid takes a COMMIT that failed for success, and would leave its
+ * records in a transaction that is finished. It clears them when it gets the event 'rollback'.
  */
 export function watchClient(trx: TransactionClientContract): TransactionClientContract {
   if (watchedClients.has(trx)) return trx
@@ -29,8 +29,8 @@ export const beginTransaction = <T>(
 ): Promise<T> => client.transaction((trx) => run(watchClient(trx)), options)
 
 /**
- * Runs `run` in the transaction that the record is in, or in one of its own, which Lucid opens for many records but not for
- * one. `begun` is called with the token of a transaction of its own.
+ * Runs `run` in the transaction that the record is in, or in one of its own, which Lucid opens for
+ * many records but not for one. `begun` is called with the token of a transaction of its own.
  */
 export async function runInTransaction<T>(
   record: LucidRow,

@@ -10,7 +10,10 @@ import type { FilesByName } from '../../attached/record.ts'
 type RecordInput<M extends LucidRow, D> = Omit<Partial<ModelAttributes<M>>, keyof D> &
   FilesByName<D>
 
-/** Methods of records that take files. Lucid's own overloads stay: they type the handles under these names, not files. */
+/**
+ * Methods of records that take files. Lucid's own overloads stay: they type the handles under these
+ * names, not files.
+ */
 export interface RecordWithFiles<D> extends LucidRow {
   fill(values: Partial<ModelAttributes<this>>, allowExtraProperties?: boolean): this
   fill(values: RecordInput<this, D>, allowExtraProperties?: boolean): this

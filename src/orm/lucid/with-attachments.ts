@@ -9,9 +9,9 @@ import { createModelWithFiles } from './save.ts'
 import type { ClassWithFiles, RecordWithFiles } from './types.ts'
 
 /**
- * Creates a base class for models. `user.photoTmp = file` is attached in the background when the record is saved, and
- * `user.photo` is the attachment's handle. Pass the same object to createActiveStorage, and `BaseModel`, or a base of the
- * app's own, as the second argument.
+ * Creates a base class for models. `user.photoTmp = file` is attached in the background when the
+ * record is saved, and `user.photo` is the attachment's handle. Pass the same object to
+ * createActiveStorage, and `BaseModel`, or a base of the app's own, as the second argument.
  *
  * @example
  * const { BaseModel } = await import('@adonisjs/lucid/orm')
@@ -32,8 +32,9 @@ export function withAttachments(attachments: AnyAttachments, base: LucidModel): 
 }
 
 /**
- * `withAttachments` as a class decorator, in both forms that decorators have. An interface beside the class types it. Throws
- * ConfigurationError for a class that has members with the names of attachments.
+ * `withAttachments` as a class decorator, in both forms that decorators have. An interface beside
+ * the class types it. Throws ConfigurationError for a class that has members with the names of
+ * attachments.
  *
  * @example
  * const { BaseModel } = await import('@adonisjs/lucid/orm')

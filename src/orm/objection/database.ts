@@ -8,9 +8,9 @@ import { definitionsOf } from '../with-attachments.ts'
 import { createRecordSource } from './records.ts'
 
 /**
- * Creates a `database` over the Knex below Objection, and the model classes that have attachments: records for hooks are
- * loaded by them. A transaction is the trx of Knex. Throws ConfigurationError for a Knex that `knex()` refuses, for a class
- * without attachments, and for Objection before 3.1.
+ * Creates a `database` over the Knex below Objection, and the model classes that have attachments:
+ * records for hooks are loaded by them. A transaction is the trx of Knex. Throws ConfigurationError
+ * for a Knex that `knex()` refuses, for a class without attachments, and for Objection before 3.1.
  *
  * @example
  * declare const db: import('knex').Knex

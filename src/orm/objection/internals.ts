@@ -1,9 +1,13 @@
-// Members of Objection 3 that its types leave out. All are optional, so that a version without them is no crash here;
+// Members of Objection 3 that its types leave out. All are optional, so that a version without them
+// is no crash here;
 // test/orm-internals.test.ts fails when a version lacks or changes them.
 import type { Knex } from 'knex'
 import type { Model, QueryBuilder } from 'objection'
 
-/** A query. No public method returns the records that it was given, or a Knex without throwing if none is bound. */
+/**
+ * A query. No public method returns the records that it was given, or a Knex without throwing if
+ * none is bound.
+ */
 export type QueryInternals = QueryBuilder<Model> & {
   findOperation?(
     predicate: (operation: OperationInternals) => boolean,
@@ -23,6 +27,9 @@ export function readInputRecords(query: QueryInternals): readonly Model[] {
   return operation?.models ?? (operation?.model == null ? [] : [operation.model])
 }
 
-/** The Knex, or the transaction, that a query runs on. undefined: none is bound, and the query fails with Objection's error. */
+/**
+ * The Knex, or the transaction, that a query runs on. undefined: none is bound, and the query fails
+ * with Objection's error.
+ */
 export const readKnex = (query: QueryInternals): Knex | undefined =>
   query.unsafeKnex?.() ?? undefined

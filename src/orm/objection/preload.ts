@@ -5,8 +5,9 @@ import { preload } from '../preload.ts'
 import { readKnex, type QueryInternals } from './internals.ts'
 
 /**
- * Makes `withGraphFetched('photo')` read attachments in two statements for all records that the query finds. Replaces the
- * method of this query alone; graphs of other models that name a model with attachments are called on it too.
+ * Makes `withGraphFetched('photo')` read attachments in two statements for all records that the
+ * query finds. Replaces the method of this query alone; graphs of other models that name a model
+ * with attachments are called on it too.
  */
 export function patchGraphFetched(query: QueryInternals, names: readonly string[]): void {
   let isPreloading = false
@@ -16,7 +17,8 @@ export function patchGraphFetched(query: QueryInternals, names: readonly string[
     (withGraphFetched) =>
       function (expression, options) {
         withGraphFetched.call(this, expression, options)
-        // Objection has merged the expression with those before it, in any of the forms that it takes.
+        // Objection has merged the expression with those before it, in any of the forms that it
+        // takes.
         const graph: unknown = this.graphExpressionObject()
         const entries = isObject(graph) ? Object.entries(graph) : []
         const rest = entries.filter(([name]) => !names.includes(name))

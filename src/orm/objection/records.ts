@@ -55,8 +55,8 @@ export const findModel = (record: Model): StorageModel | null => {
 }
 
 /**
- * Finds the records that have these attachments, through the app's classes. null: none of them has. Throws
- * ConfigurationError for classes with one attachments object and several tables.
+ * Finds the records that have these attachments, through the app's classes. null: none of them has.
+ * Throws ConfigurationError for classes with one attachments object and several tables.
  */
 export function createRecordSource(
   db: Knex,
@@ -70,7 +70,8 @@ export function createRecordSource(
   return {
     find: async (id) => (await base.query(db).findById(id)) ?? null,
     hasMethod: (method) => all.some((each) => hasMethod(each.prototype, method)),
-    // An empty patch calls the class's own $beforeUpdate, which may set a column. Else there is no statement.
+    // An empty patch calls the class's own $beforeUpdate, which may set a column. Else there is no
+    // statement.
     touch: async (id) => void (await base.query(db).findById(id).patch({})),
   }
 }

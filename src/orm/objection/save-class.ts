@@ -32,7 +32,10 @@ export function createModelWithFiles(
 
 const isQuery = (value: unknown): value is QueryInternals => hasMethod(value, 'withGraphFetched')
 
-/** Patches a query, and each that is cloned from it. The app's own QueryBuilder class stays as it is. */
+/**
+ * Patches a query, and each that is cloned from it. The app's own QueryBuilder class stays as it
+ * is.
+ */
 function patchQuery(query: unknown, names: readonly string[]): unknown {
   if (!isQuery(query)) return query
   patchExecute(query)
@@ -87,7 +90,10 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): typeo
   }
 }
 
-/** Extends a class by the hooks of updates and deletions, which may be of records that are not loaded. */
+/**
+ * Extends a class by the hooks of updates and deletions, which may be of records that are not
+ * loaded.
+ */
 function overrideStaticHooks(attachments: AnyAttachments, base: typeof Model): typeof Model {
   return class extends base {
     static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {

@@ -15,8 +15,8 @@ const isFileRequired = (record: Model): boolean => {
 }
 
 /**
- * Makes a query that has files, or that deletes records, run in a transaction: Objection opens none by itself. Replaces
- * `execute` of this query alone.
+ * Makes a query that has files, or that deletes records, run in a transaction: Objection opens none
+ * by itself. Replaces `execute` of this query alone.
  */
 export function patchExecute(query: QueryInternals): void {
   patchMethod(
@@ -70,7 +70,10 @@ async function stageFiles(records: readonly Model[]): Promise<void> {
   }
 }
 
-/** Runs the query, then submits the files of records for which it called no hook: a graph has no query for unchanged ones. */
+/**
+ * Runs the query, then submits the files of records for which it called no hook: a graph has no
+ * query for unchanged ones.
+ */
 async function executeAndSubmit(
   execute: Execute,
   records: readonly Model[],

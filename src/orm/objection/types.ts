@@ -13,7 +13,10 @@ import type { FilesByName } from '../../attached/record.ts'
 /** Values of a record that is inserted or patched: columns, and files by name. */
 type RecordInput<M extends Model, D> = Omit<PartialModelObject<M>, keyof D> & FilesByName<D>
 
-/** Methods of queries that take files. Objection's own overloads stay: they type the handles under these names, not files. */
+/**
+ * Methods of queries that take files. Objection's own overloads stay: they type the handles under
+ * these names, not files.
+ */
 interface QueriesWithFiles<M extends Model, D> {
   insert(insert: RecordInput<M, D>): SingleQueryBuilder<this>
   insert(insert: RecordInput<M, D>[]): ArrayQueryBuilder<this>

@@ -2,8 +2,8 @@ import type { ModelClass, Model } from 'objection'
 import { isValidationError } from '../validation-errors.ts'
 
 /**
- * Turns a refused file into Objection's ValidationError, or the app's own from `createValidationError`: `data.photo[0]` has
- * the message. Other errors stay.
+ * Turns a refused file into Objection's ValidationError, or the app's own from
+ * `createValidationError`: `data.photo[0]` has the message. Other errors stay.
  */
 export function toValidationError(error: unknown, modelClass: ModelClass<Model>): unknown {
   if (!isValidationError(error)) return error

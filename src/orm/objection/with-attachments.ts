@@ -6,9 +6,9 @@ import { createModelWithFiles } from './save-class.ts'
 import type { RecordWithFiles } from './types.ts'
 
 /**
- * Creates a base class for models. `photoTmp` in an insert or a patch is attached in the background, and `user.photo` is the
- * attachment's handle. Pass the same object to createActiveStorage, and `Model`, or a base of the app's own, as the second
- * argument.
+ * Creates a base class for models. `photoTmp` in an insert or a patch is attached in the
+ * background, and `user.photo` is the attachment's handle. Pass the same object to
+ * createActiveStorage, and `Model`, or a base of the app's own, as the second argument.
  *
  * @example
  * const { Model } = await import('objection')

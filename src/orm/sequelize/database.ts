@@ -19,9 +19,10 @@ const dialectsByName: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * Creates a `database` over an app's Sequelize: the library's statements run on its connections, transactions are Sequelize's
- * own, and records for hooks are loaded by its models. Throws ConfigurationError for an unsupported dialect, for SQLite in
- * memory, where all requests share one connection and one transaction, and for Sequelize before 6.37.
+ * Creates a `database` over an app's Sequelize: the library's statements run on its connections,
+ * transactions are Sequelize's own, and records for hooks are loaded by its models. Throws
+ * ConfigurationError for an unsupported dialect, for SQLite in memory, where all requests share one
+ * connection and one transaction, and for Sequelize before 6.37.
  *
  * @example
  * declare const sequelize: import('sequelize').Sequelize
@@ -59,7 +60,10 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
   return { ...base, finds: true, records: (attachments) => createRecordSource(app, attachments) }
 }
 
-/** Writes `$1` for each mark. Sequelize looks for it also in text and in comments: a dollar of the statement's own is doubled. */
+/**
+ * Writes `$1` for each mark. Sequelize looks for it also in text and in comments: a dollar of the
+ * statement's own is doubled.
+ */
 function numberParameters(text: string): string {
   return text
     .split(PLACEHOLDER_MARK)

@@ -1,20 +1,29 @@
-// Fields of Sequelize 6 that its types leave out. All are optional, so that a version without them is no crash here;
+// Fields of Sequelize 6 that its types leave out. All are optional, so that a version without them
+// is no crash here;
 // test/orm-internals.test.ts fails when a version lacks or changes them.
 import type { Model, ModelStatic, Sequelize, Transaction } from 'sequelize'
 import { hasMethod, isObject } from '../object-guards.ts'
 
-/** A transaction or a savepoint. Sequelize has no public way to ask whether it is finished, or what it is nested in. */
+/**
+ * A transaction or a savepoint. Sequelize has no public way to ask whether it is finished, or what
+ * it is nested in.
+ */
 export interface TransactionInternals extends Transaction {
   readonly parent?: TransactionInternals | null
   readonly finished?: 'commit' | 'rollback'
 }
 
-/** A model class. Its timestamp columns may be renamed or switched off in many places; only this field has the result. */
+/**
+ * A model class. Its timestamp columns may be renamed or switched off in many places; only this
+ * field has the result.
+ */
 export type ModelInternals = ModelStatic<Model> & {
   readonly _timestampAttributes?: { readonly updatedAt?: string; readonly deletedAt?: string }
 }
 
-/** A record that a query returned. Only this field names the associations that were read with it. */
+/**
+ * A record that a query returned. Only this field names the associations that were read with it.
+ */
 export interface RecordInternals extends Model {
   readonly _options?: { readonly includeNames?: readonly string[] }
 }
@@ -27,8 +36,8 @@ export const isRecord = (value: unknown): value is RecordInternals =>
 export const isModel = (value: unknown): value is ModelStatic<Model> => hasMethod(value, 'findAll')
 
 /**
- * The transaction that the app's continuation-local storage holds. `Sequelize.useCLS` keeps the namespace in a static field,
- * and no public method reads it.
+ * The transaction that the app's continuation-local storage holds. `Sequelize.useCLS` keeps the
+ * namespace in a static field, and no public method reads it.
  */
 export function readClsTransaction({ constructor }: Sequelize): Transaction | undefined {
   const { _cls: namespace }: SequelizeClass = constructor
@@ -38,7 +47,10 @@ type SequelizeClass = object & {
   readonly _cls?: { get(name: 'transaction'): Transaction | null | undefined }
 }
 
-/** Where a SQLite database is stored. The types of `options` name what an app may pass, not what Sequelize made of it. */
+/**
+ * Where a SQLite database is stored. The types of `options` name what an app may pass, not what
+ * Sequelize made of it.
+ */
 export function readSqliteStorage(app: SequelizeOptions): string {
   return app.options?.storage ?? app.options?.host ?? ':memory:'
 }

@@ -15,7 +15,10 @@ interface SplitOptions {
   readonly definitions: ReadonlySet<object>
 }
 
-/** Takes the names of attachments out of all includes: Sequelize would look for associations of these names. */
+/**
+ * Takes the names of attachments out of all includes: Sequelize would look for associations of
+ * these names.
+ */
 function splitInclude(model: ModelStatic<Model> | undefined, given: unknown): SplitOptions {
   const definitions = new Set<object>()
   const split = (owner: ModelStatic<Model> | undefined, options: QueryOptions): QueryOptions => {
@@ -59,8 +62,9 @@ function* walkRecords(values: readonly unknown[]): Iterable<RecordInternals> {
 const patchedApps = new WeakSet<Sequelize>()
 
 /**
- * Makes `include: ['photo']` read attachments in two statements for each model, also in models that are included. Patches
- * `findAll` and `count` of all models of the app, and of those that it defines later.
+ * Makes `include: ['photo']` read attachments in two statements for each model, also in models that
+ * are included. Patches `findAll` and `count` of all models of the app, and of those that it
+ * defines later.
  */
 export function patchModels(app: Sequelize): void {
   if (patchedApps.has(app)) return

@@ -23,8 +23,8 @@ export const isParanoid = (model: ModelInternals): boolean =>
   model._timestampAttributes?.deletedAt !== undefined
 
 /**
- * Reads the id of a record. null: it is new, or its key is not one column. Throws ConfigurationError if the record was read
- * without its key.
+ * Reads the id of a record. null: it is new, or its key is not one column. Throws
+ * ConfigurationError if the record was read without its key.
  */
 export function idOf(record: Model): RecordId | null {
   const { name, primaryKeyAttributes } = modelOf(record)
@@ -39,8 +39,8 @@ export function idOf(record: Model): RecordId | null {
 }
 
 /**
- * Finds the records that have these attachments, through the app's classes. null: the app has no such class. Throws
- * ConfigurationError for classes with one attachments object and several tables.
+ * Finds the records that have these attachments, through the app's classes. null: the app has no
+ * such class. Throws ConfigurationError for classes with one attachments object and several tables.
  */
 export function createRecordSource(app: Sequelize, attachments: object): RecordSource | null {
   const models: readonly ModelInternals[] = Object.values(app.models)
@@ -55,7 +55,8 @@ export function createRecordSource(app: Sequelize, attachments: object): RecordS
   const updatedAt = base._timestampAttributes?.updatedAt
   const byId = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
   return {
-    // Unscoped: records that the app's scopes hide have hooks too. From the primary: a replica may be behind.
+    // Unscoped: records that the app's scopes hide have hooks too. From the primary: a replica may
+    // be behind.
     find: (id) => base.unscoped().findOne({ ...byId(id), useMaster: true }),
     hasMethod: (method) => all.some((model) => hasMethod(model.prototype, method)),
     async touch(id) {

@@ -66,7 +66,10 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): Model
   }
 }
 
-/** Extends a class by the calls that write many records, or none that is loaded: they bring the files, or refuse them. */
+/**
+ * Extends a class by the calls that write many records, or none that is loaded: they bring the
+ * files, or refuse them.
+ */
 function overrideStatics(attachments: AnyAttachments, base: ModelClass): ModelClass {
   const keys = fileKeysOf(Object.keys(attachments))
   const refuse = (verb: string, values: unknown): void =>

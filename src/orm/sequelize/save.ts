@@ -17,8 +17,8 @@ import {
 import { toValidationError } from './validation.ts'
 
 /**
- * Runs `run` in the transaction of the call, or in one of its own: Sequelize opens none by itself, and a record and its files
- * would not be committed together.
+ * Runs `run` in the transaction of the call, or in one of its own: Sequelize opens none by itself,
+ * and a record and its files would not be committed together.
  */
 export function runInTransaction<T>(
   model: ModelInternals,
@@ -37,8 +37,9 @@ export function runInTransaction<T>(
 }
 
 /**
- * Remembers what a record is before it is saved, and returns a function that restores it after a rollback: Sequelize takes
- * what was rolled back for saved, and would not write it again. What was changed meanwhile stays changed.
+ * Remembers what a record is before it is saved, and returns a function that restores it after a
+ * rollback: Sequelize takes what was rolled back for saved, and would not write it again. What was
+ * changed meanwhile stays changed.
  */
 function captureUnsavedState(record: Model): () => void {
   const { isNewRecord } = record
@@ -62,8 +63,8 @@ export interface RecordSave {
 }
 
 /**
- * Saves a record and submits its files in the same transaction. Throws Sequelize's ValidationError for files that the
- * attachment's definition refuses.
+ * Saves a record and submits its files in the same transaction. Throws Sequelize's ValidationError
+ * for files that the attachment's definition refuses.
  */
 export async function saveWithFiles(attachments: AnyAttachments, given: RecordSave): Promise<void> {
   const { record, options, save } = given
@@ -91,7 +92,10 @@ export async function saveWithFiles(attachments: AnyAttachments, given: RecordSa
   }
 }
 
-/** Purges all attachments of a record that is being destroyed. Called by Sequelize's hook `beforeDestroy`. */
+/**
+ * Purges all attachments of a record that is being destroyed. Called by Sequelize's hook
+ * `beforeDestroy`.
+ */
 export async function purgeFiles(
   attachments: AnyAttachments,
   record: Model,

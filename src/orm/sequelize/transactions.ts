@@ -20,9 +20,10 @@ export const beginTransaction = <T>(
 const BUSY_TIMEOUT_MS = 10_000
 
 /**
- * Runs one transaction after the other: sqlite3 waits for the file's lock in the few threads that all statements of the
- * process need, also the COMMIT that it waits for. IMMEDIATE, because two transactions that read before they write would
- * refuse each other. Only BEGIN is repeated: the caller's function must run once.
+ * Runs one transaction after the other: sqlite3 waits for the file's lock in the few threads that
+ * all statements of the process need, also the COMMIT that it waits for. IMMEDIATE, because two
+ * transactions that read before they write would refuse each other. Only BEGIN is repeated: the
+ * caller's function must run once.
  */
 function beginOnSqlite<T>(
   app: Sequelize,
@@ -50,7 +51,10 @@ function beginOnSqlite<T>(
   })
 }
 
-/** Runs a statement that writes outside of all transactions. On SQLite it waits for the transactions before it. */
+/**
+ * Runs a statement that writes outside of all transactions. On SQLite it waits for the transactions
+ * before it.
+ */
 export const runWrite = <T>(app: Sequelize, write: () => Promise<T>): Promise<T> =>
   app.getDialect() === 'sqlite' ? getHandleQueue(app).run(write) : write()
 
@@ -60,8 +64,9 @@ export const isFinished = ({ finished }: TransactionInternals): boolean => finis
 const levels = new WeakMap<Transaction, TransactionLevel>()
 
 /**
- * The level of a transaction, which is watched from the first call on. Its `commit` and `rollback` are replaced, because
- * Sequelize's own `afterCommit` also runs after a COMMIT that failed and for a savepoint that is only released.
+ * The level of a transaction, which is watched from the first call on. Its `commit` and `rollback`
+ * are replaced, because Sequelize's own `afterCommit` also runs after a COMMIT that failed and for
+ * a savepoint that is only released.
  */
 function levelOf(transaction: TransactionInternals): TransactionLevel {
   const known = levels.get(transaction)
@@ -119,13 +124,19 @@ export function toRecordTransaction(transaction: Transaction): RecordTransaction
 
 const rememberedIn = new WeakMap<Model, Transaction>()
 
-/** Remembers the transaction that a record was read or saved in: its own handles act in it. undefined: in none. */
+/**
+ * Remembers the transaction that a record was read or saved in: its own handles act in it.
+ * undefined: in none.
+ */
 export function rememberTransaction(record: Model, transaction: Transaction | undefined): void {
   if (transaction === undefined) rememberedIn.delete(record)
   else rememberedIn.set(record, transaction)
 }
 
-/** The transaction that a record was last met in, else the innermost around it that is open, else that of the app's CLS. */
+/**
+ * The transaction that a record was last met in, else the innermost around it that is open, else
+ * that of the app's CLS.
+ */
 export function transactionOf(record: Model): Transaction | undefined {
   let transaction: TransactionInternals | null | undefined = rememberedIn.get(record)
   while (transaction != null && isFinished(transaction)) transaction = transaction.parent
@@ -134,7 +145,10 @@ export function transactionOf(record: Model): Transaction | undefined {
   return sequelize === undefined ? undefined : readClsTransaction(sequelize)
 }
 
-/** An option of nearly every call of Sequelize. null: outside of any transaction, also of the app's CLS. */
+/**
+ * An option of nearly every call of Sequelize. null: outside of any transaction, also of the app's
+ * CLS.
+ */
 export interface TransactionOption {
   readonly transaction?: Transaction | null | undefined
 }

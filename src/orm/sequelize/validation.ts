@@ -2,7 +2,10 @@ import { ValidationError, ValidationErrorItem, type Model } from 'sequelize'
 import { readAssignedInput } from '../pending-files.ts'
 import { isValidationError } from '../validation-errors.ts'
 
-/** Turns a refused file into Sequelize's ValidationError, where `errors[0].path` is the attachment's name. Others stay. */
+/**
+ * Turns a refused file into Sequelize's ValidationError, where `errors[0].path` is the attachment's
+ * name. Others stay.
+ */
 export function toValidationError(error: unknown, record: Model): unknown {
   if (!isValidationError(error)) return error
   const path = error.details.attachment ?? ''

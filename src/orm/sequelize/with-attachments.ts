@@ -42,9 +42,10 @@ export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model
 ) => Model<A, C & FileInputs<D>> & AttachmentMembers<D> & UpdateMethods<A, D>)
 
 /**
- * A base class for models: `user.photoTmp = file` is attached in the background when the record is saved, `user.photo` is what
- * is attached. Pass the same object to createActiveStorage, and `Model`, or a base of the app's own, as the second argument.
- * Throws ConfigurationError for a base that was given its columns already (`init`).
+ * A base class for models: `user.photoTmp = file` is attached in the background when the record is
+ * saved, `user.photo` is what is attached. Pass the same object to createActiveStorage, and
+ * `Model`, or a base of the app's own, as the second argument. Throws ConfigurationError for a base
+ * that was given its columns already (`init`).
  *
  * @example
  * const { Model } = await import('sequelize')

@@ -5,15 +5,16 @@ import type { Database, Dialect } from '../../database/database.ts'
 import { PLACEHOLDER_MARK } from '../../database/placeholders.ts'
 import { memory } from '../../services/memory.ts'
 import { checkEngineStatements } from './engine-statements.ts'
+import { hasErrorCode } from './error-codes.ts'
 
-/** Of `databaseContract`. */
+/** Options of `databaseContract`. */
 export interface DatabaseContractOptions {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** An empty database. */
+  /** Creates an empty database. */
   create(): Promise<{
     readonly database: Database<never, boolean>
-    /** Ends what `create` began; the suite closes `database` itself before. */
+    /** Ends what `create` started. The suite closes `database` before. */
     close(): Promise<void>
   }>
 }
@@ -21,41 +22,55 @@ export interface DatabaseContractOptions {
 const byteTypes = { postgres: 'bytea', mysql: 'longblob', mariadb: 'longblob', sqlite: 'blob' }
 const everyByte = Buffer.from(Array.from({ length: 1024 }, (_, index) => index % 256))
 
-/** What every database must do: run it on a binding of your own. */
+interface OpenedDatabase {
+  readonly database: Database<never, boolean>
+  readonly dialect: Dialect
+  /** Writes the database's own placeholders: `?` stands for a parameter in all dialects. */
+  say(text: string): string
+}
+type DatabaseBehaviour = (name: string, run: (opened: OpenedDatabase) => Promise<void>) => unknown
+
+/** Registers the tests that every database must pass. Run it on a binding of your own. */
 export function databaseContract({ test, create }: DatabaseContractOptions): void {
-  interface App {
-    readonly database: Database<never, boolean>
-    readonly dialect: Dialect
-    /** `?` stands for a parameter in all dialects. */
-    say(text: string): string
-  }
-  const on = (name: string, run: (app: App) => Promise<void>): unknown =>
+  const on: DatabaseBehaviour = (name, run) =>
     test(name, async () => {
       const { database, close } = await create()
       try {
         const dialect = await database.open()
-        let count = 0
-        const style = database.placeholders ?? (dialect === 'postgres' ? 'numbered' : 'question')
-        const placeholder = {
-          numbered: () => `$${(count += 1)}`,
-          question: () => '?',
-          marked: () => PLACEHOLDER_MARK,
-        }[style]
-        const say = (text: string): string => text.replaceAll('?', placeholder)
-        const fresh = (text: string): string => ((count = 0), say(text))
         await database.executor.run(
           `create table contract (id bigint primary key, words text, data ${byteTypes[dialect]})`,
           [],
         )
-        await run({ database, dialect, say: fresh })
+        await run({ database, dialect, say: (text) => writePlaceholders(text, database, dialect) })
       } finally {
         await database.close()
         await close()
       }
     })
+  testStatements(on)
+  testTransactions(on)
+  testErrors(on)
+  testStorage(on)
+}
 
+function writePlaceholders(
+  text: string,
+  { placeholders }: Database<never, boolean>,
+  dialect: Dialect,
+): string {
+  let count = 0
+  const style = placeholders ?? (dialect === 'postgres' ? 'numbered' : 'question')
+  const placeholder = {
+    numbered: () => `$${(count += 1)}`,
+    question: () => '?',
+    marked: () => PLACEHOLDER_MARK,
+  }[style]
+  return text.replaceAll('?', placeholder)
+}
+
+function testStatements(on: DatabaseBehaviour): void {
   on(
-    'where it says so, what is changed comes back with the statement',
+    'statements with RETURNING give the changed rows, if the database says so',
     async ({ database: { executor, returning }, say }) => {
       if (returning !== true) return
       const inserted = await executor.run(
@@ -70,36 +85,34 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       )
     },
   )
-  on(
-    'parameters arrive as they are, rows come back as they were',
-    async ({ database: { executor }, dialect, say }) => {
-      const id = 2n ** 53n + 1n
-      const words = "a 'quote', \\ a backslash, ? and $1, 写真 📷"
-      const { affected } = await executor.run(say('insert into contract values (?, ?, ?)'), [
-        id,
-        words,
-        everyByte,
-      ])
-      assert.equal(affected, 1)
-      await executor.run(say('insert into contract values (?, ?, ?)'), [2, null, null])
-      const cast = dialect === 'mysql' || dialect === 'mariadb' ? 'char' : 'text'
-      const { rows } = await executor.run(
-        `select cast(id as ${cast}) as id, words, data from contract order by words`,
-        [],
-      )
-      const found = rows.find((row) => row['words'] !== null)
-      assert.equal(found?.['id'], String(id))
-      assert.equal(found['words'], words)
-      assert.ok(
-        Buffer.isBuffer(found['data']) && everyByte.equals(found['data']),
-        'bytes come back as a Buffer',
-      )
-      const empty = rows.find((row) => row['words'] === null)
-      assert.equal(empty?.['data'], null)
-      assert.equal((await executor.run("update contract set words = 'same'", [])).affected, 2)
-      assert.equal((await executor.run(say('delete from contract where id = ?'), [7])).affected, 0)
-    },
-  )
+
+  on('parameters and rows keep their values', async ({ database: { executor }, dialect, say }) => {
+    const id = 2n ** 53n + 1n
+    const words = "a 'quote', \\ a backslash, ? and $1, 写真 📷"
+    const { affected } = await executor.run(say('insert into contract values (?, ?, ?)'), [
+      id,
+      words,
+      everyByte,
+    ])
+    assert.equal(affected, 1)
+    await executor.run(say('insert into contract values (?, ?, ?)'), [2, null, null])
+    const cast = dialect === 'mysql' || dialect === 'mariadb' ? 'char' : 'text'
+    const { rows } = await executor.run(
+      `select cast(id as ${cast}) as id, words, data from contract order by words`,
+      [],
+    )
+    const found = rows.find((row) => row['words'] !== null)
+    assert.equal(found?.['id'], String(id))
+    assert.equal(found['words'], words)
+    assert.ok(
+      Buffer.isBuffer(found['data']) && everyByte.equals(found['data']),
+      'bytes come back as a Buffer',
+    )
+    const empty = rows.find((row) => row['words'] === null)
+    assert.equal(empty?.['data'], null)
+    assert.equal((await executor.run("update contract set words = 'same'", [])).affected, 2)
+    assert.equal((await executor.run(say('delete from contract where id = ?'), [7])).affected, 0)
+  })
 
   on(
     "a queue engine's statements have $1 placeholders, and its values arrive",
@@ -109,8 +122,20 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
       ),
   )
 
+  on('a connection can be reserved', async ({ database }) => {
+    const reserved = await database.reserve?.()
+    if (reserved == null) return
+    assert.equal((await reserved.executor.run('select 1 as one', [])).rows.length, 1)
+    await reserved.release(false)
+    const broken = await database.reserve?.()
+    await broken?.release(true)
+    assert.equal((await database.executor.run('select 1 as one', [])).rows.length, 1)
+  })
+}
+
+function testTransactions(on: DatabaseBehaviour): void {
   on(
-    'a transaction commits when its function returns, and is undone when it throws',
+    'a transaction commits when its function returns, and rolls back when it throws',
     async ({ database, say }) => {
       const inApp = <T>(run: (tx: never) => Promise<T>): Promise<T> =>
         database.appTransaction?.(run) ?? database.transaction(({ tx }) => run(tx))
@@ -144,32 +169,37 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
     },
   )
 
-  on('what is no transaction is refused', ({ database }) => {
+  on('join refuses a value that is no transaction', ({ database }) => {
     for (const wrong of [undefined, null, {}, 'tx'])
       assert.throws(
-        () => database.join(wrong as never),
-        (error: unknown) => (error as { code?: string }).code === 'CONFIGURATION',
+        () => Reflect.apply(database.join, database, [wrong]),
+        hasErrorCode('CONFIGURATION'),
       )
     return Promise.resolve()
   })
+}
 
-  on('errors are told apart, and spoil no connection', async ({ database, say }) => {
-    const insert = say("insert into contract values (1, 'x', null)")
-    await database.executor.run(insert, [])
-    const twice = await catchError(database.executor.run(insert, []))
-    assert.ok(database.isUniqueViolation(twice))
-    assert.ok(!database.isTransient(twice))
-    const inside = await catchError(
-      database.transaction(({ executor }) => executor.run(insert, [])),
-    )
-    assert.ok(database.isUniqueViolation(inside))
-    const nonsense = await catchError(database.executor.run('select nonsense from contract', []))
-    assert.ok(!database.isUniqueViolation(nonsense))
-    assert.ok(!database.isTransient(nonsense))
-    assert.equal((await database.executor.run('select id from contract', [])).rows.length, 1)
-  })
+function testErrors(on: DatabaseBehaviour): void {
+  on(
+    'unique violations and transient errors are recognized, and connections stay usable',
+    async ({ database, say }) => {
+      const insert = say("insert into contract values (1, 'x', null)")
+      await database.executor.run(insert, [])
+      const twice = await catchError(database.executor.run(insert, []))
+      assert.ok(database.isUniqueViolation(twice))
+      assert.ok(!database.isTransient(twice))
+      const inside = await catchError(
+        database.transaction(({ executor }) => executor.run(insert, [])),
+      )
+      assert.ok(database.isUniqueViolation(inside))
+      const nonsense = await catchError(database.executor.run('select nonsense from contract', []))
+      assert.ok(!database.isUniqueViolation(nonsense))
+      assert.ok(!database.isTransient(nonsense))
+      assert.equal((await database.executor.run('select id from contract', [])).rows.length, 1)
+    },
+  )
 
-  on('the victim of a deadlock may try again', async ({ database, dialect }) => {
+  on('the victim of a deadlock is reported as transient', async ({ database, dialect }) => {
     // SQLite has one writer.
     if (dialect === 'sqlite') return
     await database.executor.run("insert into contract values (1, 'x', null), (2, 'x', null)", [])
@@ -197,69 +227,58 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
     assert.equal(victims.length, 1)
     assert.ok(database.isTransient(victims[0]))
   })
+}
 
-  on('a connection can be kept for one purpose', async ({ database }) => {
-    const reserved = await database.reserve?.()
-    if (reserved == null) return
-    assert.equal((await reserved.executor.run('select 1 as one', [])).rows.length, 1)
-    await reserved.release(false)
-    const broken = await database.reserve?.()
-    await broken?.release(true)
-    assert.equal((await database.executor.run('select 1 as one', [])).rows.length, 1)
+function testStorage(on: DatabaseBehaviour): void {
+  on('a storage on the database stages, uploads, attaches and purges', async ({ database }) => {
+    const service = memory()
+    const models = { User: { photo: hasOneAttached(), documents: hasManyAttached() } }
+    const storage = createActiveStorage({
+      database,
+      services: { memory: service },
+      models,
+      secretKeyBase: 'a secret of the tests',
+      logger: false,
+    })
+    await storage.migrate()
+    await storage.migrate()
+    const large = Buffer.alloc(3 * 2 ** 20 + 7, everyByte)
+    await assert.rejects(
+      storage.transaction(async (tx) => {
+        await storage
+          .record('User', 1, { transaction: tx })
+          .photo.attachLater({ io: large, filename: 'undone.bin' })
+        throw new Error('of the test')
+      }),
+      /of the test/,
+    )
+    assert.deepEqual(await storage.drain({ throwOnError: true }), {
+      uploaded: 0,
+      retried: 0,
+      failed: 0,
+      remaining: 0,
+    })
+    await storage.transaction((tx) =>
+      storage.record('User', 1, { transaction: tx }).attachLater({
+        photo: { io: large, filename: '写真.bin' },
+        documents: [
+          { io: Buffer.from('a'), filename: 'a.txt' },
+          { io: Buffer.alloc(0), filename: 'nothing.txt' },
+        ],
+      }),
+    )
+    const staged = await storage.record('User', 1).photo.latest()
+    assert.equal(staged?.filename, '写真.bin')
+    assert.equal((await storage.drain({ throwOnError: true })).uploaded, 2)
+    const [user] = await storage.records('User', [1])
+    const photo = await user?.photo.attachment()
+    assert.ok(photo !== null && photo !== undefined && large.equals(await photo.download()))
+    assert.equal((await user?.documents.attachments())?.length, 2)
+    await user?.photo.purge()
+    await user?.documents.purge()
+    await storage.drain({ throwOnError: true })
+    assert.equal(service.objects.size, 0)
   })
-
-  on(
-    'the main job: staged with the record, carried, attached once, purged',
-    async ({ database }) => {
-      const service = memory()
-      const models = { User: { photo: hasOneAttached(), documents: hasManyAttached() } }
-      const storage = createActiveStorage<typeof models, string, never, boolean>({
-        database,
-        services: { memory: service },
-        models,
-        secretKeyBase: 'a secret of the tests',
-        logger: false,
-      } as never)
-      await storage.migrate()
-      await storage.migrate()
-      const large = Buffer.alloc(3 * 2 ** 20 + 7, everyByte)
-      await assert.rejects(
-        storage.transaction(async (tx) => {
-          await storage
-            .record('User', 1, { transaction: tx })
-            .photo.attachLater({ io: large, filename: 'undone.bin' })
-          throw new Error('of the test')
-        }),
-        /of the test/,
-      )
-      assert.deepEqual(await storage.drain({ throwOnError: true }), {
-        uploaded: 0,
-        retried: 0,
-        failed: 0,
-        remaining: 0,
-      })
-      await storage.transaction((tx) =>
-        storage.record('User', 1, { transaction: tx }).attachLater({
-          photo: { io: large, filename: '写真.bin' },
-          documents: [
-            { io: Buffer.from('a'), filename: 'a.txt' },
-            { io: Buffer.alloc(0), filename: 'nothing.txt' },
-          ],
-        }),
-      )
-      const staged = await storage.record('User', 1).photo.latest()
-      assert.equal(staged?.filename, '写真.bin')
-      assert.equal((await storage.drain({ throwOnError: true })).uploaded, 2)
-      const [user] = await storage.records('User', [1])
-      const photo = await user?.photo.attachment()
-      assert.ok(photo !== null && photo !== undefined && large.equals(await photo.download()))
-      assert.equal((await user?.documents.attachments())?.length, 2)
-      await user?.photo.purge()
-      await user?.documents.purge()
-      await storage.drain({ throwOnError: true })
-      assert.equal(service.objects.size, 0)
-    },
-  )
 }
 
 async function catchError(promise: Promise<unknown>): Promise<unknown> {

@@ -48,8 +48,9 @@ const statements: Readonly<Record<Exclude<Dialect, 'mariadb'>, EngineStatements>
 const ID = 9_007_199_254_740_993n
 
 /**
- * Checks what a queue engine relies on: its statements have `$1` placeholders, and its values arrive, whatever the
- * binding. `inTransaction` gives the executor on an open transaction, and rolls back with what `run` throws.
+ * Checks what a queue engine relies on: its statements have `$1` placeholders, and its values
+ * arrive, whatever the binding. `inTransaction` gives the executor on an open transaction, and
+ * rolls back with what `run` throws.
  */
 export async function checkEngineStatements<Tx>(
   database: Database<Tx, boolean>,

@@ -8,44 +8,35 @@ import type { QueueMessage, JobEngine } from '../../jobs/engine.ts'
 import { memory } from '../../services/memory.ts'
 import { faulty } from '../faulty.ts'
 
-/** Of `jobEngineContract`. */
+/** Options of `jobEngineContract`. */
 export interface JobEngineContractOptions {
   /** `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** Milliseconds after which a hint that did not come is a failure. Default 10,000. */
+  /** Milliseconds until a message that did not arrive fails the test. Default: 10,000. */
   readonly timeout?: number
-  /** A queue with nothing in it, and an empty database: its own, where it is transactional. */
+  /**
+   * Creates an empty queue and an empty database, the queue's own if the queue is transactional.
+   */
   create(): Promise<{
     readonly engine: JobEngine
     readonly database: Database<never, boolean>
-    /** Ends what `create` began; the suite closes `database` itself before. */
+    /** Ends what `create` started. The suite closes `database` before. */
     close(): Promise<void>
   }>
 }
 
-/** What every queue must do: run it on an engine of your own. */
+type JobEngineBehaviour = (name: string, run: (app: App) => Promise<void>) => unknown
+
+/** Registers the tests that every queue must pass. Run it on an engine of your own. */
 export function jobEngineContract({
   test,
   create,
   timeout = 10_000,
 }: JobEngineContractOptions): void {
-  const soon = async <T>(coming: Promise<T>): Promise<T> => {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(new Error(`The queue brought nothing within ${timeout} ms.`)),
-        timeout,
-      )
-    })
-    return Promise.race([coming, late]).finally(() => clearTimeout(timer))
-  }
-  const on = (
-    name: string,
-    run: (app: Awaited<ReturnType<typeof createApp>>) => Promise<void>,
-  ): unknown =>
+  const on: JobEngineBehaviour = (name, run) =>
     test(name, async () => {
       const { engine, database, close } = await create()
-      const app = await createApp(engine, database)
+      const app = await createApp(engine, database, timeout)
       try {
         await run(app)
       } finally {
@@ -53,10 +44,14 @@ export function jobEngineContract({
         await close()
       }
     })
+  testDelivery(on)
+  testEngineEnds(on)
+}
 
+function testDelivery(on: JobEngineBehaviour): void {
   on(
-    'what is submitted is brought to a worker, and attached once',
-    async ({ storage, service, finished }) => {
+    'each submitted upload reaches one worker and is attached once',
+    async ({ storage, service, finished, soon }) => {
       const one = storage.work({ concurrency: 2 })
       const another = storage.work({ concurrency: 2 })
       const ids = Array.from({ length: 20 }, (_, index) => index + 1)
@@ -79,8 +74,8 @@ export function jobEngineContract({
   )
 
   on(
-    'what was submitted while no worker ran is brought to the next one',
-    async ({ storage, finished }) => {
+    'an upload that was submitted while no worker ran reaches the next one',
+    async ({ storage, finished, soon }) => {
       const all = finished(1)
       await storage.transaction((tx) =>
         storage
@@ -94,7 +89,7 @@ export function jobEngineContract({
     },
   )
 
-  on('a retry is brought when it is due', async ({ storage, service, finished }) => {
+  on('a retry is delivered when it is due', async ({ storage, service, finished, soon }) => {
     service.fail(1)
     const worker = storage.work()
     const all = finished(1)
@@ -107,10 +102,13 @@ export function jobEngineContract({
     await worker.stop()
     assert.equal((await storage.record('User', 1).documents.attachments()).length, 1)
   })
+}
 
+/** Behaviours at the end of a transaction, and of a worker. */
+function testEngineEnds(on: JobEngineBehaviour): void {
   on(
-    'a queue in the database forgets what its transaction undid',
-    async ({ engine, database, enqueueOn }) => {
+    'a transactional queue drops the messages of a transaction that is rolled back',
+    async ({ engine, database, enqueueOn, soon }) => {
       if (!engine.transactional) return
       const enqueue = (id: string, fails: boolean): Promise<void> =>
         database.transaction(async ({ executor }) => {
@@ -134,27 +132,32 @@ export function jobEngineContract({
     },
   )
 
-  on('a worker that stops lets its handlers return', async ({ engine, database, enqueueOn }) => {
-    const began = Promise.withResolvers<QueueMessage>()
-    let returned = false
-    const listener = await engine.work(
-      async (hint) => {
-        began.resolve(hint)
-        await new Promise((resolve) => setTimeout(resolve, 50))
-        returned = true
-      },
-      { concurrency: 1 },
-    )
-    const hint: QueueMessage = { kind: 'upload', id: 'of-the-test' }
-    if (engine.transactional)
-      await database.transaction(({ executor }) => enqueueOn(executor, hint))
-    else await enqueueOn(database.executor, hint)
-    assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), hint)
-    assert.ok(returned)
-  })
+  on(
+    'a worker that stops waits for its running handlers',
+    async ({ engine, database, enqueueOn, soon }) => {
+      const began = Promise.withResolvers<QueueMessage>()
+      let returned = false
+      const listener = await engine.work(
+        async (message) => {
+          began.resolve(message)
+          await new Promise((resolve) => setTimeout(resolve, 50))
+          returned = true
+        },
+        { concurrency: 1 },
+      )
+      const message: QueueMessage = { kind: 'upload', id: 'of-the-test' }
+      if (engine.transactional)
+        await database.transaction(({ executor }) => enqueueOn(executor, message))
+      else await enqueueOn(database.executor, message)
+      assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), message)
+      assert.ok(returned)
+    },
+  )
 }
 
-async function createApp(engine: JobEngine, database: Database<never, boolean>) {
+type App = Awaited<ReturnType<typeof createApp>>
+
+async function createApp(engine: JobEngine, database: Database<never, boolean>, timeout: number) {
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
   let awaited: { count: number; resolve(): void } | undefined
@@ -167,7 +170,7 @@ async function createApp(engine: JobEngine, database: Database<never, boolean>) 
       }),
     },
   }
-  const storage = createActiveStorage<typeof models, string, never, boolean>({
+  const storage = createActiveStorage({
     database,
     services: { memory: service },
     models,
@@ -175,7 +178,7 @@ async function createApp(engine: JobEngine, database: Database<never, boolean>) 
     retries: { minDelay: '1ms', maxDelay: '1ms' },
     logger: false,
     jobs: engine,
-  } as never)
+  })
   await storage.migrate()
   return {
     storage,
@@ -188,7 +191,18 @@ async function createApp(engine: JobEngine, database: Database<never, boolean>) 
       const portable = createPortableExecutor(executor, dialect, database.placeholders)
       await engine.enqueue(message, { executor: portable, runAt: null })
     },
-    /** Resolves when this many uploads from now have ended. */
+    /** Rejects if a message does not arrive within the time limit. */
+    async soon<T>(coming: Promise<T>): Promise<T> {
+      let timer: NodeJS.Timeout | undefined
+      const late = new Promise<never>((_resolve, reject) => {
+        timer = setTimeout(
+          () => reject(new Error(`The queue delivered nothing within ${timeout} ms.`)),
+          timeout,
+        )
+      })
+      return Promise.race([coming, late]).finally(() => clearTimeout(timer))
+    },
+    /** Resolves when this many uploads, counted from now, are finished. */
     finished(count: number): Promise<void> {
       const { promise, resolve } = Promise.withResolvers<void>()
       awaited = { count, resolve }

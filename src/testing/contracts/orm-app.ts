@@ -7,9 +7,11 @@ import {
 import type { AttachedByName } from '../../attached/record.ts'
 import type { Database } from '../../database/database.ts'
 import type { RecordIdType } from '../../database/store.ts'
+import type { MemoryService } from '../../services/memory.ts'
 import type { ActiveStorage } from '../../storage/active-storage.ts'
+import type { FaultyService } from '../faulty.ts'
 
-/** The attachments of the suite's records. */
+/** Attachments of the suite's records. */
 export const ormModels: {
   readonly User: {
     readonly photo: HasOneAttached<unknown>
@@ -25,40 +27,68 @@ export const ormModels: {
   /** A table `members`: `id`, `name`. */
   Member: { badge: hasOneAttached({ required: true }) },
 }
+/** Models of the suite. */
 export type OrmModels = typeof ormModels
 type ModelName = keyof OrmModels & string
 
-/** What the suite hands over for a record's attachments. */
+/** Files of a record by the attachment's name, as an app gives them. */
 export type OrmFiles = Readonly<Record<string, unknown>>
 
-/** A record that the suite saves, and saves again. */
+/** A record that the suite saves, perhaps several times. */
 export interface OrmUnsavedRecord<Tx> {
-  /** Its id. Without `tx`, in a transaction of its own, and it resolves when the files are attached. What is saved already changes nothing. */
+  /**
+   * Saves the record and returns its id. Without `tx` it opens a transaction of its own, and
+   * resolves when the files are attached. A record that is saved already does not change.
+   */
   save(tx?: Tx): Promise<string>
 }
 
-/** An app with an ORM, as the suite drives it: each verb in the way that the ORM's users write it. */
+/** An app with an ORM, as the suite drives it. Write each method as users of the ORM would. */
 export interface OrmApp<Tx> {
   readonly database: Database<Tx, boolean>
-  /** What the ids of its records are. Default: 'bigint'. */
+  /** Type of the records' ids. Default: 'bigint'. */
   readonly recordId?: RecordIdType
-  /** The storage is made: bindings that need it may take it. */
+  /** Called with the storage once it is created, for bindings that need it. */
   bind?(storage: ActiveStorage<OrmModels, Tx>): void
-  /** A new record with its files, and its id. Without `tx`, in a transaction of its own. */
+  /**
+   * Creates a record with its files and returns its id. Without `tx` it opens a transaction of its
+   * own.
+   */
   create(model: ModelName, name: string, files: OrmFiles, tx?: Tx): Promise<string>
-  /** A new record that is not saved yet, with files as by `photo = file`. */
+  /** Builds a record, not saved yet, with files as by `photo = file`. */
   build(model: ModelName, name: string, files: OrmFiles): OrmUnsavedRecord<Tx>
-  /** Nothing of the record changes but its files. */
+  /** Saves a record in which nothing changes but its files. */
   save(model: ModelName, id: string, files: OrmFiles, tx?: Tx): Promise<void>
+  /** Destroys a record. */
   destroy(model: ModelName, id: string, tx?: Tx): Promise<void>
-  /** The ORM's own transaction; rolled back with what `run` throws. */
+  /** Runs `run` in the ORM's own transaction, which rolls back if it throws. */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** A transaction in a transaction. Left out where there are none. */
+  /** Runs `run` in a transaction nested in `tx`. Leave it out if the ORM has none. */
   nested?<T>(tx: Tx, run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The users by name, their attachments read with them: the ORM's eager loading, or `storage.records`. */
+  /**
+   * Loads the users by name with their attachments: by the ORM's eager loading, or
+   * `storage.records`.
+   */
   load?(tx?: Tx): Promise<readonly AttachedByName<OrmModels['User']>[]>
-  /** The names of the records that were committed. */
+  /** Names of the records that are committed. */
   names(model: ModelName): Promise<string[]>
-  /** Ends what `open` began. The suite closes the storage before. */
+  /** Ends what `open` started. The suite closes the storage before. */
   close(): Promise<void>
 }
+
+/** A storage on an app of the suite, as each behaviour gets it. */
+export interface OpenedOrmApp<Tx> {
+  readonly app: OrmApp<Tx>
+  readonly storage: ActiveStorage<OrmModels, Tx>
+  readonly service: FaultyService & Pick<MemoryService, 'objects'>
+  /** Number of the library's own statements so far. */
+  statements(): number
+  /** Asserts that nothing is staged, pending or failed. */
+  assertNothing(): Promise<void>
+}
+
+/** Registers one behaviour of the suite as a test. */
+export type OrmBehaviour<Tx> = (
+  name: string,
+  behaves: (opened: OpenedOrmApp<Tx>) => Promise<void>,
+) => unknown

@@ -1,27 +1,16 @@
 import assert from 'node:assert/strict'
-import type { FaultyService } from '../faulty.ts'
-import type { MemoryService } from '../../services/memory.ts'
-import type { ActiveStorage } from '../../storage/active-storage.ts'
-import type { OrmApp, OrmModels } from './orm-app.ts'
+import { AttachPendingError } from '../../errors/errors.ts'
+import { hasErrorCode } from './error-codes.ts'
+import type { OrmBehaviour } from './orm-app.ts'
+import { textFile } from './sample-files.ts'
 
-/** A storage on an app of the suite. */
-export interface OpenedOrmApp<Tx> {
-  readonly app: OrmApp<Tx>
-  readonly storage: ActiveStorage<OrmModels, Tx>
-  readonly service: FaultyService & MemoryService
-}
-
-const textFile = (content: string): { io: Buffer; filename: string } => ({
-  io: Buffer.from(content),
-  filename: `${content}.txt`,
-})
-
-/** What `photo = file` does when a record is saved, as far as all bindings do it alike. No worker runs. */
-export function testDirectAttach<Tx>(
-  on: (name: string, behaves: (opened: OpenedOrmApp<Tx>) => Promise<void>) => unknown,
-): void {
+/**
+ * Behaviours of `photo = file` when a record is saved, as far as all bindings share them. No worker
+ * runs.
+ */
+export function testDirectAttach<Tx>(on: OrmBehaviour<Tx>): void {
   on(
-    'a file that is assigned directly is attached when the save returns, without a worker, and the save holds no connection',
+    'a file that is assigned directly is attached when the save returns: without a worker, and with no connection held meanwhile',
     async ({ app, storage, service }) => {
       const begun = new Promise<void>((resolve) => service.at('upload', () => resolve()))
       const release = service.hang()
@@ -41,16 +30,20 @@ export function testDirectAttach<Tx>(
         ['one.txt', 'two.txt'],
       )
       assert.equal((await storage.delayedUploads.list()).length, 0)
+    },
+  )
 
-      // A service that fails: the record is saved, once, and the error says which.
+  on(
+    'a direct attach that fails leaves the record saved, and its error names the pending file',
+    async ({ app, storage, service }) => {
       const bob = app.build('User', 'Bob', { photo: textFile('bob') })
       service.fail(1)
-      const error = await bob.save().then(
+      const error: unknown = await bob.save().then(
         () => assert.fail('the save resolved'),
-        (thrown: unknown) =>
-          thrown as { code: string; retryable: boolean; details: { record: { id: string } } },
+        (thrown: unknown) => thrown,
       )
-      const { id } = error.details.record
+      assert.ok(error instanceof AttachPendingError)
+      const { id } = error.details.record ?? assert.fail('the error names no record')
       assert.deepEqual(
         { code: error.code, retryable: error.retryable, details: error.details },
         {
@@ -60,7 +53,7 @@ export function testDirectAttach<Tx>(
         },
       )
       await bob.save()
-      assert.deepEqual((await app.names('User')).toSorted(), ['Ada', 'Bob'])
+      assert.deepEqual(await app.names('User'), ['Bob'])
       const { photo } = storage.record('User', id)
       assert.equal(await photo.attachment(), null)
       const [upload, another] = await photo.delayedUploads()
@@ -68,17 +61,17 @@ export function testDirectAttach<Tx>(
       await upload?.retry()
       await photo.whenAttached()
       assert.equal((await photo.attachment())?.filename, 'bob.txt')
-      assert.equal(service.objects.size, 4)
+      assert.equal(service.objects.size, 1)
     },
   )
 
   on(
-    "the app's own commit waits for no service; the upload is begun right after it, and can be waited for",
+    "the app's own commit waits for no service: the upload starts right after it and can be awaited",
     async (opened) => {
       const { app, storage, service } = opened
       const begun = new Promise<void>((resolve) => service.at('upload', () => resolve()))
       const release = service.hang()
-      // Where nobody tells of commits, the storage's own transaction does.
+      // A binding that is not notified of commits attaches after the storage's own transaction.
       const transaction =
         app.database.afterCommit === undefined
           ? storage.transaction.bind(storage)
@@ -95,10 +88,7 @@ export function testDirectAttach<Tx>(
       assert.equal((await photo.attachment())?.filename, 'ada.txt')
       await assert.rejects(
         transaction(async (tx) => storage.record('User', id, { transaction: tx }).whenAttached()),
-        (error: Error) =>
-          [error, error.cause].some(
-            (each) => (each as { code?: string } | undefined)?.code === 'CONFIGURATION',
-          ),
+        hasErrorCode('CONFIGURATION'),
       )
     },
   )

@@ -1,10 +1,13 @@
 import { formatDuration } from '../../options/units.ts'
 
-/** A test whose statements wait for each other would last for ever: it fails after `timeLimit` milliseconds. */
+/**
+ * Rejects if `running` does not end within `timeLimit` milliseconds: statements that wait for each
+ * other never end.
+ */
 export async function runWithTimeLimit(timeLimit: number, running: Promise<void>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined
   const late = new Promise<never>((_, reject) => {
-    const message = `The test did not end in ${formatDuration(timeLimit)}: do statements wait for a connection that is taken?`
+    const message = `The test did not end within ${formatDuration(timeLimit)}. Do statements wait for a connection that is in use?`
     timer = setTimeout(() => reject(new Error(message)), timeLimit)
   })
   try {
