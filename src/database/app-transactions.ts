@@ -1,14 +1,15 @@
 import type { Database } from './database.ts'
 import { createEndedEarlyError } from './errors.ts'
 
-/** The app's transactions: what runs in one, and what is to be done after its commit. */
+/** The app's transactions, and what is called after their commits. */
 export interface AppTransactions<Tx> {
   /** See `ActiveStorage.transaction`. */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  /** Calls `done` after the commit, where somebody tells of it: `database.afterCommit`, or the `run` above. */
+  /** Calls `done` after the commit, if that is known: from `database.afterCommit`, or from `run` above. */
   afterCommit(tx: Tx, done: () => void): void
 }
 
+/** `committed` is called after each commit of `run`. */
 export function createAppTransactions<Tx>(
   database: Database<Tx, boolean>,
   committed: () => void,

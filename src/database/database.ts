@@ -1,10 +1,10 @@
 import type { Executor } from './executor.ts'
 import type { PlaceholderStyle } from './placeholders.ts'
 
-/** Databases that differ in what they are told. */
+/** Databases whose SQL differs. */
 export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
 
-/** A transaction of the library's own: what its user sees, and how the library's statements run in it. */
+/** A transaction of the library's own: the object that the app gets, and the executor of the library's statements. */
 export interface OpenTransaction<Tx> {
   readonly tx: Tx
   readonly executor: Executor
@@ -13,83 +13,83 @@ export interface OpenTransaction<Tx> {
 /** A connection kept for one purpose. */
 export interface ReservedConnection {
   readonly executor: Executor
-  /** `broken`: it is closed instead of going back to the pool. */
+  /** Gives the connection back. `broken`: it is closed instead. */
   release(broken: boolean): Promise<void>
 }
 
-/** The records of one model, as an ORM has them. */
+/** Reads the records of one model through an ORM. */
 export interface RecordSource {
-  /** Freshly loaded, outside of any transaction. null: there is no such record. */
+  /** Loads a record afresh, outside of any transaction. null: there is no such record. */
   find(id: string): Promise<object | null>
-  /** Whether its class, or one that extends it, has such a method: hooks may be methods. */
+  /** true: the class of the records, or one that extends it, has a method of this name. Hooks may be methods. */
   hasMethod(method: string): boolean
-  /** Sets when the record was last changed, if it has such a column. */
+  /** Sets the time of the record's last change, if it has such a column. */
   touch?(id: string): Promise<void>
 }
 
 /**
- * A database as the library needs it. `Tx` is the transaction object that its users hold; `Finds` says that it can
- * load records by itself (an ORM's binding).
+ * A database as the library needs it. `Tx` is the transaction object that the app holds; `Finds` is true where the
+ * binding loads records by itself, as those of ORMs do.
  */
 export interface Database<in out Tx, Finds extends boolean = false> {
-  /** true: `findRecord` may be left out. */
-  readonly finds: Finds
-  /** Where it is known before `open`: what does not fit it is told at start-up, not with the first statement. */
+  /** true: the app need not pass `findRecord`. */
+  readonly findsRecords: Finds
+  /** Set if it is known before `open`: options that do not fit are then refused at start-up. */
   readonly dialect?: Dialect
-  /** An ORM's records of a model, by the model's attachments. null: it has no class with these. */
-  records?(attachments: object): RecordSource | null
+  /** Finds an ORM's records of a model by the model's attachments. null: no class has these. */
+  findRecordSource?(attachments: object): RecordSource | null
   /**
-   * Tells which of the dialects this is. Called before any other member, also from inside a transaction on the pool's only
-   * connection: it must not wait for another.
+   * Returns the dialect. Called before any other member, also inside a transaction on the pool's only connection: it must
+   * not wait for another one.
    */
   open(): Promise<Dialect>
-  /** Autocommit, each statement on any connection. On SQLite it waits while a transaction is open on the handle. */
+  /** Runs each statement by itself, on any connection. On SQLite it waits while a transaction is open on the handle. */
   readonly executor: Executor
   /**
-   * How statements name their parameters: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001, for
-   * what takes the text in pieces. Default: as the dialect does, `$1` on PostgreSQL and `?` elsewhere.
+   * Form of the parameters in a statement: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001, for a
+   * binding that takes the text in pieces. Default: `$1` on PostgreSQL and `?` elsewhere.
    */
   readonly placeholders?: PlaceholderStyle
-  /** How many statements that carry bytes may usefully run at once (inserting chunks), of all files together. */
+  /** Number of statements with bytes (chunks of files) that run at once at most, of all files together. */
   readonly writeConcurrency: number
   /**
    * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back when it throws.
    * Does not retry: see `transact`.
    */
   transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
-  /** What `storage.transaction` runs, where the app's transactions are others than the library's own. */
+  /** Runs `storage.transaction` where the app's transactions differ from the library's own. Default: `transaction`. */
   appTransaction?<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /**
-   * true: the transaction ended before its commit, as by a deadlock on MySQL, whose error the app may have caught. Asked
-   * before the app's own work is committed; left out where COMMIT itself tells.
+   * true: the transaction ended before its commit, as by a deadlock on MySQL whose error the app caught. Called before the
+   * app's work is committed. Left out where COMMIT itself fails.
    */
   hasEnded?(tx: Tx): Promise<boolean>
-  /** Executor on the user's open transaction. Throws ConfigurationError where it can tell that none is open. */
+  /** Returns an executor on the user's open transaction. Throws ConfigurationError if it knows that none is open. */
   join(tx: Tx): Executor
-  /** Calls `done` when the outermost transaction of the user's has been committed. Left out where nobody tells. */
+  /** Calls `done` after the commit of the user's outermost transaction. Left out where the commit cannot be seen. */
   afterCommit?(tx: Tx, done: () => void): void
   /** true: the same transaction run again may succeed (serialization failure, deadlock, lock time-out, busy). */
   isTransient(error: unknown): boolean
   /** true: a unique index refused the row. */
   isUniqueViolation(error: unknown): boolean
   /**
-   * true: INSERT, UPDATE and DELETE with RETURNING give their rows, on connections of the library's own. Left out where
-   * statements pass through an ORM, which may drop them; a user's transaction is never asked for it.
+   * true: INSERT, UPDATE and DELETE with RETURNING return their rows on connections of the library's own. Left out where
+   * statements pass through an ORM, which may drop the rows. Never used in a user's transaction.
    */
   readonly returning?: boolean
-  /** Reads the chunks `from` (inclusive) to `to` (exclusive) of a file, in order, by the fastest way the driver has. */
+  /** Reads the chunks `from` (inclusive) to `to` (exclusive) of a file in order, in the driver's fastest way. */
   readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
   /**
-   * PostgreSQL: calls `wake` at each notification on `channel`, reconnecting by itself, and `changed` with null when it
-   * listens, with the error when it does no longer. Returns how to stop.
+   * PostgreSQL: calls `wake` at each notification on `channel`, and connects again by itself. Calls `changed` with null when
+   * it listens, and with the error when the connection is lost. Returns a function that stops it.
    */
   listen?(
     channel: string,
     wake: () => void,
     changed: (error: unknown) => void,
   ): Promise<() => Promise<void>>
-  /** A connection of the heartbeat's own; null where the pool is too small to spare one, or there is no pool. */
+  /** Takes a connection for the heartbeat alone. null: the pool is too small for that, or there is none. */
   reserve?(): Promise<ReservedConnection | null>
-  /** Ends what the library itself opened; a pool or handle of the app's stays open. */
+  /** Closes the pool or handle that the library opened; the app's own stays open. */
   close(): Promise<void>
 }

@@ -1,6 +1,6 @@
 import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
 
-/** What drivers put on their errors. */
+/** The fields that drivers put on their errors. */
 interface DriverError {
   /** PostgreSQL: the SQLSTATE. */
   readonly code?: unknown

@@ -2,8 +2,8 @@ import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from './database.ts'
 
 /**
- * Epoch milliseconds by the database's clock: no stored deadline is ever compared with a worker's own. On PostgreSQL that of
- * the statement, which an index can be searched with; that of the transaction may be long past.
+ * Epoch milliseconds by the database's clock: a stored deadline is never compared with a worker's own clock. On PostgreSQL
+ * it is the time of the statement, which can be searched in an index; the time of the transaction may be long past.
  */
 export function now(dialect: Dialect): RawBuilder<number> {
   if (dialect === 'postgres')
@@ -12,18 +12,19 @@ export function now(dialect: Dialect): RawBuilder<number> {
   return sql<number>`(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) div 1000)`
 }
 
+/** Epoch milliseconds by the database's clock, so many from now. A negative number is in the past. */
 export function nowPlus(dialect: Dialect, milliseconds: number): RawBuilder<number> {
   return sql<number>`(${now(dialect)} + ${sql.raw(String(Math.round(milliseconds)))})`
 }
 
-/** The time as Rails writes it: UTC, microseconds, no zone. */
+/** The current time as Rails writes it: UTC, microseconds, no zone. */
 export function railsNow(dialect: Dialect): RawBuilder<string> {
   if (dialect === 'postgres') return sql<string>`(clock_timestamp() at time zone 'utc')`
   if (dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')`
   return sql<string>`utc_timestamp(6)`
 }
 
-/** The newest time, as Rails writes it, that is `milliseconds` old. */
+/** The time `milliseconds` ago as Rails writes it. */
 export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<string> {
   const seconds = sql.raw((milliseconds / 1000).toFixed(3))
   if (dialect === 'postgres')
@@ -33,14 +34,14 @@ export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<str
   return sql<string>`(utc_timestamp(6) - interval ${seconds} second)`
 }
 
-/** A column as text, so that ids above 2^53 and times without a zone come out unharmed whatever the driver does. */
+/** A column as text: drivers would round ids above 2^53 and shift times without a zone. */
 export function asText(dialect: Dialect, column: string): RawBuilder<string> {
   if (dialect === 'postgres') return sql<string>`${sql.ref(column)}::text`
   if (dialect === 'sqlite') return sql<string>`cast(${sql.ref(column)} as text)`
   return sql<string>`cast(${sql.ref(column)} as char)`
 }
 
-/** An id of Rails' tables as it is bound: they are bigints, or uuids where the Rails app's primary keys are. */
+/** Converts an id of Rails' tables to the value that is bound: a bigint, or text where the primary keys are uuids. */
 export function toRailsId(id: string): bigint | string {
   return /^\d+$/.test(id) ? BigInt(id) : id
 }

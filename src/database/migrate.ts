@@ -1,5 +1,6 @@
 import { ConfigurationError } from '../errors/errors.ts'
 import type { Dialect } from './database.ts'
+import { readErrorNumber } from './driver-errors.ts'
 import type { Executor } from './executor.ts'
 import { createMysqlSchema } from './migrations/mysql.ts'
 import { createPostgresSchema } from './migrations/postgres.ts'
@@ -9,20 +10,24 @@ import type { RecordIdType } from './store.ts'
 
 const MIGRATION_ATTEMPTS = 10
 
-/** One thing that a database must have, and how to tell that it has it. */
+/** MySQL: a table, a column, an index or a row of this name exists. */
+const ALREADY_THERE: readonly number[] = [1050, 1060, 1061, 1062]
+
+/** A table, column or index that the database must have, and the statement that makes it. */
 export interface MigrationStep {
-  /** Table, `table.column` or index, as `existing` names them. */
+  /** Name of the table, `table.column` or index, as `existing` returns it. */
   readonly needs: string
   readonly sql: string
 }
 
+/** The schema as one dialect makes and reads it. */
 export interface DialectSchema {
-  /** A table's name, as SQL takes it. */
+  /** Quotes the name of a table. */
   quote(name: string): string
   readonly steps: readonly MigrationStep[]
-  /** Names of what is there: tables, `table.column`s and indexes. */
+  /** Reads the names of tables, `table.column`s and indexes that are there. */
   existing(executor: Executor): Promise<ReadonlySet<string>>
-  /** Serialises migrations; runs first in the transaction. */
+  /** Statements that run first in the transaction, so that one process migrates at a time. */
   readonly lock: readonly string[]
   /** Reads the columns of records' ids, and on MySQL those of blobs. Columns that do not exist are left out. */
   liveColumns(executor: Executor): Promise<LiveColumns>
@@ -40,6 +45,7 @@ export interface LiveColumn {
 /** By `table.column`. */
 export type LiveColumns = ReadonlyMap<string, LiveColumn>
 
+/** The database to migrate. */
 export interface MigrateOptions {
   readonly dialect: Dialect
   readonly tables: TableNames
@@ -49,6 +55,7 @@ export interface MigrateOptions {
   isTransient(error: unknown): boolean
 }
 
+/** Returns the schema for a dialect, with these names and this type of record ids. */
 export function createDialectSchema(
   dialect: Dialect,
   tables: TableNames,
@@ -61,8 +68,8 @@ export function createDialectSchema(
 }
 
 /**
- * Adds what is missing and nothing else: tables that Rails or the gem made are adopted. Looks first without a lock, so
- * that starting a hundred pods costs a hundred looks.
+ * Adds what is missing and nothing else: tables that Rails or the gem made are kept. Reads first without a lock, so that a
+ * hundred pods that start at once do not wait for each other. Throws ConfigurationError where the schema does not fit.
  */
 export async function migrate(options: MigrateOptions): Promise<void> {
   const schema = createDialectSchema(options.dialect, options.tables, options.recordId)
@@ -76,7 +83,7 @@ export async function migrate(options: MigrateOptions): Promise<void> {
     if (first === undefined) break
     if (attempt > MIGRATION_ATTEMPTS)
       throw new ConfigurationError(
-        `${first.needs} was made and is not seen: look at the search path, or at how the database folds the case of names.`,
+        `${first.needs} was created but cannot be found. Check the search path, and how the database folds the case of names.`,
       )
     try {
       await options.transaction(async (executor) => {
@@ -91,7 +98,7 @@ export async function migrate(options: MigrateOptions): Promise<void> {
   await checkColumns(schema, options, options.executor)
 }
 
-/** Throws ConfigurationError on tables of the time before the first release: nothing converts them. */
+/** Throws ConfigurationError for tables of a version before the first release: nothing converts them. */
 async function refuseUnreleasedTables(
   schema: DialectSchema,
   { files, locks }: TableNames,
@@ -109,19 +116,18 @@ async function refuseUnreleasedTables(
     )
 }
 
-/** MySQL commits each step by itself, so that two processes may meet in one: it is there then. */
+/** MySQL commits each step by itself: another process may have made the same table, column, index or rows. */
 async function applyStep(executor: Executor, step: MigrationStep): Promise<void> {
   try {
     await executor.run(step.sql, [])
   } catch (error) {
-    const { errno } = error as { errno?: number }
-    if (errno !== 1050 && errno !== 1060 && errno !== 1061 && errno !== 1062) throw error
+    if (!ALREADY_THERE.includes(readErrorNumber(error))) throw error
   }
 }
 
 /**
- * Reads the live columns. Throws ConfigurationError where one cannot hold the ids that this storage binds: a database
- * would cast them, and find another record. null: the tables are not there yet.
+ * Reads the columns as they are. Throws ConfigurationError where one cannot hold the ids that this storage binds: the
+ * database would cast them and find another record. null: the tables do not exist yet.
  */
 export async function checkColumns(
   schema: DialectSchema,

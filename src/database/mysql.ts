@@ -26,7 +26,7 @@ const DUPLICATE_KEY = 1062
 export function mysql(database: string | undefined | MysqlPool): Database<MysqlConnection> {
   const connections = new MysqlConnections(database)
   return {
-    finds: false,
+    findsRecords: false,
     dialect: 'mysql',
     writeConcurrency: 3,
     executor: {

@@ -36,6 +36,7 @@ export interface PostgresOptions {
   readonly max?: number
 }
 
+/** Names the function in errors. */
 export const POSTGRES_CALLER = 'postgres()'
 const DEFAULT_CONNECTIONS = 10
 /** One for submissions, one for a worker's statements, one to reserve. */

@@ -38,7 +38,7 @@ export function postgres(
   requireVersion(POSTGRES_CALLER, 'pg-copy-streams', '7.0.0')
   const listenConfig = connections.listenConfig
   return {
-    finds: false,
+    findsRecords: false,
     dialect: 'postgres',
     returning: true,
     writeConcurrency: Math.max(1, Math.min(MAX_WRITES, connections.ownSize - 1)),

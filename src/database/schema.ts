@@ -97,17 +97,18 @@ export interface Schema {
   locks: { bucket: number; version: Generated<BigIntColumn> }
 }
 
+/** The real name of each table; on PostgreSQL with the schema before a dot. */
 export type TableNames = Readonly<Record<keyof Schema, string>>
 
 /** Names of the tables. */
 export interface TableOptions {
-  /** Of our own tables; default 'activestorage_delayed_'. Rails' and the gem's keep their names. */
+  /** Prefix of the names of our own tables. Default: 'activestorage_delayed_'. Rails' and the gem's keep their names. */
   readonly prefix?: string
-  /** PostgreSQL: the schema of our own tables; default: the connection's search path. */
+  /** PostgreSQL: schema of our own tables. Default: the connection's search path. */
   readonly schema?: string
 }
 
-/** The real names. Rails' three and the gem's one are fixed, because a Rails app may share them. */
+/** Returns the real names. Rails' three tables and the gem's one are fixed: a Rails app may share them. */
 export function createTableNames({
   prefix = 'activestorage_delayed_',
   schema,

@@ -26,7 +26,7 @@ export interface Session {
   readonly dialect: Dialect
   readonly db: Kysely<Schema>
   readonly executor: Executor
-  /** The same executor for statements of queue engines: `$1` placeholders whatever the binding. */
+  /** Runs statements of queue engines on that executor: with `$1` placeholders whatever the binding. */
   readonly portableExecutor: PortableExecutor
   readonly tables: TableNames
   readonly recordId: RecordIdType

@@ -36,7 +36,7 @@ function openFile(path: string): DatabaseSync {
 
 function createSqliteDatabase(connection: SqliteConnection<SqliteHandle>): Database<SqliteHandle> {
   return {
-    finds: false,
+    findsRecords: false,
     dialect: 'sqlite',
     executor: connection.executor,
     writeConcurrency: 1,

@@ -13,10 +13,10 @@ const LETTER = String.raw`A-Za-z_\u0080-\uffff`
 const WORD = `[0-9${LETTER}][0-9$${LETTER}]*`
 
 /** Text to the closing quote, or to the end; a doubled quote is a quote. */
-const quoted = (open: string, close: string = open): string =>
+const matchQuoted = (open: string, close: string = open): string =>
   `${open}(?:[^${close}]+|${close}${close})*(?:${close}|$)`
-/** The same where a backslash escapes the next character. */
-const escaped = (quote: string): string =>
+/** Text to the closing quote, or to the end; a backslash escapes the next character. */
+const matchEscaped = (quote: string): string =>
   String.raw`${quote}(?:[^${quote}\\]+|\\[^]|${quote}${quote})*(?:${quote}|$)`
 
 const DASH_COMMENT = String.raw`--[^\n\r]*`
@@ -24,26 +24,26 @@ const BLOCK_COMMENT = String.raw`\/\*[^]*?(?:\*\/|$)`
 
 /** PostgreSQL: an E'' string goes on behind a line break. Block comments are nested, see `endOfComment`. */
 const POSTGRES_QUOTED = [
-  String.raw`[eE]${escaped("'")}(?:[ \t]*[\n\r]\s*${escaped("'")})*`,
-  quoted("'"),
-  quoted('"'),
+  String.raw`[eE]${matchEscaped("'")}(?:[ \t]*[\n\r]\s*${matchEscaped("'")})*`,
+  matchQuoted("'"),
+  matchQuoted('"'),
   String.raw`\$(?<tag>[${LETTER}][0-9${LETTER}]*)?\$[^]*?(?:\$\k<tag>\$|$)`,
   DASH_COMMENT,
   String.raw`\/\*`,
 ]
 /** MySQL executes what stands in a comment that begins with an exclamation mark. */
 const MYSQL_QUOTED = [
-  escaped("'"),
-  escaped('"'),
-  quoted('`'),
+  matchEscaped("'"),
+  matchEscaped('"'),
+  matchQuoted('`'),
   String.raw`#[^\n\r]*`,
   String.raw`--(?=\s|$)[^\n\r]*`,
   String.raw`(?!\/\*M?!)${BLOCK_COMMENT}`,
 ]
 const SQLITE_QUOTED = [
-  quoted("'"),
-  quoted('"'),
-  quoted('`'),
+  matchQuoted("'"),
+  matchQuoted('"'),
+  matchQuoted('`'),
   String.raw`\[[^\]]*(?:\]|$)`,
   DASH_COMMENT,
   BLOCK_COMMENT,

@@ -8,28 +8,33 @@ import { createSessionFactory, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
 import { retryTransient, transact } from './transact.ts'
 
+/** Type of the ids of the app's records: of the columns that hold them, and of the values bound to these. */
 export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
-/** An opened database: what every room runs its statements on. */
+/** An opened database. All other folders run their statements on it. */
 export interface Store<Tx = unknown> {
   readonly database: Database<Tx>
   readonly dialect: Dialect
   readonly tables: TableNames
   readonly recordId: RecordIdType
-  /** Autocommit. */
+  /** Runs each statement by itself (autocommit), again where the database asks for it. */
   readonly session: Session
-  /** Of statements that carry bytes, whatever file they are of: the rest of the pool is for those that do not. */
+  /** Limits the statements that carry bytes, of all files together, so that the rest of the pool stays free. */
   readonly chunkWrites: Semaphore
-  /** Buffers of chunks that were written. */
+  /** Buffers of chunks that were written, to be filled again. */
   readonly freeBuffers: Buffer[]
-  /** A session on a connection at hand. */
+  /** Returns a session on the executor of one connection. */
   sessionOn(executor: Executor): Session
-  /** A session on the user's open transaction. */
+  /** Returns a session on the user's open transaction. */
   join(tx: Tx): Session
-  /** Our own transaction at read committed, run again as a whole when the database asks for it. */
+  /** Runs `run` in a transaction at read committed, and all of it again where the database asks for it. */
   transact<T>(run: (session: Session) => Promise<T>): Promise<T>
 }
 
+/**
+ * Opens a database. The first statement checks that the columns hold the ids that this storage binds. Throws
+ * ConfigurationError for `tables.schema` on anything but PostgreSQL.
+ */
 export async function openStore<Tx>(
   database: Database<Tx, boolean>,
   tables: TableNames,
@@ -42,7 +47,7 @@ export async function openStore<Tx>(
   const session = createSessionFactory(dialect, tables, recordId, plain.placeholders)
   const schema = createDialectSchema(dialect, tables, recordId)
   let columns: LiveColumns | null = null
-  // On the first connection at hand, not on one of the pool: all of the pool's may be in transactions that wait for this.
+  // Checked on the connection of the first statement: all others of the pool may be in transactions that wait for it.
   const checked = (executor: Executor): Executor => ({
     async run(text, parameters) {
       columns ??= await checkColumns(schema, { tables, recordId }, executor)
@@ -54,7 +59,7 @@ export async function openStore<Tx>(
     liveColumns: async () =>
       (columns ??= await checkColumns(schema, { tables, recordId }, executor)) ?? new Map(),
   })
-  // A statement that is a transaction by itself is run again like any other of ours.
+  // A single statement is a transaction too, and may fail for a moment.
   const autocommit: Executor = {
     run: (text, parameters) => retryTransient(plain, () => plain.executor.run(text, parameters)),
   }

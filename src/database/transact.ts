@@ -2,7 +2,7 @@ import type { Database, OpenTransaction } from './database.ts'
 
 const TRANSACTION_ATTEMPTS = 8
 
-/** Runs again as a whole what the database asks for: serialization failure, deadlock, lock time-out, busy. */
+/** Runs `run` again after an error that may pass: serialization failure, deadlock, lock time-out, busy file. */
 export async function retryTransient<Tx, T>(
   database: Database<Tx>,
   run: () => Promise<T>,
@@ -18,7 +18,7 @@ export async function retryTransient<Tx, T>(
   }
 }
 
-/** A transaction of the library's own. */
+/** Runs a transaction of the library's own, again as a whole after an error that may pass. */
 export function transact<Tx, T>(
   database: Database<Tx>,
   run: (open: OpenTransaction<Tx>) => Promise<T>,

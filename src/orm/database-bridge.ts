@@ -42,7 +42,7 @@ export function bridgeDatabase<Tx>({
     },
   })
   return {
-    finds: false,
+    findsRecords: false,
     dialect,
     ...(placeholders === undefined ? {} : { placeholders }),
     ...(afterCommit === undefined ? {} : { afterCommit }),

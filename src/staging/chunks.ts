@@ -5,10 +5,10 @@ import { IntegrityError } from '../errors/errors.ts'
 import { createMd5 } from '../blobs/md5-hash.ts'
 import { CHUNK_SIZE, type FileRow } from './file-rows.ts'
 
-/** Chunks read at once: 4 MiB, so that no connection or snapshot is held while a service is slow. */
+/** Number of chunks that are read at once: 4 MiB. No connection or snapshot is held while a service is slow. */
 const SLICE_CHUNKS = 8
 
-/** Chunks from a position on, up to `to` (exclusive), but no more than a slice. */
+/** Reads chunks from a position on, up to `to` (exclusive), but no more than a slice. */
 async function readSlice(
   store: Store,
   fileId: string,
@@ -30,8 +30,8 @@ async function readSlice(
 }
 
 /**
- * Slices in order, the next one on its way while one is used: two are in memory at most, and no connection is held while a
- * service is slow.
+ * Yields slices in order and reads the next one ahead: two are in memory at most, and no connection is held while a service
+ * is slow.
  */
 export async function* readSlices(
   store: Store,
@@ -51,7 +51,7 @@ export async function* readSlices(
       position += chunks.length
       if (position < to) {
         next = readSlice(store, fileId, position, to)
-        // Awaited in the next round; until then a failure must not count as unhandled.
+        // Awaited in the next round; until then a rejection must not count as unhandled.
         next.catch(() => undefined)
       }
       yield chunks
@@ -61,7 +61,7 @@ export async function* readSlices(
   }
 }
 
-/** The staged bytes, in order. Throws IntegrityError at the end unless size and MD5 are those that were staged. */
+/** Yields the staged bytes in order. Throws IntegrityError at the end unless size and MD5 are those of the file. */
 export async function* readStaged(
   store: Store,
   file: FileRow,
@@ -79,7 +79,7 @@ export async function* readStaged(
     throw createNotWholeError(file, size)
 }
 
-/** The bytes from `start` to `end` (inclusive), without those before them being read; no checksum tells of a part. */
+/** Yields the bytes from `start` to `end` (inclusive) without reading those before. A part has no checksum to verify. */
 export async function* readStagedRange(
   store: Store,
   file: FileRow,
@@ -103,10 +103,10 @@ export async function* readStagedRange(
   if (at <= end) throw createNotWholeError(file, at)
 }
 
-/** All chunks but the last are of one size. */
+/** All chunks but the last are full. */
 const countChunks = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_SIZE)
 
-/** The database was restored or edited meanwhile. */
+/** Error for bytes that were lost or changed, as by a restore of the database. */
 function createNotWholeError(file: FileRow, size: number): IntegrityError {
   return new IntegrityError(
     `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. Discard the upload and ask for the file again.`,
@@ -114,10 +114,10 @@ function createNotWholeError(file: FileRow, size: number): IntegrityError {
   )
 }
 
-/** Chunks deleted at once: 32 MiB. */
+/** Number of chunks that are deleted at once: 32 MiB. */
 const DELETE_BATCH_CHUNKS = 64
 
-/** Deletes the bytes of a file that is attached and told of. What a crash, or the database, leaves of them, the sweep deletes. */
+/** Deletes the bytes of a file that is done. Never throws: the sweep deletes what is left of them. */
 export async function deleteChunksOfFile(
   session: Session,
   file: Pick<FileRow, 'id' | 'byteSize'>,
@@ -135,7 +135,7 @@ export async function deleteChunksOfFile(
   }
 }
 
-/** Deletes bytes that nobody needs any more, wherever they were left, in batches. Returns how many chunks went. */
+/** Deletes a batch of chunks of files that are done or dropped. Returns the number of chunks deleted. */
 export async function deleteUnneededChunks(session: Session): Promise<number> {
   const { rows } = await sql<{ file_id: string; position: number }>`
     select c.file_id, c.position from ${sql.table('chunks')} c

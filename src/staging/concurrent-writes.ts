@@ -1,23 +1,24 @@
 import type { Semaphore } from '../async/semaphore.ts'
 
-/** The statements that write one file, each in its turn. */
+/** The statements that write one file, limited together with those of other files. */
 export interface ConcurrentWrites {
-  /** Resolves with the statement's result. */
+  /** Runs a statement when a permit is free, and returns its result. */
   run<T>(statement: () => Promise<T>): Promise<T>
-  /** Resolves when another may be begun: inside a transaction, when this one is done. Rejects with what went wrong. */
+  /** Starts a statement, and returns when the next may start. Rejects with the first error of those before. */
   start(statement: () => Promise<unknown>): Promise<void>
-  /** Resolves when none is on its way any more; rejects with the first thing that went wrong. */
+  /** Waits for all statements. Rejects with the first error. */
   drain(): Promise<void>
-  /** How many have had their effect. */
+  /** Number of statements that succeeded. */
   readonly written: number
   readonly failed: boolean
 }
 
-export function createConcurrentWrites(turns: Semaphore): ConcurrentWrites {
+/** Each statement takes a permit of `permits` while it runs. */
+export function createConcurrentWrites(permits: Semaphore): ConcurrentWrites {
   const inFlight = new Set<Promise<void>>()
   let failure: { readonly error: unknown } | undefined
   let written = 0
-  const inTurn = async <T>(statement: () => Promise<T>): Promise<T> => {
+  const runPermitted = async <T>(statement: () => Promise<T>): Promise<T> => {
     try {
       const result = await statement()
       written += 1
@@ -26,7 +27,7 @@ export function createConcurrentWrites(turns: Semaphore): ConcurrentWrites {
       failure ??= { error }
       throw error
     } finally {
-      turns.release()
+      permits.release()
     }
   }
   const ignore = (): void => undefined
@@ -35,16 +36,16 @@ export function createConcurrentWrites(turns: Semaphore): ConcurrentWrites {
   }
   return {
     async run(statement) {
-      await turns.acquire()
-      return inTurn(statement)
+      await permits.acquire()
+      return runPermitted(statement)
     },
     async start(statement) {
-      await turns.acquire()
-      const one: Promise<void> = inTurn(statement)
+      await permits.acquire()
+      const one: Promise<void> = runPermitted(statement)
         .then(ignore, ignore)
         .finally(() => inFlight.delete(one))
       inFlight.add(one)
-      if (inFlight.size >= turns.limit) await Promise.race(inFlight)
+      if (inFlight.size >= permits.limit) await Promise.race(inFlight)
       check()
     },
     async drain() {

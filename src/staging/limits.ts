@@ -8,12 +8,15 @@ import {
 import { formatList } from '../errors/message.ts'
 import { formatFile, formatSize, formatTypes } from '../errors/public-message.ts'
 
-/** What a file must keep to while it streams in. Sizes in bytes. */
+/** Limits of a file, checked while it streams in. */
 export interface FileLimits {
+  /** In bytes. */
   readonly maxSize?: number | undefined
+  /** Content types such as 'image/*'. */
   readonly accept?: readonly string[] | undefined
 }
 
+/** Throws FileTooLargeError for more bytes than `maxSize`. */
 export function checkFileSize(size: number, limits: FileLimits, details: ErrorDetails): void {
   const { maxSize } = limits
   if (maxSize !== undefined && size > maxSize)
@@ -24,6 +27,7 @@ export function checkFileSize(size: number, limits: FileLimits, details: ErrorDe
     )
 }
 
+/** Throws FileTypeNotAcceptedError for a content type that is not among `accept`. */
 export function checkFileType(
   contentType: string,
   limits: FileLimits,
@@ -40,11 +44,12 @@ export function checkFileType(
   )
 }
 
+/** true: a pattern of `accept` matches the content type. */
 export function isAcceptedType(contentType: string, accept: readonly string[]): boolean {
   return accept.some((pattern) => matchesType(contentType, pattern))
 }
 
-/** `count` files come to `present` ones, which are attached or on their way. Throws TooManyFilesError. */
+/** Throws TooManyFilesError where `count` new files and the `present` ones, attached or pending, are over `maxFiles`. */
 export function checkFileCount(
   count: number,
   maxFiles: number | undefined,
@@ -66,12 +71,12 @@ export function checkFileCount(
   )
 }
 
-/** "photo of User 7", as far as it is known. */
+/** Writes "photo of User 7", as far as it is known. */
 function formatAttachment({ attachment, record }: ErrorDetails, unknown: string): string {
   return `${attachment ?? unknown}${record === undefined ? '' : ` of ${record.type} ${record.id}`}`
 }
 
-/** Names of one type are alike, and so are cases. */
+/** Two names of one type match, and upper and lower case do. */
 function matchesType(contentType: string, pattern: string): boolean {
   const type = toCanonicalType(contentType)
   const wanted = pattern.toLowerCase()

@@ -1,18 +1,18 @@
 import { CHUNK_SIZE } from './file-rows.ts'
 
-/** Bytes of one chunk row. `last`: no byte comes after them. */
+/** The bytes of one chunk row. `last`: the file ends with them. */
 export interface Chunk {
   readonly data: Buffer
   readonly last: boolean
 }
 
 /**
- * Pieces of any size as chunks of one size; no bytes at all are one empty chunk. They are copied into buffers of `spare`, or
- * new ones: while a client is slow, no more is held than the chunk that it fills.
+ * Splits bytes into chunks of one size; an empty file is one empty chunk. The bytes are copied into free buffers, or new
+ * ones: while a client is slow, no more is held than the chunk that is being filled.
  */
 export async function* splitIntoChunks(
   pieces: AsyncIterable<Uint8Array>,
-  spare: Buffer[],
+  freeBuffers: Buffer[],
 ): AsyncGenerator<Chunk> {
   let buffer: Buffer | undefined
   let filled = 0
@@ -24,7 +24,7 @@ export async function* splitIntoChunks(
         filled = 0
         yield { data, last: false }
       }
-      buffer ??= spare.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
+      buffer ??= freeBuffers.pop() ?? Buffer.allocUnsafe(CHUNK_SIZE)
       const length = Math.min(piece.length - offset, CHUNK_SIZE - filled)
       buffer.set(piece.subarray(offset, offset + length), filled)
       filled += length

@@ -22,13 +22,13 @@ import { splitIntoChunks } from './split-into-chunks.ts'
 import { checkFileSize, checkFileType, type FileLimits } from './limits.ts'
 import { createConcurrentWrites, type ConcurrentWrites } from './concurrent-writes.ts'
 
-/** Where bytes are staged: a store, or a transaction that is open. */
+/** Where bytes are written: a store, or an open transaction. */
 export type StagingTarget = Pick<Store, 'session' | 'chunkWrites' | 'freeBuffers' | 'transact'> & {
-  /** A user's transaction, which takes no further statement after an SQL error. */
+  /** Set for a user's transaction, which takes no further statement after an SQL error. */
   readonly joined?: true
 }
 
-/** The chunks roll back with the transaction. */
+/** Returns the target that writes in an open transaction: the bytes roll back with it. */
 export const createJoinedTarget = (session: Session): StagingTarget => ({
   session,
   chunkWrites: createSemaphore(1),
@@ -37,19 +37,22 @@ export const createJoinedTarget = (session: Session): StagingTarget => ({
   joined: true,
 })
 
+/** Options of `stageIncomingFile`. */
 export interface StagingOptions {
-  /** Milliseconds that the staged file waits to be linked. */
+  /** Milliseconds in which the staged file can be submitted. */
   readonly expiresIn: number
   readonly limits: FileLimits
   readonly details: ErrorDetails
-  /** The name and the declared type are read when all bytes are: the gem writes them last. */
+  /** true: name and declared type are read after all bytes, because the gem writes them last. */
   readonly nameComesLast?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
 /**
- * Writes a file's bytes into the database as they arrive, in bounded memory: a chunk for each file that is coming in, and one
- * for each turn of the target. A file that fits in one chunk meets the database once, when all of it is here.
+ * Writes a file's bytes into the database as they arrive, in one pass and in bounded memory: one chunk per file, and one
+ * per statement under way. A file that fits in one chunk is written once it is whole, in one transaction.
+ *
+ * Throws InvalidInputError where the client was too slow, and the errors of `limits`.
  */
 export function stageIncomingFile(
   target: StagingTarget,

@@ -12,7 +12,7 @@ export class RecordLookup {
   /** The ORM's records of a model; null where no ORM class has its attachments. */
   source(type: string): RecordSource | null {
     const { database, givenModels } = this.#settings
-    return database.records?.(givenModels[type] ?? {}) ?? null
+    return database.findRecordSource?.(givenModels[type] ?? {}) ?? null
   }
 
   /** Throws ConfigurationError where two ORM classes share one attachments object. */

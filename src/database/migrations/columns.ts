@@ -1,4 +1,4 @@
-/** Our columns of the gem's table, in the order they are added. The defaults make a row that the gem inserts complete. */
+/** Our columns of the gem's table, in the order they are added. Their defaults complete a row that the gem inserts. */
 export function addedUploadColumns(types: {
   readonly id: string
   readonly text: string
@@ -20,12 +20,12 @@ export function addedUploadColumns(types: {
   ]
 }
 
-/** Columns of files that came later, in the order they are added. */
+/** Columns that later versions added to files, in that order. */
 export const addedFileColumns = (
   text: string,
 ): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
 
-/** The columns of our own tables. */
+/** Columns of our own tables, in the types of one dialect. `reserved` is the name `key` as that dialect quotes it. */
 export function ownTableColumns(types: {
   readonly id: string
   readonly text: string

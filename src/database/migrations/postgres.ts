@@ -52,25 +52,27 @@ const createTable = (name: string, columns: string, more: string = ''): Migratio
 function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly MigrationStep[] {
   const { blobs, attachments, variant_records: variants, uploads } = tables
   const recordType = { bigint: 'bigint', uuid: 'uuid', text: 'varchar' }[recordId]
-  const index = (name: string, table: string, columns: string, unique: boolean) =>
+  const index = (name: string, table: string, columns: string, { unique = false } = {}) =>
     createIndexStep(quoteTable, { name: `index_active_storage_${name}`, table, columns, unique })
   return [
     createTable(
       blobs,
       'id bigserial primary key, key varchar not null, filename varchar not null, content_type varchar, metadata text, service_name varchar not null, byte_size bigint not null, checksum varchar, created_at timestamp(6) without time zone not null',
     ),
-    index('blobs_on_key', blobs, 'key', true),
+    index('blobs_on_key', blobs, 'key', { unique: true }),
     createTable(
       attachments,
       `id bigserial primary key, name varchar not null, record_type varchar not null, record_id ${recordType} not null, blob_id bigint not null constraint fk_rails_c3b3935057 references ${quoteTable(blobs)} (id), created_at timestamp(6) without time zone not null`,
     ),
-    index('attachments_on_blob_id', attachments, 'blob_id', false),
-    index('attachments_uniqueness', attachments, 'record_type, record_id, name, blob_id', true),
+    index('attachments_on_blob_id', attachments, 'blob_id'),
+    index('attachments_uniqueness', attachments, 'record_type, record_id, name, blob_id', {
+      unique: true,
+    }),
     createTable(
       variants,
       `id bigserial primary key, blob_id bigint not null constraint fk_rails_993965df05 references ${quoteTable(blobs)} (id), variation_digest varchar not null`,
     ),
-    index('variant_records_uniqueness', variants, 'blob_id, variation_digest', true),
+    index('variant_records_uniqueness', variants, 'blob_id, variation_digest', { unique: true }),
     createTable(
       uploads,
       `id bigserial primary key, uploadable_type varchar, uploadable_id ${recordType}, attr_name varchar, deleted_ids varchar default '', clean_before boolean default false, files text, created_at timestamp(6) without time zone not null, updated_at timestamp(6) without time zone not null`,

@@ -4,8 +4,8 @@ import type { Executor } from '../executor.ts'
 import type { TableNames } from '../schema.ts'
 
 /**
- * Statements for MySQL and MariaDB by which the text columns of Rails' tables and of the gem's come to hold every
- * character. They rebuild the tables, so that a person chooses when to run them. None: nothing is left to widen.
+ * Returns the statements for MySQL and MariaDB that change the text columns of Rails' tables and of the gem's to utf8mb4,
+ * which holds every character. They rebuild the tables: run them when the app is idle. Empty: nothing is left to change.
  */
 export async function createUtf8mb4Statements(
   executor: Executor,
@@ -50,7 +50,7 @@ function widenDefinition(definition: string, column: string, collation: string):
   return `${start} character set utf8mb4 collate ${toUtf8mb4Collation(collation)}${rest}`
 }
 
-/** The same rules of comparison where utf8mb4 has them. */
+/** Returns the collation of utf8mb4 that compares alike, or its general one. */
 function toUtf8mb4Collation(collation: string): string {
   if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation))
     return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')

@@ -70,5 +70,9 @@ export function lucid(
     },
     afterCommit: (trx, done) => afterCommit(watchClient(trx).knexClient, done),
   })
-  return { ...base, finds: true, records: (attachments) => createRecordSource(models, attachments) }
+  return {
+    ...base,
+    findsRecords: true,
+    findRecordSource: (attachments) => createRecordSource(models, attachments),
+  }
 }

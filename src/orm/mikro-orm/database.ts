@@ -54,7 +54,11 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
     },
     afterCommit,
   })
-  return { ...base, finds: true, records: (attachments) => createRecordSource(orm, attachments) }
+  return {
+    ...base,
+    findsRecords: true,
+    findRecordSource: (attachments) => createRecordSource(orm, attachments),
+  }
 }
 
 function dialectOf(orm: MikroORM | undefined): Dialect {

@@ -34,7 +34,7 @@ export function objection(
   requireVersion('objection()', 'objection', '3.1.0')
   return {
     ...knex(db),
-    finds: true,
-    records: (attachments) => createRecordSource(db, classes, attachments),
+    findsRecords: true,
+    findRecordSource: (attachments) => createRecordSource(db, classes, attachments),
   }
 }

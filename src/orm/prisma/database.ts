@@ -73,8 +73,8 @@ export function prisma<C extends PrismaLike>(
   })
   const database: Database<AnyClient, true> = {
     ...base,
-    finds: true,
-    records: (attachments) => createRecordSource(own, attachments, within),
+    findsRecords: true,
+    findRecordSource: (attachments) => createRecordSource(own, attachments, within),
     // Prisma's own errors reach these too: an error that leaves a transaction of the app is not translated.
     isTransient: (error) => base.isTransient(toDriverError(error)),
     isUniqueViolation: (error) => base.isUniqueViolation(toDriverError(error)),

@@ -57,7 +57,11 @@ export function sequelize(app: Sequelize): Database<Transaction, true> {
     },
     afterCommit,
   })
-  return { ...base, finds: true, records: (attachments) => createRecordSource(app, attachments) }
+  return {
+    ...base,
+    findsRecords: true,
+    findRecordSource: (attachments) => createRecordSource(app, attachments),
+  }
 }
 
 /**

@@ -66,8 +66,8 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
     afterCommit: (tx, done) => tx.queryRunner && afterCommit(tx.queryRunner, done),
   })
   const shared = {
-    finds: true as const,
-    records: (attachments: object) =>
+    findsRecords: true as const,
+    findRecordSource: (attachments: object) =>
       dataSource.isInitialized ? createRecordSource(dataSource, attachments) : null,
   }
   return dialect === 'sqlite'
@@ -92,7 +92,7 @@ async function sendStatement(
 function overSqliteHandle(
   dataSource: DataSource,
   base: Database<EntityManager>,
-): Partial<Omit<Database<EntityManager>, 'finds'>> {
+): Partial<Omit<Database<EntityManager>, 'findsRecords'>> {
   // A data source that was destroyed and is initialized again has another handle.
   const databases = new WeakMap<SqliteHandle, Database<SqliteHandle>>()
   const findHandle = (): SqliteHandle => {
