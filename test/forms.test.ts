@@ -289,8 +289,8 @@ test('what is not known as a file is refused, and never understood by half', asy
   const stream = createReadStream(path)
   t.after(() => stream.destroy())
   for (const [input, why] of [
-    [stream, /stream has no name: pass \{ io: stream, filename \}/],
-    [Buffer.from('a'), /Bytes have no name/],
+    [stream, /stream has no filename: pass \{ io: stream, filename \}/],
+    [Buffer.from('a'), /Bytes have no filename/],
     [{ path, name: 'b.txt' }, /'name' is not known/],
     [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /'bytes' is not known/],
     [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /'type' is not known/],

@@ -245,7 +245,7 @@ test('what comes in odd shapes is refused or made fit', async (t) => {
     })
   await assert.rejects(docs.attachLater(Buffer.alloc(20_000_000) as never), {
     code: 'INVALID_INPUT',
-    message: /Bytes have no name/,
+    message: /Bytes have no filename/,
   })
   await docs.attachLater({
     io: Buffer.from('x'),

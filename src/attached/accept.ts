@@ -1,6 +1,6 @@
 import { readWordTable } from '../blobs/word-table.ts'
 
-/** What people write for types that are none, with what they mean. */
+/** Known misspellings of content types, after the type that is meant. */
 const MISSPELT_TYPES: ReadonlyMap<string, string> = readWordTable(`
 image/jpeg image/jpg image/jpe image/jfif; image/tiff image/tif; image/svg+xml image/svg image/svg-xml; image/heic image/heics;
 image/vnd.microsoft.icon image/ico; image/vnd.adobe.photoshop image/psd; application/pdf text/pdf image/pdf document/pdf;
@@ -30,13 +30,13 @@ const MISSPELT_KINDS: Readonly<Record<string, string>> = {
   app: 'application',
 }
 
-/** What is wrong with `accept`, and what to write; null: nothing. Types that nobody here knows are taken. */
+/** Describes a mistake in `accept` and its correction. null: no mistake. Unknown types are accepted. */
 export function findAcceptError(accept: unknown): string | null {
   if (!Array.isArray(accept))
     return "accept must be a list of content types such as 'image/png' or 'image/*'."
   if (accept.length === 0)
-    return 'accept is an empty list, which no file fits. Leave it out to accept all.'
-  for (const given of accept as readonly unknown[]) {
+    return 'accept is an empty list, which accepts no file. Leave it out to accept all.'
+  for (const given of accept) {
     const wrong = findTypeError(given)
     if (wrong !== null) return wrong
   }

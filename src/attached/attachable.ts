@@ -18,10 +18,10 @@ import type { StoredBlob } from './values.ts'
 
 export type { FastifyFile, Formidable1File, FormidableFile, MulterFile } from './parser-files.ts'
 
-/** Where bytes come from. A stream is read once, and never held whole. */
+/** A source of bytes. A stream is read once and is never kept in memory as a whole. */
 export type Source = Uint8Array | ReadableStream<Uint8Array> | Readable | AsyncIterable<Uint8Array>
 
-/** What can be attached. A string is a signed id, of a staged file or of a blob. */
+/** A file to attach. A string is the signed id of a staged file or a blob. */
 export type Attachable =
   | File
   | Blob
@@ -34,34 +34,35 @@ export type Attachable =
   | StagedFile
   | StoredBlob
   | string
-/** No file: nothing happens. */
+/** No file: nothing changes. */
 export type NoFile = null | undefined
-/** What a has-one takes. */
+/** Input of a has-one. */
 export type OneInput = Attachable | NoFile
 
-/** Changes of a has-many. Forms may name them in snake_case. */
+/** Changes of a has-many. Forms may write the keys in snake_case. */
 export interface ManyChanges {
   readonly files?: readonly (Attachable | NoFile)[] | Attachable | NoFile
   /** Ids of attachments to remove. */
   readonly deletedIds?: readonly (bigint | number | string)[]
-  /** Removes what was attached before and is not named in `files`, when the first new file is attached. Without a new file, at once. */
+  /** Removes all attachments that `files` does not name, when the first new file is attached; without a new file, at once. */
   readonly cleanBefore?: boolean
 }
-/** What a has-many takes. Files are added to those that are there. */
+/** Input of a has-many. Files are added to the attached ones. */
 export type ManyInput = Attachable | NoFile | readonly (Attachable | NoFile)[] | ManyChanges
 
-/** An attachable, told apart. */
+/** An attachable by its kind. */
 export type AttachableInput =
   | { readonly kind: 'bytes'; readonly file: IncomingFile }
   | { readonly kind: 'signed'; readonly signedId: string }
   | { readonly kind: 'staged'; readonly file: StagedFile }
 
-const KNOWN_KEYS = {
+/** Keys of `{ io }` and `{ path }`. */
+const KNOWN_KEYS: Readonly<Record<'io' | 'path', readonly string[]>> = {
   io: ['io', 'filename', 'contentType'],
   path: ['path', 'filename', 'contentType'],
-} as const
+}
 
-/** null: no file (`''`, a file input that was left empty, null, undefined). Throws InvalidInputError on what is none. */
+/** Reads an attachable. null: no file (`''`, an empty file input, null, undefined). Throws InvalidInputError for other values. */
 export async function readAttachable(
   input: unknown,
   details: ErrorDetails,
@@ -71,22 +72,20 @@ export async function readAttachable(
     if (!input.includes('--'))
       throw new InvalidInputError(
         `${formatValue(input)} is no signed id. To attach a file from disk, pass { path: … }.`,
-        {
-          details,
-        },
+        { details },
       )
     return { kind: 'signed', signedId: input }
   }
   if (input instanceof StagedFile) return { kind: 'staged', file: input }
   if (isBlobLike(input)) return readBlobInput(input, details)
   if (isBytes(input))
-    throw notAFileError('Bytes have no name: pass { io: bytes, filename }', details)
+    throw notAFileError('Bytes have no filename: pass { io: bytes, filename }', details)
   if (typeof input !== 'object') throw notAFileError(`A ${typeof input} is no file`, details)
   if (
-    typeof (input as Partial<Readable>).pipe === 'function' ||
-    typeof (input as Partial<ReadableStream>).getReader === 'function'
+    ('pipe' in input && typeof input.pipe === 'function') ||
+    ('getReader' in input && typeof input.getReader === 'function')
   )
-    throw notAFileError('A stream has no name: pass { io: stream, filename }', details)
+    throw notAFileError('A stream has no filename: pass { io: stream, filename }', details)
   return readObjectInput(input as Record<string, unknown>, details)
 }
 
@@ -118,28 +117,29 @@ async function readObjectInput(
   if (typeof signedId === 'string') return { kind: 'signed', signedId }
   const parsed = await readParserFile(input, details)
   if (parsed !== undefined) return toBytesInput(parsed)
-  const form = 'io' in input ? 'io' : typeof path === 'string' ? 'path' : null
-  if (form === null) throw notAFileError(`An object of ${describeKeys(input)} is no file`, details)
-  const unknown = Object.keys(input).find(
-    (key) => !(KNOWN_KEYS[form] as readonly string[]).includes(key),
-  )
-  if (unknown !== undefined)
-    throw new InvalidInputError(
-      `{ ${form} } takes ${KNOWN_KEYS[form].join(', ')}; '${unknown.slice(0, 30)}' is not known beside them.`,
-      {
-        details,
-      },
-    )
+  const isIo = 'io' in input
+  if (!isIo && typeof path !== 'string')
+    throw notAFileError(`An object with ${describeKeys(input)} is no file`, details)
+  assertKnownKeys(input, isIo ? 'io' : 'path', details)
   const name = readText(filename, 'filename', details)
   const declaredType = readText(contentType, 'contentType', details)
-  if (form === 'path') return toBytesInput(fileFromPath(path as string, name, declaredType))
-  if (name === undefined)
-    throw new InvalidInputError('{ io } needs a filename beside it.', { details })
+  if (!isIo && typeof path === 'string') return toBytesInput(fileFromPath(path, name, declaredType))
+  if (name === undefined) throw new InvalidInputError('{ io } needs a filename.', { details })
   return toBytesInput({
     filename: name,
     declaredType,
     open: createByteSource(io, { ...details, filename: name }),
   })
+}
+
+function assertKnownKeys(input: object, form: 'io' | 'path', details: ErrorDetails): void {
+  const known = KNOWN_KEYS[form]
+  const unknown = Object.keys(input).find((key) => !known.includes(key))
+  if (unknown !== undefined)
+    throw new InvalidInputError(
+      `{ ${form} } has the unknown key '${unknown.slice(0, 30)}': it takes ${known.join(', ')}.`,
+      { details },
+    )
 }
 
 function readText(value: unknown, key: string, details: ErrorDetails): string | undefined {

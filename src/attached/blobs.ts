@@ -8,26 +8,30 @@ import { checkFileSize } from '../staging/limits.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
 import { readAttachable, type Attachable } from './attachable.ts'
 import { isTooLargeId, readRowId } from './row-id.ts'
-import { type StorageContext } from './context.ts'
+import type { StorageContext } from './context.ts'
 import { announceDirectUpload } from './direct-upload.ts'
 import { toStoredBlob } from './stored-values.ts'
 import type { StoredBlob } from './values.ts'
 
-/** `storage.blobs`: blobs by themselves, attached or not. */
+/** Options of `createAndUpload`. */
+interface CreateBlobOptions {
+  /** Default: the storage's default service. */
+  readonly service?: string
+  readonly signal?: AbortSignal
+}
+
+/** `storage.blobs`: blobs, whether they are attached or not. */
 export interface Blobs {
-  /** null: there is none. Throws InvalidInputError on what is neither a number nor a uuid. */
+  /** null: no such blob. Throws InvalidInputError for an id that is neither a number nor a UUID. */
   find(id: bigint | number | string): Promise<StoredBlob | null>
-  /** null: not signed by this storage, expired, or gone. */
+  /** null: not signed by this storage or expired, or the blob is gone. */
   findSigned(signedId: string): Promise<StoredBlob | null>
-  /** Uploads now; the blob is attached to nothing yet. Throws like `attach`. */
-  createAndUpload(
-    file: Attachable,
-    options?: { readonly service?: string; readonly signal?: AbortSignal },
-  ): Promise<StoredBlob>
+  /** Rails' `create_and_upload!`: uploads a file now and attaches it to nothing. Throws as `attach` does. */
+  createAndUpload(file: Attachable, options?: CreateBlobOptions): Promise<StoredBlob>
   /**
-   * Rails' `create_before_direct_upload!`: makes the blob of a file that a browser then sends to the service itself, with
-   * the headers given. Attach it by its signed id; its bytes are looked at then. The URL works for five minutes.
-   * Throws InvalidInputError, or FileTooLargeError above `staging.maxSize`.
+   * Rails' `create_before_direct_upload!`: creates the blob of a file that a browser then sends to the service with the
+   * returned headers. Attach the blob by its signed id; its bytes are checked then. The URL expires after five minutes.
+   * Throws InvalidInputError, and FileTooLargeError above `staging.maxSize`.
    */
   createBeforeDirectUpload(options: {
     readonly filename: string
@@ -42,18 +46,20 @@ export interface Blobs {
     readonly url: string
     readonly headers: Readonly<Record<string, string>>
   }>
-  /** Blobs that nothing uses, oldest first: what abandoned forms leave behind. Rails' `unattached`. */
+  /** Rails' `unattached`: blobs that nothing uses, oldest first, such as those of abandoned forms. */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
 
+/** Rows per statement of `unattached`. */
 const BLOBS_PER_PAGE = 200
 
+/** Creates `storage.blobs`. */
 export function createBlobs(context: StorageContext): Blobs {
   const find = async (given: unknown): Promise<StoredBlob | null> => {
     const id = readRowId(given)
     if (id === null)
       throw new InvalidInputError(
-        `${formatValue(given)} is no blob id. Give the id of a blob, as a number or text.`,
+        `${formatValue(given)} is no blob id: give a number, or text with a number or a UUID.`,
       )
     if (isTooLargeId(id)) return null
     const { session } = await context.store()
@@ -66,78 +72,92 @@ export function createBlobs(context: StorageContext): Blobs {
       const id = readTokenId(context, 'blob', signedId)
       return id === null ? null : find(id)
     },
-    async createAndUpload(file, options = {}) {
-      const serviceName = options.service ?? context.defaultService
-      const service = context.services[serviceName]
-      if (service === undefined)
-        throw new ConfigurationError(`There is no service '${serviceName}'.`)
-      const input = await readAttachable(file, {})
-      if (input === null || input.kind !== 'bytes')
-        throw new InvalidInputError('createAndUpload takes a file with bytes.')
-      const details = { filename: input.file.filename }
-      const store = await context.store()
-      const blob = await storeObject(store.session, input.file, {
-        serviceName,
-        service,
-        keyPrefix: undefined,
-        details,
-        signal: options.signal,
-        warn: (message) => context.log('warn', message, details),
-        checkType: () => undefined,
-        checkSize: (size) => checkFileSize(size, { maxSize: context.maxSize }, details),
-      })
-      const row = await store
-        .transact(async (session) => {
-          const inserted = await insertBlob(session, blob)
-          if (!(await keepObject(session, blob.key)))
-            throw new ServiceError(
-              `The transfer of ${blob.filename} took so long that its clean-up began. Send it again.`,
-              { details },
-            )
-          return inserted
-        })
-        .catch(async (error: unknown) => {
-          await abandonObject(store.session, blob.serviceName, blob.key)
-          throw error
-        })
-      return toStoredBlob(context, row)
-    },
-    async createBeforeDirectUpload(given) {
-      const { service = context.defaultService, ...announced } = given ?? {}
-      for (const name of ['filename', 'checksum', 'contentType'] as const)
-        if (
-          typeof announced[name] !== 'string' &&
-          !(name === 'contentType' && announced[name] === undefined)
-        )
-          throw new InvalidInputError(
-            `createBeforeDirectUpload: ${name} is ${formatValue(announced[name])}: give text.`,
-          )
-      const { blob, url, headers } = await announceDirectUpload(context, service, announced, {
-        limits: { maxSize: context.maxSize },
-        keyPrefix: undefined,
-        name: undefined,
-      })
-      return { blob: toStoredBlob(context, blob), url, headers }
-    },
-    async *unattached({ olderThan } = {}) {
-      const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
-      for (let after: string | null = null; ;) {
-        const rows = await findUnattachedBlobs((await context.store()).session, {
-          after,
-          olderThan: age,
-          limit: BLOBS_PER_PAGE,
-        })
-        for (const row of rows) yield toStoredBlob(context, row)
-        const last = rows.at(-1)
-        if (last === undefined) return
-        after = last.id
-      }
-    },
+    createAndUpload: (file, options) => createAndUpload(context, file, options),
+    createBeforeDirectUpload: (options) => createBeforeDirectUpload(context, options),
+    unattached: (options) => listUnattached(context, options),
   }
 }
 
-/** PostgreSQL compares no uuid with a number, and no number with a smaller one's type: by its codes, which are the standard's. */
+async function createAndUpload(
+  context: StorageContext,
+  file: Attachable,
+  { service: serviceName = context.defaultService, signal }: CreateBlobOptions = {},
+): Promise<StoredBlob> {
+  const service = context.services[serviceName]
+  if (service === undefined) throw new ConfigurationError(`There is no service '${serviceName}'.`)
+  const input = await readAttachable(file, {})
+  if (input?.kind !== 'bytes')
+    throw new InvalidInputError('createAndUpload takes a file with bytes.')
+  const details = { filename: input.file.filename }
+  const store = await context.store()
+  const blob = await storeObject(store.session, input.file, {
+    serviceName,
+    service,
+    keyPrefix: undefined,
+    details,
+    signal,
+    warn: (message) => context.log('warn', message, details),
+    checkType: () => undefined,
+    checkSize: (size) => checkFileSize(size, { maxSize: context.maxSize }, details),
+  })
+  try {
+    const row = await store.transact(async (session) => {
+      const inserted = await insertBlob(session, blob)
+      if (await keepObject(session, blob.key)) return inserted
+      throw new ServiceError(
+        `The upload of ${blob.filename} took so long that its clean-up began. Upload it again.`,
+        { details },
+      )
+    })
+    return toStoredBlob(context, row)
+  } catch (error) {
+    await abandonObject(store.session, blob.serviceName, blob.key)
+    throw error
+  }
+}
+
+async function createBeforeDirectUpload(
+  context: StorageContext,
+  options: Parameters<Blobs['createBeforeDirectUpload']>[0],
+): ReturnType<Blobs['createBeforeDirectUpload']> {
+  const { service = context.defaultService, ...file } = options ?? {}
+  for (const name of ['filename', 'checksum', 'contentType'] as const) {
+    const isAbsent = name === 'contentType' && file[name] === undefined
+    if (typeof file[name] !== 'string' && !isAbsent)
+      throw new InvalidInputError(
+        `createBeforeDirectUpload: ${name} is ${formatValue(file[name])}: give text.`,
+      )
+  }
+  const { blob, url, headers } = await announceDirectUpload(context, service, file, {
+    limits: { maxSize: context.maxSize },
+    keyPrefix: undefined,
+    name: undefined,
+  })
+  return { blob: toStoredBlob(context, blob), url, headers }
+}
+
+async function* listUnattached(
+  context: StorageContext,
+  { olderThan }: { readonly olderThan?: Duration } = {},
+): AsyncGenerator<StoredBlob> {
+  const age = olderThan === undefined ? 0 : parseDuration(olderThan, 'olderThan')
+  for (let after: string | null = null; ;) {
+    const { session } = await context.store()
+    const rows = await findUnattachedBlobs(session, {
+      after,
+      olderThan: age,
+      limit: BLOBS_PER_PAGE,
+    })
+    for (const row of rows) yield toStoredBlob(context, row)
+    const last = rows.at(-1)
+    if (last === undefined) return
+    after = last.id
+  }
+}
+
+/** PostgreSQL refuses to compare a UUID with a number, or a number with a smaller integer type: no row has such an id. */
 function ignoreWrongIdType(error: unknown): null {
-  if (['22P02', '22003'].includes(String((error as { code?: unknown }).code))) return null
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === '22P02' || code === '22003') return null
   throw error
 }

@@ -1,11 +1,13 @@
 import { toByteStream, isBytes, isStreamUsed } from '../blobs/byte-stream.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 
+/** Streams that were given to this library. */
 const consumed = new WeakSet<object>()
 
+/** Whether a stream was given to this library before. */
 export const wasHandedOver = (io: object): boolean => consumed.has(io)
 
-/** Streams can be read once. One that was read before would be stored as an empty file; it is an error instead. */
+/** Opens a source of bytes. Throws InvalidInputError for a stream that was read before: it would be stored as an empty file. */
 export function createByteSource(
   io: unknown,
   details: ErrorDetails,
@@ -22,9 +24,10 @@ export function createByteSource(
   return () => stream
 }
 
+/** The error of a stream that was read before. */
 export function readBeforeError(details: ErrorDetails): InvalidInputError {
   return new InvalidInputError(
-    `${details.filename ?? 'The stream'} was read before: a stream can be handed over once. Stage it and use the staged file, or open it again.`,
+    `${details.filename ?? 'The stream'} was read before: a stream can be read once. Stage it and use the staged file, or open it again.`,
     { details },
   )
 }

@@ -3,7 +3,7 @@ import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 import { isTooLargeId, readRowId } from './row-id.ts'
 
-/** A has-one's or has-many's input in one form. */
+/** The input of a has-one or a has-many in one shape. */
 export interface Changes {
   readonly files: readonly unknown[]
   readonly deletedIds: readonly string[]
@@ -20,7 +20,7 @@ const KEY_NAMES = new Map([
 
 /**
  * Reads a single file, a list, or `{ files, deletedIds, cleanBefore }` in camelCase or a form's snake_case. A has-one
- * takes the last file of what comes and ignores the other two, as the gem does.
+ * ignores `deletedIds` and `cleanBefore`, as the gem does. Throws InvalidInputError.
  */
 export function readChanges(input: unknown, kind: 'one' | 'many', details: ErrorDetails): Changes {
   const { files, deletedIds, cleanBefore } = isChanges(input)
@@ -34,12 +34,12 @@ export function readChanges(input: unknown, kind: 'one' | 'many', details: Error
     : { files: list, deletedIds, cleanBefore }
 }
 
-/** Parameters of a request that name a file of the server would hand it to whoever sent them. */
+/** Throws if form parameters name a file of the server: its bytes would go to the client that sent them. */
 function rejectFilePaths(files: readonly unknown[], details: ErrorDetails): void {
   for (const file of files)
     if (typeof file === 'object' && file !== null && ('path' in file || 'filepath' in file))
       throw new InvalidInputError(
-        'Parameters of a form cannot name a file of the server: { path } is for files of your own.',
+        'Form parameters cannot name a file of the server: { path } is only for files that the app chose.',
         { details },
       )
 }
@@ -57,12 +57,11 @@ function isChanges(input: unknown): input is Record<string, unknown> {
   return keys.some((key) => KEY_NAMES.has(key)) && !('io' in input) && !('signedId' in input)
 }
 
-/** A form's `files[0]`, `files[1]`. */
+/** Whether these are a form's `files[0]`, `files[1]`. A list is the app's own, or its parser's. */
 function isIndexed(files: unknown): files is Record<string, unknown> {
   return (
     typeof files === 'object' &&
     files !== null &&
-    // A list is the app's own, or its parser's.
     !Array.isArray(files) &&
     !isBlobLike(files) &&
     !ArrayBuffer.isView(files) &&
@@ -76,10 +75,9 @@ function readKeys(input: Record<string, unknown>, details: ErrorDetails) {
   for (const [key, value] of Object.entries(input)) {
     const name = KEY_NAMES.get(key)
     if (name === undefined)
-      throw new InvalidInputError(
-        `Unknown key '${key}' beside files, deletedIds and cleanBefore.`,
-        { details },
-      )
+      throw new InvalidInputError(`Unknown key '${key}': give files, deletedIds and cleanBefore.`, {
+        details,
+      })
     read[name] = value
   }
   return {
@@ -89,7 +87,7 @@ function readKeys(input: Record<string, unknown>, details: ErrorDetails) {
   }
 }
 
-/** Blanks of a form are skipped; anything that is no id is an error: nothing is cast or trimmed. */
+/** Skips empty form fields. Throws for other text that is no id, because nothing is cast or trimmed. */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
   const list: readonly unknown[] = Array.isArray(input)
@@ -103,16 +101,14 @@ function readIds(input: unknown, details: ErrorDetails): string[] {
     if (read === null || isTooLargeId(read))
       throw new InvalidInputError(
         `deletedIds holds ${formatValue(id)}, which is no attachment id.`,
-        {
-          details,
-        },
+        { details },
       )
     return [read]
   })
 }
 
 function readBoolean(input: unknown, details: ErrorDetails): boolean {
-  const value = Array.isArray(input) ? (input as unknown[]).at(-1) : input
+  const value: unknown = Array.isArray(input) ? input.at(-1) : input
   if (value === undefined || value === null || value === '' || value === false) return false
   if (value === true) return true
   const text =

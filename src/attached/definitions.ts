@@ -8,50 +8,53 @@ import { parseSize, type Size } from '../options/units.ts'
 import { findAcceptError } from './accept.ts'
 import type { Attachment, DelayedUpload, RecordRef } from './values.ts'
 
-/** A file as hooks see it. */
+/** The file argument of hooks. */
 export interface HookFile {
   readonly filename: string
   readonly contentType: string
   /** Bytes. */
   readonly byteSize: number
-  /** null: not chosen yet. */
+  /** null: no key is chosen yet. */
   readonly key: string | null
   readonly attachment: Attachment | null
 }
 
-/** What a hook is told beside record and file. */
+/** The last argument of hooks. */
 export interface HookContext {
   readonly upload: DelayedUpload
-  /** Counts from 1. */
+  /** Number of this attempt; the first is 1. */
   readonly attempt: number
-  /** null: no further attempt. */
+  /** Time of the next attempt. null: there will be none. */
   readonly retryAt: Date | null
 }
 
-/** Options of an attachment; the gem's, and those that every app needs. */
+/** Options of `hasOneAttached`: those of the gem, and limits. */
 export interface AttachedOptions<R> {
-  /** Neither attached, pending nor failed-and-kept is an AttachmentRequiredError. Default false. */
+  /** true: `attachLater` of a form throws AttachmentRequiredError if no file is attached, pending or failed. Default false. */
   readonly required?: boolean
   /**
-   * Content types, identified from the bytes, such as 'image/png' or 'image/*'; any name of a type will do. Default: all.
-   * A known misspelling, such as 'image/jpg', is a ConfigurationError.
+   * Accepted content types, such as 'image/png' or 'image/*', by any of their names. They are identified from the bytes.
+   * Default: all. A known misspelling, such as 'image/jpg', is a ConfigurationError.
    */
   readonly accept?: readonly `${string}/${string}`[]
-  /** Default: `staging.maxSize`, else no limit. */
+  /** Default: `staging.maxSize`. */
   readonly maxSize?: Size
-  /** One of `services`; the default one when absent. */
+  /** A name of `services`. Default: the storage's default service. */
   readonly service?: string
-  /** Comes before every object key, with `/`: a folder, or one per tenant. */
+  /** Folder of the object keys, such as one per tenant. */
   readonly keyPrefix?: string | ((record: R) => string)
-  /** true: key and filename are `{id}-{name}-{seconds}.{ext}`, the gem's default rule; a function: what it returns. Always made safe and unique. */
+  /**
+   * true: key and filename are `{id}-{name}-{seconds}.{ext}`, the gem's default rule. A function returns them. They are
+   * always made safe and unique.
+   */
   readonly useFilename?: boolean | ((record: R, filename: string) => Awaitable<string>)
-  /** Done once, before the upload; the original is not kept (the gem's `variant_info`). Needs `images`. */
+  /** Transformation before the upload; the original is not kept (the gem's `variant_info`). Needs `images`. */
   readonly variantInfo?: Transformation
-  /** After each file was attached; at least once each. What it throws is reported and told again, and undoes nothing. */
+  /** Runs after each file is attached, at least once. An error is logged, and the hook runs again; the file stays attached. */
   readonly afterUpload?: (record: R, file: HookFile, context: HookContext) => Awaitable<void>
-  /** After all files of a submission were attached; at least once. */
+  /** Runs after all files of a submission are attached, at least once. */
   readonly afterUploadAll?: (record: R, context: HookContext) => Awaitable<void>
-  /** After each failed attempt of a file. */
+  /** Runs after each failed attempt of a file. */
   readonly errorUpload?: (
     record: R,
     error: ActiveStorageError,
@@ -62,46 +65,48 @@ export interface AttachedOptions<R> {
 
 /** Options of `hasManyAttached`. */
 export interface HasManyOptions<R> extends AttachedOptions<R> {
-  /** Attached, pending and new ones together. Default: no limit. */
+  /** Limit of attached, pending and new files together. Default: none. */
   readonly maxFiles?: number
 }
 
 declare const recordType: unique symbol
 
-/** What constraints name: nothing but the kind, so that an inline definition keeps what was inferred for it. */
+/** Base of definitions. Opaque, so that a constraint does not change what was inferred for an inline definition. */
 export interface HasAttached<in R> {
   readonly kind: 'one' | 'many'
   readonly [recordType]: (record: R) => void
 }
-/** What `hasOneAttached` returns. */
+/** Result of `hasOneAttached`. */
 export interface HasOneAttached<in R> extends HasAttached<R> {
   readonly kind: 'one'
 }
-/** What `hasManyAttached` returns. */
+/** Result of `hasManyAttached`. */
 export interface HasManyAttached<in R> extends HasAttached<R> {
   readonly kind: 'many'
 }
 
-/** `{ … } satisfies Attachments<User>` types all hooks at once. */
+/** Attachments of one model: `{ … } satisfies Attachments<User>` gives all hooks their record's type. */
 export type Attachments<R> = Readonly<Record<string, HasAttached<R>>>
-/** Attachments of a model, by name; what constraints name. */
+/** Attachments of any model, by name. */
 export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'many' }>>
-/** Attachments by model, as `createActiveStorage` takes them. The names are what `record_type` holds. */
+/** Attachments by model. The names of models are the values of Rails' column `record_type`. */
 export type Models = Readonly<Record<string, AnyAttachments>>
 
 type AttachmentRecord<A> = A extends { readonly [recordType]: (record: infer R) => void }
   ? (r: R) => void
   : never
-/** The intersection of what the hooks of one model ask of its record. */
+/** The type of record that all hooks of one model accept: the intersection of their parameters. */
 export type RecordOf<D> = [AttachmentRecord<D[keyof D]>] extends [(record: infer R) => void]
   ? R
   : never
+/** Names of models whose hooks need more of a record than its type and id. */
 export type NeedsRecord<M> = {
   [N in keyof M]: RecordRef extends RecordOf<M[N]> ? never : N
 }[keyof M]
 
-/** The options behind a definition: plain data in a WeakMap, so that the definition itself stays opaque. */
+/** The options of any attachment. */
 export type AnyAttachedOptions = HasManyOptions<never>
+/** The options behind a definition; a WeakMap keeps the definition opaque. */
 const optionsByDefinition = new WeakMap<object, AnyAttachedOptions>()
 
 const SHARED_OPTIONS = [
@@ -147,7 +152,7 @@ export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): Has
   ]) as HasManyAttached<R>
 }
 
-/** null: not made by hasOneAttached or hasManyAttached. */
+/** The options of a definition. null: `hasOneAttached` and `hasManyAttached` did not make it. */
 export function findOptions(definition: object): AnyAttachedOptions | null {
   return optionsByDefinition.get(definition) ?? null
 }

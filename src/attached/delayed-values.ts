@@ -44,7 +44,7 @@ function toDelayedFile(context: StorageContext, upload: UploadRow, row: FileRow)
   }
 }
 
-/** JSON goes to pages, and there `lastError` is what visitors may read, as the progress has it. */
+/** JSON goes to visitors: its `lastError` is the text for them, as in the progress. */
 function toPageJson<B extends { readonly publicError: string | null }>({
   publicError,
   ...base
@@ -52,13 +52,13 @@ function toPageJson<B extends { readonly publicError: string | null }>({
   return { ...base, lastError: publicError } as Omit<B, 'publicError'>
 }
 
-/** From the database; from the service where it is attached, also when that happens in the middle of it. */
+/** Reads a pending file from the database, and goes on from the service if a worker attaches it meanwhile. */
 export async function* readDelayedFile(
   context: StorageContext,
   row: FileRow,
   options: StreamOptions,
 ): AsyncGenerator<Uint8Array> {
-  // What was sent may be longer or shorter than what was staged.
+  // The stored file may have another size than the staged one, because it may have been transformed.
   if (isAttached(row)) return yield* readStoredFile(context, row, options)
   const { range: [start, end] = [0, row.byteSize - 1], signal } = options
   const store = await context.store()
@@ -73,10 +73,12 @@ export async function* readDelayedFile(
       at += chunk.length
     }
   } catch (error) {
-    const [now] = error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
-    // Its bytes went because the service has them: the same ones, if nothing was transformed.
-    if (now === undefined || !isAttached(now) || now.sentChecksum !== row.checksum) throw error
-    if (at <= end) yield* readStoredFile(context, now, { ...options, range: [at, end] })
+    const [current] =
+      error instanceof IntegrityError ? await findFiles(store.session, [row.id]) : []
+    // The staged bytes were deleted because the service has them. A transformed file has others.
+    if (current === undefined || !isAttached(current) || current.sentChecksum !== row.checksum)
+      throw error
+    if (at <= end) yield* readStoredFile(context, current, { ...options, range: [at, end] })
   }
 }
 
@@ -89,13 +91,14 @@ async function* readStoredFile(
     yield* await requireService(context, serviceName).download(blobKey, options)
 }
 
+/** The app's value of an upload. `session`: the user's transaction that its methods work in; null: none. */
 export function toDelayedUpload(
   context: StorageContext,
   row: UploadRow,
   files: readonly FileRow[],
   session: Session | null,
 ): DelayedUpload {
-  const shown = files
+  const values = files
     .filter((file) => file.state !== 'dropped')
     .map((file) => toDelayedFile(context, row, file))
   const { type, id, name } = row.lane
@@ -113,7 +116,7 @@ export function toDelayedUpload(
   }
   return {
     ...base,
-    files: shown,
+    files: values,
     get signedId() {
       return context.verifier.generate(row.token, { purpose: TOKEN_PURPOSE.upload })
     },
@@ -128,6 +131,6 @@ export function toDelayedUpload(
       await discardUpload(await context.store(), session, row.token)
       context.wake()
     },
-    toJSON: () => ({ ...toPageJson(base), files: shown.map((file) => file.toJSON()) }),
+    toJSON: () => ({ ...toPageJson(base), files: values.map((file) => file.toJSON()) }),
   }
 }

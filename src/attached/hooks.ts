@@ -1,54 +1,55 @@
 import type { DelayedDefinition, HookPayload } from '../delayed/context.ts'
-import { findFilesOfUploads, findFiles } from '../staging/file-rows.ts'
+import { findFiles, findFilesOfUploads } from '../staging/file-rows.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import type { HookContext, HookFile } from './definitions.ts'
 import { toAttachment } from './stored-values.ts'
 
-/** The room below tells hooks in rows; here they become the values that an app sees. */
+/** Adapts the app's hooks (values) to the uploader's hooks (rows). */
 export function adaptHooks(
   definition: AttachmentDefinition,
   context: StorageContext,
 ): DelayedDefinition {
   const { afterUpload, afterUploadAll, errorUpload } = definition.hooks
-  const contextOf = async ({
-    upload,
-    attempt,
-    retryAt,
-  }: Omit<HookPayload, 'file'>): Promise<HookContext> => {
-    const { session } = await context.store()
-    return {
-      upload: toDelayedUpload(
-        context,
-        upload,
-        await findFilesOfUploads(session, [upload.token]),
-        null,
-      ),
-      attempt,
-      retryAt,
-    }
-  }
   return {
     ...definition,
     afterUpload:
       afterUpload &&
-      (async (record, told) =>
-        afterUpload(record as never, toHookFile(context, told), await contextOf(told))),
+      (async (record, payload) =>
+        afterUpload(
+          toHookRecord(record),
+          toHookFile(context, payload),
+          await readHookContext(context, payload),
+        )),
     afterUploadAll:
       afterUploadAll &&
-      (async (record, told) => afterUploadAll(record as never, await contextOf(told))),
+      (async (record, payload) =>
+        afterUploadAll(toHookRecord(record), await readHookContext(context, payload))),
     errorUpload:
       errorUpload &&
-      (async (record, error, told) => {
-        const [now] = await findFiles((await context.store()).session, [told.file.id])
+      (async (record, error, payload) => {
+        const { session } = await context.store()
+        const [file = payload.file] = await findFiles(session, [payload.file.id])
         await errorUpload(
-          record as never,
+          toHookRecord(record),
           error,
-          toHookFile(context, { ...told, file: now ?? told.file }),
-          await contextOf(told),
+          toHookFile(context, { ...payload, file }),
+          await readHookContext(context, payload),
         )
       }),
   }
+}
+
+/** The type of a hook's record is known only to the app: `findRecord` returns what its hooks expect. */
+const toHookRecord = (record: unknown): never => record as never
+
+async function readHookContext(
+  context: StorageContext,
+  { upload, attempt, retryAt }: Omit<HookPayload, 'file'>,
+): Promise<HookContext> {
+  const { session } = await context.store()
+  const files = await findFilesOfUploads(session, [upload.token])
+  return { upload: toDelayedUpload(context, upload, files, null), attempt, retryAt }
 }
 
 function toHookFile(context: StorageContext, { file, attachment }: HookPayload): HookFile {

@@ -14,16 +14,16 @@ import { requireService } from './context.ts'
 import { detailsOfLane, openSession, type AttachmentScope } from './scope.ts'
 import { findStagedId } from './staged-file.ts'
 
-/** Bytes that are read to tell a content type: as many as are looked at for markup. */
+/** Bytes that are read to identify a content type: as many as the search for markup needs. */
 const IDENTIFY_BYTES = 65_536
 
-/** What came in, told apart. */
+/** One input of a submission, by where its bytes are. */
 export type ResolvedInput =
   | { readonly kind: 'staged'; readonly id: string }
   | { readonly kind: 'blob'; readonly blob: BlobRow }
   | { readonly kind: 'bytes'; readonly file: IncomingFile }
 
-/** Tells apart what came in; signed ids are verified, nothing is read or written but a blob's row. */
+/** Reads the files of a submission and verifies signed ids. Reads only the rows of stored blobs. */
 export async function resolveInputs(
   scope: AttachmentScope,
   changes: Changes,
@@ -67,7 +67,8 @@ async function resolveSignedId(scope: AttachmentScope, signedId: string): Promis
     )
   const { session } = await openSession(scope)
   const blob = await findBlob(session, { id: blobId })
-  if (blob === null) throw new FileNotFoundError('The blob of this signed id is gone.', { details })
+  if (blob === null)
+    throw new FileNotFoundError('The blob of this signed id was deleted.', { details })
   const named = { ...details, filename: blob.filename }
   checkFileSize(blob.byteSize, scope.definition.limits, named)
   if (!(await requireService(scope.context, blob.serviceName).exists(blob.key)))
@@ -79,7 +80,7 @@ async function resolveSignedId(scope: AttachmentScope, signedId: string): Promis
   return { kind: 'blob', blob: { ...blob, contentType } }
 }
 
-/** A browser that uploads by itself also says what it uploads; what counts is told from the bytes, as Rails does at attach. */
+/** The content type of a blob. After a direct upload it is identified from the bytes, as Rails does at attach. */
 async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<string> {
   const declared = blob.contentType ?? 'application/octet-stream'
   if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
@@ -123,7 +124,7 @@ export async function stageInputs(
   return ids
 }
 
-/** Sends bytes to the service now, for a blob whose row comes next. */
+/** Uploads bytes to the service, before the blob's row is written. */
 export async function uploadInput(
   scope: AttachmentScope,
   file: IncomingFile,

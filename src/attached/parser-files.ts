@@ -7,7 +7,7 @@ import type { IncomingFile } from '../blobs/incoming-file.ts'
 import type { ErrorDetails } from '../errors/errors.ts'
 import { createByteSource, readBeforeError, wasHandedOver } from './byte-source.ts'
 
-/** What multer hands over (memory or disk storage). */
+/** A file of multer (memory or disk storage). */
 export interface MulterFile {
   originalname: string
   mimetype: string
@@ -15,21 +15,21 @@ export interface MulterFile {
   buffer?: Uint8Array
   path?: string
 }
-/** What formidable hands over since its version 2. */
+/** A file of formidable 2 and later. */
 export interface FormidableFile {
   filepath: string
   originalFilename: string | null
   mimetype: string | null
   size: number
 }
-/** What formidable 1 hands over, and koa-body with it. */
+/** A file of formidable 1, and of koa-body. */
 export interface Formidable1File {
   path: string
   name: string | null
   type: string | null
   size: number
 }
-/** What @fastify/multipart hands over: a part that streams in, is in the body already, or was saved to a file. */
+/** A file of @fastify/multipart: a stream, a part of the parsed body, or a saved file. */
 export interface FastifyFile {
   type: 'file'
   filename: string
@@ -39,13 +39,12 @@ export interface FastifyFile {
   filepath?: string
 }
 
-/** `undefined`: no parser's; `null`: an input that was left empty. */
+/** Reads the file of a form parser. undefined: it is not one; null: the file input was empty. */
 export async function readParserFile(
   input: Readonly<Record<string, unknown>>,
   details: ErrorDetails,
 ): Promise<IncomingFile | null | undefined> {
-  if (input['type'] === 'file' && isStream(input['file']))
-    return readFastifyFile(input as unknown as FastifyFile, details)
+  if (isFastifyFile(input)) return readFastifyFile(input, details)
   const { originalname, filepath, path, buffer, size } = input
   if (typeof originalname === 'string') {
     const data = isBytes(buffer)
@@ -66,12 +65,15 @@ export async function readParserFile(
   return undefined
 }
 
+const isFastifyFile = (input: object): input is FastifyFile =>
+  'type' in input && input.type === 'file' && 'file' in input && isStream(input.file)
+
 const isStream = (value: unknown): value is Readable =>
   typeof value === 'object' && value !== null && 'pipe' in value && typeof value.pipe === 'function'
 
 const textOrEmpty = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** null: an input that was left empty. */
+/** null: the file input was empty. */
 function toIncomingFile(
   filename: unknown,
   declaredType: unknown,
@@ -97,38 +99,41 @@ async function readFastifyFile(
 ): Promise<IncomingFile | null> {
   const { file, mimetype, filepath } = part
   const filename = textOrEmpty(part.filename)
-  const told = { ...details, filename: filename === '' ? 'file' : filename }
-  const { bytesRead } = file as { readonly bytesRead?: number }
+  const fileDetails = { ...details, filename: filename === '' ? 'file' : filename }
+  const bytesRead = countBytesRead(file)
   if (typeof filepath === 'string')
     return toIncomingFile(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
-  // With attachFieldsToBody the plugin has read the stream itself and keeps the bytes.
+  // With attachFieldsToBody the plugin has read the stream and keeps the bytes.
   if (part.toBuffer !== undefined && isStreamUsed(file) && !wasHandedOver(file))
     return toIncomingFile(
       filename,
       mimetype,
       filename === '' ? bytesRead : undefined,
       details,
-      () => readPartBuffer(part, told),
+      () => readPartBuffer(part, fileDetails),
     )
-  const open = createByteSource(file, told)
+  const open = createByteSource(file, fileDetails)
   if (filename !== '') return toIncomingFile(filename, mimetype, undefined, details, open)
-  // Only its bytes tell whether somebody chose a file.
+  // A part without a filename is an empty input, unless it has bytes.
   const rest = await toNonEmptyStream(open())
   return rest === null ? null : toIncomingFile('', mimetype, undefined, details, () => rest)
 }
 
-/** A part that somebody else has read gives an empty buffer, though bytes went through its stream. */
+/** Throws if the app has read the part before: its buffer is then shorter than its stream was. */
 async function* readPartBuffer(
   part: FastifyFile,
   details: ErrorDetails,
 ): AsyncGenerator<Uint8Array> {
   const data = (await part.toBuffer?.()) ?? new Uint8Array()
-  const { bytesRead } = part.file as { readonly bytesRead?: number }
-  if (data.length < (bytesRead ?? 0)) throw readBeforeError(details)
+  if (data.length < (countBytesRead(part.file) ?? 0)) throw readBeforeError(details)
   yield data
 }
 
-/** A file on this machine, of the app's own. */
+/** Bytes that have gone through a stream of busboy; undefined: another stream. */
+const countBytesRead = (stream: Readable): number | undefined =>
+  'bytesRead' in stream && typeof stream.bytesRead === 'number' ? stream.bytesRead : undefined
+
+/** A file of the app on this machine. Its bytes are read when they are stored. */
 export function fileFromPath(
   path: string,
   filename: string | undefined,

@@ -4,26 +4,26 @@ import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { sanitizeFilename } from '../blobs/filename.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
-import { type StorageContext } from './context.ts'
+import type { StorageContext } from './context.ts'
 
-/** Of the app's own route to a file. */
+/** Options of the app's own route to a file. */
 export interface PathOptions {
-  /** Default 'inline'. What a browser must not show, such as HTML, SVG and text, is an attachment all the same. */
+  /** Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always attachments. */
   readonly disposition?: 'inline' | 'attachment'
-  /** true: the app sends the bytes itself, to be cached by a CDN; else it redirects to the service. Rails' two modes. */
+  /** true: the app sends the bytes, so that a CDN can cache them. Default: it redirects to the service. Rails' two modes. */
   readonly proxy?: boolean
-  /** Default: it never expires. */
+  /** Default: the path never expires. */
   readonly expiresIn?: Duration
 }
 
 type PathContext = Pick<StorageContext, 'basePath' | 'verifier'>
 
-/** A segment of a path, escaped as Rails escapes it. */
+/** Escapes a path segment as Rails does. */
 function escapeSegment(text: string): string {
   return encodeURIComponent(text).replaceAll(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent)
 }
 
-/** The name is for people and what they save: dots alone would be taken for another folder. */
+/** The filename in a path is only for people. A name of dots alone would change the folder. */
 const escapeFilename = (filename: string): string =>
   escapeSegment(sanitizeFilename(filename).replace(/^\.{0,2}$/, 'file'))
 
@@ -36,7 +36,7 @@ function toExpiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date 
 const toQueryString = ({ disposition }: PathOptions): string =>
   disposition === undefined ? '' : `?disposition=${disposition}`
 
-/** Rails' blob ids are integers in messages, or text where the app's keys are uuids. */
+/** Signs a blob's id. As in Rails, messages hold an integer, or text where the app's keys are UUIDs. */
 export function signBlob(context: PathContext, id: string, expiresIn?: Duration): string {
   return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, {
     purpose: TOKEN_PURPOSE.blob,
@@ -54,7 +54,7 @@ export function blobPath(
   return `${context.basePath}/blobs/${options.proxy === true ? 'proxy' : 'redirect'}/${signedId}/${escapeFilename(blob.filename)}${toQueryString(options)}`
 }
 
-/** Where the bytes of a staged file are seen until it is attached, and found from then on. Shows, and does not let link. */
+/** Path that serves a staged file, and redirects to its blob once it is attached. Its token cannot be used to attach. */
 export function pendingPath(
   context: PathContext,
   file: { readonly id: string; readonly filename: string },
@@ -67,27 +67,27 @@ export function pendingPath(
   return `${context.basePath}/pending/${escapeSegment(token)}/${escapeFilename(file.filename)}${toQueryString(options)}`
 }
 
-/** Where a delayed upload is followed. */
+/** Path of a delayed upload's progress. */
 export function delayedUploadPath(context: PathContext, token: string): string {
   return `${context.basePath}/delayed_uploads/${escapeSegment(context.verifier.generate(token, { purpose: TOKEN_PURPOSE.upload }))}`
 }
 
-/** Where a page sends files before its form is submitted. The attachment is signed, so that its limits cannot be evaded. */
+/** Path to which a page sends files before its form is submitted. The attachment is signed, so its limits cannot be evaded. */
 export function uploadTargetPath(
   context: PathContext & { readonly expiresIn: number },
   route: 'direct_uploads' | 'staged_files',
-  slot: string,
+  attachment: string,
 ): string {
   const expiresAt = new Date(Date.now() + context.expiresIn)
-  return `${context.basePath}/${route}/${escapeSegment(context.verifier.generate(slot, { purpose: TOKEN_PURPOSE.attachment, expiresAt }))}`
+  return `${context.basePath}/${route}/${escapeSegment(context.verifier.generate(attachment, { purpose: TOKEN_PURPOSE.attachment, expiresAt }))}`
 }
 
-/** Where a staged file is given up. */
+/** Path that discards a staged file. */
 export function stagedPath(context: PathContext, signedId: string): string {
   return `${context.basePath}/staged_files/${escapeSegment(signedId)}`
 }
 
-/** For services without URLs of their own: Rails' route of the disk service, which serves what the token says, and only that. */
+/** Rails' route of the disk service, for services without URLs. It serves only what the token says. */
 export function diskPath(
   context: PathContext,
   blob: Pick<BlobRow, 'key' | 'filename' | 'contentType' | 'serviceName'>,
@@ -114,7 +114,7 @@ export function diskPath(
   return `${context.basePath}/disk/${escapeSegment(token)}/${escapeFilename(options.filename)}`
 }
 
-/** The same for a browser's own upload. */
+/** Rails' route for a direct upload to the disk service. It stores only what the token says. */
 export function diskUploadPath(
   context: PathContext,
   blob: Pick<BlobRow, 'key' | 'byteSize' | 'checksum' | 'contentType' | 'serviceName'>,

@@ -19,7 +19,7 @@ import {
 import { toAttachment } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
-/** What is attached and what is on its way to records of one model, in their order, in two statements for any number of them. */
+/** Reads attachments and unfinished uploads of many records of one model, in two statements. Keeps the order of `ids`. */
 export async function preloadRecords(
   session: Session,
   type: string,
@@ -60,11 +60,13 @@ async function findUnfinishedUploads(scope: AttachmentScope): Promise<readonly U
   return found.filter(({ upload }) => upload.state !== 'attached')
 }
 
+/** The attached files, oldest first. */
 export async function readAttachments(scope: AttachmentScope): Promise<Attachment[]> {
   const session = await openUserSession(scope)
   return (await readAttachmentRows(scope)).map((row) => toAttachment(scope.context, row, session))
 }
 
+/** Pending, running and failed uploads, oldest first. */
 export async function readDelayedUploads(scope: AttachmentScope): Promise<DelayedUpload[]> {
   const session = await openUserSession(scope)
   return (await findUnfinishedUploads(scope)).map(({ upload, files }) =>
@@ -72,13 +74,13 @@ export async function readDelayedUploads(scope: AttachmentScope): Promise<Delaye
   )
 }
 
-/** What the page shows: attached ones without those that a pending upload replaces, then the pending and failed. */
+/** The files to show: attached ones that no pending upload replaces, then the pending and failed ones. */
 export async function readLatest(scope: AttachmentScope): Promise<(Attachment | DelayedFile)[]> {
   const attached = await readAttachments(scope)
-  const waiting = await findUnfinishedUploads(scope)
+  const unfinished = await findUnfinishedUploads(scope)
   const session = await openUserSession(scope)
-  const replaced = new Set(waiting.flatMap(({ upload }) => upload.replaces ?? []))
-  const pending = waiting.flatMap(({ upload, files }) =>
+  const replaced = new Set(unfinished.flatMap(({ upload }) => upload.replaces ?? []))
+  const pending = unfinished.flatMap(({ upload, files }) =>
     toDelayedUpload(scope.context, upload, files, session).files.filter(
       (file) => file.state !== 'attached',
     ),
@@ -86,7 +88,7 @@ export async function readLatest(scope: AttachmentScope): Promise<(Attachment | 
   return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
 }
 
-/** `plan`: what is about to be brought, or taken away. */
+/** Throws AttachmentRequiredError. `plan` holds changes that are not written yet. */
 export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan): Promise<void> {
   if (!scope.definition.required) return
   if (plan?.hasFiles ?? (await readAttachmentRows(scope)).length > 0) return
@@ -94,8 +96,6 @@ export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan):
   const { type, id, name } = scope.lane
   throw new AttachmentRequiredError(
     `${type} ${id} needs ${name}: attach a file, or queue one with attachLater.`,
-    {
-      details: detailsOfLane(scope.lane),
-    },
+    { details: detailsOfLane(scope.lane) },
   )
 }

@@ -1,8 +1,8 @@
 import { isUuid } from '../database/uuid.ts'
 
 /**
- * The one form of the id of an attachment or a blob: decimal without zeros, or a lower-case UUID. Nothing is cast or trimmed.
- * null: it is none.
+ * Reads the id of an attachment or a blob: decimal without leading zeros, or a lower-case UUID. Nothing is cast or trimmed.
+ * null: the value is no id.
  */
 export function readRowId(value: unknown): string | null {
   const text =
@@ -13,5 +13,5 @@ export function readRowId(value: unknown): string | null {
   return isUuid(text) ? text : null
 }
 
-/** Whether an id is a number that no column of Rails holds. */
+/** Whether an id is a number above the range of Rails' bigint columns. */
 export const isTooLargeId = (id: string): boolean => !isUuid(id) && BigInt(id) >= 2n ** 63n

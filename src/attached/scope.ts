@@ -7,36 +7,38 @@ import type { UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { ErrorDetails } from '../errors/errors.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 
-/** What `storage.records()` read for many records at once. */
+/** Rows that `storage.records()` read for many records at once. */
 export interface PreloadedRows {
   readonly attachments: readonly AttachmentRow[]
   readonly uploads: readonly UploadWithFiles[]
 }
 
-/** Of a record; forgotten at the first change through a handle that has it. */
+/** Rows of one record. The first change through a handle of the record clears them. */
 export interface RowCache {
   current: PreloadedRows | null
 }
 
+/** One attachment of a record, and the transaction that its handle works in. */
 export interface AttachmentScope {
   readonly context: StorageContext
   readonly lane: Lane
   readonly definition: AttachmentDefinition
-  /** The user's transaction, if the record was asked for with one. */
+  /** Opens a session in the user's transaction. null: the handle has none. */
   readonly session: (() => Promise<Session>) | null
-  /** Has workers told when the user's transaction has been committed, where somebody tells of that. */
+  /** Wakes workers after the commit of the user's transaction, if the binding reports commits. */
   readonly wakeAtCommit: () => void
-  /** Has this process begin an upload when the user's transaction has been committed, where somebody tells of that. */
+  /** Starts an upload in this process after the commit of the user's transaction, if the binding reports commits. */
   readonly startAtCommit: (upload: SubmittedUpload) => void
   readonly loaded: RowCache
 }
 
+/** The error details of an attachment. */
 export const detailsOfLane = ({ type, id, name }: Lane): ErrorDetails => ({
   record: { type, id },
   attachment: name,
 })
 
-/** Runs in the user's transaction if there is one, else in one of our own. */
+/** Runs a change in the user's transaction, or in an own one if the handle has none. */
 export async function runChange<T>(
   scope: AttachmentScope,
   run: (session: Session) => Promise<T>,
@@ -53,6 +55,7 @@ export async function runChange<T>(
   return result
 }
 
+/** The session of the user's transaction, or the pool's if the handle has none. */
 export async function openSession(
   scope: AttachmentScope,
 ): Promise<{ session: Session; store: Store }> {
@@ -60,6 +63,6 @@ export async function openSession(
   return { store, session: scope.session === null ? store.session : await scope.session() }
 }
 
-/** What values of this handle act on: the user's transaction; null: the pool. */
+/** The session of the user's transaction; null: the handle has none. */
 export const openUserSession = async (scope: AttachmentScope): Promise<Session | null> =>
   scope.session === null ? null : scope.session()

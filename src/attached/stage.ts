@@ -10,13 +10,14 @@ import { readChanges } from './changes.ts'
 import { pendingPath, type PathOptions } from './paths.ts'
 import { rememberStagedFile, StagedFile } from './staged-file.ts'
 
+/** Options of `storage.stage`. */
 export interface StageOptions {
   readonly signal?: AbortSignal
-  /** `Model.attachment`, whose limits apply. */
+  /** The attachment whose limits apply, such as 'User.photo'. Default: only `staging.maxSize` applies. */
   readonly for?: string
 }
 
-/** `storage.stage`. */
+/** `storage.stage`: stores a file's bytes in the database. Throws UnknownAttachmentError and InvalidInputError. */
 export async function stage(
   context: StorageContext,
   file: Attachable,
@@ -30,7 +31,7 @@ export async function stage(
   const input = await readAttachable(file, details)
   if (input === null || input.kind !== 'bytes')
     throw new InvalidInputError(
-      'stage takes a file with bytes; this is blank, or staged already.',
+      'stage takes a file with bytes; this one is empty, or staged already.',
       { details },
     )
   return stageBytes(
@@ -58,7 +59,7 @@ async function stageBytes(
   return toStagedFile(context, row)
 }
 
-/** What a slot takes, with its bytes staged: `input` as it is, where it has none. */
+/** Stages the bytes of an attachment's input before a record is saved. Returns input that has staged files instead. */
 export async function stageInput(
   context: StorageContext,
   definition: AttachmentDefinition,
@@ -68,8 +69,7 @@ export async function stageInput(
   const { kind } = definition
   const details = { attachment: name }
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
-  // Of several files for a has-one the last one is taken, as at its submission.
-  // Each is read once: a stream can be handed over once.
+  // A has-one takes the last of several files, as `attachLater` does. Each file is read once, because it may be a stream.
   const read: { readonly file: unknown; readonly input: AttachableInput }[] = []
   for (const file of files) {
     const input = await readAttachable(file, details)
@@ -77,21 +77,23 @@ export async function stageInput(
   }
   const given = kind === 'one' ? read.slice(-1) : read
   checkFileCount(given.length, definition.maxFiles, details)
-  const all: unknown[] = []
-  const own: StagedFile[] = []
+  const result: unknown[] = []
+  const stagedHere: StagedFile[] = []
   try {
     for (const { file, input } of given) {
-      if (input.kind !== 'bytes') all.push(file)
-      else
-        all.push(
-          own[own.push(await stageBytes(context, definition.limits, input.file, details)) - 1],
-        )
+      if (input.kind !== 'bytes') {
+        result.push(file)
+        continue
+      }
+      const staged = await stageBytes(context, definition.limits, input.file, details)
+      stagedHere.push(staged)
+      result.push(staged)
     }
   } catch (error) {
-    for (const staged of own) await staged.discard()
+    for (const staged of stagedHere) await staged.discard()
     throw error
   }
-  return kind === 'one' ? (all[0] ?? null) : { files: all, deletedIds, cleanBefore }
+  return kind === 'one' ? (result[0] ?? null) : { files: result, deletedIds, cleanBefore }
 }
 
 function toStagedFile(context: StorageContext, row: FileRow): StagedFile {

@@ -2,9 +2,9 @@ import type { FileRow } from '../staging/file-rows.ts'
 import type { StorageContext } from './context.ts'
 import type { PathOptions } from './paths.ts'
 
-/** A file that waits in the database to be linked. A class with a public constructor, so that schema libraries can name it. */
+/** A file in the database that is not submitted yet. A class with a public constructor, so that schema libraries can name it. */
 export class StagedFile {
-  /** In a hidden form field it is the file: it survives a failed validation and a form shown again. */
+  /** Stands for the file in a hidden form field, so that the file survives a failed validation. */
   readonly signedId: string
   readonly filename: string
   readonly contentType: string
@@ -33,12 +33,12 @@ export class StagedFile {
     this.#discard = discard
   }
 
-  /** Where its bytes can be seen, and the file once it is attached (`handler`). Synchronous, for templates. */
+  /** Path that serves the bytes, and redirects once the file is attached (`handler`). Synchronous, for templates. */
   path(options?: PathOptions): string {
     return this.#path(options)
   }
 
-  /** Gives the file up, unless it was submitted meanwhile. */
+  /** Drops the file, unless it was submitted meanwhile. */
   discard(): Promise<void> {
     return this.#discard()
   }

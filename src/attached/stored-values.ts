@@ -9,10 +9,11 @@ import type { Session } from '../database/session.ts'
 import { parseDuration } from '../options/units.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
+import type { PurgeOptions } from './remove.ts'
 import { lockUploads, supersedeUploads } from './supersede.ts'
 import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
-/** The service's own URL, else the path of ours that serves as long. */
+/** Creates the service's own URL, or a path of `handler` for a service without URLs. Throws ConfigurationError. */
 export async function createUrl(
   context: StorageContext,
   row: BlobRow,
@@ -31,6 +32,7 @@ export async function createUrl(
   return url ?? diskPath(context, row, { disposition, filename, expiresAt })
 }
 
+/** The app's value of a blob. */
 export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob {
   const read = async function* (
     options: { range?: readonly [number, number]; signal?: AbortSignal } = {},
@@ -56,9 +58,11 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
     get signedId() {
       return signBlob(context, row.id)
     },
-    async purge() {
+    async purge({ signal } = {}) {
+      signal?.throwIfAborted()
       const store = await context.store()
-      await context.deleteObjectsNow(await store.transact((session) => purgeBlob(session, row.id)))
+      const jobKeys = await store.transact((session) => purgeBlob(session, row.id))
+      await context.deleteObjectsNow(jobKeys, signal)
     },
     async purgeLater() {
       await purgeBlobLater((await context.store()).session, row.id)
@@ -68,6 +72,7 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
   }
 }
 
+/** The app's value of an attachment. `session`: the user's transaction that its methods work in; null: none. */
 export function toAttachment(
   context: StorageContext,
   row: AttachmentRow,
@@ -85,7 +90,8 @@ export function toAttachment(
     checksum: blob.checksum,
     createdAt: row.createdAt,
   }
-  const remove = async (how: Removal): Promise<void> => {
+  const remove = async (how: Removal, { signal }: PurgeOptions = {}): Promise<void> => {
+    signal?.throwIfAborted()
     const store = await context.store()
     const run = async (tx: Session): Promise<string[]> => {
       await lockLanes(tx, [row])
@@ -97,7 +103,7 @@ export function toAttachment(
       return removeAttachments(tx, removed, how, { inUserTransaction: session !== null })
     }
     const keys = await (session === null ? store.transact(run) : run(session))
-    await context.deleteObjectsNow(keys)
+    await context.deleteObjectsNow(keys, signal)
     context.wake()
   }
   return {
@@ -112,7 +118,7 @@ export function toAttachment(
       return blob.signedId
     },
     detach: () => remove('detach'),
-    purge: () => remove('purge'),
+    purge: (options) => remove('purge', options),
     purgeLater: () => remove('purgeLater'),
     toJSON: () => base,
   }

@@ -1,14 +1,15 @@
 import { TemporaryFolder } from '../blobs/temporary-folder.ts'
 import type { Duration } from '../options/units.ts'
 import type { PathOptions } from './paths.ts'
+import type { PurgeOptions } from './remove.ts'
 
-/** Names a record. */
+/** The model and the id of a record. */
 export interface RecordRef {
   readonly type: string
   readonly id: string
 }
 
-/** What is known of each file, on its way or stored. */
+/** Members that pending and stored files share. */
 export interface FileInfo {
   readonly id: string
   readonly filename: string
@@ -18,35 +19,35 @@ export interface FileInfo {
   /** Base64 MD5. */
   readonly checksum: string
   /**
-   * The app's own permanent route to the file, where `handler` is mounted: synchronous, for templates. Of a file that is on
-   * its way, it serves the staged bytes, and redirects once they are attached.
+   * The app's own permanent route to the file, where `handler` is mounted. Synchronous, for templates. The path of a
+   * pending file serves the staged bytes, and redirects once they are attached.
    */
   path(options?: PathOptions): string
   toJSON(): Record<string, unknown>
 }
 
-/** Of a file's `stream`. */
+/** Options of a file's `stream`. */
 export interface StreamOptions {
   /** Inclusive byte positions. */
   readonly range?: readonly [start: number, end: number]
   readonly signal?: AbortSignal
 }
 
-/** Of a service's own URL. */
+/** Options of a service's own URL. */
 export interface UrlOptions {
-  /** Default '5m'. Public services' URLs do not expire. */
+  /** Default '5m'. URLs of public services do not expire. */
   readonly expiresIn?: Duration
-  /** Default 'inline'. What a browser must not show, such as HTML, SVG and text, is an attachment all the same. */
+  /** Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always attachments. */
   readonly disposition?: 'inline' | 'attachment'
-  /** The name to save it under. Default: its own. */
+  /** Filename of the download. Default: the file's own. */
   readonly filename?: string
 }
 
-/** Stored files have URLs where their service has them. */
+/** A file that has a URL. */
 export interface WithUrl {
   /**
-   * The service's own expiring URL (Rails' `blob.url`). Where the service has none, as `disk`, a path that `handler` serves
-   * as long.
+   * The service's own expiring URL (Rails' `blob.url`). A service without URLs, such as `disk`, gets a path that `handler`
+   * serves for the same time.
    */
   url(options?: UrlOptions): Promise<string>
 }
@@ -55,26 +56,26 @@ export interface WithUrl {
 export interface ReadableFile {
   /** All bytes in memory. Throws FileNotFoundError. */
   download(): Promise<Buffer>
-  /** The bytes as they come. The stream errs with FileNotFoundError. */
+  /** The bytes as a stream. It fails with FileNotFoundError. */
   stream(options?: StreamOptions): ReadableStream<Uint8Array>
-  /** A temporary file, removed when `use` has returned. */
+  /** Writes a temporary file, and removes it when `use` has returned. */
   open<T>(use: (path: string) => T | PromiseLike<T>): Promise<T>
 }
 
-/** Rails' ActiveStorage::Blob; not called `Blob`, which every TypeScript file already has. */
+/** Rails' ActiveStorage::Blob. Not called `Blob`, because that is a global type. */
 export interface StoredBlob extends FileInfo, ReadableFile, WithUrl {
   readonly key: string
   readonly serviceName: string
   readonly metadata: Readonly<Record<string, unknown>>
   readonly createdAt: Date
   readonly signedId: string
-  /** Removes row and object, unless something still uses it. */
-  purge(): Promise<void>
-  /** The same by a job. */
+  /** Removes row and object, unless something uses the blob. */
+  purge(options?: PurgeOptions): Promise<void>
+  /** `purge` by a job. */
   purgeLater(): Promise<void>
 }
 
-/** Rails' ActiveStorage::Attachment, with what its blob says of the file. */
+/** Rails' ActiveStorage::Attachment, with the members of its blob. */
 export interface Attachment extends FileInfo, ReadableFile, WithUrl {
   readonly state: 'attached'
   /** The attachment's name, such as 'photo'. */
@@ -82,56 +83,56 @@ export interface Attachment extends FileInfo, ReadableFile, WithUrl {
   readonly record: RecordRef
   readonly blob: StoredBlob
   readonly createdAt: Date
-  /** The blob's. */
+  /** The signed id of the blob. */
   readonly signedId: string
   /** Removes the attachment, keeps the blob. */
   detach(): Promise<void>
-  /** Removes attachment, blob and object, unless something else uses the blob. */
-  purge(): Promise<void>
-  /** Removes the attachment now, blob and object by a job. */
+  /** Removes attachment, blob and object. Keeps the blob if something else uses it. */
+  purge(options?: PurgeOptions): Promise<void>
+  /** Removes the attachment now; a job removes blob and object. */
   purgeLater(): Promise<void>
 }
 
-/** A file that is not attached yet, or failed. Its bytes can be read from the database. */
+/** A pending or failed file. Its bytes are read from the database. */
 export interface DelayedFile extends FileInfo, ReadableFile {
-  /** 'uploading': staged in a running upload. */
+  /** 'uploading': a staged file of a running upload. */
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed'
-  /** Bytes the service took so far in this attempt. */
+  /** Bytes that the service has received in this attempt. */
   readonly uploadedBytes: number
-  /** Why its last attempt failed, for the app and its log. */
+  /** Error of the last attempt, for the app and its log. */
   readonly lastError: string | null
-  /** The same for visitors; in JSON it is called `lastError`, and the text for the log is left out. */
+  /** Error of the last attempt, for visitors. `toJSON` gives this text as `lastError`. */
   readonly publicError: string | null
 }
 
-/** One submission of files on its way. One that is attached, with only its hooks left, is not listed. */
+/** One submission of files. An upload that is attached, with only its hooks left to run, is not listed. */
 export interface DelayedUpload {
   readonly id: string
   readonly signedId: string
   readonly record: RecordRef
   readonly name: string
   readonly state: 'pending' | 'running' | 'failed'
-  /** How often it was tried. */
+  /** Number of attempts so far. */
   readonly attempts: number
-  /** When it is due next. */
+  /** Time of the next attempt. */
   readonly runAt: Date
-  /** Why the last attempt failed, for the app and its log. */
+  /** Error of the last attempt, for the app and its log. */
   readonly lastError: string | null
-  /** The same for visitors; in JSON it is called `lastError`, and the text for the log is left out. */
+  /** Error of the last attempt, for visitors. `toJSON` gives this text as `lastError`. */
   readonly publicError: string | null
   readonly files: readonly DelayedFile[]
   readonly cleanBefore: boolean
   readonly createdAt: Date
-  /** A new submission of the files that failed. */
+  /** Queues the failed files again, as a new submission. */
   retry(): Promise<void>
-  /** Where it is followed: JSON, or a stream of events (`handler`). */
+  /** Path of the upload's progress: JSON, or a stream of events (`handler`). */
   path(): string
-  /** Gives it up and deletes its bytes. */
+  /** Discards the upload and its bytes. */
   discard(): Promise<void>
   toJSON(): Record<string, unknown>
 }
 
-/** The three ways to read, over one source of bytes. */
+/** Creates the methods that read a file from a function that reads its bytes. */
 export function toReadableFile(
   filename: string,
   read: (options?: StreamOptions) => AsyncIterable<Uint8Array>,

@@ -71,7 +71,7 @@ export async function findAttachments(
   return (rows as SelectedAttachment[]).map(toAttachmentRow)
 }
 
-/** Wherever a blob is attached. */
+/** All attachments of a blob. */
 export async function findAttachmentsOfBlob(
   session: Session,
   blobId: string,
@@ -83,15 +83,15 @@ export async function findAttachmentsOfBlob(
   return (rows as SelectedAttachment[]).map(toAttachmentRow)
 }
 
-/** An attachment of a lane, and what it attaches. */
+/** An attachment of a lane and its blob. */
 export interface LaneAttachment {
   readonly attachmentId: string
   readonly blobId: string
 }
 
 /**
- * What is attached, for a transaction that holds the lane. A locking read where the dialect knows it: on MySQL a plain one
- * would answer from a snapshot older than the lock.
+ * Locks and returns the attachments of a locked lane, oldest first. It must be a locking read: on MySQL a plain one would
+ * read a snapshot that is older than the lane's lock.
  */
 export async function lockAttachments(session: Session, lane: Lane): Promise<LaneAttachment[]> {
   let query = session.db
@@ -112,12 +112,12 @@ export async function lockAttachments(session: Session, lane: Lane): Promise<Lan
   }))
 }
 
-/** The same, ids alone. */
+/** Ids of `lockAttachments`. */
 export async function lockAttachmentIds(session: Session, lane: Lane): Promise<string[]> {
   return (await lockAttachments(session, lane)).map(({ attachmentId }) => attachmentId)
 }
 
-/** Those of the lane's attachments whose blobs have one of these keys, as they are now; the lane is locked. */
+/** Locks the attachments of a locked lane whose blobs have one of the keys. Returns their ids. */
 export async function lockAttachmentsOfKeys(
   session: Session,
   lane: Lane,
@@ -132,7 +132,7 @@ export async function lockAttachmentsOfKeys(
   return (await lockRows(query, session.dialect).execute()).map((row) => row.attachment_id)
 }
 
-/** Where a blob is attached in the lane already, as it is now; the lane is locked. */
+/** Locks the attachment of a blob in a locked lane. null: it has none there. */
 export async function findAttachment(
   session: Session,
   lane: Lane,
@@ -147,7 +147,7 @@ export async function findAttachment(
   return row === undefined ? null : toAttachmentRow(row as SelectedAttachment)
 }
 
-/** Attaches a blob that is not attached there. The lane is locked. */
+/** Attaches a blob that is not attached in the locked lane yet. */
 export async function insertAttachment(
   session: Session,
   lane: Lane,
@@ -210,7 +210,7 @@ export async function deleteLockedAttachments(
   if (purge) for (const row of rows) await purgeBlobLater(session, row.blobId)
 }
 
-/** Lanes of a record that have attachments, also those of names that are no longer defined. */
+/** Locks the attachments of a record and returns their names, also names that are no longer defined. */
 export async function lockAttachedNames(
   session: Session,
   type: string,

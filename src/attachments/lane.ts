@@ -5,7 +5,7 @@ import type { RecordIdType } from '../database/store.ts'
 import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 
-/** One record and one of its attachments: what is locked, and what uploads queue in. */
+/** One attachment of one record: the key by which changes are serialized and uploads are ordered. */
 export interface Lane {
   readonly type: string
   /** Canonical: see `canonicalId`. */
@@ -17,8 +17,8 @@ const LOCK_BUCKETS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n
 
 /**
- * The one form of an id: decimal without zeros, lower-case uuid, or the text itself. Nothing is cast to an id, and nothing is
- * trimmed. Throws InvalidInputError.
+ * The canonical form of a record's id: decimal without leading zeros, lower-case UUID, or the text itself. Nothing is cast
+ * or trimmed. Throws InvalidInputError.
  */
 export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): string {
   const details = {
@@ -57,7 +57,7 @@ export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): s
   return text
 }
 
-/** Ids go into bigint columns as bigints and into text columns as text, so that indexes are used and nothing is cast. */
+/** Binds an id as its column's type, so that the database uses indexes and casts nothing. */
 export function bindId(id: string, kind: RecordIdType): string | bigint {
   return kind === 'bigint' ? BigInt(id) : id
 }
@@ -69,9 +69,9 @@ function bucketOf({ type, id, name }: Lane): number {
 }
 
 /**
- * Held to the end of the transaction, taken before anything of the lane is read, in ascending order. On PostgreSQL it
- * is an UPDATE, so that a transaction above read committed whose snapshot is older than the lane's last change fails
- * instead of acting on what is no longer true; an advisory lock would let it pass.
+ * Locks lanes to the end of the transaction, in ascending order. Lock a lane before you read its rows, and only once per
+ * call. On PostgreSQL the lock is an UPDATE: above read committed, a transaction whose snapshot is older than the lane's
+ * last change then fails; an advisory lock would let it act on stale rows.
  */
 export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<void> {
   if (session.dialect === 'sqlite') {

@@ -66,7 +66,7 @@ export async function removeAttachments(
   return keys
 }
 
-/** A variant is a record of Rails' own whose image is an attachment. */
+/** Purges a variant: a record of Rails' own whose image is an attachment. */
 async function purgeVariant(session: Session, variantId: string): Promise<string[]> {
   const keys = await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
   await session.db.deleteFrom('variant_records').where('id', '=', toRailsId(variantId)).execute()
@@ -74,8 +74,8 @@ async function purgeVariant(session: Session, variantId: string): Promise<string
 }
 
 /**
- * What Rails attached to a record of its own: a variant's image, a blob's preview. The ids of those may be of another
- * type than the app's: text holds an integer in decimal, a column of uuids or integers cannot hold the other at all.
+ * Purges images that Rails attached to its own records: a variant's image, a blob's preview. Ids of these records may have
+ * another type than the app's: text holds an integer in decimal, but a UUID column holds no integer, or the reverse.
  */
 async function purgeImages(session: Session, type: string, id: string): Promise<string[]> {
   const { dialect, recordId } = session
@@ -85,7 +85,7 @@ async function purgeImages(session: Session, type: string, id: string): Promise<
     .selectFrom('attachments')
     .select([asText(dialect, 'id').as('attachment_id'), asText(dialect, 'blob_id').as('blob')])
     .where('record_type', '=', type)
-    // PostgreSQL refuses to compare a uuid with an integer's text: as text it is merely different.
+    // PostgreSQL refuses to compare a UUID with an integer's text, so the UUID is compared as text.
     .where(
       asUuids ? sql<string>`record_id::text` : 'record_id',
       '=',
