@@ -291,9 +291,9 @@ test('what is not known as a file is refused, and never understood by half', asy
   for (const [input, why] of [
     [stream, /stream has no filename: pass \{ io: stream, filename \}/],
     [Buffer.from('a'), /Bytes have no filename/],
-    [{ path, name: 'b.txt' }, /'name' is not known/],
-    [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /'bytes' is not known/],
-    [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /'type' is not known/],
+    [{ path, name: 'b.txt' }, /unknown key 'name'/],
+    [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /unknown key 'bytes'/],
+    [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /unknown key 'type'/],
     [
       { io: Buffer.from('a'), filename: 'b.txt', contentType: {} },
       /contentType of a file is a object: give text/,
