@@ -6,6 +6,9 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import { BaseModel, Preloader } from '@adonisjs/lucid/orm'
+import { EntitySchema as MikroSchema } from '@mikro-orm/core'
+import { MikroORM } from '@mikro-orm/sqlite'
+import { PrismaBetterSqlite3 } from '@prisma/adapter-better-sqlite3'
 import BetterSqlite3 from 'better-sqlite3'
 import { drizzle as drizzleSqlite } from 'drizzle-orm/better-sqlite3'
 import { drizzle as drizzlePostgres } from 'drizzle-orm/node-postgres'
@@ -21,6 +24,7 @@ import {
 import { Model as ObjectionModel, QueryBuilder } from 'objection'
 import pg from 'pg'
 import { DataTypes, Model, Sequelize } from 'sequelize'
+import { DataSource, EntitySchema as TypeormSchema } from 'typeorm'
 import { entityKindOf } from '../src/orm/drizzle/internals.ts'
 import type {
   KnexInternals,
@@ -29,7 +33,12 @@ import type {
 import * as lucid from '../src/orm/lucid/internals.ts'
 import * as objection from '../src/orm/objection/internals.ts'
 import { prototypesOf } from '../src/orm/object-guards.ts'
+import * as mikroOrm from '../src/orm/mikro-orm/internals.ts'
+import { isDelegate } from '../src/orm/prisma/client.ts'
+import * as prisma from '../src/orm/prisma/internals.ts'
+import * as typeorm from '../src/orm/typeorm/internals.ts'
 import * as sequelize from '../src/orm/sequelize/internals.ts'
+import { PrismaClient } from './.prisma/sqlite/client/client.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 
 const sqliteKnex = () =>
@@ -148,4 +157,78 @@ test("Drizzle: its classes' names, and the client below a session", () => {
   assert.ok(kinds(drizzleSqlite(new BetterSqlite3(':memory:'))).includes('BaseSQLiteDatabase'))
   assert.equal(Reflect.get(postgres, 'session').client, client)
   assert.equal(typeof Reflect.get(client, 'getTransactionStatus'), 'function')
+})
+
+test('TypeORM: the handle of SQLite, and the mark of its own instances', async (t) => {
+  const schema = new TypeormSchema({
+    name: 'Author',
+    columns: { id: { type: 'integer', primary: true } },
+  })
+  const dataSource = new DataSource({
+    type: 'better-sqlite3',
+    database: ':memory:',
+    entities: [schema],
+  })
+  assert.equal(typeorm.sqliteHandleOf(dataSource), undefined)
+  await dataSource.initialize()
+  t.after(() => dataSource.destroy())
+  assert.ok(typeorm.sqliteHandleOf(dataSource) instanceof BetterSqlite3)
+  assert.equal(typeorm.isMarkedInstance(schema), true)
+  assert.equal(typeorm.isMarkedInstance({ id: 1 }), false)
+})
+
+test('MikroORM: the state of an entity, its platform, and the Kysely below', async (t) => {
+  class Author {
+    id!: number
+    name!: string
+  }
+  const schema = new MikroSchema<Author>({
+    class: Author,
+    properties: {
+      id: { type: 'integer', primary: true, autoincrement: true },
+      name: { type: 'text' },
+    },
+  })
+  const orm = await MikroORM.init({ dbName: ':memory:', entities: [schema] })
+  t.after(() => orm.close())
+  await orm.schema.create()
+  assert.match(String(mikroOrm.platformNameOf(orm)), /sqlite/i)
+  assert.equal(mikroOrm.platformNameOf({}), undefined)
+
+  const em = orm.em.fork()
+  const author = em.create(Author, { name: 'Ada' })
+  const wrapper = mikroOrm.findWrapper(author)
+  assert.ok(wrapper !== null && mikroOrm.findWrapper({}) === null)
+  assert.equal(mikroOrm.isInDatabase(author), false)
+  await em.flush()
+  assert.equal(mikroOrm.isInDatabase(author), true)
+  assert.equal(mikroOrm.managerOf(author), em)
+  assert.deepEqual([wrapper.hasPrimaryKey(), wrapper.getPrimaryKey()], [true, author.id])
+  assert.equal(wrapper.__managed, true)
+  mikroOrm.markAsNew(wrapper)
+  assert.deepEqual([mikroOrm.isInDatabase(author), wrapper.__managed], [false, false])
+
+  assert.equal(typeof mikroOrm.kyselyOf(orm, null).executeQuery, 'function')
+  await orm.em.fork().transactional((inside) => {
+    assert.equal(mikroOrm.kyselyOf(orm, inside), inside.getTransactionContext())
+  })
+})
+
+test('Prisma: the root of a client, its provider, version, relations and errors', async (t) => {
+  const client = new PrismaClient({ adapter: new PrismaBetterSqlite3({ url: ':memory:' }) })
+  t.after(() => client.$disconnect())
+  const extended = client.$extends({ name: 'extended' })
+  const root = prisma.rootOf(client)
+  assert.ok(root !== undefined)
+  assert.equal(prisma.rootOf(extended), root)
+  await client.$transaction((tx) => Promise.resolve(assert.equal(prisma.rootOf(tx), root)))
+  assert.equal(prisma.providerOf(extended), 'sqlite')
+  assert.match(String(prisma.versionOf(client)), /^\d+\.\d+\.\d+/)
+  assert.deepEqual([...prisma.relationsOf(extended, 'Book')], [['author', 'Author']])
+  assert.ok(isDelegate(extended.user))
+  const failed = await client.$executeRawUnsafe('insert into nowhere values (1)').then(
+    () => null,
+    (error: unknown) => error,
+  )
+  assert.match(String(prisma.adapterErrorOf(failed).originalMessage), /no such table/)
 })
