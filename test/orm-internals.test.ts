@@ -208,9 +208,9 @@ test('MikroORM: the state of an entity, its platform, and the Kysely below', asy
   mikroOrm.markAsNew(wrapper)
   assert.deepEqual([mikroOrm.isInDatabase(author), wrapper.__managed], [false, false])
 
-  assert.equal(typeof mikroOrm.kyselyOf(orm, null).executeQuery, 'function')
+  assert.equal(typeof mikroOrm.requireKysely(orm, null).executeQuery, 'function')
   await orm.em.fork().transactional((inside) => {
-    assert.equal(mikroOrm.kyselyOf(orm, inside), inside.getTransactionContext())
+    assert.equal(mikroOrm.requireKysely(orm, inside), inside.getTransactionContext())
   })
 })
 

@@ -32,11 +32,11 @@ export interface StorageModel {
   stage(name: string, input: unknown): Promise<unknown>
 }
 
-/** Whether a new record of a model must come with a file. */
+/** Returns whether a new record of a model must come with a file. */
 export const requiresFile = ({ definitions }: StorageModel): boolean =>
   [...definitions.values()].some(({ required }) => required)
 
-/** Whether a new record must come with a file, asked where no storage is open yet. */
+/** Returns whether a new record must come with a file, also where no storage is open. */
 export const isAnyRequired = (attachments: object): boolean =>
   Object.values(attachments).some(
     (definition: object) => findOptions(definition)?.required === true,

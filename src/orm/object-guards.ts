@@ -3,15 +3,15 @@ import type { Constructor } from './with-attachments.ts'
 /** Any function, called with a `this` of its own. */
 type AnyMethod = (...given: never[]) => unknown
 
-/** Whether a value is an object. Its members are unknown. */
+/** Returns whether a value is an object. Its members are unknown. */
 export const isObject = (value: unknown): value is Record<PropertyKey, unknown> =>
   typeof value === 'object' && value !== null
 
-/** Whether a value is a class, or a function that can be called with `new`. */
+/** Returns whether a value is a class, or a function that can be called with `new`. */
 export const isConstructor = (value: unknown): value is Constructor =>
   typeof value === 'function' && isObject(value.prototype)
 
-/** Whether an object or a class has a method of this name, by itself or from its prototypes. */
+/** Returns whether an object or a class has a method of this name, by itself or from its prototypes. */
 export const hasMethod = <N extends PropertyKey>(
   value: unknown,
   name: N,

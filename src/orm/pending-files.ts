@@ -16,11 +16,11 @@ interface PendingFile {
   input: unknown
   /** The staging that runs now: a second save of the record waits for the same one. */
   staging: Promise<unknown> | null
-  /** Whether `input` is staged. A staged file is attached once, however often it is submitted; bytes are not. */
+  /** true: `input` is staged. A staged file is attached once, however often it is submitted; bytes are not. */
   isStaged: boolean
   /** The token of the transaction that submitted it last. */
   submittedIn: object | null
-  /** Whether that transaction may still be committed. */
+  /** Returns whether that transaction may still be committed. */
   isActive: () => boolean
 }
 
@@ -28,7 +28,7 @@ const never = (): boolean => false
 
 const pendingByRecord = new WeakMap<object, Map<string, PendingFile>>()
 
-function pendingFilesOf(record: object): Map<string, PendingFile> {
+function ensurePendingFiles(record: object): Map<string, PendingFile> {
   const found = pendingByRecord.get(record) ?? new Map<string, PendingFile>()
   pendingByRecord.set(record, found)
   return found
@@ -37,7 +37,7 @@ function pendingFilesOf(record: object): Map<string, PendingFile> {
 /** Assigns an input to a record until it is saved, in place of one assigned before. Throws InvalidInputError for a path. */
 export function assignFile(record: object, name: string, how: AssignedAs, input: unknown): void {
   refuseServerPaths(name, input)
-  pendingFilesOf(record).set(name, {
+  ensurePendingFiles(record).set(name, {
     how,
     input,
     staging: null,
@@ -53,7 +53,7 @@ export function readAssignedInput(record: object, name: string, how: AssignedAs)
   return pending?.how === how ? pending.input : undefined
 }
 
-/** Whether a record has files that are not committed yet. */
+/** Returns whether a record has files that are not committed yet. */
 export const hasPendingFiles = (record: object): boolean =>
   (pendingByRecord.get(record)?.size ?? 0) > 0
 
@@ -144,7 +144,7 @@ export interface RecordTransaction {
   readonly chain: readonly object[]
   /** Calls `done` when the outermost transaction is committed. */
   afterCommit(done: () => void): void
-  /** Whether the first of `chain` may still be committed. Left out where the ORM does not say. */
+  /** Returns whether the first of `chain` may still be committed. Left out where the ORM does not say. */
   readonly isActive?: () => boolean
 }
 

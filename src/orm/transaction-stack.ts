@@ -29,7 +29,7 @@ export class TransactionLevel {
     return [...this.#tokens, ...(this.outer?.chain ?? [])]
   }
 
-  /** Whether what was done on this level may still be committed. */
+  /** true: the work of this level may still be committed. */
   get isActive(): boolean {
     if (this.#state === 'rolled back') return false
     return this.outer?.isActive ?? this.#state === 'open'

@@ -6,7 +6,7 @@ import { requireVersion } from '../../options/require-version.ts'
 import { bridgeDatabase } from '../database-bridge.ts'
 import { hasMethod } from '../object-guards.ts'
 import { bindManager } from './bind.ts'
-import { kyselyOf, platformNameOf } from './internals.ts'
+import { requireKysely, platformNameOf } from './internals.ts'
 import { createRecordSource, refuseHidingEntities } from './records.ts'
 import { patchManager } from './save-manager.ts'
 import { afterCommit } from './transactions.ts'
@@ -30,7 +30,7 @@ export function mikroOrm(orm: MikroORM): Database<EntityManager, true> {
   const base = bridgeDatabase<EntityManager>({
     dialect,
     async run(em, sql, parameters) {
-      const { rows, numAffectedRows } = await kyselyOf(orm, em).executeQuery<
+      const { rows, numAffectedRows } = await requireKysely(orm, em).executeQuery<
         Record<string, unknown>
       >(CompiledQuery.raw(sql, [...parameters]))
       return { rows, affected: Number(numAffectedRows ?? 0) }

@@ -21,8 +21,8 @@ export const findWrapper = (entity: object): EntityWrapper | null =>
   isObject(entity) && entity['__helper'] !== undefined ? wrap(entity, true) : null
 
 /**
- * Whether an entity is in the database. Its id does not say it, for an app may have chosen that. `__originalEntityData` is the row
- * as it was read or written.
+ * Returns whether an entity is in the database. An id does not show it: the app may have chosen one. `__originalEntityData` is the
+ * row as it was read or written.
  */
 export const isInDatabase = (entity: object): boolean =>
   findWrapper(entity)?.__originalEntityData !== undefined
@@ -51,7 +51,7 @@ export function platformNameOf(orm: unknown): string | undefined {
  * The Kysely behind a manager's transaction, or without one behind the ORM's connections. MikroORM's own `execute()` writes the
  * parameters into the text of a statement. Throws ConfigurationError where there is no Kysely any more.
  */
-export function kyselyOf(orm: MikroORM, em: EntityManager | null): Kysely<unknown> {
+export function requireKysely(orm: MikroORM, em: EntityManager | null): Kysely<unknown> {
   const connection: unknown = orm.em.getConnection('write')
   const kysely: unknown =
     em?.getTransactionContext() ??

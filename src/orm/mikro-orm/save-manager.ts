@@ -95,7 +95,7 @@ function patchBypasses(prototype: EntityManager): void {
         function (...given) {
           const [type] = given
           for (const each of toList(given[place] ?? type)) {
-            const attachments = attachmentsOf(type, each)
+            const attachments = findWrittenAttachments(type, each)
             if (attachments !== null)
               refuseFiles(`${name}()`, attachments, each, 'create() and flush()')
           }
@@ -105,7 +105,7 @@ function patchBypasses(prototype: EntityManager): void {
 }
 
 /** The attachments of what a call writes: by its first argument, a class, else by the entity itself. */
-function attachmentsOf(type: unknown, entity: unknown): object | null {
+function findWrittenAttachments(type: unknown, entity: unknown): object | null {
   if (typeof type === 'function') return definitionsOf(type)
   return isObject(entity) ? definitionsOf(entity) : null
 }

@@ -1,22 +1,22 @@
 /** A model of the schema with its attachments. */
-export interface ModelWithAttachments {
+export interface PrismaModel {
   /** Its name in the schema. */
   readonly model: string
   readonly definitions: object
   /** The names of its attachments. */
   readonly names: readonly string[]
-  /** Whether a new record must come with a file. */
+  /** true: a new record must come with a file. */
   readonly isRequired: boolean
   /** The field that is its primary key. */
   readonly id: string
 }
 
-const modelsByClient = new WeakMap<object, readonly ModelWithAttachments[]>()
+const modelsByClient = new WeakMap<object, readonly PrismaModel[]>()
 
 /** The models with attachments of a client that `withAttachments` extended, or of its transaction. undefined: it was not. */
-export const modelsOf = (client: object): readonly ModelWithAttachments[] | undefined =>
+export const modelsOf = (client: object): readonly PrismaModel[] | undefined =>
   modelsByClient.get(client)
 
 /** Remembers the models with attachments of a client that the app has. */
-export const bindModels = (client: object, models: readonly ModelWithAttachments[]): void =>
+export const bindModels = (client: object, models: readonly PrismaModel[]): void =>
   void modelsByClient.set(client, models)

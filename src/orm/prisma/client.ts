@@ -52,12 +52,12 @@ export interface AnyClient {
 /** The name of a model's property on a client: `User` is `db.user`. */
 export const propertyOf = (model: string): string => model.charAt(0).toLowerCase() + model.slice(1)
 
-/** Whether a member of a client is a model. */
+/** Returns whether a member of a client is a model. */
 export const isDelegate = (value: unknown): value is Delegate =>
   isObject(value) && typeof value['$name'] === 'string' && isObject(value['fields'])
 
 /** An operation of a model on a client. Throws TypeError where the client has no such model, which was checked before. */
-export function operationOf(client: AnyClient, model: string, verb: string): Operation {
+export function requireOperation(client: AnyClient, model: string, verb: string): Operation {
   const delegate = client[propertyOf(model)]
   const operation = isDelegate(delegate) ? delegate[verb] : undefined
   if (!isOperation(operation)) throw new TypeError(`Prisma has no operation ${model}.${verb}()`)

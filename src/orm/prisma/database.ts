@@ -98,7 +98,7 @@ function checkTransaction(tx: AnyClient, client: AnyClient): void {
     )
 }
 
-/** Whether a statement returns rows. A call of a function of PostgreSQL, such as a lock, returns void, which Prisma cannot read. */
+/** Returns whether a statement returns rows. A call of a function of PostgreSQL, such as a lock, returns void, which Prisma cannot read. */
 const returnsRows = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
 
 async function sendStatement(

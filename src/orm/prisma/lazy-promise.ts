@@ -2,7 +2,7 @@ import { ConfigurationError } from '../../errors/errors.ts'
 
 const lazyPromises = new WeakSet<object>()
 
-/** Whether a value is a promise of `createLazyPromise`. */
+/** Returns whether a value is a promise of `createLazyPromise`. */
 export const isLazyPromise = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && lazyPromises.has(value)
 

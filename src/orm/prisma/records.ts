@@ -3,20 +3,17 @@ import { InvalidInputError } from '../../errors/errors.ts'
 import { requireModel } from '../model-registry.ts'
 import { hasMethod, isObject } from '../object-guards.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
-import { modelsOf, type ModelWithAttachments } from './bind.ts'
-import { isDelegate, operationOf, propertyOf, type AnyClient } from './client.ts'
+import { modelsOf, type PrismaModel } from './bind.ts'
+import { isDelegate, requireOperation, propertyOf, type AnyClient } from './client.ts'
 import type { PrismaTransaction } from './transactions.ts'
 
-type Row = Readonly<Record<string, unknown>>
+type PrismaRow = Readonly<Record<string, unknown>>
 
 /**
  * The extension that gives records `photo` and `photoDelayedUploads()`. They act in the transaction that the record was loaded in
  * while that is open, later outside of it.
  */
-export function createAccessors(
-  models: readonly ModelWithAttachments[],
-  open?: PrismaTransaction,
-): object {
+export function createAccessors(models: readonly PrismaModel[], open?: PrismaTransaction): object {
   return {
     name: 'activestorage-delayed',
     result: Object.fromEntries(
@@ -26,11 +23,11 @@ export function createAccessors(
 }
 
 function computedFieldsOf(
-  { definitions, names, id, model }: ModelWithAttachments,
+  { definitions, names, id, model }: PrismaModel,
   open: PrismaTransaction | undefined,
 ): object {
   const needs = { [id]: true }
-  const readAttached = (row: Row, name: string): object => {
+  const readAttached = (row: PrismaRow, name: string): object => {
     const key = toRecordId(row[id])
     if (key === null)
       throw new InvalidInputError(`This ${model} has no '${id}', so its ${name} cannot be found.`)
@@ -38,16 +35,19 @@ function computedFieldsOf(
     const attached: unknown = Reflect.get(requireModel(definitions).record(key, transaction), name)
     return isObject(attached) ? attached : {}
   }
-  const readDelayedUploads = (row: Row, name: string): unknown => {
+  const readDelayedUploads = (row: PrismaRow, name: string): unknown => {
     const attached = readAttached(row, name)
     return hasMethod(attached, 'delayedUploads') ? attached.delayedUploads() : undefined
   }
   return Object.fromEntries(
     names.flatMap((name) => [
-      [name, { needs, compute: (row: Row) => createLazyHandle(() => readAttached(row, name)) }],
+      [
+        name,
+        { needs, compute: (row: PrismaRow) => createLazyHandle(() => readAttached(row, name)) },
+      ],
       [
         `${name}DelayedUploads`,
-        { needs, compute: (row: Row) => () => readDelayedUploads(row, name) },
+        { needs, compute: (row: PrismaRow) => () => readDelayedUploads(row, name) },
       ],
     ]),
   )
@@ -89,13 +89,13 @@ export function createRecordSource(
   const isDated = Object.values(fields).some((field) => field?.typeName === 'DateTime')
   return {
     find: (id) =>
-      within((on) => operationOf(on, model, 'findUnique')({ where: { [key]: toKey(id) } })),
+      within((on) => requireOperation(on, model, 'findUnique')({ where: { [key]: toKey(id) } })),
     hasMethod: () => false,
     // Prisma does not say which field is @updatedAt. It sets it whenever another field is written.
     async touch(id) {
       const own = { [key]: toKey(id) }
       if (isDated)
-        await within((on) => operationOf(on, model, 'updateMany')({ where: own, data: own }))
+        await within((on) => requireOperation(on, model, 'updateMany')({ where: own, data: own }))
     },
   }
 }

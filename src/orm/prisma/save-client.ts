@@ -1,5 +1,5 @@
 import { saveAndFinish } from '../save-and-finish.ts'
-import { bindModels, type ModelWithAttachments } from './bind.ts'
+import { bindModels, type PrismaModel } from './bind.ts'
 import { isDelegate, type AnyClient, type Delegate, type TransactionOptions } from './client.ts'
 import { batchError, isLazyPromise } from './lazy-promise.ts'
 import { createAccessors } from './records.ts'
@@ -12,7 +12,7 @@ type TransactionCallback = (tx: AnyClient) => Promise<unknown>
 /** Makes the proxy of a client that the app writes through. `open`: of one of its transactions. */
 export function createClientProxy(
   client: AnyClient,
-  models: readonly ModelWithAttachments[],
+  models: readonly PrismaModel[],
   open?: PrismaTransaction,
 ): ClientWithFiles {
   const delegates = new WeakMap<object, object>()

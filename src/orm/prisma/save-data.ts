@@ -1,6 +1,6 @@
 import { isObject } from '../object-guards.ts'
 import { hasPendingFiles, takeFilesFromLiteral } from '../pending-files.ts'
-import type { ModelWithAttachments } from './bind.ts'
+import type { PrismaModel } from './bind.ts'
 
 /** The `data` of an operation, or another of its arguments, by field. */
 export type PrismaData = Readonly<Record<string, unknown>>
@@ -15,10 +15,7 @@ export interface SplitData {
 }
 
 /** Splits the `data` of an operation on a model with attachments. */
-export function splitData(
-  { names }: ModelWithAttachments,
-  given: PrismaData | undefined,
-): SplitData {
+export function splitData({ names }: PrismaModel, given: PrismaData | undefined): SplitData {
   const owner = {}
   if (!isObject(given)) return { owner, hasFiles: false, data: given }
   const data = takeFilesFromLiteral(names, given, owner)

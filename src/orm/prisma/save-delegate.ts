@@ -1,4 +1,4 @@
-import type { ModelWithAttachments } from './bind.ts'
+import type { PrismaModel } from './bind.ts'
 import type { Delegate } from './client.ts'
 import { createLazyPromise } from './lazy-promise.ts'
 import { splitData } from './save-data.ts'
@@ -61,10 +61,7 @@ function callOwn(delegate: Delegate, verb: string, args: OperationArgs | undefin
   return Reflect.apply(operation, delegate, [args])
 }
 
-const planSingleWrites = (
-  on: ClientWithFiles,
-  found: ModelWithAttachments,
-): Record<string, PlanWrite> => ({
+const planSingleWrites = (on: ClientWithFiles, found: PrismaModel): Record<string, PlanWrite> => ({
   create(args) {
     const files = splitData(found, args.data)
     return files.hasFiles || found.isRequired ? () => createRecord(on, found, args, files) : null

@@ -1,20 +1,16 @@
 import { ConfigurationError } from '../../errors/errors.ts'
 import { isObject, toList } from '../object-guards.ts'
-import type { ModelWithAttachments } from './bind.ts'
+import type { PrismaModel } from './bind.ts'
 import type { AnyClient } from './client.ts'
 import { relationsOf } from './internals.ts'
 
-const findFileKey = ({ names }: ModelWithAttachments, data: unknown): string | undefined =>
+const findFileKey = ({ names }: PrismaModel, data: unknown): string | undefined =>
   isObject(data)
     ? names.flatMap((name) => [`${name}Tmp`, name]).find((key) => data[key] !== undefined)
     : undefined
 
 /** Throws ConfigurationError for files in a write of many records: Prisma does not say which record gets which data. */
-export function refuseMany(
-  found: ModelWithAttachments | undefined,
-  verb: string,
-  data: unknown,
-): void {
+export function refuseMany(found: PrismaModel | undefined, verb: string, data: unknown): void {
   if (found === undefined) return
   const single = verb.startsWith('create') ? 'create' : 'update'
   const key = toList(data)
@@ -49,13 +45,13 @@ const isPlainObject = (value: unknown): value is Record<string, unknown> => {
 }
 
 /** The client whose schema is asked for relations, and its models with attachments. */
-interface Schema {
+interface SchemaModels {
   readonly client: AnyClient
-  readonly models: readonly ModelWithAttachments[]
+  readonly models: readonly PrismaModel[]
 }
 
 /** Throws ConfigurationError for files in writes that are nested in `data` of a model: Prisma reports nothing about them. */
-export function refuseNested(schema: Schema, model: string, data: unknown): void {
+export function refuseNested(schema: SchemaModels, model: string, data: unknown): void {
   for (const each of toList(data)) {
     if (!isPlainObject(each)) continue
     for (const [relation, target] of relationsOf(schema.client, model)) {
@@ -74,7 +70,7 @@ interface NestedWrite {
 }
 
 function refuseWrite(
-  schema: Schema,
+  schema: SchemaModels,
   model: string,
   { verb, payload, relation }: NestedWrite,
 ): void {

@@ -2,8 +2,8 @@ import { ConfigurationError } from '../../errors/errors.ts'
 import { requireModel } from '../model-registry.ts'
 import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
-import type { ModelWithAttachments } from './bind.ts'
-import { operationOf, type AnyClient } from './client.ts'
+import type { PrismaModel } from './bind.ts'
+import { requireOperation, type AnyClient } from './client.ts'
 import type { PrismaData, SplitData } from './save-data.ts'
 import type { PrismaTransaction } from './transactions.ts'
 
@@ -13,7 +13,7 @@ export interface ClientWithFiles {
   readonly client: AnyClient
   /** The client that the app has. */
   readonly proxy: AnyClient
-  readonly models: readonly ModelWithAttachments[]
+  readonly models: readonly PrismaModel[]
   /** undefined: it is the client itself, outside of a transaction. */
   readonly open: PrismaTransaction | undefined
   /** Runs in the transaction that is open, else in a new one. */
@@ -38,7 +38,7 @@ type WrittenRow = Record<string, unknown>
 /** Stages bytes before the library's own transaction begins, so that it is short. */
 async function stageFiles(
   on: ClientWithFiles,
-  { definitions }: ModelWithAttachments,
+  { definitions }: PrismaModel,
   { owner }: SplitData,
 ): Promise<void> {
   if (on.open === undefined && hasPendingFiles(owner))
@@ -48,7 +48,7 @@ async function stageFiles(
 /** Creates a record and submits its files, in one transaction. */
 export async function createRecord(
   on: ClientWithFiles,
-  found: ModelWithAttachments,
+  found: PrismaModel,
   args: OperationArgs,
   files: SplitData,
 ): Promise<WrittenRow> {
@@ -63,7 +63,7 @@ export async function createRecord(
 /** Updates a record and submits its files, in one transaction. */
 export async function updateRecord(
   on: ClientWithFiles,
-  found: ModelWithAttachments,
+  found: PrismaModel,
   args: OperationArgs,
   files: SplitData,
 ): Promise<WrittenRow> {
@@ -81,13 +81,13 @@ export async function updateRecord(
  */
 export async function upsertRecord(
   on: ClientWithFiles,
-  found: ModelWithAttachments,
+  found: PrismaModel,
   given: OperationArgs,
   files: { readonly create: SplitData; readonly update: SplitData },
 ): Promise<WrittenRow> {
   const { create: _create, update: _update, where, ...args } = given
   const find = (at: ClientWithFiles): Promise<WrittenRow | null> =>
-    operationOf(at.client, found.model, 'findUnique')({ where, select: { [found.id]: true } })
+    requireOperation(at.client, found.model, 'findUnique')({ where, select: { [found.id]: true } })
   if (on.open === undefined)
     await stageFiles(on, found, (await find(on)) === null ? files.create : files.update)
   return on.within(async (tx) =>
@@ -100,7 +100,7 @@ export async function upsertRecord(
 /** Deletes a record and purges its attachments later, in one transaction. */
 export async function deleteRecord(
   on: ClientWithFiles,
-  found: ModelWithAttachments,
+  found: PrismaModel,
   args: OperationArgs,
 ): Promise<WrittenRow> {
   return on.within((tx) =>
@@ -112,7 +112,7 @@ export async function deleteRecord(
 
 async function submitFiles(
   { open, proxy }: ClientInTransaction,
-  { definitions }: ModelWithAttachments,
+  { definitions }: PrismaModel,
   { owner }: SplitData,
   { id, isNew }: { readonly id: RecordId; readonly isNew: boolean },
 ): Promise<void> {
@@ -127,7 +127,7 @@ async function submitFiles(
 /** Writes a record, then calls `submit` with its id. The id is selected also where the app does not, and left out of the result. */
 async function writeAndSubmit(
   tx: ClientWithFiles,
-  { model, id: key }: ModelWithAttachments,
+  { model, id: key }: PrismaModel,
   verb: string,
   args: OperationArgs,
   submit: (id: RecordId) => Promise<void>,
@@ -139,7 +139,7 @@ async function writeAndSubmit(
     : isHidden
       ? { ...args, omit: { ...omit, [key]: false } }
       : args
-  const row = (await operationOf(tx.client, model, verb)(withId)) ?? {}
+  const row = (await requireOperation(tx.client, model, verb)(withId)) ?? {}
   const id = toRecordId(row[key])
   if (id === null)
     throw new ConfigurationError(

@@ -1,7 +1,7 @@
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { isAnyRequired } from '../model-registry.ts'
-import type { ModelWithAttachments } from './bind.ts'
+import type { PrismaModel } from './bind.ts'
 import { isDelegate, propertyOf, type AnyClient } from './client.ts'
 import { relationsOf } from './internals.ts'
 import { createAccessors } from './records.ts'
@@ -32,7 +32,7 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   options: WithAttachmentsOptions<keyof M & string> = {},
 ): PrismaAttachments<M> {
   const ids: Readonly<Record<string, string | undefined>> = options.ids ?? {}
-  const attached = Object.entries(models).map(([model, definitions]): ModelWithAttachments => ({
+  const attached = Object.entries(models).map(([model, definitions]): PrismaModel => ({
     model,
     definitions,
     names: Object.keys(definitions),
@@ -47,7 +47,7 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
 }
 
 /** Throws ConfigurationError for a model, or names of attachments, that do not fit the schema of a client. */
-function checkModel(client: AnyClient, { model, names, id }: ModelWithAttachments): void {
+function checkModel(client: AnyClient, { model, names, id }: PrismaModel): void {
   const wrong = (text: string): ConfigurationError =>
     new ConfigurationError(`withAttachments: ${text}`)
   const delegate = client[propertyOf(model)]

@@ -10,7 +10,7 @@ export function bindDataSource(dataSource: DataSource): boolean {
   return isNew
 }
 
-/** Whether a data source was passed to `typeorm()`. */
+/** Returns whether a data source was passed to `typeorm()`. */
 export const isBound = (dataSource: DataSource): boolean => boundDataSources.has(dataSource)
 
 /** The ConfigurationError for entities whose files no storage would save or remove. `name` is the entity's. */

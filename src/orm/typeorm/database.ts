@@ -8,7 +8,7 @@ import { bridgeDatabase } from '../database-bridge.ts'
 import { hasMethod, readPath } from '../object-guards.ts'
 import { sqliteHandleOf } from './internals.ts'
 import { createRecordSource } from './records.ts'
-import { patchManagerOf } from './save-manager.ts'
+import { patchManagerPrototype } from './save-manager.ts'
 import { watchDataSource } from './save-subscriber.ts'
 import { afterCommit } from './transactions.ts'
 
@@ -39,7 +39,7 @@ export function typeorm(dataSource: DataSource): Database<EntityManager, true> {
         : `typeorm(): a data source of type ${type} cannot be used; postgres, mysql, mariadb and better-sqlite3 can.`,
     )
   requireVersion('typeorm()', 'typeorm', '1.0.0')
-  patchManagerOf(dataSource)
+  patchManagerPrototype(dataSource)
   watchDataSource(dataSource)
   const base = bridgeDatabase<EntityManager>({
     dialect,

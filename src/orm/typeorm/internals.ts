@@ -17,7 +17,7 @@ const isSqliteHandle = (value: unknown): value is SqliteHandle =>
   hasMethod(value, 'prepare') && hasMethod(value, 'exec') && hasMethod(value, 'close')
 
 /**
- * Whether a value has `@instanceof`, by which TypeORM knows instances of its own classes, such as an EntitySchema, also of
+ * Returns whether a value has `@instanceof`, by which TypeORM knows instances of its own classes, such as an EntitySchema, also of
  * another copy of TypeORM. `save(target, entity)` takes one as its first argument.
  */
 export const isMarkedInstance = (value: unknown): boolean =>

@@ -105,7 +105,7 @@ export function patchManager(prototype: EntityManager = EntityManager.prototype)
 }
 
 /** Patches the prototype of a data source's manager, which is not ours where the app has another copy of TypeORM. */
-export function patchManagerOf({ manager }: DataSource): void {
+export function patchManagerPrototype({ manager }: DataSource): void {
   const withSave = [...prototypesOf(manager)].filter(
     (each): each is EntityManager => each !== manager && 'save' in each,
   )

@@ -23,7 +23,7 @@ import { transactionOf } from './transactions.ts'
 export function withAttachments<D extends AnyAttachments>(
   attachments: D,
 ): Constructor<WithAttachments<D>>
-/** The same over a base class of the app, such as BaseEntity. */
+/** Over a base class of the app, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(
   attachments: D,
   base: B,
