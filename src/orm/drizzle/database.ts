@@ -9,7 +9,7 @@ import { bridgeDatabase } from '../database-bridge.ts'
 import { hasMethod, isObject, prototypesOf } from '../object-guards.ts'
 import { entityKindOf, isFinished } from './internals.ts'
 
-/** The transaction that `db.transaction(async (tx) => …)` hands over. */
+/** Transaction that `db.transaction(async (tx) => …)` hands over. */
 export type DrizzleTransaction<D> = D extends {
   // oxlint-disable-next-line typescript/no-explicit-any -- inferred from a dialect's own options
   transaction(run: (tx: infer T) => any, ...rest: any[]): any
@@ -85,8 +85,8 @@ function toQuery(text: string, parameters: readonly Parameter[]): SQL {
 }
 
 /**
- * Reads the response of the driver, which Drizzle passes on: pg's `{ rows, rowCount }`, PGlite's `{
- * rows, affectedRows }`, postgres.js' list with a `count`, or mysql2's `[rows or header, fields]`.
+ * Reads the response of the driver, which Drizzle passes on. pg and PGlite return an object with
+ * `rows`, postgres.js a list with a `count`, mysql2 a pair of rows (or a header) and fields.
  */
 function toResult(response: unknown): Result {
   if (!isObject(response)) return { rows: [], affected: 0 }

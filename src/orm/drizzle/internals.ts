@@ -10,7 +10,7 @@ export interface TransactionInternals {
   }
 }
 
-/** Whether the transaction is known to be finished. false where the driver cannot be asked. */
+/** Checks whether the transaction is finished. false if the driver cannot be asked. */
 export const isFinished = (tx: object & TransactionInternals): boolean =>
   tx.session?.client?.getTransactionStatus?.() === 'I'
 

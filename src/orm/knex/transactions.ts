@@ -63,7 +63,7 @@ export function openOf(trx: TransactionInternals): Knex.Transaction | undefined 
   return trx.parentTransaction && openOf(trx.parentTransaction)
 }
 
-/** Whether a value is a transaction of Knex, open or finished. */
+/** Checks whether a value is a transaction of Knex, open or finished. */
 export const isTransaction = (value: unknown): value is Knex.Transaction =>
   typeof value === 'function' && Reflect.get(value, 'isTransaction') === true
 

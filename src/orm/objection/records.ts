@@ -34,7 +34,7 @@ export function requireTransaction(given: unknown, type: string, verb: string): 
   )
 }
 
-/** Whether a value is a record of Objection. */
+/** Checks whether a value is a record of Objection. */
 export const isRecord = (value: unknown): value is Model => hasMethod(value, '$id')
 
 /** Collects the records of a graph, roots first. */

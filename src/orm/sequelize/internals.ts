@@ -28,11 +28,11 @@ export interface RecordInternals extends Model {
   readonly _options?: { readonly includeNames?: readonly string[] }
 }
 
-/** Whether a value of a query's result is a record, not a row of `{ raw: true }`. */
+/** Checks whether a value of a query's result is a record, not a row of `{ raw: true }`. */
 export const isRecord = (value: unknown): value is RecordInternals =>
   isObject(value) && isObject(value['_options'])
 
-/** Whether a value of the app's options is a model class. */
+/** Checks whether a value of the app's options is a model class. */
 export const isModel = (value: unknown): value is ModelStatic<Model> => hasMethod(value, 'findAll')
 
 /**
@@ -48,8 +48,8 @@ type SequelizeClass = object & {
 }
 
 /**
- * Where a SQLite database is stored. The types of `options` name what an app may pass, not what
- * Sequelize made of it.
+ * Reads the file of a SQLite database. The types of `options` are those of the constructor, and leave
+ * out what Sequelize itself sets.
  */
 export function readSqliteStorage(app: SequelizeOptions): string {
   return app.options?.storage ?? app.options?.host ?? ':memory:'

@@ -10,7 +10,7 @@ type QueryOptions = Readonly<Record<PropertyKey, unknown>>
 
 /** Options of a query without the names of attachments, and the attachments that were named. */
 interface SplitOptions {
-  /** What is no object is passed on as it is: Sequelize refuses it. */
+  /** Values that are no objects are passed on: Sequelize refuses them. */
   readonly options: unknown
   readonly definitions: ReadonlySet<object>
 }

@@ -18,7 +18,7 @@ export function appOf({ name, sequelize }: ModelInternals): Sequelize {
   )
 }
 
-/** Whether records of the class are only marked as deleted. */
+/** Checks whether records of the class are only marked as deleted. */
 export const isParanoid = (model: ModelInternals): boolean =>
   model._timestampAttributes?.deletedAt !== undefined
 

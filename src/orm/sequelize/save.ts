@@ -58,7 +58,7 @@ export interface RecordSave {
   readonly record: Model
   readonly options: SaveOptions | undefined
   save(options: SaveOptions | undefined): Promise<unknown>
-  /** Whether files are assigned to the record. */
+  /** true: files are assigned to the record. */
   readonly hasFiles: boolean
 }
 

@@ -58,7 +58,7 @@ function beginOnSqlite<T>(
 export const runWrite = <T>(app: Sequelize, write: () => Promise<T>): Promise<T> =>
   app.getDialect() === 'sqlite' ? getHandleQueue(app).run(write) : write()
 
-/** Whether a transaction or a savepoint was committed or rolled back. */
+/** Checks whether a transaction or a savepoint was committed or rolled back. */
 export const isFinished = ({ finished }: TransactionInternals): boolean => finished !== undefined
 
 const levels = new WeakMap<Transaction, TransactionLevel>()

@@ -17,15 +17,15 @@ import { idOf } from './records.ts'
 import { createModelWithFiles } from './save-class.ts'
 import { transactionOf } from './transactions.ts'
 
-/** None of them is a column: `InferAttributes` leaves them out. */
+/** Members that are no columns: `InferAttributes` leaves them out. */
 type NonColumns<T> = { [K in keyof T]: NonAttribute<T[K]> }
-/** What records have. */
+/** Members that a record gets. */
 type AttachmentMembers<D> = NonColumns<AttachedByName<D>> &
   NonColumns<DelayedInputs<D>> &
   DelayedUploadMethods<D>
-/** What `create`, `build` and `update` take besides the columns. */
+/** Values that `create`, `build` and `update` take besides the columns. */
 type FileInputs<D> = FilesByName<D> & DelayedInputs<D>
-/** Beside Sequelize's own, which take columns alone. */
+/** Methods of records that take files. Sequelize's own overloads take columns only. */
 interface UpdateMethods<A, D> {
   update(values: Partial<A> & FileInputs<D>, options?: InstanceUpdateOptions<A>): Promise<this>
   set(values: Partial<A> & FileInputs<D>, options?: SetOptions): this
@@ -42,10 +42,10 @@ export type ModelWithAttachments<D> = { [K in keyof typeof Model]: (typeof Model
 ) => Model<A, C & FileInputs<D>> & AttachmentMembers<D> & UpdateMethods<A, D>)
 
 /**
- * A base class for models: `user.photoTmp = file` is attached in the background when the record is
- * saved, `user.photo` is what is attached. Pass the same object to createActiveStorage, and
- * `Model`, or a base of the app's own, as the second argument. Throws ConfigurationError for a base
- * that was given its columns already (`init`).
+ * Creates a base class for models. `user.photoTmp = file` is attached in the background when the
+ * record is saved, and `user.photo` is the attachment's handle. Pass the same object to
+ * createActiveStorage, and `Model`, or a base of the app's own, as the second argument. Throws
+ * ConfigurationError for a base on which `init` was called already.
  *
  * @example
  * const { Model } = await import('sequelize')

@@ -9,6 +9,12 @@ import { textFile } from './sample-files.ts'
  * runs.
  */
 export function testDirectAttach<Tx>(on: OrmBehaviour<Tx>): void {
+  testOwnTransaction(on)
+  testAppTransaction(on)
+}
+
+/** Behaviours of a save that opens a transaction of its own. */
+function testOwnTransaction<Tx>(on: OrmBehaviour<Tx>): void {
   on(
     'a file that is assigned directly is attached when the save returns: without a worker, and with no connection held meanwhile',
     async ({ app, storage, service }) => {
@@ -64,7 +70,10 @@ export function testDirectAttach<Tx>(on: OrmBehaviour<Tx>): void {
       assert.equal(service.objects.size, 1)
     },
   )
+}
 
+/** Behaviours of a save in a transaction of the app. */
+function testAppTransaction<Tx>(on: OrmBehaviour<Tx>): void {
   on(
     "the app's own commit waits for no service: the upload starts right after it and can be awaited",
     async (opened) => {

@@ -9,6 +9,11 @@ import { textFile } from './sample-files.ts'
  * staged before.
  */
 export function testSave<Tx>(on: OrmBehaviour<Tx>): void {
+  testWrites(on)
+  testKeptFiles(on)
+}
+
+function testWrites<Tx>(on: OrmBehaviour<Tx>): void {
   on(
     'a record and its files are committed together, and each file is attached later with its own bytes',
     async ({ app, storage, service }) => {
@@ -56,7 +61,10 @@ export function testSave<Tx>(on: OrmBehaviour<Tx>): void {
       )
     },
   )
+}
 
+/** Behaviours of files that are known by a signed id. */
+function testKeptFiles<Tx>(on: OrmBehaviour<Tx>): void {
   on(
     'files kept by their signed id stay beside new files, alone and in a transaction',
     async ({ app, storage }) => {

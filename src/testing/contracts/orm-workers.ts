@@ -33,7 +33,7 @@ export function testWorkers<Tx>(on: OrmBehaviour<Tx>): void {
               tx,
             )
             const [within] = await storage.records('User', [created], { transaction: tx })
-            assert.equal((await within!.certificates.delayedUploads())[0]?.files.length, 2)
+            assert.equal((await within?.certificates.delayedUploads())?.[0]?.files.length, 2)
             return created
           })
           ids.push(id)

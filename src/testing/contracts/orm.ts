@@ -27,10 +27,7 @@ export interface OrmContractOptions<Tx> {
    * 20,000.
    */
   readonly timeLimit?: number
-  /**
-   * Whether the database is SQLite, which has one writer: concurrent requests are tested too.
-   * Default: false.
-   */
+  /** true: SQLite, which has one writer. Adds a test of concurrent requests. Default: false. */
   readonly isSqlite?: boolean
 }
 
