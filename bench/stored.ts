@@ -8,9 +8,9 @@ import {
   createActiveStorage,
   hasOneAttached,
   type Attachable,
-  type Database,
   type StagedFile,
 } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, closeDatabases } from '../test/support/databases.ts'

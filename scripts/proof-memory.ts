@@ -8,7 +8,7 @@ import { mkdtemp, rm, statfs } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
-import type { Database } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import type { Size } from '../src/options/units.ts'
 
 const MB = 1024 * 1024

@@ -1,12 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  hasOneAttached,
-  ServiceError,
-  type Service,
-} from '../src/index.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { disk } from '../src/services/disk.ts'
 

@@ -76,27 +76,11 @@ export type { FormLimits } from './http/forms/limits.ts'
 export type { ReconcileResult, ReconcileOptions } from './attached/reconcile.ts'
 export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse-form.ts'
 export type { FileSnapshot, UploadSnapshot } from './attached/upload-snapshot.ts'
-export type {
-  Database,
-  Dialect,
-  OpenTransaction,
-  RecordSource,
-  ReservedConnection,
-} from './database/database.ts'
-export type { Executor, Parameter, PortableExecutor, Result, Row } from './database/executor.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
 export type { DirectOptions } from './delayed/direct-options.ts'
 export type { Stats } from './delayed/stats.ts'
-export type { EngineWorker, EnqueueOptions, QueueMessage, JobEngine } from './jobs/engine.ts'
-export type { ImageProcessor, Transformation } from './images/image-processor.ts'
-export type {
-  DirectUploadOptions,
-  Service,
-  ServiceUrlOptions,
-  UploadOptions,
-  UploadProgress,
-} from './services/service.ts'
+export type { Transformation } from './images/image-processor.ts'
 export type { Duration, Size } from './options/units.ts'
 export * from './errors/errors.ts'
 export { publicErrorOf, type PublicError } from './errors/public-error.ts'

@@ -1,12 +1,8 @@
 import assert from 'node:assert/strict'
 import { subscribe, tracingChannel, unsubscribe } from 'node:diagnostics_channel'
 import { after, describe, test } from 'node:test'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  hasOneAttached,
-  type Database,
-} from '../src/index.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { openStore } from '../src/database/store.ts'
 import { createTableNames } from '../src/database/schema.ts'
 import { Leases } from '../src/jobs/leases.ts'

@@ -9,11 +9,10 @@ import {
   createActiveStorage,
   hasManyAttached,
   hasOneAttached,
-  type Database,
   type Duration,
   type Logger,
-  type Service,
 } from '../src/index.ts'
+import type { Database, Service } from '../src/adapters.ts'
 import { memory } from '../src/services/memory.ts'
 import { closeDatabases } from './support/databases.ts'
 import {

@@ -1,7 +1,7 @@
 // The suites that authors of databases and queues run on their own: on ours, and on some that must not pass.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import type { Database, JobEngine } from '../src/index.ts'
+import type { Database, JobEngine } from '../src/adapters.ts'
 import {
   databaseContract,
   jobEngineContract,

@@ -13,9 +13,9 @@ import {
   hasOneAttached,
   type ActiveStorage,
   type Attachable,
-  type Database,
   type OneAttached,
 } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import * as forLucid from '../src/orm/lucid/index.ts'
 import * as forMikroOrm from '../src/orm/mikro-orm/index.ts'
 import * as forTypeorm from '../src/orm/typeorm/index.ts'

@@ -1,7 +1,8 @@
 // Direct changes: attach, detach and purge, and what they mean for what is on its way or already there.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { text } from './support/storage.ts'
 

@@ -14,7 +14,8 @@ import pg from 'pg'
 import { mysql, type MysqlConnection, type MysqlPool } from '../src/database/mysql.ts'
 import { postgres } from '../src/database/postgres.ts'
 import { sqlite, type SqliteHandle } from '../src/database/sqlite.ts'
-import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import {
   accountOf,
   kinds,

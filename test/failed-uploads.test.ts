@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { fresh, text } from './support/storage.ts'

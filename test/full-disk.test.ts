@@ -8,11 +8,10 @@ import {
   createActiveStorage,
   hasManyAttached,
   hasOneAttached,
-  type Database,
   type Duration,
   type Logger,
-  type Service,
 } from '../src/index.ts'
+import type { Database, Service } from '../src/adapters.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { disk } from '../src/services/disk.ts'
 import { memory } from '../src/services/memory.ts'

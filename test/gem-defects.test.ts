@@ -2,12 +2,8 @@ import assert from 'node:assert/strict'
 import { Readable } from 'node:stream'
 import { after, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  hasOneAttached,
-  type JobEngine,
-} from '../src/index.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import type { JobEngine } from '../src/adapters.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh, retries, storageOn, switchable, text } from './support/storage.ts'
 

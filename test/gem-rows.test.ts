@@ -2,12 +2,8 @@
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, describe, test } from 'node:test'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  hasOneAttached,
-  type Database,
-} from '../src/index.ts'
+import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { MalformedFilesError, parseFilesText } from '../src/gem/files-text.ts'
 import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'

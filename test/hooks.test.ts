@@ -6,7 +6,7 @@ import { closeDatabases } from './support/databases.ts'
 import { kinds } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
-import { type Database } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 
 after(() => closeDatabases())
 const file = (name: string): File => new File([name], name)

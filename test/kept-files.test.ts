@@ -1,7 +1,8 @@
 // A form that keeps files of a has-many names them by their signed ids: what a submission names is never what it replaces.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { hasManyAttached, hasOneAttached, ServiceError, type Service } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import { closeDatabases } from './support/databases.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { text } from './support/storage.ts'

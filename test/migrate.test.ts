@@ -6,9 +6,9 @@ import {
   hasManyAttached,
   hasOneAttached,
   type ActiveStorage,
-  type Database,
   type Models,
 } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { storageOn, switchable, text, type Switchable } from './support/storage.ts'
 

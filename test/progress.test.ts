@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { hasManyAttached, hasOneAttached, type Database } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { closeServers } from './support/races.ts'
 import { storageOn, switchable } from './support/storage.ts'

@@ -1,12 +1,8 @@
 // A queue of the app's own carries hints. Whatever it does to them, nothing is lost and nothing is done twice.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  type QueueMessage,
-  type JobEngine,
-} from '../src/index.ts'
+import { createActiveStorage, hasManyAttached } from '../src/index.ts'
+import type { QueueMessage, JobEngine } from '../src/adapters.ts'
 import { kinds, type Kind } from './support/databases.ts'
 import { retries, switchable, text } from './support/storage.ts'
 import { syncBuiltinESMExports } from 'node:module'
@@ -14,7 +10,8 @@ import { type TestContext } from 'node:test'
 import timers from 'node:timers/promises'
 import { hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
-import { ServiceError, type Service } from '../src/index.ts'
+import { ServiceError } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import { atEach, databases, closeServers } from './support/races.ts'
 
 after(closeServers)

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after } from 'node:test'
-import { hasOneAttached, type Service } from '../src/index.ts'
+import { hasOneAttached } from '../src/index.ts'
+import type { Service } from '../src/adapters.ts'
 import {
   atEach,
   closeServers,

@@ -7,9 +7,9 @@ import {
   hasManyAttached,
   hasOneAttached,
   type ActiveStorage,
-  type Database,
   type Id,
 } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { switchable, text } from './support/storage.ts'
 

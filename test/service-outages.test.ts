@@ -9,10 +9,8 @@ import {
   IntegrityError,
   ServiceError,
   ServiceUnavailableError,
-  type Database,
-  type JobEngine,
-  type Service,
 } from '../src/index.ts'
+import type { Database, JobEngine, Service } from '../src/adapters.ts'
 import { memory } from '../src/services/memory.ts'
 import { sqlite } from '../src/database/sqlite.ts'
 import { testStorage } from '../src/testing/index.ts'

@@ -5,7 +5,8 @@ import mysql2 from 'mysql2/promise'
 import pg from 'pg'
 import { mysql, type MysqlConnection, type MysqlPool } from '../src/database/mysql.ts'
 import { postgres, type PgClient } from '../src/database/postgres.ts'
-import { hasOneAttached, type Database } from '../src/index.ts'
+import { hasOneAttached } from '../src/index.ts'
+import type { Database } from '../src/adapters.ts'
 import {
   accountOf,
   kinds,

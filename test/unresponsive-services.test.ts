@@ -13,10 +13,8 @@ import {
   hasManyAttached,
   hasOneAttached,
   ServiceUnavailableError,
-  type Database,
-  type JobEngine,
-  type Service,
 } from '../src/index.ts'
+import type { Database, JobEngine, Service } from '../src/adapters.ts'
 import { limitService } from '../src/services/limit-service.ts'
 import { memory } from '../src/services/memory.ts'
 import { s3 } from '../src/services/s3.ts'

@@ -1,10 +1,6 @@
 // One storage for what is measured: files on a disk, in a database that several processes share.
-import {
-  createActiveStorage,
-  hasManyAttached,
-  type Database,
-  type Service,
-} from '../../src/index.ts'
+import { createActiveStorage, hasManyAttached } from '../../src/index.ts'
+import type { Database, Service } from '../../src/adapters.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { disk } from '../../src/services/disk.ts'

@@ -5,8 +5,8 @@ import {
   hasManyAttached,
   hasOneAttached,
   ServiceError,
-  type Service,
 } from '../../src/index.ts'
+import type { Service } from '../../src/adapters.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { disk } from '../../src/services/disk.ts'
 

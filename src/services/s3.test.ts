@@ -10,7 +10,8 @@ import {
   S3Client,
 } from '@aws-sdk/client-s3'
 import { sqlite } from '../database/sqlite.ts'
-import { createActiveStorage, hasOneAttached, type Service } from '../index.ts'
+import { createActiveStorage, hasOneAttached } from '../index.ts'
+import type { Service } from '../adapters.ts'
 import { startS3 } from '../../test/support/s3-server.ts'
 import { createClock } from '../testing/clock.ts'
 import { serviceContract } from '../testing/contracts/service.ts'

@@ -1,5 +1,6 @@
 // A worker in a process of its own that dies, as by kill -9, at the point it is told to.
-import { createActiveStorage, hasOneAttached, type Service } from '../../src/index.ts'
+import { createActiveStorage, hasOneAttached } from '../../src/index.ts'
+import type { Service } from '../../src/adapters.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { disk } from '../../src/services/disk.ts'

@@ -5,9 +5,8 @@ import {
   hasManyAttached,
   hasOneAttached,
   ServiceError,
-  type Database,
-  type Service,
 } from '../../src/index.ts'
+import type { Database, Service } from '../../src/adapters.ts'
 import { disk } from '../../src/services/disk.ts'
 import { openUrl } from './servers.ts'
 

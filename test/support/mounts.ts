@@ -18,8 +18,8 @@ import {
   createActiveStorage,
   hasManyAttached,
   hasOneAttached,
-  type Service,
 } from '../../src/index.ts'
+import type { Service } from '../../src/adapters.ts'
 import { memory } from '../../src/services/memory.ts'
 
 /** A download as the service sees it. */

@@ -19,11 +19,10 @@ import { sqlite } from '../../src/database/sqlite.ts'
 import {
   hasManyAttached,
   hasOneAttached,
-  type Database,
   type Models,
   type RecordAttachments,
-  type Service,
 } from '../../src/index.ts'
+import type { Database, Service } from '../../src/adapters.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
 import { accountOf, mariadbDatabase, postgresDatabase, closeDatabases } from './databases.ts'
 import { storageOn } from './storage.ts'

@@ -7,7 +7,7 @@ import pg from 'pg'
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'
 import { sqlite } from '../../src/database/sqlite.ts'
-import type { Database } from '../../src/index.ts'
+import type { Database } from '../../src/adapters.ts'
 import { accountOf, mariadbDatabase, postgresDatabase } from './databases.ts'
 
 export interface Server {

@@ -1,4 +1,4 @@
-import type { Database } from '../../src/index.ts'
+import type { Database } from '../../src/adapters.ts'
 import type { OpenTransaction } from '../../src/database/database.ts'
 import type { Executor, Result } from '../../src/database/executor.ts'
 

@@ -1,7 +1,8 @@
 import type { TestContext } from 'node:test'
-import { createActiveStorage, ServiceError, type Models, type Service } from '../../src/index.ts'
+import { createActiveStorage, ServiceError, type Models } from '../../src/index.ts'
+import type { Service } from '../../src/adapters.ts'
 import { memory, type MemoryService } from '../../src/services/memory.ts'
-import type { Database } from '../../src/index.ts'
+import type { Database } from '../../src/adapters.ts'
 import type { Kind, TestDatabase } from './databases.ts'
 
 /** A memory service whose next uploads can be made to fail, or held at a gate. */

@@ -1,5 +1,5 @@
 import type { Executor } from '../../src/database/executor.ts'
-import type { Database, QueueMessage, JobEngine } from '../../src/index.ts'
+import type { Database, QueueMessage, JobEngine } from '../../src/adapters.ts'
 
 /** A queue of one table in the app's database, as graphile-worker and pg-boss are. */
 export async function tableQueue(database: Database<never>): Promise<JobEngine> {

@@ -1,7 +1,8 @@
 // A storage whose handler is asked directly, and the parts of its answers that matter.
 import type { TestContext } from 'node:test'
 import { sqlite } from '../../src/database/sqlite.ts'
-import { hasManyAttached, hasOneAttached, type Database } from '../../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../../src/index.ts'
+import type { Database } from '../../src/adapters.ts'
 import { memory } from '../../src/services/memory.ts'
 import { storageOn } from './storage.ts'
 

@@ -1,5 +1,6 @@
 // What the examples of the docs take for granted: their page has said it, or their reader has it.
 import type * as core from 'activestorage-delayed'
+import type * as adapters from 'activestorage-delayed/adapters'
 import type { PgClient } from 'activestorage-delayed/postgres'
 import type * as testing from 'activestorage-delayed/testing'
 
@@ -23,8 +24,8 @@ declare global {
     User: { photo: core.HasOneAttached<unknown>; certificates: core.HasManyAttached<unknown> }
   }
   const userAttachments: (typeof models)['User']
-  const database: core.Database<PgClient>
-  const services: Record<'local', core.Service>
+  const database: adapters.Database<PgClient>
+  const services: Record<'local', adapters.Service>
   const storage: core.ActiveStorage<typeof models, PgClient>
   const service: testing.TestStorage<typeof models>['service']
   const clock: testing.TestClock
@@ -42,10 +43,10 @@ declare global {
   const url: string
   const path: string
 
-  type JobEngine = core.JobEngine
+  type JobEngine = adapters.JobEngine
 
-  function myService(): core.Service
-  function myDatabase(url: string): core.Database<never>
+  function myService(): adapters.Service
+  function myDatabase(url: string): adapters.Database<never>
   function dropIt(): Promise<void>
   function waitUntil(promise: Promise<unknown>): void
   const server: { close(): void }

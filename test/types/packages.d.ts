@@ -34,7 +34,7 @@ declare module 'ioredis' {
   }
 }
 declare module 'bullmq' {
-  import type { QueueMessage } from 'activestorage-delayed'
+  import type { QueueMessage } from 'activestorage-delayed/adapters'
 
   export class Queue {
     constructor(name: string, options: object)
