@@ -121,7 +121,7 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
     [['sweep', 'now', 'please'], /sweep takes no 'now please'/],
     [
       ['sweep', '--failed'],
-      /sweep has no option --failed, and nothing was done\. It has --dry-run/,
+      /sweep has no option --failed, and nothing was done\. Its options are --dry-run/,
     ],
     [['migrate', '--dry-run'], /migrate has no option --dry-run/],
     [['retry', 'x', '--yes'], /retry has no option --yes/],
@@ -130,7 +130,7 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
     [['discard', '--failed'], /add --yes/],
     [
       ['discard', 'x', '--failed', '--yes'],
-      /discard takes ids, or --failed, which means all that have failed: not both/,
+      /discard takes ids, or --failed, which means all failed uploads: not both/,
     ],
     [['retry', 'x', '--failed'], /retry takes ids, or --failed/],
     [['generate', '--sql', '--dialect', 'oracle'], /There is no dialect 'oracle'/],
@@ -144,7 +144,7 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
   assert.equal(existsSync(join(folder, 'app.db')), false, 'nothing is opened')
   const help = call('--help')
   assert.equal(help.status, 0)
-  assert.match(help.stdout, /--timeout <time> +of work: [^]*of drain: /)
+  assert.match(help.stdout, /--timeout <time> +work: [^]*drain: /)
   await writeFile(join(folder, 'broken.ts'), 'enum Colour { Red }')
   assert.match(
     call('status', '--config', 'broken.ts').stderr,
@@ -187,9 +187,9 @@ test('on a terminal, retry and discard say in words what they did', async (t) =>
   assert.equal(await run(storage, ['discard', upload!.id]), 0)
   assert.equal(await run(storage, ['discard', upload!.id]), 1)
   assert.deepEqual(said, [
-    `0 uploads are tried again.\nThe upload ${upload!.id} has not failed, it is pending: nothing to do.`,
-    '1 upload is given up.',
-    `0 uploads are given up.\nThere is no upload ${upload!.id}.`,
+    `0 uploads are retried.\nThe upload ${upload!.id} has not failed: it is pending. Nothing was done.`,
+    '1 upload is discarded.',
+    `0 uploads are discarded.\nThere is no upload ${upload!.id}.`,
   ])
 })
 
@@ -264,7 +264,7 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
     Object.defineProperty(process, 'stdin', { configurable: true, value: terminal })
     terminal.end(answer ?? undefined)
     assert.equal(await type('discard', '--failed'), code)
-    assert.match(asked.splice(0).join(''), /2 failed uploads with 2 bytes will be given up/)
+    assert.match(asked.splice(0).join(''), /2 failed uploads with 2 bytes will be discarded/)
     assert.equal((await states()).filter((state) => state === 'failed').length, left)
   }
 })

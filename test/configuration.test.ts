@@ -110,7 +110,10 @@ test('the storage', () => {
     tables: 'name',
     rails: 'digest',
   })) {
-    wrong({ [name]: { [value]: 1 } }, new RegExp(`${name}: unknown option '${value}'\\. It knows`))
+    wrong(
+      { [name]: { [value]: 1 } },
+      new RegExp(`${name}: unknown option '${value}'\\. The options are`),
+    )
     wrong({ [name]: 7 }, new RegExp(`${name}: give an object`))
   }
   wrong({ rails: { keyDigest: 'MD5' } }, /rails\.keyDigest is 'MD5': give SHA1 or SHA256/)

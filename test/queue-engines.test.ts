@@ -236,7 +236,7 @@ test(
     const worker = storage.work()
     await storage.record('User', 1).photo.attachLater(text('first'))
     await attached.promise
-    assert.match(said[0] ?? '', /does not deliver; it is tried again/)
+    assert.match(said[0] ?? '', /does not deliver; workers poll/)
     up.resolve()
     await subscribed.promise
     await storage.record('User', 2).photo.attachLater(text('second'))

@@ -1,12 +1,12 @@
-/** Waits for one promise at a time, until it is interrupted. */
+/** Waits for promises, one at a time, until it is interrupted. */
 export interface Interruption {
-  /** Rejects what is waited for, now and later. The first reason counts. */
+  /** Rejects the current wait and all later ones. The first reason counts. */
   interrupt(reason: unknown): void
-  /** Settles as the promise does, or rejects with the reason of the interruption. */
+  /** Settles like the promise, or rejects with the reason of the interruption. */
   wait<T>(promise: PromiseLike<T>): Promise<T>
 }
 
-/** A loop of `Promise.race` with one lasting promise keeps every result until that promise settles: all bytes of a file. */
+/** Replaces `Promise.race` with a lasting promise, which keeps every result until it settles: in a loop, all bytes of a file. */
 export function createInterruption(): Interruption {
   let interrupted: { readonly reason: unknown } | null = null
   let rejectWaiting: ((reason: unknown) => void) | null = null

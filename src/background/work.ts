@@ -17,7 +17,7 @@ import type { WakeUps } from './wake-ups.ts'
 /** The poll of a worker that is notified of new work. It only finds work whose notification was missed. */
 export const SLOW_POLL_MS = 30_000
 
-/** What jobs run with. */
+/** The context that jobs run with. */
 export interface JobContext extends WorkContext {
   readonly store: Store
   readonly wake: () => void

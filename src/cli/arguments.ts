@@ -4,27 +4,28 @@ import { parseDuration, type Duration } from '../options/units.ts'
 import { migrationTools, type MigrationTool } from './migration.ts'
 import { UsageError } from './usage-error.ts'
 
+/** The help text. */
 export const usageText: string = `activestorage-delayed <command>
 
-  migrate              makes or completes the tables
-                       [--print-utf8mb4: only prints what widens old text columns on MySQL and MariaDB, and changes nothing]
-  generate --<tool>    prints the tables as a migration of yours, as SQL: --sql --prisma --drizzle, as code: --knex --kysely
+  migrate              creates the tables, or adds what is missing
+                       [--print-utf8mb4: only prints the SQL that widens old text columns on MySQL and MariaDB]
+  generate --<tool>    prints the tables as a migration, as SQL: --sql --prisma --drizzle, as code: --knex --kysely
                        --lucid --mikro-orm --sequelize --typeorm   [--dialect postgres|mysql|mariadb|sqlite]
-  work                 uploads until SIGTERM      [--concurrency 5] [--timeout 25s]
-  drain                uploads what is due, then ends; 1 if something failed   [--concurrency 5] [--timeout 10m]
-  status               what waits, what failed and why, which workers live
-  retry <id …>         tries failed uploads again [--failed: all of them]   [--dry-run]
-  discard <id …>       gives uploads up, with their bytes [--failed: all failed ones, asked for on a terminal; --yes elsewhere]
+  work                 runs a worker until SIGTERM      [--concurrency 5] [--timeout 25s]
+  drain                runs all work that is due, then ends; 1 if something failed   [--concurrency 5] [--timeout 10m]
+  status               pending and failed uploads, workers, jobs, outages
+  retry <id …>         retries failed uploads [--failed: all of them]   [--dry-run]
+  discard <id …>       deletes uploads with their files [--failed: all failed ones; asks on a terminal, needs --yes elsewhere]
                        [--dry-run]
-  sweep                puts right what crashes left behind   [--dry-run]
-  reconcile            removes what records left that were deleted past their hooks   [--dry-run] [--older-than 1h]
+  sweep                repairs what crashes left behind   [--dry-run]
+  reconcile            purges the files of records that were deleted without their hooks   [--dry-run] [--older-than 1h]
 
-  --config <file>      exports the storage; default activestorage.config.ts (or .js)
-  --json               JSON also on a terminal
-  --dry-run            only says what would be done
+  --config <file>      the file that exports the storage; default activestorage.config.ts (or .js)
+  --json               prints JSON on a terminal too
+  --dry-run            only prints what would be done
   --concurrency <n>    pieces of work at once; default 5
-  --timeout <time>     of work: how long what runs at SIGTERM may go on, default 25s;
-                       of drain: when it ends whatever is left, default never. What is not done is given back.`
+  --timeout <time>     work: how long running work may go on after SIGTERM, default 25s;
+                       drain: when to end, default never. Work that is not done is released.`
 
 const optionTypes = {
   config: { type: 'string' },
@@ -46,7 +47,7 @@ const optionTypes = {
 type Flag = MigrationTool | 'json' | 'help' | 'print-utf8mb4' | 'failed' | 'yes' | 'dry-run'
 type ValueOption = 'config' | 'dialect' | 'concurrency' | 'timeout' | 'older-than'
 
-/** What each command takes beside `--config`, `--json` and `--help`. */
+/** The options of each command, beside `--config`, `--json` and `--help`. */
 const commandOptions: Readonly<Record<Command, readonly (Flag | ValueOption)[]>> = {
   migrate: ['print-utf8mb4'],
   generate: [...migrationTools, 'dialect'],
@@ -60,11 +61,14 @@ const commandOptions: Readonly<Record<Command, readonly (Flag | ValueOption)[]>>
 }
 const globalOptions: readonly string[] = ['config', 'json', 'help']
 
+/** The names of the commands. */
 export type Command =
   'migrate' | 'generate' | 'work' | 'drain' | 'status' | 'retry' | 'discard' | 'sweep' | 'reconcile'
+/** The options that were given. */
 export type OptionValues = { readonly [F in Flag]?: boolean | undefined } & {
   readonly [V in ValueOption]?: string | undefined
 }
+/** A command line that was read. */
 export interface CommandLine {
   readonly name: Command
   readonly ids: readonly string[]
@@ -72,8 +76,8 @@ export interface CommandLine {
 }
 
 /**
- * What was typed, checked as far as it can be before anything is opened. null: nothing. An option that the command does not have
- * ends it: somebody expects something of it, such as `--dry-run`. Throws UsageError, whose message is one line.
+ * Reads and checks the command line before anything is opened. null: it is empty. An unknown option is an error: whoever gave
+ * it expects an effect, as of `--dry-run`. Throws UsageError, whose message is one line.
  */
 export function readArguments(argv: readonly string[]): CommandLine | null {
   const { positionals, tokens } = parseArgs({
@@ -91,14 +95,14 @@ export function readArguments(argv: readonly string[]): CommandLine | null {
   if (name === undefined || !Object.hasOwn(commandOptions, name)) {
     const what = name === undefined ? 'No command was given' : `There is no command '${name}'`
     throw new UsageError(
-      `${what}: say one of ${Object.keys(commandOptions).join(', ')}, or --help.`,
+      `${what}: give one of ${Object.keys(commandOptions).join(', ')}, or --help.`,
     )
   }
   const known: readonly string[] = [...commandOptions[name as Command], ...globalOptions]
   const foreign = given.find((option) => !known.includes(option))
   if (foreign !== undefined)
     throw new UsageError(
-      `${name} has no option --${foreign}, and nothing was done. It has ${known.map((option) => `--${option}`).join(', ')}.`,
+      `${name} has no option --${foreign}, and nothing was done. Its options are ${known.map((option) => `--${option}`).join(', ')}.`,
     )
   const values = parseValues(argv)
   checkValues(name as Command, ids, values)
@@ -119,10 +123,10 @@ function checkValues(name: Command, words: readonly string[], values: OptionValu
   if (name === 'retry' || name === 'discard') {
     if (words.length === 0 && values.failed !== true)
       throw new UsageError(`${name} takes the ids of uploads (see status), or --failed.`)
-    // `discard --failed 12` reads as 'the failed one, 12': taking all the others too would lose their files.
+    // `discard --failed 12` may mean only the upload 12: discarding all failed ones would lose their files.
     if (words.length > 0 && values.failed === true)
       throw new UsageError(
-        `${name} takes ids, or --failed, which means all that have failed: not both.`,
+        `${name} takes ids, or --failed, which means all failed uploads: not both.`,
       )
     if (
       name === 'discard' &&
@@ -132,7 +136,7 @@ function checkValues(name: Command, words: readonly string[], values: OptionValu
       process.stdin.isTTY !== true
     )
       throw new UsageError(
-        'discard --failed deletes files for good, and nobody can be asked here: add --yes, or --dry-run to see them.',
+        'discard --failed deletes files for good, and cannot ask here: add --yes, or --dry-run to see them.',
       )
   } else if (words.length > 0) throw new UsageError(`${name} takes no '${words.join(' ')}'.`)
   if (

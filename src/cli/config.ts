@@ -9,6 +9,7 @@ import { ConfigurationError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { UsageError } from './usage-error.ts'
 
+/** A storage of any app. */
 export type CommandStorage = ActiveStorage<Models, never>
 
 const configFileNames = [
@@ -18,7 +19,7 @@ const configFileNames = [
   'activestorage.config.mjs',
 ]
 
-/** The storage that a configuration file exports, as `storage` or by default. Throws ConfigurationError, and UsageError for a file that is not there. */
+/** Loads the storage that a configuration file exports, as `storage` or by default. Throws ConfigurationError, or UsageError for a missing file. */
 export async function loadStorage(
   path: string | undefined,
   folder: string,
@@ -26,15 +27,15 @@ export async function loadStorage(
   const file = path ?? configFileNames.find((name) => existsSync(resolve(folder, name)))
   if (file === undefined)
     throw new ConfigurationError(
-      `There is no ${configFileNames[0]} here. Say where it is with --config, or run from the app's folder.`,
+      `There is no ${configFileNames[0]} in this folder. Pass --config <file>, or run from the app's folder.`,
     )
   if (!existsSync(resolve(folder, file)))
     throw new UsageError(`There is no file ${resolve(folder, file)}.`)
   const module = (await import(pathToFileURL(resolve(folder, file)).href).catch(
     (error: unknown) => {
       const advice = isCommonJsError(error)
-        ? 'Its package.json says that it is CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
-        : "Where plain Node cannot read it (enums, path aliases), write a file of your own that calls run(storage) of 'activestorage-delayed/cli'."
+        ? 'Its package.json makes it CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
+        : "If plain Node cannot read it (enums, path aliases), write a file that calls run(storage) of 'activestorage-delayed/cli'."
       throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
         cause: error,
       })
@@ -47,7 +48,7 @@ export async function loadStorage(
   )
 }
 
-/** Node has no code for it. */
+/** Whether a file with ES module syntax was loaded as CommonJS. Node's error has no code. */
 function isCommonJsError(error: unknown): boolean {
   return (
     types.isNativeError(error) &&

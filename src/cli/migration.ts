@@ -1,7 +1,7 @@
 import type { DialectSchema } from '../database/migrate.ts'
 
 interface MigrationStatements {
-  /** As literals of the language. */
+  /** Literals of the migration's language. */
   readonly up: readonly string[]
   readonly down: readonly string[]
 }
@@ -14,7 +14,7 @@ const formatLines = (
   indent: string = '  ',
 ): string => statements.map((literal) => `${indent}${write(literal)}`).join('\n')
 
-/** A migration as each tool's own generator writes it. */
+/** Writers of migrations, each in the form of the tool's own generator. */
 const migrationWriters: Readonly<
   Record<'knex' | 'kysely' | 'lucid' | 'mikro-orm' | 'sequelize' | 'typeorm', MigrationWriter>
 > = {
@@ -91,20 +91,22 @@ ${formatLines(down, (sql) => `await queryRunner.query(${sql})`, '    ')}
 `,
 }
 
-/** Tools whose migrations are SQL, and what stands between its statements. */
+/** Tools whose migrations are SQL, with the separator of their statements. */
 const statementSeparators: Readonly<Record<'drizzle' | 'prisma' | 'sql', string>> = {
   sql: '\n\n',
   prisma: '\n\n',
   drizzle: '\n--> statement-breakpoint\n',
 }
 
+/** The names of the tools. */
 export type MigrationTool = keyof typeof migrationWriters | keyof typeof statementSeparators
+/** All tools, in the order of the help text. */
 export const migrationTools: readonly MigrationTool[] = [
   ...Object.keys(statementSeparators),
   ...Object.keys(migrationWriters),
 ] as MigrationTool[]
 
-/** The tables, as a migration of an app's own tool. */
+/** Formats the tables as a migration of the app's own tool. */
 export function formatMigration(
   tool: MigrationTool,
   schema: DialectSchema,
@@ -124,7 +126,7 @@ export function formatMigration(
   ).trimEnd()
 }
 
-/** In the quotes that SQL has none of; no statement has backslashes. */
+/** Quotes a statement with the quotes that it does not contain. No statement has backslashes. */
 function toLiteral(sql: string): string {
   return sql.includes('`') ? JSON.stringify(sql) : `\`${sql}\``
 }

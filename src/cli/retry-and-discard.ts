@@ -4,30 +4,31 @@ import { formatSize } from '../errors/public-message.ts'
 import type { OptionValues } from './arguments.ts'
 import type { CommandStorage } from './config.ts'
 
+/** One call of a command. */
 export interface CommandCall {
   readonly storage: CommandStorage
   readonly ids: readonly string[]
   readonly values: OptionValues
-  /** Text on a terminal, JSON elsewhere. */
+  /** Prints the text on a terminal, the value as JSON elsewhere. */
   print(text: string, value: unknown): void
 }
 type RetryOrDiscard = 'retry' | 'discard'
 
-/** `retry` and `discard`: of ids, or of all that failed. */
+/** Runs `retry` or `discard` for the given ids, or for all failed uploads. Returns the exit code. */
 export async function retryOrDiscard(call: CommandCall, verb: RetryOrDiscard): Promise<number> {
   const { storage, ids, values, print } = call
   const isDry = values['dry-run'] === true
   const done: string[] = []
   const missing: string[] = []
   const unchanged: string[] = []
-  const told: string[] = []
-  const isAsked = values.failed === true && verb === 'discard' && !isDry && values.yes !== true
+  const notes: string[] = []
+  const mustConfirm = values.failed === true && verb === 'discard' && !isDry && values.yes !== true
   const failed = values.failed === true ? await listFailedUploads(storage) : []
-  if (isAsked && failed.length > 0 && !(await confirmDiscard(failed))) {
+  if (mustConfirm && failed.length > 0 && !(await confirmDiscard(failed))) {
     print('Nothing was done.', { done, missing, unchanged })
     return 1
   }
-  const does = async (upload: DelayedUpload): Promise<void> => {
+  const apply = async (upload: DelayedUpload): Promise<void> => {
     if (!isDry) await upload[verb]()
     done.push(upload.id)
   }
@@ -35,21 +36,21 @@ export async function retryOrDiscard(call: CommandCall, verb: RetryOrDiscard): P
     const upload = await storage.delayedUploads.find(id)
     if (upload === null) {
       missing.push(id)
-      told.push(`There is no upload ${id}.`)
+      notes.push(`There is no upload ${id}.`)
     } else if (verb === 'retry' && upload.state !== 'failed') {
       unchanged.push(id)
-      told.push(`The upload ${id} has not failed, it is ${upload.state}: nothing to do.`)
-    } else await does(upload)
+      notes.push(`The upload ${id} has not failed: it is ${upload.state}. Nothing was done.`)
+    } else await apply(upload)
   }
   for (const { id } of failed) {
-    // Somebody else may have tried it again meanwhile.
+    // Another process may have retried it meanwhile.
     const upload = await storage.delayedUploads.find(id)
-    if (upload?.state === 'failed') await does(upload)
+    if (upload?.state === 'failed') await apply(upload)
   }
   const count = done.length === 1 ? '1 upload' : `${done.length} uploads`
   const are = isDry ? 'would be' : done.length === 1 ? 'is' : 'are'
-  const sentence = `${count} ${are} ${verb === 'retry' ? 'tried again' : 'given up'}.`
-  print([sentence, ...told].join('\n'), {
+  const sentence = `${count} ${are} ${verb === 'retry' ? 'retried' : 'discarded'}.`
+  print([sentence, ...notes].join('\n'), {
     done,
     missing,
     unchanged,
@@ -91,7 +92,7 @@ async function confirmDiscard(failed: readonly FailedUpload[]): Promise<boolean>
   const asking = createInterface({ input: process.stdin, output: process.stderr })
   try {
     const closed = new Promise<string>((resolve) => asking.once('close', () => resolve('')))
-    const question = `${which} with ${size} will be given up, and the files deleted for good. Go on? [y/N] `
+    const question = `${which} with ${size} will be discarded, and the files deleted for good. Go on? [y/N] `
     const answer = await Promise.race([asking.question(question), closed])
     return /^y(es)?$/i.test(answer.trim())
   } finally {

@@ -14,14 +14,13 @@ import { formatSweepable } from './format-sweepable.ts'
 import { UsageError } from './usage-error.ts'
 import { readUtf8mb4Statements, formatUtf8mb4Statements } from './utf8mb4.ts'
 
-/** Milliseconds. */
 const CLOSE_TIMEOUT_MS = 5_000
 
 const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>> = {
   async migrate({ storage, values, print }) {
     if (values['print-utf8mb4'] === true) {
       const statements = await readUtf8mb4Statements(storage)
-      // Into a file it is SQL all the same.
+      // SQL also when the output is a file.
       if (values.json === true) print('', { statements })
       else console.log(formatUtf8mb4Statements(statements))
       return 0
@@ -35,7 +34,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
     const internals = getInternals(storage)
     const dialect = (values.dialect ?? (await internals.openStore()).dialect) as Dialect
     const migration = formatMigration(tool, internals.readSchema(dialect))
-    // Into a file it is the migration all the same.
+    // The migration also when the output is a file.
     if (values.json === true)
       print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
     else console.log(migration)
@@ -49,7 +48,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
       process.once(signal, () => stopped.resolve())
     await stopped.promise
     await worker.stop(readTimeoutOption(values))
-    print('Stopped; what was not done is given back.', { stopped: true })
+    print('Stopped. Work that was not done is released.', { stopped: true })
     return 0
   },
   async drain({ storage, values, print }) {
@@ -61,7 +60,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
       .finally(() => clearInterval(progress))
     const { uploaded, retried, failed, remaining } = result
     print(
-      `${uploaded} uploaded, ${retried} to be tried again, ${failed} failed, ${remaining} remaining.`,
+      `${uploaded} uploaded, ${retried} to be retried, ${failed} failed, ${remaining} remaining.`,
       result,
     )
     return failed > 0 ? 1 : 0
@@ -113,14 +112,14 @@ function readTimeoutOption({ timeout }: OptionValues): { timeout?: Duration } {
 }
 
 /**
- * The command line. Without `storage` it is read from `activestorage.config.ts`. Resolves to the exit code: 0 done, 1 it
- * failed or something failed in it, 2 it was typed wrongly.
+ * Runs the command line. Without `storage` it is loaded from `activestorage.config.ts`. Resolves to the exit code: 0 done,
+ * 1 the command or a part of it failed, 2 the command line was wrong.
  *
  * @example
  * import { run } from 'activestorage-delayed/cli'
  * import { storage } from './storage.ts'
  *
- * process.exit(await run(storage)) // an app's own pool would keep the process
+ * process.exit(await run(storage)) // an open pool of the app would keep the process alive
  */
 export async function run<M extends Models, Tx>(
   storage?: ActiveStorage<M, Tx>,
@@ -128,12 +127,12 @@ export async function run<M extends Models, Tx>(
 ): Promise<number> {
   let opened: CommandStorage | undefined
   try {
-    const typed = readArguments(argv)
-    if (typed === null || typed.values.help === true) {
+    const commandLine = readArguments(argv)
+    if (commandLine === null || commandLine.values.help === true) {
       console.log(usageText)
-      return typed === null ? 2 : 0
+      return commandLine === null ? 2 : 0
     }
-    const { name, ids, values } = typed
+    const { name, ids, values } = commandLine
     opened =
       (storage as CommandStorage | undefined) ?? (await loadStorage(values.config, process.cwd()))
     const json = values.json === true || !process.stdout.isTTY
@@ -149,7 +148,7 @@ export async function run<M extends Models, Tx>(
     else console.error(error)
     return error instanceof UsageError ? 2 : 1
   } finally {
-    // The exit code is known: a connection that does not end must not keep it.
+    // The exit code is known: a connection that does not close must not delay it.
     await endsWithin(opened?.close() ?? Promise.resolve(), CLOSE_TIMEOUT_MS).catch(
       (error: unknown) => console.error(error),
     )

@@ -1,2 +1,2 @@
-/** Whoever typed it is told how it is typed. */
+/** A wrong command line. Its message is printed and the exit code is 2. */
 export class UsageError extends Error {}

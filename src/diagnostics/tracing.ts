@@ -1,10 +1,10 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 
 /**
- * What an APM can subscribe to. Tracing channels are named after Rails' notifications, such as
- * `tracingChannel('activestorage-delayed:service_upload')`; their message says which service and key, or which record,
- * attachment and file. `activestorage-delayed:superseded` is a plain channel: one message for each upload that ended
- * because of a newer one.
+ * Operations that an APM can subscribe to. Each has a tracing channel, named after Rails' notification, such as
+ * `tracingChannel('activestorage-delayed:service_upload')`. Its message names the service and the key, or the record, the
+ * attachment and the file. `activestorage-delayed:superseded` is a plain channel, with one message for each upload that a
+ * newer one replaced.
  */
 const tracedOperations = [
   'service_upload',
@@ -20,13 +20,14 @@ const tracedOperations = [
   'delayed_upload',
   'attach',
 ] as const
+/** The name of a traced operation. */
 export type TracedOperation = (typeof tracedOperations)[number]
 
 const tracingChannels = new Map(
   tracedOperations.map((name) => [name, tracingChannel<object>(`activestorage-delayed:${name}`)]),
 )
 
-/** Runs `run` as one operation that subscribers see begin and end. */
+/** Runs `run` as one operation; subscribers see its begin and its end. */
 export function trace<T>(
   operation: TracedOperation,
   message: object,
@@ -38,6 +39,7 @@ export function trace<T>(
 
 const supersededChannel = channel('activestorage-delayed:superseded')
 
+/** Publishes that a newer upload replaced one. */
 export function publishSuperseded(message: object): void {
   supersededChannel.publish(message)
 }

@@ -1,14 +1,14 @@
 import { appendDetails } from './message.ts'
 import { toPublicMessage, formatFile, formatSize } from './public-message.ts'
 
-/** What every error of the library says about the place it happened at. */
+/** The place at which an error of the library happened. */
 export interface ErrorDetails {
   readonly record?: { readonly type: string; readonly id: string }
   readonly attachment?: string
   readonly filename?: string
 }
 
-/** Names the kind of an error in `code`. */
+/** The kinds of errors, as `code` names them. */
 export type ErrorCode =
   | 'FILE_NOT_FOUND'
   | 'INTEGRITY'
@@ -30,18 +30,17 @@ export type ErrorCode =
   | 'SERVICE'
   | 'SERVICE_UNAVAILABLE'
 
-/** For subclasses of an app's own. */
+/** Options of an error's constructor, for an app's own subclasses. */
 export interface ActiveStorageErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails
-  /** One or two sentences for the visitor: the file, the limit and what to do. No id, key, path or SQL. Default: a sentence by `code`. */
+  /** One or two sentences for visitors: the file, the limit and what to do, without ids, keys, paths or SQL. Default: by `code`. */
   readonly publicMessage?: string
 }
 
 /**
- * The base of every error that the library throws on purpose. `code` names the kind, `retryable` says whether the
- * same call may succeed later, `statusCode` is read by the error handlers of Express, Fastify, Koa and Nest; a Hono app's
- * `onError` reads it itself.
+ * The base of every error that the library throws on purpose. `code` names the kind; `retryable` is true if the same call
+ * may succeed later. The error handlers of Express, Fastify, Koa and Nest read `statusCode`; a Hono app reads it in `onError`.
  *
  * `message` and `details` are for the app and its log: they name records, attachments and keys. `publicMessage` is for
  * visitors.
@@ -51,7 +50,7 @@ export class ActiveStorageError extends Error {
   readonly retryable: boolean = false
   readonly statusCode: number = 500
   readonly details: ErrorDetails
-  /** Of a form that was refused: what was typed in it until then, to show it again. */
+  /** The values of a form that was refused, as far as they were read; to show the form again. */
   values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
@@ -65,42 +64,42 @@ export class ActiveStorageError extends Error {
       Object.defineProperty(this, 'publicMessage', { value: options.publicMessage })
   }
 
-  /** A visitor may read this: it says the file, the limit and what to do, and holds no id, key, path or SQL. */
+  /** A text for visitors: the file, the limit and what to do, without ids, keys, paths or SQL. */
   get publicMessage(): string {
     return toPublicMessage(this.code, this.details)
   }
-  /** `statusCode` once more: Koa reads it by this name. */
+  /** The same as `statusCode`, by the name that Koa reads. */
   get status(): number {
     return this.statusCode
   }
-  /** false: Koa and Nest send no `message` then, but the status in words. */
+  /** false, so that Koa and Nest respond with the name of the status, not with `message`. */
   get expose(): boolean {
     return false
   }
 }
 
-/** The object, or the blob's row, is not there. */
+/** The object, or the blob's row, does not exist. */
 export class FileNotFoundError extends ActiveStorageError {
   override readonly code = 'FILE_NOT_FOUND' as const
   override readonly retryable: boolean = true
   override readonly statusCode = 404
 }
-/** Bytes do not have the size or MD5 that was promised. */
+/** The bytes do not have the size or the MD5 that was announced. */
 export class IntegrityError extends ActiveStorageError {
   override readonly code = 'INTEGRITY' as const
   override readonly retryable: boolean = true
 }
-/** A signed id that was not signed with this secret, or not for this purpose. */
+/** The signed id was not signed with this secret, or was signed for another purpose. */
 export class InvalidSignatureError extends ActiveStorageError {
   override readonly code = 'INVALID_SIGNATURE' as const
   override readonly statusCode = 404
 }
-/** The bytes cannot be transformed: not an image, or a broken or a forbidden one. */
+/** The bytes cannot be transformed: they are not an image, or a broken or forbidden one. */
 export class InvariableError extends ActiveStorageError {
   override readonly code = 'INVARIABLE' as const
   override readonly statusCode = 422
 }
-/** More bytes than `maxSize`. */
+/** The file has more bytes than `maxSize`. */
 export class FileTooLargeError extends ActiveStorageError {
   override readonly code = 'FILE_TOO_LARGE' as const
   override readonly statusCode = 413
@@ -115,27 +114,27 @@ export class FileTooLargeError extends ActiveStorageError {
     }
   }
 }
-/** The bytes' content type is not among `accept`. */
+/** The content type of the bytes is not in `accept`. */
 export class FileTypeNotAcceptedError extends ActiveStorageError {
   override readonly code = 'FILE_TYPE_NOT_ACCEPTED' as const
   override readonly statusCode = 415
 }
-/** More files than `maxFiles`. */
+/** There are more files than `maxFiles`. */
 export class TooManyFilesError extends ActiveStorageError {
   override readonly code = 'TOO_MANY_FILES' as const
   override readonly statusCode = 413
 }
-/** A `required` attachment is neither attached nor on its way. */
+/** A `required` attachment has no file, neither attached nor pending. */
 export class AttachmentRequiredError extends ActiveStorageError {
   override readonly code = 'ATTACHMENT_REQUIRED' as const
   override readonly statusCode = 422
 }
-/** The staged file waited longer than `staging.expiresIn`. */
+/** The staged file was not submitted within `staging.expiresIn`. */
 export class StagedFileExpiredError extends ActiveStorageError {
   override readonly code = 'STAGED_FILE_EXPIRED' as const
   override readonly statusCode = 410
 }
-/** The staged file already belongs to another record or attachment. */
+/** The staged file was already submitted for another record or attachment. */
 export class StagedFileAlreadyUsedError extends ActiveStorageError {
   override readonly code = 'STAGED_FILE_ALREADY_USED' as const
   override readonly statusCode = 409
@@ -152,44 +151,45 @@ export class StagingOffsetError extends ActiveStorageError {
   }
 }
 /**
- * The record is saved, and a file that was attached directly is not attached yet: its service failed, or took too long. The upload
- * goes on in the background, or waits for a person where it failed for good; saving again would not help. `cause` is what failed.
+ * The record is saved, but a file that was attached directly is not attached yet: its service failed, or took too long. The
+ * upload goes on in the background; if it failed for good it waits for a retry by hand. Saving again does not help. `cause` is
+ * the failure.
  */
 export class AttachPendingError extends ActiveStorageError {
   override readonly code = 'ATTACH_PENDING' as const
 }
-/** No such model, or no such attachment of it. */
+/** There is no such model, or the model has no such attachment. */
 export class UnknownAttachmentError extends ActiveStorageError {
   override readonly code = 'UNKNOWN_ATTACHMENT' as const
 }
-/** `findRecord` found nothing; retried, because a replica may lag behind. */
+/** `findRecord` found no record. Retried, because a replica may lag behind. */
 export class RecordNotFoundError extends ActiveStorageError {
   override readonly code = 'RECORD_NOT_FOUND' as const
   override readonly retryable: boolean = true
   override readonly statusCode = 404
 }
-/** What was handed over is no file, no id, or a stream that was read before. */
+/** An argument is not a file, not an id, or is a stream that was read before. */
 export class InvalidInputError extends ActiveStorageError {
   override readonly code = 'INVALID_INPUT' as const
   override readonly statusCode = 422
 }
-/** A form with more fields, files or bytes of fields than it may have. */
+/** The form has more fields, files or bytes of fields than its limits allow. */
 export class FormLimitError extends ActiveStorageError {
   override readonly code = 'FORM_LIMIT' as const
   override readonly statusCode = 413
 }
-/** Wrong options, or options that do not fit the database. */
+/** An option is wrong, or does not fit the database. */
 export class ConfigurationError extends ActiveStorageError {
   override readonly code = 'CONFIGURATION' as const
 }
-/** A storage service failed; tried again unless it says that it never will succeed. */
+/** A storage service failed. Retried, unless `retryable` is false. */
 export class ServiceError extends ActiveStorageError {
   override readonly code: 'SERVICE' | 'SERVICE_UNAVAILABLE' = 'SERVICE'
   override readonly retryable: boolean = true
 }
 /**
- * A service as a whole is away: it cannot be reached, does not answer in time, answers with 5xx, or asks to be slower. It
- * is not the file's fault: an upload loses no attempt by it, and is tried again until `retries.for` is over.
+ * The service as a whole is unavailable: it cannot be reached, does not respond in time, responds with 5xx, or asks for fewer
+ * requests. The file is not at fault: no attempt is counted, and the upload is retried until `retries.for` is over.
  */
 export class ServiceUnavailableError extends ServiceError {
   override readonly code = 'SERVICE_UNAVAILABLE' as const

@@ -1,12 +1,12 @@
 import { types } from 'node:util'
 import type { ErrorDetails } from './errors.ts'
 
-/** What went wrong, in words. Under Jest, errors of Node's own are of another realm: `instanceof Error` does not know them. */
+/** The message of anything thrown. Under Jest, Node's own errors belong to another realm, and `instanceof Error` is false. */
 export function messageOf(error: unknown): string {
   return types.isNativeError(error) ? error.message : String(error)
 }
 
-/** The message with record, attachment and file, unless it names them by itself. */
+/** Appends the record, the attachment and the file to a message that does not name them. */
 export function appendDetails(
   message: string,
   { record, attachment, filename }: ErrorDetails = {},
@@ -20,7 +20,7 @@ export function appendDetails(
   return missing.length === 0 ? message : `${message} (${missing.join(', ')})`
 }
 
-/** A value that a caller handed over, as a message names it: short, whatever it is. Never throws. */
+/** Formats any value of a caller for a message, in a few words. Never throws. */
 export function formatValue(value: unknown): string {
   if (typeof value === 'string')
     return JSON.stringify(value.length > 50 ? `${value.slice(0, 50)}…` : value)
@@ -32,7 +32,7 @@ export function formatValue(value: unknown): string {
 
 const MAX_LIST_CHARACTERS = 120
 
-/** Names as a message lists them: as many as fit, so that it stays short. */
+/** Formats a list of names for a message: as many as fit into 120 characters. */
 export function formatList(names: readonly string[]): string {
   let text = names[0] ?? ''
   for (const name of names.slice(1)) {
@@ -44,7 +44,7 @@ export function formatList(names: readonly string[]): string {
 
 const MAX_MESSAGE_CHARACTERS = 10_000
 
-/** As a database can store it: PostgreSQL takes no NUL, MySQL no more than 64 KB. */
+/** Makes a message that every database can store: PostgreSQL refuses NUL, MySQL more than 64 KB. */
 export function toStorableMessage(message: string): string {
   return message.toWellFormed().replaceAll('\0', '').slice(0, MAX_MESSAGE_CHARACTERS)
 }

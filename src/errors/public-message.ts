@@ -1,14 +1,14 @@
 import mime from 'mime'
 import type { ErrorCode, ErrorDetails } from './errors.ts'
 
-// What visitors read. Plain sentences: the file, the limit, what to do.
+// Texts for visitors, in plain sentences: the file, the limit, what to do.
 
-/** For what a visitor can do nothing about. */
+/** The message where visitors can do nothing. */
 export const GENERIC_MESSAGE = 'Something went wrong on our side. Try again later.'
 
 const MAX_FILENAME_CHARACTERS = 60
 
-/** The file's name; a long one without its middle. */
+/** Formats a file's name; a long name loses its middle. */
 export function formatFile({ filename }: ErrorDetails): string {
   if (filename === undefined || filename === '') return 'The file'
   const characters = Array.from(filename)
@@ -17,7 +17,7 @@ export function formatFile({ filename }: ErrorDetails): string {
     : `${characters.slice(0, 40).join('')}…${characters.slice(-15).join('')}`
 }
 
-/** As people say it: "20 MB". 1024-based, as the options are; never more than it is. */
+/** Formats a size for people: "20 MB". 1024-based like the options, and rounded down. */
 export function formatSize(bytes: number): string {
   const units = ['bytes', 'KB', 'MB', 'GB'] as const
   let value = bytes
@@ -26,7 +26,7 @@ export function formatSize(bytes: number): string {
   return bytes === 1 ? '1 byte' : `${Math.floor(value * 10) / 10} ${units[unit] ?? ''}`
 }
 
-/** "coverImage" is "cover image". */
+/** Turns an attachment's name into words: "coverImage" becomes "cover image". */
 const toWords = (attachment: string): string =>
   attachment
     .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
@@ -40,10 +40,10 @@ const plurals: Readonly<Record<string, string>> = {
   text: 'text files',
   font: 'fonts',
 }
-/** Where the first extension of a type is one that nobody knows it by. */
+/** Common extensions of types whose first extension few people know. */
 const usualExtensions: Readonly<Record<string, string>> = { mpga: 'mp3', qt: 'mov', oga: 'ogg' }
 
-/** Content types as people call them: "images, PDF". */
+/** Formats content types for people: "images, PDF". */
 export function formatTypes(accept: readonly string[]): string {
   return [...new Set(accept.map(formatType))].join(', ')
 }
@@ -55,7 +55,7 @@ function formatType(type: string): string {
   return extension === undefined ? type : (usualExtensions[extension] ?? extension).toUpperCase()
 }
 
-/** What is told where an error says nothing more fitting. */
+/** The message of each kind of error that has no more specific one. */
 const publicMessages: Readonly<Record<ErrorCode, (file: string, details: ErrorDetails) => string>> =
   {
     FILE_NOT_FOUND: (file) => `${file} is not there any more. Choose it again.`,
@@ -87,5 +87,6 @@ const publicMessages: Readonly<Record<ErrorCode, (file: string, details: ErrorDe
     SERVICE: (file) => `${file} could not be stored. Try again later.`,
   }
 
+/** The message for visitors of a kind of error. */
 export const toPublicMessage = (code: ErrorCode, details: ErrorDetails): string =>
   publicMessages[code](formatFile(details), details)

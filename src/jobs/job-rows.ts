@@ -23,6 +23,7 @@ export async function insertJob(
     .execute()
 }
 
+/** A job that is claimed. */
 export interface JobRow {
   readonly id: string
   readonly name: string
@@ -31,21 +32,22 @@ export interface JobRow {
   readonly leaseToken: string
 }
 
+/** Which jobs to claim. */
 export interface JobClaim {
   readonly names: readonly string[]
   readonly limit: number
   /** Milliseconds. */
   readonly leaseFor: number
-  /** The one that has this key. */
+  /** Only the job with this key. */
   readonly key?: string
-  /** Deletions of objects of these services are left alone. */
+  /** No deletions of objects of these services. */
   readonly excludedServices?: readonly string[]
 }
 
-/** How the arguments of an object's deletion begin. */
+/** The beginning of the arguments of an object's deletion, as JSON. */
 const ofService = (service: string): string => `${JSON.stringify({ service }).slice(0, -1)},`
 
-/** Takes due jobs; also those whose worker died. Runs inside a transaction. */
+/** Claims jobs that are due, also of workers that died. Runs inside a transaction. */
 export async function claimJobs(
   session: Session,
   { names, limit, leaseFor, key, excludedServices: notOf = [] }: JobClaim,
@@ -87,13 +89,15 @@ export async function claimJobs(
   return jobs
 }
 
+/** How many jobs of one kind wait. */
 export interface JobCount {
   readonly name: string
   readonly waiting: number
-  /** Of them, those that failed at least once. */
+  /** How many of them have failed at least once. */
   readonly failing: number
 }
 
+/** Counts the jobs of each kind. */
 export async function countJobs(session: Session): Promise<JobCount[]> {
   const rows = await session.db
     .selectFrom('jobs')
@@ -112,6 +116,7 @@ export async function countJobs(session: Session): Promise<JobCount[]> {
   }))
 }
 
+/** Deletes a job that is done, unless another worker has it now. */
 export async function finishJob(session: Session, job: JobRow): Promise<void> {
   await session.db
     .deleteFrom('jobs')
@@ -120,7 +125,7 @@ export async function finishJob(session: Session, job: JobRow): Promise<void> {
     .execute()
 }
 
-/** Puts a job back: after a failure, or because its time has not come, which is no attempt. */
+/** Postpones a job by `delay` milliseconds: after a failure, or with `error` null because its time has not come (no attempt is counted). */
 export async function postponeJob(
   session: Session,
   job: JobRow,

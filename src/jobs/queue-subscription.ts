@@ -1,48 +1,46 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import type { EngineWorker, QueueMessage, JobEngine } from './engine.ts'
+import type { Log } from '../diagnostics/log.ts'
+import type { EngineWorker, JobEngine, QueueMessage } from './engine.ts'
 
-/** Milliseconds. */
+/** Milliseconds between attempts to subscribe; doubles. */
 const RESUBSCRIBE_WAIT_MS = { first: 1_000, last: 60_000 }
 
-/** The app's own queue, which delivers uploads. Where it cannot be reached, it is tried again, and the tables are looked at. */
+/** A worker's subscription to the app's own queue. While the queue cannot be reached, it subscribes again and again. */
 export interface QueueSubscription {
-  /** Hints come; else workers have to look by themselves. */
+  /** false: workers must look for uploads themselves. */
   isDelivering(): boolean
+  /** Takes no more messages, and waits for running ones up to so many milliseconds. */
   stop(milliseconds: number): Promise<void>
 }
 
+/** Subscribes to the app's queue; without one (null), nothing is delivered. */
 export function subscribeToQueue(
   engine: JobEngine | null,
-  handle: (hint: QueueMessage) => Promise<void>,
+  handle: (message: QueueMessage) => Promise<void>,
   concurrency: number,
-  report: (level: 'error', message: string, details: object) => void,
+  log: Log,
 ): QueueSubscription {
   if (engine === null) return { isDelivering: () => false, stop: () => Promise.resolve() }
-  const over = new AbortController()
+  const stopping = new AbortController()
   let worker: EngineWorker | null = null
   let isDown = false
-  const follow = (hint: QueueMessage): Promise<void> =>
-    handle(hint).catch((error: unknown) =>
-      report('error', 'A hint could not be followed; the next sweep gives it again.', { error }),
+  const handleSafely = (message: QueueMessage): Promise<void> =>
+    handle(message).catch((error: unknown) =>
+      log('error', 'A queue message could not be handled; the next sweep enqueues it again.', {
+        error,
+      }),
     )
   const subscribe = async (): Promise<void> => {
-    for (
-      let wait = RESUBSCRIBE_WAIT_MS.first;
-      !over.signal.aborted;
-      wait = Math.min(wait * 2, RESUBSCRIBE_WAIT_MS.last)
-    ) {
+    const { first, last } = RESUBSCRIBE_WAIT_MS
+    for (let wait = first; !stopping.signal.aborted; wait = Math.min(wait * 2, last)) {
       try {
-        worker = await engine.work(follow, { concurrency })
+        worker = await engine.work(handleSafely, { concurrency })
         isDown = false
         return
       } catch (error) {
         isDown = true
-        report(
-          'error',
-          `${engine.name} does not deliver; it is tried again, and uploads are looked for meanwhile.`,
-          { error },
-        )
-        await delay(wait, undefined, { signal: over.signal }).catch(() => undefined)
+        log('error', `${engine.name} does not deliver; workers poll until it does.`, { error })
+        await delay(wait, undefined, { signal: stopping.signal }).catch(() => undefined)
       }
     }
   }
@@ -50,7 +48,7 @@ export function subscribeToQueue(
   return {
     isDelivering: () => !isDown,
     async stop(milliseconds) {
-      over.abort()
+      stopping.abort()
       await subscribed
       await worker?.stop(milliseconds)
     },

@@ -4,11 +4,16 @@ import { pathToFileURL } from 'node:url'
 import { ConfigurationError } from '../errors/errors.ts'
 
 /**
- * Throws ConfigurationError where the app has `name` in a version older than `caller` works with. `told` is the version that
- * the app's own object tells, if it does; else the package's own word counts. What cannot be told is taken.
+ * Throws ConfigurationError if the app has the package `name` in a version older than `oldest`. `given` is the version that
+ * the app's own object reports; without one, the installed package is asked. An unknown version passes.
  */
-export function requireVersion(caller: string, name: string, oldest: string, told?: unknown): void {
-  const versions = typeof told === 'string' ? [told] : readInstalledVersions(name)
+export function requireVersion(
+  caller: string,
+  name: string,
+  oldest: string,
+  given?: unknown,
+): void {
+  const versions = typeof given === 'string' ? [given] : readInstalledVersions(name)
   const [found] = versions
   if (found === undefined || versions.some((version) => !isOlder(version, oldest))) return
   throw new ConfigurationError(
@@ -16,17 +21,15 @@ export function requireVersion(caller: string, name: string, oldest: string, tol
   )
 }
 
-/** As this package finds it, and as the app does: in a monorepo they may differ. */
+/** The versions that this package and the app resolve: in a monorepo they may differ. */
 function readInstalledVersions(name: string): readonly string[] {
   const [, main] = process.argv
   return [import.meta.url, ...(main === undefined ? [] : [pathToFileURL(main).href])].flatMap(
     (base) => {
       try {
-        // Not every runtime has it.
+        // Bun and Deno may lack findPackageJSON.
         const path = nodeModule.findPackageJSON?.(name, base)
-        return path === undefined
-          ? []
-          : [String((JSON.parse(readFileSync(path, 'utf8')) as { version?: unknown }).version)]
+        return path === undefined ? [] : [readVersion(path)]
       } catch {
         return []
       }
@@ -34,12 +37,22 @@ function readInstalledVersions(name: string): readonly string[] {
   )
 }
 
-/** A pre-release counts as what it leads to. */
+function readVersion(path: string): string {
+  const manifest: { version?: unknown } = JSON.parse(readFileSync(path, 'utf8'))
+  return String(manifest.version)
+}
+
+/** A pre-release counts as its release. A text that is not a version is not older. */
 function isOlder(version: string, oldest: string): boolean {
-  const [left, right] = [version, oldest].map((text) =>
-    /^(\d+)\.(\d+)\.(\d+)/.exec(text)?.slice(1).map(Number),
-  ) as [number[]?, number[]?]
-  if (left === undefined || right === undefined) return false
-  const differing = left.findIndex((part, index) => part !== right[index])
-  return differing >= 0 && left[differing]! < right[differing]!
+  const left = readParts(version)
+  const right = readParts(oldest)
+  if (left.length === 0 || right.length === 0) return false
+  const difference = left
+    .map((part, index) => part - (right[index] ?? 0))
+    .find((each) => each !== 0)
+  return difference !== undefined && difference < 0
+}
+
+function readParts(version: string): number[] {
+  return (/^(\d+)\.(\d+)\.(\d+)/.exec(version)?.slice(1) ?? []).map(Number)
 }

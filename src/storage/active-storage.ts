@@ -10,40 +10,42 @@ import type { Worker, WorkerOptions } from '../background/worker.ts'
 import type { ParseForm } from '../http/forms/parse-form.ts'
 import type { StorageStatus } from './status.ts'
 
-/** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Numbers above 2^53 as bigint or text. */
+/** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Pass numbers above 2^53 as bigint or text. */
 export type Id = bigint | number | string
 
+/** The open transaction in which to act. Default: none; every call then commits by itself. */
 export interface TransactionOption<Tx> {
   readonly transaction?: Tx
 }
 
+/** All attachments by model and name, such as 'User.photo'. */
 type ModelAttachment<M extends Models> = {
   [N in keyof M & string]: `${N}.${keyof M[N] & string}`
 }[keyof M & string]
 
-/** What `createActiveStorage` returns. `Tx` is the transaction object of its database. */
+/** The attachments of an app's models, and their storage. `Tx` is the transaction object of its database. */
 export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
-  /** Makes or completes the tables. Safe to call from many processes, and beside Rails' own migrations. */
+  /** Creates the tables, or adds what is missing. Many processes may call it, also beside Rails' own migrations. */
   migrate(): Promise<void>
   /**
-   * A transaction: the ORM's where it is bound, else the library's own. Commits when `run` returns, rolls back and rejects with what it
-   * threw. Never runs `run` twice.
+   * Runs a transaction: the ORM's where one is bound, else the library's own. Commits when `run` resolves. Rolls back when it
+   * rejects, and rejects with the same error. Never runs `run` twice.
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for an id that is none, such as that of a record which is not saved. */
+  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for a missing id, as of a record that is not saved. */
   record<N extends keyof M & string>(
     model: N,
     id: Id,
     options?: TransactionOption<Tx>,
   ): RecordAttachments<M[N]>
-  /** In the order of `ids`; what is attached and on its way to all of them is read at once, in two statements. */
+  /** The attachments of many records, in the order of `ids`. Reads all attached and pending files in two statements. */
   records<N extends keyof M & string>(
     model: N,
     ids: readonly Id[],
     options?: TransactionOption<Tx>,
   ): Promise<RecordAttachments<M[N]>[]>
   /**
-   * Keeps the bytes in the database until they are submitted; `for` applies that attachment's limits.
+   * Stages a file: stores its bytes in the database until they are submitted. `for` applies that attachment's limits.
    *
    * @example
    * const staged = await storage.stage(file, { for: 'User.photo' })
@@ -54,9 +56,9 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
     options?: { readonly signal?: AbortSignal; readonly for?: ModelAttachment<M> },
   ): Promise<StagedFile>
   /**
-   * Reads a form as it streams in: each file is staged while it arrives, within its attachment's limits, and the rest comes as
-   * values. A form that is refused, or that breaks off, leaves nothing. Takes a web Request or Node's own, which no other
-   * parser has read. Throws like `stage`, and FormLimitError.
+   * Reads a form while it arrives: each file is staged within its attachment's limits; the other fields are values. A form that
+   * is refused or breaks off leaves nothing. Takes a web Request or Node's own, whose body no other parser has read. Throws the
+   * errors of `stage`, and FormLimitError.
    *
    * @example
    * async function update(request: Request): Promise<void> {
@@ -66,30 +68,30 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   readonly parseForm: ParseForm<M>
   /**
-   * Answers what is below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify, Hono
-   * and Nest are subpaths; a framework of the web's own Request takes it as it is. Never rejects.
+   * Handles requests below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify, Hono and
+   * Nest are subpaths; frameworks that use the web's Request take it as it is. Never rejects.
    */
   readonly handler: (request: Request) => Promise<Response>
-  /** Where the handler is to be mounted; without a slash at its end. */
+  /** The path at which to mount the handler; without a slash at its end. */
   readonly basePath: string
-  /** Where a page's script announces files that the browser sends to the service itself, within the attachment's limits. */
-  directUploadPath(slot: ModelAttachment<M>): string
-  /** Where a page's script sends a file before its form is submitted, within the attachment's limits. */
-  stagedUploadPath(slot: ModelAttachment<M>): string
-  /** What is on its way, and what failed. */
+  /** The path at which a page announces files that the browser uploads to the service, within the attachment's limits. */
+  directUploadPath(attachment: ModelAttachment<M>): string
+  /** The path to which a page sends a file before its form is submitted, within the attachment's limits. */
+  stagedUploadPath(attachment: ModelAttachment<M>): string
+  /** Pending, running and failed uploads. */
   readonly delayedUploads: DelayedUploads<keyof M & string>
   /** Stored files, attached or not. */
   readonly blobs: Blobs
-  /** Works until stopped. Throws ConfigurationError on wrong options. Nothing ever runs in the background unless this is called. */
+  /** Starts a worker, which runs until it is stopped. Without one, nothing runs in the background. Throws ConfigurationError. */
   work(options?: WorkerOptions): Worker
-  /** Does what is due, then resolves: cron, serverless, tests. Failed uploads are counted, and thrown only on request. */
+  /** Runs all work that is due, then resolves; for cron, serverless and tests. Counts failures, and throws them only if asked. */
   drain(options?: DrainOptions): Promise<DrainResult>
-  /** What workers do every minute: puts right what crashes left behind. */
+  /** Repairs what crashes left behind. Workers do it every minute. */
   sweep(): Promise<void>
   /**
-   * Finds the records that were deleted past their hooks (in bulk, by SQL, by a cascade), and removes what they left, as
-   * `purgeAllLater` does. Records are looked up by the ORM's binding or by `findRecord`: neither may hide any, nor ask a replica
-   * that lags. Call it by hand, with `dryRun` first. Other apps' models are left alone. Throws ConfigurationError, before
+   * Finds records that were deleted without their hooks (in bulk, by SQL, by a cascade), and purges their files, as
+   * `purgeAllLater` does. It looks records up by the ORM's binding or by `findRecord`: neither may hide records, nor read a
+   * replica that lags. Call it by hand, with `dryRun` first. Leaves other apps' models alone. Throws ConfigurationError, before
    * anything is removed, for a model whose records cannot be looked up.
    */
   reconcile(options?: ReconcileOptions): Promise<ReconcileResult>
@@ -103,6 +105,6 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * for (const { service, since } of outages) console.error(service, 'is unavailable since', since)
    */
   status(): Promise<StorageStatus>
-  /** Stops this storage's workers and ends the connections that it opened itself. Whatever is asked of it then is refused. */
+  /** Stops this storage's workers and closes the connections that it opened itself. Every later call is refused. */
   close(): Promise<void>
 }

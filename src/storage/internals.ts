@@ -5,7 +5,7 @@ import { ConfigurationError } from '../errors/errors.ts'
 import { countSweepableAndGemRows } from '../gem/count-sweepable.ts'
 import type { StorageParts } from './contexts.ts'
 
-/** What the command line needs of a storage beyond its public interface. */
+/** The parts of a storage that only the command line needs. */
 export interface Internals {
   openStore(): Promise<Store>
   /** The statements that make the tables of an empty database. */

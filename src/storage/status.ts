@@ -37,7 +37,7 @@ export interface GemRowStatus extends GemRowCount {
   readonly known: boolean
 }
 
-/** What an operator asks of a storage. JSON keeps all of it. */
+/** The state of a storage, for operators. It is plain data. */
 export interface StorageStatus {
   /** Counts, bytes and the oldest uploads by state; the number of live workers. */
   readonly uploads: Stats
