@@ -1,4 +1,5 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
+import type { Outages } from '../delayed/concurrency-limits.ts'
 import { directUploads, type DirectUploads } from '../delayed/direct-uploads.ts'
 import type { SweepResult } from '../delayed/sweep.ts'
 import { checkOptions } from '../options/check-options.ts'
@@ -18,6 +19,8 @@ import {
 export interface Background {
   /** Uploads of files that were attached directly, inside a transaction. */
   readonly direct: DirectUploads
+  /** Services that are unavailable, as this process saw them. */
+  readonly outages: Outages
   work(options?: WorkerOptions): Worker
   drain(options?: DrainOptions): Promise<DrainResult>
   sweep(): Promise<SweepResult>
@@ -26,8 +29,13 @@ export interface Background {
 }
 
 /** Makes the background of one storage. */
-export function createBackground(parts: BackgroundParts): Background {
-  const { settings, wakeUps, endListeners } = parts
+export function createBackground(
+  given: Omit<BackgroundParts, 'outages' | 'endListeners'>,
+): Background {
+  const { settings, wakeUps } = given
+  const outages: Outages = new Map()
+  const endListeners = new Set<() => void>()
+  const parts: BackgroundParts = { ...given, outages, endListeners }
   const workers = new Set<Worker>()
   const own = createWork(parts, {
     limits: { total: Infinity, forService: () => Infinity },
@@ -47,6 +55,7 @@ export function createBackground(parts: BackgroundParts): Background {
   })
   return {
     direct,
+    outages,
     work(options = {}) {
       checkOptions(options, ['concurrency', 'signal'], 'work')
       const worker = startBackgroundWorker(parts, options)

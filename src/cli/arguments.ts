@@ -31,10 +31,15 @@ const optionTypes = {
   config: { type: 'string' },
   json: { type: 'boolean' },
   help: { type: 'boolean', short: 'h' },
-  ...(Object.fromEntries(migrationTools.map((tool) => [tool, { type: 'boolean' }])) as Record<
-    MigrationTool,
-    { type: 'boolean' }
-  >),
+  sql: { type: 'boolean' },
+  prisma: { type: 'boolean' },
+  drizzle: { type: 'boolean' },
+  knex: { type: 'boolean' },
+  kysely: { type: 'boolean' },
+  lucid: { type: 'boolean' },
+  'mikro-orm': { type: 'boolean' },
+  sequelize: { type: 'boolean' },
+  typeorm: { type: 'boolean' },
   'print-utf8mb4': { type: 'boolean' },
   dialect: { type: 'string' },
   concurrency: { type: 'string' },
@@ -92,21 +97,25 @@ export function readArguments(argv: readonly string[]): CommandLine | null {
   if (name === undefined && given.length === 0) return null
   if (name === undefined && given.every((option) => option === 'help'))
     return { name: 'status', ids, values: { help: true } }
-  if (name === undefined || !Object.hasOwn(commandOptions, name)) {
+  if (name === undefined || !isCommand(name)) {
     const what = name === undefined ? 'No command was given' : `There is no command '${name}'`
     throw new UsageError(
       `${what}: give one of ${Object.keys(commandOptions).join(', ')}, or --help.`,
     )
   }
-  const known: readonly string[] = [...commandOptions[name as Command], ...globalOptions]
+  const known: readonly string[] = [...commandOptions[name], ...globalOptions]
   const foreign = given.find((option) => !known.includes(option))
   if (foreign !== undefined)
     throw new UsageError(
       `${name} has no option --${foreign}, and nothing was done. Its options are ${known.map((option) => `--${option}`).join(', ')}.`,
     )
   const values = parseValues(argv)
-  checkValues(name as Command, ids, values)
-  return { name: name as Command, ids, values }
+  checkValues(name, ids, values)
+  return { name, ids, values }
+}
+
+function isCommand(name: string): name is Command {
+  return Object.hasOwn(commandOptions, name)
 }
 
 function parseValues(argv: readonly string[]): OptionValues {

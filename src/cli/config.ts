@@ -31,18 +31,17 @@ export async function loadStorage(
     )
   if (!existsSync(resolve(folder, file)))
     throw new UsageError(`There is no file ${resolve(folder, file)}.`)
-  const module = (await import(pathToFileURL(resolve(folder, file)).href).catch(
-    (error: unknown) => {
-      const advice = isCommonJsError(error)
-        ? 'Its package.json makes it CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
-        : "If plain Node cannot read it (enums, path aliases), write a file that calls run(storage) of 'activestorage-delayed/cli'."
-      throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
-        cause: error,
-      })
-    },
-  )) as Record<string, unknown>
-  for (const found of [module['storage'], module['default']])
-    if (isStorage(found)) return found as CommandStorage
+  const module: Record<string, unknown> = await import(
+    pathToFileURL(resolve(folder, file)).href
+  ).catch((error: unknown) => {
+    const advice = isCommonJsError(error)
+      ? 'Its package.json makes it CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
+      : "If plain Node cannot read it (enums, path aliases), write a file that calls run(storage) of 'activestorage-delayed/cli'."
+    throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
+      cause: error,
+    })
+  })
+  for (const found of [module['storage'], module['default']]) if (isStorage(found)) return found
   throw new ConfigurationError(
     `${file} exports no storage: export const storage = createActiveStorage({ … }).`,
   )

@@ -1,5 +1,20 @@
 import type { DialectSchema } from '../database/migrate.ts'
 
+/** All tools, in the order of the help text: first those whose migrations are SQL. */
+export const migrationTools = [
+  'sql',
+  'prisma',
+  'drizzle',
+  'knex',
+  'kysely',
+  'lucid',
+  'mikro-orm',
+  'sequelize',
+  'typeorm',
+] as const
+/** The name of a tool. */
+export type MigrationTool = (typeof migrationTools)[number]
+
 interface MigrationStatements {
   /** Literals of the migration's language. */
   readonly up: readonly string[]
@@ -15,9 +30,7 @@ const formatLines = (
 ): string => statements.map((literal) => `${indent}${write(literal)}`).join('\n')
 
 /** Writers of migrations, each in the form of the tool's own generator. */
-const migrationWriters: Readonly<
-  Record<'knex' | 'kysely' | 'lucid' | 'mikro-orm' | 'sequelize' | 'typeorm', MigrationWriter>
-> = {
+const migrationWriters: Readonly<Partial<Record<MigrationTool, MigrationWriter>>> = {
   knex: ({ up, down }) => `import type { Knex } from 'knex'
 
 export async function up(knex: Knex): Promise<void> {
@@ -92,19 +105,11 @@ ${formatLines(down, (sql) => `await queryRunner.query(${sql})`, '    ')}
 }
 
 /** Tools whose migrations are SQL, with the separator of their statements. */
-const statementSeparators: Readonly<Record<'drizzle' | 'prisma' | 'sql', string>> = {
+const statementSeparators: Readonly<Partial<Record<MigrationTool, string>>> = {
   sql: '\n\n',
   prisma: '\n\n',
   drizzle: '\n--> statement-breakpoint\n',
 }
-
-/** The names of the tools. */
-export type MigrationTool = keyof typeof migrationWriters | keyof typeof statementSeparators
-/** All tools, in the order of the help text. */
-export const migrationTools: readonly MigrationTool[] = [
-  ...Object.keys(statementSeparators),
-  ...Object.keys(migrationWriters),
-] as MigrationTool[]
 
 /** Formats the tables as a migration of the app's own tool. */
 export function formatMigration(
@@ -113,17 +118,12 @@ export function formatMigration(
   now: Date = new Date(),
 ): string {
   const up = schema.steps.map(({ sql }) => sql)
-  if (tool in statementSeparators)
-    return up
-      .map((sql) => `${sql};`)
-      .join(statementSeparators[tool as keyof typeof statementSeparators])
+  const write = migrationWriters[tool]
+  if (write === undefined) return up.map((sql) => `${sql};`).join(statementSeparators[tool])
   const down = up
     .flatMap((sql) => /^create table if not exists (\S+)/.exec(sql)?.[1] ?? [])
     .map((table) => `drop table ${table}`)
-  return migrationWriters[tool as keyof typeof migrationWriters](
-    { up: up.map(toLiteral), down: down.toReversed().map(toLiteral) },
-    now,
-  ).trimEnd()
+  return write({ up: up.map(toLiteral), down: down.toReversed().map(toLiteral) }, now).trimEnd()
 }
 
 /** Quotes a statement with the quotes that it does not contain. No statement has backslashes. */

@@ -7,7 +7,7 @@ import { endsWithin } from '../async/deadline.ts'
 import type { Duration } from '../options/units.ts'
 import { readArguments, usageText, type Command, type OptionValues } from './arguments.ts'
 import { loadStorage, type CommandStorage } from './config.ts'
-import { formatMigration, migrationTools, type MigrationTool } from './migration.ts'
+import { formatMigration, migrationTools } from './migration.ts'
 import { retryOrDiscard, type CommandCall } from './retry-and-discard.ts'
 import { formatStatus } from './format-status.ts'
 import { formatSweepable } from './format-sweepable.ts'
@@ -30,7 +30,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
     return 0
   },
   async generate({ storage, values, print }) {
-    const tool = migrationTools.find((name) => values[name] === true) as MigrationTool
+    const tool = migrationTools.find((name) => values[name] === true) ?? 'sql'
     const internals = getInternals(storage)
     const dialect = (values.dialect ?? (await internals.openStore()).dialect) as Dialect
     const migration = formatMigration(tool, internals.readSchema(dialect))

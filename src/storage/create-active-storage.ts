@@ -7,7 +7,6 @@ import { createBackground } from '../background/background.ts'
 import { WakeUps } from '../background/wake-ups.ts'
 import type { AnyConfig, ConfigWithFinders } from '../configuration/config.ts'
 import { readConfiguration } from '../configuration/configuration.ts'
-import type { Outages } from '../delayed/concurrency-limits.ts'
 import { parseForm } from '../http/forms/parse-form.ts'
 import { createHandler } from '../http/handler.ts'
 import { ProgressHub } from '../http/progress/hub.ts'
@@ -39,20 +38,17 @@ export function createActiveStorage<
   Tx,
   Finds extends boolean = false,
 >(config: ConfigWithFinders<M, S, Tx, Finds>): ActiveStorage<M, Tx>
-// The types above are for the app. Below, models and transactions are only known at run time.
+/** The implementation: models and transactions are only known at run time. */
 export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, unknown> {
   const settings = readConfiguration(config)
   const lookup = new RecordLookup(settings)
   const store = new LazyStore(settings, () => lookup.checkSources())
   const wakeUps = new WakeUps(settings, store.open)
   const parts: StorageParts = { settings, store, lookup, wakeUps }
-  const outages: Outages = new Map()
   const background = createBackground({
     settings,
     wakeUps,
     jobs: jobDefinitions,
-    outages,
-    endListeners: new Set(),
     open: () => createDelayedContext(parts, context),
   })
   const context = createStorageContext(parts, background.direct)
@@ -94,7 +90,7 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
     drain: background.drain,
     sweep: async () => void (await background.sweep()),
     reconcile: (options) => reconcileRecords(parts, handles, options),
-    status: () => readStatus(parts, delayedUploads, outages),
+    status: () => readStatus(parts, delayedUploads, background.outages),
     close,
     [Symbol.asyncDispose]: close,
   }

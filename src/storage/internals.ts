@@ -1,8 +1,10 @@
+import type { Models } from '../attached/definitions.ts'
 import type { Dialect } from '../database/database.ts'
 import { createDialectSchema, type DialectSchema } from '../database/migrate.ts'
 import type { Store } from '../database/store.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { countSweepableAndGemRows } from '../gem/count-sweepable.ts'
+import type { ActiveStorage } from './active-storage.ts'
 import type { StorageParts } from './contexts.ts'
 
 /** The parts of a storage that only the command line needs. */
@@ -31,8 +33,8 @@ export function registerInternals(storage: object, internals: Internals): void {
   internalsByStorage.set(storage, internals)
 }
 
-/** Whether `value` is a storage that createActiveStorage made. */
-export function isStorage(value: unknown): value is object {
+/** Tells a storage that createActiveStorage made from any other value. */
+export function isStorage(value: unknown): value is ActiveStorage<Models, never> {
   return typeof value === 'object' && value !== null && internalsByStorage.has(value)
 }
 
