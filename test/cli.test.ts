@@ -208,7 +208,9 @@ test('a dry run of discard, retry or sweep does nothing; discard --failed says h
   t.mock.method(console, 'log', (line: string) => said.push(JSON.parse(line)))
   // run() closes the storage that it is handed.
   const type = (...args: string[]): Promise<number> => run(app.another(), args)
-  const failed = (await app.storage.delayedUploads.list({ state: 'failed' })).map(({ id }) => id)
+  const failed = (await app.storage.delayedUploads.list({ state: 'failed', order: 'oldest' })).map(
+    ({ id }) => id,
+  )
   const states = async (): Promise<string[]> =>
     (await docs.delayedUploads()).map(({ state }) => state)
   for (const args of [

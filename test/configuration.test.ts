@@ -156,12 +156,12 @@ test('services and images', () => {
   refused(() => s3({ bucket: 'b', accessKeyId: 'x' } as never), /s3: unknown option 'accessKeyId'/)
   refused(
     () => s3({ bucket: 'b', serverSideEncryption: 'aes256' } as never),
-    /is 'aes256', which is none of AES256/,
+    /is "aes256": give one of AES256/,
   )
-  refused(() => s3({ bucket: 'b', kmsKeyId: 'k' }), /kmsKeyId is for/)
+  refused(() => s3({ bucket: 'b', kmsKeyId: 'k' }), /kmsKeyId needs serverSideEncryption/)
   refused(
     () => s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'AES256' }),
-    /kmsKeyId is for/,
+    /kmsKeyId needs serverSideEncryption/,
   )
   s3({ bucket: 'b', kmsKeyId: 'k', serverSideEncryption: 'aws:kms' })
   refused(() => sharp({ limit: 5 } as never), /sharp: unknown option 'limit'/)
