@@ -124,22 +124,10 @@ const parts: readonly (readonly [
 ])[] = [
   ['bytes=0-0', 206, '0', 'bytes 0-0/10'],
   ['bytes=9-', 206, '9', 'bytes 9-9/10'],
-  ['bytes=0-99999999999999999999', 206, '0123456789', 'bytes 0-9/10'],
-  ['bytes=-10', 206, '0123456789', 'bytes 0-9/10'],
   ['bytes=-99', 206, '0123456789', 'bytes 0-9/10'],
-  ['BYTES= 2-3 ', 206, '23', 'bytes 2-3/10'],
-  ['bytes=-0', 416, '', 'bytes */10'],
   ['bytes=10-', 416, '', 'bytes */10'],
-  ['bytes=5-4', 200, '0123456789'],
-  ['bytes=99-50', 200, '0123456789'],
-  ['bytes=0-1,5-4', 200, '0123456789'],
   ['bytes=0-1,3-4', 416, '', 'bytes */10'],
-  [`bytes=${'0-0,'.repeat(200)}1-1`, 416, '', 'bytes */10'],
-  [`bytes=${'0-0,'.repeat(5000)}1-1`, 200, '0123456789'],
-  ['bytes=-', 200, '0123456789'],
-  ['bytes=a-b', 200, '0123456789'],
-  ['bytes=1', 200, '0123456789'],
-  ['items=0-1', 200, '0123456789'],
+  ['bytes=5-4', 200, '0123456789'],
 ]
 
 test('ranges', async (t) => {
@@ -188,21 +176,6 @@ test('conditions', async (t) => {
   assert.equal(await status({ 'if-none-match': '"x"' }), 200)
   assert.equal(await status({ 'if-modified-since': modified }), 304)
   assert.equal(await status({ 'if-modified-since': before }), 200)
-  for (const none of [
-    'yesterday',
-    '2044',
-    '1 Jan 2044',
-    'Sat, 31 Feb 2044 00:00:00 GMT',
-    new Date('2044-01-01').toISOString(),
-    '',
-  ])
-    assert.equal(await status({ 'if-modified-since': none }), 200, none)
-  for (const form of [
-    'Fri, 01 Jan 2044 00:00:00 GMT',
-    'Friday, 01-Jan-44 00:00:00 GMT',
-    'Fri Jan  1 00:00:00 2044',
-  ])
-    assert.equal(await status({ 'if-modified-since': form }), 304, form)
   // The tag is the better witness.
   assert.equal(await status({ 'if-none-match': '"x"', 'if-modified-since': modified }), 200)
   const fresh = await ask(path, { headers: { 'if-none-match': etag } })

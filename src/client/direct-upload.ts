@@ -1,9 +1,9 @@
 import { createMd5 } from './md5.ts'
 import { csrfHeaders, sendRequest, UploadError, type TransferOptions } from './transfer.ts'
 
-/** A blob that the browser uploaded by itself. */
+/** A blob whose bytes the browser sent to the storage service itself. */
 export interface UploadedBlob {
-  /** Goes into the form in the file's place. */
+  /** Value of the form's field, in place of the file. */
   readonly signedId: string
   readonly filename: string
   readonly contentType: string
@@ -13,9 +13,10 @@ export interface UploadedBlob {
   readonly checksum: string
 }
 
-/** Hashed at once, so that a page stays awake while a large file is read. */
+/** Bytes that are hashed at once. The page stays responsive while a large file is read. */
 const HASH_SLICE_BYTES = 2 * 1024 * 1024
 
+/** Response of the app to the announcement of a file. */
 interface DirectUploadResponse {
   readonly signed_id: string
   readonly filename: string
@@ -29,8 +30,8 @@ interface DirectUploadResponse {
 }
 
 /**
- * Sends a file to the storage service itself, past the app, in Rails' protocol: for files that are too large for the app's
- * database. `path` is what `storage.directUploadPath('User.photo')` gave the page. Rejects with UploadError.
+ * Sends a file directly to the storage service, in Rails' protocol. Use it for files that are too large for the app's
+ * database. `path` is the result of `storage.directUploadPath('User.photo')`. Rejects with UploadError.
  */
 export async function directUpload(
   file: File,
@@ -59,8 +60,8 @@ export async function directUpload(
     },
     body: JSON.stringify({ blob }),
   })
-  const { direct_upload: target, ...told } = JSON.parse(announced) as DirectUploadResponse
-  // Exactly what was signed, and nothing of the app's own: it may be another origin.
+  const { direct_upload: target, ...announcedBlob } = JSON.parse(announced) as DirectUploadResponse
+  // Only the signed headers, and none of the app's, because the service may have another origin.
   await sendRequest({
     ...common,
     method: 'PUT',
@@ -69,21 +70,26 @@ export async function directUpload(
     body: file,
     ...(onProgress === undefined ? {} : { onProgress }),
   })
-  const { signed_id: signedId, filename, content_type: contentType, byte_size: byteSize } = told
-  return { signedId, filename, contentType, byteSize, checksum: told.checksum }
+  const {
+    signed_id: signedId,
+    filename,
+    content_type: contentType,
+    byte_size: byteSize,
+  } = announcedBlob
+  return { signedId, filename, contentType, byteSize, checksum: announcedBlob.checksum }
 }
 
 async function computeChecksum(file: File, signal: AbortSignal | undefined): Promise<string> {
   const hash = createMd5()
   for (let at = 0; at < file.size; at += HASH_SLICE_BYTES) {
     if (signal?.aborted === true)
-      throw new UploadError(`${file.name}: it was given up.`, 'ABORTED', 0)
+      throw new UploadError(`${file.name}: the upload was canceled.`, 'ABORTED', 0)
     const slice = await file
       .slice(at, at + HASH_SLICE_BYTES)
       .arrayBuffer()
       .catch(() => {
         throw new UploadError(
-          `${file.name}: it cannot be read; it may have been moved or changed.`,
+          `${file.name}: the file cannot be read; it may have been moved or changed.`,
           'UNREADABLE',
           0,
         )

@@ -4,17 +4,18 @@ import { englishLabels, type Labels } from './labels.ts'
 import type { FollowedUpload } from './followed-upload.ts'
 import { elementStyle } from './style.ts'
 
-/** `<delayed-upload src="…">`: preview, progress and state of a delayed upload. `src` is `upload.path()`. */
+/** `<delayed-upload src="…">` shows preview, progress and state of a delayed upload. `src` is `upload.path()`. */
 export interface DelayedUploadElement extends HTMLElement {
-  /** Texts in another language; what is left out stays English. */
+  /** Texts in another language. Missing texts stay English. */
   labels: Partial<Labels>
-  /** What was told last. */
+  /** The last state of the upload. */
   readonly upload: FollowedUpload | null
 }
 
 /**
- * Registers the element, once, in a browser; elsewhere it does nothing. It dispatches `delayed-upload:change`, which bubbles,
- * with the upload in `detail`; its attribute `state` follows. What is between its tags is shown until it knows better.
+ * Registers the element. A second call does nothing, and neither does a call outside browsers. The element dispatches
+ * `delayed-upload:change`, which bubbles, with the upload in `detail`, and sets its attribute `state`. It shows the content
+ * between its tags until it has the first state.
  *
  * @example
  * import { defineDelayedUpload } from 'activestorage-delayed/client'
@@ -77,7 +78,7 @@ export function defineDelayedUpload(name: string = 'delayed-upload'): void {
       const before = this.upload?.state
       this.upload = upload
       this.#show(upload)
-      // Said when the state changes, and not at every byte.
+      // Screen readers announce changes of the state, but not each byte.
       if (before !== upload.state)
         this.#status.textContent = `${upload.files.map((file) => file.filename).join(', ')}: ${this.#labels[upload.state]}`
       this.dispatchEvent(

@@ -1,7 +1,7 @@
 import type { Labels } from './labels.ts'
 import type { FollowedFile, FollowedUpload } from './followed-upload.ts'
 
-/** One file's line. Its nodes stay, so that nothing flickers; whatever the server says of it becomes text, never markup. */
+/** One line for a file. Its nodes stay, so that it does not flicker. Values of the server become text, never markup. */
 export interface FileView {
   readonly element: HTMLLIElement
   show(file: FollowedFile, upload: FollowedUpload, labels: Labels): void
@@ -16,6 +16,7 @@ function createPart<K extends keyof HTMLElementTagNameMap>(
   return element
 }
 
+/** Creates the line of a file. */
 export function createFileView(): FileView {
   const element = createPart('li', 'file')
   const preview = createPart('span', 'preview')
@@ -44,7 +45,7 @@ export function createFileView(): FileView {
       progress.max = Math.max(file.byteSize, 1)
       progress.value = file.uploadedBytes
       progress.setAttribute('aria-label', `${labels.progress} ${file.filename}`)
-      // One that was seen before it was stored need not be loaded again.
+      // An image that was shown before it was stored need not be loaded again.
       if (file.contentType.startsWith('image/') && file.path !== null) {
         if (image.getAttribute('src') === null) {
           image.src = file.path
@@ -63,7 +64,7 @@ function displayedState(file: FollowedFile, upload: FollowedUpload): FollowedUpl
 
 const SIZE_UNITS = ['B', 'KB', 'MB', 'GB', 'TB'] as const
 
-/** In the units of the server's limits: 1024-based. */
+/** Formats a size in units of 1024 bytes, as the server's limits do. */
 export function formatSize(bytes: number): string {
   let value = bytes
   let unit = 0

@@ -1,18 +1,18 @@
 import { isUploadFinished, type FollowedUpload } from './followed-upload.ts'
 
-/** Of `followUpload`. */
+/** Options of `followUpload`. */
 export interface FollowOptions {
   readonly signal?: AbortSignal
-  /** There is no such upload, or it was done long ago. */
+  /** Called when the upload does not exist, or finished long ago. */
   readonly onGone?: () => void
 }
 
-/** Milliseconds. A browser tries again by itself where a connection ends, and gives up where an answer is an error. */
+/** Milliseconds. Browsers reconnect when a connection ends, but not after an error response. */
 const RECONNECT_DELAY_MS = { first: 1_000, last: 30_000 }
 
 /**
- * Calls `onChange` with the whole upload, at once and whenever something of it changes, until it is over. `path` is
- * `upload.path()`. Survives lost connections. Returns how to stop.
+ * Calls `onChange` with the whole upload at once and after each change, until the upload is finished. `path` is
+ * `upload.path()`. It reconnects after lost connections. Returns a function that stops it.
  *
  * @example
  * import { followUpload } from 'activestorage-delayed/client'
@@ -36,12 +36,12 @@ export function followUpload(
   }
   const again = async (): Promise<void> => {
     source?.close()
-    // The browser does not tell what it was answered.
+    // EventSource does not report the status of the response.
     const status = await fetch(path, {
       headers: { Accept: 'application/json' },
       ...(options.signal && { signal: options.signal }),
     }).then(
-      (answer) => answer.status,
+      (response) => response.status,
       () => 0,
     )
     if (isStopped) return

@@ -1,16 +1,16 @@
-/** A delayed upload, whole, as the server tells it. */
+/** State of a delayed upload, as the server sends it. */
 export interface FollowedUpload {
   readonly id: string
-  /** 'attached', 'superseded' and 'discarded' are the end; what has failed may be tried again. */
+  /** 'attached', 'superseded' and 'discarded' are final. A failed upload may be retried. */
   readonly state: 'pending' | 'running' | 'attached' | 'failed' | 'superseded' | 'discarded'
   readonly attempts: number
-  /** When it is tried next; null: it is over. */
+  /** Time of the next attempt (ISO 8601). null: there will be none. */
   readonly runAt: string | null
   readonly lastError: string | null
   readonly files: readonly FollowedFile[]
 }
 
-/** One of its files. */
+/** One file of an upload. */
 export interface FollowedFile {
   readonly id: string
   readonly filename: string
@@ -20,9 +20,10 @@ export interface FollowedFile {
   readonly state: 'staged' | 'uploading' | 'attached' | 'failed' | 'dropped'
   readonly uploadedBytes: number
   readonly lastError: string | null
-  /** Where it is seen; null: it is gone. */
+  /** Path of the file in the app. null: the file is gone. */
   readonly path: string | null
 }
 
+/** Whether the upload's state is final. */
 export const isUploadFinished = ({ state }: Pick<FollowedUpload, 'state'>): boolean =>
   ['attached', 'superseded', 'discarded'].includes(state)

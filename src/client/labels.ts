@@ -1,4 +1,4 @@
-/** What the element says. */
+/** Texts of the element, by the state of an upload; `progress` labels the progress bar. */
 export interface Labels {
   readonly pending: string
   readonly running: string
@@ -9,6 +9,7 @@ export interface Labels {
   readonly progress: string
   readonly gone: string
 }
+/** Default texts. */
 export const englishLabels: Labels = {
   pending: 'Waiting',
   running: 'Uploading',

@@ -1,4 +1,4 @@
-// Browsers have no MD5 of their own, and Rails' protocol wants one (RFC 1321).
+// MD5 (RFC 1321). Rails' protocol needs it, and browsers have no function for it.
 
 const SHIFTS = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21] as const
 const SINES: Int32Array = Int32Array.from(
@@ -7,13 +7,14 @@ const SINES: Int32Array = Int32Array.from(
 )
 const BLOCK = 64
 
-/** Takes bytes as they come. */
+/** Hashes bytes in pieces. */
 export interface Md5Hasher {
   update(bytes: Uint8Array): void
   /** Base64. */
   digest(): string
 }
 
+/** Creates an MD5 hasher. */
 export function createMd5(): Md5Hasher {
   const state = Int32Array.of(0x67452301, 0xefcdab89 | 0, 0x98badcfe | 0, 0x10325476)
   const rest = new Uint8Array(BLOCK)

@@ -1,8 +1,8 @@
 import { csrfHeaders, sendRequest, type TransferOptions } from './transfer.ts'
 
-/** A file that waits on the server to be submitted. */
+/** A file that is staged on the server until its form is submitted. */
 export interface StagedUpload {
-  /** Goes into the form in the file's place. */
+  /** Value of the form's field, in place of the file. */
   readonly signedId: string
   readonly filename: string
   readonly contentType: string
@@ -10,15 +10,16 @@ export interface StagedUpload {
   readonly byteSize: number
   /** Base64 MD5. */
   readonly checksum: string
+  /** Time (ISO 8601) after which the file is deleted unless it was submitted. */
   readonly expiresAt: string
-  /** Where it is seen: the source of an image, or a link. */
+  /** Path of the file, for an image or a link. */
   readonly path: string
-  /** Where it is given up, by DELETE. */
+  /** Path to discard the file, by DELETE. */
   readonly discardPath: string
 }
 
 /**
- * Sends a file before its form is submitted, to what `storage.stagedUploadPath('User.photo')` gave the page. Rejects with
+ * Sends a file before its form is submitted. `path` is the result of `storage.stagedUploadPath('User.photo')`. Rejects with
  * UploadError.
  *
  * @example
@@ -37,7 +38,7 @@ export async function stageFile(
     'Content-Type': file.type || 'application/octet-stream',
     'X-Filename': encodeURIComponent(file.name.toWellFormed()),
   }
-  const answer = await sendRequest({
+  const text = await sendRequest({
     ...options,
     method: 'POST',
     url: path,
@@ -45,10 +46,10 @@ export async function stageFile(
     body: file,
     filename: file.name,
   })
-  return JSON.parse(answer) as StagedUpload
+  return JSON.parse(text) as StagedUpload
 }
 
-/** Gives a staged file up; what is not reached expires by itself. */
+/** Discards a staged file. When the request fails, the file expires by itself. */
 export async function discardStagedUpload({
   discardPath,
   filename,

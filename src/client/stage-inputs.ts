@@ -5,10 +5,10 @@ const SELECTOR = 'input[type="file"][data-staged-upload-url]'
 const enhancedInputs = new WeakSet<Element>()
 
 /**
- * Sends what is chosen in `<input type="file" data-staged-upload-url="…">` at once, while the rest of the form is filled in:
- * each file is listed with its preview and progress, and hidden fields take its place. A form that is submitted meanwhile
- * waits. The URL is what `storage.stagedUploadPath('User.photo')` gave the page. Without scripts the same form sends the files
- * with itself.
+ * Sends files at once when they are chosen in `<input type="file" data-staged-upload-url="…">`, while the visitor fills in
+ * the rest of the form. Each file is listed with its preview and progress, and hidden fields replace it. A submitted form
+ * waits for files that are still being sent. The URL is the result of `storage.stagedUploadPath('User.photo')`. Without
+ * scripts the same form sends the files itself.
  *
  * Events that bubble, with `{ file, … }` in `detail`: `staged-upload:progress`, `staged-upload:done`, `staged-upload:error`.
  * Call it again after inputs were added.
@@ -29,7 +29,7 @@ export function stageInputs(root: ParentNode = document): void {
 function enhanceInput(input: HTMLInputElement): void {
   const list = createStagedList(input)
   const running = new Set<Promise<void>>()
-  const tell = (name: string, detail: object): void =>
+  const dispatch = (name: string, detail: object): void =>
     void input.dispatchEvent(new CustomEvent(`staged-upload:${name}`, { bubbles: true, detail }))
 
   const stage = async (file: File): Promise<void> => {
@@ -44,20 +44,20 @@ function enhanceInput(input: HTMLInputElement): void {
         signal: abort.signal,
         onProgress(sent, total) {
           entry.showProgress(sent, total)
-          tell('progress', { file, sent, total })
+          dispatch('progress', { file, sent, total })
         },
       })
       entry.showDone(staged)
-      tell('done', { file, staged })
+      dispatch('done', { file, staged })
     } catch (error) {
       if (abort.signal.aborted) return
       entry.showError(error instanceof Error ? error.message : String(error))
-      tell('error', { file, error })
+      dispatch('error', { file, error })
     }
   }
   const take = (): void => {
     const files = [...(input.files ?? [])]
-    // The bytes travel once: what is listed is no longer chosen.
+    // The form must not send the bytes again, so the input is emptied.
     input.value = ''
     if (files.length > 0 && !input.multiple) list.clear()
     for (const file of files) {
@@ -66,11 +66,11 @@ function enhanceInput(input: HTMLInputElement): void {
     }
   }
   input.addEventListener('change', take)
-  // Chosen before the script was there.
+  // Files that were chosen before the script ran.
   take()
   input.form?.addEventListener('submit', (event) => {
     if (event.defaultPrevented) return
-    // Going on without a file that was chosen is for whoever chose it to say, by taking it out.
+    // A failed file must not be left out silently: the visitor removes it, or chooses it again.
     if (list.focusFailed()) {
       event.preventDefault()
       return

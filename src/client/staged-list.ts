@@ -1,26 +1,27 @@
 import { formatSize } from './file-view.ts'
 import type { StagedUpload } from './stage-file.ts'
 
-/** The files that were chosen in an input, below it. */
+/** List of the files that were chosen in an input. It stands below the input. */
 export interface StagedList {
-  /** `remove` is called when somebody takes the file out. */
+  /** Adds a file. `remove` is called when the visitor removes it. */
   add(file: File, remove: () => void): StagedEntry
-  /** Takes all out. */
+  /** Removes all files. */
   clear(): void
-  /** true: one has failed, and what takes it out has the focus. */
+  /** Focuses the button that removes the first failed file. Returns false when no file has failed. */
   focusFailed(): boolean
 }
+/** One file of the list. */
 export interface StagedEntry {
   showProgress(sent: number, total: number): void
   showDone(staged: StagedUpload): void
   showError(message: string): void
 }
 
-/** Plain markup in the page, with classes for its own style sheet. */
+/** Creates the list as plain markup, with classes for the page's own style sheet. */
 export function createStagedList(input: HTMLInputElement): StagedList {
   const list = document.createElement('ul')
   list.className = 'staged-files'
-  // Inside a label, a click on a name would ask for files again.
+  // Inside a label, a click on a name would open the file dialog again.
   ;(input.closest('label') ?? input).after(list)
   const removers = new Set<() => void>()
   const failed = new Set<HTMLButtonElement>()
@@ -65,7 +66,7 @@ export function createStagedList(input: HTMLInputElement): StagedList {
       removers.add(remove)
       button.addEventListener('click', () => {
         remove()
-        // Where the keyboard was is gone.
+        // The focused button is gone.
         input.focus()
       })
       return {
@@ -91,7 +92,7 @@ export function createStagedList(input: HTMLInputElement): StagedList {
   }
 }
 
-/** From the file itself: nothing is loaded for it. */
+/** Creates a preview from the file itself, without a request. */
 function createPreview(file: File): HTMLImageElement {
   const image = document.createElement('img')
   image.className = 'staged-preview'

@@ -1,17 +1,17 @@
-/** Of whatever sends a file. */
+/** Options of `stageFile` and `directUpload`. */
 export interface TransferOptions {
-  /** Called as bytes leave. */
+  /** Called with the bytes that were sent, and the bytes of the whole file. */
   readonly onProgress?: (sent: number, total: number) => void
   readonly signal?: AbortSignal
-  /** Added to the requests to the app, such as a CSRF token under another name. */
+  /** Additional headers of requests to the app, such as a CSRF token under another name. */
   readonly headers?: Readonly<Record<string, string>>
 }
 
-/** A file was not taken: by the server's word, or because it could not be reached. `message` may be shown to the visitor. */
+/** The server refused a file, or could not be reached. `message` is text for the visitor. */
 export class UploadError extends Error {
-  /** The server's, such as 'FILE_TOO_LARGE'; else 'NETWORK', 'ABORTED' or 'HTTP'. */
+  /** Code of the server, such as 'FILE_TOO_LARGE'; else 'NETWORK', 'ABORTED', 'UNREADABLE' or 'HTTP'. */
   readonly code: string
-  /** Of the answer; 0: there was none. */
+  /** Status of the response; 0 without a response. */
   readonly status: number
   /** @internal */
   constructor(message: string, code: string, status: number) {
@@ -22,12 +22,13 @@ export class UploadError extends Error {
   }
 }
 
-/** What Rails' pages, and many others, keep in a meta tag. */
+/** Reads the CSRF token from the page's meta tag, as Rails' pages have it. */
 export function csrfHeaders(): Record<string, string> {
   const token = document.querySelector<HTMLMetaElement>('meta[name="csrf-token"]')?.content
   return token === undefined || token === '' ? {} : { 'X-CSRF-Token': token }
 }
 
+/** A request with a body whose progress is reported. */
 export interface TransferRequest extends Pick<TransferOptions, 'onProgress' | 'signal'> {
   readonly method: 'POST' | 'PUT' | 'DELETE'
   readonly url: string
@@ -37,7 +38,7 @@ export interface TransferRequest extends Pick<TransferOptions, 'onProgress' | 's
   readonly filename: string
 }
 
-/** Sends, and resolves with the answer's text. By XMLHttpRequest, for fetch tells nothing of what it has sent. */
+/** Sends a request, and resolves with the response's text. It uses XMLHttpRequest, because fetch reports no progress of uploads. */
 export function sendRequest({
   method,
   url,
@@ -50,10 +51,10 @@ export function sendRequest({
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest()
     const fail = (code: string, why: string, status = 0): void => {
-      // The server names the file where it can.
+      // The server's text often has the filename already.
       reject(new UploadError(why.includes(filename) ? why : `${filename}: ${why}`, code, status))
     }
-    const aborted = (): void => fail('ABORTED', 'it was given up.')
+    const aborted = (): void => fail('ABORTED', 'the upload was canceled.')
     if (signal?.aborted === true) {
       aborted()
       return
@@ -82,15 +83,15 @@ export function sendRequest({
   })
 }
 
-/** Of an answer without a word: a proxy's, or of a path that is too old. */
+/** Text for a response without an error of the app, such as one of a proxy. */
 function describeStatus(status: number): string {
   if (status === 404 || status === 410)
     return 'this page is too old. Reload it and choose the file again.'
-  if (status === 413) return 'it is too large. Choose a smaller one.'
-  return `the server did not take it (${status}). Try again later.`
+  if (status === 413) return 'the file is too large. Choose a smaller one.'
+  return `the server did not accept the file (${status}). Try again later.`
 }
 
-/** What the app says of an error; a proxy before it says something else. */
+/** Reads the app's error from a response. {} for text of a proxy, which is not JSON. */
 function readServerError(text: string): { readonly error?: string; readonly code?: string } {
   try {
     const { error, code } = JSON.parse(text) as { error?: unknown; code?: unknown }

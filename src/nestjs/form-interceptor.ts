@@ -7,13 +7,14 @@ import {
 } from '@nestjs/common'
 import { catchError } from 'rxjs'
 import type { AnyAttachments, Models } from '../attached/definitions.ts'
+import { ActiveStorageError } from '../errors/errors.ts'
 import { StagedFile } from '../attached/staged-file.ts'
 import type { NodeRequest } from '../http/request-body.ts'
 import type { ParsedForm, ParseFormOptions } from '../http/forms/parse-form.ts'
 import type { FormParser } from '../http/mountable.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
-/** Of Express, which is Node's own with more, or of Fastify, which has it within. */
+/** Request of Express, which extends Node's, or of Fastify, which has Node's as `raw`. */
 type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
   form?: ParsedForm<AnyAttachments>
   body?: unknown
@@ -21,13 +22,12 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
 }
 
 /**
- * Where `FileInterceptor` stands today: stages the files of a form as they stream in. `@Body()` is what `storage.parseForm`
- * gives as values, `@UploadedFiles()` its files, `@UploadedForm()` all of it.
+ * Replaces `FileInterceptor`: stages the files of a form while they arrive. `@Body()` gets the values of
+ * `storage.parseForm`, `@UploadedFiles()` its files, `@UploadedForm()` the whole result.
  *
- * Where a pipe or the handler throws, nothing is kept of what came with the form; files that hidden fields name stay for the
- * next try. The module makes an HttpException of an error of the
- * library, with its status, its code and the message for visitors; the error is its `cause`. What was typed until then is in
- * the request's body.
+ * When a pipe or the handler throws, the files of this request are discarded; files that hidden fields name stay for the
+ * next try. The module turns an error of the library into an HttpException with its status, its code and the message for
+ * visitors; the error is its `cause`. The request's body then has the values that were read before.
  *
  * @example
  * import { UploadedFiles, UseInterceptors } from '@nestjs/common'
@@ -59,10 +59,10 @@ export function FormInterceptor(
     ): Promise<ReturnType<typeof next.handle>> {
       const request = context.switchToHttp().getRequest<FrameworkRequest>()
       const form = await this.#parse(request)
-      // Pipes run within `handle`, and so does the validation of what they are given.
+      // Pipes, and the validation that they do, run within `handle`.
       return next.handle().pipe(
         catchError(async (error: unknown) => {
-          // What cannot be given up now goes by itself when it has expired.
+          // A file that cannot be discarded now expires by itself.
           await discardFormFiles(form).catch(() => undefined)
           throw error
         }),
@@ -80,7 +80,7 @@ export function FormInterceptor(
         request.files = form.files
         return form
       } catch (error) {
-        request.body = (error as { values?: unknown }).values ?? {}
+        request.body = error instanceof ActiveStorageError ? (error.values ?? {}) : {}
         throw error
       }
     }
@@ -89,7 +89,7 @@ export function FormInterceptor(
   return mixin(Interceptor)
 }
 
-/** What this request staged is known to nobody else. What hidden fields name is the page's, which may send it again. */
+/** Discards the files of this request. The page may send files of its hidden fields again, so they stay. */
 async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<void> {
   for (const input of Object.values(files))
     for (const file of [(input as { readonly files?: unknown }).files ?? input].flat())
@@ -97,7 +97,7 @@ async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<
 }
 
 /**
- * The form that `FormInterceptor` read: beside values and files, `hidden`, for a page that is shown again with the files in it.
+ * Parameter decorator for the result of `FormInterceptor`: values, files, and `hidden`, for a form that is shown again.
  */
 export const UploadedForm: () => ParameterDecorator = createParamDecorator(
   (_data: unknown, context) => context.switchToHttp().getRequest<FrameworkRequest>().form,

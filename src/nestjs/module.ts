@@ -12,12 +12,12 @@ import { StorageLifecycle } from './storage-lifecycle.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
 /**
- * Opens the storage to the app: injects it everywhere, serves its files, runs its worker, closes it. Throws ConfigurationError
- * for Nest before 11.0.
+ * Injects the storage everywhere in the app, serves its files, runs its worker and closes it. Throws ConfigurationError for
+ * Nest before 11.0.
  */
 export class ActiveStorageModule {
   /**
-   * Of a storage that is there already.
+   * Creates the module for a storage that exists already.
    *
    * @example
    * import { Module } from '@nestjs/common'
@@ -31,7 +31,7 @@ export class ActiveStorageModule {
   }
 
   /**
-   * Of a storage that is made of what the app injects: its configuration, or the connection of its ORM.
+   * Creates the module for a storage that needs something injected: the app's configuration, or the connection of its ORM.
    *
    * @example
    * import { Module } from '@nestjs/common'

@@ -5,13 +5,13 @@ import { nodeHandler } from '../http/node-handler.ts'
 
 type NestHttpAdapter = HttpAdapterHost['httpAdapter']
 
-/** A storage's handler in an app. */
+/** A storage's handler that is mounted in an app. */
 export interface MountedHandler {
-  /** Ends what goes on until the client leaves: progress. The server would wait for it. */
+  /** Ends streams of progress, which last until the client disconnects. The server would wait for them. */
   endStreams(): void
 }
 
-/** Where `adapter` has none, there is nothing to serve: an application context, or a microservice. */
+/** Mounts the handler. An application context or a microservice has no adapter, and serves nothing. */
 export function mount(
   storage: Mountable,
   adapter: NestHttpAdapter | null | undefined,
@@ -37,6 +37,7 @@ export function mount(
 }
 
 const FORM_TYPE = 'multipart/form-data'
+/** Members of Fastify for parsers of bodies. */
 interface FastifyParsers {
   hasContentTypeParser(type: string): boolean
   addContentTypeParser(
@@ -45,7 +46,7 @@ interface FastifyParsers {
   ): void
 }
 
-/** Fastify refuses what it has no parser for. One of the app's own stays: it reads nothing before it is asked to. */
+/** Fastify refuses bodies without a parser, so forms get one that reads nothing. A parser of the app stays. */
 export function skipFormParsing(adapter: NestHttpAdapter | null | undefined): void {
   if (adapter?.getType() !== 'fastify') return
   const app = adapter.getInstance<FastifyParsers>()

@@ -6,8 +6,8 @@ import { publicErrorOf } from '../errors/public-error.ts'
 const logger = new Logger('ActiveStorage')
 
 /**
- * What a controller throws of the storage, as Nest answers it: with its status, its code and the message for visitors. The
- * error is its cause; one that is the app's to look at is logged under the reference that the visitor is told.
+ * Turns an error of the library into an HttpException with its status, its code and the message for visitors. The error is
+ * its cause. An error with a reference is logged with it, so that the app's developers find what the visitor reports.
  */
 export class PublicErrorInterceptor implements NestInterceptor {
   intercept(...[, next]: Parameters<NestInterceptor['intercept']>): ReturnType<typeof next.handle> {

@@ -11,7 +11,7 @@ import { skipFormParsing, mount, type MountedHandler } from './mount.ts'
 import { MODULE_OPTIONS, type ActiveStorageModuleOptions, type ModuleStorage } from './options.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
-/** The storage, from the app's start to its end. */
+/** Mounts the storage at the app's start, runs its worker, and closes both at the app's end. */
 export class StorageLifecycle
   implements OnModuleInit, OnApplicationBootstrap, BeforeApplicationShutdown, OnApplicationShutdown
 {
@@ -25,7 +25,7 @@ export class StorageLifecycle
     this.#storage = storage
     this.#options = options
     this.#host = host
-    // Now, or under Nest's testing module as soon as there is an app: in either case before Nest's own parsers of bodies.
+    // Runs now, or when Nest's testing module creates the app; in both cases before Nest's own parsers of bodies.
     if (options.mount !== false)
       host.init$.subscribe(() => (this.#mounted = mount(storage, host.httpAdapter)))
   }
@@ -39,13 +39,13 @@ export class StorageLifecycle
     if (work !== false) this.#worker = this.#storage.work(work === true ? {} : work)
   }
 
-  /** What runs is waited for while the app's connections are there: they may go in the next step. */
+  /** Waits for running tasks while the app's connections are open. The next step may close them. */
   async beforeApplicationShutdown(): Promise<void> {
     await this.#worker?.stop()
     this.#mounted?.endStreams()
   }
 
-  /** No request is being answered any more. */
+  /** Runs when the server has answered all requests. */
   async onApplicationShutdown(): Promise<void> {
     await this.#storage.close()
   }

@@ -1,10 +1,10 @@
 import { Inject } from '@nestjs/common'
 
-/** What the storage is injected by, and overridden by in tests (`overrideProvider`). */
+/** Injection token of the storage. Tests override the storage by it (`overrideProvider`). */
 export const ACTIVE_STORAGE: unique symbol = Symbol('activestorage-delayed')
 
 /**
- * Injects the storage that `ActiveStorageModule` was given.
+ * Injects the storage of `ActiveStorageModule`.
  *
  * @example
  * import { InjectActiveStorage } from 'activestorage-delayed/nestjs'

@@ -1,14 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { AnyAttachments, Models } from '../../attached/definitions.ts'
+import { ActiveStorageError } from '../../errors/errors.ts'
 import type { ParsedForm, ParseFormOptions } from '../forms/parse-form.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
 
 declare global {
-  // oxlint-disable-next-line typescript/no-namespace -- how Express' types are added to
+  // oxlint-disable-next-line typescript/no-namespace -- Express' types are extended like this
   namespace Express {
     interface Request {
-      /** What `form` of activestorage-delayed read. */
+      /** Result of `form` of activestorage-delayed. */
       form?: ParsedForm<AnyAttachments>
     }
   }
@@ -17,7 +18,7 @@ declare global {
 type Next = (error?: unknown) => void
 
 /**
- * Middleware: answers what is below `basePath`, wherever it is mounted. It may come before or after a JSON parser.
+ * Middleware that answers requests below `basePath`, wherever it is mounted. It may come before or after a JSON parser.
  *
  * @example
  * import express from 'express'
@@ -33,8 +34,8 @@ export function activeStorage(
 }
 
 /**
- * Middleware where multer sits today: stages the files of a form as they stream in. `req.form` is what
- * `storage.parseForm` gives, `req.body` its values. Errors go to `next`, with what was typed in `req.body`.
+ * Middleware in the place of multer: stages the files of a form while they arrive. `req.form` is the result of
+ * `storage.parseForm`, `req.body` its values. Errors go to `next`; then `req.body` has the values that were read before.
  *
  * @example
  * import express from 'express'
@@ -62,7 +63,7 @@ export function form<M extends Models, N extends keyof M & string>(
         next()
       },
       (error: unknown) => {
-        req.body = (error as { values?: unknown }).values ?? {}
+        req.body = error instanceof ActiveStorageError ? (error.values ?? {}) : {}
         next(error)
       },
     )

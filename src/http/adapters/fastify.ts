@@ -12,8 +12,8 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as 
 const MULTIPART = 'multipart/form-data'
 
 /**
- * A plugin: answers what is below `basePath`, and leaves forms with files to `form` everywhere in the app. Where Fastify itself
- * answers an error of the library, the visitor gets its `publicMessage`.
+ * Plugin that answers requests below `basePath`, and leaves forms with files to `form` everywhere in the app. When Fastify's
+ * own error handler answers an error of the library, the visitor gets its `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'
@@ -26,7 +26,7 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
   const handle = nodeHandler(storage)
   const plugin: FastifyPluginAsync = async (app) => {
     requireVersion('activeStorage()', 'fastify', '4.0.0', app.version)
-    // @fastify/multipart leaves the body alone too, until it is asked for files.
+    // The parser of @fastify/multipart also reads nothing before a handler asks for files.
     if (!app.hasContentTypeParser(MULTIPART)) skipParsing(app, MULTIPART)
     sendPublicMessages(app)
     await app.register(async (own) => {
@@ -37,7 +37,7 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
         url: `${storage.basePath}/*`,
         exposeHeadRoute: false,
         handler(request, reply) {
-          // What hooks have set: CORS, for one.
+          // Headers that hooks have set, such as those of CORS.
           for (const [name, value] of Object.entries(reply.getHeaders()))
             if (value !== undefined) reply.raw.setHeader(name, value)
           reply.hijack()
@@ -46,11 +46,11 @@ export function activeStorage(storage: Mountable): FastifyPluginAsync {
       })
     })
   }
-  // Fastify's own sign that a plugin is not for its children only.
+  // Fastify's mark of a plugin that applies to the whole app, and not only to its children.
   return Object.assign(plugin, { [Symbol.for('skip-override')]: true })
 }
 
-/** Fastify's own error handler answers with `message`, which is for the log: `{ statusCode, code, error, message }`. */
+/** Replaces the `message` of Fastify's own error responses, which is text for the log. */
 function sendPublicMessages(app: FastifyInstance): void {
   const failed = new WeakMap<FastifyReply, ActiveStorageError>()
   app.addHook('onError', async (_request, reply, error) => {
@@ -58,14 +58,14 @@ function sendPublicMessages(app: FastifyInstance): void {
   })
   app.addHook('onSend', async (request, reply, payload) => {
     const error = failed.get(reply)
-    // What a handler of the app's sends, in a shape of its own, stays as it is.
+    // A response of the app's own error handler, which has another shape, stays as it is.
     if (error === undefined || typeof payload !== 'string' || !payload.startsWith('{"statusCode":'))
       return payload
     const body = JSON.parse(payload) as { readonly message?: unknown }
     if (body.message !== error.message) return payload
     const { message, reference } = publicErrorOf(error)
     if (reference !== null)
-      request.log.error({ reference, err: error }, 'The visitor was told this reference.')
+      request.log.error({ reference, err: error }, 'The response has this reference.')
     return JSON.stringify({ ...body, message })
   })
 }
@@ -75,8 +75,8 @@ function skipParsing(app: FastifyInstance, type: string): void {
 }
 
 /**
- * Reads a form as it streams in, in a route's handler; the plugin must be registered. Throws like `storage.parseForm`; its
- * errors have a `statusCode`, which Fastify answers with, and a `publicMessage`.
+ * Reads a form in a route's handler while it arrives. The plugin must be registered. Throws the errors of
+ * `storage.parseForm`, which have a `statusCode`, used by Fastify for the response, and a `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'

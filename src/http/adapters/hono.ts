@@ -9,7 +9,7 @@ import { closeAfterResponse } from '../close-after-response.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
- * Middleware: answers what is below `basePath`.
+ * Middleware that answers requests below `basePath`.
  *
  * @example
  * import { Hono } from 'hono'
@@ -28,23 +28,23 @@ export function activeStorage(storage: Mountable): MiddlewareHandler {
   }
 }
 
-/** On Node, where something of the refused request was not read. Elsewhere the platform decides. */
+/** Closes Node's connection when a refused request was not read to its end. Other platforms decide this themselves. */
 function closeOnNode({ env }: Context): void {
-  const incoming = (env as { readonly incoming?: unknown } | undefined)?.incoming
-  if (incoming instanceof IncomingMessage) closeAfterResponse(incoming)
+  if (typeof env !== 'object' || env === null || !('incoming' in env)) return
+  if (env.incoming instanceof IncomingMessage) closeAfterResponse(env.incoming)
 }
 
-/** Hono answers an error with its own response, where the app has no `onError`. */
+/** Gives the error a response, which Hono sends when the app has no `onError`. */
 function throwWithResponse(error: unknown): never {
-  const told = publicErrorOf(error)
-  if (told.reference === null && error instanceof Error)
-    Object.assign(error, { getResponse: () => respondPublicError(told) })
+  const publicError = publicErrorOf(error)
+  if (publicError.reference === null && error instanceof Error)
+    Object.assign(error, { getResponse: () => respondPublicError(publicError) })
   throw error
 }
 
 /**
- * Middleware that stages the files of a form as they stream in: `c.var.form` is what `storage.parseForm` gives. It throws
- * like it: what is refused is answered with its status and `publicMessage`, or by the app's `onError`.
+ * Middleware that stages the files of a form while they arrive. `c.var.form` is the result of `storage.parseForm`. It throws
+ * the errors of `storage.parseForm`: the response has their status and `publicMessage`, or comes from the app's `onError`.
  *
  * @example
  * import { Hono } from 'hono'
