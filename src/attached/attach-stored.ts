@@ -32,7 +32,11 @@ export async function attachStored(
 ): Promise<AttachmentRow[]> {
   if (stored.length === 0) return []
   const { lane, definition, context } = scope
-  if (definition.kind === 'one') await supersedeUploads(session, context, lane, plan.older)
+  if (definition.kind === 'one')
+    await supersedeUploads(session, context, lane, {
+      lock: plan.submission.lock,
+      uploads: plan.older,
+    })
   for (const { blob, staged } of stored)
     if (staged !== undefined)
       await assignAttachedFile(session, staged, blob.key, {

@@ -58,8 +58,8 @@ async function attachSubmission(submission: PreparedSubmission): Promise<Attachm
   const { scope, stored } = submission
   const { context, lane } = scope
   const rows = await runChange(scope, async (session) => {
-    await lockLanes(session, [lane])
-    const plan = await planSubmission(session, submission)
+    const lock = await lockLanes(session, [lane])
+    const plan = await planSubmission(session, submission, lock)
     const linked = await link(session, plan)
     if (linked !== null) {
       await context.announce(session, [linked.token])

@@ -3,16 +3,11 @@ import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
 import { findBlob, findBlobs, type BlobRow } from '../blobs/blob-rows.ts'
 import { findUpload } from '../delayed/upload-rows.ts'
-import {
-  dropUnlinkedFile,
-  findFiles,
-  findFilesOfUploads,
-  isAttached,
-  type FileRow,
-} from '../staging/file-rows.ts'
+import { findFiles, findFilesOfUploads, isAttached, type FileRow } from '../staging/file-rows.ts'
 import type { StorageContext } from './context.ts'
 import { blobPath, pendingPath } from './paths.ts'
 import { readStagedId, readTokenId } from './signed-tokens.ts'
+import { dropUnlinkedFile } from '../staging/file-transitions.ts'
 
 /** Finds the blob that a signed id names. null: the signed id is invalid or has expired, or the blob is gone. */
 export async function findSignedBlob(

@@ -251,9 +251,10 @@ export async function purgeAllLater(
   const store = await context.store()
   const run = async (tx: Session): Promise<boolean> => {
     const lanes = [...definitions.keys()].map((name) => ({ type, id, name }))
-    await lockLanes(tx, lanes)
+    const lock = await lockLanes(tx, lanes)
     if ((await keepIf?.(tx)) === true) return false
-    await discardUploads(tx, await findRecordUploads(tx, type, [id], undefined, true), 'discarded')
+    const uploads = await findRecordUploads(tx, type, [id], undefined, true)
+    await discardUploads(tx, uploads, lock, 'discarded')
     await deleteGemRows(tx, { type, id })
     for (const name of await lockAttachedNames(tx, type, id))
       await deleteLockedAttachments(tx, await lockAttachments(tx, { type, id, name }), {

@@ -19,8 +19,11 @@ export async function removeAll(
   signal?.throwIfAborted()
   const { lane, context } = scope
   const jobKeys = await runChange(scope, async (session) => {
-    await lockLanes(session, [lane])
-    await supersedeUploads(session, context, lane, await lockUploads(session, lane))
+    const lock = await lockLanes(session, [lane])
+    await supersedeUploads(session, context, lane, {
+      lock,
+      uploads: await lockUploads(session, lane),
+    })
     return removeAttachments(session, await lockAttachments(session, lane), how, {
       inUserTransaction: scope.session !== null,
     })

@@ -94,12 +94,12 @@ export function toAttachment(
     signal?.throwIfAborted()
     const store = await context.store()
     const run = async (tx: Session): Promise<string[]> => {
-      await lockLanes(tx, [row])
+      const lock = await lockLanes(tx, [row])
       const locked = await lockAttachments(tx, row)
       const removed = locked.filter(({ attachmentId }) => attachmentId === row.attachmentId)
       // A has-one has nothing left, as after the handle's own `purge`.
       if (removed.length > 0 && context.kindOf(row) === 'one')
-        await supersedeUploads(tx, context, row, await lockUploads(tx, row))
+        await supersedeUploads(tx, context, row, { lock, uploads: await lockUploads(tx, row) })
       return removeAttachments(tx, removed, how, { inUserTransaction: session !== null })
     }
     const keys = await (session === null ? store.transact(run) : run(session))

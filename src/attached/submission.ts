@@ -2,9 +2,11 @@ import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
 import { planLink, type LinkPlan } from '../delayed/link.ts'
 import { ActiveStorageError } from '../errors/errors.ts'
-import { dropUnlinkedFile, type FileRow } from '../staging/file-rows.ts'
+import { type FileRow } from '../staging/file-rows.ts'
 import type { Changes } from './changes.ts'
 import { openSession, type AttachmentScope } from './scope.ts'
+import { dropUnlinkedFile } from '../staging/file-transitions.ts'
+import type { LaneLock } from '../attachments/lane.ts'
 
 /** An object at its service, with the row of its blob or the values of a row that is inserted at attach. */
 export interface StoredObject {
@@ -27,14 +29,16 @@ export interface PreparedSubmission {
 export const hasChanges = ({ changes, fileIds, stored }: PreparedSubmission): boolean =>
   fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
 
-/** Plans the changes of one attachment. The caller holds the lane's lock. */
+/** Plans the changes of one attachment. `lock`: of its lane. */
 export function planSubmission(
   session: Session,
   { scope, changes, fileIds, stagedHere, stored }: PreparedSubmission,
+  lock: LaneLock,
 ): Promise<LinkPlan> {
   const { lane, definition } = scope
   return planLink(session, {
     lane,
+    lock,
     kind: definition.kind,
     fileIds,
     stagedHere,

@@ -80,12 +80,13 @@ async function submit(
   required: readonly AttachmentScope[],
 ): Promise<(DelayedUpload | null)[]> {
   const changed = submissions.filter(hasChanges)
-  await lockLanes(
+  const lock = await lockLanes(
     session,
     changed.map(({ scope }) => scope.lane),
   )
   const plans = new Map<string, LinkPlan>()
-  for (const each of changed) plans.set(each.scope.lane.name, await planSubmission(session, each))
+  for (const each of changed)
+    plans.set(each.scope.lane.name, await planSubmission(session, each, lock))
   for (const scope of required)
     await validateRequired(
       { ...scope, session: () => Promise.resolve(session) },

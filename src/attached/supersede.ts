@@ -1,4 +1,4 @@
-import type { Lane } from '../attachments/lane.ts'
+import type { Lane, LaneLock } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
 import { findRecordUploads, type UploadRow } from '../delayed/upload-rows.ts'
@@ -10,6 +10,12 @@ export function lockUploads(session: Session, { type, id, name }: Lane): Promise
   return findRecordUploads(session, type, [id], name, true)
 }
 
+/** Uploads of a lane, and the lock of the lane. */
+export interface LockedUploads {
+  readonly lock: LaneLock
+  readonly uploads: readonly UploadRow[]
+}
+
 /**
  * Ends the pending uploads of an attachment after a direct change, also the gem's rows that nobody has moved yet. An
  * upload that is attached keeps its row, because its hooks still have to run. The lane and `uploads` are locked.
@@ -18,10 +24,10 @@ export async function supersedeUploads(
   session: Session,
   context: Pick<StorageContext, 'logSuperseded'>,
   lane: Lane,
-  uploads: readonly UploadRow[],
+  { lock, uploads }: LockedUploads,
 ): Promise<void> {
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
-  await discardUploads(session, unfinished, 'superseded')
+  await discardUploads(session, unfinished, lock, 'superseded')
   await deleteGemRows(session, lane)
   context.logSuperseded(unfinished)
 }

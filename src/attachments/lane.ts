@@ -68,19 +68,29 @@ function bucketOf({ type, id, name }: Lane): number {
   )
 }
 
+class LockedLanes {
+  readonly #isLocked = true
+  get isLocked(): boolean {
+    return this.#isLocked
+  }
+}
+
+/** Proof that a transaction holds the locks of lanes; only `lockLanes` makes one. */
+export type LaneLock = LockedLanes
+
 /**
  * Locks lanes to the end of the transaction, in ascending order. Lock a lane before you read its rows, and only once per
  * call. On PostgreSQL the lock is an UPDATE: above read committed, a transaction whose snapshot is older than the lane's
  * last change then fails; an advisory lock would let it act on stale rows.
  */
-export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<void> {
+export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<LaneLock> {
   if (session.dialect === 'sqlite') {
     // A statement that changes nothing still takes the file's write lock.
     await session.db
       .deleteFrom('workers')
       .where(sql<boolean>`1 = 0`)
       .execute()
-    return
+    return new LockedLanes()
   }
   const buckets = [...new Set(lanes.map(bucketOf))].toSorted((a, b) => a - b)
   for (const bucket of buckets) {
@@ -108,4 +118,5 @@ export async function lockLanes(session: Session, lanes: readonly Lane[]): Promi
         'The table of locks has lost its rows (was it truncated, or restored without data?): nothing can be attached safely. Drop that table, then run storage.migrate().',
       )
   }
+  return new LockedLanes()
 }

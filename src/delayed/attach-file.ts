@@ -4,10 +4,9 @@ import {
   lockAttachmentIds,
   type AttachmentRow,
 } from '../attachments/attachment-rows.ts'
-import { lockLanes } from '../attachments/lane.ts'
+import { lockLanes, type LaneLock } from '../attachments/lane.ts'
 import { insertBlob } from '../blobs/blob-rows.ts'
 import { keepObject } from '../blobs/object-intents.ts'
-import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { ServiceError } from '../errors/errors.ts'
 import type { DelayedContext, DelayedDefinition } from './context.ts'
@@ -17,14 +16,20 @@ import { LeaseLostError } from './lease-lost.ts'
 import type { PreparedFile } from './prepare-file.ts'
 import { addToOtherUploads, supersedeOlder, type SupersedeResult } from './lane-uploads.ts'
 import { findRecordUploads, type UploadRow } from './upload-rows.ts'
+import { attachFileWithoutHook, attachFileWithHook } from '../staging/file-transitions.ts'
+import { findFilesOfUploads } from '../staging/file-rows.ts'
+import { deleteUploads, attachUpload } from './upload-transitions.ts'
 
 /** What the attaching transaction did. */
 export interface AttachResult {
   /** null: a newer action had already put something else there; the upload dropped itself. */
   readonly attachment: AttachmentRow | null
   readonly superseded: SupersedeResult
-  /** It was the last file: the lane is free. `gone`: no hook is to be told, and the upload's row is gone too. */
-  readonly finished: boolean | 'gone'
+  /**
+   * Work that the upload still has. `files`: others are not attached, and the lane is busy. `hooks`: the lane is free.
+   * `nothing`: the upload's row is deleted.
+   */
+  readonly rest: 'files' | 'hooks' | 'nothing'
 }
 
 /**
@@ -39,7 +44,7 @@ export async function attachFile(
   prepared: PreparedFile,
 ): Promise<AttachResult> {
   return delayed.store.transact(async (session) => {
-    await lockLanes(session, [upload.lane])
+    const lock = await lockLanes(session, [upload.lane])
     const lane = await findRecordUploads(
       session,
       upload.lane.type,
@@ -56,8 +61,8 @@ export async function attachFile(
     // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
     const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
     if (attached.some((id) => !replaces?.includes(id))) {
-      await discardUploads(session, [held], 'superseded')
-      return { attachment: null, superseded: { ended: [held], reduced: [] }, finished: true }
+      await discardUploads(session, [held], lock, 'superseded')
+      return { attachment: null, superseded: { ended: [held], reduced: [] }, rest: 'nothing' }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
@@ -73,7 +78,7 @@ export async function attachFile(
       attachmentId: attachment.attachmentId,
       blobId: blob.id,
     })
-    const superseded = await replaceAttachments(session, held, replaces, lane)
+    const superseded = await replaceAttachments(session, held, replaces, lane, lock)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(
         `The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`,
@@ -81,8 +86,8 @@ export async function attachFile(
           details: uploadErrorDetails(upload, prepared.filename),
         },
       )
-    const finished = await finishFile(session, delayed, definition, held, prepared)
-    return { attachment, superseded, finished }
+    const rest = await finishFile(session, delayed, definition, held, prepared)
+    return { attachment, superseded, rest }
   })
 }
 
@@ -91,13 +96,14 @@ async function replaceAttachments(
   upload: UploadRow,
   replaces: readonly string[] | null,
   lane: readonly UploadRow[],
+  lock: LaneLock,
 ): Promise<SupersedeResult> {
   if (replaces === null) return { ended: [], reduced: [] }
   await deleteAttachments(session, upload.lane, replaces, { purge: true })
   const older = lane.filter(
     ({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'),
   )
-  const superseded = await supersedeOlder(session, older, upload.keeps)
+  const superseded = await supersedeOlder(session, older, upload.keeps, lock)
   // What this upload itself attaches next is added, not replaced.
   if (upload.replaces !== null && upload.replaces.length > 0)
     await session.db
@@ -114,40 +120,25 @@ async function finishFile(
   definition: DelayedDefinition,
   upload: UploadRow,
   prepared: PreparedFile,
-): Promise<AttachResult['finished']> {
-  const result = await session.db
-    .updateTable('files')
-    .set({
-      state: definition.afterUpload === undefined ? 'done' : 'attached',
-      uploaded_bytes: prepared.byteSize,
-      last_error: null,
-      public_error: null,
-      expires_at: nowPlus(session.dialect, delayed.expiresIn),
-    })
-    .where('id', '=', prepared.file.id)
-    .where('upload_token', '=', upload.token)
-    .where('state', '=', 'staged')
-    .executeTakeFirst()
-  if (Number(result.numUpdatedRows) !== 1) throw new LeaseLostError()
-  const unfinished = session.db
-    .selectFrom('files')
-    .select('id')
-    .where('upload_token', '=', upload.token)
-    .where('state', 'in', ['staged', 'attached', 'failed'])
-  if (definition.afterUpload === undefined && definition.afterUploadAll === undefined) {
-    const { numDeletedRows } = await session.db
-      .deleteFrom('uploads')
-      .where('id', '=', BigInt(upload.rowId))
-      .where((e) => e.not(e.exists(unfinished)))
-      .executeTakeFirst()
-    if (Number(numDeletedRows) === 1) return 'gone'
+): Promise<AttachResult['rest']> {
+  const file = {
+    id: prepared.file.id,
+    uploadToken: upload.token,
+    byteSize: prepared.byteSize,
+    expiresIn: delayed.expiresIn,
   }
-  // Out of the running index: the lane is free, while the lease stays for the hooks.
-  const { numUpdatedRows } = await session.db
-    .updateTable('uploads')
-    .set({ state: 'attached', attempts: 0, run_at: now(session.dialect) })
-    .where('id', '=', BigInt(upload.rowId))
-    .where((e) => e.not(e.exists(unfinished.where('state', '<>', 'attached'))))
-    .executeTakeFirst()
-  return Number(numUpdatedRows) === 1
+  const isAttached =
+    definition.afterUpload === undefined
+      ? await attachFileWithoutHook(session, file)
+      : await attachFileWithHook(session, file)
+  if (!isAttached) throw new LeaseLostError()
+  const states = (await findFilesOfUploads(session, [upload.token])).map(({ state }) => state)
+  if (states.includes('staged') || states.includes('failed')) return 'files'
+  const hasHooks = definition.afterUpload !== undefined || definition.afterUploadAll !== undefined
+  if (!hasHooks && !states.includes('attached')) {
+    await deleteUploads(session, [upload], { by: 'lease', leaseToken: upload.leaseToken })
+    return 'nothing'
+  }
+  await attachUpload(session, upload)
+  return 'hooks'
 }

@@ -3,8 +3,6 @@ import type { Dialect } from '../database/database.ts'
 import { asText, nowPlus, now } from '../database/expressions.ts'
 import { lockClause } from '../database/row-locks.ts'
 import type { Session } from '../database/session.ts'
-import { LEASE_MS } from '../jobs/leases.ts'
-import { uuidv7 } from '../database/uuid.ts'
 import type { DelayedContext } from './context.ts'
 import {
   fetchUploads,
@@ -12,11 +10,10 @@ import {
   isKnownAttachment,
   selectUploads,
   SNOOZED_LEASE,
-  selectedUploadColumns,
   uploadOf,
-  type SelectedUpload,
   type UploadRow,
 } from './upload-rows.ts'
+import { claimRankedUploads, claimLockedUploads } from './upload-transitions.ts'
 
 const SNOOZE_MS = 30_000
 const MAX_WIDTH = 1024
@@ -79,31 +76,14 @@ async function claimBatch(
   return { claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))), blocked }
 }
 
-const claimedColumns = (dialect: Dialect) => ({
-  state: 'running' as const,
-  attempts: sql<number>`attempts + 1`,
-  lease_token: uuidv7(),
-  lease_until: nowPlus(dialect, LEASE_MS),
-})
-
 /** One statement, so that work begins a round trip after it is heard of. Those that have to wait come back as they are. */
 async function claimInOneStatement(
   session: Session,
   delayed: DelayedContext,
   width: ClaimScope,
 ): Promise<ClaimResult> {
-  const { dialect } = session
-  const { state, attempts, lease_token: token, lease_until: until } = claimedColumns(dialect)
-  const { rows } = await sql<SelectedUpload>`
-    with candidates as materialized (${selectCandidates(dialect, delayed, width)}),
-      ranked as (select id, blocked, row_number() over (partition by blocked order by run_at, id) as place from candidates)
-    update ${sql.table('uploads')} set
-      state = case when blocked = 0 then ${state} else state end,
-      attempts = case when blocked = 0 then ${attempts} else attempts end,
-      lease_token = case when blocked = 0 then ${token} else lease_token end,
-      lease_until = case when blocked = 0 then ${until} else lease_until end
-    from ranked where ranked.id = ${sql.ref('uploads.id')} and (blocked = 1 or place <= ${sql.lit(width.limit)})
-    returning ${sql.join(selectedUploadColumns(dialect, 'uploads'))}`.execute(session.db)
+  const candidates = selectCandidates(session.dialect, delayed, width)
+  const rows = await claimRankedUploads(session, candidates, width.limit)
   return {
     claimed: rows.filter((row) => row.state === 'running').map(uploadOf),
     blocked: idsOf(rows.filter((row) => row.state !== 'running')),
@@ -131,11 +111,7 @@ async function claimInTransaction(
   const taken = idsOf(rows.filter(isFree)).slice(0, width.limit)
   const blocked = idsOf(rows.filter((row) => !isFree(row)))
   if (taken.length === 0) return { claimed: [], blocked }
-  await session.db
-    .updateTable('uploads')
-    .set(claimedColumns(session.dialect))
-    .where('id', 'in', taken)
-    .execute()
+  await claimLockedUploads(session, taken)
   return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked }
 }
 

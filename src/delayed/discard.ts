@@ -1,31 +1,25 @@
+import type { LaneLock } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
-import { deleteUploads, type UploadRow } from './upload-rows.ts'
+import { dropLinkedFiles, finishFiles } from '../staging/file-transitions.ts'
+import type { UploadRow } from './upload-rows.ts'
+import { deleteUploads } from './upload-transitions.ts'
 
-/** Why an upload ended without being attached; kept with its files, for whoever followed it. */
+/** Why an upload ended without being attached; kept with its files for readers of their state. */
 export type DiscardReason = 'superseded' | 'discarded'
 
 /**
- * Ends uploads for good: their unfinished files are dropped (the sweep deletes the bytes), those attached stay. The lane
- * is locked. A running one's next write finds its fence gone.
+ * Ends uploads for good: files that are not attached are dropped (the sweep deletes their bytes), attached ones stay. The
+ * next write of one that runs finds no row and stops.
  */
 export async function discardUploads(
   session: Session,
   uploads: readonly UploadRow[],
-  ending: DiscardReason,
+  lock: LaneLock,
+  reason: DiscardReason,
 ): Promise<void> {
   if (uploads.length === 0) return
-  const tokens = uploads.map((upload) => upload.token)
-  await deleteUploads(session, uploads)
-  await session.db
-    .updateTable('files')
-    .set({ state: 'dropped', last_error: ending })
-    .where('upload_token', 'in', tokens)
-    .where('state', 'in', ['staging', 'staged', 'failed'])
-    .execute()
-  await session.db
-    .updateTable('files')
-    .set({ state: 'done' })
-    .where('upload_token', 'in', tokens)
-    .where('state', '=', 'attached')
-    .execute()
+  const uploadTokens = uploads.map((upload) => upload.token)
+  await deleteUploads(session, uploads, { by: 'lane', lock })
+  await dropLinkedFiles(session, { uploadTokens }, reason)
+  await finishFiles(session, { uploadTokens })
 }

@@ -5,6 +5,8 @@ import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
 import type { DelayedContext, DelayedDefinition } from './context.ts'
 import { readHookRound, MAX_HOOK_ROUNDS } from './hook-rounds.ts'
 import type { UploadRow } from './upload-rows.ts'
+import { deleteUploads } from './upload-transitions.ts'
+import { finishFiles } from '../staging/file-transitions.ts'
 
 const HOOK_ROUND_DELAY_MS = 5_000
 
@@ -76,11 +78,8 @@ export async function skipHookRound(
 }
 
 async function deleteFinishedUpload(delayed: DelayedContext, upload: UploadRow): Promise<void> {
-  await delayed.store.session.db
-    .deleteFrom('uploads')
-    .where('token', '=', upload.token)
-    .where('lease_token', '=', upload.leaseToken)
-    .execute()
+  const fence = { by: 'lease', leaseToken: upload.leaseToken } as const
+  await deleteUploads(delayed.store.session, [upload], fence)
 }
 
 /** True when the hook returned; false is reported and never undoes the attachment. */
@@ -123,12 +122,7 @@ async function runAfterUploadAll(
 }
 
 export async function markDone(delayed: DelayedContext, file: FileRow): Promise<void> {
-  await delayed.store.session.db
-    .updateTable('files')
-    .set({ state: 'done', expires_at: nowPlus(delayed.store.dialect, delayed.expiresIn) })
-    .where('id', '=', file.id)
-    .where('state', '=', 'attached')
-    .execute()
+  await finishFiles(delayed.store.session, { ids: [file.id] }, delayed.expiresIn)
   await deleteChunksOfFile(delayed.store.session, file)
 }
 

@@ -4,6 +4,8 @@ import { findFilesOfUploads } from '../staging/file-rows.ts'
 import { discardUploads } from './discard.ts'
 import type { Keeps } from './keeps.ts'
 import type { UploadRow } from './upload-rows.ts'
+import type { LaneLock } from '../attachments/lane.ts'
+import { dropLinkedFiles } from '../staging/file-transitions.ts'
 
 async function updateReplacements(
   session: Session,
@@ -96,11 +98,12 @@ export interface SupersedeResult {
   readonly reduced: readonly UploadRow[]
 }
 
-/** Ends older uploads, but for the files that the younger one named. The lane is locked. */
+/** Ends older uploads, but for the files that the younger one named. */
 export async function supersedeOlder(
   session: Session,
   older: readonly UploadRow[],
   { files: kept }: Keeps,
+  lock: LaneLock,
 ): Promise<SupersedeResult> {
   const tokens = older.map(({ token }) => token)
   const files = kept.length === 0 ? [] : await findFilesOfUploads(session, tokens, true)
@@ -110,14 +113,9 @@ export async function supersedeOlder(
   )
   const dropped = waiting.filter((file) => living.has(file.uploadToken) && !kept.includes(file.id))
   const ended = older.filter(({ token }) => !living.has(token))
-  await discardUploads(session, ended, 'superseded')
+  await discardUploads(session, ended, lock, 'superseded')
   const ids = dropped.map(({ id }) => id)
-  if (ids.length > 0)
-    await session.db
-      .updateTable('files')
-      .set({ state: 'dropped', last_error: 'superseded' })
-      .where('id', 'in', ids)
-      .execute()
+  if (ids.length > 0) await dropLinkedFiles(session, { ids }, 'superseded')
   return {
     ended,
     reduced: older.filter(({ token }) => dropped.some(({ uploadToken }) => uploadToken === token)),

@@ -6,7 +6,7 @@ import {
   type AttachmentRow,
   type LaneAttachment,
 } from '../attachments/attachment-rows.ts'
-import type { Lane } from '../attachments/lane.ts'
+import type { Lane, LaneLock } from '../attachments/lane.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { lockRows } from '../database/row-locks.ts'
 import { now } from '../database/expressions.ts'
@@ -21,16 +21,15 @@ import { checkFileCount, checkFileSize, checkFileType, type FileLimits } from '.
 import { uuidv7 } from '../database/uuid.ts'
 import { KEEPS_NOTHING, findReplaceable, type Keeps } from './keeps.ts'
 import { protectFromOlder } from './lane-uploads.ts'
-import {
-  findRecordUploads,
-  insertUpload,
-  type UploadRow,
-  type UploadWithFiles,
-} from './upload-rows.ts'
+import { findRecordUploads, type UploadRow, type UploadWithFiles } from './upload-rows.ts'
+import { insertUpload } from './upload-transitions.ts'
+import { dropUnlinkedFile, attachStagedFile } from '../staging/file-transitions.ts'
 
 /** The changes of one attachment that one call asks for. */
 export interface Submission {
   readonly lane: Lane
+  /** The lane is locked. */
+  readonly lock: LaneLock
   readonly kind: 'one' | 'many'
   /** Ids of staged files, in order. */
   readonly fileIds: readonly string[]
@@ -214,17 +213,7 @@ export async function createUpload(session: Session, link: NewUpload): Promise<U
     record: { type: lane.type, id: lane.id },
     attachment: lane.name,
   })
-  if (surplus.length > 0)
-    await session.db
-      .updateTable('files')
-      .set({ state: 'dropped' })
-      .where(
-        'id',
-        'in',
-        surplus.map((file) => file.id),
-      )
-      .where('upload_token', 'is', null)
-      .execute()
+  for (const { id } of surplus) await dropUnlinkedFile(session, id)
   return insertUpload(session, {
     token,
     lane,
@@ -276,10 +265,8 @@ export async function assignAttachedFile(
   key: string,
   details: ErrorDetails,
 ): Promise<void> {
-  const result = await updateStaged(session, [file.id])
-    .set({ upload_token: uuidv7(), state: 'done', blob_key: key, uploaded_bytes: file.byteSize })
-    .executeTakeFirst()
-  if (Number(result.numUpdatedRows) !== 1) throw createExpiredError(file.filename, details)
+  if (!(await attachStagedFile(session, file, { token: uuidv7(), key })))
+    throw createExpiredError(file.filename, details)
 }
 
 /**

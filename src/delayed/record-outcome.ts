@@ -1,4 +1,3 @@
-import { sql } from 'kysely'
 import { lockRows } from '../database/row-locks.ts'
 import { now } from '../database/expressions.ts'
 import type { ActiveStorageError } from '../errors/errors.ts'
@@ -10,6 +9,9 @@ import { LeaseLostError } from './lease-lost.ts'
 import { decideRetry, type FileFailure } from './retry-schedule.ts'
 import { toPublicFileError, isVisitorError } from './public-upload-error.ts'
 import { findUpload, type UploadRow } from './upload-rows.ts'
+import { failUpload, postponeUpload } from './upload-transitions.ts'
+import { failFiles } from '../staging/file-transitions.ts'
+import { writeFileErrors } from '../staging/file-rows.ts'
 
 export type UploadOutcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'given-back'
 
@@ -48,12 +50,7 @@ export async function recordOutcome(attempted: AttemptOutcome): Promise<UploadRe
     if (current === null || current.leaseToken !== upload.leaseToken) throw new LeaseLostError()
     if (current.state === 'running') {
       // The rest had failed for good in an earlier attempt, and waits for a person.
-      await session.db
-        .updateTable('uploads')
-        .set({ state: 'failed', run_at: now(session.dialect) })
-        .where('id', '=', BigInt(upload.rowId))
-        .where('lease_token', '=', upload.leaseToken)
-        .execute()
+      await failUpload(session, upload, null)
       await attempted.wake()
       if (definition !== undefined)
         await runHooks(delayed, definition, { ...current, state: 'failed' }, record, told)
@@ -116,50 +113,22 @@ async function writeFailures({ delayed, upload, failures }: AttemptOutcome, refe
     const times = { since: Number(row.unavailable_since), now: Number(row.now) }
     const verdict = decideRetry(delayed.retries, failures, { attempts: upload.attempts, ...times })
     const retryAt = new Date(times.now + verdict.delay)
-    await tx.db
-      .updateTable('uploads')
-      .set({
-        state: verdict.again ? 'pending' : 'failed',
-        run_at: retryAt.getTime(),
-        attempts: verdict.isCounted ? upload.attempts : upload.attempts - 1,
-        unavailable_since: verdict.unavailableSince,
-        lease_token: null,
-        lease_until: 0,
-        last_error: toStorableMessage(failures.at(-1)?.error.message ?? ''),
-      })
-      .where('id', '=', BigInt(upload.rowId))
-      .execute()
-    for (const { file, error } of failures)
-      await tx.db
-        .updateTable('files')
-        .set({
-          state: verdict.final.has(file) ? 'failed' : 'staged',
-          last_error: toStorableMessage(error.message),
-          public_error: toStorableMessage(
-            toPublicFileError(error, file.filename, verdict.final.has(file), reference),
-          ),
-        })
-        .where('id', '=', file.id)
-        .where('state', '=', 'staged')
-        .execute()
+    const attempt = {
+      runAt: retryAt.getTime(),
+      attempts: verdict.isCounted ? upload.attempts : upload.attempts - 1,
+      unavailableSince: verdict.unavailableSince,
+      lastError: toStorableMessage(failures.at(-1)?.error.message ?? ''),
+    }
+    await (verdict.again ? postponeUpload : failUpload)(tx, upload, attempt)
+    for (const { file, error } of failures) {
+      const isFinal = verdict.final.has(file)
+      const errors = {
+        lastError: toStorableMessage(error.message),
+        publicError: toStorableMessage(toPublicFileError(error, file.filename, isFinal, reference)),
+      }
+      if (isFinal) await failFiles(tx, { ids: [file.id] }, errors)
+      else await writeFileErrors(tx, file.id, errors)
+    }
     return { verdict, retryAt }
   })
-}
-
-/** Returns the upload untouched: the attempt that was counted by its claim is taken back. */
-export async function releaseUpload(delayed: DelayedContext, upload: UploadRow): Promise<void> {
-  await delayed.store.session.db
-    .updateTable('uploads')
-    .set({
-      // Before the state: MariaDB assigns from left to right, and later ones see what earlier ones wrote.
-      attempts: sql`case when state = 'running' and attempts > 0 then attempts - 1 else attempts end`,
-      state: sql`case when state = 'running' then 'pending' else state end`,
-      lease_token: null,
-      lease_until: 0,
-      run_at: 0,
-      enqueued_at: 0,
-    })
-    .where('id', '=', BigInt(upload.rowId))
-    .where('lease_token', '=', upload.leaseToken)
-    .execute()
 }

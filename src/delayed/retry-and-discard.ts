@@ -3,9 +3,11 @@ import { lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { findFilesOfUploads, isAttached } from '../staging/file-rows.ts'
-import { deleteUploads, findOwnUpload, findUpload, insertUpload, wakeLane } from './upload-rows.ts'
+import { findOwnUpload, findUpload, wakeLane } from './upload-rows.ts'
 import { discardUploads } from './discard.ts'
 import { findReplaceable } from './keeps.ts'
+import { deleteUploads, insertUpload, returnGemRow } from './upload-transitions.ts'
+import { retryFiles } from '../staging/file-transitions.ts'
 
 // What a person does with an upload that failed, or that they no longer want.
 
@@ -22,17 +24,13 @@ export async function retryUpload(
   const run = async (session: Session): Promise<void> => {
     const found = await findOwnUpload(session, token)
     if (found === null) return
-    await lockLanes(session, [found.lane])
+    const lock = await lockLanes(session, [found.lane])
     const upload = await findUpload(session, token, true)
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
     const files = await findFilesOfUploads(session, [token], true)
     if (files.length === 0) {
       // A row of the gem's that could not be read: the next sweep reads it again.
-      await session.db
-        .updateTable('uploads')
-        .set({ token: null, state: 'pending', last_error: null })
-        .where('token', '=', token)
-        .execute()
+      await returnGemRow(session, token)
       return
     }
     // What it attached itself before the rest failed is not what it replaces.
@@ -45,13 +43,8 @@ export async function retryUpload(
       upload.keeps,
     ).filter((id) => !kept.includes(id))
     const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? others : null
-    await deleteUploads(session, [upload])
-    await session.db
-      .updateTable('files')
-      .set({ state: 'staged', last_error: null, public_error: null })
-      .where('upload_token', '=', token)
-      .where('state', '=', 'failed')
-      .execute()
+    await deleteUploads(session, [upload], { by: 'lane', lock })
+    await retryFiles(session, token)
     await insertUpload(session, {
       token,
       lane: upload.lane,
@@ -75,10 +68,10 @@ export async function discardUpload(
   const run = async (tx: Session): Promise<void> => {
     const found = await findOwnUpload(tx, token)
     if (found === null) return
-    await lockLanes(tx, [found.lane])
+    const lock = await lockLanes(tx, [found.lane])
     const upload = await findUpload(tx, token, true)
     if (upload !== null && upload.state !== 'attached')
-      await discardUploads(tx, [upload], 'discarded')
+      await discardUploads(tx, [upload], lock, 'discarded')
   }
   if (session !== null) return run(session)
   const found = await findOwnUpload(store.session, token)

@@ -7,7 +7,7 @@ import { hasFiles } from './upload-rows.ts'
 // What the sweep takes, as conditions that a dry run counts by.
 
 /** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
-const EXPIRY_GRACE_MS = 60_000
+export const EXPIRY_GRACE_MS = 60_000
 
 /** Of a running upload `u`: its worker died. */
 export const isAbandoned = (dialect: Dialect): RawBuilder<boolean> =>

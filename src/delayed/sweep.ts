@@ -1,7 +1,6 @@
 import { sweepTemporaryFolders } from '../blobs/sweep-temporary-folders.ts'
 import { lockRows } from '../database/row-locks.ts'
 import { nowPlus, now } from '../database/expressions.ts'
-import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors/errors.ts'
@@ -14,8 +13,17 @@ import {
   isPastRetention,
   isAbandoned,
   isOrphanedFile,
+  EXPIRY_GRACE_MS,
 } from './sweep-conditions.ts'
 import { fetchUploads, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
+import { reclaimUploads, failAbandonedUploads, deleteUploads } from './upload-transitions.ts'
+import {
+  failFiles,
+  finishFiles,
+  dropLinkedFiles,
+  dropExpiredFiles,
+  deleteFiles,
+} from '../staging/file-transitions.ts'
 
 const WORKER_ROW_TTL_MS = 86_400_000
 const SWEEP_BATCH_SIZE = 500
@@ -75,25 +83,10 @@ async function endAbandonedLeases(
     const tokens = (dead: boolean): string[] =>
       rows.flatMap((row) => (row.attempts >= attempts === dead ? [row.token] : []))
     const [dead, alive] = [tokens(true), tokens(false)]
-    if (alive.length > 0)
-      await session.db
-        .updateTable('uploads')
-        .set({ state: 'pending', lease_token: null, lease_until: 0, run_at: 0, enqueued_at: 0 })
-        .where('token', 'in', alive)
-        .execute()
-    if (dead.length > 0) {
-      await session.db
-        .updateTable('uploads')
-        .set({ state: 'failed', lease_token: null, run_at: now(dialect), last_error: message })
-        .where('token', 'in', dead)
-        .execute()
-      await session.db
-        .updateTable('files')
-        .set({ state: 'failed', last_error: message, public_error: null })
-        .where('upload_token', 'in', dead)
-        .where('state', '=', 'staged')
-        .execute()
-    }
+    await reclaimUploads(session, alive)
+    await failAbandonedUploads(session, dead, message)
+    if (dead.length > 0)
+      await failFiles(session, { uploadTokens: dead }, { lastError: message, publicError: null })
     for (const row of rows) if (dead.includes(row.token)) failed.set(row.token, row)
     return rows.length
   })
@@ -116,8 +109,9 @@ async function dropOldFailures(store: Store, keepFor: number, report: Log): Prom
   await repeatBatches(store, async (session) => {
     const tokens = await lockFreeUploads(session, 'failed', over)
     if (tokens.length === 0) return 0
-    gone.push(...(await fetchUploads(selectUploads(session).where('u.token', 'in', tokens))))
-    await session.db.deleteFrom('uploads').where('token', 'in', tokens).execute()
+    const uploads = await fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
+    await deleteUploads(session, uploads, { by: 'age', state: 'failed', milliseconds: keepFor })
+    gone.push(...uploads)
     return tokens.length
   })
   for (const upload of gone)
@@ -152,15 +146,8 @@ async function finishOrphans(store: Store): Promise<void> {
         .limit(SWEEP_BATCH_SIZE)
         .execute(),
     async (session, ids) => {
-      const to = (state: FileState, from: readonly FileState[]) =>
-        session.db
-          .updateTable('files')
-          .set({ state })
-          .where('id', 'in', ids)
-          .where('state', 'in', from)
-          .execute()
-      await to('done', ['attached'])
-      await to('dropped', ['staging', 'staged', 'failed'])
+      await finishFiles(session, { ids })
+      await dropLinkedFiles(session, { ids }, null)
     },
   )
 }
@@ -172,12 +159,7 @@ async function dropExpired(store: Store): Promise<void> {
     (session) =>
       session.db.selectFrom('files').select('id').where(expired).limit(SWEEP_BATCH_SIZE).execute(),
     async (session, ids) => {
-      await session.db
-        .updateTable('files')
-        .set({ state: 'dropped' })
-        .where('id', 'in', ids)
-        .where(expired)
-        .execute()
+      await dropExpiredFiles(session, ids, EXPIRY_GRACE_MS)
     },
   )
 }
@@ -204,9 +186,7 @@ async function deleteFileRows(store: Store): Promise<void> {
         )
         .limit(SWEEP_BATCH_SIZE)
         .execute(),
-    async (session, ids) => {
-      await session.db.deleteFrom('files').where('id', 'in', ids).execute()
-    },
+    deleteFiles,
   )
   await store.session.db
     .deleteFrom('workers')

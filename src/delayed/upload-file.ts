@@ -45,7 +45,7 @@ export async function uploadFile(attempt: UploadAttempt, file: FileRow): Promise
   } finally {
     await prepared.dispose()
   }
-  const { attachment, superseded, finished } = await attachPreparedFile(attempt, file, prepared)
+  const { attachment, superseded, rest } = await attachPreparedFile(attempt, file, prepared)
   for (const other of superseded.ended)
     logSuperseded(delayed.log, other, 'An upload was superseded by a newer one.')
   for (const other of superseded.reduced)
@@ -61,7 +61,7 @@ export async function uploadFile(attempt: UploadAttempt, file: FileRow): Promise
   // It is attached: what fails from here on is no failure of the upload, and is made up for later.
   try {
     // Before hooks and clean-up, which may be slow.
-    if (finished !== false) await attempt.wake()
+    if (rest !== 'files') await attempt.wake()
     await runFileHook(attempt, file)
   } catch (error) {
     delayed.log('warn', `${file.filename} is attached; its hook could not be told, and is later.`, {
@@ -69,7 +69,7 @@ export async function uploadFile(attempt: UploadAttempt, file: FileRow): Promise
       error,
     })
   }
-  return finished === 'gone' ? 'gone' : 'attached'
+  return rest === 'nothing' ? 'gone' : 'attached'
 }
 
 async function sendBytes(

@@ -1,8 +1,7 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { lockRows } from '../database/row-locks.ts'
-import { createNotReadError } from '../database/errors.ts'
-import { asText, now, railsNow } from '../database/expressions.ts'
+import { asText } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema, UploadState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
@@ -52,7 +51,7 @@ export interface SelectedUpload {
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
 /** What ours write where the gem writes its files. No JSON: a Rails job that is handed our id raises, and destroys nothing. */
-const FILES_MARKER = 'activestorage-delayed'
+export const FILES_MARKER = 'activestorage-delayed'
 
 /**
  * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
@@ -223,49 +222,6 @@ export async function findRecordUploads(
   return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
 
-/** Writes an upload that is due at once, and returns its row. */
-export async function insertUpload(
-  session: Session,
-  upload: {
-    readonly token: string
-    readonly lane: Lane
-    readonly cleanBefore: boolean
-    readonly replaces: readonly string[] | null
-    readonly keeps: Keeps
-    readonly originId?: string
-  },
-): Promise<UploadRow> {
-  const { lane } = upload
-  const insert = session.db.insertInto('uploads').values({
-    uploadable_type: lane.type,
-    uploadable_id: bindId(lane.id, session.recordId),
-    attr_name: lane.name,
-    deleted_ids: '',
-    clean_before: sql<number>`${sql.lit(session.dialect === 'postgres' ? upload.cleanBefore : Number(upload.cleanBefore))}`,
-    files: FILES_MARKER,
-    created_at: railsNow(session.dialect),
-    updated_at: railsNow(session.dialect),
-    token: upload.token,
-    origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
-    replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
-    keeps:
-      upload.keeps.blobs.length + upload.keeps.files.length === 0
-        ? null
-        : JSON.stringify(upload.keeps),
-    run_at: now(session.dialect),
-  })
-  if (session.returning)
-    return uploadOf(
-      await insert
-        .returning(selectedUploadColumns(session.dialect, 'uploads'))
-        .executeTakeFirstOrThrow(),
-    )
-  await insert.execute()
-  const row = await findUpload(session, upload.token, true)
-  if (row === null) throw createNotReadError(`The upload ${upload.token}`)
-  return row
-}
-
 /** The row while its lease is ours, locked; null: it was taken over, discarded or superseded, and nothing may be written. */
 export async function lockHeldUpload(
   session: Session,
@@ -283,21 +239,6 @@ export async function lockHeldUpload(
 /** The same as a condition of a statement that changes nothing but what is shown. */
 export const isLeaseHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
   sql<boolean>`exists (select 1 from ${sql.table('uploads')} held where held.token = ${token} and held.lease_token = ${leaseToken})`
-
-export async function deleteUploads(
-  session: Session,
-  uploads: readonly UploadRow[],
-): Promise<void> {
-  if (uploads.length === 0) return
-  await session.db
-    .deleteFrom('uploads')
-    .where(
-      'id',
-      'in',
-      uploads.map((upload) => BigInt(upload.rowId)),
-    )
-    .execute()
-}
 
 /** `lease_until` of a pending upload that was due and is put off because its lane is busy. */
 export const SNOOZED_LEASE = 1

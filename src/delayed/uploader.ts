@@ -14,8 +14,9 @@ import { uploadErrorDetails, type DelayedContext } from './context.ts'
 import { skipHookRound, runHooks } from './hooks.ts'
 import { LeaseLostError } from './lease-lost.ts'
 import type { FileFailure } from './retry-schedule.ts'
-import { releaseUpload, recordOutcome, type UploadResult } from './record-outcome.ts'
+import { recordOutcome, type UploadResult } from './record-outcome.ts'
 import { wakeLane, type UploadRow } from './upload-rows.ts'
+import { releaseUpload } from './upload-transitions.ts'
 
 /**
  * Carries the files of one claimed upload to their service and attaches each. A file that fails does not stop the
@@ -57,7 +58,7 @@ export async function runUpload(
       return { outcome: 'superseded' }
     }
     if (stopping.aborted) {
-      await releaseUpload(delayed, upload)
+      await releaseUpload(delayed.store.session, upload)
       return { outcome: 'given-back' }
     }
     throw error

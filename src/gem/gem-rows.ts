@@ -3,7 +3,7 @@ import { asText, railsAgo } from '../database/expressions.ts'
 import { lockClause } from '../database/row-locks.ts'
 import type { Session } from '../database/session.ts'
 import { bindId, type Lane } from '../attachments/lane.ts'
-import { uuidv7 } from '../database/uuid.ts'
+import { deleteGemRowsById } from '../delayed/upload-transitions.ts'
 
 /** A row that the Ruby gem wrote, and that was not moved yet: it has no token. */
 export interface GemRow {
@@ -107,10 +107,6 @@ export async function* readFilesColumn(session: Session, row: GemRow): AsyncGene
   }
 }
 
-export async function deleteGemRow(session: Session, row: GemRow): Promise<void> {
-  await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
-}
-
 /** Gives up what waits for a record, or for one of its attachments: something newer came. A row that a Rails job holds is its own. */
 export async function deleteGemRows(
   session: Session,
@@ -122,17 +118,10 @@ export async function deleteGemRows(
     where token is null and uploadable_type = ${type} and uploadable_id = ${bindId(id, session.recordId)}
       ${name === undefined ? sql`` : sql`and attr_name = ${name}`}
     order by id ${lockClause(dialect, { skipLocked: true })}`.execute(session.db)
-  for (const row of rows)
-    await session.db.deleteFrom('uploads').where('id', '=', BigInt(row.id)).execute()
-}
-
-/** What cannot be read stays as it is, for a person to look at: `retry` reads it again. */
-export async function failGemRow(session: Session, row: GemRow, message: string): Promise<void> {
-  await session.db
-    .updateTable('uploads')
-    .set({ token: uuidv7(), state: 'failed', last_error: message })
-    .where('id', '=', BigInt(row.id))
-    .execute()
+  await deleteGemRowsById(
+    session,
+    rows.map((row) => row.id),
+  )
 }
 
 export interface GemRowCount {

@@ -11,14 +11,13 @@ import type { FileRow } from '../staging/file-rows.ts'
 import { createJoinedTarget, stageIncomingFile } from '../staging/stage.ts'
 import { MalformedFilesError, parseFilesText, type Piece } from './files-text.ts'
 import {
-  deleteGemRow,
-  failGemRow,
   readFilesColumn,
   findLanesToMove,
   lockGemRows,
   type GemRow,
   type KnownAttachment,
 } from './gem-rows.ts'
+import { failGemRow, deleteGemRowsById } from '../delayed/upload-transitions.ts'
 
 export interface MoveGemRowsOptions {
   readonly store: Store
@@ -98,7 +97,7 @@ async function moveLane(
       await moveRow(room, session, row)
     } catch (error) {
       if (!(error instanceof MalformedFilesError)) throw error
-      await failGemRow(session, row, error.message)
+      await failGemRow(session, row.id, error.message)
       malformed.push(
         new InvalidInputError(error.message, {
           details: { record: { type: lane.type, id: lane.id }, attachment: lane.name },
@@ -150,7 +149,7 @@ async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow):
       originId: row.id,
     })
   else if (cleanBefore) await deleteAttachments(session, row.lane, attached, { purge: true })
-  await deleteGemRow(session, row)
+  await deleteGemRowsById(session, [row.id])
 }
 
 /** The gem writes a file's bytes before its name: each is staged as they come, and named when its name is read. */

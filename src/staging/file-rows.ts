@@ -1,5 +1,5 @@
-import { sql, type AliasedRawBuilder, type RawBuilder } from 'kysely'
 import { lockRows } from '../database/row-locks.ts'
+import { sql, type AliasedRawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
 import { asText, nowPlus, now } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
@@ -163,25 +163,6 @@ export async function findFilesOfUploads(
   return (await query.execute()).map(fileRowOf)
 }
 
-export async function insertStagingFile(
-  session: Session,
-  file: { readonly id: string; readonly filename: string; readonly contentType: string },
-): Promise<void> {
-  await session.db
-    .insertInto('files')
-    .values({
-      id: file.id,
-      position: 0,
-      filename: file.filename,
-      content_type: file.contentType,
-      byte_size: 0,
-      state: 'staging',
-      expires_at: nowPlus(session.dialect, STAGING_EXPIRES_MS),
-      created_at: now(session.dialect),
-    })
-    .execute()
-}
-
 export async function insertChunk(
   session: Session,
   fileId: string,
@@ -189,31 +170,6 @@ export async function insertChunk(
   data: Buffer,
 ): Promise<void> {
   await session.db.insertInto('chunks').values({ file_id: fileId, position, data }).execute()
-}
-
-/** A file that came as one piece, with its only chunk: both or neither, in the transaction that the session is in. */
-export async function insertStagedFile(
-  session: Session,
-  file: StagedBytes,
-  data: Buffer,
-  expiresIn: number,
-): Promise<FileRow> {
-  const insert = session.db.insertInto('files').values({
-    id: file.id,
-    position: 0,
-    filename: file.filename,
-    content_type: file.contentType,
-    byte_size: file.byteSize,
-    checksum: file.checksum,
-    state: 'staged',
-    expires_at: nowPlus(session.dialect, expiresIn),
-    created_at: now(session.dialect),
-  })
-  const row = session.returning
-    ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
-    : void (await insert.execute())
-  if (data.length > 0) await insertChunk(session, file.id, 0, data)
-  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileRowOf(row)
 }
 
 /** A slow client keeps its file as long as bytes arrive. */
@@ -226,71 +182,16 @@ export async function renewStaging(session: Session, fileId: string): Promise<vo
     .execute()
 }
 
-/** What is known of a file when all of it is here. */
-export interface StagedBytes {
-  readonly id: string
-  readonly filename: string
-  readonly contentType: string
-  readonly byteSize: number
-  readonly checksum: string
-}
-
-/** `staged` only if nobody dropped the file meanwhile and every byte is there. null: it is not. */
-export async function finishStaging(
+/** Errors of the last attempt at a file that is tried again. */
+export async function writeFileErrors(
   session: Session,
-  file: StagedBytes & { readonly chunks: number },
-  expiresIn: number,
-): Promise<FileRow | null> {
-  const update = session.db
+  fileId: string,
+  { lastError, publicError }: { readonly lastError: string; readonly publicError: string },
+): Promise<void> {
+  await session.db
     .updateTable('files')
-    .set({
-      state: 'staged',
-      filename: file.filename,
-      content_type: file.contentType,
-      byte_size: file.byteSize,
-      checksum: file.checksum,
-      expires_at: nowPlus(session.dialect, expiresIn),
-    })
-    .where('id', '=', file.id)
-    .where('state', '=', 'staging')
-    .where(
-      sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`,
-    )
-    .where(sql<boolean>`(${sumChunkLengths(session, file)}) = ${sql.lit(file.byteSize)}`)
-  if (session.returning) {
-    const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
-    return row === undefined ? null : fileRowOf(row)
-  }
-  if (Number((await update.executeTakeFirst()).numUpdatedRows) !== 1) return null
-  return (await findFiles(session, [file.id]))[0] ?? null
-}
-
-/**
- * The summed length of the chunks. MySQL and MariaDB would read every byte again for it, which took 43 % of the time of
- * staging half a gigabyte: all chunks but the last are of one size, so that the last one's length says as much.
- */
-function sumChunkLengths(
-  session: Session,
-  file: { readonly id: string; readonly chunks: number },
-): RawBuilder<number> {
-  const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
-  const from = sql`from ${sql.table('chunks')} where file_id = ${file.id}`
-  if (session.dialect === 'postgres' || session.dialect === 'sqlite')
-    return sql<number>`select coalesce(sum(${length}), 0) ${from}`
-  const last = file.chunks - 1
-  return last < 0
-    ? sql<number>`select 0`
-    : sql<number>`select ${sql.lit(last * CHUNK_SIZE)} + ${length} ${from} and position = ${sql.lit(last)}`
-}
-
-/** Gives a file up: the sweep deletes its bytes. Never one that is linked. */
-export async function dropUnlinkedFile(session: Session, fileId: string): Promise<boolean> {
-  const result = await session.db
-    .updateTable('files')
-    .set({ state: 'dropped' })
+    .set({ last_error: lastError, public_error: publicError })
     .where('id', '=', fileId)
-    .where('upload_token', 'is', null)
-    .where('state', 'in', ['staging', 'staged'])
-    .executeTakeFirst()
-  return Number(result.numUpdatedRows) === 1
+    .where('state', '=', 'staged')
+    .execute()
 }

@@ -9,14 +9,8 @@ import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { formatFile } from '../errors/public-message.ts'
 import { createSemaphore } from '../async/semaphore.ts'
 import { uuidv7 } from '../database/uuid.ts'
-import {
-  CHUNK_SIZE,
-  dropUnlinkedFile,
-  insertStagedFile,
-  renewStaging,
-  STAGING_EXPIRES_MS,
-  type FileRow,
-} from './file-rows.ts'
+import { CHUNK_SIZE, renewStaging, STAGING_EXPIRES_MS, type FileRow } from './file-rows.ts'
+import { dropUnlinkedFile, insertStagedFile } from './file-transitions.ts'
 import { appendChunk, completeStaging, openStaging } from './staging-file.ts'
 import { splitIntoChunks } from './split-into-chunks.ts'
 import { checkFileSize, checkFileType, type FileLimits } from './limits.ts'

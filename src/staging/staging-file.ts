@@ -5,14 +5,8 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { StagedFileExpiredError, StagingOffsetError } from '../errors/errors.ts'
 import { readSlices } from './chunks.ts'
-import {
-  CHUNK_SIZE,
-  finishStaging,
-  insertChunk,
-  insertStagingFile,
-  STAGING_EXPIRES_MS,
-  type FileRow,
-} from './file-rows.ts'
+import { CHUNK_SIZE, insertChunk, STAGING_EXPIRES_MS, type FileRow } from './file-rows.ts'
+import { finishStaging, insertStagingFile } from './file-transitions.ts'
 
 /** Adds an empty file, to which bytes are appended. It is given up when no byte comes for `STAGING_EXPIRES_MS`. */
 export function openStaging(

@@ -1,0 +1,12 @@
+/** One way in which the state of a row changes. */
+export interface Transition<State extends string> {
+  /** States that it begins in; empty: it writes the row. */
+  readonly from: readonly State[]
+  /** State that it ends in; null: it deletes the row. */
+  readonly to: State | null
+  /** What keeps two processes from making it at once. */
+  readonly fence: string
+}
+
+/** Transitions of one table, by the name of the function that makes them. */
+export type Transitions<State extends string> = Readonly<Record<string, Transition<State>>>
