@@ -25,7 +25,7 @@ export const deleteObjectJob: JobDefinition<WorkContext> = {
  * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
  * of the job was committed before, so that nothing can attach the object from then on. Returns how long to put it off.
  */
-export async function deleteObject(
+async function deleteObject(
   store: Store,
   services: Readonly<Record<string, Service>>,
   job: JobRow,

@@ -8,7 +8,11 @@ import {
   ReflectMetadataProvider,
 } from '@mikro-orm/decorators/legacy'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/mikro-orm'
+import {
+  HasAttachments,
+  withAttachments,
+  type WithAttachments,
+} from 'activestorage-delayed/mikro-orm'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),

@@ -16,7 +16,11 @@ import {
   type AttachmentHooks,
   type OneAttached,
 } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/typeorm'
+import {
+  HasAttachments,
+  withAttachments,
+  type WithAttachments,
+} from 'activestorage-delayed/typeorm'
 
 export const told: string[] = []
 export const userAttachments = {

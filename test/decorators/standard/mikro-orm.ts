@@ -1,7 +1,11 @@
 import { Collection } from '@mikro-orm/core'
 import { Entity, ManyToOne, OneToMany, PrimaryKey, Property } from '@mikro-orm/decorators/es'
 import { hasManyAttached, hasOneAttached } from 'activestorage-delayed'
-import { HasAttachments, withAttachments, type WithAttachments } from 'activestorage-delayed/mikro-orm'
+import {
+  HasAttachments,
+  withAttachments,
+  type WithAttachments,
+} from 'activestorage-delayed/mikro-orm'
 
 export const userAttachments = {
   photo: hasOneAttached({ required: true }),

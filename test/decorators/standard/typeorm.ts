@@ -27,7 +27,10 @@ export const schema = new EntitySchema<User>({
 const photo = { photo: hasOneAttached() }
 /** Throws: an auto-accessor stands before the attachment's. */
 export function accessor(): unknown {
-  interface Shadowed extends Pick<WithAttachments<typeof photo>, 'photoDelayedUploads' | 'photoTmp'> {}
+  interface Shadowed extends Pick<
+    WithAttachments<typeof photo>,
+    'photoDelayedUploads' | 'photoTmp'
+  > {}
   @HasAttachments(photo)
   class Shadowed {
     accessor photo!: WithAttachments<typeof photo>['photo']
