@@ -34,7 +34,7 @@ test('a row that was inserted and is read elsewhere is told with the reason', as
   const { photo } = storage.record('User', 1)
   await assert.rejects(photo.attach(new File(['x'], 'x')), {
     code: 'CONFIGURATION',
-    message: /^The blob with key .* connect past it/,
+    message: /^The blob with key .* connect to the primary/,
   })
   lagging = /from "active_storage_attachments" as "a" inner join/
   await assert.rejects(photo.attach(new File(['x'], 'x')), {
