@@ -1,4 +1,4 @@
-// A signal ends the public calls that can last.
+// An AbortSignal ends the public calls that can take long.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, test } from 'node:test'

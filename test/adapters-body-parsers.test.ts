@@ -1,4 +1,4 @@
-// Parsers of bodies and hooks of an app: what they have read or set does not harm what comes below the mount point.
+// Body parsers and hooks of an app do no harm to the paths below the mount point.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import {
@@ -45,7 +45,7 @@ test('a file that a JSON parser has read is refused, and not stored as something
   assert.match(body, /mount activestorage-delayed before the parsers of the app/)
 })
 
-test('bytes that a parser has kept are taken from there', async (t) => {
+test('bytes that a parser has kept are used', async (t) => {
   const raw = await app(t, (on) => express().use(express.raw({ type: '*/*' }), activeStorage(on)))
   assert.deepEqual(await stageJson(raw.url, raw.storage), { status: 201, body: json.toString() })
   // As NestJS does with rawBody: true.
@@ -58,7 +58,7 @@ test('bytes that a parser has kept are taken from there', async (t) => {
   })
 })
 
-test('a body that was read and is kept nowhere is told, and does not hang; an empty one is no loss', async (t) => {
+test('a body that was read and not kept is refused at once; an empty body passes', async (t) => {
   const { storage, url } = await app(t, (on) => {
     const handle = nodeHandler(on)
     return (req, res) => void req.resume().on('end', () => handle(req, res))
@@ -114,7 +114,7 @@ async function fastifyOn(
   return { storage, instance, url: `http://127.0.0.1:${(server.address() as AddressInfo).port}` }
 }
 
-test('Fastify: what hooks set is on the answers, and inject works', async (t) => {
+test('Fastify: responses have what hooks set, and inject works', async (t) => {
   const { storage, instance } = await fastifyOn(t, async (own, on) => {
     own.addHook(
       'onRequest',
@@ -138,7 +138,7 @@ const multipart = (): FormData => {
   return form
 }
 
-test('Fastify: beside @fastify/multipart, which comes first', async (t) => {
+test('Fastify: works beside @fastify/multipart when that is registered first', async (t) => {
   const { storage, url } = await fastifyOn(t, async (own, on) => {
     await own.register(fastifyMultipart)
     await own.register(forFastify.activeStorage(on))
@@ -159,7 +159,7 @@ test('Fastify: beside @fastify/multipart, which comes first', async (t) => {
   assert.equal((await stageJson(url, storage)).status, 201)
 })
 
-test('Fastify: a form that @fastify/multipart has read is told as that', async (t) => {
+test('Fastify: a form that @fastify/multipart has read is refused with that reason', async (t) => {
   const { url } = await fastifyOn(t, async (own, on) => {
     await own.register(fastifyMultipart, { attachFieldsToBody: true })
     await own.register(forFastify.activeStorage(on))

@@ -1,4 +1,4 @@
-// What a client does that leaves, does not read, or sends what nobody wants: it costs nothing more than itself.
+// Clients that leave, do not read, or send what is refused cost nothing more than themselves.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -42,7 +42,7 @@ function sendPart(url: string, options: RequestOptions, part: Uint8Array) {
 }
 
 for (const [name, mount] of Object.entries(mounts)) {
-  test(`${name}: a client that does not read holds little, and one that leaves ends the work`, async (t) => {
+  test(`${name}: a client that does not read uses little memory; one that leaves ends the work`, async (t) => {
     const { storage, watch, url } = await listening(t, mount)
     const size = 64 * MB
     const path = await largeFile(storage, size)
@@ -61,7 +61,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     await idle?.ended
   })
 
-  test(`${name}: a client that leaves before its answer begins ends the work too`, async (t) => {
+  test(`${name}: a client that leaves before its response begins ends the work too`, async (t) => {
     const { storage, server, watch, url } = await listening(t, mount)
     const path = await largeFile(storage, MB)
     const { promise, resolve: goOn } = Promise.withResolvers<void>()
@@ -165,7 +165,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     )
   })
 
-  test(`${name}: who sends all before reading learns that nobody wanted it`, async (t) => {
+  test(`${name}: a client that sends everything before it reads gets the refusal`, async (t) => {
     const { storage, port } = await listening(t, mount)
     const socket = connect(port, '127.0.0.1').setEncoding('utf8')
     socket.write(

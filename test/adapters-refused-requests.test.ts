@@ -1,4 +1,4 @@
-// A refusal reaches whoever is refused, though he is still sending: over TCP, on every adapter, and behind a real nginx.
+// A client gets its refusal while it still sends: over TCP, on every adapter, and behind nginx.
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -18,7 +18,7 @@ const piece = Buffer.alloc(MB, 'x')
 const pieces = (count: number): Buffer[] => Array.from({ length: count }, () => piece)
 
 for (const [name, mount] of Object.entries(mounts)) {
-  test(`${name}: a refusal reaches a client that sends all before it reads, on a connection that is not kept`, async (t) => {
+  test(`${name}: a client that sends all before it reads gets the refusal, and the connection closes`, async (t) => {
     const { storage, port } = await listening(t, mount)
     const form = fileIn('user[photo]')
     const end = '\r\n--b--\r\n'
@@ -53,7 +53,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     }
   })
 
-  test(`${name}: who waits for an answer, or has more to send than is read on, gets it at once, then the end`, async (t) => {
+  test(`${name}: a client that waits, or that sends too much, gets the response at once, then the end`, async (t) => {
     const { storage, port } = await listening(t, mount, {
       authorize: (_: Request, { action }: { action: string }) => action === 'read',
     })
@@ -118,7 +118,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.ok(performance.now() - from > 1500)
   })
 
-  test(`${name}: what is endless or slow is read on within afterRefusal`, async (t) => {
+  test(`${name}: an endless or slow body is read within the limits of afterRefusal`, async (t) => {
     const { port } = await listening(t, mount, {
       afterRefusal: { maxBytes: '1 MB', timeout: '50ms' },
     })
@@ -205,7 +205,7 @@ async function answers(port: number): Promise<boolean> {
   }
 }
 
-test('a handler of the web reads a refused body to the same limits', async (t) => {
+test('a web handler reads a refused body to the same limits', async (t) => {
   const refuse = async (
     status: number,
     size: number,
@@ -241,7 +241,7 @@ test('a handler of the web reads a refused body to the same limits', async (t) =
   assert.ok((await refuse(404, 3, { expect: '100-continue' })) <= 1)
 })
 
-test('behind nginx a visitor is told 413, not 502, on every adapter', async (t) => {
+test('behind nginx a visitor gets 413, not 502, on every adapter', async (t) => {
   const names = Object.keys(mounts)
   const apps = await Promise.all(Object.values(mounts).map((mount) => listening(t, mount)))
   const fronts = await nginxBefore(

@@ -1,4 +1,4 @@
-// Every adapter over real HTTP: the same is answered.
+// Every adapter responds alike over real HTTP.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { connect } from 'node:net'
@@ -10,7 +10,7 @@ const staged = async (storage: Storage): Promise<number> =>
   (await storage.delayedUploads.stats()).stagedBytes
 
 for (const [name, mount] of Object.entries(mounts)) {
-  test(`${name}: what is below the mount point is answered, the rest is the app's`, async (t) => {
+  test(`${name}: the handler responds below the mount point, the app everywhere else`, async (t) => {
     const { storage, url } = await listening(t, mount)
     assert.equal(await (await fetch(`${url}/`)).text(), 'the app')
     const data = randomBytes(300_000)
@@ -36,7 +36,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.equal((await fetch(`${url}${storage.basePath}/blobs/redirect/no/x`)).status, 404)
   })
 
-  test(`${name}: a known path says which methods it answers; an unknown one is 404 for all`, async (t) => {
+  test(`${name}: a known path names its methods; an unknown path is 404 for each method`, async (t) => {
     const { storage, url } = await listening(t, mount)
     await storage.record('User', 1).photo.attach({ io: Buffer.from('x'), filename: 'a.txt' })
     const proxy = (await storage.record('User', 1).photo.attachment())?.path({ proxy: true }) ?? ''
@@ -65,7 +65,7 @@ for (const [name, mount] of Object.entries(mounts)) {
       assert.equal((await fetch(`${url}${storage.basePath}/unknown`, { method })).status, 404)
   })
 
-  test(`${name}: a browser's own uploads come through, whatever parsers there are`, async (t) => {
+  test(`${name}: a browser's own uploads arrive, whichever parsers the app has`, async (t) => {
     const { storage, url } = await listening(t, mount)
     const data = randomBytes(200_000)
     const blob = {
@@ -105,7 +105,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.equal((await fetch(`${url}${path}`)).status, 404)
   })
 
-  test(`${name}: a form is staged as it streams in; one that is refused is told why, though its client is still sending`, async (t) => {
+  test(`${name}: a form is staged while it arrives; a refusal reaches a client that still sends`, async (t) => {
     const { storage, url } = await listening(t, mount)
     const form = new FormData()
     form.set('user[name]', 'Ada')
@@ -131,7 +131,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.equal(await staged(storage), 0)
   })
 
-  test(`${name}: progress streams as it happens, and ends`, async (t) => {
+  test(`${name}: progress is streamed as it happens, and ends`, async (t) => {
     const { storage, url } = await listening(t, mount)
     const upload = await storage
       .record('User', 1)
@@ -155,7 +155,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.match(text, /"state":"pending".*"state":"attached"/s)
   })
 
-  test(`${name}: an absolute target is answered as its path is`, async (t) => {
+  test(`${name}: an absolute request target gets the same response as its path`, async (t) => {
     const { storage, port } = await listening(t, mount)
     await storage.record('User', 1).photo.attach({ io: Buffer.from('né'), filename: 'a.txt' })
     const photo = await storage.record('User', 1).photo.attachment()
@@ -167,7 +167,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     assert.match(answer, /^HTTP\/1\.1 200 .*né$/s)
   })
 
-  test(`${name}: nonsense is refused, and the process lives`, async (t) => {
+  test(`${name}: invalid requests are refused, and the process survives`, async (t) => {
     const { storage, port, url } = await listening(t, mount)
     for (const line of [
       `GET ${storage.basePath}/blobs/redirect/x/y HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n`,

@@ -20,7 +20,7 @@ for (const kind of kinds)
     const rowsOf = async (database: Database<never>, sql: string) =>
       (await database.executor.run(sql, [])).rows
 
-    test('a worker has a row while it lives, with what it knows, and removes it when it stops', async (t) => {
+    test('a worker has a row with its details while it lives, and deletes it when it stops', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const app = await fresh(t, kind, {
         User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
@@ -41,7 +41,7 @@ for (const kind of kinds)
       )
     })
 
-    test('a lease is renewed while it is held; one that another took, or that cannot be renewed, aborts the work', async (t) => {
+    test('a lease is renewed while it is held; losing it, or failing to renew it, aborts the work', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       await app.storage.record('User', 1).photo.attachLater(text('x'))
@@ -107,7 +107,7 @@ for (const kind of kinds)
       assert.equal(errors.length, 1)
     })
 
-    test('records() reads what is attached and on its way to all of them in two statements', async (t) => {
+    test('records() reads the attached and pending files of many records in two statements', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       for (let id = 1; id <= 10; id += 1) {
@@ -157,7 +157,7 @@ for (const kind of kinds)
       )
     })
 
-    test('what happens is told on diagnostics channels', async (t) => {
+    test('events are published on diagnostics channels', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const seen: string[] = []
@@ -208,7 +208,7 @@ for (const kind of kinds)
       ])
     })
 
-    test('blobs: made by themselves, found, listed while nothing uses them, and told by their bytes when a browser made them', async (t) => {
+    test('blobs are created directly, found, and listed while unused; bytes give the type', async (t) => {
       const app = await fresh(t, kind, {
         User: { photo: hasOneAttached({ accept: ['image/*'] }), docs: hasManyAttached() },
       })

@@ -139,7 +139,7 @@ async function* pieces(
 
 for (const kind of everywhere)
   describe(`${kind.name}: a source that ends badly`, () => {
-    test('breaks off half way: the error names the file, nothing is left', async (t) => {
+    test('a source that breaks off is an error with the name of the file, and leaves nothing', async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const source = Readable.from(
@@ -159,7 +159,7 @@ for (const kind of everywhere)
       )
     })
 
-    test('a client that goes away between two pieces: nothing is left', async (t) => {
+    test('a client that leaves between two pieces leaves nothing', async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const client = new AbortController()
@@ -178,7 +178,7 @@ for (const kind of everywhere)
     })
   })
 
-test('a client that goes away while it sends nothing: staging ends at once', async (t) => {
+test('a client that leaves while it sends nothing ends staging at once', async (t) => {
   const app = await openApp(t, sqliteServer)
   if (app === null) return
   const client = new AbortController()
@@ -201,7 +201,7 @@ test('a client that goes away while it sends nothing: staging ends at once', asy
   assert.match(outcome, /went away/)
 })
 
-test('a web stream that was read before, and whose reader let it go, is refused', async (t) => {
+test('a web stream that was partly read and released by its reader is refused', async (t) => {
   const { storage } = await testStorage({ User: { photo: hasOneAttached() } })
   t.after(() => storage.close())
   const { photo } = storage.record('User', 1)
@@ -229,7 +229,7 @@ async function* yielding(pieces: readonly unknown[]): AsyncGenerator<never> {
   for (const piece of pieces) yield piece as never
 }
 
-test('a file that is not there, or yields no bytes, is the input’s fault, now as later', async (t) => {
+test('a file that is missing or yields no bytes is an input error, now and later', async (t) => {
   const app = await fresh(t, sqliteKind, models)
   if (app === null) return
   const { photo } = app.storage.record('User', 1)

@@ -1,4 +1,4 @@
-// Tables that an old Rails made on MySQL: their text is in utf8mb3 or latin1, which do not hold every character.
+// MySQL tables of an old Rails have text in utf8mb3 or latin1, which lack many characters.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import mysql2 from 'mysql2/promise'
@@ -89,7 +89,7 @@ const cases = [
 ]
 
 for (const { charset, stored, key } of cases) {
-  test(`${charset}: by every door a name loses only the characters that its column cannot hold, and the log says so`, async (t) => {
+  test(`${charset}: a name loses only the characters its column cannot hold, with a line in the log`, async (t) => {
     const app = await old(t, charset)
     if (app === undefined) return
     const before = await app.shape()
@@ -132,7 +132,7 @@ for (const { charset, stored, key } of cases) {
     assert.deepEqual([blob.filename, blob.metadata], [stored, { alt: '😀 дом' }])
   })
 
-  test(`${charset}: an upload that fails is marked as failed, whatever its error and its name say`, async (t) => {
+  test(`${charset}: a failed upload is marked as failed, whatever its error and name contain`, async (t) => {
     const app = await old(t, charset)
     if (app === undefined) return
     const failing = { upload: () => Promise.reject(new TypeError('😀 дом')) }
@@ -146,7 +146,7 @@ for (const { charset, stored, key } of cases) {
     )
   })
 
-  test(`${charset}: what the columns of records' names and ids cannot hold is refused in words`, async (t) => {
+  test(`${charset}: record names and ids that the columns cannot hold are refused with the reason`, async (t) => {
     const ids = railsTables(charset).map((sql) =>
       sql.replace(/(record_id|uploadable_id) bigint/, '$1 varchar(100)'),
     )
@@ -163,7 +163,7 @@ for (const { charset, stored, key } of cases) {
       await assert.rejects(call(), { code: 'INVALID_INPUT', message: /character set/ })
   })
 
-  test(`${charset}: migrate --print-utf8mb4 prints what widens the columns and changes nothing else of them; names stay whole then`, async (t) => {
+  test(`${charset}: migrate --print-utf8mb4 prints SQL that changes only the character set of columns`, async (t) => {
     const app = await old(t, charset)
     if (app === undefined) return
     const storage = app.storage()
@@ -189,7 +189,7 @@ for (const { charset, stored, key } of cases) {
   })
 }
 
-test('a connection in another character set, in which names would be lost on their way, is refused with what to do', async (t) => {
+test('a connection whose character set would lose names is refused with what to do', async (t) => {
   const made = await (kinds.find(({ name }) => name === 'MariaDB') ?? assert.fail()).create()
   if (made === null) return t.skip('MariaDB: no server answered')
   const pool = mysql2.createPool({ uri: made.url, charset: 'latin1' })
@@ -205,7 +205,7 @@ test('a connection in another character set, in which names would be lost on the
   })
 })
 
-test('PostgreSQL: a database in LATIN1 refuses in words what it cannot hold, and takes the rest', async (t) => {
+test('PostgreSQL: a LATIN1 database refuses what it cannot hold, and takes the rest', async (t) => {
   const made = await (kinds.find(({ name }) => name === 'PostgreSQL') ?? assert.fail()).create()
   if (made === null) return t.skip('PostgreSQL: no server answered and none could be brought up')
   const name = `${new URL(made.url).pathname.slice(1)}_latin1`

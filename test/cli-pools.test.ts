@@ -1,4 +1,4 @@
-// What operators ask, and that the command line ends whatever the app has open.
+// Commands for operators work and end, whatever connections the app keeps open.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -44,7 +44,7 @@ const database = mysql(mysql2.createPool(account))`,
 
 for (const [driver, { create, database }] of Object.entries(pools))
   test(
-    `the command line ends by itself though the app's own pool of ${driver} stays open`,
+    `the command line ends although the app's own ${driver} pool stays open`,
     { timeout: 60_000 },
     async (t) => {
       const made = await create()
@@ -93,7 +93,7 @@ export const storage = createActiveStorage({
 
 atEach(
   databases,
-  "status names rows of the gem's by their attachment, also those that nobody here knows",
+  'status names rows of the gem by their attachment, also unknown ones',
   async (app) => {
     const at = '2020-01-01 00:00:00'
     for (const [type, name] of [
@@ -116,7 +116,7 @@ atEach(
   },
 )
 
-atEach(databases, 'stats count the workers that were heard of lately', async (app) => {
+atEach(databases, 'stats counts the workers that were seen lately', async (app) => {
   const alive = async (): Promise<number> => (await app.storage.delayedUploads.stats()).workersAlive
   assert.equal(await alive(), 0)
   const workers = [app.another().work(), app.another().work()]

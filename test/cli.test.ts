@@ -1,4 +1,4 @@
-// The command line as an operator uses it: processes of their own, on a database file.
+// The command line as an operator uses it: separate processes, on a database file.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -60,7 +60,7 @@ export const storage = createActiveStorage({
   return { folder, call, submit }
 }
 
-test('migrate, drain, status, retry, discard and sweep do what they say, with exit codes and JSON for scripts', async (t) => {
+test('the commands do their work, with exit codes and JSON for scripts', async (t) => {
   const { folder, call, submit } = await app(t)
   assert.match(call('status').stderr, /Run storage\.migrate\(\)/)
   assert.equal(call('migrate').status, 0)
@@ -106,7 +106,7 @@ test('migrate, drain, status, retry, discard and sweep do what they say, with ex
   assert.equal(call('retry', '--failed').status, 0)
 })
 
-test('what is typed wrongly is explained, and ends with 2; a missing configuration says where it is looked for', async (t) => {
+test('a typing error is explained with exit code 2; a missing configuration names the places searched', async (t) => {
   const { call, folder } = await app(t)
   const told: readonly (readonly [args: readonly string[], stderr: RegExp])[] = [
     [[], /^/],
@@ -152,7 +152,7 @@ test('what is typed wrongly is explained, and ends with 2; a missing configurati
   )
 })
 
-test('a configuration in a package of CommonJS is told how it can be loaded', async (t) => {
+test('a configuration in a CommonJS package is refused with a way to load it', async (t) => {
   const { call, folder } = await app(t)
   await writeFile(join(folder, 'package.json'), '{ "type": "commonjs" }')
   for (const text of ["import 'node:fs'", 'export const storage = 1']) {
@@ -166,7 +166,7 @@ test('a configuration in a package of CommonJS is told how it can be loaded', as
   }
 })
 
-test('on a terminal, retry and discard say in words what they did', async (t) => {
+test('retry and discard print sentences on a terminal', async (t) => {
   const app = await fresh(
     t,
     kinds.find((kind) => kind.name.startsWith('SQLite'))!,
@@ -193,7 +193,7 @@ test('on a terminal, retry and discard say in words what they did', async (t) =>
   ])
 })
 
-test('a dry run of discard, retry or sweep does nothing; discard --failed says how many and asks on a terminal', async (t) => {
+test('a dry run changes nothing; discard --failed prints a count and asks on a terminal', async (t) => {
   const app = await fresh(
     t,
     kinds.find((kind) => kind.name.startsWith('SQLite'))!,
@@ -303,7 +303,7 @@ test('generate --sql makes the same tables as migrate', async (t) => {
   )
 })
 
-test('work uploads until SIGTERM, is seen alive meanwhile, and ends with 0', async (t) => {
+test('work uploads until SIGTERM, reports that it is alive, and exits with 0', async (t) => {
   const { folder, call, submit } = await app(t)
   call('migrate')
   const worker = spawn(process.execPath, [bin, 'work', '--timeout', '5s'], { cwd: folder })

@@ -22,7 +22,7 @@ declare global {
   }
 }
 
-test('MD5 is that of everybody else, in whatever pieces the bytes come', () => {
+test('MD5 is correct, however the bytes are split', () => {
   for (const size of [
     ...Array.from({ length: 200 }, (_, index) => index),
     1000,
@@ -105,7 +105,7 @@ async function open(t: TestContext) {
 const noted = (page: Page, text: string): Promise<unknown> =>
   page.waitForFunction((wanted) => JSON.stringify(window.seen).includes(wanted), text)
 
-test('a script stages a file, or sends it to the service itself, sees it go, and is told why not', async (t) => {
+test('a script stages a file or uploads it directly, follows its progress, and gets its errors', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app
@@ -176,7 +176,7 @@ test('a script stages a file, or sends it to the service itself, sees it go, and
   )
 })
 
-test('inputs send what is chosen at once; the form waits, goes without bytes, and without what was taken out', async (t) => {
+test('inputs send files at once; the form waits, and is sent without bytes and removed files', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app
@@ -227,7 +227,7 @@ test('inputs send what is chosen at once; the form waits, goes without bytes, an
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
 })
 
-test('without scripts the same form sends the files with itself', async (t) => {
+test('without scripts the same form sends the files in its body', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app
@@ -240,7 +240,7 @@ test('without scripts the same form sends the files with itself', async (t) => {
   assert.equal((await user.photo.attachment())?.filename, 'plain.txt')
 })
 
-test('the element shows an upload from its first byte to its end, through failure, retry and lost connections', async (t) => {
+test('the element shows an upload from start to end, with failure, retry and lost connections', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, service, weather, user } = app
@@ -304,7 +304,7 @@ test('the element shows an upload from its first byte to its end, through failur
   assert.ok(weather.asked - before <= 1)
 })
 
-test('a script that follows an upload survives a server that fails, and hears of what is gone', async (t) => {
+test('a script that follows an upload survives server errors, and learns that an upload is gone', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, weather, user } = app

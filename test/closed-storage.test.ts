@@ -8,7 +8,7 @@ import { text } from './support/storage.ts'
 after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
-test('a storage that was closed refuses whatever is asked of it', async () => {
+test('a closed storage refuses every call', async () => {
   const { storage } = await testStorage(models)
   await storage.close()
   await assert.rejects(storage.record('User', 1).photo.attachLater(text('a')), {

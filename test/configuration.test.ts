@@ -1,4 +1,4 @@
-// Wrong options fail at start-up, and say what is wrong.
+// Wrong options fail at start-up with the reason.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
@@ -16,7 +16,7 @@ const refused = (run: () => unknown, text: RegExp): void =>
     return code === 'CONFIGURATION' && text.test(message)
   })
 
-test('definitions', () => {
+test('wrong options of an attachment are refused when it is defined', () => {
   refused(() => hasOneAttached({ requird: true } as never), /unknown option 'requird'/)
   refused(() => hasOneAttached({ maxFiles: 3 } as never), /maxFiles/)
   refused(() => hasManyAttached({ maxFiles: 0 }), /above 0/)
@@ -56,7 +56,7 @@ test('definitions', () => {
   for (const keyPrefix of ['', 'users', 'users/', 'tenant/1']) hasOneAttached({ keyPrefix })
 })
 
-test('the storage', () => {
+test('wrong storage options are refused at start-up', () => {
   const base = {
     database: sqlite(':memory:'),
     services: { local: memory() },
@@ -134,7 +134,7 @@ test('the storage', () => {
   refused(() => createActiveStorage(undefined as never), /give an object/)
 })
 
-test('a drain', async () => {
+test('a wrong option of drain is refused', async () => {
   const storage = createActiveStorage({
     database: sqlite(':memory:'),
     services: { local: memory() },
@@ -147,7 +147,7 @@ test('a drain', async () => {
   await storage.close()
 })
 
-test('services and images', () => {
+test('wrong options of services and images are refused', () => {
   refused(() => disk({} as never), /disk: root is missing/)
   refused(() => disk({ root: '' }), /disk: root is missing/)
   refused(() => disk({ root: 'x', folder: 'y' } as never), /disk: unknown option 'folder'/)
@@ -167,7 +167,7 @@ test('services and images', () => {
   refused(() => sharp({ limit: 5 } as never), /sharp: unknown option 'limit'/)
 })
 
-test('databases', () => {
+test('wrong arguments of databases are refused', () => {
   for (const missing of [undefined, '', { url: undefined }])
     refused(() => postgres(missing), /postgres\(\): the url is missing.*postgres:\/\//)
   for (const missing of [undefined, ''])
@@ -181,7 +181,7 @@ test('databases', () => {
     refused(() => sqlite(wrong as never), /pass the path of a file/)
 })
 
-test('a missing secret is told when it is first needed', async (t) => {
+test('a missing secret is an error when it is first needed', async (t) => {
   const before = process.env['SECRET_KEY_BASE']
   delete process.env['SECRET_KEY_BASE']
   t.after(() => (before === undefined ? undefined : (process.env['SECRET_KEY_BASE'] = before)))

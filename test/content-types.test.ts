@@ -1,4 +1,4 @@
-// What a file is: by its bytes, its name, and what a browser says of it. Rails' Marcel is what we compare with.
+// The content type of a file: by its bytes, its name and the browser, compared with Rails' Marcel.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
@@ -52,7 +52,7 @@ const animatedPng = bytes(
 )
 const xml = (content: string): Buffer => Buffer.from(`<?xml version="1.0"?>\n${content}`)
 
-test('a name tells what Marcel tells of it, for every extension that Marcel knows', async () => {
+test('a name gives the same type as Marcel, for every extension that Marcel knows', async () => {
   const { extensions } = JSON.parse(
     readFileSync(new URL('vectors/marcel.json', import.meta.url), 'utf8'),
   ) as {
@@ -80,7 +80,7 @@ test('a name tells what Marcel tells of it, for every extension that Marcel know
   ])
 })
 
-test('where the bytes tell a container, the name tells its kind, and what a browser says tells it where the name does not', async () => {
+test('in a container the name decides the type, or else the type that the browser sends', async () => {
   const rows: [Buffer, string, string | undefined, string][] = [
     [ole2(), 'report.doc', undefined, 'application/msword'],
     [ole2(), 'report.xls', 'application/pdf', 'application/vnd.ms-excel'],
@@ -120,7 +120,7 @@ test('where the bytes tell a container, the name tells its kind, and what a brow
     assert.equal(await identifyContentType(head, name, declared), type, name)
 })
 
-test('what a browser can run is told by its bytes, whatever its name, encoding or container says', async () => {
+test('bytes that a browser can run are recognized, whatever name, encoding or container', async () => {
   const svg = '<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
   const wide = Buffer.from(`\uFEFF${svg}`, 'utf16le')
   for (const head of [
@@ -182,7 +182,7 @@ test('what a browser can run is told by its bytes, whatever its name, encoding o
   assert.ok(process.cpuUsage(before).user < 700_000)
 })
 
-test('types are stored under the names that Marcel has for them', async () => {
+test("types are stored under Marcel's names", async () => {
   const rows: [Buffer, string][] = [
     [ogg('OpusHead'), 'audio/ogg'],
     [mp4('soun'), 'audio/mp4'],
@@ -212,7 +212,7 @@ test('types are stored under the names that Marcel has for them', async () => {
     assert.equal(toCanonicalType(name), name)
 })
 
-test('accept takes every name of a type, in any case', () => {
+test('accept takes every name of a type, in upper and lower case', () => {
   const takes = (accept: string, type: string): boolean => {
     try {
       checkFileType(type, { accept: [accept] }, {})
@@ -244,7 +244,7 @@ test('accept takes every name of a type, in any case', () => {
   assert.ok(!takes('application/zip', 'application/vnd.google-earth.kmz'))
 })
 
-test('of a file whose bytes are not here yet, the name counts before what a browser says', () => {
+test("before the bytes of a file are here, its name counts before the browser's type", () => {
   for (const [name, declared, type] of [
     ['data.csv', 'application/vnd.ms-excel', 'text/csv'],
     ['a.zip', 'application/x-zip-compressed', 'application/zip'],

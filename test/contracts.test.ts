@@ -1,4 +1,4 @@
-// The suites that authors of databases and queues run on their own: on ours, and on some that must not pass.
+// Contract suites for authors of databases and queues pass on ours, and fail on broken ones.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import type { Database, JobEngine } from '../src/adapters.ts'
@@ -63,7 +63,7 @@ async function faults(suite: (run: DatabaseContractOptions['test']) => void): Pr
   return found
 }
 
-test('the suites find what is wrong', async () => {
+test('the suites find faults', async () => {
   const spoilt =
     (spoil: (database: Database<never, boolean>) => Partial<Database<never, boolean>>) =>
     async () => {

@@ -81,7 +81,7 @@ for (const kind of ['SQLite', 'PostgreSQL'])
       )
     })
 
-test('a worker that wakes up after its lease changes nothing', async (t) => {
+test('a worker that resumes after its lease ended changes nothing', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'asd-zombie-'))
   const path = join(folder, 'app.db')
   const sending = Promise.withResolvers<void>()

@@ -10,7 +10,7 @@ after(() => closeDatabases())
 const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
-test('a row that was inserted and is read elsewhere is told with the reason', async (t) => {
+test('a row that was inserted but cannot be read is an error with the reason', async (t) => {
   const app = await fresh(t, sqliteKind, models)
   if (app === null) return
   let lagging = /active_storage_blobs/
@@ -43,7 +43,7 @@ test('a row that was inserted and is read elsewhere is told with the reason', as
   })
 })
 
-test('PostgreSQL: a staged chunk without bytes is told with its file', async (t) => {
+test('PostgreSQL: a staged chunk without bytes is an error with the name of its file', async (t) => {
   const app = await fresh(
     t,
     kinds.find((kind) => kind.name === 'PostgreSQL')!,

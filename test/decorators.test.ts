@@ -1,4 +1,4 @@
-// Entities that are written with decorators: the ORM's own on a class that extends withAttachments(…), and ours.
+// Entities with decorators: the ORM's own on a class that extends withAttachments(…), and ours.
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { Database as LucidDatabase } from '@adonisjs/lucid/database'
@@ -153,7 +153,7 @@ const activeRecords = (user: ActiveRecords, book?: ActiveRecords): Verbs => ({
   remove: (record) => (record as BaseEntity).remove(),
 })
 
-test('TypeORM: active records, one table for classes that extend, and what a save cascades to', async (t) => {
+test('TypeORM: active records, subclasses in one table, and cascaded saves keep their files', async (t) => {
   const {
     told,
     User,
@@ -191,7 +191,7 @@ test('TypeORM: a field that hides an attachment is refused when the data source 
   await assert.rejects(typeormStorage(t, [Shadowed], {}), shadow)
 })
 
-test('TypeORM: a decorator of the standard, on an entity that a schema tells of', async (t) => {
+test('TypeORM: a standard decorator works on an entity that a schema defines', async (t) => {
   const {
     User,
     schema,
@@ -232,7 +232,7 @@ for (const [form, modules] of [
     return orm
   }
 
-  test(`MikroORM: ${form} decorators, and one table for classes that extend`, async (t) => {
+  test(`MikroORM: ${form} decorators work, also for subclasses in one table`, async (t) => {
     const all: Entities = await modules('mikro-orm')
     const { User, Book, Comic, userAttachments, bookAttachments } = all
     const orm = await connect(t, all, [User, Book, Comic])
@@ -272,7 +272,7 @@ for (const [form, modules] of [
   })
 }
 
-test('Lucid: columns by decorators, and a save of the class that calls super', async (t) => {
+test('Lucid: columns by decorators work, and so does a save method that calls super', async (t) => {
   interface Models {
     readonly User: LucidModel
     readonly Book: LucidModel
@@ -321,7 +321,7 @@ test('Lucid: columns by decorators, and a save of the class that calls super', a
   })
 })
 
-test('attachments that a class of the attachments of its base does not name are refused', () => {
+test('a subclass that does not name the attachments of its base is refused', () => {
   class Book extends forTypeorm.withAttachments(one) {}
   assert.throws(() => forTypeorm.withAttachments(many, Book), {
     code: 'CONFIGURATION',
@@ -331,7 +331,7 @@ test('attachments that a class of the attachments of its base does not name are 
   assert.ok('certificatesTmp' in Comic.prototype)
 })
 
-test('a class that cannot be made without arguments is told of its field at the first flush', async (t) => {
+test('a class that needs constructor arguments is refused at the first flush, with its field', async (t) => {
   const attachments = { photo: hasOneAttached() }
   class Shadowed extends forMikroOrm.withAttachments(attachments) {
     id!: number

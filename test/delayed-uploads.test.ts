@@ -48,7 +48,7 @@ for (const kind of kinds)
       assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
     })
 
-    test('a rolled-back transaction leaves no upload; nothing is ever sent', async (t) => {
+    test('a rolled-back transaction leaves no upload, and nothing is sent', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage, service } = app
@@ -62,7 +62,7 @@ for (const kind of kinds)
       assert.equal(service.uploads, 0)
     })
 
-    test('a blank input is no upload; a miss of a required attachment rolls back', async (t) => {
+    test('an empty input is no upload; a missing required attachment rolls back', async (t) => {
       const app = await fresh(t, kind, {
         User: {
           photo: hasOneAttached({ required: true }),
@@ -87,7 +87,7 @@ for (const kind of kinds)
       await user.validate()
     })
 
-    test('of several uploads to a has-one the last one wins, and the objects of the others go', async (t) => {
+    test('the last of several uploads to a has-one wins, and the other objects are deleted', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage, service } = app
@@ -106,7 +106,7 @@ for (const kind of kinds)
       assert.equal(service.objects.size, 1)
     })
 
-    test('a direct attach while an upload is pending is the later word', async (t) => {
+    test('a direct attach while an upload is pending wins', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage } = app
@@ -146,7 +146,7 @@ for (const kind of kinds)
       assert.equal(service.objects.size, 3)
     })
 
-    test('a service that fails is tried again; each failure is told with its attempt', async (t) => {
+    test('a failing service is tried again; each failed attempt is reported', async (t) => {
       const told: string[] = []
       const app = await fresh(t, kind, {
         User: {
@@ -173,7 +173,7 @@ for (const kind of kinds)
       assert.equal((await storage.delayedUploads.list()).length, 0)
     })
 
-    test('what failed for good keeps its bytes until retry, and takes only the failed files', async (t) => {
+    test('a failed upload keeps its bytes until retry, which uploads only the failed files', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage, service } = app
@@ -196,7 +196,7 @@ for (const kind of kinds)
       assert.equal((await storage.delayedUploads.list()).length, 0)
     })
 
-    test('a service that stays down ends as failed after the last attempt; discard deletes the bytes', async (t) => {
+    test('an upload fails after its last attempt; discard deletes the bytes', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage, service } = app
@@ -219,7 +219,7 @@ for (const kind of kinds)
       assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
     })
 
-    test('a staged file links once: again to the same slot is no-op, to another an error', async (t) => {
+    test('a staged file is linked once: again in its lane changes nothing, in another is an error', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { storage } = app
@@ -248,7 +248,7 @@ for (const kind of kinds)
       assert.equal((await photo.attachment())?.filename, 'x.txt')
     })
 
-    test('limits end the stream at once, and nothing is left', async (t) => {
+    test('a limit ends the stream at once, and nothing is left', async (t) => {
       const app = await fresh(t, kind, {
         User: {
           photo: hasOneAttached({ maxSize: '1 MB', accept: ['text/plain'] }),
@@ -348,7 +348,7 @@ for (const kind of kinds)
       assert.equal(service.objects.size, 20)
     })
 
-    test('a worker tells its wake-up at commit and stops gracefully', async (t) => {
+    test('a worker publishes its wake-up at commit and stops gracefully', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const app = await fresh(t, kind, {
         User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
@@ -366,7 +366,7 @@ const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
 for (const kind of kinds) {
   if (kind.name !== 'SQLite')
-    test(`${kind.name}: without the rows that are locked nothing is attached`, async (t) => {
+    test(`${kind.name}: nothing is attached when the locked rows are gone`, async (t) => {
       const app = await fresh(t, kind, models)
       if (app === null) return
       await app.storage.transaction((tx) =>

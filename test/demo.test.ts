@@ -9,7 +9,7 @@ import type { Route } from 'playwright-core'
 import createSharp from 'sharp'
 import { openBrowser } from './support/chromium.ts'
 
-test('a user is saved at once, the photo is seen while it travels; what failed is shown and can be tried again', async (t) => {
+test('a user is saved at once, a pending photo is shown, and a failed one can be retried', async (t) => {
   const browser = await openBrowser(t)
   if (browser === null) return
   const data = await mkdtemp(join(tmpdir(), 'demo-'))

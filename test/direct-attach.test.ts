@@ -1,4 +1,4 @@
-// A direct attach inside a transaction: who uploads it after the commit, what it waits for, and what is told when it fails.
+// A direct attach in a transaction: who uploads it after the commit, its waits and its errors.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import { DataSource, EntitySchema } from 'typeorm'
@@ -32,7 +32,7 @@ function held({ service }: App): { begun: Promise<void>; release: () => void } {
 }
 
 for (const kind of kinds) {
-  test(`${kind.name}: an upload that a worker has already is waited for, also in another process, and sent once`, async (t) => {
+  test(`${kind.name}: a direct attach waits for a worker, also in another process, that uploads it`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const { begun, release } = held(app)
@@ -52,7 +52,7 @@ for (const kind of kinds) {
     await worker.stop()
   })
 
-  test(`${kind.name}: what is before it in its lane is uploaded first, where no worker runs, too`, async (t) => {
+  test(`${kind.name}: older uploads of the lane run first, also without a worker`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const user = app.storage.record('User', 1)
@@ -71,7 +71,7 @@ for (const kind of kinds) {
 
 const sqliteKind = kinds.find(({ name }) => name === 'SQLite')!
 
-test('what fails for now is told at once and goes on in the background; what fails for good says so', async (t) => {
+test('a temporary error is reported and the upload continues later; a final error says so', async (t) => {
   const app = await fresh(t, sqliteKind, models, {
     retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' },
   })
@@ -99,7 +99,7 @@ test('what fails for now is told at once and goes on in the background; what fai
   })
 })
 
-test('close() ends with what was begun after a commit, and leaves what it did not begin to workers', async (t) => {
+test('close() finishes uploads that began after a commit, and leaves the others to workers', async (t) => {
   const app = await fresh(t, sqliteKind, models)
   if (app === null) return
   const { begun, release } = held(app)
@@ -162,7 +162,7 @@ async function entities(
   }
 }
 
-test("direct: { onFailure: 'background' } resolves a save whose service fails, and the log says so", async (t) => {
+test("direct: { onFailure: 'background' } resolves a save when the service fails, and logs it", async (t) => {
   const { manager, service, logged, user } = await entities(t, { onFailure: 'background' })
   service.failures = 1
   const saved = await manager.save(user())
@@ -170,7 +170,7 @@ test("direct: { onFailure: 'background' } resolves a save whose service fails, a
   assert.ok(logged.some((message) => /ada\.txt is not attached yet/.test(message)))
 })
 
-test('direct: { timeout } bounds the wait of a save; its upload goes on, and is attached once', async (t) => {
+test('direct: { timeout } limits the wait of a save; its upload continues and is attached once', async (t) => {
   const { manager, service, user } = await entities(t, { timeout: '50ms' })
   const { promise, resolve } = Promise.withResolvers<void>()
   service.gate = promise
@@ -183,7 +183,7 @@ test('direct: { timeout } bounds the wait of a save; its upload goes on, and is 
   assert.equal(service.uploads, 1)
 })
 
-test('wrong options of direct are told at start-up', () => {
+test('wrong options of direct are refused at start-up', () => {
   const make = (direct: object) => () =>
     createActiveStorage({
       database: sqliteLike(),

@@ -1,4 +1,4 @@
-// Direct changes: attach, detach and purge, and what they mean for what is on its way or already there.
+// Direct changes: attach, detach and purge, and their effect on pending and attached files.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
@@ -56,7 +56,7 @@ const changes = {
 for (const [what, change] of Object.entries(changes))
   atEach(
     databases,
-    `hooks of an attached file are told after ${what}, of a has-one and of a has-many`,
+    `hooks of an attached file run after ${what}, of a has-one and of a has-many`,
     async (app) => {
       const { hooks, models } = telling()
       const storage = app.anotherWith(models)
@@ -83,7 +83,7 @@ for (const [what, change] of Object.entries(changes))
 for (const verb of ['purge', 'detach', 'attach'] as const)
   atEach(
     databases,
-    `${verb} inside afterUpload does not keep afterUploadAll from being called`,
+    `${verb} inside afterUpload does not keep afterUploadAll from running`,
     async (app) => {
       const told: string[] = []
       const { photo } = app.storage.record('User', 1)
@@ -103,7 +103,7 @@ for (const verb of ['purge', 'detach', 'attach'] as const)
 
 atEach(
   databases,
-  'uploads that were submitted to a has-many attach to the has-one that became of it, and replace',
+  'uploads submitted to a has-many that became a has-one attach to it and replace',
   async (app) => {
     const before = app.anotherWith({ User: { photo: hasManyAttached() } })
     const { photo } = before.record('User', 1)
@@ -116,7 +116,7 @@ atEach(
 
 atEach(
   databases,
-  'attach of a signed id answers with the content type and the metadata that were told from the bytes',
+  'attach of a signed id returns the content type and metadata from the bytes',
   async (app) => {
     const blob = await app.storage.blobs.createAndUpload(
       text('<html><script>alert(1)</script></html>', 'x.png'),
@@ -157,7 +157,7 @@ async function gemRow(app: App, name: string): Promise<void> {
 
 atEach(
   databases,
-  "rows of the gem's that nobody moved yet are ended by an attach, a purge and purgeAllLater, those beside them are not",
+  "attach, purge and purgeAllLater end the gem's own rows of the attachment, and no others",
   async (app) => {
     const { storage } = app
     const user = storage.record('User', 1)
@@ -186,7 +186,7 @@ atEach(
 
 atEach(
   databases,
-  'a staged file is attached at once outside a transaction: its bytes are gone, and it is used',
+  'a staged file is attached at once outside a transaction, and its bytes are deleted',
   async (app) => {
     const { storage } = app
     const { photo, cover, certificates, few } = storage.record('User', 1)
@@ -226,26 +226,22 @@ atEach(
   },
 )
 
-atEach(
-  databases,
-  'a staged file that has expired is not attached, and leaves no object',
-  async (app) => {
-    const { storage } = app
-    const staged = await storage.stage(text('x'))
-    await app.query('update {files} set expires_at = 1')
-    await assert.rejects(storage.record('User', 1).photo.attach(staged), {
-      code: 'STAGED_FILE_EXPIRED',
-    })
-    assert.deepEqual(await app.attached(1, 'photo'), [])
-    await app.finishTidy()
-    assert.equal(app.service.objects.size, 0)
-  },
-)
+atEach(databases, 'an expired staged file is not attached, and leaves no object', async (app) => {
+  const { storage } = app
+  const staged = await storage.stage(text('x'))
+  await app.query('update {files} set expires_at = 1')
+  await assert.rejects(storage.record('User', 1).photo.attach(staged), {
+    code: 'STAGED_FILE_EXPIRED',
+  })
+  assert.deepEqual(await app.attached(1, 'photo'), [])
+  await app.finishTidy()
+  assert.equal(app.service.objects.size, 0)
+})
 
 for (const verb of ['purge', 'purgeLater', 'detach'] as const)
   atEach(
     databases,
-    `${verb} of a has-one's attachment gives up what is on its way, of one that was replaced it does not`,
+    `${verb} drops pending files only for the current attachment of a has-one`,
     async (app) => {
       const { photo } = app.storage.record('User', 1)
       const stale = await photo.attach(text('stale'))
@@ -261,14 +257,18 @@ for (const verb of ['purge', 'purgeLater', 'detach'] as const)
     },
   )
 
-atEach(databases, "the purge of one of a has-many's attachments gives up nothing", async (app) => {
-  const { certificates } = app.storage.record('User', 1)
-  const [first] = await certificates.attach(text('first'))
-  await certificates.attachLater(text('pending'))
-  await first?.purge()
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'certificates'), ['pending.txt'])
-})
+atEach(
+  databases,
+  'the purge of one attachment of a has-many leaves pending files alone',
+  async (app) => {
+    const { certificates } = app.storage.record('User', 1)
+    const [first] = await certificates.attach(text('first'))
+    await certificates.attachLater(text('pending'))
+    await first?.purge()
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'certificates'), ['pending.txt'])
+  },
+)
 
 /** What is purged, each by its own verb. */
 async function purges(storage: App['storage']): Promise<Record<string, () => Promise<void>>> {
@@ -287,7 +287,7 @@ async function purges(storage: App['storage']): Promise<Record<string, () => Pro
 
 atEach(
   databases,
-  'purge has deleted the object when it returns: of an attachment, of a slot, of a blob',
+  "purge deletes the object before it returns: of an attachment, a record's files or a blob",
   async (app) => {
     const all = await purges(app.storage)
     let left = 5
@@ -306,7 +306,7 @@ atEach(
 
 atEach(
   databases,
-  'purge resolves though the service cannot delete: the rows are gone, and a worker deletes the object later',
+  'purge resolves when the service cannot delete; a worker deletes the object later',
   async (app) => {
     let down = true
     const service: Service = {
@@ -338,7 +338,7 @@ atEach(
 
 atEach(
   databases,
-  'of several files that were submitted to a has-many the last one stays on the has-one that became of it',
+  'of files submitted to a has-many that became a has-one, the last one stays',
   async (app) => {
     const { photo } = app.anotherWith({ User: { photo: hasManyAttached() } }).record('User', 1)
     await photo.attach([text('oldest'), text('old')])

@@ -1,4 +1,4 @@
-// Files that a browser announces and then sends by itself, in Rails' protocol, and those that it stages before their form.
+// Files that a browser announces and uploads directly in Rails' protocol, or stages before their form.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
@@ -41,7 +41,7 @@ interface Announced {
 }
 const announced = (answer: Answer): Announced => answer.json() as unknown as Announced
 
-test("the answer is Rails' own, key by key", async (t) => {
+test("the response is Rails' own, key by key", async (t) => {
   const { storage, ask } = await web(t)
   const path = `${storage.basePath}/direct_uploads`
   const answer = await announce(ask, path, {
@@ -97,7 +97,7 @@ test("the answer is Rails' own, key by key", async (t) => {
   )
 })
 
-test('what is announced badly is refused, and leaves no blob', async (t) => {
+test('an invalid announcement is refused, and leaves no blob', async (t) => {
   const { storage, ask, query } = await web(t)
   const path = `${storage.basePath}/direct_uploads`
   for (const [blob, status] of [
@@ -158,7 +158,7 @@ test('what is announced badly is refused, and leaves no blob', async (t) => {
   )
 })
 
-test('what was announced is stored once, if it is what was announced, and attached by its signed id', async (t) => {
+test('announced bytes are stored once, if they match, and attached by signed id', async (t) => {
   const { storage, ask, user, service } = await web(t)
   const { signed_id: signedId, direct_upload: target } = announced(
     await announce(ask, storage.directUploadPath('User.photo'), hello),
@@ -182,7 +182,7 @@ test('what was announced is stored once, if it is what was announced, and attach
   assert.equal(service.objects.size, 0)
 })
 
-test('a type that was a lie is found out when it is attached', async (t) => {
+test('a false content type is found when the file is attached', async (t) => {
   const { storage, ask, user } = await web(t)
   const bytes = '<!doctype html><script>alert(1)</script>'
   const blob = {
@@ -202,7 +202,7 @@ test('a type that was a lie is found out when it is attached', async (t) => {
   assert.equal(await user.photo.attached(), false)
 })
 
-test('the name of an announced file counts before what its browser says, and its bytes count when it is attached', async (t) => {
+test("the name of an announced file counts before the browser's type; at attach its bytes count", async (t) => {
   const models = {
     User: {
       photo: hasOneAttached({ accept: ['text/csv', 'application/zip', 'audio/*'] }),
@@ -251,7 +251,7 @@ test('the name of an announced file counts before what its browser says, and its
   )
 })
 
-test('a file whose blob is purged while its bytes come in is refused, and nothing of it stays on the disk', async (t) => {
+test('a file whose blob is purged while its bytes arrive is refused, and leaves nothing on disk', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'disk-'))
   t.after(() => rm(root, { recursive: true, force: true }))
   const handle = new DatabaseSync(':memory:')
@@ -300,7 +300,7 @@ test('a file whose blob is purged while its bytes come in is refused, and nothin
   assert.deepEqual(await files(), [])
 })
 
-test('an app announces files by itself too', async (t) => {
+test('an app can announce files too', async (t) => {
   const { storage, ask, user } = await web(t, { staging: { maxSize: '10 B' } })
   const file = { filename: 'a.txt', byteSize: 5, checksum: md5('hello'), contentType: 'text/plain' }
   const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload(file)
@@ -376,7 +376,7 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
   )
 })
 
-test('the app is asked at each request, with what it is for', async (t) => {
+test('each request calls authorize with its subject', async (t) => {
   const asked: string[] = []
   let allowed: (name: string | undefined) => boolean = () => true
   const { storage, ask, user } = await web(t, {

@@ -29,7 +29,7 @@ function hurry(t: TestContext): void {
 }
 
 test(
-  'a drain returns by its time-out though what it does never ends',
+  'a drain returns at its time-out although its work never ends',
   { timeout: 10_000 },
   async (t) => {
     hurry(t)
@@ -50,7 +50,7 @@ test(
 )
 
 test(
-  'a drain ends with its time-out, and a worker with its own, though a sweep goes on',
+  'a drain and a worker end at their time-outs although a sweep continues',
   { timeout: 10_000 },
   async (t) => {
     hurry(t)
@@ -72,7 +72,7 @@ test(
   },
 )
 
-test('a drain looks again when what it did ended while it looked', async () => {
+test('a drain looks again when its work ended while it looked', async () => {
   const done: string[] = []
   const first = Promise.withResolvers<void>()
   let looks = 0

@@ -1,4 +1,4 @@
-// What the app hands over: a pool or handle of each driver, its own transactions, and its own settings of the driver.
+// Pools or handles of the app in each driver, with its own transactions and driver settings.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
@@ -266,78 +266,87 @@ for (const driver of drivers)
     if (app === null) return
     const { storage, service, query, rows } = app
 
-    await t.test('what is no open transaction is refused, and nothing is written', async () => {
-      for (const wrong of app.notTransactions) {
-        const { photo } = storage.record('User', 1, { transaction: wrong as never })
-        await assert.rejects(photo.attachLater(text('x')), configuration)
-        await assert.rejects(photo.attachment(), configuration)
-      }
-      assert.deepEqual(await rows('activestorage_delayed_files', ...ourTables), {})
-    })
+    await t.test(
+      'a handle without an open transaction is refused, and nothing is written',
+      async () => {
+        for (const wrong of app.notTransactions) {
+          const { photo } = storage.record('User', 1, { transaction: wrong as never })
+          await assert.rejects(photo.attachLater(text('x')), configuration)
+          await assert.rejects(photo.attachment(), configuration)
+        }
+        assert.deepEqual(await rows('activestorage_delayed_files', ...ourTables), {})
+      },
+    )
 
-    await t.test("from the app's own transaction to purge, with ids above 2^53", async () => {
-      const first = 2n ** 53n + 1n
-      for (const table of [...railsTables, 'activestorage_delayed_uploads'])
-        await query(app.startIds(table, first))
-      const id = 2n ** 53n + 1n
+    await t.test(
+      "all steps from the app's own transaction to purge work, with ids above 2^53",
+      async () => {
+        const first = 2n ** 53n + 1n
+        for (const table of [...railsTables, 'activestorage_delayed_uploads'])
+          await query(app.startIds(table, first))
+        const id = 2n ** 53n + 1n
 
-      const undone = await app.begin()
-      await undone.run('insert into notes values (1)')
-      const inUndone = storage.record('User', id, { transaction: undone.tx })
-      await inUndone.attachLater({
-        photo: { io: big, filename: 'big.bin' },
-        certificates: [text('a')],
-      })
-      assert.equal((await inUndone.photo.delayedUploads()).length, 1)
-      await undone.rollback()
-      assert.deepEqual(await rows('notes', 'activestorage_delayed_files', ...ourTables), {})
-      assert.equal((await storage.drain()).uploaded, 0)
-      assert.equal(service.uploads, 0)
+        const undone = await app.begin()
+        await undone.run('insert into notes values (1)')
+        const inUndone = storage.record('User', id, { transaction: undone.tx })
+        await inUndone.attachLater({
+          photo: { io: big, filename: 'big.bin' },
+          certificates: [text('a')],
+        })
+        assert.equal((await inUndone.photo.delayedUploads()).length, 1)
+        await undone.rollback()
+        assert.deepEqual(await rows('notes', 'activestorage_delayed_files', ...ourTables), {})
+        assert.equal((await storage.drain()).uploaded, 0)
+        assert.equal(service.uploads, 0)
 
-      const done = await app.begin()
-      await done.run('insert into notes values (1)')
-      await storage.record('User', id, { transaction: done.tx }).attachLater({
-        photo: { io: big, filename: '📷 履歴書.bin' },
-        certificates: [{ io: everyByte, filename: 'every byte' }, text('b'), text('c')],
-      })
-      await done.commit()
-      assert.deepEqual(await rows('notes'), { notes: 1 })
-      const user = storage.record('User', id)
-      assert.equal((await user.photo.latest())?.filename, '📷 履歴書.bin')
-      assert.deepEqual(await storage.drain({ throwOnError: true }), {
-        uploaded: 2,
-        retried: 0,
-        failed: 0,
-        remaining: 0,
-      })
-      const photo = await user.photo.attachment()
-      assert.equal(photo?.filename, '📷 履歴書.bin')
-      assert.ok((await photo.download()).equals(big))
-      const certificates = await user.certificates.attachments()
-      assert.ok((await certificates[0]!.download()).equals(everyByte))
-      assert.ok([photo, photo.blob, ...certificates].every((each) => BigInt(each.id) >= first))
-      assert.equal(new Set([photo, ...certificates].map((each) => each.id)).size, 4)
+        const done = await app.begin()
+        await done.run('insert into notes values (1)')
+        await storage.record('User', id, { transaction: done.tx }).attachLater({
+          photo: { io: big, filename: '📷 履歴書.bin' },
+          certificates: [{ io: everyByte, filename: 'every byte' }, text('b'), text('c')],
+        })
+        await done.commit()
+        assert.deepEqual(await rows('notes'), { notes: 1 })
+        const user = storage.record('User', id)
+        assert.equal((await user.photo.latest())?.filename, '📷 履歴書.bin')
+        assert.deepEqual(await storage.drain({ throwOnError: true }), {
+          uploaded: 2,
+          retried: 0,
+          failed: 0,
+          remaining: 0,
+        })
+        const photo = await user.photo.attachment()
+        assert.equal(photo?.filename, '📷 履歴書.bin')
+        assert.ok((await photo.download()).equals(big))
+        const certificates = await user.certificates.attachments()
+        assert.ok((await certificates[0]!.download()).equals(everyByte))
+        assert.ok([photo, photo.blob, ...certificates].every((each) => BigInt(each.id) >= first))
+        assert.equal(new Set([photo, ...certificates].map((each) => each.id)).size, 4)
 
-      // Ids beside it are others, which a double would not tell apart.
-      for (const beside of [id - 1n, id + 1n])
-        assert.deepEqual(await storage.record('User', beside).certificates.attachments(), [])
-      assert.equal(await user.certificates.attachLater({ deletedIds: [certificates[1]!.id] }), null)
-      assert.deepEqual(names(await user.certificates.attachments()), ['every byte', 'c.txt'])
-      await user.photo.attach(text('direct'))
-      assert.equal((await (await user.photo.attachment())?.download())?.toString(), 'direct')
-      await storage.drain({ throwOnError: true })
-      assert.equal(service.objects.size, 3)
+        // Ids beside it are others, which a double would not tell apart.
+        for (const beside of [id - 1n, id + 1n])
+          assert.deepEqual(await storage.record('User', beside).certificates.attachments(), [])
+        assert.equal(
+          await user.certificates.attachLater({ deletedIds: [certificates[1]!.id] }),
+          null,
+        )
+        assert.deepEqual(names(await user.certificates.attachments()), ['every byte', 'c.txt'])
+        await user.photo.attach(text('direct'))
+        assert.equal((await (await user.photo.attachment())?.download())?.toString(), 'direct')
+        await storage.drain({ throwOnError: true })
+        assert.equal(service.objects.size, 3)
 
-      await storage.transaction((tx) =>
-        storage.record('User', id, { transaction: tx }).photo.purge(),
-      )
-      await user.certificates.purgeLater()
-      await storage.drain({ throwOnError: true })
-      assert.deepEqual(await rows(...railsTables, ...ourTables), {})
-      assert.equal(service.objects.size, 0)
-    })
+        await storage.transaction((tx) =>
+          storage.record('User', id, { transaction: tx }).photo.purge(),
+        )
+        await user.certificates.purgeLater()
+        await storage.drain({ throwOnError: true })
+        assert.deepEqual(await rows(...railsTables, ...ourTables), {})
+        assert.equal(service.objects.size, 0)
+      },
+    )
 
-    await t.test('a worker starts, carries while the app works, and stops', async () => {
+    await t.test('a worker starts, uploads while the app works, and stops', async () => {
       const worker = storage.work({ concurrency: 3 })
       for (let id = 1; id <= 3; id += 1) {
         const user = await app.begin()
@@ -364,7 +373,7 @@ for (const driver of drivers)
 
 for (const driver of sqliteDrivers)
   test(
-    `${driver.name}: a transaction of the app's that we are not told of is waited for, and not joined`,
+    `${driver.name}: a transaction of the app that was not passed in is waited for, not joined`,
     { timeout: 30_000 },
     async (t) => {
       const app = await opened(t, driver)
@@ -399,7 +408,7 @@ for (const driver of sqliteDrivers)
 
 for (const driver of sqliteDrivers)
   test(
-    `${driver.name}: a call inside storage.transaction without { transaction } is refused at once; one that ends later is not`,
+    `${driver.name}: a call without { transaction } is refused in storage.transaction, not after it`,
     { timeout: 5_000 },
     async (t) => {
       const app = await opened(t, driver)
@@ -426,7 +435,7 @@ for (const driver of sqliteDrivers)
   )
 
 for (const driver of sqliteDrivers)
-  test(`${driver.name}: what the app does on it while we work is never part of a transaction of ours`, async (t) => {
+  test(`${driver.name}: statements of the app are never part of our transactions`, async (t) => {
     const app = await opened(t, driver)
     if (app === null) return
     const { storage, handle } = app
@@ -471,7 +480,7 @@ for (const driver of sqliteDrivers)
   })
 
 test(
-  'a pool of pg of one connection: the worker listens beside it, and hears what other processes commit',
+  'pg with a pool of one connection: the worker listens on another one, and hears commits',
   { timeout: 20_000 },
   async (t) => {
     const made = await postgresDatabase()
@@ -514,7 +523,7 @@ test(
   },
 )
 
-test('pg: who hears that a statement failed finds no lock of it any more', async (t) => {
+test('pg: a statement that was reported as failed holds no lock any more', async (t) => {
   const made = await postgresDatabase()
   if (made === null) {
     t.skip(noServer('PostgreSQL'))

@@ -1,4 +1,4 @@
-// The tests of the example app, under each runner, on the package as it is built.
+// The tests of the example app, under each runner, on the built package.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'

@@ -35,7 +35,7 @@ interface Said {
 
 atEach(
   databases,
-  'a failed upload is given up when it was kept long enough, counted from its failure, and each is reported',
+  'a failed upload is discarded failed.keepFor after its failure, and reported',
   async (app) => {
     const said: Said[] = []
     const say = (text: string, details: Record<string, unknown>): void =>
@@ -99,7 +99,7 @@ atEach(
 
 atEach(
   databases,
-  'an upload whose rest succeeds long after a file of it failed is kept from then on',
+  'an upload that succeeds long after one of its files failed is kept from then on',
   async (app) => {
     let hold = true
     const refusing = picky(app, false)
@@ -141,7 +141,7 @@ atEach(
 const odd = `bad \0 answer \ud800 of ${'x'.repeat(100_000)}`
 atEach(
   databases,
-  'an answer of the service that no database stores as it is, is written down, and the upload fails as others do',
+  'an error text of a service that no database can store is adapted, and the upload fails',
   async (app) => {
     const told: string[] = []
     const photo = hasOneAttached({ errorUpload: (_record, error) => void told.push(error.message) })
@@ -183,7 +183,7 @@ atEach(
 )
 
 for (const kind of kinds)
-  test(`${kind.name}: of two storages with files of their own, neither shows nor touches what failed in the other`, async (t) => {
+  test(`${kind.name}: two storages with separate files never show or touch each other's failures`, async (t) => {
     const app = await fresh(t, kind, models, {
       tables: { prefix: 'a_' },
       failed: { keepFor: '1d' },

@@ -12,7 +12,7 @@ import { storageOn, text } from './support/storage.ts'
 
 after(() => closeDatabases())
 
-test('a file is stored under its name, cut to what a key may hold, and with more where it is too short', async (t) => {
+test('a file is stored under its name, cut or extended to what a key may hold', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'asd-names-'))
   t.after(() => rm(root, { recursive: true }))
   const prefix = `tenants/0193b2a4-5a7e-7c3a-9d52-0c1b2a3d4e5f/${'sub/'.repeat(20)}user-photos`

@@ -27,7 +27,7 @@ const readers: Readonly<
 }
 
 for (const [name, open] of Object.entries(readers))
-  test(`${name} is let go piece by piece: memory stays flat`, async () => {
+  test(`${name}: memory stays flat, because each piece is released`, async () => {
     const made: WeakRef<Uint8Array>[] = []
     let left = -1
     const pieces = async function* (): AsyncGenerator<Uint8Array> {

@@ -1,4 +1,4 @@
-// The parts of a form: read as Rack reads them, or refused; never accepted without their file or their value.
+// The parts of a form: read as Rack reads them, or refused; never accepted without file or value.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Readable } from 'node:stream'
@@ -34,7 +34,7 @@ const oneByOne = (form: Buffer): Buffer[] => [...form].map((byte) => Buffer.from
 const isRefusal = (error: unknown): boolean =>
   error instanceof ActiveStorageError && error.statusCode >= 400 && error.statusCode < 500
 
-test('an odd header is read as Rack reads it, whatever pieces the form comes in', async () => {
+test('an unusual header is read as Rack reads it, however the form is split', async () => {
   const name = 'name="user[photo]"'
   const photo = (filename: string): Came => ['file', 'user[photo]', 'x', filename]
   const cases: readonly (readonly [disposition: string, Came | 'refused'])[] = [
@@ -116,7 +116,7 @@ function numbers(seed: number): () => number {
   }
 }
 
-test('whatever its header is, the file comes or an error does, and so does a field', async (t) => {
+test('any header gives a file or an error, also for a field', async (t) => {
   const seed = Number(process.env['SEED'] ?? 20_261_127)
   t.diagnostic(`SEED=${seed}`)
   const next = numbers(seed)
@@ -203,7 +203,7 @@ test('whatever its header is, the file comes or an error does, and so does a fie
   assert.ok(outcomes.came > 500 && outcomes.refused > 500, JSON.stringify(outcomes))
 })
 
-test('base64 is decoded, another encoding is refused', async () => {
+test('base64 is decoded, other encodings are refused', async () => {
   const data = Buffer.from(Array.from({ length: 100 }, (_, index) => index * 7))
   const lines = data.toString('base64').replaceAll(/.{20}/g, '$&\r\n')
   const part = (encoding: string, body: string, what = '; filename="a"'): string =>
@@ -280,7 +280,7 @@ test('a field is decoded from the charset that it names, or refused', async () =
   }
 })
 
-test('the first error ends a form, however much of it is there', async () => {
+test('the first error ends a form, however much of it remains', async () => {
   const good = 'Content-Disposition: form-data; name="a"; filename="a"\r\n\r\nx'
   for (const bad of ['Content-Disposition: form-data; name="a', 'X: y', good]) {
     const form = formOf(
@@ -316,7 +316,7 @@ test('a body that a platform has read is taken from rawBody', async (t) => {
   }
 })
 
-test('folders of a form are kept where they are asked for, and lead nowhere else', async (t) => {
+test('folders of a form are kept on request, and never leave their folder', async (t) => {
   const { storage } = await web(t)
   const names = [
     ['2023/a.txt', 'a.txt', '2023/a.txt'],
@@ -366,7 +366,7 @@ test('folders of a form are kept where they are asked for, and lead nowhere else
   assert.match(answer.headers.get('content-disposition') ?? '', /filename="2023-a\.txt"/)
 })
 
-test('a form is read in time that grows with its length alone, whatever its pieces and its boundary', async () => {
+test('the time to read a form grows only with its length, whatever its pieces and boundary', async () => {
   const read = (pieces: readonly Uint8Array[], type: string): Promise<void> =>
     readForm(
       requestOf(pieces, type),
@@ -391,7 +391,7 @@ test('a form is read in time that grows with its length alone, whatever its piec
   assert.ok(spent < 2_000_000, `${spent} µs were spent`)
 })
 
-test('a boundary with spaces after it is one, whatever pieces it comes in', async () => {
+test('a boundary with spaces after it is recognized, however the form is split', async () => {
   const form = Buffer.from(
     [
       '--b \t\r\nContent-Disposition: form-data; name="a"\r\n\r\nx',

@@ -1,4 +1,4 @@
-// What the parsers of forms hand over, from the parsers themselves.
+// Values that form parsers return, from the parsers themselves.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
@@ -206,7 +206,7 @@ class WindowFile {
   }
 }
 
-test('an input that was left empty is no file, and a file without bytes is one, whoever read the form', async (t) => {
+test('an empty input is no file, and a file without bytes is one, with every parser', async (t) => {
   const octets = 'application/octet-stream'
   const zero = new File([], 'zero.txt', { type: 'text/plain' })
   const form = filled(['docs', new File([], '', { type: octets })], ['docs', zero])
@@ -263,7 +263,7 @@ test('an input that was left empty is no file, and a file without bytes is one, 
   )
 })
 
-test('a file is told by what it has: of other libraries, of formidable 1, of another realm', async (t) => {
+test('a file is recognized by its members: of other libraries, formidable 1 or another realm', async (t) => {
   const app = await opened(t)
   const path = join(app.folder, 'upload_5f3a')
   await writeFile(path, 'old')
@@ -282,7 +282,7 @@ test('a file is told by what it has: of other libraries, of formidable 1, of ano
   assert.equal((await app.docs.attachments())[2]?.contentType, 'text/x-note')
 })
 
-test('what is not known as a file is refused, and never understood by half', async (t) => {
+test('an unknown kind of file is refused, never read in part', async (t) => {
   const { docs, folder } = await opened(t)
   const path = join(folder, 'a.txt')
   await writeFile(path, 'a')
@@ -314,7 +314,7 @@ test('what is not known as a file is refused, and never understood by half', asy
   assert.deepEqual(await docs.attachments(), [])
 })
 
-test('Fastify: a part that was read by somebody else is refused, not stored as an empty file', async (t) => {
+test('Fastify: a part that was already read is refused, not stored as an empty file', async (t) => {
   const app = await opened(t)
   await sent(twoDocs, false, async (req) => {
     for await (const part of req.files()) {

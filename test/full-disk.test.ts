@@ -156,7 +156,7 @@ async function filesIn(folder: string): Promise<string[]> {
 }
 
 describe('a full disk', () => {
-  test('the service has no room: nothing partial stays, the upload is retried and arrives', async (t) => {
+  test('a full service leaves nothing partial, and the upload is retried and arrives', async (t) => {
     const tiny = await tinyDisk(4)
     const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
     const files = disk({ root: folder })
@@ -213,7 +213,7 @@ describe('a full disk', () => {
     assert.equal((await filesIn(folder)).length, 1)
   })
 
-  test('SQLite has no room while a file is staged: nothing half done, and it works again', async (t) => {
+  test('a full SQLite disk while staging leaves nothing partial, and works again later', async (t) => {
     const tiny = await tinyDisk(12)
     const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
     const handle = new DatabaseSync(join(folder, 'app.db'))

@@ -22,7 +22,7 @@ async function drainAll(storage: { drain(): Promise<{ remaining: number }> }): P
 
 for (const kind of kinds)
   describe(kind.name, () => {
-    test('two workers that reach for one upload: one carries it, the other goes on (X1–X3)', async (t) => {
+    test('of two workers that claim one upload, one uploads it and the other goes on (X1–X3)', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const gate = Promise.withResolvers<void>()
@@ -45,7 +45,7 @@ for (const kind of kinds)
       assert.equal(app.service.uploads, 2)
     })
 
-    test('one that waits for its retry is overtaken by a younger one, and never comes back (X6)', async (t) => {
+    test('an upload that waits for its retry is superseded by a newer one for good (X6)', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { photo, docs } = app.storage.record('User', 1)
@@ -88,7 +88,7 @@ for (const kind of kinds)
       assert.equal(app.service.objects.size, 2)
     })
 
-    test('the second of three files fails and is tried again: three attachments, each once (X10)', async (t) => {
+    test('when the second of three files is retried, all three are attached once (X10)', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { upload } = app.service
@@ -105,7 +105,7 @@ for (const kind of kinds)
       assert.equal(calls, 4)
     })
 
-    test('a hook that throws undoes nothing, stops nothing, and is told again (X12–X14)', async (t) => {
+    test('a hook that throws undoes nothing, stops nothing, and runs again (X12–X14)', async (t) => {
       const told: string[] = []
       const once = new Set<string>()
       const throwing = (what: string): void => {
@@ -149,7 +149,7 @@ for (const kind of kinds)
       )
     })
 
-    test('a queue that is down does not fail the save; the sweep tells it later (X17)', async (t) => {
+    test('a queue that is down does not fail the save; the sweep enqueues later (X17)', async (t) => {
       const made = await kind.create()
       if (made === null) return t.skip(`${kind.name}: ${kind.why ?? ''}`)
       let down = true
@@ -185,7 +185,7 @@ for (const kind of kinds)
       assert.ok(hints.includes(upload?.id ?? ''))
     })
 
-    test('changes come with any spelling of their keys, ids as text too; what is unknown is an error (X20, X23)', async (t) => {
+    test('changes take any spelling of keys and ids as text; unknown keys are an error (X20, X23)', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const { docs } = app.storage.record('User', 1)
@@ -203,7 +203,7 @@ for (const kind of kinds)
       assert.deepEqual(await app.storage.delayedUploads.list(), [])
     })
 
-    test('a name that the app always gives alike gets a key of its own each time (X27)', async (t) => {
+    test('a repeated filename gets a new key each time (X27)', async (t) => {
       const app = await fresh(t, kind, {
         User: { photo: hasOneAttached({ useFilename: () => 'photo.png' }) },
       })
@@ -218,7 +218,7 @@ for (const kind of kinds)
       assert.equal(app.service.objects.size, 1)
     })
 
-    test('what is on its way, or failed and kept, counts as present (X31)', async (t) => {
+    test('a pending file, or one that failed and is kept, counts as present (X31)', async (t) => {
       const app = await fresh(t, kind, { User: { photo: hasOneAttached({ required: true }) } })
       if (app === null) return
       const user = app.storage.record('User', 1)
@@ -233,7 +233,7 @@ for (const kind of kinds)
       await assert.rejects(user.validate(), code('ATTACHMENT_REQUIRED'))
     })
 
-    test('a record that is not found keeps its bytes for a person; an attachment unknown here waits for its worker (X33)', async (t) => {
+    test('a missing record keeps its bytes for a manual retry; an unknown attachment waits (X33)', async (t) => {
       let found = false
       const finding = async (id: string) => (found ? { id, name: 'Ada' } : null)
       const made = await kind.create()
@@ -284,7 +284,7 @@ for (const kind of kinds)
       assert.deepEqual(told, ['Ada'])
     })
 
-    test('an attachment is seen when its bytes are there, and not before (X34)', async (t) => {
+    test('an attachment is visible only when its bytes are there (X34)', async (t) => {
       const app = await fresh(t, kind, simple)
       if (app === null) return
       const gate = Promise.withResolvers<void>()
@@ -306,7 +306,7 @@ for (const kind of kinds)
       assert.equal((await (await photo.attachment())?.download())?.toString(), 'x')
     })
 
-    test('what is no file is told with record, attachment and file, and leaves nothing (X37)', async (t) => {
+    test('a value that is no file is an error with record, attachment and file (X37)', async (t) => {
       const app = await fresh(t, kind, {
         User: {
           photo: hasOneAttached({ maxSize: '10 KB', accept: ['text/*'] }),
@@ -406,7 +406,7 @@ for (const kind of kinds)
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
 for (const kind of kinds) {
-  test(`${kind.name}: a row of the gem's without a record stops nothing`, async (t) => {
+  test(`${kind.name}: a row of the gem without a record stops nothing`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const old =

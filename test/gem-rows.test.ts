@@ -1,4 +1,4 @@
-// Rows that the Ruby gem wrote are carried to their end here: the real ones, with the databases around them.
+// Real rows that the Ruby gem wrote are finished here, with the databases around them.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, describe, test } from 'node:test'
@@ -224,7 +224,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       )
     })
 
-    test("a late job of Rails' finds nothing to do for a moved row, and breaks off at one of ours", async (t) => {
+    test('a late Rails job finds no work for a moved row, and stops at one of our rows', async (t) => {
       const app = await loaded(kind)
       if (app === null) return t.skip(skip)
       t.after(async () => {
@@ -247,7 +247,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       for (const row of ours) assert.throws(() => JSON.parse(String(row['files'])) as unknown)
     })
 
-    test('a young row waits for its Rails job, and what was submitted after it waits with it', async (t) => {
+    test('a young row waits for its Rails job, and later uploads of its lane wait too', async (t) => {
       const app = await loaded(kind)
       if (app === null) return t.skip(skip)
       t.after(async () => {
@@ -273,7 +273,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
       )
     })
 
-    test('a row that cannot be read fails where it stands; mended, it is read again', async (t) => {
+    test('a row that cannot be read fails in place, and is read again after a repair', async (t) => {
       const app = await loaded(kind)
       if (app === null) return t.skip(skip)
       t.after(async () => {
@@ -307,7 +307,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
     })
   })
 
-test("the text is read in slices of any size, and what is not the gem's is refused", async () => {
+test('the text is read in slices of any size, and text of other writers is refused', async () => {
   const files = [
     {
       io: Buffer.alloc(10_000, 'ab').toString('base64').replaceAll(/.{60}/g, '$&\n'),

@@ -236,7 +236,7 @@ async function generated(
 for (const [tool, migrate] of Object.entries(tools))
   describe(`generate --${tool}`, () => {
     for (const kind of kinds)
-      test(`${kind.name}: its migration makes all that the storage needs, and takes it back`, async (t) => {
+      test(`${kind.name}: its migration creates all that the storage needs, and removes it again`, async (t) => {
         const made = await kind.create()
         if (made === null) return t.skip(`${kind.name}: ${kind.why ?? ''}`)
         t.after(() => made.close())

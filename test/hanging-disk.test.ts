@@ -1,4 +1,4 @@
-// A disk that hangs for real: calls of the system that do not return, and hold the process's threads.
+// A disk that really hangs: system calls do not return, and hold threads of the process.
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -40,7 +40,7 @@ async function place(at: string) {
 
 for (const at of ['mkdir', 'open', 'rename'])
   test(
-    `a disk that hangs in ${at} takes no other service's place, no more than two threads and no attempt`,
+    `a disk that hangs in ${at} blocks no other service, at most two threads, and costs no attempt`,
     { skip },
     async () => {
       const { env } = await place(at)
@@ -62,7 +62,7 @@ for (const at of ['mkdir', 'open', 'rename'])
     },
   )
 
-test('drain --timeout ends in time, with its code, while a disk hangs', { skip }, async () => {
+test('drain --timeout ends in time with its exit code while a disk hangs', { skip }, async () => {
   const { env, hangs } = await place('mkdir')
   const seed = `import { storage } from ${JSON.stringify(join(support, 'hanging-disk-storage.ts'))}
     await storage.migrate()

@@ -11,7 +11,7 @@ import type { Database } from '../src/adapters.ts'
 after(() => closeDatabases())
 const file = (name: string): File => new File([name], name)
 
-test('hooks are told three times in all, and then counted as told', async (t) => {
+test('hooks run in three rounds at most, and then count as done', async (t) => {
   let calls = 0
   let finds = 0
   const throwing = hasOneAttached({
@@ -49,7 +49,7 @@ test('hooks are told three times in all, and then counted as told', async (t) =>
   assert.equal(finds, 3)
 })
 
-test('hooks of another app that shares the table are not in the way', async (t) => {
+test('hooks of another app that shares the table do not block ours', async (t) => {
   let told = 0
   const photo = hasOneAttached({
     afterUploadAll() {
@@ -78,7 +78,7 @@ test('hooks of another app that shares the table are not in the way', async (t) 
 })
 
 for (const kind of kinds) {
-  test(`${kind.name}: an error after the attachment is no failure of the upload`, async (t) => {
+  test(`${kind.name}: an error after the attachment does not fail the upload`, async (t) => {
     const made = await kind.create()
     if (made === null) return t.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
     let broken = 0

@@ -1,4 +1,4 @@
-// A form that keeps files of a has-many names them by their signed ids: what a submission names is never what it replaces.
+// A form names the has-many files it keeps by signed id; a submission never replaces files it names.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
@@ -39,7 +39,7 @@ function refusing(app: App) {
 
 atEach(
   databases,
-  'a file that a cleanBefore submission names by its signed id stays, whatever the order and the way',
+  'a file that a cleanBefore submission names by its signed id stays, in any order',
   async (app) => {
     const { user, certificates, contract } = await twoAttached(app)
     // The same blob under another record and another name: its signed ids name the same file.
@@ -111,29 +111,33 @@ atEach(
   },
 )
 
-atEach(databases, 'a retry keeps what the submission named, and replaces the rest', async (app) => {
-  const service = refusing(app)
-  const storage = app.anotherWith(models, {}, service)
-  const { contract, certificates } = await twoAttached(app)
-  await storage
-    .record('User', 1)
-    .certificates.attachLater({ files: [contract.signedId, text('bad')], cleanBefore: true })
-  await storage.drain()
-  await certificates.attach(text('meanwhile'))
-  service.down = false
-  for (const _ of ['once', 'again']) {
-    const [failed] = await storage.record('User', 1).certificates.delayedUploads()
-    await failed!.retry()
-  }
-  await storage.drain({ throwOnError: true })
-  await app.finishTidy()
-  assert.deepEqual(await app.attached(1, 'certificates'), ['contract.txt', 'bad.txt'])
-})
+atEach(
+  databases,
+  'a retry keeps the files its submission named, and replaces the rest',
+  async (app) => {
+    const service = refusing(app)
+    const storage = app.anotherWith(models, {}, service)
+    const { contract, certificates } = await twoAttached(app)
+    await storage
+      .record('User', 1)
+      .certificates.attachLater({ files: [contract.signedId, text('bad')], cleanBefore: true })
+    await storage.drain()
+    await certificates.attach(text('meanwhile'))
+    service.down = false
+    for (const _ of ['once', 'again']) {
+      const [failed] = await storage.record('User', 1).certificates.delayedUploads()
+      await failed!.retry()
+    }
+    await storage.drain({ throwOnError: true })
+    await app.finishTidy()
+    assert.deepEqual(await app.attached(1, 'certificates'), ['contract.txt', 'bad.txt'])
+  },
+)
 
 for (const isAttached of [false, true])
   atEach(
     databases,
-    `a staged file that was submitted before and is ${isAttached ? 'attached' : 'on its way'} stays, when it is named again beside a new one`,
+    `a staged file submitted before and ${isAttached ? 'attached' : 'pending'} stays if named beside a new one`,
     async (app) => {
       const { certificates } = await twoAttached(app)
       const staged = await app.storage.stage(text('staged'))
@@ -147,7 +151,7 @@ for (const isAttached of [false, true])
 
 atEach(
   databases,
-  'of an older upload that failed, the file that a younger submission names waits for its retry, and the others go',
+  'of a failed upload, the file that a newer submission names waits for its retry',
   async (app) => {
     const service = refusing(app)
     const storage = app.anotherWith(models, {}, service)
@@ -178,7 +182,7 @@ for (const [when, drains] of [
 ] as const)
   atEach(
     databases,
-    `what names a file of an older upload stays beside it, when that is retried ${when}`,
+    `files named beside a file of an older upload stay, when that is retried ${when}`,
     async (app) => {
       const down = new Set(['bad', 'other'])
       const service: Service = {
@@ -224,7 +228,7 @@ for (const [when, drains] of [
 
 atEach(
   databases,
-  'what a younger submission names is not taken away by an older one that still waits',
+  'an older upload that still waits does not remove files that a newer submission names',
   async (app) => {
     const { certificates, contract } = await twoAttached(app)
     await certificates.attachLater({ files: [text('older')], cleanBefore: true })
@@ -238,7 +242,7 @@ atEach(
   },
 )
 
-atEach(databases, 'files that stay by their signed ids count for maxFiles', async (app) => {
+atEach(databases, 'files kept by their signed ids count for maxFiles', async (app) => {
   const storage = app.anotherWith({ User: { certificates: hasManyAttached({ maxFiles: 2 }) } })
   const { contract, old } = await twoAttached(app)
   const { certificates } = storage.record('User', 1)
@@ -261,7 +265,7 @@ atEach(databases, 'files that stay by their signed ids count for maxFiles', asyn
 
 atEach(
   databases,
-  "a row that the gem wrote before does not take away what a younger submission's form kept",
+  'an older row of the gem does not remove files that a newer submission kept',
   async (app) => {
     const { certificates, contract } = await twoAttached(app)
     await app.query(

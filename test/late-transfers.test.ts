@@ -23,7 +23,7 @@ function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void
 }
 
 for (const how of ['attach', 'attachLater'] as const)
-  test(`${how}: a transfer of hours keeps the clean-up of its object off`, async (t) => {
+  test(`${how}: a transfer that takes hours postpones the clean-up of its object`, async (t) => {
     const { storage, service, clock, database } = await testStorage(models)
     t.after(() => storage.close())
     const pass = bothClocks(t, clock)
@@ -43,7 +43,7 @@ for (const how of ['attach', 'attachLater'] as const)
     assert.equal(await photo.attached(), true)
   })
 
-test('a transfer whose clean-up has begun ends with an error that says so, before it has sent the rest', async (t) => {
+test('a transfer whose clean-up has begun ends early with an error that says so', async (t) => {
   const { storage, service, clock } = await testStorage(models)
   t.after(() => storage.close())
   const pass = bothClocks(t, clock)

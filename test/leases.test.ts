@@ -19,7 +19,7 @@ const models = { User: { photo: hasOneAttached() } }
 
 for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
   test(
-    `${kind.name}: while a pool is exhausted the heartbeat asks for one connection at a time, and gives each back`,
+    `${kind.name}: with an exhausted pool the heartbeat asks for one connection at a time`,
     { timeout: 20_000 },
     async (t) => {
       const made = await kind.create()
@@ -92,7 +92,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
     },
   )
 
-test('a heartbeat on a connection that never answers is given up, and another asked for', async (t) => {
+test('a heartbeat whose connection never answers is abandoned, and another one is requested', async (t) => {
   const made = (await kinds[0]?.create()) ?? assert.fail()
   const storage = storageOn(made.database, models, switchable())
   t.after(async () => {
@@ -124,7 +124,7 @@ test('a heartbeat on a connection that never answers is given up, and another as
   assert.ok(errors.length > 0)
 })
 
-test('a lease whose renewals are answered too late ends in time, though they succeed', async (t) => {
+test('a lease whose renewals succeed too late ends in time', async (t) => {
   const database = sqlite(':memory:')
   const store = await openStore(database, createTableNames(), 'bigint')
   let renewals = 0

@@ -191,7 +191,7 @@ async function inProcess(
 
 for (const kind of networkServers)
   describe(`${kind.name} drops its connections`, { concurrency: 3 }, () => {
-    test('in the middle of staging: what was acknowledged is uploaded, the rest leaves nothing', async (t) => {
+    test('during staging: acknowledged files are uploaded, the rest leaves nothing', async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const { storage, server } = app
@@ -218,7 +218,7 @@ for (const kind of networkServers)
       assert.equal(await app.count('chunks'), 0)
     })
 
-    test("in the middle of the user's transaction: it is rolled back as a whole, the next one works", async (t) => {
+    test("during the user's transaction: it is rolled back as a whole, and the next one works", async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const { storage, server } = app
@@ -239,7 +239,7 @@ for (const kind of networkServers)
       assert.deepEqual(names(await storage.record('User', 1).docs.attachments()), ['b.txt'])
     })
 
-    test('in the middle of an upload: it arrives, once', async (t) => {
+    test('during an upload: the file arrives once', async (t) => {
       const files = memory()
       let cuts = 0
       const app = await openApp(t, kind, ({ cut }) => ({
@@ -270,7 +270,7 @@ for (const kind of networkServers)
       assert.equal(files.objects.size, 1)
     })
 
-    test('of a listening worker: it goes on by itself, and hears of what another process submits', async (t) => {
+    test('of a listening worker: it reconnects, and hears submissions of another process', async (t) => {
       let uploaded = Promise.withResolvers<void>()
       const app = await openApp(t, kind, { afterUploadAll: () => uploaded.resolve() })
       if (app === null) return
@@ -295,7 +295,7 @@ for (const kind of networkServers)
       ])
     })
 
-    test('again and again, under a working worker: every acknowledged file arrives once', async (t) => {
+    test('repeatedly, while a worker works: every acknowledged file arrives once', async (t) => {
       const files = memory()
       const app = await openApp(t, kind, { service: files })
       if (app === null) return
@@ -348,7 +348,7 @@ for (const kind of networkServers)
     })
   })
 
-test('a database that is gone after the claim: drain rejects, and the process lives', async (t) => {
+test('a database that is gone after the claim: drain rejects, and the process survives', async (t) => {
   const app = await openApp(t, sqliteServer)
   if (app === null) return
   for (let id = 1; id < 4; id += 1)

@@ -143,7 +143,7 @@ for (const kind of kinds)
       assert.equal((await pods[2]!.record('User', 1).photo.attachment())?.filename, 'x.txt')
     })
 
-    test("the gem's table is adopted, and its rows are carried to their end", async (t) => {
+    test("the gem's table is adopted, and its rows are finished", async (t) => {
       const made = await kind.create()
       if (made === null) return t.skip(`${kind.name}: ${kind.why ?? ''}`)
       const storage = storageOn(made.database, models, switchable())
@@ -175,7 +175,7 @@ for (const kind of kinds)
     })
 
     for (const version of ['6.1', '7.2', '8.1'])
-      test(`tables and rows of Rails ${version} are adopted as they are`, async (t) => {
+      test(`tables and rows of Rails ${version} are adopted unchanged`, async (t) => {
         const app = await empty(t, kind)
         if (app === null) return
         const { run } = app
@@ -258,7 +258,7 @@ for (const kind of kinds)
             assert.match(String(ours), /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}$/)
       })
 
-    test('a live column that does not fit recordId is refused by migrate and at first use, before anything is written', async (t) => {
+    test('a column that does not fit recordId is refused by migrate and first use, before any write', async (t) => {
       const uuid = kind.name === 'PostgreSQL' ? 'uuid' : 'char(36)'
       const fitting: Readonly<Record<string, readonly string[]>> = {
         bigint: ['bigint'],
@@ -325,7 +325,7 @@ for (const kind of kinds)
       })
     })
 
-    test('without the tables, or with those of the gem alone, every call says to migrate; then all is well', async (t) => {
+    test("without the tables, or with only the gem's, every call says to migrate", async (t) => {
       for (const isGem of [false, true]) {
         const app = await empty(t, kind)
         if (app === null) return
@@ -368,7 +368,7 @@ for (const kind of kinds)
         : []),
     ] as const
     for (const [first, second] of places)
-      test(`tables ${JSON.stringify(first)} and ${JSON.stringify(second)} on one database`, async (t) => {
+      test(`tables ${JSON.stringify(first)} and ${JSON.stringify(second)} work in one database`, async (t) => {
         const app = await empty(t, kind)
         if (app === null) return
         const services = [switchable(), switchable()] as const
@@ -450,7 +450,7 @@ for (const kind of kinds)
         await one.drain({ throwOnError: true })
         assert.deepEqual([services[0].objects.size, services[1].objects.size], [2, 1])
       })
-    test('storages with tables apart that know the same models leave each other their pending uploads', async (t) => {
+    test("storages with separate tables and equal models leave each other's pending uploads alone", async (t) => {
       const app = await empty(t, kind)
       if (app === null) return
       const services = [switchable(), switchable()] as const
@@ -477,7 +477,7 @@ for (const kind of kinds)
   })
 
 for (const kind of kinds)
-  test(`${kind.name}: what an older version of the library made gets the columns that came later`, async (t) => {
+  test(`${kind.name}: tables of an older library version get the later columns`, async (t) => {
     const app = await empty(t, kind)
     if (app === null) return
     const storage = app.storage(models, switchable(), { tables: { prefix: 'Own_' } })

@@ -46,7 +46,7 @@ async function refusal(
   return told
 }
 
-test('a form is answered at once, its file shown, and attached by the worker of the module', async (t) => {
+test("a form gets its response at once, shows its file, and the module's worker attaches it", async (t) => {
   const { storage, service, attached, url } = await started(t, { work: { concurrency: 1 } })
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
@@ -64,7 +64,7 @@ test('a form is answered at once, its file shown, and attached by the worker of 
   assert.equal(await (await fetch(url + stored?.path())).text(), 'xxxxx')
 })
 
-test('of a form that a pipe or the handler refuses nothing stays but what its page sent before', async (t) => {
+test('a form refused by a pipe or the handler leaves only what its page sent before', async (t) => {
   const { url, states, storage } = await started(t)
   assert.deepEqual(await refusal(`${url}/users/1`, userForm('')), {
     statusCode: 400,
@@ -80,7 +80,7 @@ test('of a form that a pipe or the handler refuses nothing stays but what its pa
   assert.deepEqual(await states(), ['dropped', 'dropped', 'linked', 'staged', 'dropped'])
 })
 
-test('a form that the storage refuses is told with its status and its code', async (t) => {
+test('a form that the storage refuses gets a response with status and code', async (t) => {
   const { url, states } = await started(t)
   const { message, ...told } = await refusal(`${url}/users/1`, userForm('Ada', 5000))
   assert.deepEqual(told, { statusCode: 413, code: 'FILE_TOO_LARGE' })
@@ -99,7 +99,7 @@ test('a form that the storage refuses is told with its status and its code', asy
   )
 })
 
-test('what the handler throws of the storage is told with its code, too', async (t) => {
+test('a storage error that the handler throws gets a response with its code too', async (t) => {
   const { url } = await started(t)
   const form = userForm('Ada')
   form.set('user[photo]', 'a signed id that is none')
@@ -122,7 +122,7 @@ test('a form that is shown again has its files in hidden fields', async (t) => {
   assert.equal((await refusal(`${url}/users/1/drafts`, form)).code, 'FORM_LIMIT')
 })
 
-test('files of JSON come through, though Nest has a parser for them', async (t) => {
+test('files of JSON arrive although Nest has a parser for them', async (t) => {
   const { storage, url } = await started(t)
   const answer = await fetch(url + storage.stagedUploadPath('User.photo'), {
     method: 'POST',
@@ -140,7 +140,7 @@ test('mount: false leaves the paths to the app', async (t) => {
   assert.equal((await fetch(url + staged.path())).status, 404)
 })
 
-test('the end waits for the work at hand, and closes the storage', async (t) => {
+test('shutdown waits for the current work, and closes the storage', async (t) => {
   const { storage, service, app, url } = await started(t, { work: true })
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
@@ -154,7 +154,7 @@ test('the end waits for the work at hand, and closes the storage', async (t) => 
   await assert.rejects(storage.stage(new File(['x'], 'x.txt')), { code: 'CONFIGURATION' })
 })
 
-test('the end does not wait for those who follow an upload', async (t) => {
+test('shutdown does not wait for clients that follow an upload', async (t) => {
   const { storage, app, url } = await started(t)
   await post(`${url}/users/1`, userForm('Ada'))
   const [upload] = await storage.record('User', 1).photo.delayedUploads()
@@ -164,7 +164,7 @@ test('the end does not wait for those who follow an upload', async (t) => {
   await assert.rejects(following.text())
 })
 
-test('the storage is made of what the app injects', async (t) => {
+test('the storage is created from what the app injects', async (t) => {
   class Settings {
     readonly photo = nestStorage(t)
   }
@@ -186,7 +186,7 @@ test('the storage is made of what the app injects', async (t) => {
   await app.get(Settings).photo.attached
 })
 
-test('a worker without a server', async (t) => {
+test('a worker runs without a server', async (t) => {
   const { storage, service, attached } = nestStorage(t)
   const context = await NestFactory.createApplicationContext(
     ActiveStorageModule.forRoot({ storage, migrate: true, work: true }),
@@ -200,7 +200,7 @@ test('a worker without a server', async (t) => {
   assert.equal(service.objects.size, 1)
 })
 
-test('an option that is misspelt is told', async (t) => {
+test('a misspelt option is refused', async (t) => {
   const { storage } = nestStorage(t)
   await assert.rejects(
     nestApp(t, ActiveStorageModule.forRoot({ storage, worker: true } as never)),
@@ -211,7 +211,7 @@ test('an option that is misspelt is told', async (t) => {
   )
 })
 
-test('on Fastify: a form is staged, shown and attached, a refused one leaves nothing, and no parser reads a file first', async (t) => {
+test('on Fastify a form is staged, shown and attached, and no parser reads a file first', async (t) => {
   const { storage, service, attached, states, url } = await started(
     t,
     { work: true },
@@ -244,7 +244,7 @@ test('on Fastify: a form is staged, shown and attached, a refused one leaves not
   assert.equal(await (await fetch(url + staged.path)).text(), '{ "spaces":  "count" }')
 })
 
-test('a known path says which methods it answers, under Express and under Fastify', async (t) => {
+test('a known path names its methods, under Express and under Fastify', async (t) => {
   for (const adapter of [undefined, new FastifyAdapter()]) {
     const { storage, url } = await started(t, {}, adapter)
     const path = storage.stagedUploadPath('User.photo')

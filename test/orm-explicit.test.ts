@@ -1,4 +1,4 @@
-// Query builders, whose users say what is attached in a transaction of their own: Kysely, Knex, Drizzle.
+// Query builders, which attach files inside a transaction of the app: Kysely, Knex, Drizzle.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'
@@ -257,7 +257,7 @@ for (const [name, make] of Object.entries(builders))
       })
     })
 for (const [name, make] of Object.entries(builders))
-  test(`${name}: a transaction that is over is refused`, async (t) => {
+  test(`${name}: an ended transaction is refused`, async (t) => {
     const made = await kinds[0]!.create()
     await made!.database.close()
     const { database, transaction, end } = make(kinds[0]!.name, made!.url, 1)

@@ -1,5 +1,5 @@
-// Fields of ORMs that are not public, and that the bindings read: a version that lacks or changes
-// one fails here, by name, before anything else does.
+// The bindings read private fields of ORMs. A version that lacks or changes one
+// fails here first, by name.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -48,7 +48,7 @@ const sqliteKnex = () =>
     useNullAsDefault: true,
   })
 
-test('Sequelize: transactions, timestamp columns, included records, CLS and storage', async (t) => {
+test('Sequelize has its transactions, timestamp columns, included records, CLS and storage', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'orm-internals-'))
   const storage = join(folder, 'app.sqlite')
   const app = new Sequelize({ dialect: 'sqlite', storage, dialectModule: sqlite3, logging: false })
@@ -87,7 +87,7 @@ test('Sequelize: transactions, timestamp columns, included records, CLS and stor
   assert.equal(sequelize.readClsTransaction(app), outer)
 })
 
-test('Knex: the client, what a savepoint is nested in, and one promise per transaction', async (t) => {
+test('Knex has its client, the parent of a savepoint, and one promise per transaction', async (t) => {
   const knex = sqliteKnex()
   t.after(() => knex.destroy())
   const { client }: KnexInternals = knex
@@ -103,7 +103,7 @@ test('Knex: the client, what a savepoint is nested in, and one promise per trans
   })
 })
 
-test('Objection: the records of a query, and the Knex that it runs on', (t) => {
+test('Objection has the records of a query, and the Knex that it runs on', (t) => {
   const knex = sqliteKnex()
   t.after(() => knex.destroy())
   class Author extends ObjectionModel {
@@ -122,7 +122,7 @@ test('Objection: the records of a query, and the Knex that it runs on', (t) => {
   assert.deepEqual(names(Author.query(knex).patch({ name: 'Cleo' })), ['Cleo'])
 })
 
-test("Lucid: a preloader's model, and the relations that it will load", () => {
+test('Lucid has the model of a preloader, and the relations that it will load', () => {
   class Author extends BaseModel {}
   const preloader = new Preloader(Author)
   assert.equal(lucid.readModel(preloader), Author)
@@ -131,7 +131,7 @@ test("Lucid: a preloader's model, and the relations that it will load", () => {
   assert.equal(Reflect.get(preloader, 'preloads').photo.relation, relation)
 })
 
-test('Kysely: names of adapters, and the state of a finished transaction', async (t) => {
+test('Kysely has the names of adapters, and the state of a finished transaction', async (t) => {
   assert.deepEqual(
     [PostgresAdapter, MysqlAdapter, SqliteAdapter].map(({ name }) => name),
     ['PostgresAdapter', 'MysqlAdapter', 'SqliteAdapter'],
@@ -149,7 +149,7 @@ test('Kysely: names of adapters, and the state of a finished transaction', async
   )
 })
 
-test("Drizzle: its classes' names, and the client below a session", () => {
+test('Drizzle has the names of its classes, and the client below a session', () => {
   const kinds = (db: object): unknown[] => [...prototypesOf(db)].map(entityKindOf)
   const client = new pg.Client()
   const postgres = drizzlePostgres({ client })
@@ -159,7 +159,7 @@ test("Drizzle: its classes' names, and the client below a session", () => {
   assert.equal(typeof Reflect.get(client, 'getTransactionStatus'), 'function')
 })
 
-test('TypeORM: the handle of SQLite, and the mark of its own instances', async (t) => {
+test('TypeORM has the handle of SQLite, and the mark of its own instances', async (t) => {
   const schema = new TypeormSchema({
     name: 'Author',
     columns: { id: { type: 'integer', primary: true } },
@@ -177,7 +177,7 @@ test('TypeORM: the handle of SQLite, and the mark of its own instances', async (
   assert.equal(typeorm.isMarkedInstance({ id: 1 }), false)
 })
 
-test('MikroORM: the state of an entity, its platform, and the Kysely below', async (t) => {
+test('MikroORM has the state of an entity, its platform, and the Kysely below', async (t) => {
   class Author {
     id!: number
     name!: string
@@ -214,7 +214,7 @@ test('MikroORM: the state of an entity, its platform, and the Kysely below', asy
   })
 })
 
-test('Prisma: the root of a client, its provider, version, relations and errors', async (t) => {
+test('Prisma has the root of a client, its provider, version, relations and errors', async (t) => {
   const client = new PrismaClient({ adapter: new PrismaBetterSqlite3({ url: ':memory:' }) })
   t.after(() => client.$disconnect())
   const extended = client.$extends({ name: 'extended' })

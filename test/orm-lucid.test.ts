@@ -129,7 +129,7 @@ for (const kind of kinds)
     })
   })
 
-test('a COMMIT that fails is an error, and the record is not taken for saved', async (t) => {
+test('a COMMIT that fails is an error, and the record does not count as saved', async (t) => {
   const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
   const made = await kind.create()
   if (made === null) return t.skip(kind.why)
@@ -223,7 +223,7 @@ async function library(t: TestContext) {
   return { db, storage, service }
 }
 
-test('records with hooks as methods, in create, createMany and updateOrCreate, and nothing of ours among their values', async (t) => {
+test('hook methods run in create, createMany and updateOrCreate, and add no values of ours', async (t) => {
   const { storage, service } = await library(t)
   const book = await Book.create({ title: 'Maus', coverTmp: text('a') })
   assert.deepEqual(Object.keys(book.serialize()).toSorted(), ['id', 'title'])
@@ -241,7 +241,7 @@ test('records with hooks as methods, in create, createMany and updateOrCreate, a
   assert.equal(service.objects.size, 0)
 })
 
-test("inside a transaction of the app, a record's own handle is in it too", async (t) => {
+test("in a transaction of the app, a record's own handle takes part in it", async (t) => {
   const { db, storage } = await library(t)
   const book = await Book.create({ title: 'A' })
   await assert.rejects(
@@ -259,7 +259,7 @@ test("inside a transaction of the app, a record's own handle is in it too", asyn
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+test('a record saved again after a rollback attaches its files again, and once', async (t) => {
   const { db, storage } = await library(t)
   const book = new Book().fill({ title: 'A', pagesTmp: [text('a')] })
   for (let round = 0; round < 2; round += 1) {
@@ -285,7 +285,7 @@ test('a record that is saved again after a rollback brings its files again, and 
   )
 })
 
-test('what was saved in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+test('a rolled-back savepoint is saved again although the outer transaction committed', async (t) => {
   const { db, storage } = await library(t)
   const book = await Book.create({ title: 'A' })
   book.pagesTmp = [text('a')]
@@ -304,7 +304,7 @@ test('what was saved in a savepoint that was rolled back is brought again, thoug
   assert.equal((await book.pages.attachments()).length, 1)
 })
 
-test('a record that its files refused is saved again as what it was', async (t) => {
+test('a record whose files were refused is saved again unchanged', async (t) => {
   const { storage } = await library(t)
   const pages = ['a', 'b', 'c', 'd'].map((each) => text(each))
   const book = new Book().fill({ title: 'A' })
@@ -324,7 +324,7 @@ test('a record that its files refused is saved again as what it was', async (t) 
   assert.equal((await (await again.refresh()).pages.attachments()).length, 0)
 })
 
-test('what records have is read with them: preload and load that name attachments', async (t) => {
+test('preload and load read the attachments of related records', async (t) => {
   const { storage } = await library(t)
   await Book.create({ title: 'A', coverTmp: text('a') })
   await storage.drain({ throwOnError: true })
@@ -336,7 +336,7 @@ test('what records have is read with them: preload and load that name attachment
   assert.throws(() => Book.query().preload('covre' as never), /covre/)
 })
 
-test('what is created or merged under the name of an attachment is attached', async (t) => {
+test('a value created or merged under the name of an attachment is attached', async (t) => {
   const { storage } = await library(t)
   const book = await Book.create({ title: 'A', cover: text('a'), pages: [text('b')] })
   await storage.drain({ throwOnError: true })

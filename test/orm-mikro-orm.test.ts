@@ -220,7 +220,7 @@ async function library(t: TestContext, kind = kinds[0]!) {
   return { em: orm.em.fork(), orm, storage, service, url: made.url }
 }
 
-test('created, assigned and found entities have their files, hooks are methods, and nothing of ours is a property', async (t) => {
+test('created, assigned and found entities have their files, hooks, and no property of ours', async (t) => {
   const { em, orm, storage, service } = await library(t)
   const book = em.create(Book, { title: 'Maus', coverTmp: text('a') })
   await em.flush()
@@ -246,7 +246,7 @@ test('created, assigned and found entities have their files, hooks are methods, 
   assert.equal(service.objects.size, 0)
 })
 
-test('what a flush cascades to brings its files; literals do too', async (t) => {
+test('a flush attaches the files of cascaded entities and of literals', async (t) => {
   const { em, storage } = await library(t)
   const author = em.create(Author, { books: [{ title: 'A', coverTmp: text('a') }] } as never)
   const book = new Book()
@@ -260,7 +260,7 @@ test('what a flush cascades to brings its files; literals do too', async (t) => 
   assert.deepEqual(names.toSorted(), ['A-a.txt', 'B-b.txt'])
 })
 
-test('what would drop a file is refused, and a flush that fails leaves nothing', async (t) => {
+test('an operation that would lose a file is refused; a failed flush leaves nothing', async (t) => {
   const { em, storage } = await library(t)
   const data = { title: 'A', coverTmp: text('a') } as never
   const calls = [
@@ -280,7 +280,7 @@ test('what would drop a file is refused, and a flush that fails leaves nothing',
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('what was flushed in a savepoint is not flushed again; what was rolled back is', async (t) => {
+test('files of a savepoint are not flushed again, except after its rollback', async (t) => {
   const { em, storage } = await library(t)
   const book = em.create(Book, { title: 'A' })
   await em.flush()
@@ -306,7 +306,7 @@ test('what was flushed in a savepoint is not flushed again; what was rolled back
   )
 })
 
-test('what related entities have is read with them: populate that names attachments', async (t) => {
+test('populate reads the attachments of related entities', async (t) => {
   const { em, orm, storage } = await library(t)
   em.create(Author, { books: [{ title: 'A', coverTmp: text('a') }] } as never)
   await em.flush()
@@ -336,7 +336,7 @@ test('what related entities have is read with them: populate that names attachme
   await assert.rejects(fork().findAll(Book, { populate: ['covre'] as never }), /covre/)
 })
 
-test('what is created or assigned under the name of an attachment is attached', async (t) => {
+test('a value created or assigned under the name of an attachment is attached', async (t) => {
   const { em, storage } = await library(t)
   const book = em.create(Book, {
     title: 'A',
@@ -355,7 +355,7 @@ test('what is created or assigned under the name of an attachment is attached', 
 
 const big = () => ({ io: Buffer.alloc(1025), filename: 'big.txt' })
 
-test('what a flush that fails was to insert is inserted by the next one, with what belongs to it', async (t) => {
+test('the next flush inserts the entities of a failed flush and their files', async (t) => {
   const { em, orm, storage } = await library(t)
   const flushes: ((run: EntityManager) => Promise<unknown>)[] = [
     (run) => run.flush(),
@@ -399,7 +399,7 @@ test('what a flush that fails was to insert is inserted by the next one, with wh
   }
 })
 
-test('what was inserted in a transaction that was rolled back, or in a savepoint of one, is inserted again', async (t) => {
+test('entities of a rolled-back transaction or savepoint are inserted again', async (t) => {
   const { em, orm, storage } = await library(t)
   const book = em.create(Book, { title: 'A', coverTmp: text('a') })
   await em.begin()
@@ -419,43 +419,39 @@ test('what was inserted in a transaction that was rolled back, or in a savepoint
   assert.equal(await em.count(Book), 1)
 })
 
-test(
-  'flushes of one manager at the same time wait for each other',
-  { timeout: 20_000 },
-  async (t) => {
-    // Where each transaction has a connection of its own.
-    const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
-    const made = await library(t, kind).catch((error: unknown) => {
-      if (error !== notThere) throw error
-      return null
-    })
-    if (made === null) return t.skip(kind.why)
-    const { em, storage } = made
-    const books = await Promise.all(
-      ['A', 'B', 'C'].map(async (title) => {
-        const book = em.create(Book, { title, coverTmp: text(title) })
-        await em.flush()
-        return book
-      }),
-    )
-    books[0]!.pagesTmp = [text('p')]
-    await Promise.all([em.flush(), em.flush()])
-    books[1]!.coverTmp = big()
-    const [first, second] = [em.flush(), em.flush()]
-    await assert.rejects(first, { code: 'FILE_TOO_LARGE' })
-    await assert.rejects(second, { code: 'FILE_TOO_LARGE' })
-    books[1]!.coverTmp = text('D')
-    await em.flush()
-    await storage.drain({ throwOnError: true })
-    const names = await Promise.all(
-      books.map(async (book) => (await book.cover.attachment())?.filename),
-    )
-    assert.deepEqual(names, ['A-A.txt', 'B-D.txt', 'C-C.txt'])
-    assert.equal((await books[0]!.pages.attachments()).length, 1)
-  },
-)
+test('concurrent flushes of one manager wait for each other', { timeout: 20_000 }, async (t) => {
+  // Where each transaction has a connection of its own.
+  const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
+  const made = await library(t, kind).catch((error: unknown) => {
+    if (error !== notThere) throw error
+    return null
+  })
+  if (made === null) return t.skip(kind.why)
+  const { em, storage } = made
+  const books = await Promise.all(
+    ['A', 'B', 'C'].map(async (title) => {
+      const book = em.create(Book, { title, coverTmp: text(title) })
+      await em.flush()
+      return book
+    }),
+  )
+  books[0]!.pagesTmp = [text('p')]
+  await Promise.all([em.flush(), em.flush()])
+  books[1]!.coverTmp = big()
+  const [first, second] = [em.flush(), em.flush()]
+  await assert.rejects(first, { code: 'FILE_TOO_LARGE' })
+  await assert.rejects(second, { code: 'FILE_TOO_LARGE' })
+  books[1]!.coverTmp = text('D')
+  await em.flush()
+  await storage.drain({ throwOnError: true })
+  const names = await Promise.all(
+    books.map(async (book) => (await book.cover.attachment())?.filename),
+  )
+  assert.deepEqual(names, ['A-A.txt', 'B-D.txt', 'C-C.txt'])
+  assert.equal((await books[0]!.pages.attachments()).length, 1)
+})
 
-test('managers that were forked before an ORM was bound bring files; those of one that is not bound refuse them', async (t) => {
+test('managers forked before the ORM was bound attach files; unbound managers refuse them', async (t) => {
   const { em, orm, storage, url } = await library(t)
   const fresh = orm.em.fork({ freshEventManager: true })
   const book = fresh.create(Book, { title: 'A', coverTmp: text('a') })
@@ -485,7 +481,7 @@ test('managers that were forked before an ORM was bound bring files; those of on
   assert.equal((await found.cover.attachment())?.filename, 'B-b.txt')
 })
 
-test('what was read ahead is forgotten by a refresh and by a find that does not ask for it', async (t) => {
+test('a refresh, or a find without populate, clears attachments that were loaded', async (t) => {
   const { em, storage } = await library(t)
   em.create(Book, { title: 'A', coverTmp: text('a') })
   await em.flush()

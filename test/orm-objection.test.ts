@@ -1,4 +1,4 @@
-// Objection: what is inserted and patched brings its files.
+// Objection: inserted and patched records with their files.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test, type TestContext } from 'node:test'
@@ -184,7 +184,7 @@ async function library(t: TestContext) {
   return { db, storage, service }
 }
 
-test('inserted, patched and fetched records have their files, hooks are methods, and nothing of ours is a column', async (t) => {
+test('inserted, patched and fetched records have files, hooks as methods, and no column of ours', async (t) => {
   const { storage, service } = await library(t)
   const book = await Book.query().insertAndFetch({ title: 'Maus', coverTmp: text('a') })
   assert.deepEqual(Object.keys(book.toJSON()).toSorted(), ['authorId', 'id', 'title', 'updatedAt'])
@@ -211,7 +211,7 @@ test('inserted, patched and fetched records have their files, hooks are methods,
   assert.equal(service.objects.size, 0)
 })
 
-test('graphs bring their files, also those of records that do not change', async (t) => {
+test('graphs attach their files, also those of unchanged records', async (t) => {
   const { storage } = await library(t)
   const author = await Author.query().insertGraph({
     books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }],
@@ -240,7 +240,7 @@ test('graphs bring their files, also those of records that do not change', async
   assert.equal((await author.portrait.attachment())?.filename, 'author.txt')
 })
 
-test('what would lose a file is refused, and nothing is written', async (t) => {
+test('an operation that would lose a file is refused, and nothing is written', async (t) => {
   const { db, storage } = await library(t)
   await Book.query().insert({ title: 'A' })
   await Book.query().insert({ title: 'B' })
@@ -270,7 +270,7 @@ test('what would lose a file is refused, and nothing is written', async (t) => {
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('what is not there is no error; a query that was cloned reads attachments, and takes them along', async (t) => {
+test('a missing record is no error; a cloned query reads and writes attachments', async (t) => {
   const { storage } = await library(t)
   assert.equal(
     await Book.query()
@@ -286,7 +286,7 @@ test('what is not there is no error; a query that was cloned reads attachments, 
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('a record that is inserted again after a rollback brings its files again, and once', async (t) => {
+test('a record inserted again after a rollback attaches its files again, and once', async (t) => {
   const { db, storage } = await library(t)
   const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
   for (let round = 0; round < 2; round += 1)
@@ -309,7 +309,7 @@ test('a record that is inserted again after a rollback brings its files again, a
   )
 })
 
-test('what was inserted in a savepoint that was rolled back is brought again, though the outer transaction was committed', async (t) => {
+test('a rolled-back savepoint is inserted again although the outer transaction committed', async (t) => {
   const { db, storage } = await library(t)
   const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
   await db.transaction(async (trx) => {
@@ -329,7 +329,7 @@ test('what was inserted in a savepoint that was rolled back is brought again, th
   assert.equal((await book.pages.attachments()).length, 1)
 })
 
-test('what related records have is read with them: withGraphFetched that names attachments', async (t) => {
+test('withGraphFetched reads the attachments of related records', async (t) => {
   const { storage } = await library(t)
   await Author.query().insertGraph({ books: [{ title: 'A', coverTmp: text('a') }] } as never)
   await storage.drain({ throwOnError: true })
@@ -346,7 +346,7 @@ test('what related records have is read with them: withGraphFetched that names a
   await assert.rejects(async () => Book.query().withGraphFetched('covre'), /covre/)
 })
 
-test('what is inserted or patched under the name of an attachment is attached', async (t) => {
+test('a value inserted or patched under the name of an attachment is attached', async (t) => {
   const { storage } = await library(t)
   const book = await Book.query().insert({ title: 'A', cover: text('a'), pages: [text('b')] })
   await storage.drain({ throwOnError: true })
@@ -362,7 +362,7 @@ test('what is inserted or patched under the name of an attachment is attached', 
   assert.equal((await book.cover.attachment())?.filename, 'A-c.txt')
 })
 
-test("a record's own handle is in the transaction that the record was met in last, as long as that is open", async (t) => {
+test("a record's own handle uses the last transaction the record was used in, while it is open", async (t) => {
   const { db, storage } = await library(t)
   const { id } = await Book.query().insert({ title: 'A', coverTmp: text('a') })
   await storage.drain({ throwOnError: true })
@@ -392,7 +392,7 @@ test("a record's own handle is in the transaction that the record was met in las
   }
 })
 
-test('what was read of a record ahead is forgotten when the record is patched with files', async (t) => {
+test('a patch with files clears attachments of the record that were loaded', async (t) => {
   const { storage } = await library(t)
   await Book.query().insert({ title: 'A' })
   const book = await Book.query().findOne({ title: 'A' }).withGraphFetched('cover')
@@ -401,7 +401,7 @@ test('what was read of a record ahead is forgotten when the record is patched wi
   assert.equal((await book!.cover.attachment())?.filename, 'A-a.txt')
 })
 
-test('what limits refuse is a ValidationError of the model', async (t) => {
+test('a file beyond the limits is a ValidationError of the model', async (t) => {
   await library(t)
   await assert.rejects(
     async () =>

@@ -170,7 +170,7 @@ async function library(t: TestContext) {
   return { base, db, storage, service }
 }
 
-test('records have their attachments, selected or included or as they come; as JSON they are their columns', async (t) => {
+test('records have their attachments under select and include; their JSON has only columns', async (t) => {
   const { db, storage } = await library(t)
   const whole = await db.book.create({
     data: { title: 'A', coverTmp: text('a'), author: { create: { name: 'Ada' } } },
@@ -212,7 +212,7 @@ test('records have their attachments, selected or included or as they come; as J
   )
 })
 
-test('hooks have the record, and it was updated when a file is attached', async (t) => {
+test('hooks get the record, and attaching a file updates it', async (t) => {
   const { db, storage } = await library(t)
   const { id } = await db.book.create({ data: { title: 'A', coverTmp: text('a') } })
   await db.$executeRawUnsafe("update books set updatedAt = '2001-01-01T00:00:00.000+00:00'")
@@ -230,7 +230,7 @@ test('hooks have the record, and it was updated when a file is attached', async 
   )
 })
 
-test('what would drop a file is refused before anything is written, and says what to call', async (t) => {
+test('an operation that would lose a file is refused before any write, with the call to use', async (t) => {
   const { db, storage } = await library(t)
   const data = { title: 'A', coverTmp: text('a') }
   const books = db.book as unknown as Record<string, (args: object) => Promise<unknown>>
@@ -300,7 +300,7 @@ test('what would drop a file is refused before anything is written, and says wha
   assert.equal(many.length, 1, 'what brings nothing is a promise of Prisma as ever')
 })
 
-test('what was rolled back is brought again by the same call, and nothing is done before it is awaited', async (t) => {
+test('the same call attaches rolled-back files again, and nothing runs before it is awaited', async (t) => {
   const { db, storage } = await library(t)
   const args = { data: { title: 'A', coverTmp: text('a') } }
   void db.book.create(args)
@@ -332,7 +332,7 @@ test('what was rolled back is brought again by the same call, and nothing is don
   assert.equal(await db.book.count(), 1)
 })
 
-test('upsert brings the files of what it does', async (t) => {
+test('upsert attaches the files of the branch it takes', async (t) => {
   const { db, storage } = await library(t)
   const upsert = async () => {
     const args = {
@@ -353,7 +353,7 @@ test('upsert brings the files of what it does', async (t) => {
   assert.equal(await db.member.count(), 0)
 })
 
-test('on SQLite nothing waits for the transaction that it is made in, and what is outside waits for its end', async (t) => {
+test('on SQLite a call that would wait for its own transaction is refused; a call outside waits', async (t) => {
   const { db, storage } = await library(t)
   const { id } = await db.book.create({ data: { title: 'A' } })
   const outside: Promise<unknown>[] = []
@@ -379,7 +379,7 @@ test('on SQLite nothing waits for the transaction that it is made in, and what i
   assert.equal(((await outside[0]) as unknown[]).length, 1)
 })
 
-test('what is no transaction of Prisma is refused; a client without the extension carries the library too', async (t) => {
+test('a value that is no Prisma transaction is refused; a client without the extension works too', async (t) => {
   const { base, db, storage, service } = await library(t)
   const record = (transaction: unknown) =>
     storage.record('Book', 1, { transaction: transaction as never }).cover.attachLater(text('a'))
@@ -423,7 +423,7 @@ test('what is no transaction of Prisma is refused; a client without the extensio
   await plain.close()
 })
 
-test('further extensions keep it, and the methods of the app bring files too', async (t) => {
+test('further extensions keep the files, and methods of the app attach them too', async (t) => {
   const { db, storage } = await library(t)
   const more = db.$extends({
     result: {
@@ -447,7 +447,7 @@ test('further extensions keep it, and the methods of the app bring files too', a
   assert.equal(await storage.record('Book', book.id).cover.attachment(), null)
 })
 
-test('what a request brings names no file of the server', async (t) => {
+test('values from a request never name a file of the server', async (t) => {
   const { db, storage } = await library(t)
   for (const files of [
     { coverTmp: { path: '/etc/hostname' } },

@@ -195,7 +195,7 @@ async function library(t: TestContext, { paranoid = false } = {}) {
   return { app, storage, service }
 }
 
-test('records with hooks as methods, in create and update, and nothing of ours among their values', async (t) => {
+test('hook methods run in create and update, and add no values of ours', async (t) => {
   const { storage, service } = await library(t)
   const book = await Book.create({ title: 'Maus', coverTmp: text('a') })
   assert.deepEqual(Object.keys(book.toJSON()).toSorted(), ['id', 'title', 'updatedAt'])
@@ -220,7 +220,7 @@ test('records with hooks as methods, in create and update, and nothing of ours a
   assert.equal(service.objects.size, 0)
 })
 
-test('many at once, found or created, and what belongs to another', async (t) => {
+test('bulk, find-or-create and association calls attach files', async (t) => {
   const { storage } = await library(t)
   const books = await Book.bulkCreate([
     { title: 'A', coverTmp: text('a') },
@@ -248,7 +248,7 @@ test('many at once, found or created, and what belongs to another', async (t) =>
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('what would drop a file is refused before anything is written', async (t) => {
+test('an operation that would lose a file is refused before any write', async (t) => {
   const { storage } = await library(t)
   const calls = [
     () => Book.update({ coverTmp: text('a') } as never, { where: {} }),
@@ -265,7 +265,7 @@ test('what would drop a file is refused before anything is written', async (t) =
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test("an attachment's own limits are a validation error of Sequelize", async (t) => {
+test('a file beyond the limits is a validation error of Sequelize', async (t) => {
   const { storage } = await library(t)
   const error = await Book.create({
     title: 'A',
@@ -281,7 +281,7 @@ test("an attachment's own limits are a validation error of Sequelize", async (t)
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
 })
 
-test('a record that its files refused is saved again as what it was', async (t) => {
+test('a record whose files were refused is saved again unchanged', async (t) => {
   const { storage } = await library(t)
   const pages = ['a', 'b', 'c', 'd'].map((each) => text(each))
   const book = Book.build({ title: 'A', pagesTmp: pages })
@@ -298,7 +298,7 @@ test('a record that its files refused is saved again as what it was', async (t) 
   assert.equal((await book.pages.attachments()).length, 3)
 })
 
-test('what is marked as deleted keeps its files', async (t) => {
+test('a record that is marked as deleted keeps its files', async (t) => {
   const { storage, service } = await library(t, { paranoid: true })
   const book = await Book.create({ title: 'A', coverTmp: text('a') })
   await storage.drain({ throwOnError: true })
@@ -311,7 +311,7 @@ test('what is marked as deleted keeps its files', async (t) => {
   assert.equal(service.objects.size, 0)
 })
 
-test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+test('a record saved again after a rollback attaches its files again, and once', async (t) => {
   const { app, storage } = await library(t)
   const book = Book.build({ title: 'A', pagesTmp: [text('a')] })
   for (let round = 0; round < 2; round += 1) {
@@ -336,7 +336,7 @@ test('a record that is saved again after a rollback brings its files again, and 
   )
 })
 
-test('what included records have is read with them: include that names attachments', async (t) => {
+test('include reads the attachments of included records', async (t) => {
   const { storage } = await library(t)
   await Author.create({ books: [{ title: 'A', coverTmp: text('a') }] } as never, {
     include: 'books',
@@ -364,7 +364,7 @@ test('what included records have is read with them: include that names attachmen
   await assert.rejects(Book.findAll({ include: ['covre'] }), /covre/)
 })
 
-test("a record that was refused in the app's own transaction is saved again as what it was", async (t) => {
+test("a record refused in the app's own transaction is saved again unchanged", async (t) => {
   const { app, storage } = await library(t)
   const staged = await storage.stage(text('a'), { for: 'Book.cover' })
   await Book.create({ title: 'A', coverTmp: staged })
@@ -397,7 +397,7 @@ test("a record that was refused in the app's own transaction is saved again as w
   for (const each of [book, other]) assert.ok((await each.cover.attachment()) !== null)
 })
 
-test('a savepoint that is rolled back in a transaction that commits keeps what was assigned', async (t) => {
+test('a rolled-back savepoint in a committed transaction keeps the assigned files', async (t) => {
   const { app, storage } = await library(t)
   const book = await Book.create({ title: 'A' })
   book.coverTmp = text('a')
@@ -419,7 +419,7 @@ test('a savepoint that is rolled back in a transaction that commits keeps what w
   assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
 })
 
-test("a record's own handle acts in the transaction that it was read or saved in, while that is open", async (t) => {
+test("a record's own handle uses the transaction it was read or saved in, while that is open", async (t) => {
   const { app, storage } = await library(t)
   const { id } = await Book.create({ title: 'A', coverTmp: text('a') })
   await storage.drain({ throwOnError: true })
@@ -451,7 +451,7 @@ test("a record's own handle acts in the transaction that it was read or saved in
   assert.equal((await storage.record('Book', id + 1).cover.attachment()) ?? null, null)
 })
 
-test('reload() forgets what was assigned; a record without its key says so', async (t) => {
+test('reload() clears assigned files; a record without its key is an error', async (t) => {
   const { storage } = await library(t)
   const book = await Book.create({ title: 'A' })
   book.coverTmp = { io: Buffer.alloc(1025), filename: 'big.txt' }
@@ -468,7 +468,7 @@ test('reload() forgets what was assigned; a record without its key says so', asy
   assert.throws(() => half?.cover, { code: 'CONFIGURATION', message: /'id'/ })
 })
 
-test('on SQLite transactions of the binding are one at a time, BEGIN alone is tried again, and no function runs twice', async (t) => {
+test('on SQLite the binding runs one transaction at a time, and retries only BEGIN', async (t) => {
   const made = await emptyDatabase(kinds[0]!)
   let refusals = 0
   let open = 0

@@ -302,7 +302,7 @@ async function library(t: TestContext) {
   }
 }
 
-test('active records, hooks as methods, classes that extend: record_type is of the base class', async (t) => {
+test('active records, hook methods and subclasses work; record_type is the base class', async (t) => {
   const { dataSource, storage, service } = await library(t)
   const comic = Comic.create({ title: 'Maus', coverTmp: text('a') })
   assert.ok(
@@ -331,7 +331,7 @@ test('active records, hooks as methods, classes that extend: record_type is of t
   assert.equal(service.objects.size, 0)
 })
 
-test('a class whose siblings have a method has what the definition says; without a hook a record is touched, too', async (t) => {
+test('a class without the hook method of its sibling uses the definition; records are touched', async (t) => {
   const { dataSource, storage } = await library(t)
   const [book, comic] = [
     await Book.create({ title: 'A', pagesTmp: [text('a')] }).save(),
@@ -346,7 +346,7 @@ test('a class whose siblings have a method has what the definition says; without
   assert.ok((await Book.findOneByOrFail({ id: book.id })).updatedAt.getTime() > 0, 'it was touched')
 })
 
-test("TypeORM's own migrations see nothing to change, and leave the library's tables; a data source is initialized again", async (t) => {
+test("TypeORM's own migrations find no change, and keep the library's tables", async (t) => {
   const { dataSource, storage } = await library(t)
   const { upQueries } = await dataSource.driver.createSchemaBuilder().log()
   assert.deepEqual(upQueries, [])
@@ -357,7 +357,7 @@ test("TypeORM's own migrations see nothing to change, and leave the library's ta
   assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
 })
 
-test('what a save cascades to brings its files, new or unchanged; literals do too', async (t) => {
+test('a save attaches the files of cascaded entities, new or unchanged, and of literals', async (t) => {
   const { dataSource, storage } = await library(t)
   const author = dataSource.manager.create(Author, {
     books: [{ title: 'A', coverTmp: text('a') }, { title: 'B' }],
@@ -379,7 +379,7 @@ test('what a save cascades to brings its files, new or unchanged; literals do to
   )
 })
 
-test('what would drop a file is refused before anything is written', async (t) => {
+test('an operation that would lose a file is refused before any write', async (t) => {
   const { dataSource, storage } = await library(t)
   const { manager } = dataSource
   const book = (): Book => manager.create(Book, { title: 'A', coverTmp: text('a') })
@@ -402,7 +402,7 @@ test('what would drop a file is refused before anything is written', async (t) =
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('a record that is saved again after a rollback brings its files again, and once', async (t) => {
+test('a record saved again after a rollback attaches its files again, and once', async (t) => {
   const { dataSource, storage } = await library(t)
   const book = Book.create({ title: 'A', pagesTmp: [text('a')] })
   for (let round = 0; round < 2; round += 1)
@@ -426,7 +426,7 @@ test('a record that is saved again after a rollback brings its files again, and 
   )
 })
 
-test('what a delete past the hooks left is reconciled', async (t) => {
+test('reconcile removes the files of records deleted without hooks', async (t) => {
   const { dataSource, storage, service } = await library(t)
   const [kept, gone] = [
     await Book.create({ title: 'A', coverTmp: text('a') }).save(),
@@ -442,7 +442,7 @@ test('what a delete past the hooks left is reconciled', async (t) => {
   assert.equal((await kept.cover.attachment())?.filename, 'A-a.txt')
 })
 
-test('what is only marked as deleted keeps its files', async (t) => {
+test('a record that is only marked as deleted keeps its files', async (t) => {
   const { storage } = await library(t)
   const book = await Book.create({ title: 'A', coverTmp: text('a') }).save()
   await book.softRemove()
@@ -453,7 +453,7 @@ test('what is only marked as deleted keeps its files', async (t) => {
   assert.equal((await book.cover.attachment())?.filename, 'A-a.txt')
 })
 
-test('bytes in a column are not looked through for files', async (t) => {
+test('bytes in a column are not searched for files', async (t) => {
   const { dataSource } = await library(t)
   const scan = Buffer.alloc(4 * 1024 ** 2)
   const before = performance.now()
@@ -462,7 +462,7 @@ test('bytes in a column are not looked through for files', async (t) => {
   assert.equal(book.scan, scan)
 })
 
-test('what related entities have is read with them: relations that name attachments, in either form', async (t) => {
+test('relations reads the attachments of related entities, in either form', async (t) => {
   const { dataSource, storage } = await library(t)
   const author = dataSource.manager.create(Author, { books: [{ title: 'A', coverTmp: text('a') }] })
   await dataSource.manager.save(author)
@@ -486,7 +486,7 @@ test('what related entities have is read with them: relations that name attachme
   await assert.rejects(Book.find({ relations: { covre: true } as never }), /covre/)
 })
 
-test('a data source that is bound to no storage refuses what it would drop or leave behind', async (t) => {
+test('an unbound data source refuses calls that would lose or leave files', async (t) => {
   const { dataSource, service, storage } = await library(t)
   const bound = await Book.create({ title: 'A', coverTmp: text('a') }).save()
   await storage.drain({ throwOnError: true })
@@ -517,7 +517,7 @@ test('a data source that is bound to no storage refuses what it would drop or le
   await manager.save(Book, { title: 'without files' })
 })
 
-test('a data source that is bound to no storage refuses records that must have files', async (t) => {
+test('an unbound data source refuses records that must have files', async (t) => {
   const { dataSource } = await library(t)
   class Member extends withAttachments({ photo: hasOneAttached({ required: true }) }) {
     id!: number
@@ -539,7 +539,7 @@ test('a data source that is bound to no storage refuses records that must have f
   assert.equal(await second.manager.count(Member), 0)
 })
 
-test('a primary key of several columns is refused: its first one would tell another record', async (t) => {
+test('a primary key of several columns is refused: its first column may name another record', async (t) => {
   const { dataSource } = await library(t)
   const attachments = { photo: hasOneAttached() }
   class Doc extends withAttachments(attachments) {
@@ -560,7 +560,7 @@ test('a primary key of several columns is refused: its first one would tell anot
   })
 })
 
-test('classes of two tables that have one object of attachments are refused: their ids are the same', async (t) => {
+test('classes of two tables that share an attachments object are refused: their ids may be equal', async (t) => {
   const { dataSource } = await library(t)
   const attachments = { scan: hasOneAttached() }
   class Media extends withAttachments(attachments) {
@@ -585,7 +585,7 @@ test('classes of two tables that have one object of attachments are refused: the
   await opened(Picture, class Film extends withAttachments({ ...attachments }, Media) {})
 })
 
-test('a data source that was bound when it was initialized is initialized again', async (t) => {
+test('a data source bound during its initialization can be initialized again', async (t) => {
   const { dataSource, storage } = await library(t)
   await storage.close()
   const again = new DataSource(dataSource.options)
@@ -612,7 +612,7 @@ test('a data source that was bound when it was initialized is initialized again'
   assert.equal((await bound.record('Book', id).pages.attachments()).length, 0)
 })
 
-test('an active record that is reloaded forgets what was read of it', async (t) => {
+test('reload of an active record clears attachments that were loaded', async (t) => {
   const { storage } = await library(t)
   const { id } = await Book.create({ title: 'A', coverTmp: text('a') }).save()
   await storage.drain({ throwOnError: true })
@@ -623,7 +623,7 @@ test('an active record that is reloaded forgets what was read of it', async (t) 
   assert.equal(await book!.cover.attachment(), null)
 })
 
-test('what a replica does not know yet is not taken for gone: the source of changes is asked', async (t) => {
+test('a record that a replica lacks does not count as deleted: the primary is asked', async (t) => {
   const { dataSource, storage } = await library(t)
   await Book.create({ title: 'A', coverTmp: text('a') }).save()
   const asked: unknown[] = []

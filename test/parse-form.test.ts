@@ -1,4 +1,4 @@
-// Forms: names as Rails reads them, files staged as they stream, and whatever a hostile client can make of both.
+// Forms: names as Rails reads them, files staged while they arrive, and attacks of hostile clients.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -82,7 +82,7 @@ test('names are read as Rails reads them, in either spelling', async (t) => {
   assert.deepEqual({ ...empty.files }, {})
 })
 
-test('a form that keeps files by their signed ids, and cleans the rest, keeps them beside the new ones', async (t) => {
+test('files that a form keeps by signed id stay beside new ones when it cleans the rest', async (t) => {
   const { storage, user } = await web(t)
   const [contract] = await user.certificates.attach([file('contract'), file('old')])
   const { files } = await storage.parseForm(
@@ -102,7 +102,7 @@ test('a form that keeps files by their signed ids, and cleans the rest, keeps th
   )
 })
 
-test('discard gives up what the form staged and what it names that nobody submitted, and nothing else', async (t) => {
+test('discard deletes only files that the form staged or names and nobody submitted', async (t) => {
   const { storage, user, query } = await web(t)
   const staged = async (name: string) => storage.stage(file(name))
   const [hidden, surplus, submitted, pending, elsewhere] = [
@@ -141,7 +141,7 @@ test('discard gives up what the form staged and what it names that nobody submit
   assert.equal((await (await user.certificates.attachments())[0]!.download()).toString(), 'stored')
 })
 
-test('what is no file is a value: the model without its name, lists as lists, of twice the last', async (t) => {
+test("fields are values: the model's prefix is removed, lists stay lists, the last duplicate counts", async (t) => {
   const { storage } = await web(t)
   const { values } = await storage.parseForm(
     request([
@@ -178,7 +178,7 @@ test('what is no file is a value: the model without its name, lists as lists, of
   assert.equal(({} as Record<string, unknown>)['x'], undefined)
 })
 
-test('scopes: of a model with a longer name, of the app, or none', async (t) => {
+test('scopes work: of a model with a longer name, of the app, or none', async (t) => {
   const storage = storageOn(
     sqlite(':memory:') as never,
     { 'Admin::BlogPost': { coverImage: hasOneAttached(), more: hasManyAttached() } },
@@ -222,7 +222,7 @@ test('scopes: of a model with a longer name, of the app, or none', async (t) => 
   )
 })
 
-test('a form that is shown again keeps its files as hidden fields, and they are attached once', async (t) => {
+test('a form shown again keeps its files as hidden fields, and they are attached once', async (t) => {
   const { storage, user } = await web(t)
   const first = await storage.parseForm(
     request([
@@ -281,7 +281,7 @@ test('a form that is shown again keeps its files as hidden fields, and they are 
 const pending =
   "select count(*) as n from activestorage_delayed_files where state in ('staging', 'staged') and upload_token is null"
 
-test('what a form may not hold is refused by name, and nothing of it is kept', async (t) => {
+test('forbidden parts of a form are refused by name, and nothing of it is kept', async (t) => {
   const { storage, query } = await web(t)
   const many = (count: number, of: (index: number) => readonly [string, string | File]): Parts =>
     Array.from({ length: count }, (_, index) => of(index))
@@ -427,7 +427,7 @@ test('what a form may not hold is refused by name, and nothing of it is kept', a
   assert.equal(plain.values['name'], 'Ada')
 })
 
-test('a hundred small files are staged in their order, a few at a time; those of a has-one but the last are given up', async (t) => {
+test('a hundred small files are staged in order, a few at a time; a has-one keeps the last', async (t) => {
   const { storage, database, query } = await web(t)
   let running = 0
   let most = 0
@@ -467,7 +467,7 @@ test('a hundred small files are staged in their order, a few at a time; those of
   await storage.close()
 })
 
-test("a database that fails is not the form's fault", async (t) => {
+test('a database error is not an error of the form', async (t) => {
   const { storage, database } = await web(t)
   onEachStatement(database, (sql, run) =>
     /insert into .*chunks/.test(sql) ? Promise.reject(new Error('the disk is full')) : run(),
@@ -538,7 +538,7 @@ const part = (headers: string, body: string): string => `--b\r\n${headers}\r\n\r
 const ofFile = (name: string, filename: string, body: string): string =>
   part(`Content-Disposition: form-data; name="${name}"; filename="${filename}"`, body)
 
-test('broken forms, cut connections and slow ones leave nothing, and the server lives', async (t) => {
+test('broken, cut and slow forms leave nothing, and the server survives', async (t) => {
   const { send, query, storage } = await server(t)
   const unhandled: unknown[] = []
   const note = (error: unknown): void => void unhandled.push(error)
@@ -607,7 +607,7 @@ test('broken forms, cut connections and slow ones leave nothing, and the server 
   assert.deepEqual(unhandled, [])
 })
 
-test('whatever a file is called, its name stays in its header', async (t) => {
+test('any filename stays inside its header', async (t) => {
   const { storage, ask } = await web(t)
   for (const name of [
     'a"b\r\nSet-Cookie: x=1\r\n\r\n<script>',
@@ -634,7 +634,7 @@ test('whatever a file is called, its name stays in its header', async (t) => {
   }
 })
 
-test('paths that nobody made lead nowhere', async (t) => {
+test('paths with forged tokens find nothing', async (t) => {
   const { storage, ask, user } = await web(t)
   await user.photo.attach({ io: Buffer.from('x'), filename: 'x.txt' })
   const token = (await user.photo.attachment())?.path().split('/')[5] ?? ''
@@ -701,7 +701,7 @@ test('paths that nobody made lead nowhere', async (t) => {
   )
 })
 
-test('a form brings a file that is attached elsewhere only if the request may see it there', async (t) => {
+test('a form can use a file attached elsewhere only if the request may see it there', async (t) => {
   const { storage } = await web(t, {
     authorize: (request: Request, { record }: import('../src/index.ts').AuthorizeSubject) =>
       request.headers.get('x-user') === record?.id,
@@ -753,7 +753,7 @@ test('a form brings a file that is attached elsewhere only if the request may se
   }
 })
 
-test('a request that is no form is told so, also where a parser of bodies came first', async (t) => {
+test('a request that is no form is refused with that reason, also after a body parser', async (t) => {
   const { storage } = await web(t)
   const headers = { 'Content-Type': 'application/json' }
   const fresh = new Request('http://app.test/', { method: 'POST', body: '{}', headers })
@@ -766,7 +766,7 @@ test('a request that is no form is told so, also where a parser of bodies came f
     })
 })
 
-test('a request of another library is read as one, by forms and by the handler; what is none is told so', async (t) => {
+test('a request object of another library is recognized; other objects are refused', async (t) => {
   const { storage } = await web(t)
   /** As `@whatwg-node/fetch` has it: no class of Node's, and `bodyUsed` stays false. */
   const foreign = (made: Request): Request => {
@@ -812,7 +812,7 @@ test('a request of another library is read as one, by forms and by the handler; 
     })
 })
 
-test('an input that Next left empty, and somebody sent on, is no file', async (t) => {
+test('an empty input that Next passes on is no file', async (t) => {
   const { storage } = await web(t)
   const sent = (content: string[]) =>
     request([['user[photo]', new File(content, 'undefined', { type: 'application/octet-stream' })]])

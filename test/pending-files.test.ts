@@ -1,4 +1,4 @@
-// A file that is on its way: seen by whoever has its path, followed by whoever has its upload's.
+// Pending files: read by their path, and followed by the path of their upload.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
@@ -27,7 +27,7 @@ const shouting = {
 }
 
 for (const kind of kinds) {
-  test(`${kind.name}: a pending file is served by any process, in parts too, until it is attached; then it is found where it went`, async (t) => {
+  test(`${kind.name}: any process serves a pending file, in parts too; later its path redirects`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const data = randomBytes(2 * CHUNK + 1000)
@@ -92,7 +92,7 @@ for (const kind of kinds) {
     assert.equal((await ask(path)).status, 404)
   })
 
-  test(`${kind.name}: a pending file that is attached while it is looked for is found where it went`, async (t) => {
+  test(`${kind.name}: a pending file that is attached during the lookup is found`, async (t) => {
     const app = await fresh(t, kind, attachedSoon, { images: shouting })
     if (app === null) return
     // The worker attaches the file right before the reader's next statement of this kind.
@@ -130,7 +130,7 @@ for (const kind of kinds) {
       }
   })
 
-  test(`${kind.name}: what was given up, or never submitted, is seen no more`, async (t) => {
+  test(`${kind.name}: discarded and never submitted files are no longer visible`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const ask = asking(app.storage)
@@ -150,7 +150,7 @@ for (const kind of kinds) {
     }
   })
 
-  test(`${kind.name}: an upload is followed through all that happens to it, and its stream ends with it`, async (t) => {
+  test(`${kind.name}: the stream of an upload reports every change, and ends with it`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const { photo, certificates } = app.storage.record('User', 1)
@@ -251,7 +251,7 @@ function follow(
   }
 }
 
-test('one look at the database feeds every stream; a client that has seen the state is not told again', async (t) => {
+test('one database query feeds all streams, and a client gets each state once', async (t) => {
   const { storage, user, database } = await web(t)
   const upload = (await user.photo.attachLater(text('x'))) ?? assert.fail()
   let statements = 0
@@ -278,7 +278,7 @@ test('one look at the database feeds every stream; a client that has seen the st
   assert.equal((await reconnected.until('discarded')).state, 'discarded')
 })
 
-test('a stream that is cancelled is forgotten; a closed storage ends the others; what is not there is a 404', async (t) => {
+test('a cancelled stream is removed; a closed storage ends all; an unknown upload is a 404', async (t) => {
   const { storage, user, ask } = await web(t)
   const upload = (await user.photo.attachLater(text('x'))) ?? assert.fail()
   const events = { headers: { accept: 'text/event-stream' } }

@@ -13,7 +13,7 @@ after(async () => {
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 
-test('a transfer goes on though its progress cannot be written', async (t) => {
+test('a transfer continues although its progress cannot be written', async (t) => {
   const made = (await kinds[0]?.create()) ?? assert.fail()
   let failures = 0
   const database: Database<never> = {

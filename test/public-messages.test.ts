@@ -1,4 +1,4 @@
-// Two messages: the app and its log are told everything, a visitor is told what happened to the file and what to do.
+// Errors have two messages: the log gets everything; a visitor gets the file and what to do.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fastify from 'fastify'
@@ -38,7 +38,7 @@ function log() {
 }
 
 for (const kind of kinds)
-  test(`${kind.name}: whoever follows an upload is never shown the log's text of its failure, nor one that an older version wrote`, async (t) => {
+  test(`${kind.name}: a visitor never sees the log's message of a failure, not even an old one`, async (t) => {
     const { lines, logger } = log()
     const models = { User: { docs: hasManyAttached() } }
     const app = await fresh(t, kind, models, {
@@ -94,7 +94,7 @@ for (const kind of kinds)
     )
   })
 
-test('the handler tells a visitor the file, the limit and what to do; the log, all of it', async (t) => {
+test('a visitor gets the file, the limit and what to do; the log gets everything', async (t) => {
   const { lines, logger } = log()
   const app = await web(t, { logger })
   const send = (name: string, type: string, body: BodyInit) =>
@@ -120,7 +120,7 @@ test('the handler tells a visitor the file, the limit and what to do; the log, a
   )
 })
 
-test('an error that is not ours is one fixed sentence to a visitor, with a reference that the log repeats', async (t) => {
+test('an unknown error is one fixed sentence to a visitor, with a reference for the log', async (t) => {
   const { lines, logger } = log()
   const app = await web(t, { logger })
   const path = await app.storage.stage(text('x')).then((staged) => staged.path())
@@ -140,7 +140,7 @@ test('an error that is not ours is one fixed sentence to a visitor, with a refer
   )
 })
 
-test('every class of error has a sentence for visitors, with the file named once and nothing of the inside', () => {
+test('every error class has a sentence for visitors, with the file once and no internals', () => {
   const details = {
     record: { type: 'User', id: '1' },
     attachment: 'coverImage',
@@ -188,7 +188,7 @@ test('every class of error has a sentence for visitors, with the file named once
   assert.equal(publicErrorOf(new ServiceError(SECRET, { details })).code, 'SERVICE')
 })
 
-test('Fastify and Hono answer by themselves with the message for visitors; a handler of the app gets the error as it is', async (t) => {
+test("Fastify and Hono send the visitor's message; a handler of the app gets the whole error", async (t) => {
   const { storage } = await web(t)
   const tooLarge = () => {
     const body = new FormData()
@@ -249,7 +249,7 @@ test('Fastify and Hono answer by themselves with the message for visitors; a han
   )
 })
 
-test('the message for the log names record, attachment and file, also of an error that does not know them', async (t) => {
+test("the log's message names record, attachment and file, also of an error without them", async (t) => {
   const app = await web(t)
   const { details, message } = new ServiceError('It broke.', {
     details: { record: { type: 'User', id: '7' }, attachment: 'photo', filename: 'a.txt' },
@@ -268,7 +268,7 @@ test('the message for the log names record, attachment and file, also of an erro
   )
 })
 
-test('an error has the shape by which frameworks know one of HTTP, and tells them not to show its message', () => {
+test('an error has the members of an HTTP error, and forbids frameworks to show its message', () => {
   const shape = ({ status, statusCode, expose }: FormLimitError | ConfigurationError): unknown => ({
     status,
     statusCode,

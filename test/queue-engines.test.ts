@@ -1,4 +1,4 @@
-// A queue of the app's own carries hints. Whatever it does to them, nothing is lost and nothing is done twice.
+// A queue of the app carries messages. Lost or repeated messages lose no work and repeat none.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { createActiveStorage, hasManyAttached } from '../src/index.ts'
@@ -72,7 +72,7 @@ for (const kind of kinds)
   describe(kind.name, () => {
     const skip = `${kind.name}: ${kind.why ?? 'not to be had here'}`
 
-    test('a queue in the same database is told inside the transaction, and forgets with it', async (t) => {
+    test('a queue in the same database gets messages inside the transaction, and rolls back with it', async (t) => {
       const statements: string[] = []
       const queue = fakeQueue({
         transactional: true,
@@ -94,7 +94,7 @@ for (const kind of kinds)
       assert.deepEqual(statements, [queue.hints[0]?.id])
     })
 
-    test('hints delivered twice, late, for nothing, or out of turn attach each file once', async (t) => {
+    test('a duplicate, late or unordered message attaches each file once', async (t) => {
       const queue = fakeQueue({ transactional: true })
       const app = await appOn(kind, queue)
       if (app === null) return t.skip(skip)
@@ -125,7 +125,7 @@ for (const kind of kinds)
       assert.equal(app.service.uploads, 3)
     })
 
-    test('a hint that comes before its time by the clock of the database comes again', async (t) => {
+    test("a message that comes too early by the database's clock is sent again", async (t) => {
       const again: (Date | null)[] = []
       const queue = fakeQueue({
         transactional: true,
@@ -149,7 +149,7 @@ for (const kind of kinds)
       assert.equal(app.service.uploads, 0)
     })
 
-    test('a queue elsewhere is told after the commit, of retries too; what it lost is found by the sweep', async (t) => {
+    test('a separate queue gets messages after the commit; the sweep finds what it lost', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const options = { transactional: false, automatic: true }
       const queue = fakeQueue(options)
@@ -196,7 +196,7 @@ function hurry(t: TestContext): void {
 }
 
 test(
-  'a queue that is down at first is subscribed to later, and uploads are carried meanwhile',
+  'a queue that is down at start is subscribed to later, and uploads run meanwhile',
   { timeout: 10_000 },
   async (t) => {
     hurry(t)
@@ -270,44 +270,40 @@ function byHand() {
   return { engine, hints, bring }
 }
 
-atEach(
-  databases,
-  'an upload that is given back is told to the queue again, and once',
-  async (app) => {
-    const queue = byHand()
-    const begun = Promise.withResolvers<void>()
-    let attempts = 0
-    const service: Service = {
-      ...app.service,
-      upload(_key, _body, { signal }) {
-        attempts += 1
-        if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
-        begun.resolve()
-        return new Promise((_resolve, reject) =>
-          signal?.addEventListener('abort', () => reject(signal.reason as Error)),
-        )
-      },
-    }
-    const storage = app.anotherWith(
-      models,
-      { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } },
-      service,
-    )
-    const worker = storage.work()
-    await storage.record('User', 1).photo.attachLater(text('x'))
-    await storage.sweep()
-    const [hint] = queue.hints
-    assert.ok(hint !== undefined)
-    await queue.bring(hint)
-    await app.makeDue()
-    await storage.sweep()
-    const before = queue.hints.length
-    const carrying = queue.bring(hint)
-    await begun.promise
-    await worker.stop({ timeout: '1ms' })
-    await carrying
-    await storage.sweep()
-    assert.equal(queue.hints.length, before + 1)
-    assert.equal(queue.hints.at(-1)?.id, hint.id)
-  },
-)
+atEach(databases, 'an upload that is released is enqueued again, and once', async (app) => {
+  const queue = byHand()
+  const begun = Promise.withResolvers<void>()
+  let attempts = 0
+  const service: Service = {
+    ...app.service,
+    upload(_key, _body, { signal }) {
+      attempts += 1
+      if (attempts === 1) return Promise.reject(new ServiceError('the service is down'))
+      begun.resolve()
+      return new Promise((_resolve, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+      )
+    },
+  }
+  const storage = app.anotherWith(
+    models,
+    { jobs: queue.engine, retries: { attempts: 3, minDelay: '1h', maxDelay: '1h' } },
+    service,
+  )
+  const worker = storage.work()
+  await storage.record('User', 1).photo.attachLater(text('x'))
+  await storage.sweep()
+  const [hint] = queue.hints
+  assert.ok(hint !== undefined)
+  await queue.bring(hint)
+  await app.makeDue()
+  await storage.sweep()
+  const before = queue.hints.length
+  const carrying = queue.bring(hint)
+  await begun.promise
+  await worker.stop({ timeout: '1ms' })
+  await carrying
+  await storage.sweep()
+  assert.equal(queue.hints.length, before + 1)
+  assert.equal(queue.hints.at(-1)?.id, hint.id)
+})

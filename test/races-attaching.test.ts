@@ -1,4 +1,4 @@
-// Workers against submissions, direct attaches, deletions and people, on one lane.
+// Workers against submissions, direct attaches, deletions and manual calls, on one lane.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { atEach, closeServers, databases, levels, type App, type User } from './support/races.ts'
@@ -92,7 +92,7 @@ for (const [when, meet] of Object.entries(meetings)) {
 }
 
 for (const how of ['purge', 'detach'] as const)
-  atEach(levels, `${how} of a has-many also ends what runs`, async (app) => {
+  atEach(levels, `${how} of a has-many also ends a running upload`, async (app) => {
     await app.storage.record('User', 1).certificates.attach([text('a'), text('b')])
     const worker = await betweenUploadAndAttach(app, 'certificates')
     await app.storage.record('User', 1).certificates.attachLater(text('pending'))
@@ -109,7 +109,7 @@ for (const how of ['purge', 'detach'] as const)
 
 atEach(
   databases,
-  'a direct attach of bytes while an upload runs stays, and so does what it stored',
+  'a direct attach of bytes while an upload runs stays, and its object too',
   async (app) => {
     const worker = await betweenUploadAndAttach(app)
     await app.storage.record('User', 1).photo.attach(text('direct'))
@@ -125,7 +125,7 @@ atEach(
 
 atEach(
   levels,
-  'two direct attaches to an empty has-one, one begun before the other: the last one stays',
+  'of two direct attaches to an empty has-one, begun in turn, the last one stays',
   async (app) => {
     const [first, second] = [
       await app.storage.blobs.createAndUpload(text('first')),
@@ -151,7 +151,7 @@ atEach(
 
 atEach(
   levels,
-  'two direct attaches to an empty has-one, one waiting for the other: the last one stays',
+  'of two direct attaches to an empty has-one, one waiting for the other, the last one stays',
   async (app) => {
     const [first, second] = [
       await app.storage.blobs.createAndUpload(text('first')),

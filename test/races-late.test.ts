@@ -1,4 +1,4 @@
-// What comes late: a worker that was frozen, an answer that was lost, a submission of what is in work already.
+// Late events: a frozen worker, a lost response, a submission of a file that a worker has.
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { after } from 'node:test'
@@ -54,7 +54,7 @@ async function beingAttached(app: App) {
 for (const how of ['purge', 'replaced'] as const)
   atEach(
     databases,
-    `a worker that stores its object when another has attached it, and it is gone (${how}), leaves no orphan`,
+    `a worker that stores its object after another's attachment is gone (${how}) leaves no orphan`,
     async (app) => {
       const frozen = deaf(app)
       const { photo } = app.storage.record('User', 1)
@@ -81,7 +81,7 @@ for (const how of ['purge', 'replaced'] as const)
 for (const what of ['an attachment', 'a slot', 'a blob'] as const)
   atEach(
     databases,
-    `the purge of ${what} while a clean-up that found it in use is about to end leaves no object`,
+    `the purge of ${what} leaves no object, while a clean-up that found it in use is ending`,
     async (app) => {
       const { photo } = app.storage.record('User', 1)
       const attachment = await photo.attach(text('x'))
@@ -105,7 +105,7 @@ for (const what of ['an attachment', 'a slot', 'a blob'] as const)
 
 atEach(
   servers,
-  'a staged file that its worker is attaching is refused to another record at once, and the worker goes on',
+  'a staged file that a worker attaches is refused to another record at once',
   async (app) => {
     const { staged, attaching, working } = await beingAttached(app)
     const user = await app.open()
@@ -124,7 +124,7 @@ atEach(
 
 atEach(
   levels,
-  'a staged file that is linked again while its worker attaches it is attached once',
+  'a staged file linked again while its worker attaches it is attached once',
   async (app) => {
     const { staged, attaching, working } = await beingAttached(app)
     const again = await app.meanwhile(() =>
@@ -141,7 +141,7 @@ atEach(
 
 atEach(
   levels,
-  'a staged file that was attached after the transaction began to look is linked again without an effect',
+  'a staged file attached after the transaction began is linked again without effect',
   async (app) => {
     for (const name of ['photo', 'certificates'] as const) {
       const staged = await app.storage.stage(text(name))
@@ -162,36 +162,32 @@ atEach(
   },
 )
 
-atEach(
-  databases,
-  'a lease that was lost is no superseded upload: nothing is published',
-  async (app) => {
-    const published: unknown[] = []
-    const hear = (message: unknown): void => void published.push(message)
-    subscribe('activestorage-delayed:superseded', hear)
-    try {
-      const { photo } = app.storage.record('User', 1)
-      const upload = await photo.attachLater(text('x'))
-      const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
-      const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
-      await first.reachedBy(zombie)
-      await endLeases(app)
-      const working = app.begin(() => app.another().drain())
-      await second.reachedBy(working)
-      first.open()
-      assert.equal((await zombie).uploaded, 0)
-      assert.deepEqual(published, [])
-      // One that is superseded is told of by what supersedes it, and once.
-      await photo.attach(text('newer'))
-      second.open()
-      await working
-      assert.deepEqual(
-        published.map((message) => (message as { upload: string }).upload),
-        [upload?.id],
-      )
-    } finally {
-      unsubscribe('activestorage-delayed:superseded', hear)
-    }
-    await app.finishTidy()
-  },
-)
+atEach(databases, 'a lost lease is not a superseded upload: no event is published', async (app) => {
+  const published: unknown[] = []
+  const hear = (message: unknown): void => void published.push(message)
+  subscribe('activestorage-delayed:superseded', hear)
+  try {
+    const { photo } = app.storage.record('User', 1)
+    const upload = await photo.attachLater(text('x'))
+    const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
+    const zombie = app.begin(() => app.another().drain({ concurrency: 1 }))
+    await first.reachedBy(zombie)
+    await endLeases(app)
+    const working = app.begin(() => app.another().drain())
+    await second.reachedBy(working)
+    first.open()
+    assert.equal((await zombie).uploaded, 0)
+    assert.deepEqual(published, [])
+    // One that is superseded is told of by what supersedes it, and once.
+    await photo.attach(text('newer'))
+    second.open()
+    await working
+    assert.deepEqual(
+      published.map((message) => (message as { upload: string }).upload),
+      [upload?.id],
+    )
+  } finally {
+    unsubscribe('activestorage-delayed:superseded', hear)
+  }
+  await app.finishTidy()
+})

@@ -1,4 +1,4 @@
-// What meets when submissions are linked: two transactions on one lane, one staged file in two forms, the sweep.
+// Races between submissions: two transactions on one lane, one staged file in two forms, the sweep.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { ActiveStorageError } from '../src/index.ts'
@@ -23,7 +23,7 @@ const refusal = (promise: Promise<unknown>): Promise<string | null> =>
 
 atEach(
   levels,
-  'of two submissions to a has-one the one that commits last wins, also when it began before the other',
+  'of two submissions to a has-one the last commit wins, even if it began first',
   async (app) => {
     const { photo } = app.storage.record('User', 1)
     const before = await photo.attach(text('before'))
@@ -50,7 +50,7 @@ atEach(
   },
 )
 
-atEach(levels, 'within a lane ids are in the order of commits', async (app) => {
+atEach(levels, 'in a lane ids are in the order of commits', async (app) => {
   const first = await app.open()
   await first.record(1).certificates.attachLater(text('a'))
   const second = app.begin(() =>
@@ -70,7 +70,7 @@ atEach(levels, 'within a lane ids are in the order of commits', async (app) => {
   assert.deepEqual(await app.attached(1, 'certificates'), ['a.txt', 'b.txt'])
 })
 
-atEach(levels, 'a submission that waited for one that is rolled back stands alone', async (app) => {
+atEach(levels, 'a submission that waited for a rolled-back one stays alone', async (app) => {
   const first = await app.open()
   await first.record(1).photo.attachLater(text('a'))
   const second = app.begin(() =>
@@ -101,7 +101,7 @@ atEach(levels, 'a double click that waits for the first click is one upload', as
 
 atEach(
   levels,
-  'a double click whose second transaction began before the first committed is one upload',
+  'a double click whose second transaction began before the first commit is one upload',
   async (app) => {
     const { signedId } = await app.storage.stage(text('x'))
     let first: { done: Promise<string | undefined> } | undefined
@@ -123,7 +123,7 @@ atEach(
 for (const how of ['commit', 'rollback'] as const)
   atEach(
     levels,
-    `one staged file for two records: the second has it exactly if the first does not (${how})`,
+    `of two records that submit one staged file, exactly one gets it (${how})`,
     async (app) => {
       const { signedId } = await app.storage.stage(text('x'))
       const first = await app.open()
@@ -143,28 +143,24 @@ for (const how of ['commit', 'rollback'] as const)
     },
   )
 
-atEach(
-  levels,
-  'a refused file leaves nothing behind, even if the app commits all the same',
-  async (app) => {
-    const staged = await app.storage.stage(text('x'))
-    let discarding: { done: Promise<void> } | undefined
-    const refused = await app.transaction(async (user) => {
-      await user.read()
-      discarding ??= await app.meanwhile(() => staged.discard())
-      return refusal(user.record(1).photo.attachLater(staged))
-    })
-    await discarding?.done
-    // Where the discard had to wait, the submission came first and stands.
-    await app.finishTidy()
-    assert.equal(app.service.uploads, refused === null ? 1 : 0)
-    assert.ok(refused === null || refused === 'STAGED_FILE_EXPIRED')
-  },
-)
+atEach(levels, 'a refused file leaves nothing behind, even if the app commits', async (app) => {
+  const staged = await app.storage.stage(text('x'))
+  let discarding: { done: Promise<void> } | undefined
+  const refused = await app.transaction(async (user) => {
+    await user.read()
+    discarding ??= await app.meanwhile(() => staged.discard())
+    return refusal(user.record(1).photo.attachLater(staged))
+  })
+  await discarding?.done
+  // Where the discard had to wait, the submission came first and stands.
+  await app.finishTidy()
+  assert.equal(app.service.uploads, refused === null ? 1 : 0)
+  assert.ok(refused === null || refused === 'STAGED_FILE_EXPIRED')
+})
 
 atEach(
   levels,
-  'appends of open transactions and of workers all arrive, in the order of commits',
+  'appends of open transactions and workers all arrive, in the order of commits',
   async (app) => {
     await app.storage.record('User', 1).certificates.attachLater(text('a'))
     const uploaded = app.hold('uploaded')
@@ -196,7 +192,7 @@ atEach(
 
 atEach(
   levels,
-  'maxFiles holds for a submission that waited for the one that filled the slot',
+  'maxFiles holds for a submission that waited for the one that reached the limit',
   async (app) => {
     await app.storage.record('User', 1).few.attach(text('a'))
     const first = await app.open()
@@ -214,7 +210,7 @@ atEach(
 
 atEach(
   levels,
-  'maxFiles holds for a submission that began before the slot was full',
+  'maxFiles holds for a submission that began before the limit was reached',
   async (app) => {
     await app.storage.record('User', 1).few.attach(text('a'))
     const submit = (user: User, name: string) => user.record(1).few.attachLater(text(name))
@@ -289,7 +285,7 @@ const coverAndPhoto = (user: User) =>
 
 atEach(
   levels,
-  'two forms with the same attachments in opposite order: both are submitted, the last one stays',
+  'two forms with the same attachments in opposite order are both submitted; the last one stays',
   async (app) => {
     const committed = await crossed(app, photoAndCover, coverAndPhoto)
     await app.finishTidy()
@@ -302,7 +298,7 @@ atEach(
 
 atEach(
   levels,
-  'two records submitted to in opposite order: both are submitted, the last one stays',
+  'submissions to two records in opposite order both succeed; the last one stays',
   async (app) => {
     const inOrder =
       (name: string, ...ids: readonly number[]) =>
@@ -320,7 +316,7 @@ atEach(
 
 atEach(
   levels.filter(({ dialect, isolation }) => dialect !== 'SQLite' && isolation === 'read committed'),
-  'no form is the victim of a deadlock with another of the same record',
+  'no form is the victim of a deadlock with another form of its record',
   async (app) => {
     await crossed(app, photoAndCover, coverAndPhoto)
     assert.equal(app.retries, 0)

@@ -1,4 +1,4 @@
-// Objects against what would delete them: the clean-up that is due, purges, and keys that are used again.
+// Objects against their deletion: clean-ups that are due, purges, and keys that are used again.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after } from 'node:test'
@@ -50,7 +50,7 @@ async function attachedWithBytes(app: App): Promise<void> {
 
 atEach(
   databases,
-  'a clean-up that is due while a living upload holds the object is put off',
+  'a due clean-up is postponed while a live upload holds the object',
   async (app) => {
     const { uploaded, working } = await cleanUpDueBeforeAttach(app)
     await app.another().drain()
@@ -84,7 +84,7 @@ atEach(databases, 'an upload does not attach an object whose clean-up has begun'
 
 atEach(
   databases,
-  'a retry whose clean-up has begun takes another key, and the old object goes',
+  'a retry whose clean-up has begun takes another key, and the old object is deleted',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     app.service.failures = 1
@@ -111,7 +111,7 @@ atEach(
 
 atEach(
   databases,
-  'a retry before the clean-up begins keeps its key: the object is stored over itself',
+  'a retry before its clean-up begins keeps its key and overwrites the object',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     app.service.failures = 1
@@ -188,7 +188,7 @@ atEach(
 for (const how of ['discard', 'purge'] as const)
   atEach(
     databases,
-    `what was sent for an upload that is gone (${how}) is deleted when its clean-up is due`,
+    `objects sent for an upload that is gone (${how}) are deleted when their clean-up is due`,
     async (app) => {
       const { uploaded, working } = await cleanUpDueBeforeAttach(app)
       const { photo } = app.storage.record('User', 1)
@@ -201,47 +201,39 @@ for (const how of ['discard', 'purge'] as const)
     },
   )
 
-atEach(
-  levels,
-  'a purge that meets an open transaction that attaches the blob elsewhere keeps it',
-  async (app) => {
-    const blob = await app.storage.blobs.createAndUpload(text('x'))
-    const user = await app.open()
-    await user.record(1).photo.attach(blob.signedId)
-    const purging = app.begin(() => blob.purge())
-    await app.waits(purging)
-    await user.commit()
-    await purging
-    await attachedWithBytes(app)
-  },
-)
+atEach(levels, 'a purge keeps a blob that an open transaction attaches elsewhere', async (app) => {
+  const blob = await app.storage.blobs.createAndUpload(text('x'))
+  const user = await app.open()
+  await user.record(1).photo.attach(blob.signedId)
+  const purging = app.begin(() => blob.purge())
+  await app.waits(purging)
+  await user.commit()
+  await purging
+  await attachedWithBytes(app)
+})
+
+atEach(levels, 'a blob purged after a transaction began is refused', async (app) => {
+  const blob = await app.storage.blobs.createAndUpload(text('x'))
+  let purging: { done: Promise<unknown> } | undefined
+  const refused = await refusal(
+    app.transaction(async (user) => {
+      await user.read()
+      purging ??= await app.meanwhile(() => blob.purge())
+      await user.record(1).photo.attach(blob.signedId)
+    }),
+  )
+  await purging?.done
+  await app.finishTidy()
+  // Where the purge had to wait, the attachment came first and keeps the blob.
+  assert.deepEqual(
+    [refused, await app.attached(1, 'photo')],
+    refused === null ? [null, ['x.txt']] : ['FILE_NOT_FOUND', []],
+  )
+})
 
 atEach(
   levels,
-  'a blob that is purged after a transaction began to look is refused',
-  async (app) => {
-    const blob = await app.storage.blobs.createAndUpload(text('x'))
-    let purging: { done: Promise<unknown> } | undefined
-    const refused = await refusal(
-      app.transaction(async (user) => {
-        await user.read()
-        purging ??= await app.meanwhile(() => blob.purge())
-        await user.record(1).photo.attach(blob.signedId)
-      }),
-    )
-    await purging?.done
-    await app.finishTidy()
-    // Where the purge had to wait, the attachment came first and keeps the blob.
-    assert.deepEqual(
-      [refused, await app.attached(1, 'photo')],
-      refused === null ? [null, ['x.txt']] : ['FILE_NOT_FOUND', []],
-    )
-  },
-)
-
-atEach(
-  levels,
-  'a blob that is being purged is not attached: who wants it waits, and is refused',
+  'a blob that is being purged is not attached: attach waits, and is refused',
   async (app) => {
     const blob = await app.storage.blobs.createAndUpload(text('x'))
     const other = app.another()
@@ -266,7 +258,7 @@ for (const [what, purge] of [
 ] as const)
   atEach(
     levels,
-    `a purge of the ${what} in a transaction keeps a blob that was attached elsewhere after it began`,
+    `a purge of the ${what} in a transaction keeps a blob attached elsewhere after it began`,
     async (app) => {
       const blob = await app.storage.blobs.createAndUpload(text('x'))
       await app.storage.record('User', 2).photo.attach(blob.signedId)
@@ -289,7 +281,7 @@ for (const [what, purge] of [
 
 atEach(
   databases,
-  'what a direct attach sent and could not attach is deleted at once',
+  'objects that a direct attach sent and could not attach are deleted at once',
   async (app) => {
     const { few } = app.storage.record('User', 1)
     await few.attach([text('a'), text('b')])
@@ -303,7 +295,7 @@ atEach(
 
 atEach(
   databases,
-  'a failed upload keeps what it sent, and its key, until it is tried again or given up',
+  'a failed upload keeps its objects and key until retry or discard',
   async (app) => {
     app.service.failures = 3
     const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
@@ -334,7 +326,7 @@ const announced = {
 
 atEach(
   databases,
-  'what a browser sends after its blob was purged is deleted a day after its URL has ended',
+  'bytes that a browser sends after its blob was purged are deleted a day after its URL ended',
   async (app) => {
     const { blob } = await app.storage.blobs.createBeforeDirectUpload(announced)
     const late = (): Promise<void> =>
@@ -356,7 +348,7 @@ atEach(
 
 atEach(
   databases,
-  'the clean-up of an announced file leaves it alone where it is attached, and a purge after that deletes it',
+  'the clean-up of an announced file keeps it while attached; a later purge deletes it',
   async (app) => {
     const { photo } = app.storage.record('User', 1)
     const { blob } = await app.storage.blobs.createBeforeDirectUpload(announced)
@@ -371,7 +363,7 @@ atEach(
 )
 
 for (const how of ['a worker that was taken over', 'a direct attach that gave up'] as const)
-  atEach(databases, `what a service takes late, from ${how}, is deleted`, async (app) => {
+  atEach(databases, `bytes that a service accepts late, from ${how}, are deleted`, async (app) => {
     const gate = Promise.withResolvers<void>()
     const sent = Promise.withResolvers<void>()
     const lateService: Service = {

@@ -1,4 +1,4 @@
-// Staged files between the form, the sweep and the user's transaction, and transactions that have one connection.
+// Staged files between form, sweep and transaction, and transactions with one connection.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { atEach, closeServers, databases, levels, type App } from './support/races.ts'
@@ -11,7 +11,7 @@ const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
 for (const how of ['commit', 'rollback'] as const)
   atEach(
     levels,
-    `a file that is discarded while it is being linked goes exactly if the link does not stay (${how})`,
+    `a file discarded while it is being linked is deleted exactly if the link fails (${how})`,
     async (app) => {
       const staged = await app.storage.stage(text('x'))
       const user = await app.open()
@@ -30,7 +30,7 @@ for (const how of ['commit', 'rollback'] as const)
 for (const how of ['commit', 'rollback'] as const)
   atEach(
     levels,
-    `a file that expires while the transaction that linked it is open keeps its bytes if it commits (${how})`,
+    `a file that expires while linked in an open transaction keeps its bytes on commit (${how})`,
     async (app) => {
       const { signedId } = await app.storage.stage(text('x'))
       await app.query('update {files} set expires_at = 0')
@@ -47,7 +47,7 @@ for (const how of ['commit', 'rollback'] as const)
     },
   )
 
-atEach(servers, 'the sweep passes by a file that somebody is linking', async (app) => {
+atEach(servers, 'the sweep skips a file that is being linked', async (app) => {
   const { signedId } = await app.storage.stage(text('x'))
   await app.query('update {files} set expires_at = 0')
   const user = await app.open()
@@ -91,7 +91,7 @@ const readCommitted = 'set session transaction isolation level read committed'
 for (const initSql of ['select 1', readCommitted])
   atEach(
     servers.filter(({ dialect }) => dialect === 'MariaDB' || initSql !== readCommitted),
-    `a sweep that is held up takes no file that is linked meanwhile for an orphan${initSql === readCommitted ? ' (server at read committed)' : ''}`,
+    `a delayed sweep keeps a file that is linked meanwhile${initSql === readCommitted ? ' (server at read committed)' : ''}`,
     async (app) => {
       await app.storage.record('User', 1).photo.attachLater(text('first'))
       await app.storage.record('User', 2).photo.attachLater(text('orphan'))
@@ -117,7 +117,7 @@ for (const initSql of ['select 1', readCommitted])
 
 atEach(
   databases,
-  'a pool of one connection is enough for a transaction with raw bytes, staged files and blobs',
+  'one connection is enough for a transaction with raw bytes, staged files and blobs',
   async (app) => {
     const storage = app.another({ max: 1 })
     const staged = await storage.stage(text('b'))
@@ -136,7 +136,7 @@ atEach(
 
 atEach(
   servers,
-  'the first call of a process, made inside a transaction on the only connection, waits for no other',
+  'the first call of a process, in a transaction on the only connection, does not block',
   async (app) => {
     const storage = app.another({ max: 1 })
     await storage.database.transaction(({ tx }) =>
@@ -152,7 +152,7 @@ const states = async (app: App): Promise<string[]> =>
 
 atEach(
   databases,
-  'what a refused attachLater staged itself goes with the next sweep; a file that was staged before stays',
+  'files that a refused attachLater staged are swept; files staged before stay',
   async (app) => {
     const { few } = app.storage.record('User', 1)
     await few.attach([text('a'), text('b')])

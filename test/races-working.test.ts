@@ -1,4 +1,4 @@
-// Workers among themselves and against people: claims, snoozes and wake-ups, retry and discard, many at once.
+// Workers against each other and manual calls: claims, snoozes, wake-ups, retry and discard.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import {
@@ -35,7 +35,7 @@ async function failed(app: App) {
 
 atEach(
   databases,
-  'of many lanes each is woken when it is free: nothing is left snoozed',
+  'each of many lanes is woken when it is free: no upload stays snoozed',
   async (app) => {
     const lanes = Array.from({ length: 12 }, (_, index) => index + 1)
     const holds = lanes.map(() => app.hold('uploaded'))
@@ -65,32 +65,28 @@ atEach(
   },
 )
 
-atEach(
-  servers,
-  'an upload that is being snoozed while its lane becomes free is woken all the same',
-  async (app) => {
-    const { certificates } = app.storage.record('User', 1)
-    await certificates.attachLater(text('first'))
-    const uploaded = app.hold('uploaded')
-    const working = app.begin(() => app.another().drain())
-    await uploaded.reachedBy(working)
-    await certificates.attachLater(text('second'))
-    const claimer = app.another()
-    const snoozing = claimer.holdAfter(/^update uploads set run_at/)
-    const claiming = app.begin(() => claimer.drain())
-    await snoozing.reachedBy(claiming)
-    uploaded.open()
-    await app.settledOrWaiting(working)
-    snoozing.open()
-    await Promise.all([working, claiming])
-    await app.storage.drain()
-    assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
-  },
-)
+atEach(servers, 'an upload that is snoozed while its lane becomes free is woken', async (app) => {
+  const { certificates } = app.storage.record('User', 1)
+  await certificates.attachLater(text('first'))
+  const uploaded = app.hold('uploaded')
+  const working = app.begin(() => app.another().drain())
+  await uploaded.reachedBy(working)
+  await certificates.attachLater(text('second'))
+  const claimer = app.another()
+  const snoozing = claimer.holdAfter(/^update uploads set run_at/)
+  const claiming = app.begin(() => claimer.drain())
+  await snoozing.reachedBy(claiming)
+  uploaded.open()
+  await app.settledOrWaiting(working)
+  snoozing.open()
+  await Promise.all([working, claiming])
+  await app.storage.drain()
+  assert.deepEqual(await app.attached(1, 'certificates'), ['first.txt', 'second.txt'])
+})
 
 atEach(
   databases,
-  'an upload that failed before, and had to wait for its lane when it was due, runs as soon as the lane is free',
+  'a retry that waits for its lane runs as soon as the lane is free',
   async (app) => {
     const { certificates } = app.storage.record('User', 1)
     await certificates.attachLater(text('first'))
@@ -154,7 +150,7 @@ atEach(
 
 atEach(
   servers,
-  'two claims of one lane: the index lets one run, and the refused worker takes the others one by one',
+  'of two claims of one lane one runs, and the refused worker takes the others one by one',
   async (app) => {
     const lane = app.storage.record('User', 1).certificates
     await lane.attachLater(text('younger'))
@@ -188,7 +184,7 @@ atEach(
 
 atEach(
   servers,
-  'an upload that was seen waiting is not put off when its lane is free by the time its row is locked',
+  'an upload seen waiting is not postponed if its lane is free when its row is locked',
   async (app) => {
     const { certificates } = app.storage.record('User', 1)
     await certificates.attachLater(text('first'))
@@ -214,7 +210,7 @@ atEach(
     ({ dialect, isolation }) =>
       dialect === 'PostgreSQL' || (dialect === 'MariaDB' && isolation === 'read committed'),
   ),
-  'a submission that is not committed yet holds up no other lane',
+  'an uncommitted submission blocks no other lane',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('older'))
     const user = await app.open()
@@ -237,7 +233,7 @@ atEach(
 
 atEach(
   databases,
-  'a worker that wakes up after its lease while another sends the same object takes nothing away',
+  'a worker that resumes after its lease while another sends the object removes nothing',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     const [first, second] = [app.hold('uploaded'), app.hold('uploaded')]
@@ -256,7 +252,7 @@ atEach(
   },
 )
 
-atEach(databases, 'retry twice at once is one submission', async (app) => {
+atEach(databases, 'two retries at once are one submission', async (app) => {
   const upload = await failed(app)
   const other = app.another()
   const deleting = other.holdBefore(/^delete from uploads/)
@@ -278,7 +274,7 @@ atEach(databases, 'retry twice at once is one submission', async (app) => {
 
 atEach(
   databases,
-  'while one worker calls hooks no other calls them, in the first round and in a later one',
+  'while one worker runs hooks no other worker runs them, in any round',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     const [first, second, third] = [
@@ -308,7 +304,7 @@ atEach(
 
 atEach(
   databases,
-  'a worker that wakes up after its lease, before it chose a key, sends nothing',
+  'a worker that resumes after its lease, before it chose a key, sends nothing',
   async (app) => {
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     const sleepy = app.another()
@@ -332,7 +328,7 @@ atEach(
 
 atEach(
   databases,
-  'a retry replaces what is there when it is asked for, not when its upload was submitted',
+  'a retry replaces the attachments of its own time, not of its first submission',
   async (app) => {
     const { certificates } = app.storage.record('User', 1)
     await certificates.attach(text('old'))
@@ -393,22 +389,26 @@ atEach(databases, 'a discard while a worker claims leaves nothing', async (app) 
 })
 
 for (const act of ['retry', 'discard'] as const)
-  atEach(databases, `${act} of an upload that a worker is about to attach`, async (app) => {
-    const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
-    const uploaded = app.hold('uploaded')
-    const working = app.begin(() => app.another().drain())
-    await uploaded.reachedBy(working)
-    await upload?.[act]()
-    uploaded.open()
-    await working
-    await app.finishTidy()
-    assert.deepEqual(await app.attached(1, 'photo'), act === 'retry' ? ['x.txt'] : [])
-    assert.equal(app.service.uploads, 1)
-  })
+  atEach(
+    databases,
+    `${act} takes effect while a worker is about to attach, and uploads nothing again`,
+    async (app) => {
+      const upload = await app.storage.record('User', 1).photo.attachLater(text('x'))
+      const uploaded = app.hold('uploaded')
+      const working = app.begin(() => app.another().drain())
+      await uploaded.reachedBy(working)
+      await upload?.[act]()
+      uploaded.open()
+      await working
+      await app.finishTidy()
+      assert.deepEqual(await app.attached(1, 'photo'), act === 'retry' ? ['x.txt'] : [])
+      assert.equal(app.service.uploads, 1)
+    },
+  )
 
 atEach(
   levels,
-  'a discard in a transaction that saw the upload before somebody retried it leaves no upload without files',
+  'a discard in a transaction older than a retry leaves no upload without files',
   async (app) => {
     const upload = await failed(app)
     let retrying: { done: Promise<unknown> } | undefined
@@ -447,19 +447,15 @@ atEach(
   },
 )
 
-atEach(
-  databases,
-  'racing uploads of a has-one end with the last one, and nothing else',
-  async (app) => {
-    const workers = Array.from({ length: 4 }, () => app.another().work({ concurrency: 3 }))
-    const submit = (index: number) =>
-      app.storage.record('User', 1).photo.attachLater(text(`${index}`))
-    for (let start = 0; start < 36; start += 9)
-      await Promise.all(Array.from({ length: 9 }, (_, index) => submit(start + index)))
-    await submit(36)
-    await Promise.all(workers.map((worker) => worker.stop()))
-    await app.finishTidy()
-    assert.deepEqual(await app.attached(1, 'photo'), ['36.txt'])
-    assert.equal(app.service.objects.size, 1)
-  },
-)
+atEach(databases, 'concurrent uploads of a has-one end with only the last one', async (app) => {
+  const workers = Array.from({ length: 4 }, () => app.another().work({ concurrency: 3 }))
+  const submit = (index: number) =>
+    app.storage.record('User', 1).photo.attachLater(text(`${index}`))
+  for (let start = 0; start < 36; start += 9)
+    await Promise.all(Array.from({ length: 9 }, (_, index) => submit(start + index)))
+  await submit(36)
+  await Promise.all(workers.map((worker) => worker.stop()))
+  await app.finishTidy()
+  assert.deepEqual(await app.attached(1, 'photo'), ['36.txt'])
+  assert.equal(app.service.objects.size, 1)
+})

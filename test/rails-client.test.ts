@@ -1,4 +1,4 @@
-// Rails' own browser client, as it is published, in a real browser: it uploads to a folder and to S3 by itself.
+// Rails' published browser client in a real browser: it uploads directly to a folder and to S3.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { readFile, mkdtemp, rm } from 'node:fs/promises'
@@ -112,7 +112,7 @@ for (const [name, open, missing] of [
       : `${bucketServer.lenient}, nor answers a page of another origin`,
   ],
 ] as const)
-  test(`files that the browser itself uploads to ${name} are attached by their signed ids, and seen`, async (t) => {
+  test(`files that the browser uploads to ${name} are attached by their signed ids, and served`, async (t) => {
     if (missing !== null) return t.skip(missing)
     const browser = await openBrowser(t)
     if (browser === null) return
@@ -175,7 +175,7 @@ for (const [name, open, missing] of [
     }
   })
 
-test('what is announced beyond the limits of the attachment is refused before it is sent', async (t) => {
+test('an announcement beyond the limits of the attachment is refused before the upload', async (t) => {
   const browser = await openBrowser(t)
   if (browser === null) return
   const { storage, url } = await app(t, await folder(t))

@@ -1,4 +1,4 @@
-// What six Rails versions printed, against what is written and read here.
+// Output of six Rails versions, compared with ours.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { describe, test } from 'node:test'
@@ -79,7 +79,7 @@ function valueOf(typed: Typed): RailsValue {
 }
 
 describe('messages', () => {
-  test('signed ids are the same to the byte, and are read by whichever secret and digest', () => {
+  test('signed ids equal those of Rails to the byte, and are read with any secret and digest', () => {
     assert.ok(of('signed_id').length >= 12)
     for (const vector of of('signed_id')) {
       assert.equal(
@@ -100,7 +100,7 @@ describe('messages', () => {
       )
     }
   })
-  test('those that expire too, and end at the same moment', () => {
+  test('expiring signed ids equal those of Rails too, and end at the same moment', () => {
     for (const vector of of('signed_id_expiring')) {
       const expiresAt = new Date(
         new Date(String(vector.input['now'])).getTime() + Number(vector.input['expires_in']) * 1000,
@@ -116,7 +116,7 @@ describe('messages', () => {
       assert.equal(at(0)?.expired, true)
     }
   })
-  test("what Rails refuses is refused, what it accepts is accepted, but for older versions' quirks", () => {
+  test('refused and accepted values are those of Rails, except quirks of older versions', () => {
     const quirks = [
       'trailing --junk',
       'trailing junk',
@@ -159,7 +159,7 @@ describe('messages', () => {
         named(vector),
       )
   })
-  test('tokens of disk urls, of direct uploads and of variations are the same to the byte', () => {
+  test('tokens of disk urls, direct uploads and variations equal those of Rails to the byte', () => {
     for (const vector of of('disk_url')) {
       const { key, content_type, service_name, now, expires_in } = vector.input
       const expected = vector.expect as { url: string; token: string }
@@ -234,7 +234,7 @@ describe('messages', () => {
     ])
       assert.throws(() => loadMarshal(Buffer.from(cut, 'latin1')), TypeError)
   })
-  test('whatever is written is read; one changed character is refused', () => {
+  test('every written value is read; one changed character is refused', () => {
     for (const envelope of ['json', 'marshal'] as const)
       for (const keyDigest of ['SHA1', 'SHA256'] as const)
         for (const value of [
@@ -287,11 +287,11 @@ describe('names', () => {
       assert.equal(getExtension(name), expected.extension_with_delimiter, named(vector))
     }
   })
-  test("the default name rule rests on Rails' parameterize", () => {
+  test("the default name rule uses Rails' parameterize", () => {
     for (const vector of of('parameterize'))
       assert.equal(parameterize(String(vector.input)), vector.expect, named(vector))
   })
-  test('metadata that is no object reads as none', () => {
+  test('metadata that is no object is read as none', () => {
     for (const vector of of('metadata_read')) {
       const expected = vector.expect as { metadata?: object }
       if (expected.metadata !== undefined)

@@ -1,4 +1,4 @@
-// What deletes left that bypassed every hook.
+// Reconcile removes the files of records that were deleted without hooks.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
@@ -10,7 +10,7 @@ after(() => closeDatabases())
 
 for (const kind of kinds)
   describe(`reconcile on ${kind.name}`, () => {
-    test('records that are gone lose what they left; the others, and other apps’ models, keep theirs', async (t) => {
+    test('deleted records lose their files; other records, and other apps’ models, keep theirs', async (t) => {
       const made = await kind.create()
       if (made === null) return t.skip(`${kind.name}: ${kind.why}`)
       const service = memory()
@@ -76,7 +76,7 @@ for (const kind of kinds)
       })
     })
 
-    test('a record that comes back keeps what it brings, also while it is looked up; a dry run counts as a real one', async (t) => {
+    test('a record that returns keeps its new files, also during the lookup; a dry run counts alike', async (t) => {
       const made = await kind.create()
       if (made === null) return t.skip(`${kind.name}: ${kind.why}`)
       let comesBack = false

@@ -1,4 +1,4 @@
-// Records whose ids are bigints, uuids or text, and what Rails keeps about them in the same columns.
+// Records with bigint, uuid or text ids, and Rails' rows about them in the same columns.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
 import { inspect } from 'node:util'
@@ -261,7 +261,7 @@ for (const kind of kinds)
         const { storage } = app
 
         await t.test(
-          'with a blob go the variants and previews that Rails made of it, and no others',
+          'the variants and previews that Rails made of a blob are deleted with it',
           async () => {
             const ids = {
               bigint: [11, 12, 13],
@@ -297,7 +297,7 @@ for (const kind of kinds)
           }
         })
 
-        await t.test('what is no id is refused', async () => {
+        await t.test('an invalid id is refused', async () => {
           for (const id of wrong[recordId]) {
             assert.throws(() => storage.record('User', id as Id), invalid, inspect(id))
             await assert.rejects(
@@ -312,7 +312,7 @@ for (const kind of kinds)
       })
   })
 
-test('PostgreSQL: tables whose own ids are uuids too, as Rails makes them with such primary keys', async (t) => {
+test('PostgreSQL: tables whose own ids are uuids work too, as in Rails', async (t) => {
   const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
   const app = await opened(t, kind, 'uuid', async (database) => {
     const id = 'id uuid not null default gen_random_uuid() primary key'

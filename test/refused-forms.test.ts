@@ -25,7 +25,7 @@ const forms = {
 }
 
 for (const kind of kinds)
-  test(`${kind.name}: a form that is refused at its last attachment changes none of the others, though the app commits all the same`, async (t) => {
+  test(`${kind.name}: a form refused at its last attachment changes no other, even if the app commits`, async (t) => {
     const app = await fresh(t, kind, forms)
     if (app === null) return
     const { storage } = app

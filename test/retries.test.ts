@@ -59,22 +59,26 @@ for (const state of ['failed', 'pending'] as const)
     },
   )
 
-atEach(databases, 'a retry of a failed upload to a has-one replaces what is there', async (app) => {
-  const service = picky(app, false)
-  const storage = app.anotherWith(models, {}, service)
-  const { photo } = storage.record('User', 1)
-  await photo.attachLater(text('bad'))
-  await storage.drain()
-  service.down = false
-  const [upload] = await photo.delayedUploads()
-  await upload?.retry()
-  await storage.drain({ throwOnError: true })
-  assert.deepEqual(await app.attached(1, 'photo'), ['bad.txt'])
-})
+atEach(
+  databases,
+  'a retry of a failed upload to a has-one replaces the current file',
+  async (app) => {
+    const service = picky(app, false)
+    const storage = app.anotherWith(models, {}, service)
+    const { photo } = storage.record('User', 1)
+    await photo.attachLater(text('bad'))
+    await storage.drain()
+    service.down = false
+    const [upload] = await photo.delayedUploads()
+    await upload?.retry()
+    await storage.drain({ throwOnError: true })
+    assert.deepEqual(await app.attached(1, 'photo'), ['bad.txt'])
+  },
+)
 
 const MINUTE = 60_000
 
-test('retries are put off twice as long each time, up to the longest, and not all alike', async (t) => {
+test('the delay of retries doubles up to the longest, with random variation', async (t) => {
   const { storage, service, clock } = await testStorage(models, {
     retries: { attempts: 6, minDelay: '1m', maxDelay: '4m' },
   })
@@ -101,7 +105,7 @@ test('retries are put off twice as long each time, up to the longest, and not al
 })
 
 for (const kind of kinds) {
-  test(`${kind.name}: a failed upload can be tried again in the transaction that works on its lane`, async (t) => {
+  test(`${kind.name}: a failed upload can be retried in the transaction that works on its lane`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     Object.assign(app.service, { failures: 1, final: true })

@@ -1,4 +1,4 @@
-// A service that is away as a whole: no file's fault, and no reason for others to wait.
+// A service that is down as a whole is no error of a file, and blocks no other service.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -50,7 +50,7 @@ function failing(inner: Service) {
 
 atEach(
   databases,
-  'an outage uses up no attempts, and ends after retries.for; a retry by a person begins anew',
+  'an outage uses no attempts, and ends after retries.for; a manual retry starts again',
   async (app) => {
     const away = failing(app.service)
     const services = { away, fine: app.service }
@@ -104,7 +104,7 @@ atEach(
   },
 )
 
-test('a service that is away is looked at after as long as it has been away, and at least every five minutes', async (t) => {
+test('a service is tried again after as long as it has been down, or five minutes at most', async (t) => {
   const { storage, service, clock } = await testStorage(models, {
     services: ['away', 'fine'],
     retries: { minDelay: '5s', maxDelay: '1h' },
@@ -133,7 +133,7 @@ test('a service that is away is looked at after as long as it has been away, and
   assert.deepEqual([upload?.state, upload?.attempts], ['failed', 0])
 })
 
-test('of a service that is away one upload at a time is tried, while others go on', async (t) => {
+test('a service that is down gets one upload at a time, while others continue', async (t) => {
   const away = failing(memory())
   const fine = memory()
   const database = sqlite(':memory:') as unknown as Database<never>
@@ -172,7 +172,7 @@ for (const concurrency of [
   { total: 4, perService: 2 },
   { total: 4, perService: 4, services: { away: 2 } },
 ])
-  test(`a service that hangs takes its own places only: ${JSON.stringify(concurrency)}`, async (t) => {
+  test(`a hanging service takes only its own capacity: ${JSON.stringify(concurrency)}`, async (t) => {
     const hanging = Promise.withResolvers<void>()
     let hung = 0
     const away: Service = {
@@ -198,7 +198,7 @@ for (const concurrency of [
     await worker.stop()
   })
 
-test('hints that come together take the places of their service only, and what finds none is not left lying', async (t) => {
+test('simultaneous messages take capacity only of their service; the rest runs later', async (t) => {
   const away = failing(memory())
   away.error = null
   const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
@@ -222,7 +222,7 @@ test('hints that come together take the places of their service only, and what f
 
 atEach(
   [databases[0]!],
-  'a worker that is told of work looks in time whether a service is back',
+  'a worker that receives a message checks in time whether a service is back',
   async (app) => {
     const away = failing(memory())
     const storage = app.anotherWith(
@@ -249,7 +249,7 @@ atEach(
 
 atEach(
   databases,
-  'a drain deletes all objects of a service that has fewer places, and none of one that is away',
+  'a drain deletes all objects of a service with less capacity, and none of one that is down',
   async (app) => {
     const away = memory()
     const fine = memory()
@@ -285,7 +285,7 @@ for (const [what, statement, nth] of [
   ['the claim of another service', /with candidates/, 2],
   ['putting off those that have to wait', /"u"\."id" in|u\.id in/, 1],
 ] as const)
-  test(`what was claimed is carried though the database fails in ${what}`, async (t) => {
+  test(`a claimed upload is finished although the database fails in ${what}`, async (t) => {
     const database = sqlite(':memory:') as unknown as Database<never>
     let seen = 0
     const breaking = (executor: Database<never>['executor']): Database<never>['executor'] => ({
@@ -318,7 +318,7 @@ for (const [what, statement, nth] of [
     assert.ok(seen >= nth)
   })
 
-test('places that are none are refused when work begins', async (t) => {
+test('invalid concurrency is refused when work begins', async (t) => {
   const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, memory(), {
     services: { away: memory(), fine: memory() },
     service: 'fine',
@@ -367,7 +367,7 @@ atEach(databases, 'drain counts as failed what its sweep marks as failed', async
 
 atEach(
   databases,
-  'the time of a retry is one time: for its row, its hook and the queue',
+  'the time of a retry is the same in its row, its hook and the queue',
   async (app) => {
     const told: (Date | null)[] = []
     const hints: (Date | null)[] = []

@@ -1,4 +1,4 @@
-// How stored files are served: as Rails does where it is asked the same, and as HTTP has it.
+// Stored files are served as Rails serves them, and as HTTP requires.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
@@ -63,7 +63,7 @@ function expected(vector: Vector, name: string): string | null {
   return headers[name] ?? null
 }
 
-test('each request that Rails was asked gets the answer that it gave, or a better one', async (t) => {
+test('each request to Rails gets the same response here, or a better one', async (t) => {
   const { storage, ask, file, gone } = await rails(t)
   assert.ok(http.length >= 20)
   const diskToken = (path: string): string => path.split('/')[4] ?? ''
@@ -130,7 +130,7 @@ const parts: readonly (readonly [
   ['bytes=5-4', 200, '0123456789'],
 ]
 
-test('ranges', async (t) => {
+test('ranges are served as HTTP requires', async (t) => {
   const { ask, file, user } = await rails(t)
   for (const path of [file.path({ proxy: true }), await file.url()]) {
     for (const [range, status, text, contentRange] of parts) {
@@ -160,7 +160,7 @@ test('ranges', async (t) => {
   assert.equal((await ask(empty, { headers: { range: 'bytes=0-' } })).status, 416)
 })
 
-test('conditions', async (t) => {
+test('conditional requests get the responses that HTTP requires', async (t) => {
   const { ask, file } = await rails(t)
   const path = file.path({ proxy: true })
   const whole = await ask(path)
@@ -206,7 +206,7 @@ test('conditions', async (t) => {
     assert.equal(await status({ range, 'if-range': other }), 200, other)
 })
 
-test('what a browser could run is a download, whatever it is asked for; what it shows, it shows in a sandbox', async (t) => {
+test('a type that a browser could run is a download; a type that it shows is in a sandbox', async (t) => {
   const { ask, user } = await web(t)
   const kinds = [
     ['a.html', '<!doctype html><script>1</script>', 'application/octet-stream', 'attachment'],
@@ -248,7 +248,7 @@ test('what a browser could run is a download, whatever it is asked for; what it 
   }
 })
 
-test('an id that expires is kept by no cache for longer, and ends', async (t) => {
+test('an expiring id is cached no longer than it is valid, and ends', async (t) => {
   const { ask, file } = await rails(t)
   const hour = await ask(file.path({ proxy: true, expiresIn: '1h' }))
   assert.match(hour.headers.get('cache-control') ?? '', /^max-age=3(600|59\d), private$/)
@@ -262,7 +262,7 @@ test('an id that expires is kept by no cache for longer, and ends', async (t) =>
   )
 })
 
-test('what is not there is a 404 that no cache keeps, however large it was, also for HEAD', async (t) => {
+test('a missing file is a 404 that no cache keeps, whatever its size, also for HEAD', async (t) => {
   const { ask, user, service } = await web(t)
   const gone = (answer: Answer): void =>
     assert.deepEqual(
@@ -284,7 +284,7 @@ test('what is not there is a 404 that no cache keeps, however large it was, also
   for (const path of [...paths.flat(), ...files.map((file) => file.path())]) gone(await ask(path))
 })
 
-test('an object that is shorter than it should be breaks off: nobody takes it for all', async (t) => {
+test('an object that is too short breaks off, so that no client takes it for complete', async (t) => {
   const { storage, user, service } = await web(t)
   await user.certificates.attach([
     { io: randomBytes(600_000), filename: 'large' },
@@ -306,7 +306,7 @@ test('an object that is shorter than it should be breaks off: nobody takes it fo
   )
 })
 
-test('a token is good for what it was made for, and for nothing else', async (t) => {
+test('a token is valid only for its purpose', async (t) => {
   const { storage, ask, user } = await web(t)
   await user.photo.attach({ io: Buffer.from('x'), filename: 'x.txt' })
   const file = await user.photo.attachment()
@@ -385,7 +385,7 @@ test('ids of older secrets, of other digests and of both envelopes are read', as
   await storage.close()
 })
 
-test('a folder that is public gives paths that do not expire; a mount point of the app is in every path', async (t) => {
+test("a public folder gives paths that do not expire; every path has the app's mount point", async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'serving-'))
   t.after(() => rm(root, { recursive: true, force: true }))
   const database = sqlite(':memory:') as unknown as Database<never>

@@ -11,7 +11,7 @@ after(async () => {
 
 atEach(
   databases,
-  "whether a staged file has expired is told by the database's clock, not by the app's",
+  'a staged file expires by the clock of the database, not of the app',
   async (app) => {
     const { storage } = app
     const staged = await storage.stage(text('valid'))

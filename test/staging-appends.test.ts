@@ -1,4 +1,4 @@
-// A file may be staged in parts, by several requests and processes: each appends where the last one ended.
+// Several requests and processes may stage one file in parts: each appends where the last one ended.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -117,7 +117,7 @@ for (const kind of kinds) {
     })
   })
 
-  test(`${kind.name}: of two that append at the same place at once, one is refused`, async (t) => {
+  test(`${kind.name}: of two concurrent appends at the same offset, one is refused`, async (t) => {
     const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
     if (app === null) return
     const store = await openTestStore(app.made.database)
@@ -135,7 +135,7 @@ for (const kind of kinds) {
     assert.equal((await measureStaging(store, id)).byteSize, size)
   })
 
-  test(`${kind.name}: a writer that is alone appends whole chunks, in any order`, async (t) => {
+  test(`${kind.name}: a lone writer appends whole chunks, in any order`, async (t) => {
     const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
     if (app === null) return
     const store = await openTestStore(app.made.database)

@@ -1,4 +1,4 @@
-// What staging asks of the database: turns that all files share, and nothing of a small file before it is whole.
+// Staging spreads its database work over all files, and writes small files only when whole.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
@@ -26,7 +26,7 @@ async function* pieces(
 }
 
 for (const kind of kinds) {
-  test(`${kind.name}: however many files are staged, their bytes take turns, and all of them come to an end`, async (t) => {
+  test(`${kind.name}: any number of files is staged, because their bytes take turns`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const { storage, made } = app
@@ -56,7 +56,7 @@ for (const kind of kinds) {
     assert.equal(upload?.files.length, 20)
   })
 
-  test(`${kind.name}: a file of one chunk is written when it is whole, one of several as it comes`, async (t) => {
+  test(`${kind.name}: a file of one chunk is written when whole, a longer one as it arrives`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const { storage, made } = app
@@ -123,7 +123,7 @@ function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void
   }
 }
 
-test('a file is staged however slow its client is while bytes arrive; one that stopped sending is given up', async (t) => {
+test('a slow client is staged while bytes arrive; a client that stopped is dropped', async (t) => {
   const { storage, clock } = await testStorage(models)
   t.after(() => storage.close())
   const pass = bothClocks(t, clock)
@@ -146,7 +146,7 @@ test('a file is staged however slow its client is while bytes arrive; one that s
   assert.equal((await storage.delayedUploads.stats()).stagedBytes, 0)
 })
 
-test('what answers a second submission is kept as long again from when the file was attached', async (t) => {
+test('the row that recognizes a second submission is kept as long again after the attachment', async (t) => {
   const { storage, clock, database } = await testStorage(models, { staging: { expiresIn: '24h' } })
   t.after(() => storage.close())
   const files = (): unknown =>

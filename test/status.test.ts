@@ -1,4 +1,4 @@
-// `storage.status()` says what waits, what failed, and which services are unavailable.
+// `storage.status()` reports waiting and failed work, and unavailable services.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceUnavailableError } from '../src/index.ts'
@@ -7,7 +7,7 @@ import { testStorage } from '../src/testing/index.ts'
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const text = (name: string) => new File(['text'], name, { type: 'text/plain' })
 
-test('the status of an empty storage', async (t) => {
+test('the status of an empty storage has no uploads, workers or services', async (t) => {
   const { storage } = await testStorage(models)
   t.after(() => storage.close())
   assert.deepEqual(await storage.status(), {

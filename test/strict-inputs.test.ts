@@ -1,4 +1,4 @@
-// Whatever a caller hands over is taken as it is meant, or ends in an error of the library: nothing is cast, trimmed or half read.
+// Each input is taken as meant or refused with an error of the library: never cast, trimmed or half read.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
@@ -122,7 +122,7 @@ const things: readonly unknown[] = [
   { files: null, cleanBefore: null },
 ]
 
-test('no door lets an error of Node, of the driver or of JavaScript itself out', async (t) => {
+test('no public call lets an error of Node, the driver or JavaScript escape', async (t) => {
   const { storage, user } = await web(t)
   const given = storage as unknown as Record<string, (...all: unknown[]) => unknown>
   const doors: Readonly<Record<string, (thing: never) => unknown>> = {
@@ -188,7 +188,7 @@ test('no door lets an error of Node, of the driver or of JavaScript itself out',
   assert.deepEqual(raw, [])
 })
 
-test('what holds no files by name is no form of a record, and is not taken as an empty one', async (t) => {
+test('an object without files by name is refused as a form of a record', async (t) => {
   const { user } = await web(t)
   const wrong = [
     undefined,
@@ -206,7 +206,7 @@ test('what holds no files by name is no form of a record, and is not taken as an
       await assert.rejects(submit(files as never), invalid, inspect(files))
 })
 
-test('an id that is none finds nothing by being cast', async (t) => {
+test('an invalid id finds nothing by being cast', async (t) => {
   const { storage, user } = await web(t)
   await user.photo.attach(text('photo'))
   const upload = await user.certificates.attachLater(text('x'))
@@ -231,7 +231,7 @@ test('an id that is none finds nothing by being cast', async (t) => {
 after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
-test('what comes in odd shapes is refused or made fit', async (t) => {
+test('unusual input is refused or converted', async (t) => {
   const { storage } = await testStorage(models, { retries })
   t.after(() => storage.close())
   const { docs } = storage.record('User', 1)
@@ -256,7 +256,7 @@ test('what comes in odd shapes is refused or made fit', async (t) => {
   assert.equal((await docs.attachments())[0]?.contentType, 'application/octet-stream')
 })
 
-test('objects of a request in the place of ids and of cleanBefore are refused, whatever text they make of themselves', async (t) => {
+test('objects of a request in place of ids and cleanBefore are refused, whatever their text', async (t) => {
   const { storage } = await testStorage({ User: { docs: hasManyAttached() } })
   t.after(() => storage.close())
   const { docs } = storage.record('User', 1)
@@ -294,7 +294,7 @@ test('objects of a request in the place of ids and of cleanBefore are refused, w
 })
 
 for (const kind of kinds)
-  test(`${kind.name}: blobs.find knows no blob by an id that its column cannot hold`, async (t) => {
+  test(`${kind.name}: blobs.find returns no blob for an id that its column cannot hold`, async (t) => {
     const app = await fresh(t, kind, models)
     if (app === null) return
     const { blobs } = app.storage

@@ -37,7 +37,7 @@ atEach(databases, 'failed uploads keep their bytes for ever', async (app) => {
 
 atEach(
   databases,
-  'failed uploads that are kept for a time go after it with their bytes, and not before',
+  'failed uploads that are kept for a time are deleted after it with their bytes',
   async (app) => {
     await twoFailures(app)
     const keeping = createActiveStorage({
@@ -59,7 +59,7 @@ atEach(
 
 atEach(
   databases,
-  'the row of a worker that died goes a day after its last sign of life',
+  'the row of a dead worker is deleted a day after its last heartbeat',
   async (app) => {
     for (const hours of [1, 23, 25])
       await app.query(

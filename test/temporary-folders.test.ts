@@ -53,7 +53,7 @@ await user.made.attachLater(file)
 await storage.drain()
 `
 
-test('what a killed process left in the temporary folder is swept, at every place that makes a folder there', async (t) => {
+test('folders that a killed process left in the temporary folder are swept', async (t) => {
   const folder = await ownTemporaryFolder(t)
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -107,7 +107,7 @@ after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const file = (name: string): File => new File([name], name)
 
-test('what a killed process left half-written in a folder goes after a day', async (t) => {
+test('files that a killed process left half-written in a folder are deleted after a day', async (t) => {
   const root = await mkdtemp(join(tmpdir(), 'asd-partials-'))
   t.after(() => rm(root, { recursive: true }))
   await mkdir(join(root, '.tmp'))
@@ -138,7 +138,7 @@ function temporaryFolder(t: TestContext, folder: string): void {
   })
 }
 
-test('a temporary folder that is full, or not there, is told as such, and nothing stays in it', async (t) => {
+test('a full or missing temporary folder is an error that says so, and nothing stays in it', async (t) => {
   const app = await fresh(t, sqliteKind, models)
   if (app === null) return
   const { photo } = app.storage.record('User', 1)

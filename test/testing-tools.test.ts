@@ -1,4 +1,4 @@
-// What an app's own tests use.
+// Tools for the tests of an app.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
@@ -7,7 +7,7 @@ import { testStorage } from '../src/testing/index.ts'
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached({ service: 'archive' }) } }
 const file = (name: string): File => new File([name], name)
 
-test('a storage in one call; failures, corruption, hangs and slowness on demand', async (t) => {
+test('one call creates a storage that can fail, corrupt, hang and be slow', async (t) => {
   const { storage, service } = await testStorage(models, { services: ['archive'] })
   t.after(() => storage.close())
   const user = storage.record('User', 1)
@@ -38,7 +38,7 @@ test('a storage in one call; failures, corruption, hangs and slowness on demand'
   assert.equal(points.length, 1)
 })
 
-test('a clock that a test moves: retries, staged files, the leases of the dead', async (t) => {
+test('a test moves the clock: retries, staged files and leases of dead workers follow', async (t) => {
   const { storage, service, clock } = await testStorage(models, {
     services: ['archive'],
     retries: { minDelay: '1h', maxDelay: '4h' },
@@ -98,7 +98,7 @@ test("dates that the app's own statements ask SQLite for follow the clock, other
   assert.match(String(ask("strftime('%s', 'now')")), /^\d+$/)
 })
 
-test('what hooks need stays until they are told, however long it takes', async (t) => {
+test('rows that hooks need stay until the hooks ran, however long it takes', async (t) => {
   let calls = 0
   const told = hasOneAttached({
     afterUploadAll() {

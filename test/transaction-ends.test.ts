@@ -24,7 +24,7 @@ const kindOf = (name: string): Kind => kinds.find((kind) => kind.name === name) 
 
 const ended = { code: 'CONFIGURATION', message: /ended before its commit/ }
 
-test('PostgreSQL: a transaction in which the app caught an error of SQL is not taken for committed', async (t) => {
+test('PostgreSQL: a transaction with a caught SQL error does not count as committed', async (t) => {
   const app = await fresh(t, kindOf('PostgreSQL'), models)
   if (app === null) return
   const { storage } = app
@@ -124,7 +124,7 @@ for (const [driver, open] of Object.entries(pools))
     test(`${driver}: ${gaveUp}, ${more ? 'when it went on' : 'when that was its last statement'}`, (t) =>
       deadlocked(t, open, more))
 
-test('mariadb: a connection on which no transaction is open is refused, before anything is written', async (t) => {
+test('mariadb: a connection without an open transaction is refused before any write', async (t) => {
   const app = await mysqlApp(t, pools['mariadb'] ?? assert.fail())
   if (app === null) return
   const { pool, storage } = app
@@ -140,7 +140,7 @@ test('mariadb: a connection on which no transaction is open is refused, before a
   assert.equal((await storage.delayedUploads.stats()).pending, 1)
 })
 
-test('pg: a client on which no transaction is open is refused, before anything is written', async (t) => {
+test('pg: a client without an open transaction is refused before any write', async (t) => {
   const made = await postgresDatabase()
   if (made === null) return t.skip('no PostgreSQL')
   const pool = new pg.Pool({ connectionString: made.url, max: 4 })

@@ -1,4 +1,4 @@
-// A service that stops answering holds nothing up: neither the worker, nor other services, nor a visitor.
+// A service that hangs blocks neither the worker, nor other services, nor a visitor.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -182,7 +182,7 @@ test('every call of a service that never returns ends', async () => {
   await assert.rejects(async () => asked.copy?.('key', 'other', { signal: AbortSignal.timeout(1) }))
 })
 
-test('a purge of many files waits once for a service that does not answer', async (t) => {
+test('a purge of many files waits once for a hanging service', async (t) => {
   let asked = 0
   const fine: Service = { ...memory(), delete: () => ((asked += 1), never()) }
   const { storage, query } = await storageWith(t, memory(), { services: { away: memory(), fine } })
@@ -196,7 +196,7 @@ test('a purge of many files waits once for a service that does not answer', asyn
   )
 })
 
-test('a service that throws before it returns a promise only fails its call', async (t) => {
+test('a service that throws before it returns a promise fails only its call', async (t) => {
   t.mock.timers.enable({ apis: ['setTimeout'] })
   const hasty: Service = {
     ...memory(),
@@ -212,7 +212,7 @@ test('a service that throws before it returns a promise only fails its call', as
   t.mock.timers.tick(10_000)
 })
 
-test('a visitor gets 503 from a service that does not answer, and the end of a download that stops in the middle', async (t) => {
+test('a visitor gets 503 from a hanging service, and a download that stops half way ends', async (t) => {
   const stopping = async function* (): AsyncGenerator<Uint8Array> {
     yield Buffer.alloc(MEGABYTE)
     await never()
@@ -243,7 +243,7 @@ test('a visitor gets 503 from a service that does not answer, and the end of a d
   )
 })
 
-test('what is slow and moves on is waited for: a service, a visitor who sends, one who reads', async (t) => {
+test('slow transfers that progress are waited for: of a service, an upload and a download', async (t) => {
   const objects = memory()
   const slowly = async function* (bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of bytes) {
@@ -279,7 +279,7 @@ test('what is slow and moves on is waited for: a service, a visitor who sends, o
   assert.equal(read, bytes.length)
 })
 
-test('parts of an object in S3 are sent again when the service is away for a moment, and are waited for while they are put together', async (t) => {
+test('S3 parts are sent again after a short outage, and their completion is waited for', async (t) => {
   const requests: string[] = []
   const server = createHttpServer((request, response) => {
     const { searchParams } = new URL(request.url ?? '/', 'http://bucket')
@@ -317,7 +317,7 @@ test('parts of an object in S3 are sent again when the service is away for a mom
 
 atEach(
   databases,
-  'what lands after its call was given up is cleaned up, also when the file was attached and purged meanwhile',
+  'objects stored after their call was abandoned are cleaned up, also after a purge',
   async (app) => {
     const landing = Promise.withResolvers<void>()
     const landed: Promise<void>[] = []
@@ -454,7 +454,7 @@ function temporaryFolder(t: TestContext, folder: string): void {
   })
 }
 
-test('a signal stops a transfer while its bytes come in, and reaches the service', async (t) => {
+test('a signal stops a transfer while its bytes arrive, and reaches the service', async (t) => {
   const app = await fresh(t, sqliteKind, { User: { photo: hasOneAttached() } })
   if (app === null) return
   const { blobs } = app.storage

@@ -9,7 +9,7 @@ after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const file = (name: string): File => new File([name], name)
 
-test('pages of uploads hold each once, though some were tried again', async (t) => {
+test('pages of uploads list each one once, although some were retried', async (t) => {
   const { storage, service } = await testStorage(models, { retries: { attempts: 1 } })
   t.after(() => storage.close())
   for (let id = 1; id <= 12; id += 1) await storage.record('User', id).photo.attachLater(file('x'))

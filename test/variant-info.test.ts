@@ -51,7 +51,7 @@ test('the image is resized and converted before the upload; name and type follow
   assert.deepEqual({ width, height, format }, { width: 40, height: 27, format: 'jpeg' })
 })
 
-test('what is no image, is markup, is cut off or is too large fails for good, at once', async (t) => {
+test('files that are no image, are markup, truncated or too large fail at once for good', async (t) => {
   const app = storage()
   t.after(() => app.close())
   await app.migrate()
@@ -73,7 +73,7 @@ test('what is no image, is markup, is cut off or is too large fails for good, at
     assert.match(upload.lastError ?? '', /cannot be transformed/)
 })
 
-test('each resize gives the box it promises; a photo taken sideways stands upright; transparency and animation stay', async (t) => {
+test('each resize gives the box it promises, upright, with transparency and animation', async (t) => {
   const folder = await mkdtemp(join(tmpdir(), 'variants-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
   let count = 0
@@ -168,7 +168,7 @@ const near = (actual: readonly number[], expected: readonly number[], by: number
     `${actual.join()} is not near ${expected.join()}`,
   )
 
-test('a photo that only breaks a rule of its format is resized, as browsers show it; what is cut off is refused', async (t) => {
+test('a photo that only breaks a rule of its format is resized; a truncated one is refused', async (t) => {
   const transform = await transformer(t)
   const jpeg = await noise.clone().jpeg().toBuffer()
   // Phones write 0 where the end of the spectrum, 63, belongs.
@@ -204,7 +204,7 @@ test('without convert an image keeps its format: an AVIF too', async (t) => {
     )
 })
 
-test('what is transparent is white in a JPEG, or the background that was asked for, in every format', async (t) => {
+test('transparency becomes white in a JPEG, or the background that was asked for', async (t) => {
   const transform = await transformer(t)
   const clear = await createSharp({
     create: { width: 40, height: 20, channels: 4, background: '#f000' },
@@ -226,7 +226,7 @@ test('what is transparent is white in a JPEG, or the background that was asked f
   near((await transform(png, { resizeAndPad: [60, 60] })).pixel.slice(3), [0])
 })
 
-test('EXIF and colour profile go, or stay where they are asked for; a photo taken sideways stands upright all the same', async (t) => {
+test('EXIF and colour profile are removed, or kept on request; photos are always upright', async (t) => {
   const transform = await transformer(t)
   const photo = await createSharp({
     create: { width: 40, height: 20, channels: 3, background: '#00ff00' },
@@ -252,7 +252,7 @@ test('EXIF and colour profile go, or stay where they are asked for; a photo take
   }
 })
 
-test('the frames of an animation count together against the limit, where they are all read', async (t) => {
+test('the frames of an animation count together against the limit if all are read', async (t) => {
   const transform = await transformer(t)
   const gif = await createSharp([png, await createSharp(png).negate().toBuffer()], {
     join: { animated: true },
@@ -270,7 +270,7 @@ test('the frames of an animation count together against the limit, where they ar
   assert.equal((await transform(gif, { convert: 'png' }, limit)).width, 120)
 })
 
-test('wrong options of images are told at start-up', () => {
+test('wrong options of images are refused at start-up', () => {
   const wrong: readonly (() => unknown)[] = [
     ...[{ background: 'white' }, { background: '#12' }, { keep: 'exif' }, { keep: ['xmp'] }].map(
       (variantInfo) => () => hasOneAttached({ variantInfo: variantInfo as never }),
@@ -281,7 +281,7 @@ test('wrong options of images are told at start-up', () => {
   for (const call of wrong) assert.throws(call, ConfigurationError)
 })
 
-test('an image that finds no room in the temporary folder is tried again, for it is not broken', async (t) => {
+test('an image is tried again if the temporary folder is full, for it is not broken', async (t) => {
   const tiny = await tinyDisk(8)
   if (tiny === null) return t.skip('mounting a small disk is not allowed here')
   const app = storage({ convert: 'png' })

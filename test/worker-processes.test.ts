@@ -184,9 +184,9 @@ async function inProcess(
 }
 
 // Each starts several processes, one after the other; together they use all processors.
-describe('workers in processes of their own', { concurrency: 3 }, () => {
+describe('workers in separate processes', { concurrency: 3 }, () => {
   for (const kind of everywhere) {
-    test(`${kind.name}: a worker that is told to stop gives its upload back, uncounted; another one finishes it`, async (t) => {
+    test(`${kind.name}: a worker that stops releases its upload uncounted; another one finishes it`, async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       const root = join(app.folder, 'objects')
@@ -250,7 +250,7 @@ describe('workers in processes of their own', { concurrency: 3 }, () => {
 
   // One that locks rows, and one that locks the file.
   for (const kind of [sqliteServer, ...networkServers.slice(-1)])
-    test(`${kind.name}: an image that kills its process is tried as often as any other, then has failed`, async (t) => {
+    test(`${kind.name}: an image that kills its process fails after the usual attempts`, async (t) => {
       const app = await openApp(t, kind)
       if (app === null) return
       await app.storage

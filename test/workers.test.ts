@@ -9,7 +9,7 @@ const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 const file = (name: string): File => new File([name], name)
 
 test(
-  'a worker stops though a hook never returns, and though its queue cannot',
+  'a worker stops although a hook never returns and its queue cannot stop',
   { timeout: 20_000 },
   async (t) => {
     const reached = Promise.withResolvers<void>()

@@ -32,7 +32,7 @@ test('readChanges ignores deletedIds and cleanBefore of a has-one', () => {
   })
 })
 
-test('readChanges refuses unknown keys, ids that are none, and paths in form parameters', () => {
+test('readChanges refuses unknown keys, invalid ids, and paths in form parameters', () => {
   for (const input of [
     { files: 'a', delete: [1] },
     { deletedIds: ['1 '] },

@@ -18,7 +18,7 @@ test('readUploadFilter fills in the defaults', () => {
   })
 })
 
-test('readUploadFilter brings ids and texts into one form', () => {
+test('readUploadFilter converts ids and texts into one form', () => {
   assert.equal(readUploadFilter({ recordId: '007' }, 'bigint').recordId, '7')
   assert.equal(readUploadFilter({ error: 'Access Denied' }, 'bigint').error, 'access denied')
 })

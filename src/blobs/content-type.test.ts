@@ -41,7 +41,7 @@ test('bytes count before the name, and the name before what was declared', async
   assert.equal(await identifyContentType(Buffer.from('<svg/>'), 'a.png'), 'image/svg+xml')
 })
 
-test('the declared type chooses between film and sound where the name allows both', () => {
+test('the declared type decides between film and sound where the name allows both', () => {
   assert.equal(swapTrackType('video/mp4'), 'audio/mp4')
   assert.equal(swapTrackType('image/png'), null)
   assert.equal(guessContentType('a.mp4', 'audio/mp4'), 'audio/mp4')

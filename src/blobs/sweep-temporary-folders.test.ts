@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { test } from 'node:test'
 import { createFolderPrefix, sweepTemporaryFolders } from './sweep-temporary-folders.ts'
 
-test('folders of other machines are removed a day after their last touch, own ones never', async (t) => {
+test('folders of other machines are removed a day after their last change, own ones never', async (t) => {
   const usual = process.env['TMPDIR']
   const folder = await mkdtemp(join(tmpdir(), 'sweep-'))
   process.env['TMPDIR'] = folder

@@ -15,7 +15,7 @@ test('undefined is null', () => {
   for (const dialect of all) assert.equal(toParameter(undefined, dialect), null)
 })
 
-test('a boolean crosses on PostgreSQL, and is a number elsewhere', () => {
+test('a boolean is a boolean on PostgreSQL, and a number elsewhere', () => {
   assert.equal(toParameter(true, 'postgres'), true)
   assert.deepEqual(
     [toParameter(true, 'mysql'), toParameter(false, 'mariadb'), toParameter(true, 'sqlite')],
@@ -68,7 +68,7 @@ test('a list is an array on PostgreSQL, and JSON elsewhere', () => {
     assert.equal(toParameter([1, 'a', null], dialect), '[1,"a",null]')
 })
 
-test('what no driver takes is refused', () => {
+test('a value that no driver takes is refused', () => {
   const circle: Record<string, unknown> = {}
   circle['self'] = circle
   for (const dialect of all)

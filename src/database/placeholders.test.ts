@@ -221,7 +221,7 @@ for (const { name, dialects, sql, becomes, sends } of cases)
     })
 
 describe('characters that a style cannot carry', () => {
-  test('an operator with ? goes with numbers and with marks', () => {
+  test('an operator with ? works with numbers and with marks', () => {
     const sql = "select data ? 'key', data ?| array[$1]"
     assert.deepEqual(bindStatement(sql, ['a'], 'postgres', 'numbered'), { sql, parameters: ['a'] })
     assert.deepEqual(bindStatement(sql, ['a'], 'postgres', 'marked'), {
@@ -244,7 +244,7 @@ describe('characters that a style cannot carry', () => {
     })
   })
 
-  test('a placeholder without a value', () => {
+  test('a placeholder without a value is refused', () => {
     for (const style of ['numbered', 'question', 'marked'] as PlaceholderStyle[])
       for (const sql of ['select $2', 'select $0'])
         assert.throws(() => bindStatement(sql, ['a'], 'postgres', style), /has no value/)

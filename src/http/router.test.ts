@@ -60,7 +60,7 @@ test('HEAD without a route is GET without the body', async () => {
   )
 })
 
-test('a known path responds 405 with Allow to a method that nothing answers, OPTIONS with 204', async () => {
+test('a known path responds 405 with Allow to an unknown method, and 204 to OPTIONS', async () => {
   for (const [method, status] of [
     ['DELETE', 405],
     ['PATCH', 405],

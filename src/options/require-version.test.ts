@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { requireVersion } from './require-version.ts'
 
-test('a version that is too old is refused by a text that says which is needed', () => {
+test('a version that is too old is refused with the version that is needed', () => {
   for (const told of ['6.19.3', '7.1.9'])
     assert.throws(() => requireVersion('prisma()', '@prisma/client', '7.2.0', told), {
       code: 'CONFIGURATION',

@@ -43,7 +43,7 @@ test('a level ends once', () => {
   assert.deepEqual(calls, ['outer committed'])
 })
 
-test('the chain has the innermost token first, and keeps those of released savepoints', () => {
+test('the chain has the innermost token first, and keeps the tokens of released savepoints', () => {
   const [transaction, first, second] = [{}, {}, {}]
   const outer = new TransactionLevel(undefined, transaction)
   const released = new TransactionLevel(outer, first)

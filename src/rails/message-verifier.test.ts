@@ -5,7 +5,7 @@ import { createMessageVerifier } from './message-verifier.ts'
 const now = new Date('2024-01-01T00:00:00Z')
 const later = new Date('2024-01-01T00:01:00Z')
 
-test('a token is read with its purpose and its secret alone', () => {
+test('a token is read only with its purpose and its secret', () => {
   const verifier = createMessageVerifier({ secrets: () => ['secret'] })
   const token = verifier.generate({ id: 1 }, { purpose: 'blob_id' })
   assert.deepEqual(verifier.verify(token, { purpose: 'blob_id' }), { value: { id: 1 } })
@@ -26,7 +26,7 @@ test('an expired token says so', () => {
   })
 })
 
-test('secrets can change: the first one signs, and a removed one counts no more', () => {
+test('secrets can change: the first one signs, and a removed one is not accepted', () => {
   let secrets = ['old']
   const verifier = createMessageVerifier({ secrets: () => secrets })
   const token = verifier.generate('x', { purpose: 'a' })

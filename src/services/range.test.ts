@@ -3,7 +3,7 @@ import { test } from 'node:test'
 import { InvalidInputError } from '../errors/errors.ts'
 import { checkRange } from './range.ts'
 
-test('a range of whole bytes is valid, and so is none', () => {
+test('a range of whole bytes is valid, and no range is valid too', () => {
   for (const range of [undefined, [0, 0], [0, 9], [5, Number.MAX_SAFE_INTEGER]] as const)
     assert.doesNotThrow(() => checkRange('key', range))
 })

@@ -100,69 +100,61 @@ test('large objects go in parts, and a transfer that fails leaves neither object
   )
 })
 
-test(
-  'an expiring URL serves with the name and type it was signed for, and no other',
-  strict,
-  async () => {
-    const { service } = await bucketed()
-    const data = Buffer.from('hello')
-    await service.upload('key', pieces(data), {
-      byteSize: 5,
-      checksum: md5(data),
+test('an expiring URL serves only with the name and type it was signed for', strict, async () => {
+  const { service } = await bucketed()
+  const data = Buffer.from('hello')
+  await service.upload('key', pieces(data), {
+    byteSize: 5,
+    checksum: md5(data),
+    contentType: 'text/plain',
+  })
+  const url = await service.url('key', {
+    expiresIn: 60,
+    disposition: 'attachment; filename="a.txt"',
+    contentType: 'application/octet-stream',
+  })
+  const answer = await fetch(url ?? '')
+  assert.equal(await answer.text(), 'hello')
+  assert.equal(answer.headers.get('content-disposition'), 'attachment; filename="a.txt"')
+  assert.equal(answer.headers.get('content-type'), 'application/octet-stream')
+  assert.equal((await fetch((url ?? '').replace('attachment', 'inline'))).status, 403)
+  assert.doesNotMatch(
+    (await s3({
+      bucket: 'open',
+      endpoint: server.endpoint,
+      credentials: server.credentials,
+      public: true,
+    }).url('key', {
+      expiresIn: 60,
+      disposition: 'inline',
       contentType: 'text/plain',
-    })
-    const url = await service.url('key', {
-      expiresIn: 60,
-      disposition: 'attachment; filename="a.txt"',
-      contentType: 'application/octet-stream',
-    })
-    const answer = await fetch(url ?? '')
-    assert.equal(await answer.text(), 'hello')
-    assert.equal(answer.headers.get('content-disposition'), 'attachment; filename="a.txt"')
-    assert.equal(answer.headers.get('content-type'), 'application/octet-stream')
-    assert.equal((await fetch((url ?? '').replace('attachment', 'inline'))).status, 403)
-    assert.doesNotMatch(
-      (await s3({
-        bucket: 'open',
-        endpoint: server.endpoint,
-        credentials: server.credentials,
-        public: true,
-      }).url('key', {
-        expiresIn: 60,
-        disposition: 'inline',
-        contentType: 'text/plain',
-      })) ?? '',
-      /\?/,
-    )
-  },
-)
+    })) ?? '',
+    /\?/,
+  )
+})
 
-test(
-  'a browser may upload the announced bytes with the announced type, and nothing else',
-  strict,
-  async () => {
-    const { service } = await bucketed()
-    const data = Buffer.from('hello')
-    const direct = (await service.urlForDirectUpload('key', {
-      expiresIn: 60,
-      byteSize: 5,
-      checksum: md5(data),
-      contentType: 'image/png',
-      disposition: 'inline; filename="a.png"',
-    }))!
-    const put = async (headers: Record<string, string>, body: string) =>
-      (await fetch(direct.url, { method: 'PUT', headers: { ...direct.headers, ...headers }, body }))
-        .status
-    assert.equal(await put({ 'Content-Type': 'text/html' }, 'hello'), 403)
-    assert.equal(await put({ 'Content-MD5': md5(Buffer.from('other')) }, 'other'), 403)
-    assert.equal(await put({}, 'other'), 400)
-    assert.equal(await put({}, 'longer than that'), 403)
-    assert.equal(await put({ 'Content-Disposition': 'attachment' }, 'hello'), 403)
-    assert.equal(await service.exists('key'), false)
-    assert.equal(await put({}, 'hello'), 200)
-    assert.equal(await service.exists('key'), true)
-  },
-)
+test('a browser may upload only the announced bytes with the announced type', strict, async () => {
+  const { service } = await bucketed()
+  const data = Buffer.from('hello')
+  const direct = (await service.urlForDirectUpload('key', {
+    expiresIn: 60,
+    byteSize: 5,
+    checksum: md5(data),
+    contentType: 'image/png',
+    disposition: 'inline; filename="a.png"',
+  }))!
+  const put = async (headers: Record<string, string>, body: string) =>
+    (await fetch(direct.url, { method: 'PUT', headers: { ...direct.headers, ...headers }, body }))
+      .status
+  assert.equal(await put({ 'Content-Type': 'text/html' }, 'hello'), 403)
+  assert.equal(await put({ 'Content-MD5': md5(Buffer.from('other')) }, 'other'), 403)
+  assert.equal(await put({}, 'other'), 400)
+  assert.equal(await put({}, 'longer than that'), 403)
+  assert.equal(await put({ 'Content-Disposition': 'attachment' }, 'hello'), 403)
+  assert.equal(await service.exists('key'), false)
+  assert.equal(await put({}, 'hello'), 200)
+  assert.equal(await service.exists('key'), true)
+})
 
 test('an object that a browser uploads after its blob was purged is deleted a day after its URL expired', async (t) => {
   const { service } = await bucketed()
@@ -194,7 +186,7 @@ test('an object that a browser uploads after its blob was purged is deleted a da
   assert.equal(await service.exists(blob.key), false)
 })
 
-test('errors say which bucket, what failed and what to do', async () => {
+test('errors name the bucket, the failure and what to do', async () => {
   const options = { endpoint: server.endpoint, credentials: server.credentials }
   const put = (service: ReturnType<typeof s3>) =>
     service.upload('key', pieces(Buffer.from('x')), {
@@ -231,7 +223,7 @@ async function storageOn(t: TestContext, service: Service) {
 }
 
 test(
-  'an attachment has a URL of its service, with its name; markup is never shown in the page',
+  'an attachment has a URL of its service with its name; markup is never shown in the page',
   strict,
   async (t) => {
     const { service } = await bucketed()
@@ -252,7 +244,7 @@ test(
   },
 )
 
-test('a public bucket serves a type that a browser would run as a download, whoever uploads it', async (t) => {
+test('a public bucket serves a type that a browser would run as a download, from any uploader', async (t) => {
   const { service, Bucket } = await bucketed({ public: true })
   const storage = await storageOn(t, service)
   const { photo } = storage.record('User', 1)

@@ -1,4 +1,4 @@
-// Appends bytes to a staged file from a process of its own, and prints the new size, or the error.
+// Appends bytes to a staged file in a separate process, and prints the new size or the error.
 import type { Database } from '../../src/database/database.ts'
 import { mysql } from '../../src/database/mysql.ts'
 import { postgres } from '../../src/database/postgres.ts'

@@ -1,4 +1,4 @@
-// A worker in a process of its own that dies, as by kill -9, at the point it is told to.
+// A worker in a separate process that dies, as by kill -9, at the point its arguments name.
 import { createActiveStorage, hasOneAttached } from '../../src/index.ts'
 import type { Service } from '../../src/adapters.ts'
 import { postgres } from '../../src/database/postgres.ts'
@@ -24,7 +24,7 @@ const storage = createActiveStorage({
   database: (url.startsWith('postgres') ? postgres(url) : sqlite(url)) as never,
   services: { test: service },
   secretKeyBase: 'a secret of the tests',
-  // With a hook, as the app has it: what a worker knows no hook of counts as told.
+  // With a hook, as in the app: a file without a hook in the worker counts as done.
   models: { User: { photo: hasOneAttached({ afterUpload: () => undefined }) } },
 })
 const known = killPoints.find((each) => each === point)

@@ -1,4 +1,4 @@
-// The databases that every behaviour is shown on: those of the machine where they answer, else embedded ones.
+// The databases of the tests: servers of this machine where they respond, else embedded ones.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -144,7 +144,7 @@ export interface Account {
   readonly password: string
   readonly database: string
 }
-/** What drivers that take no url are told. */
+/** Connection settings for drivers that take no url. */
 export function accountOf(url: string): Account {
   const { protocol, hostname, port, username, password, pathname } = new URL(url)
   const [user, secret, database] = [username, password, pathname.slice(1)].map(

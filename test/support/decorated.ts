@@ -1,4 +1,4 @@
-// What is written with decorators, which Node does not run: compiled once, on the sources of the package.
+// Compiles modules with decorators, which Node does not run, once, on the sources of the package.
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { registerHooks } from 'node:module'
@@ -21,7 +21,7 @@ registerHooks({
 const folder = mkdtempSync(join(resolve('test'), '.decorators-'))
 after(() => rmSync(folder, { recursive: true, force: true }))
 
-/** The modules of test/decorators/`form`. What does not compile is told, and throws. */
+/** The modules of test/decorators/`form`. Throws with the reason if they do not compile. */
 export function compiled(form: 'legacy' | 'standard'): (name: string) => Promise<never> {
   const tsc = [
     'node_modules/typescript/bin/tsc',

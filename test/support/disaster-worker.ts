@@ -1,4 +1,4 @@
-// A worker in a process of its own, for disasters that end it or that must not. It says on stdout where it is.
+// A worker in a separate process, for tests of crashes and lost connections. It prints its progress.
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   createActiveStorage,

@@ -1,4 +1,4 @@
-// A PostgreSQL from the registry's packages, for machines that run none.
+// A PostgreSQL from npm packages, for machines that run none.
 import { chmod, mkdtemp, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'

@@ -1,11 +1,11 @@
-// Databases for ORMs, which connect by themselves.
+// Empty databases for ORMs, which open their own connections.
 import { test } from 'node:test'
 import type { Kind, TestDatabase } from './databases.ts'
 
 /** Thrown where there is no such database. */
 export const notThere = new Error('not there')
 
-/** An empty database that nobody is connected to. */
+/** An empty database without connections. */
 export async function emptyDatabase(kind: Kind): Promise<TestDatabase> {
   const made = await kind.create()
   if (made === null) throw notThere

@@ -1,4 +1,4 @@
-// An example, started as a user starts it, and used as a visitor uses it.
+// Starts an example as a user does, and uses it as a visitor does.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'

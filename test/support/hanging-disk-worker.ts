@@ -1,4 +1,4 @@
-// What a process sees whose disk hangs, and comes back.
+// A process whose disk hangs and recovers; it prints the effects.
 import { rmSync, writeFileSync } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { messageOf } from '../../src/errors/message.ts'
@@ -26,7 +26,7 @@ const attempts = (await storage.delayedUploads.list()).map((upload) => upload.at
 // Until then calls are only late.
 while (!(await refusal()).message.includes('do not return')) continue
 const refused = await refusal()
-// All that Node does with files needs a thread that is free.
+// Node needs a free thread for each file operation.
 const others = await stat('/')
 rmSync(hangsWhile)
 for (let uploaded = 0; uploaded < 5;)

@@ -1,4 +1,4 @@
-// What the install scripts of packages put in place: Node itself, and the libraries of the embedded PostgreSQL.
+// Results of install scripts of packages: Node itself, and libraries of the embedded PostgreSQL.
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 

@@ -1,4 +1,4 @@
-// An app in each framework, with the adapter of the framework, on a service that can be watched.
+// An app in each framework with its adapter, on a service that tests can watch.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer, type RequestListener, type Server } from 'node:http'

@@ -1,4 +1,4 @@
-// The package as it would be installed, and the app of test/nest on it, compiled as people compile theirs.
+// The package as installed, and the app of test/nest on it, compiled as users compile theirs.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

@@ -1,4 +1,4 @@
-// What the suite of ORMs is run with on a database: the ids of records, and how many connections there are.
+// Settings that the suite of ORMs runs with on a database: record ids and number of connections.
 import mariadb from 'mariadb'
 import pg from 'pg'
 import type { Kind } from './databases.ts'

@@ -1,4 +1,4 @@
-// The clients of the tests, which are generated and not kept: `npm run typecheck` and the tests make them.
+// Generates the Prisma clients, which are not committed, for `npm run typecheck` and the tests.
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'

@@ -1,4 +1,4 @@
-// Forced interleavings: transactions held open, calls and statements held at a point, and how to see that one waits.
+// Forces races: holds transactions open, holds calls and statements, and shows that one waits.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// A real S3 server that checks signatures and digests: Ceph's gateway with everything in memory, where it is installed.
+// A real S3 server that checks signatures and digests: Ceph's gateway in memory, if installed.
 import { execFile as execFileWithCallback, spawnSync } from 'node:child_process'
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -32,7 +32,7 @@ export async function startRadosgw(): Promise<Omit<S3Server, 'lenient'> | null> 
         try {
           process.kill(Number(pid), 'SIGKILL')
         } catch {
-          // It has ended by itself.
+          // It has already ended.
         }
       }
     }

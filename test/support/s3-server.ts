@@ -1,4 +1,4 @@
-// The S3 server of the tests: Ceph's gateway where it is installed, else one in this process.
+// The S3 server of the tests: Ceph's gateway if installed, else one in this process.
 import { startFauxqs } from 'fauxqs'
 import { absent } from './required.ts'
 import { startRadosgw } from './radosgw.ts'

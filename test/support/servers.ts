@@ -1,4 +1,4 @@
-// Databases by their url, so that other processes can open them, and whose connections can be cut.
+// Databases with a url, so that other processes can open them and tests can cut connections.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -109,7 +109,7 @@ export const networkServers: readonly ServerKind[] = [
         url,
         async cut() {
           const before = await ids()
-          // One that has just ended by itself is no error.
+          // A connection that has just ended is no error.
           for (const id of before) await admin.query(`kill ${id}`).catch(() => undefined)
           return untilGone(before, ids)
         },

@@ -1,4 +1,4 @@
-// What Sequelize asks of the package `sqlite3`, over better-sqlite3: that package has to be compiled on most machines.
+// The part of `sqlite3` that Sequelize uses, over better-sqlite3: most machines must compile sqlite3.
 import BetterSqlite3 from 'better-sqlite3'
 
 /** As long as sqlite3 waits for a lock; it does so in a thread of its own. */

@@ -1,4 +1,4 @@
-// Clients of TCP alone: they send what they have whatever the server says meanwhile, as browsers do, and proxies.
+// Plain TCP clients: like browsers and proxies, they send everything, whatever the server says.
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 

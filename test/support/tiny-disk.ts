@@ -1,4 +1,4 @@
-// A disk of a few megabytes, where the system lets us mount one.
+// A disk of a few megabytes, where the system allows mounting one.
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// A storage whose handler is asked directly, and the parts of its answers that matter.
+// A storage whose handler gets requests directly, and the relevant parts of its responses.
 import type { TestContext } from 'node:test'
 import { sqlite } from '../../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached } from '../../src/index.ts'
