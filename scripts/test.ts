@@ -11,7 +11,7 @@ import {
   startEmbeddedPostgres,
 } from '../test/support/embedded-postgres.ts'
 import { installScriptsRan } from '../test/support/install-scripts.ts'
-import { requiredServices } from '../test/support/required.ts'
+import { requiredServices } from '../test/support/required-services.ts'
 
 const given = process.argv.slice(2)
 const files = given.length > 0 ? given : globSync(['src/**/*.test.ts', 'test/**/*.test.ts'])

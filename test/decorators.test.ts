@@ -21,7 +21,7 @@ import * as forMikroOrm from '../src/orm/mikro-orm/index.ts'
 import * as forTypeorm from '../src/orm/typeorm/index.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds } from './support/databases.ts'
-import { compiled } from './support/decorated.ts'
+import { compiled } from './support/compiled-decorators.ts'
 import { text } from './support/storage.ts'
 
 const [legacy, standard] = [compiled('legacy'), compiled('standard')]

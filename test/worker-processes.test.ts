@@ -26,7 +26,7 @@ import {
 after(() => closeDatabases())
 
 const MB = 1024 * 1024
-const script = join(import.meta.dirname, 'support', 'disaster-worker.ts')
+const script = join(import.meta.dirname, 'support', 'worker-process.ts')
 const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]
 const names = (files: readonly { filename: string }[]): string[] =>
   files.map((file) => file.filename).sort()

@@ -1,7 +1,7 @@
 // A real browser, where one is installed: one for all tests of a file.
 import { existsSync } from 'node:fs'
 import { after, type TestContext } from 'node:test'
-import { absent } from './required.ts'
+import { absent } from './required-services.ts'
 import { chromium, type Browser, type BrowserContext } from 'playwright-core'
 
 const executablePath = [

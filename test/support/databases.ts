@@ -15,7 +15,7 @@ import {
   startEmbeddedPostgres,
   type EmbeddedPostgres,
 } from './embedded-postgres.ts'
-import { absent } from './required.ts'
+import { absent } from './required-services.ts'
 
 export interface TestDatabase {
   /** A path, for SQLite. */

@@ -1,6 +1,6 @@
 // The S3 server of the tests: Ceph's gateway if installed, else one in this process.
 import { startFauxqs } from 'fauxqs'
-import { absent } from './required.ts'
+import { absent } from './required-services.ts'
 import { startRadosgw } from './radosgw.ts'
 
 export interface S3Server {
