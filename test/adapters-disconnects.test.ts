@@ -1,4 +1,4 @@
-// Clients that leave, do not read, or send what is refused cost nothing more than themselves.
+// Clients that leave, do not read, or send refused data cost nothing more than themselves.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'

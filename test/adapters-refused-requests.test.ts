@@ -1,4 +1,4 @@
-// A client gets its refusal while it still sends: over TCP, on every adapter, and behind nginx.
+// A client that still sends gets its refusal: over TCP, on every adapter, behind nginx.
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -53,7 +53,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     }
   })
 
-  test(`${name}: a client that waits, or that sends too much, gets the response at once, then the end`, async (t) => {
+  test(`${name}: a client that waits or sends too much gets the response at once, then the end`, async (t) => {
     const { storage, port } = await listening(t, mount, {
       authorize: (_: Request, { action }: { action: string }) => action === 'read',
     })

@@ -1,4 +1,4 @@
-// MySQL tables of an old Rails have text in utf8mb3 or latin1, which lack many characters.
+// MySQL tables of an old Rails use utf8mb3 or latin1, which lack many characters.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import mysql2 from 'mysql2/promise'

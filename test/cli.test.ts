@@ -1,4 +1,4 @@
-// The command line as an operator uses it: separate processes, on a database file.
+// The command line as an operator uses it: separate processes on a database file.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
@@ -106,7 +106,7 @@ test('the commands do their work, with exit codes and JSON for scripts', async (
   assert.equal(call('retry', '--failed').status, 0)
 })
 
-test('a typing error is explained with exit code 2; a missing configuration names the places searched', async (t) => {
+test('a typing error exits with 2 and a reason; a missing configuration names the places searched', async (t) => {
   const { call, folder } = await app(t)
   const told: readonly (readonly [args: readonly string[], stderr: RegExp])[] = [
     [[], /^/],

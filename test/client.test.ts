@@ -176,7 +176,7 @@ test('a script stages a file or uploads it directly, follows its progress, and g
   )
 })
 
-test('inputs send files at once; the form waits, and is sent without bytes and removed files', async (t) => {
+test('inputs send files at once; the form waits, and contains neither bytes nor removed files', async (t) => {
   const app = await open(t)
   if (app === null) return
   const { page, storage, user } = app

@@ -1,4 +1,4 @@
-// The content type of a file: by its bytes, its name and the browser, compared with Rails' Marcel.
+// The content type of a file, from bytes, name and browser, compared with Rails' Marcel.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'

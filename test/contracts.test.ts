@@ -1,4 +1,4 @@
-// Contract suites for authors of databases and queues pass on ours, and fail on broken ones.
+// The contract suites for databases and queues pass on ours, and fail on broken ones.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import type { Database, JobEngine } from '../src/adapters.ts'

@@ -1,4 +1,4 @@
-// Entities with decorators: the ORM's own on a class that extends withAttachments(…), and ours.
+// Entities with decorators: the ORM's own and ours, on classes of withAttachments(…).
 import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { Database as LucidDatabase } from '@adonisjs/lucid/database'

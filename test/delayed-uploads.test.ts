@@ -348,7 +348,7 @@ for (const kind of kinds)
       assert.equal(service.objects.size, 20)
     })
 
-    test('a worker publishes its wake-up at commit and stops gracefully', async (t) => {
+    test('a commit wakes a worker, and the worker stops gracefully', async (t) => {
       const uploaded = Promise.withResolvers<void>()
       const app = await fresh(t, kind, {
         User: { photo: hasOneAttached({ afterUploadAll: () => uploaded.resolve() }) },
@@ -366,7 +366,7 @@ const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
 
 for (const kind of kinds) {
   if (kind.name !== 'SQLite')
-    test(`${kind.name}: nothing is attached when the locked rows are gone`, async (t) => {
+    test(`${kind.name}: attachLater is refused if the rows for locks are missing`, async (t) => {
       const app = await fresh(t, kind, models)
       if (app === null) return
       await app.storage.transaction((tx) =>

@@ -1,4 +1,4 @@
-// The page of `npm start`, used as a visitor uses it, in a real browser where one is installed.
+// The page of `npm start`, used as a visitor does, in a real browser if one is installed.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// A direct attach in a transaction: who uploads it after the commit, its waits and its errors.
+// A direct attach in a transaction: its upload after the commit, its waits and its errors.
 import assert from 'node:assert/strict'
 import { after, test, type TestContext } from 'node:test'
 import { DataSource, EntitySchema } from 'typeorm'

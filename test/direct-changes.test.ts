@@ -1,4 +1,4 @@
-// Direct changes: attach, detach and purge, and their effect on pending and attached files.
+// Direct changes: effects of attach, detach and purge on pending and attached files.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'

@@ -1,4 +1,4 @@
-// Files that a browser announces and uploads directly in Rails' protocol, or stages before their form.
+// Files that a browser uploads directly in Rails' protocol, or stages before its form.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// Pools or handles of the app in each driver, with its own transactions and driver settings.
+// The app's pool or handle of each driver, with its own transactions and settings.
 import assert from 'node:assert/strict'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'

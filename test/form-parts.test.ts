@@ -1,4 +1,4 @@
-// The parts of a form: read as Rack reads them, or refused; never accepted without file or value.
+// Parts of a form are read as Rack reads them, or refused; no file or value is lost.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Readable } from 'node:stream'

@@ -1,4 +1,4 @@
-// Real rows that the Ruby gem wrote are finished here, with the databases around them.
+// Real rows of the Ruby gem, with their databases, are finished here.
 import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { after, describe, test } from 'node:test'

@@ -1,4 +1,4 @@
-// The tables as a migration of each tool, written by the command and run by the tool itself.
+// The command writes a migration for each tool, and the tool runs it.
 import assert from 'node:assert/strict'
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'

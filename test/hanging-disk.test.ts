@@ -1,4 +1,4 @@
-// A disk that really hangs: system calls do not return, and hold threads of the process.
+// A disk that really hangs: its system calls block threads of the process.
 import assert from 'node:assert/strict'
 import { execFile, spawnSync } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

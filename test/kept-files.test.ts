@@ -1,4 +1,4 @@
-// A form names the has-many files it keeps by signed id; a submission never replaces files it names.
+// A form keeps has-many files by signed id; a submission never replaces files it names.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'

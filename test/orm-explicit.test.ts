@@ -1,4 +1,4 @@
-// Query builders, which attach files inside a transaction of the app: Kysely, Knex, Drizzle.
+// Query builders attach files inside a transaction of the app: Kysely, Knex, Drizzle.
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
 import { after, describe, test } from 'node:test'

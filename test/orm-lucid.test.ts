@@ -285,7 +285,7 @@ test('a record saved again after a rollback attaches its files again, and once',
   )
 })
 
-test('a rolled-back savepoint is saved again although the outer transaction committed', async (t) => {
+test('the next save attaches files of a rolled-back savepoint, even if its transaction commits', async (t) => {
   const { db, storage } = await library(t)
   const book = await Book.create({ title: 'A' })
   book.pagesTmp = [text('a')]

@@ -270,7 +270,7 @@ test('an operation that would lose a file is refused, and nothing is written', a
   assert.equal((await storage.delayedUploads.stats()).pending, 0)
 })
 
-test('a missing record is no error; a cloned query reads and writes attachments', async (t) => {
+test('a missing record is no error; a cloned query reads and deletes attachments', async (t) => {
   const { storage } = await library(t)
   assert.equal(
     await Book.query()
@@ -309,7 +309,7 @@ test('a record inserted again after a rollback attaches its files again, and onc
   )
 })
 
-test('a rolled-back savepoint is inserted again although the outer transaction committed', async (t) => {
+test('the next insert attaches files of a rolled-back savepoint, even if its transaction commits', async (t) => {
   const { db, storage } = await library(t)
   const book = Book.fromJson({ id: 7, title: 'A', pagesTmp: [text('a')] })
   await db.transaction(async (trx) => {

@@ -1,4 +1,4 @@
-// Forms: names as Rails reads them, files staged while they arrive, and attacks of hostile clients.
+// Forms: names as Rails reads them, files staged on arrival, and hostile clients.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { createServer } from 'node:http'
@@ -141,7 +141,7 @@ test('discard deletes only files that the form staged or names and nobody submit
   assert.equal((await (await user.certificates.attachments())[0]!.download()).toString(), 'stored')
 })
 
-test("fields are values: the model's prefix is removed, lists stay lists, the last duplicate counts", async (t) => {
+test("fields become values: without the model's prefix, lists as lists, the last duplicate wins", async (t) => {
   const { storage } = await web(t)
   const { values } = await storage.parseForm(
     request([

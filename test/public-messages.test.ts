@@ -1,4 +1,4 @@
-// Errors have two messages: the log gets everything; a visitor gets the file and what to do.
+// An error has two messages: a complete one for the log, a safe one for visitors.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import fastify from 'fastify'

@@ -1,4 +1,4 @@
-// A queue of the app carries messages. Lost or repeated messages lose no work and repeat none.
+// A queue of the app carries messages. Lost or repeated ones lose and repeat no work.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
 import { createActiveStorage, hasManyAttached } from '../src/index.ts'

@@ -1,4 +1,4 @@
-// Workers against submissions, direct attaches, deletions and manual calls, on one lane.
+// Races on one lane: workers, submissions, direct attaches, deletions and manual calls.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { atEach, closeServers, databases, levels, type App, type User } from './support/races.ts'

@@ -1,4 +1,4 @@
-// Late events: a frozen worker, a lost response, a submission of a file that a worker has.
+// Late events: a frozen worker, a lost response, a submission of a claimed file.
 import assert from 'node:assert/strict'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { after } from 'node:test'

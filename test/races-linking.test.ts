@@ -1,4 +1,4 @@
-// Races between submissions: two transactions on one lane, one staged file in two forms, the sweep.
+// Races of submissions: two on one lane, one staged file in two forms, the sweep.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { ActiveStorageError } from '../src/index.ts'

@@ -1,4 +1,4 @@
-// Objects against their deletion: clean-ups that are due, purges, and keys that are used again.
+// Races of objects and their deletion: due clean-ups, purges, and reused keys.
 import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { after } from 'node:test'

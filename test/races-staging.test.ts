@@ -1,4 +1,4 @@
-// Staged files between form, sweep and transaction, and transactions with one connection.
+// Races of staged files: form, sweep, transaction, and pools of one connection.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { atEach, closeServers, databases, levels, type App } from './support/races.ts'

@@ -1,4 +1,4 @@
-// Workers against each other and manual calls: claims, snoozes, wake-ups, retry and discard.
+// Races of workers: claims, snoozes and wake-ups, manual retry and discard.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import {

@@ -1,4 +1,4 @@
-// Rails' published browser client in a real browser: it uploads directly to a folder and to S3.
+// Rails' published client in a real browser uploads directly to a folder and to S3.
 import assert from 'node:assert/strict'
 import { createHash, randomBytes } from 'node:crypto'
 import { readFile, mkdtemp, rm } from 'node:fs/promises'

@@ -1,4 +1,4 @@
-// Records with bigint, uuid or text ids, and Rails' rows about them in the same columns.
+// Records with bigint, uuid or text ids, and Rails' rows in the same columns.
 import assert from 'node:assert/strict'
 import { after, describe, test, type TestContext } from 'node:test'
 import { inspect } from 'node:util'

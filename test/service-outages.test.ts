@@ -1,4 +1,4 @@
-// A service that is down as a whole is no error of a file, and blocks no other service.
+// A service that is down costs its files no attempts, and blocks no other service.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'

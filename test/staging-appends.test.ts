@@ -1,4 +1,4 @@
-// Several requests and processes may stage one file in parts: each appends where the last one ended.
+// Several requests and processes may append to one staged file, one after the other.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'

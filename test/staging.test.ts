@@ -1,4 +1,4 @@
-// Staging spreads its database work over all files, and writes small files only when whole.
+// Staging takes turns between files, and writes small files only when whole.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'

@@ -1,4 +1,4 @@
-// Each input is taken as meant or refused with an error of the library: never cast, trimmed or half read.
+// Each input is read exactly or refused with an error of the library, never cast or trimmed.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { inspect } from 'node:util'
