@@ -176,9 +176,9 @@ atEach(
 )
 
 for (const [when, drains] of [
-  ['before the younger one begins', { before: false, after: true }],
-  ['when the younger one is attached', { before: true, after: true }],
-  ['while the younger one waits for its own', { before: true, after: false }],
+  ['before the newer one begins', { before: false, after: true }],
+  ['when the newer one is attached', { before: true, after: true }],
+  ['while the newer one waits for its own retry', { before: true, after: false }],
 ] as const)
   atEach(
     databases,

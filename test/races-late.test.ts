@@ -78,7 +78,7 @@ for (const how of ['purge', 'replaced'] as const)
     },
   )
 
-for (const what of ['an attachment', 'a slot', 'a blob'] as const)
+for (const what of ['an attachment', 'a has-one', 'a blob'] as const)
   atEach(
     databases,
     `the purge of ${what} leaves no object, while a clean-up that found it in use is ending`,
@@ -94,7 +94,7 @@ for (const what of ['an attachment', 'a slot', 'a blob'] as const)
       const ending = worker.holdBefore(/^delete from jobs/)
       const working = app.begin(() => worker.drain({ concurrency: 1 }))
       await ending.reachedBy(working)
-      const purged = { 'an attachment': attachment, 'a slot': photo, 'a blob': blob }[what]
+      const purged = { 'an attachment': attachment, 'a has-one': photo, 'a blob': blob }[what]
       const purging = await app.meanwhile(async () => purged?.purge())
       ending.open()
       await Promise.all([working, purging.done])

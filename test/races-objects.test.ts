@@ -362,7 +362,7 @@ atEach(
   },
 )
 
-for (const how of ['a worker that was taken over', 'a direct attach that gave up'] as const)
+for (const how of ['a worker that lost its lease', 'a direct attach that gave up'] as const)
   atEach(databases, `bytes that a service accepts late, from ${how}, are deleted`, async (app) => {
     const gate = Promise.withResolvers<void>()
     const sent = Promise.withResolvers<void>()

@@ -72,8 +72,7 @@ async function mysqlApp(t: TestContext, open: (account: Account) => MysqlPool) {
   return { pool, storage }
 }
 
-const gaveUp =
-  'a transaction that the database gave up for a deadlock, which the app caught, is not taken for committed'
+const gaveUp = 'a transaction that a caught deadlock rolled back does not count as committed'
 /** `more`: the app sends another statement on the connection, as if nothing had happened. */
 async function deadlocked(
   t: TestContext,
@@ -121,7 +120,7 @@ async function deadlocked(
 }
 for (const [driver, open] of Object.entries(pools))
   for (const more of [false, true])
-    test(`${driver}: ${gaveUp}, ${more ? 'when it went on' : 'when that was its last statement'}`, (t) =>
+    test(`${driver}: ${gaveUp}, ${more ? 'with later statements' : 'without later statements'}`, (t) =>
       deadlocked(t, open, more))
 
 test('mariadb: a connection without an open transaction is refused before any write', async (t) => {

@@ -87,9 +87,9 @@ async function storageWith(t: TestContext, away: Service, options: object = {}) 
 
 /** How a server that is not well treats whoever connects. */
 const sick: Readonly<Record<string, (socket: Socket) => void>> = {
-  'takes all and never answers': (socket) => socket.resume(),
-  'stops taking bytes, as packets that are dropped': () => undefined,
-  'sends its answer a byte at a time': (socket) => {
+  'accepts all bytes and never responds': (socket) => socket.resume(),
+  'stops accepting bytes, as with dropped packets': () => undefined,
+  'sends its response a byte at a time': (socket) => {
     socket.resume()
     const answer = 'HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n'
     let sent = 0
