@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict'
+import { globSync, readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import type { Transition } from '../src/database/transitions.ts'
+import * as uploads from '../src/delayed/upload-transitions.ts'
+import * as files from '../src/staging/file-transitions.ts'
+
+const page = readFileSync('docs/how-it-works.md', 'utf8')
+
+/** The edges of a page's diagram under a heading, as `from --> to: transition`. */
+function readDiagram(heading: string): string[] {
+  const diagram = page.split(heading)[1]?.split('```')[1] ?? ''
+  return diagram.split('\n').flatMap((line) => {
+    const [, from = '', to = '', labels = ''] = /^\s*(\S+) --> (\S+): (.+)$/.exec(line) ?? []
+    return labels
+      .split(', ')
+      .flatMap((label) => (label === '' ? [] : `${from} --> ${to}: ${label}`))
+  })
+}
+
+function listEdges(transitions: Readonly<Record<string, Transition<string>>>): string[] {
+  return Object.entries(transitions).flatMap(([name, { from, to }]) =>
+    (from.length === 0 ? ['[*]'] : from).map((each) => `${each} --> ${to ?? '[*]'}: ${name}`),
+  )
+}
+
+for (const [heading, module, transitions] of [
+  ['### States of an upload', uploads, uploads.UPLOAD_TRANSITIONS],
+  ['### States of a file', files, files.FILE_TRANSITIONS],
+] as const)
+  test(`${heading.slice(4)}: the diagram, the table and the functions agree`, () => {
+    assert.deepEqual(readDiagram(heading).toSorted(), listEdges(transitions).toSorted())
+    const exported: Readonly<Record<string, unknown>> = { ...module }
+    for (const name of Object.keys(transitions))
+      assert.equal(typeof exported[name], 'function', name)
+  })
+
+/** Statements on uploads or files that write a state, or delete a row, each in a few words. */
+function listStateWrites(source: string): string[] {
+  const builder = /\.(updateTable|insertInto|deleteFrom)\('(uploads|files)'\)/g
+  const raw = /(update|insert into|delete from) \$\{sql\.table\('(?:uploads|files)'\)\}/g
+  const built = [...source.matchAll(builder)].flatMap(({ 0: statement, 1: verb, index }) => {
+    const values = /\.(?:set|values)\(\{([^]*?)\}\)/.exec(source.slice(index, index + 2_000))?.[1]
+    const isDelete = verb === 'deleteFrom'
+    return isDelete || /\bstate\b\s*(?::|,|$)/.test(values ?? '') ? [statement] : []
+  })
+  return [...built, ...[...source.matchAll(raw)].map(([statement]) => statement)]
+}
+
+test('only the modules of transitions write states of uploads and files', () => {
+  const own = /-transitions\.ts$|^src[\\/]database[\\/]migrations/
+  const found = globSync('src/**/*.ts')
+    .filter((path) => !own.test(path))
+    .flatMap((path) =>
+      listStateWrites(readFileSync(path, 'utf8')).map((statement) => `${path}: ${statement}`),
+    )
+  assert.deepEqual(found, [])
+})
+
+test('a write of a state, and the deletion of a row, are found', () => {
+  for (const statement of [
+    "db.updateTable('uploads').set({ run_at: 0, state: 'failed' })",
+    "db.updateTable('files').set({ state })",
+    "db.deleteFrom('uploads')",
+    "sql`update ${sql.table('uploads')} set state = 1`",
+  ])
+    assert.equal(listStateWrites(statement).length, 1, statement)
+  assert.deepEqual(listStateWrites("db.updateTable('uploads').set({ run_at: 0 })"), [])
+})
