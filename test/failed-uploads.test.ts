@@ -120,7 +120,7 @@ atEach(
     await storage.drain()
     hold = false
     await app.query(`update {uploads} set run_at = ${Date.now() - 8 * DAY}`)
-    const written = storage.holdAfter(/^update uploads set state = \S+, run_at = .* where state in/)
+    const written = storage.holdAfter(/^update uploads set state = \S+, run_at = .* where coalesce/)
     const working = app.begin(() => storage.drain())
     await written.reachedBy(working)
     // Its worker dies right there.

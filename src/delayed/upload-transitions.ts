@@ -3,7 +3,7 @@ import { bindId, type Lane, type LaneLock } from '../attachments/lane.ts'
 import { now, nowPlus, railsNow } from '../database/expressions.ts'
 import type { UploadState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-import type { Transitions } from '../database/transitions.ts'
+import { isInState, type Transitions } from '../database/transitions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { LEASE_MS } from '../jobs/leases.ts'
@@ -48,7 +48,7 @@ function updateState(
   session: Session,
   { from, to }: { readonly from: readonly UploadState[]; readonly to: UploadState },
 ) {
-  return session.db.updateTable('uploads').set({ state: to }).where('state', 'in', from)
+  return session.db.updateTable('uploads').set({ state: to }).where(isInState(from))
 }
 
 /** The same for the run that holds the upload's lease. */

@@ -2,7 +2,7 @@ import { sql, type RawBuilder } from 'kysely'
 import { now, nowPlus } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-import type { Transitions } from '../database/transitions.ts'
+import { isInState, type Transitions } from '../database/transitions.ts'
 import {
   CHUNK_SIZE,
   fileColumns,
@@ -57,7 +57,7 @@ function updateState(
   which: FileSelection,
   { from, to }: { readonly from: readonly FileState[]; readonly to: FileState },
 ) {
-  const update = session.db.updateTable('files').set({ state: to }).where('state', 'in', from)
+  const update = session.db.updateTable('files').set({ state: to }).where(isInState(from))
   return 'ids' in which
     ? update.where('id', 'in', which.ids)
     : update.where('upload_token', 'in', which.uploadTokens)
@@ -295,6 +295,6 @@ export async function deleteFiles(session: Session, ids: readonly string[]): Pro
   await session.db
     .deleteFrom('files')
     .where('id', 'in', ids)
-    .where('state', 'in', transitions.deleteFiles.from)
+    .where(isInState(transitions.deleteFiles.from))
     .execute()
 }
