@@ -15,13 +15,14 @@ const [sqlite = assert.fail()] = kinds
 /** A service whose uploads and deletions wait until they are aborted, as long as `hangs` is set. */
 function hangingService() {
   const calls = new EventTarget()
-  const state = { hangs: false, calls }
+  const { promise: released, resolve: release } = Promise.withResolvers<void>()
+  const state = { hangs: false, calls, release }
   const service = memory()
   const hang = async (signal: AbortSignal | undefined): Promise<void> => {
     if (!state.hangs) return
     calls.dispatchEvent(new Event('call'))
     if (signal === undefined) assert.fail('The call has no signal.')
-    if (!signal.aborted) await once(signal, 'abort')
+    if (!signal.aborted) await Promise.race([once(signal, 'abort'), released])
     signal.throwIfAborted()
   }
   const hanging: Service = {
@@ -103,6 +104,8 @@ test('whenAttached and reconcile end when their signal aborts', async (t) => {
   await assert.rejects(photo.whenAttached({ signal: aborting.signal }), /Enough/)
   await assert.rejects(photo.whenAttached({ signal: aborting.signal }), /Enough/)
   assert.equal((await photo.delayedUploads()).length, 1)
+  // The upload goes on without its waiter; closing would wait for it.
+  state.release()
   const missing = await fresh(t, sqlite, models, { findRecord: { User: () => null } })
   if (missing === null) return
   await missing.storage.record('User', 1).photo.attach(text('x'))
