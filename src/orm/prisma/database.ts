@@ -43,9 +43,10 @@ export function prisma<C extends PrismaLike>(
   client: C,
   options: PrismaOptions = {},
 ): Database<TransactionOf<C>, true> {
+  // First, because an older client lacks what the next lines read.
+  requireVersion('prisma()', '@prisma/client', '7.0.0', versionOf(client))
   const given = requireClient(client)
   const dialect = options.dialect ?? dialectOf(given)
-  requireVersion('prisma()', '@prisma/client', '7.0.0', versionOf(given))
   // A client without attachments gets a proxy too, so that its transactions are known.
   const own = modelsOf(given) === undefined ? createClientProxy(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
