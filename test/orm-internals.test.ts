@@ -38,7 +38,7 @@ import { isDelegate } from '../src/orm/prisma/client.ts'
 import * as prisma from '../src/orm/prisma/internals.ts'
 import * as typeorm from '../src/orm/typeorm/internals.ts'
 import * as sequelize from '../src/orm/sequelize/internals.ts'
-import { PrismaClient } from './.prisma/sqlite/client/client.ts'
+import { generateClient } from './support/prisma.ts'
 import { sqlite3 } from './support/sqlite3.ts'
 
 const sqliteKnex = () =>
@@ -215,6 +215,10 @@ test('MikroORM has the state of an entity, its platform, and the Kysely below', 
 })
 
 test('Prisma has the root of a client, its provider, version, relations and errors', async (t) => {
+  const name = generateClient('sqlite')
+  const { PrismaClient } = (await import(
+    `./.prisma/${name}/client/client.ts`
+  )) as typeof import('./.prisma/sqlite/client/client.ts')
   const client = new PrismaClient({ adapter: new PrismaBetterSqlite3({ url: ':memory:' }) })
   t.after(() => client.$disconnect())
   const extended = client.$extends({ name: 'extended' })
