@@ -90,8 +90,8 @@ for (const kind of kinds) {
     await insert(database, kind, { count: waiting })
     const [uploads, hooks]: number[][] = [[], []]
     for (let index = 0; index < CLAIMS; index += 1) {
-      uploads?.push(await timed(() => claimUploads(delayed, 5)))
-      hooks?.push(await timed(() => claimHooks(delayed, 5)))
+      uploads?.push(await measureRun(() => claimUploads(delayed, 5)))
+      hooks?.push(await measureRun(() => claimHooks(delayed, 5)))
     }
     const p50 = part(uploads, 0.5)
     first ??= p50
@@ -111,7 +111,7 @@ for (const kind of kinds) {
 await closeDatabases()
 report('claims', rows)
 
-async function timed(run: () => Promise<unknown>): Promise<number> {
+async function measureRun(run: () => Promise<unknown>): Promise<number> {
   const started = performance.now()
   await run()
   return performance.now() - started

@@ -48,13 +48,13 @@ async function measure(): Promise<void> {
     const worker = fork(import.meta.filename, ['worker', made.url])
     await once(worker, 'message')
     const began = async (): Promise<bigint> => BigInt(String((await once(worker, 'message'))[0]))
-    const bare = await timed(began, async () => {
+    const bare = await measureLatency(began, async () => {
       await client.query('begin')
       await client.query('insert into notes default values')
       await client.query("notify bare, ''")
       await client.query('commit')
     })
-    const ours = await timed(began, (id) =>
+    const ours = await measureLatency(began, (id) =>
       storage.record('User', id).photo.attachLater(new File(['x'], 'x')),
     )
     rows.push({ from: 'PostgreSQL, a bare notification to another process', ...bare })
@@ -78,7 +78,7 @@ async function measure(): Promise<void> {
     const began = (): Promise<bigint> => new Promise((resolve) => (heard = resolve))
     const worker = storage.work()
     await delay(500)
-    const ours = await timed(began, (id) =>
+    const ours = await measureLatency(began, (id) =>
       storage.record('User', id).photo.attachLater(new File(['x'], 'x')),
     )
     rows.push({ from: `${kind.name}, commit to start in the same process`, ...ours })
@@ -91,7 +91,7 @@ async function measure(): Promise<void> {
 }
 
 /** Milliseconds between the return of `act` and what `began` says; one that begins before counts as 0. */
-async function timed(
+async function measureLatency(
   began: () => Promise<bigint>,
   act: (id: number) => Promise<unknown>,
 ): Promise<{ 'p50 ms': number; 'p95 ms': number }> {

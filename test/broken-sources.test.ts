@@ -1,149 +1,24 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { after, describe, test, type TestContext } from 'node:test'
+import { after, describe, test } from 'node:test'
 import { setTimeout as delay } from 'node:timers/promises'
-import {
-  createActiveStorage,
-  hasManyAttached,
-  hasOneAttached,
-  type Duration,
-  type Logger,
-} from '../src/index.ts'
-import type { Database, Service } from '../src/adapters.ts'
-import { memory } from '../src/services/memory.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { closeDatabases } from './support/databases.ts'
-import {
-  networkServers,
-  openUrl,
-  sqliteServer,
-  type Server,
-  type ServerKind,
-} from './support/servers.ts'
+import { sqliteServer } from './support/servers.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { kinds } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
+import { openServerApp, generatePieces, serverKinds } from './support/server-app.ts'
 
 after(() => closeDatabases())
 
-const MB = 1024 * 1024
-const everywhere: readonly ServerKind[] = [sqliteServer, ...networkServers]
-
-interface Heard {
-  readonly level: string
-  readonly message: string
-}
-
-/** What tests need besides a default storage. */
-interface Given {
-  readonly service?: Service
-  readonly onLog?: (heard: Heard) => void
-  readonly errorUpload?: (error: Error & { details?: { filename?: string } }) => void
-  readonly afterUploadAll?: () => void
-  /** Before the next attempt. Default 1 ms. */
-  readonly delay?: Duration
-}
-
-function storageOn(
-  database: Database<never>,
-  { service = memory(), onLog, errorUpload, afterUploadAll, delay: minDelay = '1ms' }: Given = {},
-) {
-  const hear = (level: string) => (message: string) => onLog?.({ level, message })
-  const logger: Logger = {
-    debug: hear('debug'),
-    info: hear('info'),
-    warn: hear('warn'),
-    error: hear('error'),
-  }
-  const hooks = {
-    ...(errorUpload === undefined
-      ? {}
-      : { errorUpload: (_: unknown, error: Error) => errorUpload(error) }),
-    ...(afterUploadAll === undefined ? {} : { afterUploadAll }),
-  }
-  return createActiveStorage({
-    database,
-    services: { test: service },
-    secretKeyBase: 'a secret of the tests',
-    retries: { attempts: 50, minDelay, maxDelay: minDelay },
-    logger,
-    images: {
-      name: 'none',
-      transform: () => Promise.reject(new Error('The other process transforms.')),
-    },
-    models: {
-      User: {
-        photo: hasOneAttached(hooks),
-        docs: hasManyAttached(hooks),
-        avatar: hasOneAttached({ variantInfo: { resizeToLimit: [10, 10] } }),
-      },
-    },
-  })
-}
-
-interface App {
-  readonly server: Server
-  readonly folder: string
-  readonly storage: ReturnType<typeof storageOn>
-  run(sql: string): Promise<readonly Readonly<Record<string, unknown>>[]>
-  count(table: string): Promise<number>
-}
-
-async function openApp(
-  t: TestContext,
-  kind: ServerKind,
-  given?: Given | ((server: Server) => Given),
-): Promise<App | null> {
-  const server = await kind.create()
-  if (server === null) {
-    t.skip(`${kind.name}: ${kind.why ?? 'not to be had here'}`)
-    return null
-  }
-  const folder = await mkdtemp(join(tmpdir(), 'asd-disaster-'))
-  const database = openUrl(server.url)
-  const storage = storageOn(database, typeof given === 'function' ? given(server) : given)
-  t.after(async () => {
-    await storage.close()
-    await server.close()
-    await rm(folder, { recursive: true, force: true })
-  })
-  await storage.migrate()
-  const run = async (sql: string) => (await database.executor.run(sql, [])).rows
-  return {
-    server,
-    folder,
-    storage,
-    run,
-    count: async (table) =>
-      Number(
-        (
-          await run(
-            `select count(*) as n from ${table.startsWith('active_storage_') ? table : `activestorage_delayed_${table}`}`,
-          )
-        )[0]?.['n'],
-      ),
-  }
-}
-
-async function* pieces(
-  count: number,
-  at: (index: number) => unknown = () => undefined,
-): AsyncGenerator<Uint8Array> {
-  for (let index = 0; index < count; index += 1) {
-    yield Buffer.alloc(MB, `${index}`)
-    await at(index)
-  }
-}
-
-for (const kind of everywhere)
+for (const kind of serverKinds)
   describe(`${kind.name}: a source that ends badly`, () => {
     test('a source that breaks off is an error with the name of the file, and leaves nothing', async (t) => {
-      const app = await openApp(t, kind)
+      const app = await openServerApp(t, kind)
       if (app === null) return
       const source = Readable.from(
-        pieces(4, (index) => {
+        generatePieces(4, (index) => {
           if (index === 2) throw new Error('connection reset')
         }),
       )
@@ -160,11 +35,11 @@ for (const kind of everywhere)
     })
 
     test('a client that leaves between two pieces leaves nothing', async (t) => {
-      const app = await openApp(t, kind)
+      const app = await openServerApp(t, kind)
       if (app === null) return
       const client = new AbortController()
       const source = Readable.from(
-        pieces(4, (index) =>
+        generatePieces(4, (index) =>
           index === 2 ? client.abort(new Error('the client went away')) : undefined,
         ),
       )
@@ -179,11 +54,11 @@ for (const kind of everywhere)
   })
 
 test('a client that leaves while it sends nothing ends staging at once', async (t) => {
-  const app = await openApp(t, sqliteServer)
+  const app = await openServerApp(t, sqliteServer)
   if (app === null) return
   const client = new AbortController()
   const silence = Promise.withResolvers<void>()
-  const silent = pieces(2, () => {
+  const silent = generatePieces(2, () => {
     setImmediate(() => client.abort(new Error('the client went away')))
     return silence.promise
   })

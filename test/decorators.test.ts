@@ -79,7 +79,7 @@ interface Verbs {
   remove(record: object): Promise<unknown>
 }
 
-async function saved(
+async function assertSaves(
   { storage, service }: Opened,
   { user, book, findUser, findBook, save, remove }: Verbs,
 ): Promise<void> {
@@ -167,7 +167,7 @@ test('TypeORM: active records, subclasses in one table, and cascaded saves keep 
   const models = { User: userAttachments, Book: bookAttachments, Page: pageAttachments }
   const opened = await typeormStorage(t, [User, Book, Comic, Page], models)
   const { source, storage, service } = opened
-  await saved(opened, activeRecords(User, Comic))
+  await assertSaves(opened, activeRecords(User, Comic))
   assert.deepEqual(told, ['Ada: a.txt', 'Ada: c.txt', 'Maus: all'])
 
   const bob = (await User.create({
@@ -198,7 +198,10 @@ test('TypeORM: a standard decorator works on an entity that a schema defines', a
     userAttachments,
     accessor,
   }: TypeormEntities & { schema: unknown; accessor: () => unknown } = await standard('typeorm')
-  await saved(await typeormStorage(t, [schema], { User: userAttachments }), activeRecords(User))
+  await assertSaves(
+    await typeormStorage(t, [schema], { User: userAttachments }),
+    activeRecords(User),
+  )
   assert.throws(accessor, shadow)
 })
 
@@ -247,7 +250,7 @@ for (const [form, modules] of [
       await own.flush()
       return record as T
     }
-    await saved(opened, {
+    await assertSaves(opened, {
       user: (name, files) => flushed(User, { name, ...files }),
       book: (title, files) => flushed(Comic, { title, ...files }),
       findUser: (id) => em.findOneOrFail(User, { id }),
@@ -310,7 +313,7 @@ test('Lucid: columns by decorators work, and so does a save method that calls su
     User: userAttachments,
     Book: bookAttachments,
   })
-  await saved(opened, {
+  await assertSaves(opened, {
     user: (name, files) => User.create({ name, ...files } as never) as Promise<never>,
     book: (title, files) =>
       Book.create({ title: ` ${title} `, ...files } as never) as Promise<never>,

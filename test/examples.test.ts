@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { test } from 'node:test'
 import { promisify } from 'node:util'
-import { signUp, started } from './support/example-app.ts'
+import { signUp, startExampleApp } from './support/example-app.ts'
 
 const run = promisify(execFile)
 const { NODE_TEST_CONTEXT: _ours, ...env } = process.env
@@ -39,5 +39,5 @@ test('the example app is tested by node:test, vitest and Jest', async (t) => {
 
 for (const framework of ['express', 'fastify', 'hono', 'nest'])
   test(`the example of ${framework} saves a form with files, shows and stores them`, async (t) => {
-    await signUp(await started(t, [`examples/${framework}/app.ts`]))
+    await signUp(await startExampleApp(t, [`examples/${framework}/app.ts`]))
   })

@@ -214,7 +214,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
 }
 
 /** What the command prints into a file. */
-async function generated(
+async function generateMigration(
   tool: string,
   kind: string,
   t: { mock: typeof import('node:test').mock },
@@ -251,7 +251,7 @@ for (const [tool, migrate] of Object.entries(tools))
         const folder = await mkdtemp(join(folders, `${tool}-`))
         const back = await migrate(
           { kind: kind.name, url: made.url, folder },
-          await generated(tool, kind.name, t),
+          await generateMigration(tool, kind.name, t),
         )
         assert.equal(await missing(), 0)
         if (back === null) return

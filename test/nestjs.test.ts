@@ -5,7 +5,7 @@ import { Module } from '@nestjs/common'
 import { NestFactory } from '@nestjs/core'
 import { FastifyAdapter } from '@nestjs/platform-fastify'
 import { FORM, fileIn, headOf, statusesIn, tcpClient } from './support/tcp.ts'
-import { ActiveStorageModule, nestApp, nestStorage, started } from './support/nest-app.ts'
+import { ActiveStorageModule, nestApp, nestStorage, startNestApp } from './support/nest-app.ts'
 
 const userForm = (name: string, size = 5): FormData => {
   const form = new FormData()
@@ -47,7 +47,7 @@ async function refusal(
 }
 
 test("a form gets its response at once, shows its file, and the module's worker attaches it", async (t) => {
-  const { storage, service, attached, url } = await started(t, { work: { concurrency: 1 } })
+  const { storage, service, attached, url } = await startNestApp(t, { work: { concurrency: 1 } })
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
   assert.deepEqual(await post(`${url}/users/1`, userForm('Ada')), {
@@ -65,7 +65,7 @@ test("a form gets its response at once, shows its file, and the module's worker 
 })
 
 test('a form refused by a pipe or the handler leaves only what its page sent before', async (t) => {
-  const { url, states, storage } = await started(t)
+  const { url, states, storage } = await startNestApp(t)
   assert.deepEqual(await refusal(`${url}/users/1`, userForm('')), {
     statusCode: 400,
     error: 'Bad Request',
@@ -81,7 +81,7 @@ test('a form refused by a pipe or the handler leaves only what its page sent bef
 })
 
 test('a form that the storage refuses gets a response with status and code', async (t) => {
-  const { url, states } = await started(t)
+  const { url, states } = await startNestApp(t)
   const { message, ...told } = await refusal(`${url}/users/1`, userForm('Ada', 5000))
   assert.deepEqual(told, { statusCode: 413, code: 'FILE_TOO_LARGE' })
   assert.match(message, /^ada\.txt is larger than 1 KB\. Choose a smaller one\.$/)
@@ -100,14 +100,14 @@ test('a form that the storage refuses gets a response with status and code', asy
 })
 
 test('a storage error that the handler throws gets a response with its code too', async (t) => {
-  const { url } = await started(t)
+  const { url } = await startNestApp(t)
   const form = userForm('Ada')
   form.set('user[photo]', 'a signed id that is none')
   assert.equal((await refusal(`${url}/users/1`, form)).code, 'INVALID_INPUT')
 })
 
 test('a form that is shown again has its files in hidden fields', async (t) => {
-  const { url, states } = await started(t)
+  const { url, states } = await startNestApp(t)
   const form = new FormData()
   form.set('name', 'Ada')
   form.set('photo', new File(['hello'], 'ada.txt'))
@@ -123,7 +123,7 @@ test('a form that is shown again has its files in hidden fields', async (t) => {
 })
 
 test('files of JSON arrive although Nest has a parser for them', async (t) => {
-  const { storage, url } = await started(t)
+  const { storage, url } = await startNestApp(t)
   const answer = await fetch(url + storage.stagedUploadPath('User.photo'), {
     method: 'POST',
     headers: { 'Content-Type': 'application/json', 'X-Filename': 'a.json' },
@@ -135,13 +135,13 @@ test('files of JSON arrive although Nest has a parser for them', async (t) => {
 })
 
 test('mount: false leaves the paths to the app', async (t) => {
-  const { storage, url } = await started(t, { mount: false })
+  const { storage, url } = await startNestApp(t, { mount: false })
   const staged = await storage.stage(new File(['x'], 'x.txt'))
   assert.equal((await fetch(url + staged.path())).status, 404)
 })
 
 test('shutdown waits for the current work, and closes the storage', async (t) => {
-  const { storage, service, app, url } = await started(t, { work: true })
+  const { storage, service, app, url } = await startNestApp(t, { work: true })
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
   await post(`${url}/users/1`, userForm('Ada'))
@@ -155,7 +155,7 @@ test('shutdown waits for the current work, and closes the storage', async (t) =>
 })
 
 test('shutdown does not wait for clients that follow an upload', async (t) => {
-  const { storage, app, url } = await started(t)
+  const { storage, app, url } = await startNestApp(t)
   await post(`${url}/users/1`, userForm('Ada'))
   const [upload] = await storage.record('User', 1).photo.delayedUploads()
   const following = await fetch(url + upload?.path(), { headers: { Accept: 'text/event-stream' } })
@@ -212,7 +212,7 @@ test('a misspelt option is refused', async (t) => {
 })
 
 test('on Fastify a form is staged, shown and attached, and no parser reads a file first', async (t) => {
-  const { storage, service, attached, states, url } = await started(
+  const { storage, service, attached, states, url } = await startNestApp(
     t,
     { work: true },
     new FastifyAdapter(),
@@ -246,7 +246,7 @@ test('on Fastify a form is staged, shown and attached, and no parser reads a fil
 
 test('a known path names its methods, under Express and under Fastify', async (t) => {
   for (const adapter of [undefined, new FastifyAdapter()]) {
-    const { storage, url } = await started(t, {}, adapter)
+    const { storage, url } = await startNestApp(t, {}, adapter)
     const path = storage.stagedUploadPath('User.photo')
     for (const [method, status] of [
       ['OPTIONS', 204],

@@ -242,7 +242,7 @@ atEach(levels, 'maxFiles holds for a direct attach beside a submission that wait
 })
 
 /** Two transactions that each hold a lane and ask for the other's. */
-async function crossed(
+async function submitAcross(
   app: App,
   one: (user: User) => Promise<unknown>,
   two: (user: User) => Promise<unknown>,
@@ -287,7 +287,7 @@ atEach(
   levels,
   'two forms with the same attachments in opposite order are both submitted; the last one stays',
   async (app) => {
-    const committed = await crossed(app, photoAndCover, coverAndPhoto)
+    const committed = await submitAcross(app, photoAndCover, coverAndPhoto)
     await app.finishTidy()
     assert.deepEqual(
       [await app.attached(1, 'photo'), await app.attached(1, 'cover')],
@@ -305,7 +305,7 @@ atEach(
       async (user: User) => {
         for (const id of ids) await user.record(id).photo.attachLater(file(name))
       }
-    const committed = await crossed(app, inOrder('a', 1, 2), inOrder('b', 2, 1))
+    const committed = await submitAcross(app, inOrder('a', 1, 2), inOrder('b', 2, 1))
     await app.finishTidy()
     assert.deepEqual(
       [await app.attached(1, 'photo'), await app.attached(2, 'photo')],
@@ -318,7 +318,7 @@ atEach(
   levels.filter(({ dialect, isolation }) => dialect !== 'SQLite' && isolation === 'read committed'),
   'no form is the victim of a deadlock with another form of its record',
   async (app) => {
-    await crossed(app, photoAndCover, coverAndPhoto)
+    await submitAcross(app, photoAndCover, coverAndPhoto)
     assert.equal(app.retries, 0)
   },
 )

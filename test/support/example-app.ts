@@ -61,7 +61,11 @@ export async function launch(
 }
 
 /** Starts an example on a free port and on data of its own. Resolves with its address. */
-export async function started(t: TestContext, args: readonly string[], cwd = '.'): Promise<string> {
+export async function startExampleApp(
+  t: TestContext,
+  args: readonly string[],
+  cwd = '.',
+): Promise<string> {
   const data = await mkdtemp(join(tmpdir(), 'example-'))
   const app = await launch(['node', ...args].join(' '), cwd, { DATA: data, PORT: '0' })
   t.after(async () => {

@@ -83,7 +83,7 @@ export async function nestApp(
 }
 
 /** The app on a storage of its own. */
-export async function started(
+export async function startNestApp(
   t: TestContext,
   options: Omit<ActiveStorageModuleOptions, 'storage'> = {},
   adapter?: AbstractHttpAdapter,
