@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict'
-import { syncBuiltinESMExports } from 'node:module'
-import { after, test, type TestContext } from 'node:test'
+import { after, test } from 'node:test'
 import timers from 'node:timers/promises'
 import { hasOneAttached } from '../src/index.ts'
 import { drainSources } from '../src/jobs/drain-sources.ts'
@@ -8,6 +7,7 @@ import { EmbeddedWorker } from '../src/jobs/embedded-worker.ts'
 import type { Task } from '../src/jobs/work-source.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { closeDatabases } from './support/databases.ts'
+import { shortenTimers } from './support/time.ts'
 import { text } from './support/storage.ts'
 
 after(() => closeDatabases())
@@ -15,24 +15,11 @@ after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached() } }
 const never = (): Promise<never> => new Promise(() => undefined)
 
-/** Waits of a second and more, such as the grace of what is told to stop, take a fiftieth of their time. */
-function hurry(t: TestContext): void {
-  const real = timers.setTimeout
-  const short = ((milliseconds = 0, ...rest: []) =>
-    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
-  const use = (which: typeof real): void => {
-    timers.setTimeout = which
-    syncBuiltinESMExports()
-  }
-  use(short)
-  t.after(() => use(real))
-}
-
 test(
   'a drain returns at its time-out although its work never ends',
   { timeout: 10_000 },
   async (t) => {
-    hurry(t)
+    shortenTimers(t)
     const hook = await testStorage({ User: { photo: hasOneAttached({ afterUpload: never }) } })
     const all = await testStorage({ User: { photo: hasOneAttached({ afterUploadAll: never }) } })
     const record = await testStorage(models, { findRecord: { User: never } })
@@ -53,7 +40,7 @@ test(
   'a drain and a worker end at their time-outs although a sweep continues',
   { timeout: 10_000 },
   async (t) => {
-    hurry(t)
+    shortenTimers(t)
     const said: string[] = []
     const options = {
       sources: [],

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
 import type { Service } from '../src/adapters.ts'
+import { createRefusingService } from './support/refusing-service.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
-import { atEach, closeServers, databases, type App } from './support/races.ts'
+import { atEach, closeServers, databases } from './support/races.ts'
 import { fresh, text } from './support/storage.ts'
 
 after(async () => {
@@ -13,20 +14,6 @@ after(async () => {
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 const DAY = 24 * 3_600_000
-
-/** A service that refuses what is as long as `bad`, for good or for now. */
-function picky(app: App, retryable: boolean) {
-  const service = {
-    ...app.service,
-    down: true,
-    async upload(...[key, body, options]: Parameters<Service['upload']>) {
-      if (service.down && options.byteSize === 'bad'.length)
-        throw Object.assign(new ServiceError('it is refused'), { retryable })
-      await app.service.upload(key, body, options)
-    },
-  }
-  return service
-}
 
 interface Said {
   readonly text: string
@@ -42,7 +29,7 @@ atEach(
       void said.push({ text, details })
     const quiet = (): void => undefined
     const logger = { debug: quiet, info: quiet, warn: say, error: quiet }
-    const service = picky(app, false)
+    const service = createRefusingService(app, { retryable: false })
     const keeping = app.anotherWith(
       {
         User: {
@@ -102,7 +89,7 @@ atEach(
   'an upload that succeeds long after one of its files failed is kept from then on',
   async (app) => {
     let hold = true
-    const refusing = picky(app, false)
+    const refusing = createRefusingService(app, { retryable: false })
     const service: Service = {
       ...refusing,
       upload: (key, body, options) =>

@@ -4,6 +4,7 @@ import { after } from 'node:test'
 import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
 import type { Service } from '../src/adapters.ts'
 import { closeDatabases } from './support/databases.ts'
+import { createRefusingService } from './support/refusing-service.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
 import { text } from './support/storage.ts'
 
@@ -22,20 +23,6 @@ async function twoAttached(app: App) {
 }
 const namesOf = (files: readonly { readonly filename: string }[]): string[] =>
   files.map(({ filename }) => filename)
-
-/** A service that refuses 'bad' for good until it is up. */
-function refusing(app: App) {
-  const service = {
-    ...app.service,
-    down: true,
-    async upload(...[key, body, options]: Parameters<Service['upload']>) {
-      if (service.down && options.byteSize === 'bad'.length)
-        throw Object.assign(new ServiceError('it is refused'), { retryable: false })
-      await app.service.upload(key, body, options)
-    },
-  }
-  return service
-}
 
 atEach(
   databases,
@@ -115,7 +102,7 @@ atEach(
   databases,
   'a retry keeps the files its submission named, and replaces the rest',
   async (app) => {
-    const service = refusing(app)
+    const service = createRefusingService(app, { retryable: false })
     const storage = app.anotherWith(models, {}, service)
     const { contract, certificates } = await twoAttached(app)
     await storage
@@ -153,7 +140,7 @@ atEach(
   databases,
   'of a failed upload, the file that a newer submission names waits for its retry',
   async (app) => {
-    const service = refusing(app)
+    const service = createRefusingService(app, { retryable: false })
     const storage = app.anotherWith(models, {}, service)
     const { certificates } = storage.record('User', 1)
     const staged = await storage.stage(text('bad'))

@@ -1,32 +1,21 @@
 import assert from 'node:assert/strict'
-import { after, test, type TestContext } from 'node:test'
+import { after, test } from 'node:test'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import { testStorage, type TestClock } from '../src/testing/index.ts'
+import { testStorage } from '../src/testing/index.ts'
 import { closeServers } from './support/races.ts'
+import { moveBothClocks } from './support/time.ts'
 
 after(closeServers)
 
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
-const MINUTE = 60_000
 /** Of the pieces that bytes are staged in. */
 const PIECE = 512 * 1024
-
-/** Moves both clocks: the database's, and the one that only runs forwards, by which this process measures. */
-function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
-  const real = performance.now.bind(performance)
-  let ahead = 0
-  t.mock.method(performance, 'now', () => real() + ahead)
-  return (minutes) => {
-    ahead += minutes * MINUTE
-    clock.advance(`${minutes}m`)
-  }
-}
 
 for (const how of ['attach', 'attachLater'] as const)
   test(`${how}: a transfer that takes hours postpones the clean-up of its object`, async (t) => {
     const { storage, service, clock, database } = await testStorage(models)
     t.after(() => storage.close())
-    const pass = bothClocks(t, clock)
+    const pass = moveBothClocks(t, clock)
     const dueCleanUps = (): unknown =>
       database
         .prepare('select count(*) as n from activestorage_delayed_jobs where run_at <= ?')
@@ -46,7 +35,7 @@ for (const how of ['attach', 'attachLater'] as const)
 test('a transfer whose clean-up has begun ends early with an error that says so', async (t) => {
   const { storage, service, clock } = await testStorage(models)
   t.after(() => storage.close())
-  const pass = bothClocks(t, clock)
+  const pass = moveBothClocks(t, clock)
   let sent = 0
   afterEachPiece(service, async () => {
     sent += 1

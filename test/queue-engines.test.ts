@@ -5,9 +5,7 @@ import { createActiveStorage, hasManyAttached } from '../src/index.ts'
 import type { QueueMessage, JobEngine } from '../src/adapters.ts'
 import { kinds, type Kind } from './support/databases.ts'
 import { retries, switchable, text } from './support/storage.ts'
-import { syncBuiltinESMExports } from 'node:module'
-import { type TestContext } from 'node:test'
-import timers from 'node:timers/promises'
+import { shortenTimers } from './support/time.ts'
 import { hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { ServiceError } from '../src/index.ts'
@@ -182,24 +180,11 @@ for (const kind of kinds)
     })
   })
 
-/** Waits of a second and more, such as the grace of what is told to stop, take a fiftieth of their time. */
-function hurry(t: TestContext): void {
-  const real = timers.setTimeout
-  const short = ((milliseconds = 0, ...rest: []) =>
-    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
-  const use = (which: typeof real): void => {
-    timers.setTimeout = which
-    syncBuiltinESMExports()
-  }
-  use(short)
-  t.after(() => use(real))
-}
-
 test(
   'a queue that is down at start is subscribed to later, and uploads run meanwhile',
   { timeout: 10_000 },
   async (t) => {
-    hurry(t)
+    shortenTimers(t)
     const attached = Promise.withResolvers<void>()
     const delivered = Promise.withResolvers<void>()
     const subscribed = Promise.withResolvers<void>()

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
-import { hasManyAttached, hasOneAttached, ServiceError } from '../src/index.ts'
-import type { Service } from '../src/adapters.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { closeDatabases } from './support/databases.ts'
-import { atEach, closeServers, databases, type App } from './support/races.ts'
+import { atEach, closeServers, databases } from './support/races.ts'
 import { text } from './support/storage.ts'
 import { test } from 'node:test'
 import { testStorage } from '../src/testing/index.ts'
+import { createRefusingService } from './support/refusing-service.ts'
 import { kinds } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
 
@@ -17,26 +17,12 @@ after(async () => {
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 
-/** A service that refuses what is as long as `bad`, for good or for now. */
-function picky(app: App, retryable: boolean) {
-  const service = {
-    ...app.service,
-    down: true,
-    async upload(...[key, body, options]: Parameters<Service['upload']>) {
-      if (service.down && options.byteSize === 'bad'.length)
-        throw Object.assign(new ServiceError('it is refused'), { retryable })
-      await app.service.upload(key, body, options)
-    },
-  }
-  return service
-}
-
 for (const state of ['failed', 'pending'] as const)
   atEach(
     databases,
     `a retry of a ${state} cleanBefore upload keeps what the upload attached itself`,
     async (app) => {
-      const service = picky(app, state === 'pending')
+      const service = createRefusingService(app, { retryable: state === 'pending' })
       const storage = app.anotherWith(
         models,
         { retries: { attempts: 5, minDelay: '1h', maxDelay: '1h' } },
@@ -63,7 +49,7 @@ atEach(
   databases,
   'a retry of a failed upload to a has-one replaces the current file',
   async (app) => {
-    const service = picky(app, false)
+    const service = createRefusingService(app, { retryable: false })
     const storage = app.anotherWith(models, {}, service)
     const { photo } = storage.record('User', 1)
     await photo.attachLater(text('bad'))

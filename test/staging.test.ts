@@ -5,8 +5,8 @@ import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { onEachStatement } from './support/statements.ts'
 import { fresh } from './support/storage.ts'
-import { type TestContext } from 'node:test'
-import { testStorage, type TestClock } from '../src/testing/index.ts'
+import { moveBothClocks } from './support/time.ts'
+import { testStorage } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
 
 after(() => closeDatabases())
@@ -108,25 +108,13 @@ for (const kind of kinds) {
   })
 }
 
-const MINUTE = 60_000
 /** Of the pieces that bytes are staged in. */
 const PIECE = 512 * 1024
-
-/** Moves both clocks: the database's, and the one that only runs forwards, by which this process measures. */
-function bothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
-  const real = performance.now.bind(performance)
-  let ahead = 0
-  t.mock.method(performance, 'now', () => real() + ahead)
-  return (minutes) => {
-    ahead += minutes * MINUTE
-    clock.advance(`${minutes}m`)
-  }
-}
 
 test('a slow client is staged while bytes arrive; a client that stopped is dropped', async (t) => {
   const { storage, clock } = await testStorage(models)
   t.after(() => storage.close())
-  const pass = bothClocks(t, clock)
+  const pass = moveBothClocks(t, clock)
   const slowly = async function* (...pauses: number[]): AsyncGenerator<Uint8Array> {
     for (const minutes of pauses) {
       yield new Uint8Array(PIECE)

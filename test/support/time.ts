@@ -1,0 +1,28 @@
+import { syncBuiltinESMExports } from 'node:module'
+import type { TestContext } from 'node:test'
+import timers from 'node:timers/promises'
+import type { TestClock } from '../../src/testing/index.ts'
+
+/** Divides waits of a second and more by fifty, such as the grace of a stop, until the test ends. */
+export function shortenTimers(t: TestContext): void {
+  const real = timers.setTimeout
+  const short = ((milliseconds = 0, ...rest: []) =>
+    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
+  const use = (setTimeout: typeof real): void => {
+    timers.setTimeout = setTimeout
+    syncBuiltinESMExports()
+  }
+  use(short)
+  t.after(() => use(real))
+}
+
+/** Returns a function that moves both clocks: the database's, and `performance.now` of this process. */
+export function moveBothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
+  const real = performance.now.bind(performance)
+  let ahead = 0
+  t.mock.method(performance, 'now', () => real() + ahead)
+  return (minutes) => {
+    ahead += minutes * 60_000
+    clock.advance(`${minutes}m`)
+  }
+}
