@@ -1,4 +1,5 @@
-// Carrying files of a megabyte to their service: a drain beside bare uploads of the same bytes, as many at once.
+// Carrying files of a megabyte to their service: a drain beside bare uploads of the same bytes, as
+// many at once.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'

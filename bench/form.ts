@@ -1,5 +1,5 @@
-// Reading forms with files: parseForm into a database, beside multer to a disk and busboy to nothing, each in a process of
-// its own. `node bench/form.ts [--rounds 5]`
+// Reading forms with files: parseForm into a database, beside multer to a disk and busboy to
+// nothing, each in a process of its own. `node bench/form.ts [--rounds 5]`
 import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

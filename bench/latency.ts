@@ -1,5 +1,5 @@
-// From the commit of a submission to the start of its work in another process on PostgreSQL, beside a bare notification; and
-// within one process on each database.
+// From the commit of a submission to the start of its work in another process on PostgreSQL, beside
+// a bare notification; and within one process on each database.
 import { fork } from 'node:child_process'
 import { subscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
@@ -90,7 +90,10 @@ async function measure(): Promise<void> {
   report('latency', rows)
 }
 
-/** Milliseconds between the return of `act` and what `began` says; one that begins before counts as 0. */
+/**
+ * Milliseconds between the return of `act` and what `began` says; one that begins before counts as
+ * 0.
+ */
 async function measureLatency(
   began: () => Promise<bigint>,
   act: (id: number) => Promise<unknown>,

@@ -1,6 +1,7 @@
-// One server process with many slow clients: forms that trickle in, browsers that follow uploads, a worker in the same
-// process, and small forms and files in between. At the end every file is attached once, every follower was told, and nothing
-// is left; else the code is 1. `node bench/load.ts [--uploads 200] [--streams 2000] [--seconds 60]`
+// One server process with many slow clients: forms that trickle in, browsers that follow uploads, a
+// worker in the same process, and small forms and files in between. At the end every file is
+// attached once, every follower was told, and nothing is left; else the code is 1.
+// `node bench/load.ts [--uploads 200] [--streams 2000] [--seconds 60]`
 import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
@@ -78,7 +79,10 @@ const small = (await storage.record('User', 1).files.attachments())[0]?.path({ p
 
 const server = await start(join(import.meta.dirname, 'web/load-server.ts'), [made.url, folder])
 const rows: Row[] = []
-/** Memory now, the loop's delay since the last time, and what a visitor gets who asks for one small file after another. */
+/**
+ * Memory now, the loop's delay since the last time, and what a visitor gets who asks for one small
+ * file after another.
+ */
 const sample = async (when: string): Promise<void> => {
   const ask = async (): Promise<Record<string, number>> => {
     server.process.send('')

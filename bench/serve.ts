@@ -1,5 +1,6 @@
-// Serving files through the handler, beside nginx, the package `send` and a bare stream, each in a process of its own that
-// lives as long as the others. `node bench/serve.ts [--seconds 2] [--rounds 3]`
+// Serving files through the handler, beside nginx, the package `send` and a bare stream, each in a
+// process of its own that lives as long as the others.
+// `node bench/serve.ts [--seconds 2] [--rounds 3]`
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

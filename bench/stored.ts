@@ -1,5 +1,6 @@
-// What a staged file of 100 MB that cannot be compressed costs the database and the process, beside the Ruby gem's layout
-// (base64 in a JSON text, whole in memory); and what a stream of small files leaves in PostgreSQL's files.
+// What a staged file of 100 MB that cannot be compressed costs the database and the process, beside
+// the Ruby gem's layout (base64 in a JSON text, whole in memory); and what a stream of small files
+// leaves in PostgreSQL's files.
 import { randomBytes } from 'node:crypto'
 import { rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -68,7 +69,10 @@ async function* random(): AsyncGenerator<Buffer> {
   for (let left = SIZE; left > 0; left -= 65_536) yield randomBytes(Math.min(left, 65_536))
 }
 
-/** Per byte of the file: what the tables grew by, what was logged, what the process needed at its peak. */
+/**
+ * Per byte of the file: what the tables grew by, what was logged, what the process needed at its
+ * peak.
+ */
 async function cost(database: Database<never>, name: string, run: () => Promise<unknown>) {
   globalThis.gc?.()
   const before = {

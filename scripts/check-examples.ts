@@ -1,5 +1,5 @@
-// Every ```ts block of the README and docs, and every @example of a doc comment, compiles. What they take for granted is
-// declared in test/types/examples.d.ts.
+// Every ```ts block of the README and docs, and every @example of a doc comment, compiles. What
+// they take for granted is declared in test/types/examples.d.ts.
 import { execFileSync } from 'node:child_process'
 import { copyFileSync, globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 

@@ -1,4 +1,5 @@
-// `npm ci` builds nothing, and every install script of a package was looked at. `--repair` restores what npm install forgets.
+// `npm ci` builds nothing, and every install script of a package was looked at. `--repair` restores
+// what npm install forgets.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -16,7 +17,10 @@ const read = (path: string): unknown => JSON.parse(readFileSync(path, 'utf8'))
 const { allowScripts = {} } = read('package.json') as Manifest
 const { packages } = read('package-lock.json') as { packages: Readonly<Record<string, Locked>> }
 
-/** npm calls node-gyp for every package that has a binding.gyp, no install script, and no `gypfile: false` in the lock file. */
+/**
+ * npm calls node-gyp for every package that has a binding.gyp, no install script, and no
+ * `gypfile: false` in the lock file.
+ */
 function problemOf(path: string, { gypfile, hasInstallScript }: Locked): string | null {
   const name = path.replace(/^.*node_modules\//, '')
   if (hasInstallScript === true && allowScripts[name] === undefined)

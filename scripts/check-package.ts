@@ -1,4 +1,5 @@
-// What a clean clone publishes is whole, and works: every subpath can be imported and required, and its types resolve.
+// What a clean clone publishes is whole, and works: every subpath can be imported and required, and
+// its types resolve.
 import { execFileSync } from 'node:child_process'
 import {
   cpSync,

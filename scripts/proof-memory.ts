@@ -1,5 +1,6 @@
-// Shows that memory stays bounded whatever a file's size: one process stages a large file, another carries it to the
-// service, a third attaches the same file directly, a fourth reads both back. `npm run proof:memory ['1 GB']`.
+// Shows that memory stays bounded whatever a file's size: one process stages a large file, another
+// carries it to the service, a third attaches the same file directly, a fourth reads both back.
+// `npm run proof:memory ['1 GB']`.
 import { spawn } from 'node:child_process'
 import { createCipheriv, createHash } from 'node:crypto'
 import { once } from 'node:events'
@@ -45,7 +46,9 @@ async function md5(bytes: AsyncIterable<Uint8Array>): Promise<string> {
   return hash.digest('hex')
 }
 
-/** The kernel's own count where it can be had: that of `resourceUsage` may begin with the parent's. */
+/**
+ * The kernel's own count where it can be had: that of `resourceUsage` may begin with the parent's.
+ */
 function peakMemory(): number {
   try {
     const kilobytes = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]
@@ -56,7 +59,10 @@ function peakMemory(): number {
   return process.resourceUsage().maxRSS / 1024
 }
 
-/** Loads nothing that an app on that database would not load: what is measured is the library's share too. */
+/**
+ * Loads nothing that an app on that database would not load: what is measured is the library's
+ * share too.
+ */
 async function runStep(step: Step, url: string, folder: string, size: number): Promise<Measured> {
   const { createActiveStorage, hasOneAttached } = await import('../src/index.ts')
   const { disk } = await import('../src/services/disk.ts')

@@ -1,5 +1,5 @@
-// Writes docs/reference from the doc comments of what is exported; `--check` fails where it is not up to date, or where
-// something has no comment. Reads what `npm run build` made.
+// Writes docs/reference from the doc comments of what is exported; `--check` fails where it is not
+// up to date, or where something has no comment. Reads what `npm run build` made.
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
@@ -122,7 +122,9 @@ function itemsOf(types: string): readonly Item[] {
   return members[0].members
 }
 
-/** What the exported ones name, and is neither exported nor on an earlier page; and what these name. */
+/**
+ * What the exported ones name, and is neither exported nor on an earlier page; and what these name.
+ */
 function partsOf(exported: readonly Item[], items: readonly Item[]): readonly Item[] {
   const parts = new Map<string, Item>()
   const others = items.filter(

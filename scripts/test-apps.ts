@@ -1,5 +1,5 @@
-// The example apps, each with packages of its own and with this one as it is published, and this one beside older packages;
-// arguments name single apps.
+// The example apps, each with packages of its own and with this one as it is published, and this
+// one beside older packages; arguments name single apps.
 import { execFileSync, spawnSync } from 'node:child_process'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,5 @@
-// One process of the soak: `web` submits, purges, gives up and forgets files; `worker` carries them.
+// One process of the soak: `web` submits, purges, gives up and forgets files; `worker` carries
+// them.
 import { createHash, randomBytes, randomInt, randomUUID } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { openStorage } from './storage.ts'
@@ -18,7 +19,10 @@ const worker = role === 'worker' ? storage.work({ concurrency: 4 }) : undefined
 if (role === 'web') await Promise.all(Array.from({ length: 4 }, () => visit()))
 if (role === 'web') process.exit()
 
-/** Visitors, one after the other. What fails is as the database says: its rows are the truth that is checked at the end. */
+/**
+ * Visitors, one after the other. What fails is as the database says: its rows are the truth that is
+ * checked at the end.
+ */
 async function visit(): Promise<void> {
   while (!stopping) {
     await act().then(

@@ -1,6 +1,7 @@
-// Ten minutes of a bad day, on a PostgreSQL of its own: three web processes submit, purge, roll back and forget, three workers
-// carry; processes are killed, the database is restarted and crashes, the service fails. At the end every file is there
-// once, and nothing else. `npm run soak [-- --minutes 10]`.
+// Ten minutes of a bad day, on a PostgreSQL of its own: three web processes submit, purge, roll
+// back and forget, three workers carry; processes are killed, the database is restarted and
+// crashes, the service fails. At the end every file is there once, and nothing else.
+// `npm run soak [-- --minutes 10]`.
 import { fork, type ChildProcess } from 'node:child_process'
 import { randomInt } from 'node:crypto'
 import { once } from 'node:events'

@@ -145,7 +145,10 @@ for (const [name, mount] of Object.entries(mounts)) {
   })
 }
 
-/** Ports of an nginx that has the location of our docs before each of these; a text: why there is none. */
+/**
+ * Ports of an nginx that has the location of our docs before each of these; a text: why there is
+ * none.
+ */
 async function nginxBefore(t: TestContext, ports: readonly number[]): Promise<number[] | string> {
   try {
     execFileSync('nginx', ['-v'], { stdio: 'ignore' })

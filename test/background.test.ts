@@ -47,7 +47,10 @@ for (const kind of kinds)
       await app.storage.record('User', 1).photo.attachLater(text('x'))
       const store = await openStore<never>(app.made.database, createTableNames(), 'bigint')
       const run = (sql: string) => app.made.database.executor.run(sql, [])
-      /** Beats come when the test says so: with a minute's lease no statement is too late, however slow the machine. */
+      /**
+       * Beats come when the test says so: with a minute's lease no statement is too late, however
+       * slow the machine.
+       */
       const holdByHand = (leases: Leases, token: string) => {
         const clock = t.mock.method(globalThis, 'setInterval', () => undefined as never)
         const held = leases.hold(token)

@@ -76,7 +76,8 @@ test('a user is saved at once, a pending photo is shown, and a failed one can be
   await save.click()
   assert.match((await page.getByAltText('Photo of Grace').getAttribute('src')) ?? '', /pending/)
 
-  // What is ticked while another file travels stays ticked, also when the list has been asked for already.
+  // What is ticked while another file travels stays ticked, also when the list has been asked for
+  // already.
   const ada = page.locator('article', { hasText: 'Ada Lovelace' })
   const submit = ada.locator('details').getByRole('button', { name: 'Save' })
   const asked = Promise.withResolvers<Route>()

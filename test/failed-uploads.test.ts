@@ -51,7 +51,8 @@ atEach(
     await keeping.drain()
     await failedAgo(8)
     const [, second, third] = await keeping.delayedUploads.list({ order: 'oldest' })
-    // One whose hook is still to be told of what was attached, one that a worker holds, and one that nobody wants.
+    // One whose hook is still to be told of what was attached, one that a worker holds, and one
+    // that nobody wants.
     await app.query(
       "update {files} set state = 'attached' where state = 'done' and upload_token = (select token from {uploads} where uploadable_id = 1)",
     )

@@ -169,7 +169,10 @@ test('Fastify: saveRequestFiles keeps the names that were sent', async (t) => {
   }
 })
 
-/** A `File` as `@whatwg-node/fetch` has it, on which GraphQL Yoga runs: no tag, no `slice`, a stream of its own. */
+/**
+ * A `File` as `@whatwg-node/fetch` has it, on which GraphQL Yoga runs: no tag, no `slice`, a stream
+ * of its own.
+ */
 class YogaFile {
   readonly content: string
   readonly name: string

@@ -49,7 +49,9 @@ interface Place {
   /** Empty, for the migrations of one tool. */
   readonly folder: string
 }
-/** Runs the migration of a text, and gives what takes it back; null where the tool has no way back. */
+/**
+ * Runs the migration of a text, and gives what takes it back; null where the tool has no way back.
+ */
 type Tool = (place: Place, migration: string) => Promise<(() => Promise<void>) | null>
 
 const save = async ({ folder }: Place, name: string, text: string): Promise<string> => {

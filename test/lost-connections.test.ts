@@ -33,7 +33,8 @@ for (const kind of networkServers)
           () => undefined,
         )
       }
-      // Waited for, the idle connections are gone; not waited for, those in the middle of an insert.
+      // Waited for, the idle connections are gone; not waited for, those in the middle of an
+      // insert.
       await submit('between.txt', (index) => (index === 3 ? server.cut() : undefined))
       const cutting: Promise<number>[] = []
       await submit('during.txt', (index) => void (index === 3 && cutting.push(server.cut())))
@@ -114,7 +115,8 @@ for (const kind of networkServers)
       assert.ok((await app.server.cut()) > 0)
       for (const filename of ['1.txt', '2.txt']) {
         uploaded = Promise.withResolvers()
-        // The first of its calls may meet a connection that has ended; then nothing was acknowledged.
+        // The first of its calls may meet a connection that has ended; then nothing was
+        // acknowledged.
         const submit = () =>
           other.record('User', 1).docs.attachLater({ io: generatePieces(1), filename })
         await submit().catch(submit)

@@ -24,12 +24,18 @@ const refusal = (promise: Promise<unknown>): Promise<string | null> =>
     (error: { code: string }) => error.code,
   )
 
-/** Retries are due after milliseconds here: a drain may end before. With one thing at a time, it takes no clean-up meanwhile. */
+/**
+ * Retries are due after milliseconds here: a drain may end before. With one thing at a time, it
+ * takes no clean-up meanwhile.
+ */
 async function untilDone(worker: Storage): Promise<void> {
   while ((await worker.drain({ concurrency: 1 })).remaining > 0);
 }
 
-/** An upload that a worker has carried to the service and not attached yet, and whose clean-up is due. */
+/**
+ * An upload that a worker has carried to the service and not attached yet, and whose clean-up is
+ * due.
+ */
 async function cleanUpDueBeforeAttach(app: App, worker = app.another()) {
   await app.storage.record('User', 1).photo.attachLater(text('x'))
   const uploaded = app.hold('uploaded')
@@ -119,7 +125,8 @@ atEach(
     const working = app.begin(() => untilDone(app.another()))
     await stored.reachedBy(working)
     const [first] = app.service.objects.keys()
-    // The retry stands in the middle of its transfer when the clean-up of the attempt before falls due.
+    // The retry stands in the middle of its transfer when the clean-up of the attempt before falls
+    // due.
     const sending = app.hold('upload')
     stored.open()
     await sending.reachedBy(working)
@@ -335,7 +342,8 @@ atEach(
     await blob.purge()
     await app.storage.drain()
     assert.equal(app.service.objects.size, 0)
-    // As a service takes it that tells nobody: its URL still works, or its transfer began while it did.
+    // As a service takes it that tells nobody: its URL still works, or its transfer began while it
+    // did.
     await late()
     await app.storage.drain()
     const [job] = await app.query('select run_at from {jobs}')

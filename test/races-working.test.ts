@@ -157,7 +157,8 @@ atEach(
     // Another worker's claim, which is not committed yet.
     const claim = await app.open()
     await claim.run("update {uploads} set state = 'running', lease_until = 9000000000000")
-    // One that comes before it appears while it is being claimed, as a row of the gem's that is moved.
+    // One that comes before it appears while it is being claimed, as a row of the gem's that is
+    // moved.
     await lane.attachLater(text('older'))
     const [row] = await app.query('select max(id) as id from {uploads}')
     await app.query(`update {uploads} set origin_id = 0 where id = ${String(row?.['id'])}`)
@@ -282,7 +283,8 @@ atEach(
       app.hold('afterUpload'),
       app.hold('afterUpload'),
     ]
-    // One thing at a time: a worker that looks for more would hold, for a moment, the row that another is to find.
+    // One thing at a time: a worker that looks for more would hold, for a moment, the row that
+    // another is to find.
     const work = () => app.begin(() => app.another().drain({ concurrency: 1 }))
     const nobodyCalls = (hold: Hold) =>
       Promise.race([
@@ -309,7 +311,8 @@ atEach(
     await app.storage.record('User', 1).photo.attachLater(text('x'))
     const sleepy = app.another()
     const readFiles = sleepy.holdAfter(/^select .* from files as f where f\.upload_token/)
-    // One thing at a time: if it looked for more, it would hold the row for a moment in which the other passes it by.
+    // One thing at a time: if it looked for more, it would hold the row for a moment in which the
+    // other passes it by.
     const zombie = app.begin(() => sleepy.drain({ concurrency: 1 }))
     await readFiles.reachedBy(zombie)
     await endLeases(app)

@@ -123,7 +123,10 @@ const same: Readonly<Record<RecordId, readonly (readonly [Id, Id])[]>> = {
   uuid: [[`${ID}A`.toUpperCase(), `${ID}a`]],
   text: [[12, '12']],
 }
-/** What no record has as its id, of whatever type its records' ids are: nothing of it is cast to one. */
+/**
+ * What no record has as its id, of whatever type its records' ids are: nothing of it is cast to
+ * one.
+ */
 const noIds: readonly unknown[] = [
   undefined,
   null,
@@ -188,7 +191,10 @@ async function image(
   )
 }
 
-/** What Rails makes when a variant of the blob is shown, with its image, and when it is a document, a preview. */
+/**
+ * What Rails makes when a variant of the blob is shown, with its image, and when it is a document,
+ * a preview.
+ */
 async function showVariant(
   app: Opened,
   blobId: string,
@@ -268,7 +274,8 @@ for (const kind of kinds)
               uuid: [`${ID}d`, `${ID}e`, `${ID}f`],
               text: ['a', 'b', 'c'],
             }[recordId]
-            // A column of uuids cannot hold the integer ids of Rails' own records: Rails rolls such images back.
+            // A column of uuids cannot hold the integer ids of Rails' own records: Rails rolls such
+            // images back.
             await purgesVariants(app, ids, !(recordId === 'uuid' && kind.name === 'PostgreSQL'))
           },
         )

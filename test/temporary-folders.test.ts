@@ -29,7 +29,10 @@ async function ownTemporaryFolder(t: TestContext): Promise<string> {
   return folder
 }
 
-/** Of a process that stands in every place that makes a temporary folder at once: the direct upload, the worker's transformation, `open`. */
+/**
+ * Of a process that stands in every place that makes a temporary folder at once: the direct upload,
+ * the worker's transformation, `open`.
+ */
 const script = `
 import { createActiveStorage, hasOneAttached } from './src/index.ts'
 import { sqlite } from './src/database/sqlite.ts'

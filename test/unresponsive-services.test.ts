@@ -355,7 +355,8 @@ atEach(
     await app.query('update {uploads} set run_at = 0')
     assert.equal((await storage.drain({ throwOnError: true })).uploaded, 1)
     await photo.purge()
-    // It hung in the service all the while: what it stored has no blob, and its clean-up is still to come.
+    // It hung in the service all the while: what it stored has no blob, and its clean-up is still
+    // to come.
     assert.equal(app.service.objects.size, 1)
     assert.deepEqual(await app.query("select arguments from {jobs} where name = 'delete-object'"), [
       first,
@@ -366,7 +367,10 @@ atEach(
   },
 )
 
-/** What hangs in the middle of a worker's work: `hang` is called there. `arm` comes when an upload waits. */
+/**
+ * What hangs in the middle of a worker's work: `hang` is called there. `arm` comes when an upload
+ * waits.
+ */
 interface Hanging {
   readonly options: object
   readonly database?: Database<never>

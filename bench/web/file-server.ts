@@ -1,4 +1,5 @@
-// A process that serves files: what `send`, a bare stream, or the storage's handler makes of a path.
+// A process that serves files: what `send`, a bare stream, or the storage's handler makes of a
+// path.
 import { createReadStream } from 'node:fs'
 import { stat } from 'node:fs/promises'
 import { join } from 'node:path'

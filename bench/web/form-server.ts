@@ -1,4 +1,5 @@
-// A process that reads forms: with multer to a disk, with busboy to nothing, or with parseForm into a database.
+// A process that reads forms: with multer to a disk, with busboy to nothing, or with parseForm into
+// a database.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import busboy from 'busboy'
 import multer from 'multer'

@@ -1,4 +1,5 @@
-// The one process of an app: it takes forms, tells of uploads, serves files, and works in the background.
+// The one process of an app: it takes forms, tells of uploads, serves files, and works in the
+// background.
 import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { nodeHandler } from '../../src/http/adapters/node.ts'
 import { serve } from './child.ts'

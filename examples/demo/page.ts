@@ -18,7 +18,9 @@ const size = (bytes: number): string =>
       ? `${(bytes / 1024).toFixed(0)} KB`
       : `${(bytes / 1024 ** 2).toFixed(1)} MB`
 
-/** An upload on its way: the element follows it by itself. What failed waits for somebody to decide. */
+/**
+ * An upload on its way: the element follows it by itself. What failed waits for somebody to decide.
+ */
 function uploadPart(upload: DelayedUpload): Html {
   return html`<delayed-upload src="${upload.path()}"
       >${upload.files.map((file) => file.filename).join(', ')}</delayed-upload

@@ -59,7 +59,10 @@ app.get('/users', async (c) => c.html(usersPart(await users())))
 type UserForm = ParsedForm<typeof userAttachments>
 const nameOf = (values: UserForm['values']): string => String(values['name'] ?? '').trim()
 
-/** The form once more, with what was typed and the files that came with it: nobody chooses them twice. */
+/**
+ * The form once more, with what was typed and the files that came with it: nobody chooses them
+ * twice.
+ */
 async function again(
   c: Context,
   error: string,

@@ -3,7 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises'
 /** Time after a stop for running work to release what it holds. */
 export const STOP_GRACE_MS = 2_000
 
-/** Resolves to whether `running` ended within the milliseconds. Rejects if `running` rejects within them. */
+/**
+ * Resolves to whether `running` ended within the milliseconds. Rejects if `running` rejects within
+ * them.
+ */
 export async function endsWithin(
   running: Promise<unknown>,
   milliseconds: number,
@@ -13,7 +16,10 @@ export async function endsWithin(
   return Promise.race([running.then(() => true), late]).finally(() => over.abort())
 }
 
-/** Waits until `running` ends. A failure or a timeout goes to `onError`: neither may end the process, nor keep it alive. */
+/**
+ * Waits until `running` ends. A failure or a timeout goes to `onError`: neither may end the
+ * process, nor keep it alive.
+ */
 export async function waitQuietly(
   running: Promise<unknown> | undefined,
   milliseconds: number,

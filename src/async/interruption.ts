@@ -6,7 +6,10 @@ export interface Interruption {
   wait<T>(promise: PromiseLike<T>): Promise<T>
 }
 
-/** Replaces `Promise.race` with a lasting promise, which keeps every result until it settles: in a loop, all bytes of a file. */
+/**
+ * Replaces `Promise.race` with a lasting promise, which keeps every result until it settles: in a
+ * loop, all bytes of a file.
+ */
 export function createInterruption(): Interruption {
   let interrupted: { readonly reason: unknown } | null = null
   let rejectWaiting: ((reason: unknown) => void) | null = null

@@ -1,4 +1,7 @@
-/** A FIFO semaphore: at most `limit` holders at once; the others wait in the order in which they came. */
+/**
+ * A FIFO semaphore: at most `limit` holders at once; the others wait in the order in which they
+ * came.
+ */
 export interface Semaphore {
   readonly limit: number
   /** Resolves when the caller holds a permit. */

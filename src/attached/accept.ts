@@ -30,7 +30,9 @@ const MISSPELT_KINDS: Readonly<Record<string, string>> = {
   app: 'application',
 }
 
-/** Describes a mistake in `accept` and its correction. null: no mistake. Unknown types are accepted. */
+/**
+ * Describes a mistake in `accept` and its correction. null: no mistake. Unknown types are accepted.
+ */
 export function findAcceptError(accept: unknown): string | null {
   if (!Array.isArray(accept))
     return "accept must be a list of content types such as 'image/png' or 'image/*'."

@@ -21,8 +21,8 @@ import type { StoredObject } from './submission.ts'
 import { supersedeUploads } from './supersede.ts'
 
 /**
- * Attaches objects that are at their services, after their submission was planned. On a has-one they replace the attached
- * file and end all pending uploads.
+ * Attaches objects that are at their services, after their submission was planned. On a has-one
+ * they replace the attached file and end all pending uploads.
  */
 export async function attachStored(
   session: Session,
@@ -72,7 +72,9 @@ async function attachNewBlob(
   )
 }
 
-/** Attaches a blob that has its row, and saves the content type that was identified from its bytes. */
+/**
+ * Attaches a blob that has its row, and saves the content type that was identified from its bytes.
+ */
 async function attachExistingBlob(
   session: Session,
   { lane }: AttachmentScope,

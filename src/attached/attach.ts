@@ -19,8 +19,8 @@ import type { AttachOptions } from './submit.ts'
 import type { Attachment } from './values.ts'
 
 /**
- * `attach`: uploads bytes now and attaches them. Inside a user's transaction bytes are staged, and this process uploads
- * them after the commit; they are not in the result.
+ * `attach`: uploads bytes now and attaches them. Inside a user's transaction bytes are staged, and
+ * this process uploads them after the commit; they are not in the result.
  */
 export async function attach(
   scope: AttachmentScope,
@@ -76,8 +76,8 @@ async function attachSubmission(submission: PreparedSubmission): Promise<Attachm
 }
 
 /**
- * Uploads a file to its service. null: it is not uploaded now, because it is in a user's transaction or was submitted
- * before.
+ * Uploads a file to its service. null: it is not uploaded now, because it is in a user's
+ * transaction or was submitted before.
  */
 async function storeInput(
   scope: AttachmentScope,

@@ -44,7 +44,10 @@ export interface ManyChanges {
   readonly files?: readonly (Attachable | NoFile)[] | Attachable | NoFile
   /** Ids of attachments to remove. */
   readonly deletedIds?: readonly (bigint | number | string)[]
-  /** Removes all attachments that `files` does not name, when the first new file is attached; without a new file, at once. */
+  /**
+   * Removes all attachments that `files` does not name, when the first new file is attached;
+   * without a new file, at once.
+   */
   readonly cleanBefore?: boolean
 }
 /** Input of a has-many. Files are added to the attached ones. */
@@ -62,7 +65,10 @@ const KNOWN_KEYS: Readonly<Record<'io' | 'path', readonly string[]>> = {
   path: ['path', 'filename', 'contentType'],
 }
 
-/** Reads an attachable. null: no file (`''`, an empty file input, null, undefined). Throws InvalidInputError for other values. */
+/**
+ * Reads an attachable. null: no file (`''`, an empty file input, null, undefined). Throws
+ * InvalidInputError for other values.
+ */
 export async function readAttachable(
   input: unknown,
   details: ErrorDetails,

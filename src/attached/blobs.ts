@@ -26,12 +26,16 @@ export interface Blobs {
   find(id: bigint | number | string): Promise<StoredBlob | null>
   /** null: not signed by this storage or expired, or the blob is gone. */
   findSigned(signedId: string): Promise<StoredBlob | null>
-  /** Rails' `create_and_upload!`: uploads a file now and attaches it to nothing. Throws as `attach` does. */
+  /**
+   * Rails' `create_and_upload!`: uploads a file now and attaches it to nothing. Throws as `attach`
+   * does.
+   */
   createAndUpload(file: Attachable, options?: CreateBlobOptions): Promise<StoredBlob>
   /**
-   * Rails' `create_before_direct_upload!`: creates the blob of a file that a browser then sends to the service with the
-   * returned headers. Attach the blob by its signed id; its bytes are checked then. The URL expires after five minutes.
-   * Throws InvalidInputError, and FileTooLargeError above `staging.maxSize`.
+   * Rails' `create_before_direct_upload!`: creates the blob of a file that a browser then sends to
+   * the service with the returned headers. Attach the blob by its signed id; its bytes are checked
+   * then. The URL expires after five minutes. Throws InvalidInputError, and FileTooLargeError above
+   * `staging.maxSize`.
    */
   createBeforeDirectUpload(options: {
     readonly filename: string
@@ -46,7 +50,9 @@ export interface Blobs {
     readonly url: string
     readonly headers: Readonly<Record<string, string>>
   }>
-  /** Rails' `unattached`: blobs that nothing uses, oldest first, such as those of abandoned forms. */
+  /**
+   * Rails' `unattached`: blobs that nothing uses, oldest first, such as those of abandoned forms.
+   */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
 
@@ -155,7 +161,10 @@ async function* listUnattached(
   }
 }
 
-/** PostgreSQL refuses to compare a UUID with a number, or a number with a smaller integer type: no row has such an id. */
+/**
+ * PostgreSQL refuses to compare a UUID with a number, or a number with a smaller integer type: no
+ * row has such an id.
+ */
 function ignoreWrongIdType(error: unknown): null {
   const code = error instanceof Error && 'code' in error ? error.code : undefined
   if (code === '22P02' || code === '22003') return null

@@ -7,7 +7,10 @@ const consumed = new WeakSet<object>()
 /** Whether a stream was given to this library before. */
 export const wasHandedOver = (io: object): boolean => consumed.has(io)
 
-/** Opens a source of bytes. Throws InvalidInputError for a stream that was read before: it would be stored as an empty file. */
+/**
+ * Opens a source of bytes. Throws InvalidInputError for a stream that was read before: it would be
+ * stored as an empty file.
+ */
 export function createByteSource(
   io: unknown,
   details: ErrorDetails,

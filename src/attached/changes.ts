@@ -19,8 +19,9 @@ const KEY_NAMES = new Map([
 ])
 
 /**
- * Reads a single file, a list, or `{ files, deletedIds, cleanBefore }` in camelCase or a form's snake_case. A has-one
- * ignores `deletedIds` and `cleanBefore`, as the gem does. Throws InvalidInputError.
+ * Reads a single file, a list, or `{ files, deletedIds, cleanBefore }` in camelCase or a form's
+ * snake_case. A has-one ignores `deletedIds` and `cleanBefore`, as the gem does. Throws
+ * InvalidInputError.
  */
 export function readChanges(input: unknown, kind: 'one' | 'many', details: ErrorDetails): Changes {
   const { files, deletedIds, cleanBefore } = isChanges(input)
@@ -34,7 +35,10 @@ export function readChanges(input: unknown, kind: 'one' | 'many', details: Error
     : { files: list, deletedIds, cleanBefore }
 }
 
-/** Throws if form parameters name a file of the server: its bytes would go to the client that sent them. */
+/**
+ * Throws if form parameters name a file of the server: its bytes would go to the client that sent
+ * them.
+ */
 function rejectFilePaths(files: readonly unknown[], details: ErrorDetails): void {
   for (const file of files)
     if (typeof file === 'object' && file !== null && ('path' in file || 'filepath' in file))
@@ -87,7 +91,9 @@ function readKeys(input: Record<string, unknown>, details: ErrorDetails) {
   }
 }
 
-/** Skips empty form fields. Throws for other text that is no id, because nothing is cast or trimmed. */
+/**
+ * Skips empty form fields. Throws for other text that is no id, because nothing is cast or trimmed.
+ */
 function readIds(input: unknown, details: ErrorDetails): string[] {
   if (input === undefined || input === null || input === '') return []
   const list: readonly unknown[] = Array.isArray(input)

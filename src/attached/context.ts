@@ -41,19 +41,30 @@ export interface StorageContext {
   readonly authorize: Authorize | undefined
   readonly afterRefusal: AfterRefusalLimits
   readonly log: Log
-  /** The kind of an attachment; 'many' for one that is no longer defined, because a has-many removes nothing. */
+  /**
+   * The kind of an attachment; 'many' for one that is no longer defined, because a has-many removes
+   * nothing.
+   */
   kindOf(lane: Lane): 'one' | 'many'
-  /** The app's record, or `{ type, id }` where none can be looked up. null or undefined: there is no such record. */
+  /**
+   * The app's record, or `{ type, id }` where none can be looked up. null or undefined: there is no
+   * such record.
+   */
   findRecord(type: string, id: string): Promise<unknown>
   /** Sets the record's time of change, where an ORM has the record and a column for it. */
   touch(type: string, id: string): Promise<void>
-  /** Announces uploads to workers; takes effect at the commit. The last statement of a submission. */
+  /**
+   * Announces uploads to workers; takes effect at the commit. The last statement of a submission.
+   */
   announce(session: Session, tokens: readonly string[]): Promise<void>
   /** Makes a worker of this process look for work at once. */
   wake(): void
   /** Logs uploads that a newer change ended. */
   logSuperseded(uploads: readonly UploadRow[]): void
-  /** Uploads here what is due, or waits for the worker that has it. Milliseconds; default: `direct.timeout`. Throws AttachPendingError. */
+  /**
+   * Uploads here what is due, or waits for the worker that has it. Milliseconds; default:
+   * `direct.timeout`. Throws AttachPendingError.
+   */
   finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
   /** Runs the jobs that delete the objects of purged blobs. Workers repeat those that fail. */
   deleteObjectsNow(jobKeys: readonly string[], signal?: AbortSignal): Promise<void>
@@ -65,7 +76,10 @@ export interface AuthorizeSubject {
   readonly action: 'read' | 'upload'
   /** The stored file, if it is one. */
   readonly blob?: StoredBlob
-  /** The record that the file is attached to, or pending for. undefined: the file was never submitted. */
+  /**
+   * The record that the file is attached to, or pending for. undefined: the file was never
+   * submitted.
+   */
   readonly record?: RecordRef
   /** The attachment's name, such as 'photo'. */
   readonly name?: string

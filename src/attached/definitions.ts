@@ -30,11 +30,15 @@ export interface HookContext {
 
 /** Options of `hasOneAttached`: those of the gem, and limits. */
 export interface AttachedOptions<R> {
-  /** true: `attachLater` of a form throws AttachmentRequiredError if no file is attached, pending or failed. Default false. */
+  /**
+   * true: `attachLater` of a form throws AttachmentRequiredError if no file is attached, pending or
+   * failed. Default false.
+   */
   readonly required?: boolean
   /**
-   * Accepted content types, such as 'image/png' or 'image/*', by any of their names. They are identified from the bytes.
-   * Default: all. A known misspelling, such as 'image/jpg', is a ConfigurationError.
+   * Accepted content types, such as 'image/png' or 'image/*', by any of their names. They are
+   * identified from the bytes. Default: all. A known misspelling, such as 'image/jpg', is a
+   * ConfigurationError.
    */
   readonly accept?: readonly `${string}/${string}`[]
   /** Default: `staging.maxSize`. */
@@ -44,13 +48,19 @@ export interface AttachedOptions<R> {
   /** Folder of the object keys, such as one per tenant. */
   readonly keyPrefix?: string | ((record: R) => string)
   /**
-   * true: key and filename are `{id}-{name}-{seconds}.{ext}`, the gem's default rule. A function returns them. They are
-   * always made safe and unique.
+   * true: key and filename are `{id}-{name}-{seconds}.{ext}`, the gem's default rule. A function
+   * returns them. They are always made safe and unique.
    */
   readonly useFilename?: boolean | ((record: R, filename: string) => Awaitable<string>)
-  /** Transformation before the upload; the original is not kept (the gem's `variant_info`). Needs `images`. */
+  /**
+   * Transformation before the upload; the original is not kept (the gem's `variant_info`). Needs
+   * `images`.
+   */
   readonly variantInfo?: Transformation
-  /** Runs after each file is attached, at least once. An error is logged, and the hook runs again; the file stays attached. */
+  /**
+   * Runs after each file is attached, at least once. An error is logged, and the hook runs again;
+   * the file stays attached.
+   */
   readonly afterUpload?: (record: R, file: HookFile, context: HookContext) => Awaitable<void>
   /** Runs after all files of a submission are attached, at least once. */
   readonly afterUploadAll?: (record: R, context: HookContext) => Awaitable<void>
@@ -71,7 +81,10 @@ export interface HasManyOptions<R> extends AttachedOptions<R> {
 
 declare const recordType: unique symbol
 
-/** Base of definitions. Opaque, so that a constraint does not change what was inferred for an inline definition. */
+/**
+ * Base of definitions. Opaque, so that a constraint does not change what was inferred for an inline
+ * definition.
+ */
 export interface HasAttached<in R> {
   readonly kind: 'one' | 'many'
   readonly [recordType]: (record: R) => void
@@ -85,7 +98,10 @@ export interface HasManyAttached<in R> extends HasAttached<R> {
   readonly kind: 'many'
 }
 
-/** Attachments of one model: `{ … } satisfies Attachments<User>` gives all hooks their record's type. */
+/**
+ * Attachments of one model: `{ … } satisfies Attachments<User>` gives all hooks their record's
+ * type.
+ */
 export type Attachments<R> = Readonly<Record<string, HasAttached<R>>>
 /** Attachments of any model, by name. */
 export type AnyAttachments = Readonly<Record<string, { readonly kind: 'one' | 'many' }>>

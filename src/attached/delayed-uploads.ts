@@ -18,8 +18,8 @@ export interface DelayedUploads<N extends string = string> {
   /** null: not signed by this storage, or the upload is finished. */
   findSigned(signedId: string): Promise<DelayedUpload | null>
   /**
-   * One page of uploads, newest first. The next page comes after the id of the last upload: `{ after: page.at(-1)?.id }`.
-   * Throws InvalidInputError.
+   * One page of uploads, newest first. The next page comes after the id of the last upload:
+   * `{ after: page.at(-1)?.id }`. Throws InvalidInputError.
    */
   list(filter?: DelayedUploadFilter<N>): Promise<DelayedUpload[]>
   /** Counts, ages and bytes, for dashboards and alarms. */

@@ -52,13 +52,17 @@ function toPageJson<B extends { readonly publicError: string | null }>({
   return { ...base, lastError: publicError } as Omit<B, 'publicError'>
 }
 
-/** Reads a pending file from the database, and goes on from the service if a worker attaches it meanwhile. */
+/**
+ * Reads a pending file from the database, and goes on from the service if a worker attaches it
+ * meanwhile.
+ */
 export async function* readDelayedFile(
   context: StorageContext,
   row: FileRow,
   options: StreamOptions,
 ): AsyncGenerator<Uint8Array> {
-  // The stored file may have another size than the staged one, because it may have been transformed.
+  // The stored file may have another size than the staged one, because it may have been
+  // transformed.
   if (isAttached(row)) return yield* readStoredFile(context, row, options)
   const { range: [start, end] = [0, row.byteSize - 1], signal } = options
   const store = await context.store()
@@ -91,7 +95,10 @@ async function* readStoredFile(
     yield* await requireService(context, serviceName).download(blobKey, options)
 }
 
-/** The app's value of an upload. `session`: the user's transaction that its methods work in; null: none. */
+/**
+ * The app's value of an upload. `session`: the user's transaction that its methods work in; null:
+ * none.
+ */
 export function toDelayedUpload(
   context: StorageContext,
   row: UploadRow,

@@ -38,8 +38,8 @@ const URL_EXPIRES_SECONDS = 300
 const RESERVED_METADATA = ['identified', 'analyzed', 'composed']
 
 /**
- * Rails' `create_before_direct_upload!`: the blob's row comes first, the bytes come from the browser; that they are there,
- * and what they are, is looked at when the blob is attached.
+ * Rails' `create_before_direct_upload!`: the blob's row comes first, the bytes come from the
+ * browser; that they are there, and what they are, is looked at when the blob is attached.
  */
 export async function announceDirectUpload(
   context: StorageContext,
@@ -128,7 +128,10 @@ function checkJson(metadata: object, filename: string, details: ErrorDetails): v
   }
 }
 
-/** Deletes the object of a blob that was purged while its bytes came in. Returns whether it was purged. */
+/**
+ * Deletes the object of a blob that was purged while its bytes came in. Returns whether it was
+ * purged.
+ */
 export async function deleteObjectIfPurged(
   context: StorageContext,
   { id, serviceName, key }: BlobRow,

@@ -1,7 +1,10 @@
 import { checkFileCount } from '../staging/limits.ts'
 import type { AttachmentDefinition } from './context.ts'
 
-/** Throws TooManyFilesError for a has-many with more than `maxFiles`. A has-one takes the last of any number of files. */
+/**
+ * Throws TooManyFilesError for a has-many with more than `maxFiles`. A has-one takes the last of
+ * any number of files.
+ */
 export function assertFileCount(
   { kind, maxFiles }: AttachmentDefinition,
   attachment: string,

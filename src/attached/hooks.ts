@@ -40,7 +40,9 @@ export function adaptHooks(
   }
 }
 
-/** The type of a hook's record is known only to the app: `findRecord` returns what its hooks expect. */
+/**
+ * The type of a hook's record is known only to the app: `findRecord` returns what its hooks expect.
+ */
 const toHookRecord = (record: unknown): never => record as never
 
 async function readHookContext(

@@ -80,7 +80,10 @@ async function resolveSignedId(scope: AttachmentScope, signedId: string): Promis
   return { kind: 'blob', blob: { ...blob, contentType } }
 }
 
-/** The content type of a blob. After a direct upload it is identified from the bytes, as Rails does at attach. */
+/**
+ * The content type of a blob. After a direct upload it is identified from the bytes, as Rails does
+ * at attach.
+ */
 async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<string> {
   const declared = blob.contentType ?? 'application/octet-stream'
   if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
@@ -94,8 +97,9 @@ async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<stri
 }
 
 /**
- * Stages raw bytes and returns the ids of all staged files in input order. Adds the rows to `stagedHere` at once, so that
- * the caller can drop them after an error. Inside a user's transaction it stages through that connection.
+ * Stages raw bytes and returns the ids of all staged files in input order. Adds the rows to
+ * `stagedHere` at once, so that the caller can drop them after an error. Inside a user's
+ * transaction it stages through that connection.
  */
 export async function stageInputs(
   scope: AttachmentScope,

@@ -9,7 +9,10 @@ import { blobPath, pendingPath } from './paths.ts'
 import { readStagedId, readTokenId } from './signed-tokens.ts'
 import { dropUnlinkedFile } from '../staging/file-transitions.ts'
 
-/** Finds the blob that a signed id names. null: the signed id is invalid or has expired, or the blob is gone. */
+/**
+ * Finds the blob that a signed id names. null: the signed id is invalid or has expired, or the blob
+ * is gone.
+ */
 export async function findSignedBlob(
   context: StorageContext,
   signedId: string,
@@ -31,7 +34,10 @@ export async function listLanesOfBlob(
   return findAttachmentsOfBlob((await context.store()).session, blob.id)
 }
 
-/** Finds the record that an upload is for, also when the upload is finished. null: no row says it any more. */
+/**
+ * Finds the record that an upload is for, also when the upload is finished. null: no row says it
+ * any more.
+ */
 export async function findLaneOfUpload(
   context: StorageContext,
   token: string,
@@ -49,8 +55,9 @@ export async function findLaneOfUpload(
 }
 
 /**
- * State of a file that was staged. 'attached': the blob has its bytes. 'pending': its bytes are in the database; `lane` is
- * null before its form is submitted. 'changed': a worker changed the rows between two statements, so look again.
+ * State of a file that was staged. 'attached': the blob has its bytes. 'pending': its bytes are in
+ * the database; `lane` is null before its form is submitted. 'changed': a worker changed the rows
+ * between two statements, so look again.
  */
 export type PendingFile =
   | { readonly kind: 'attached'; readonly blob: BlobRow }
@@ -89,8 +96,8 @@ export async function findSignedFile(
 }
 
 /**
- * Discards the staged file that a signed id names. A file that was submitted stays, and so does a stored blob. Returns false
- * for a token of anything but a staged file.
+ * Discards the staged file that a signed id names. A file that was submitted stays, and so does a
+ * stored blob. Returns false for a token of anything but a staged file.
  */
 export async function discardSignedFile(
   context: StorageContext,

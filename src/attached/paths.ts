@@ -8,9 +8,15 @@ import type { StorageContext } from './context.ts'
 
 /** Options of the app's own route to a file. */
 export interface PathOptions {
-  /** Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always attachments. */
+  /**
+   * Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always
+   * attachments.
+   */
   readonly disposition?: 'inline' | 'attachment'
-  /** true: the app sends the bytes, so that a CDN can cache them. Default: it redirects to the service. Rails' two modes. */
+  /**
+   * true: the app sends the bytes, so that a CDN can cache them. Default: it redirects to the
+   * service. Rails' two modes.
+   */
   readonly proxy?: boolean
   /** Default: the path never expires. */
   readonly expiresIn?: Duration
@@ -36,7 +42,9 @@ function toExpiry(expiresIn: Duration | undefined): { readonly expiresAt?: Date 
 const toQueryString = ({ disposition }: PathOptions): string =>
   disposition === undefined ? '' : `?disposition=${disposition}`
 
-/** Signs a blob's id. As in Rails, messages hold an integer, or text where the app's keys are UUIDs. */
+/**
+ * Signs a blob's id. As in Rails, messages hold an integer, or text where the app's keys are UUIDs.
+ */
 export function signBlob(context: PathContext, id: string, expiresIn?: Duration): string {
   return context.verifier.generate(/^\d+$/.test(id) ? BigInt(id) : id, {
     purpose: TOKEN_PURPOSE.blob,
@@ -54,7 +62,10 @@ export function blobPath(
   return `${context.basePath}/blobs/${options.proxy === true ? 'proxy' : 'redirect'}/${signedId}/${escapeFilename(blob.filename)}${toQueryString(options)}`
 }
 
-/** Path that serves a staged file, and redirects to its blob once it is attached. Its token cannot be used to attach. */
+/**
+ * Path that serves a staged file, and redirects to its blob once it is attached. Its token cannot
+ * be used to attach.
+ */
 export function pendingPath(
   context: PathContext,
   file: { readonly id: string; readonly filename: string },
@@ -72,7 +83,10 @@ export function delayedUploadPath(context: PathContext, token: string): string {
   return `${context.basePath}/delayed_uploads/${escapeSegment(context.verifier.generate(token, { purpose: TOKEN_PURPOSE.upload }))}`
 }
 
-/** Path to which a page sends files before its form is submitted. The attachment is signed, so its limits cannot be evaded. */
+/**
+ * Path to which a page sends files before its form is submitted. The attachment is signed, so its
+ * limits cannot be evaded.
+ */
 export function uploadTargetPath(
   context: PathContext & { readonly expiresIn: number },
   route: 'direct_uploads' | 'staged_files',
@@ -87,7 +101,9 @@ export function stagedPath(context: PathContext, signedId: string): string {
   return `${context.basePath}/staged_files/${escapeSegment(signedId)}`
 }
 
-/** Rails' route of the disk service, for services without URLs. It serves only what the token says. */
+/**
+ * Rails' route of the disk service, for services without URLs. It serves only what the token says.
+ */
 export function diskPath(
   context: PathContext,
   blob: Pick<BlobRow, 'key' | 'filename' | 'contentType' | 'serviceName'>,

@@ -19,7 +19,10 @@ import {
 import { toAttachment } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
-/** Reads attachments and unfinished uploads of many records of one model, in two statements. Keeps the order of `ids`. */
+/**
+ * Reads attachments and unfinished uploads of many records of one model, in two statements. Keeps
+ * the order of `ids`.
+ */
 export async function preloadRecords(
   session: Session,
   type: string,
@@ -74,7 +77,10 @@ export async function readDelayedUploads(scope: AttachmentScope): Promise<Delaye
   )
 }
 
-/** The files to show: attached ones that no pending upload replaces, then the pending and failed ones. */
+/**
+ * The files to show: attached ones that no pending upload replaces, then the pending and failed
+ * ones.
+ */
 export async function readLatest(scope: AttachmentScope): Promise<(Attachment | DelayedFile)[]> {
   const attached = await readAttachments(scope)
   const unfinished = await findUnfinishedUploads(scope)

@@ -21,7 +21,10 @@ export interface ReconcileOptions {
 }
 /** Result of `storage.reconcile`. */
 export interface ReconcileResult {
-  /** Number of deleted records that had attachments or pending uploads. With `dryRun` these are still there. */
+  /**
+   * Number of deleted records that had attachments or pending uploads. With `dryRun` these are
+   * still there.
+   */
   readonly removed: number
 }
 
@@ -34,14 +37,17 @@ export interface ReconcileTask {
   readonly olderThan: number
   readonly signal?: AbortSignal | undefined
   exists(type: string, id: string): Promise<boolean>
-  /** Purges a record's files. `keepIf` is asked once nothing more can be submitted for it. Returns false if it kept them. */
+  /**
+   * Purges a record's files. `keepIf` is asked once nothing more can be submitted for it. Returns
+   * false if it kept them.
+   */
   purge(type: string, id: string, keepIf: (tx: Session) => Promise<boolean>): Promise<boolean>
 }
 
 /**
- * Purges the files of records that were deleted past their hooks, page by page. Files are committed with their record, so
- * a record that is not found was deleted, unless the lookup asks a replica that lags. An error of a lookup ends the run;
- * each record is then purged entirely or not at all.
+ * Purges the files of records that were deleted past their hooks, page by page. Files are committed
+ * with their record, so a record that is not found was deleted, unless the lookup asks a replica
+ * that lags. An error of a lookup ends the run; each record is then purged entirely or not at all.
  */
 export async function reconcile({
   session,

@@ -33,12 +33,16 @@ export interface Attached {
   attached(): Promise<boolean>
   /** Pending, running and failed uploads, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>
-  /** Throws AttachmentRequiredError if the attachment is `required` and no file is attached, pending or failed. */
+  /**
+   * Throws AttachmentRequiredError if the attachment is `required` and no file is attached, pending
+   * or failed.
+   */
   validate(): Promise<void>
   /**
-   * Resolves when the pending files are attached, also those of `attachLater`: this process uploads them, or waits for the
-   * worker that has them. Throws AttachPendingError when an upload fails or `timeout` passes, and ConfigurationError
-   * inside a transaction, because uncommitted files are not uploaded.
+   * Resolves when the pending files are attached, also those of `attachLater`: this process uploads
+   * them, or waits for the worker that has them. Throws AttachPendingError when an upload fails or
+   * `timeout` passes, and ConfigurationError inside a transaction, because uncommitted files are
+   * not uploaded.
    */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
   /** Removes the attachments, keeps their blobs, and discards pending uploads. */
@@ -51,9 +55,15 @@ export interface Attached {
 
 /** The handle of a record's has-one. */
 export interface OneAttached extends Attached {
-  /** Uploads a file now and attaches it. null: no file was given, or a transaction is open and the file follows its commit. */
+  /**
+   * Uploads a file now and attaches it. null: no file was given, or a transaction is open and the
+   * file follows its commit.
+   */
   attach(file: OneInput, options?: AttachOptions): Promise<Attachment | null>
-  /** Stages a file in the database; a worker attaches it. null: no file was given. Does not check `required`. */
+  /**
+   * Stages a file in the database; a worker attaches it. null: no file was given. Does not check
+   * `required`.
+   */
   attachLater(file: OneInput, options?: AttachOptions): Promise<DelayedUpload | null>
   /** The attached file. */
   attachment(): Promise<Attachment | null>
@@ -63,13 +73,22 @@ export interface OneAttached extends Attached {
 
 /** The handle of a record's has-many. */
 export interface ManyAttached extends Attached {
-  /** Uploads files now and adds them. Inside a transaction they follow its commit and are not in the result. */
+  /**
+   * Uploads files now and adds them. Inside a transaction they follow its commit and are not in the
+   * result.
+   */
   attach(files: ManyInput, options?: AttachOptions): Promise<Attachment[]>
-  /** Stages files in the database; a worker adds them. null: no file was given. Does not check `required`. */
+  /**
+   * Stages files in the database; a worker adds them. null: no file was given. Does not check
+   * `required`.
+   */
   attachLater(files: ManyInput, options?: AttachOptions): Promise<DelayedUpload | null>
   /** The attached files, oldest first. */
   attachments(): Promise<Attachment[]>
-  /** The files to show: attached ones that no pending `cleanBefore` replaces, then the pending and failed ones. */
+  /**
+   * The files to show: attached ones that no pending `cleanBefore` replaces, then the pending and
+   * failed ones.
+   */
   latest(): Promise<(Attachment | DelayedFile)[]>
 }
 
@@ -90,15 +109,18 @@ export type RecordAttachments<D> = AttachedByName<D> & {
   /** `attach` for each name. */
   attach(files: FilesByName<D>, options?: AttachOptions): Promise<void>
   /**
-   * `attachLater` for a whole form, in one transaction. Throws AttachmentRequiredError if a `required` attachment of the
-   * record has no file then, also one that the form does not name.
+   * `attachLater` for a whole form, in one transaction. Throws AttachmentRequiredError if a
+   * `required` attachment of the record has no file then, also one that the form does not name.
    */
   attachLater(files: FilesByName<D>, options?: AttachOptions): Promise<DelayedUpload[]>
   /** `validate` for each name. */
   validate(): Promise<void>
   /** `whenAttached` for all names. */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
-  /** For a record that is being deleted: purges all attachments by jobs and discards pending uploads. */
+  /**
+   * For a record that is being deleted: purges all attachments by jobs and discards pending
+   * uploads.
+   */
   purgeAllLater(): Promise<void>
 }
 
@@ -183,7 +205,10 @@ export function createRecordHandle(scope: RecordScope): AnyRecordAttachments {
   return handle as AnyRecordAttachments
 }
 
-/** Throws for a File, a FormData or a promise: they have no own keys, so their files would be lost as an empty form. */
+/**
+ * Throws for a File, a FormData or a promise: they have no own keys, so their files would be lost
+ * as an empty form.
+ */
 function toFileEntries(files: unknown, type: string, id: string): [name: string, input: unknown][] {
   if (
     typeof files !== 'object' ||
@@ -235,13 +260,16 @@ function createManyAttached(scope: AttachmentScope): ManyAttached {
 
 /** Options of `purgeAllLater`. */
 export interface PurgeAllOptions {
-  /** Asked after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is purged. */
+  /**
+   * Asked after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is
+   * purged.
+   */
   keepIf?(session: Session): Promise<boolean>
 }
 
 /**
- * Purges all attachments of a record by jobs, also those whose names are no longer defined, and discards its uploads.
- * Returns false if `keepIf` kept them.
+ * Purges all attachments of a record by jobs, also those whose names are no longer defined, and
+ * discards its uploads. Returns false if `keepIf` kept them.
  */
 export async function purgeAllLater(
   { context, type, id, definitions, session, wakeAtCommit, loaded }: RecordScope,

@@ -1,8 +1,8 @@
 import { isUuid } from '../database/uuid.ts'
 
 /**
- * Reads the id of an attachment or a blob: decimal without leading zeros, or a lower-case UUID. Nothing is cast or trimmed.
- * null: the value is no id.
+ * Reads the id of an attachment or a blob: decimal without leading zeros, or a lower-case UUID.
+ * Nothing is cast or trimmed. null: the value is no id.
  */
 export function readRowId(value: unknown): string | null {
   const text =

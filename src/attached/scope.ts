@@ -27,7 +27,10 @@ export interface AttachmentScope {
   readonly session: (() => Promise<Session>) | null
   /** Wakes workers after the commit of the user's transaction, if the binding reports commits. */
   readonly wakeAtCommit: () => void
-  /** Starts an upload in this process after the commit of the user's transaction, if the binding reports commits. */
+  /**
+   * Starts an upload in this process after the commit of the user's transaction, if the binding
+   * reports commits.
+   */
   readonly startAtCommit: (upload: SubmittedUpload) => void
   readonly loaded: RowCache
 }

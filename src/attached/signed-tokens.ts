@@ -22,7 +22,9 @@ export interface SignedToken {
   readonly expiresAt: Date | null
 }
 
-/** null: the token was changed, signed with another secret or for another purpose, or has expired. */
+/**
+ * null: the token was changed, signed with another secret or for another purpose, or has expired.
+ */
 export function readToken(
   { verifier }: { readonly verifier: MessageVerifier },
   purpose: TokenPurpose,
@@ -44,7 +46,10 @@ export function readTokenId(
   return signed === null ? null : String(signed.value)
 }
 
-/** The id of a staged file. An expired token is accepted: the row's own expiry counts, by the database's clock. */
+/**
+ * The id of a staged file. An expired token is accepted: the row's own expiry counts, by the
+ * database's clock.
+ */
 export function readStagedId(
   { verifier }: { readonly verifier: MessageVerifier },
   token: string,

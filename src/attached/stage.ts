@@ -14,11 +14,17 @@ import { rememberStagedFile, StagedFile } from './staged-file.ts'
 /** Options of `storage.stage`. */
 export interface StageOptions {
   readonly signal?: AbortSignal
-  /** The attachment whose limits apply, such as 'User.photo'. Default: only `staging.maxSize` applies. */
+  /**
+   * The attachment whose limits apply, such as 'User.photo'. Default: only `staging.maxSize`
+   * applies.
+   */
   readonly for?: string
 }
 
-/** `storage.stage`: stores a file's bytes in the database. Throws UnknownAttachmentError and InvalidInputError. */
+/**
+ * `storage.stage`: stores a file's bytes in the database. Throws UnknownAttachmentError and
+ * InvalidInputError.
+ */
 export async function stage(
   context: StorageContext,
   file: Attachable,
@@ -60,7 +66,10 @@ async function stageBytes(
   return toStagedFile(context, row)
 }
 
-/** Stages the bytes of an attachment's input before a record is saved. Returns input that has staged files instead. */
+/**
+ * Stages the bytes of an attachment's input before a record is saved. Returns input that has staged
+ * files instead.
+ */
 export async function stageInput(
   context: StorageContext,
   definition: AttachmentDefinition,
@@ -70,7 +79,8 @@ export async function stageInput(
   const { kind } = definition
   const details = { attachment: name }
   const { files, deletedIds, cleanBefore } = readChanges(input, kind, details)
-  // A has-one takes the last of several files, as `attachLater` does. Each file is read once, because it may be a stream.
+  // A has-one takes the last of several files, as `attachLater` does. Each file is read once,
+  // because it may be a stream.
   const read: { readonly file: unknown; readonly input: AttachableInput }[] = []
   for (const file of files) {
     const input = await readAttachable(file, details)

@@ -2,7 +2,10 @@ import type { FileRow } from '../staging/file-rows.ts'
 import type { StorageContext } from './context.ts'
 import type { PathOptions } from './paths.ts'
 
-/** A file in the database that is not submitted yet. A class with a public constructor, so that schema libraries can name it. */
+/**
+ * A file in the database that is not submitted yet. A class with a public constructor, so that
+ * schema libraries can name it.
+ */
 export class StagedFile {
   /** Stands for the file in a hidden form field, so that the file survives a failed validation. */
   readonly signedId: string
@@ -33,7 +36,10 @@ export class StagedFile {
     this.#discard = discard
   }
 
-  /** Path that serves the bytes, and redirects once the file is attached (`handler`). Synchronous, for templates. */
+  /**
+   * Path that serves the bytes, and redirects once the file is attached (`handler`). Synchronous,
+   * for templates.
+   */
   path(options?: PathOptions): string {
     return this.#path(options)
   }
@@ -57,7 +63,10 @@ export function rememberStagedFile(file: StagedFile, context: StorageContext, id
   stagedHere.set(file, { context, id })
 }
 
-/** The id of a file that this storage staged in this process; null: its signed id has to be verified. */
+/**
+ * The id of a file that this storage staged in this process; null: its signed id has to be
+ * verified.
+ */
 export function findStagedId(file: StagedFile, context: StorageContext): string | null {
   const found = stagedHere.get(file)
   return found?.context === context ? found.id : null

@@ -13,7 +13,10 @@ import type { PurgeOptions } from './remove.ts'
 import { lockUploads, supersedeUploads } from './supersede.ts'
 import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
-/** Creates the service's own URL, or a path of `handler` for a service without URLs. Throws ConfigurationError. */
+/**
+ * Creates the service's own URL, or a path of `handler` for a service without URLs. Throws
+ * ConfigurationError.
+ */
 export async function createUrl(
   context: StorageContext,
   row: BlobRow,
@@ -72,7 +75,10 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
   }
 }
 
-/** The app's value of an attachment. `session`: the user's transaction that its methods work in; null: none. */
+/**
+ * The app's value of an attachment. `session`: the user's transaction that its methods work in;
+ * null: none.
+ */
 export function toAttachment(
   context: StorageContext,
   row: AttachmentRow,

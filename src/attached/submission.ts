@@ -8,7 +8,10 @@ import { openSession, type AttachmentScope } from './scope.ts'
 import { dropUnlinkedFile } from '../staging/file-transitions.ts'
 import type { LaneLock } from '../attachments/lane.ts'
 
-/** An object at its service, with the row of its blob or the values of a row that is inserted at attach. */
+/**
+ * An object at its service, with the row of its blob or the values of a row that is inserted at
+ * attach.
+ */
 export interface StoredObject {
   readonly blob: BlobRow | NewBlob
   /** The staged file that the object has its bytes from. */
@@ -51,8 +54,8 @@ export function planSubmission(
 }
 
 /**
- * Drops files that a failed call has staged. In a user's transaction nothing can be run after an SQL error, and the staged
- * rows roll back with it.
+ * Drops files that a failed call has staged. In a user's transaction nothing can be run after an
+ * SQL error, and the staged rows roll back with it.
  */
 export async function dropStagedFiles(
   scope: AttachmentScope,

@@ -31,13 +31,16 @@ export interface AttachOptions {
 
 /** Options of one submission. */
 export interface SubmitOptions extends AttachOptions {
-  /** Attachments of the record whose `required` is checked, also those that the form does not name. */
+  /**
+   * Attachments of the record whose `required` is checked, also those that the form does not name.
+   */
   readonly required?: readonly AttachmentScope[]
 }
 
 /**
- * `attachLater` for one or several attachments of one record: stages bytes, then plans all changes and writes them in one
- * transaction. Returns an upload for each input; null: there was nothing to queue.
+ * `attachLater` for one or several attachments of one record: stages bytes, then plans all changes
+ * and writes them in one transaction. Returns an upload for each input; null: there was nothing to
+ * queue.
  */
 export async function attachLater(
   inputs: readonly SubmittedInput[],
@@ -57,7 +60,10 @@ export async function attachLater(
   }
 }
 
-/** Stages the bytes of one input. Adds the rows to `stagedHere` at once, so that the caller can drop them after an error. */
+/**
+ * Stages the bytes of one input. Adds the rows to `stagedHere` at once, so that the caller can drop
+ * them after an error.
+ */
 async function prepareSubmission(
   { scope, input }: SubmittedInput,
   stagedHere: FileRow[],
@@ -107,7 +113,10 @@ async function submit(
   return uploads
 }
 
-/** Reads an upload that existed before. Locking reads show the rows of a double click's other transaction. */
+/**
+ * Reads an upload that existed before. Locking reads show the rows of a double click's other
+ * transaction.
+ */
 async function lockUpload(
   session: Session,
   { token }: { readonly token: string },

@@ -37,7 +37,10 @@ export interface FileSnapshot {
 export const isFinishedSnapshot = ({ state }: Pick<UploadSnapshot, 'state'>): boolean =>
   ['attached', 'superseded', 'discarded'].includes(state)
 
-/** Reads any number of uploads in three statements. Rows of files show the state of an upload whose row is deleted. */
+/**
+ * Reads any number of uploads in three statements. Rows of files show the state of an upload whose
+ * row is deleted.
+ */
 export async function findSnapshots(
   context: StorageContext,
   tokens: readonly string[],

@@ -19,8 +19,9 @@ export interface FileInfo {
   /** Base64 MD5. */
   readonly checksum: string
   /**
-   * The app's own permanent route to the file, where `handler` is mounted. Synchronous, for templates. The path of a
-   * pending file serves the staged bytes, and redirects once they are attached.
+   * The app's own permanent route to the file, where `handler` is mounted. Synchronous, for
+   * templates. The path of a pending file serves the staged bytes, and redirects once they are
+   * attached.
    */
   path(options?: PathOptions): string
   toJSON(): Record<string, unknown>
@@ -37,7 +38,10 @@ export interface StreamOptions {
 export interface UrlOptions {
   /** Default '5m'. URLs of public services do not expire. */
   readonly expiresIn?: Duration
-  /** Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always attachments. */
+  /**
+   * Default 'inline'. Types that a browser must not show, such as HTML, SVG and text, are always
+   * attachments.
+   */
   readonly disposition?: 'inline' | 'attachment'
   /** Filename of the download. Default: the file's own. */
   readonly filename?: string
@@ -46,8 +50,8 @@ export interface UrlOptions {
 /** A file that has a URL. */
 export interface WithUrl {
   /**
-   * The service's own expiring URL (Rails' `blob.url`). A service without URLs, such as `disk`, gets a path that `handler`
-   * serves for the same time.
+   * The service's own expiring URL (Rails' `blob.url`). A service without URLs, such as `disk`,
+   * gets a path that `handler` serves for the same time.
    */
   url(options?: UrlOptions): Promise<string>
 }
@@ -105,7 +109,10 @@ export interface DelayedFile extends FileInfo, ReadableFile {
   readonly publicError: string | null
 }
 
-/** One submission of files. An upload that is attached, with only its hooks left to run, is not listed. */
+/**
+ * One submission of files. An upload that is attached, with only its hooks left to run, is not
+ * listed.
+ */
 export interface DelayedUpload {
   readonly id: string
   readonly signedId: string

@@ -50,7 +50,9 @@ const toAttachmentRow = (row: SelectedAttachment): AttachmentRow => ({
   blob: blobOf(row),
 })
 
-/** The attachments of many records of one model, oldest first. One statement for any number of them. */
+/**
+ * The attachments of many records of one model, oldest first. One statement for any number of them.
+ */
 export async function findAttachments(
   session: Session,
   type: string,
@@ -90,8 +92,8 @@ export interface LaneAttachment {
 }
 
 /**
- * Locks and returns the attachments of a locked lane, oldest first. It must be a locking read: on MySQL a plain one would
- * read a snapshot that is older than the lane's lock.
+ * Locks and returns the attachments of a locked lane, oldest first. It must be a locking read: on
+ * MySQL a plain one would read a snapshot that is older than the lane's lock.
  */
 export async function lockAttachments(session: Session, lane: Lane): Promise<LaneAttachment[]> {
   let query = session.db
@@ -210,7 +212,9 @@ export async function deleteLockedAttachments(
   if (purge) for (const row of rows) await purgeBlobLater(session, row.blobId)
 }
 
-/** Locks the attachments of a record and returns their names, also names that are no longer defined. */
+/**
+ * Locks the attachments of a record and returns their names, also names that are no longer defined.
+ */
 export async function lockAttachedNames(
   session: Session,
   type: string,

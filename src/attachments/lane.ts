@@ -5,7 +5,9 @@ import type { RecordIdType } from '../database/store.ts'
 import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 
-/** One attachment of one record: the key by which changes are serialized and uploads are ordered. */
+/**
+ * One attachment of one record: the key by which changes are serialized and uploads are ordered.
+ */
 export interface Lane {
   readonly type: string
   /** Canonical: see `canonicalId`. */
@@ -17,8 +19,8 @@ const LOCK_BUCKETS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n
 
 /**
- * The canonical form of a record's id: decimal without leading zeros, lower-case UUID, or the text itself. Nothing is cast
- * or trimmed. Throws InvalidInputError.
+ * The canonical form of a record's id: decimal without leading zeros, lower-case UUID, or the text
+ * itself. Nothing is cast or trimmed. Throws InvalidInputError.
  */
 export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): string {
   const details = {
@@ -79,9 +81,10 @@ class LockedLanes {
 export type LaneLock = LockedLanes
 
 /**
- * Locks lanes to the end of the transaction, in ascending order. Lock a lane before you read its rows, and only once per
- * call. On PostgreSQL the lock is an UPDATE: above read committed, a transaction whose snapshot is older than the lane's
- * last change then fails; an advisory lock would let it act on stale rows.
+ * Locks lanes to the end of the transaction, in ascending order. Lock a lane before you read its
+ * rows, and only once per call. On PostgreSQL the lock is an UPDATE: above read committed, a
+ * transaction whose snapshot is older than the lane's last change then fails; an advisory lock
+ * would let it act on stale rows.
  */
 export async function lockLanes(session: Session, lanes: readonly Lane[]): Promise<LaneLock> {
   if (session.dialect === 'sqlite') {

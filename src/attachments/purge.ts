@@ -10,9 +10,10 @@ import { isUuid } from '../database/uuid.ts'
 import type { JobDefinition } from '../jobs/job-source.ts'
 
 /**
- * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in the same
- * transaction: object before row would take the bytes from under a concurrent attach, row before object without a job
- * would leave an orphan. Runs inside a transaction. Returns the keys of the jobs that delete the objects.
+ * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in
+ * the same transaction: object before row would take the bytes from under a concurrent attach, row
+ * before object without a job would leave an orphan. Runs inside a transaction. Returns the keys of
+ * the jobs that delete the objects.
  */
 export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
   const blob = await findBlob(session, { id: blobId }, { lock: true })
@@ -35,7 +36,10 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
   return [...keys, await deleteObjectLater(session, blob.serviceName, blob.key)]
 }
 
-/** The job that purges a blob. It wakes workers afterwards, for the objects that are to be deleted now. */
+/**
+ * The job that purges a blob. It wakes workers afterwards, for the objects that are to be deleted
+ * now.
+ */
 export const purgeJob: JobDefinition<{ readonly store: Store; readonly wake: () => void }> = {
   name: PURGE_JOB,
   async run({ store, wake }, job) {
@@ -49,8 +53,9 @@ export const purgeJob: JobDefinition<{ readonly store: Store; readonly wake: () 
 export type Removal = 'detach' | 'purge' | 'purgeLater'
 
 /**
- * Removes attachments whose rows are locked, and returns the keys of the jobs that delete the objects. In a user's
- * transaction a job purges the blobs: an older snapshot does not show whether something else uses them.
+ * Removes attachments whose rows are locked, and returns the keys of the jobs that delete the
+ * objects. In a user's transaction a job purges the blobs: an older snapshot does not show whether
+ * something else uses them.
  */
 export async function removeAttachments(
   session: Session,
@@ -74,8 +79,9 @@ async function purgeVariant(session: Session, variantId: string): Promise<string
 }
 
 /**
- * Purges images that Rails attached to its own records: a variant's image, a blob's preview. Ids of these records may have
- * another type than the app's: text holds an integer in decimal, but a UUID column holds no integer, or the reverse.
+ * Purges images that Rails attached to its own records: a variant's image, a blob's preview. Ids of
+ * these records may have another type than the app's: text holds an integer in decimal, but a UUID
+ * column holds no integer, or the reverse.
  */
 async function purgeImages(session: Session, type: string, id: string): Promise<string[]> {
   const { dialect, recordId } = session

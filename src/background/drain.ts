@@ -62,7 +62,10 @@ export async function drain(
   return { ...count, remaining: pending + running }
 }
 
-/** Waits for the database. When the time is over, it waits only a moment more: the database may never respond. */
+/**
+ * Waits for the database. When the time is over, it waits only a moment more: the database may
+ * never respond.
+ */
 async function waitUnlessOver<T>(running: Promise<T>, until: AbortSignal): Promise<T> {
   if (!until.aborted || (await endsWithin(running, STOP_GRACE_MS))) return running
   throw new ServiceUnavailableError(

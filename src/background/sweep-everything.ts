@@ -3,7 +3,10 @@ import { sweep, type SweepResult } from '../delayed/sweep.ts'
 import { moveGemRows } from '../gem/move-gem-rows.ts'
 import type { BackgroundParts } from './parts.ts'
 
-/** Moves the gem's rows, repairs what crashes left behind, and enqueues due uploads that the app's queue does not know of. */
+/**
+ * Moves the gem's rows, repairs what crashes left behind, and enqueues due uploads that the app's
+ * queue does not know of.
+ */
 export async function sweepEverything(
   { settings, open }: BackgroundParts,
   stopping?: AbortSignal,

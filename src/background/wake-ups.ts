@@ -5,7 +5,10 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { enqueueDueOrLog, enqueueUpload } from '../delayed/enqueue.ts'
 
-/** Wakes whatever waits for work: workers and progress pages of this process, workers of others, and the app's queue. */
+/**
+ * Wakes whatever waits for work: workers and progress pages of this process, workers of others, and
+ * the app's queue.
+ */
 export class WakeUps {
   readonly #settings: Settings
   readonly #open: () => Promise<Store>
@@ -43,8 +46,9 @@ export class WakeUps {
   }
 
   /**
-   * PostgreSQL: calls `listener` at submissions of any process, and `onChange` with null while it listens, with an error
-   * when it does not. Resolves to how to stop. undefined: this database has no notifications.
+   * PostgreSQL: calls `listener` at submissions of any process, and `onChange` with null while it
+   * listens, with an error when it does not. Resolves to how to stop. undefined: this database has
+   * no notifications.
    */
   listen(
     listener: () => void,
@@ -53,7 +57,10 @@ export class WakeUps {
     return this.#settings.database.listen?.(this.#channel, listener, onChange)
   }
 
-  /** Announces uploads inside the transaction that submits them, where the queue or the database can; it takes effect at the commit. */
+  /**
+   * Announces uploads inside the transaction that submits them, where the queue or the database
+   * can; it takes effect at the commit.
+   */
   async announce(session: Session, tokens: readonly string[]): Promise<void> {
     const { engine, database } = this.#settings
     if (engine?.transactional === true)

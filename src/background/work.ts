@@ -14,7 +14,10 @@ import type { BackgroundParts } from './parts.ts'
 import { sweepEverything } from './sweep-everything.ts'
 import type { WakeUps } from './wake-ups.ts'
 
-/** The poll of a worker that is notified of new work. It only finds work whose notification was missed. */
+/**
+ * The poll of a worker that is notified of new work. It only finds work whose notification was
+ * missed.
+ */
 export const SLOW_POLL_MS = 30_000
 
 /** The context that jobs run with. */
@@ -41,7 +44,10 @@ interface WorkTerms {
   tally(result: UploadResult): void
 }
 
-/** Makes the work of a worker, a drain or direct uploads. It has its own leases, and opens the database at its first claim. */
+/**
+ * Makes the work of a worker, a drain or direct uploads. It has its own leases, and opens the
+ * database at its first claim.
+ */
 export function createWork(parts: BackgroundParts, { limits, queue, tally }: WorkTerms): Work {
   const open = openOnce(() => openContext(parts, limits, queue !== null))
   const uploads = createUploadWork(open, (result) => {
@@ -95,7 +101,10 @@ export function toWorkOptions(
   }
 }
 
-/** Wakes workers for a retry that is due sooner than their next poll. `dueAt` is of `performance.now()`. */
+/**
+ * Wakes workers for a retry that is due sooner than their next poll. `dueAt` is of
+ * `performance.now()`.
+ */
 export function wakeAt({ wake }: WakeUps, dueAt: number = Infinity): void {
   const wait = dueAt - performance.now()
   // Timers may be a millisecond early.

@@ -8,7 +8,10 @@ import { createWork, serviceNames, SLOW_POLL_MS, toWorkOptions, wakeAt, type Wor
 
 /** Options of `storage.work`. */
 export interface WorkerOptions {
-  /** Pieces of work at once. Default 5; one service takes half of them, or all where it is the only one. */
+  /**
+   * Pieces of work at once. Default 5; one service takes half of them, or all where it is the only
+   * one.
+   */
   readonly concurrency?: Concurrency
   /** Stops the worker when it aborts. */
   readonly signal?: AbortSignal
@@ -16,7 +19,10 @@ export interface WorkerOptions {
 
 /** A background worker. It runs until it is stopped; `await using` stops it too. */
 export interface Worker extends AsyncDisposable {
-  /** Claims no more work, waits for running work up to `timeout` (default 25 s), then releases the rest. */
+  /**
+   * Claims no more work, waits for running work up to `timeout` (default 25 s), then releases the
+   * rest.
+   */
   stop(options?: { readonly timeout?: Duration }): Promise<void>
   /** Resolves when the worker has stopped. */
   readonly done: Promise<void>

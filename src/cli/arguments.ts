@@ -81,8 +81,9 @@ export interface CommandLine {
 }
 
 /**
- * Reads and checks the command line before anything is opened. null: it is empty. An unknown option is an error: whoever gave
- * it expects an effect, as of `--dry-run`. Throws UsageError, whose message is one line.
+ * Reads and checks the command line before anything is opened. null: it is empty. An unknown option
+ * is an error: whoever gave it expects an effect, as of `--dry-run`. Throws UsageError, whose
+ * message is one line.
  */
 export function readArguments(argv: readonly string[]): CommandLine | null {
   const { positionals, tokens } = parseArgs({
@@ -132,7 +133,8 @@ function checkValues(name: Command, words: readonly string[], values: OptionValu
   if (name === 'retry' || name === 'discard') {
     if (words.length === 0 && values.failed !== true)
       throw new UsageError(`${name} takes the ids of uploads (see status), or --failed.`)
-    // `discard --failed 12` may mean only the upload 12: discarding all failed ones would lose their files.
+    // `discard --failed 12` may mean only the upload 12: discarding all failed ones would lose
+    // their files.
     if (words.length > 0 && values.failed === true)
       throw new UsageError(
         `${name} takes ids, or --failed, which means all failed uploads: not both.`,

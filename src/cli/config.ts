@@ -19,7 +19,10 @@ const configFileNames = [
   'activestorage.config.mjs',
 ]
 
-/** Loads the storage that a configuration file exports, as `storage` or by default. Throws ConfigurationError, or UsageError for a missing file. */
+/**
+ * Loads the storage that a configuration file exports, as `storage` or by default. Throws
+ * ConfigurationError, or UsageError for a missing file.
+ */
 export async function loadStorage(
   path: string | undefined,
   folder: string,

@@ -14,7 +14,9 @@ export interface CommandCall {
 }
 type RetryOrDiscard = 'retry' | 'discard'
 
-/** Runs `retry` or `discard` for the given ids, or for all failed uploads. Returns the exit code. */
+/**
+ * Runs `retry` or `discard` for the given ids, or for all failed uploads. Returns the exit code.
+ */
 export async function retryOrDiscard(call: CommandCall, verb: RetryOrDiscard): Promise<number> {
   const { storage, ids, values, print } = call
   const isDry = values['dry-run'] === true

@@ -112,8 +112,8 @@ function readTimeoutOption({ timeout }: OptionValues): { timeout?: Duration } {
 }
 
 /**
- * Runs the command line. Without `storage` it is loaded from `activestorage.config.ts`. Resolves to the exit code: 0 done,
- * 1 the command or a part of it failed, 2 the command line was wrong.
+ * Runs the command line. Without `storage` it is loaded from `activestorage.config.ts`. Resolves to
+ * the exit code: 0 done, 1 the command or a part of it failed, 2 the command line was wrong.
  *
  * @example
  * import { run } from 'activestorage-delayed/cli'

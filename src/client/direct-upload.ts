@@ -30,8 +30,9 @@ interface DirectUploadResponse {
 }
 
 /**
- * Sends a file directly to the storage service, in Rails' protocol. Use it for files that are too large for the app's
- * database. `path` is the result of `storage.directUploadPath('User.photo')`. Rejects with UploadError.
+ * Sends a file directly to the storage service, in Rails' protocol. Use it for files that are too
+ * large for the app's database. `path` is the result of `storage.directUploadPath('User.photo')`.
+ * Rejects with UploadError.
  */
 export async function directUpload(
   file: File,

@@ -4,7 +4,10 @@ import { englishLabels, type Labels } from './labels.ts'
 import type { FollowedUpload } from './followed-upload.ts'
 import { elementStyle } from './style.ts'
 
-/** `<delayed-upload src="…">` shows preview, progress and state of a delayed upload. `src` is `upload.path()`. */
+/**
+ * `<delayed-upload src="…">` shows preview, progress and state of a delayed upload. `src` is
+ * `upload.path()`.
+ */
 export interface DelayedUploadElement extends HTMLElement {
   /** Texts in another language. Missing texts stay English. */
   labels: Partial<Labels>
@@ -13,9 +16,9 @@ export interface DelayedUploadElement extends HTMLElement {
 }
 
 /**
- * Registers the element. A second call does nothing, and neither does a call outside browsers. The element dispatches
- * `delayed-upload:change`, which bubbles, with the upload in `detail`, and sets its attribute `state`. It shows the content
- * between its tags until it has the first state.
+ * Registers the element. A second call does nothing, and neither does a call outside browsers. The
+ * element dispatches `delayed-upload:change`, which bubbles, with the upload in `detail`, and sets
+ * its attribute `state`. It shows the content between its tags until it has the first state.
  *
  * @example
  * import { defineDelayedUpload } from 'activestorage-delayed/client'

@@ -1,7 +1,10 @@
 import type { Labels } from './labels.ts'
 import type { FollowedFile, FollowedUpload } from './followed-upload.ts'
 
-/** One line for a file. Its nodes stay, so that it does not flicker. Values of the server become text, never markup. */
+/**
+ * One line for a file. Its nodes stay, so that it does not flicker. Values of the server become
+ * text, never markup.
+ */
 export interface FileView {
   readonly element: HTMLLIElement
   show(file: FollowedFile, upload: FollowedUpload, labels: Labels): void

@@ -11,8 +11,9 @@ export interface FollowOptions {
 const RECONNECT_DELAY_MS = { first: 1_000, last: 30_000 }
 
 /**
- * Calls `onChange` with the whole upload at once and after each change, until the upload is finished. `path` is
- * `upload.path()`. It reconnects after lost connections. Returns a function that stops it.
+ * Calls `onChange` with the whole upload at once and after each change, until the upload is
+ * finished. `path` is `upload.path()`. It reconnects after lost connections. Returns a function
+ * that stops it.
  *
  * @example
  * import { followUpload } from 'activestorage-delayed/client'

@@ -19,8 +19,8 @@ export interface StagedUpload {
 }
 
 /**
- * Sends a file before its form is submitted. `path` is the result of `storage.stagedUploadPath('User.photo')`. Rejects with
- * UploadError.
+ * Sends a file before its form is submitted. `path` is the result of
+ * `storage.stagedUploadPath('User.photo')`. Rejects with UploadError.
  *
  * @example
  * import { stageFile } from 'activestorage-delayed/client'

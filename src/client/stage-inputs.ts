@@ -5,13 +5,14 @@ const SELECTOR = 'input[type="file"][data-staged-upload-url]'
 const enhancedInputs = new WeakSet<Element>()
 
 /**
- * Sends files at once when they are chosen in `<input type="file" data-staged-upload-url="…">`, while the visitor fills in
- * the rest of the form. Each file is listed with its preview and progress, and hidden fields replace it. A submitted form
- * waits for files that are still being sent. The URL is the result of `storage.stagedUploadPath('User.photo')`. Without
- * scripts the same form sends the files itself.
+ * Sends files at once when they are chosen in `<input type="file" data-staged-upload-url="…">`,
+ * while the visitor fills in the rest of the form. Each file is listed with its preview and
+ * progress, and hidden fields replace it. A submitted form waits for files that are still being
+ * sent. The URL is the result of `storage.stagedUploadPath('User.photo')`. Without scripts the same
+ * form sends the files itself.
  *
- * Events that bubble, with `{ file, … }` in `detail`: `staged-upload:progress`, `staged-upload:done`, `staged-upload:error`.
- * Call it again after inputs were added.
+ * Events that bubble, with `{ file, … }` in `detail`: `staged-upload:progress`,
+ * `staged-upload:done`, `staged-upload:error`. Call it again after inputs were added.
  *
  * @example
  * import { stageInputs } from 'activestorage-delayed/client'

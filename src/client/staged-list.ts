@@ -7,7 +7,9 @@ export interface StagedList {
   add(file: File, remove: () => void): StagedEntry
   /** Removes all files. */
   clear(): void
-  /** Focuses the button that removes the first failed file. Returns false when no file has failed. */
+  /**
+   * Focuses the button that removes the first failed file. Returns false when no file has failed.
+   */
   focusFailed(): boolean
 }
 /** One file of the list. */

@@ -1,4 +1,7 @@
-/** Styles of the element. Its private variables begin with an underscore, so that they differ from the page's variables. */
+/**
+ * Styles of the element. Its private variables begin with an underscore, so that they differ from
+ * the page's variables.
+ */
 export const elementStyle: string = `
 :host {
   --_accent: var(--delayed-upload-accent, light-dark(#0b6e4f, #4cc497));

@@ -9,7 +9,10 @@ export interface TransferOptions {
 
 /** The server refused a file, or could not be reached. `message` is text for the visitor. */
 export class UploadError extends Error {
-  /** Code of the server, such as 'FILE_TOO_LARGE'; else 'NETWORK', 'ABORTED', 'UNREADABLE' or 'HTTP'. */
+  /**
+   * Code of the server, such as 'FILE_TOO_LARGE'; else 'NETWORK', 'ABORTED', 'UNREADABLE' or
+   * 'HTTP'.
+   */
   readonly code: string
   /** Status of the response; 0 without a response. */
   readonly status: number
@@ -38,7 +41,10 @@ export interface TransferRequest extends Pick<TransferOptions, 'onProgress' | 's
   readonly filename: string
 }
 
-/** Sends a request, and resolves with the response's text. It uses XMLHttpRequest, because fetch reports no progress of uploads. */
+/**
+ * Sends a request, and resolves with the response's text. It uses XMLHttpRequest, because fetch
+ * reports no progress of uploads.
+ */
 export function sendRequest({
   method,
   url,

@@ -14,8 +14,8 @@ import type { FindRecordOption } from './find-record.ts'
 import type { Logger } from './logger.ts'
 
 /**
- * Options of `createActiveStorage`. It takes `findRecord` too, which is required where hooks read more of a record than
- * `{ type, id }`.
+ * Options of `createActiveStorage`. It takes `findRecord` too, which is required where hooks read
+ * more of a record than `{ type, id }`.
  */
 export interface ActiveStorageConfig<
   M extends Models,
@@ -31,7 +31,10 @@ export interface ActiveStorageConfig<
   readonly service?: NoInfer<S>
   /** The attachments of each model, by the name that `record_type` holds: Rails' class names. */
   readonly models: M
-  /** Signs ids. Default: process.env.SECRET_KEY_BASE, read on first use. [current, ...previous] rotates it. */
+  /**
+   * Signs ids. Default: process.env.SECRET_KEY_BASE, read on first use. [current, ...previous]
+   * rotates it.
+   */
   readonly secretKeyBase?: string | readonly [current: string, ...previous: string[]] | undefined
   /** A queue of the app's own. Default: the embedded engine, which needs none. */
   readonly jobs?: JobEngine
@@ -48,8 +51,9 @@ export interface ActiveStorageConfig<
     readonly maxFiles?: number
   }
   /**
-   * When a failed upload is tried again. Default: 10 attempts, with delays that double from 5 s to 1 h, 25 % more or less.
-   * While a service is unavailable no attempt is counted: it is tried every 5 min at most, `for` this long; default '3d'.
+   * When a failed upload is tried again. Default: 10 attempts, with delays that double from 5 s to
+   * 1 h, 25 % more or less. While a service is unavailable no attempt is counted: it is tried every
+   * 5 min at most, `for` this long; default '3d'.
    */
   readonly retries?: {
     readonly attempts?: number
@@ -57,25 +61,41 @@ export interface ActiveStorageConfig<
     readonly maxDelay?: Duration
     readonly for?: Duration
   }
-  /** Time limits of calls to services. A call that takes longer rejects with ServiceUnavailableError; uploads are retried. */
+  /**
+   * Time limits of calls to services. A call that takes longer rejects with
+   * ServiceUnavailableError; uploads are retried.
+   */
   readonly serviceTimeouts?: ServiceTimeouts
-  /** How long a save with `photo = file` waits until the file is attached, and what it does when it is not. */
+  /**
+   * How long a save with `photo = file` waits until the file is attached, and what it does when it
+   * is not.
+   */
   readonly direct?: DirectOptions
-  /** Default: the console, for warnings and errors. winston fits; pino needs its two arguments swapped. false: silent. */
+  /**
+   * Default: the console, for warnings and errors. winston fits; pino needs its two arguments
+   * swapped. false: silent.
+   */
   readonly logger?: Logger | false
   /** How long the bytes of failed uploads are kept. Default: for ever. */
   readonly failed?: { readonly keepFor?: Duration }
-  /** Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop Rails' job first. */
+  /**
+   * Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop
+   * Rails' job first.
+   */
   readonly gem?: { readonly moveAfter?: Duration }
   readonly tables?: TableOptions
   /** The path at which the app mounts `handler`. Default '/rails/active_storage', as in Rails. */
   readonly basePath?: `/${string}`
   /**
-   * Called before `handler` responds to a request; false responds 403. Default: anyone with a signed id may use it, as in
-   * Rails. For a blob that is attached in several places it is called for each place until one call returns true.
+   * Called before `handler` responds to a request; false responds 403. Default: anyone with a
+   * signed id may use it, as in Rails. For a blob that is attached in several places it is called
+   * for each place until one call returns true.
    */
   readonly authorize?: Authorize
-  /** How much of a refused request is read before it is closed, so that the response reaches a client that still sends. */
+  /**
+   * How much of a refused request is read before it is closed, so that the response reaches a
+   * client that still sends.
+   */
   readonly afterRefusal?: AfterRefusalOptions
   /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
   readonly rails?: {

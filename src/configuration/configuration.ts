@@ -22,7 +22,10 @@ import { nestedOptionNames, optionNames } from './option-names.ts'
 import { checkSecrets, readSecrets } from './secrets.ts'
 import { readDefaultService, readServices } from './services.ts'
 
-/** The options of `createActiveStorage` with their defaults, checked. Times in milliseconds, sizes in bytes. */
+/**
+ * The options of `createActiveStorage` with their defaults, checked. Times in milliseconds, sizes
+ * in bytes.
+ */
 export interface Settings {
   readonly database: Database<unknown, boolean>
   readonly services: Readonly<Record<string, Service>>
@@ -51,7 +54,10 @@ export interface Settings {
   readonly log: Log
 }
 
-/** Checks the options and fills in defaults. Throws ConfigurationError for everything that could only fail later. */
+/**
+ * Checks the options and fills in defaults. Throws ConfigurationError for everything that could
+ * only fail later.
+ */
 export function readConfiguration(config: AnyConfig): Settings {
   checkOptions(config, optionNames, 'createActiveStorage')
   for (const [name, given] of Object.entries(config)) {

@@ -2,7 +2,10 @@ import type { Awaitable } from '../async/awaitable.ts'
 import type { NeedsRecord, RecordOf } from '../attached/definitions.ts'
 import { configurationError } from './configuration-error.ts'
 
-/** Functions that look up records, by model. Models whose hooks read more than `{ type, id }` need one. */
+/**
+ * Functions that look up records, by model. Models whose hooks read more than `{ type, id }` need
+ * one.
+ */
 type RecordFinders<M> = {
   readonly [N in NeedsRecord<M>]: (id: string) => Awaitable<RecordOf<M[N]> | null | undefined>
 } & {
@@ -12,8 +15,8 @@ type RecordFinders<M> = {
 }
 
 /**
- * The option `findRecord`. It is required where hooks read more than `{ type, id }`, unless the database loads records by
- * itself (`Finds`: an ORM's binding).
+ * The option `findRecord`. It is required where hooks read more than `{ type, id }`, unless the
+ * database loads records by itself (`Finds`: an ORM's binding).
  */
 export type FindRecordOption<M, Finds extends boolean> = Finds extends true
   ? { readonly findRecord?: Partial<RecordFinders<M>> }

@@ -9,7 +9,9 @@ export interface Logger {
   error(message: string, details?: object): void
 }
 
-/** Makes one function of the option `logger`. Without one, warnings and errors go to the console. */
+/**
+ * Makes one function of the option `logger`. Without one, warnings and errors go to the console.
+ */
 export function createLog(logger: Logger | false | undefined): Log {
   if (logger === false) return () => undefined
   if (logger === undefined) return logToConsole

@@ -8,7 +8,10 @@ import { configurationError } from './configuration-error.ts'
 
 type ModelOptions = Pick<AnyConfig, 'models' | 'services' | 'staging' | 'images'>
 
-/** Reads the attachments of all models, fills in defaults, and checks the services and the image processor that they need. */
+/**
+ * Reads the attachments of all models, fills in defaults, and checks the services and the image
+ * processor that they need.
+ */
 export function readModels(
   { models: given, services, staging, images }: ModelOptions,
   service: string,

@@ -3,7 +3,10 @@ import { configurationError } from './configuration-error.ts'
 
 type Secrets = string | readonly string[] | undefined
 
-/** Throws ConfigurationError for a `secretKeyBase` that is empty or not text. Leaving it out is allowed. */
+/**
+ * Throws ConfigurationError for a `secretKeyBase` that is empty or not text. Leaving it out is
+ * allowed.
+ */
 export function checkSecrets(given: Secrets): void {
   if (given !== undefined && !isSecret(given))
     throw configurationError(
@@ -11,7 +14,10 @@ export function checkSecrets(given: Secrets): void {
     )
 }
 
-/** The secrets, newest first: `secretKeyBase`, else SECRET_KEY_BASE. Read at first use, so that tools run without one. */
+/**
+ * The secrets, newest first: `secretKeyBase`, else SECRET_KEY_BASE. Read at first use, so that
+ * tools run without one.
+ */
 export function readSecrets(given: Secrets): readonly string[] {
   const list = given ?? process.env['SECRET_KEY_BASE']
   const all = typeof list === 'string' ? [list] : (list ?? [])

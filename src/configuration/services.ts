@@ -35,7 +35,10 @@ export function readServices({
   )
 }
 
-/** The name of the service that new files go to. Throws ConfigurationError where it is missing or unclear. */
+/**
+ * The name of the service that new files go to. Throws ConfigurationError where it is missing or
+ * unclear.
+ */
 export function readDefaultService({ services, service }: ServiceOptions): string {
   const names = Object.keys(services ?? {})
   const only = service ?? (names.length === 1 ? names[0] : undefined)

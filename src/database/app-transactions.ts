@@ -5,7 +5,10 @@ import { createEndedEarlyError } from './errors.ts'
 export interface AppTransactions<Tx> {
   /** See `ActiveStorage.transaction`. */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  /** Calls `done` after the commit, if that is known: from `database.afterCommit`, or from `run` above. */
+  /**
+   * Calls `done` after the commit, if that is known: from `database.afterCommit`, or from `run`
+   * above.
+   */
   afterCommit(tx: Tx, done: () => void): void
 }
 

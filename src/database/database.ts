@@ -4,7 +4,10 @@ import type { PlaceholderStyle } from './placeholders.ts'
 /** Databases whose SQL differs. */
 export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
 
-/** A transaction of the library's own: the object that the app gets, and the executor of the library's statements. */
+/**
+ * A transaction of the library's own: the object that the app gets, and the executor of the
+ * library's statements.
+ */
 export interface OpenTransaction<Tx> {
   readonly tx: Tx
   readonly executor: Executor
@@ -21,15 +24,18 @@ export interface ReservedConnection {
 export interface RecordSource {
   /** Loads a record afresh, outside of any transaction. null: there is no such record. */
   find(id: string): Promise<object | null>
-  /** true: the class of the records, or one that extends it, has a method of this name. Hooks may be methods. */
+  /**
+   * true: the class of the records, or one that extends it, has a method of this name. Hooks may be
+   * methods.
+   */
   hasMethod(method: string): boolean
   /** Sets the time of the record's last change, if it has such a column. */
   touch?(id: string): Promise<void>
 }
 
 /**
- * A database as the library needs it. `Tx` is the transaction object that the app holds; `Finds` is true where the
- * binding loads records by itself, as those of ORMs do.
+ * A database as the library needs it. `Tx` is the transaction object that the app holds; `Finds` is
+ * true where the binding loads records by itself, as those of ORMs do.
  */
 export interface Database<in out Tx, Finds extends boolean = false> {
   /** true: the app need not pass `findRecord`. */
@@ -39,56 +45,83 @@ export interface Database<in out Tx, Finds extends boolean = false> {
   /** Finds an ORM's records of a model by the model's attachments. null: no class has these. */
   findRecordSource?(attachments: object): RecordSource | null
   /**
-   * Returns the dialect. Called before any other member, also inside a transaction on the pool's only connection: it must
-   * not wait for another one.
+   * Returns the dialect. Called before any other member, also inside a transaction on the pool's
+   * only connection: it must not wait for another one.
    */
   open(): Promise<Dialect>
-  /** Runs each statement by itself, on any connection. On SQLite it waits while a transaction is open on the handle. */
+  /**
+   * Runs each statement by itself, on any connection. On SQLite it waits while a transaction is
+   * open on the handle.
+   */
   readonly executor: Executor
   /**
-   * Form of the parameters in a statement: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001, for a
-   * binding that takes the text in pieces. Default: `$1` on PostgreSQL and `?` elsewhere.
+   * Form of the parameters in a statement: 'numbered' is `$1`, 'question' is `?`, 'marked' is the
+   * character U+0001, for a binding that takes the text in pieces. Default: `$1` on PostgreSQL and
+   * `?` elsewhere.
    */
   readonly placeholders?: PlaceholderStyle
-  /** Number of statements with bytes (chunks of files) that run at once at most, of all files together. */
+  /**
+   * Number of statements with bytes (chunks of files) that run at once at most, of all files
+   * together.
+   */
   readonly writeConcurrency: number
   /**
-   * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back when it throws.
-   * Does not retry: see `transact`.
+   * Runs `run` in a transaction at read committed (SQLite: BEGIN IMMEDIATE), commits, or rolls back
+   * when it throws. Does not retry: see `transact`.
    */
   transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
-  /** Runs `storage.transaction` where the app's transactions differ from the library's own. Default: `transaction`. */
+  /**
+   * Runs `storage.transaction` where the app's transactions differ from the library's own. Default:
+   * `transaction`.
+   */
   appTransaction?<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /**
-   * true: the transaction ended before its commit, as by a deadlock on MySQL whose error the app caught. Called before the
-   * app's work is committed. Left out where COMMIT itself fails.
+   * true: the transaction ended before its commit, as by a deadlock on MySQL whose error the app
+   * caught. Called before the app's work is committed. Left out where COMMIT itself fails.
    */
   hasEnded?(tx: Tx): Promise<boolean>
-  /** Returns an executor on the user's open transaction. Throws ConfigurationError if it knows that none is open. */
+  /**
+   * Returns an executor on the user's open transaction. Throws ConfigurationError if it knows that
+   * none is open.
+   */
   join(tx: Tx): Executor
-  /** Calls `done` after the commit of the user's outermost transaction. Left out where the commit cannot be seen. */
+  /**
+   * Calls `done` after the commit of the user's outermost transaction. Left out where the commit
+   * cannot be seen.
+   */
   afterCommit?(tx: Tx, done: () => void): void
-  /** true: the same transaction run again may succeed (serialization failure, deadlock, lock time-out, busy). */
+  /**
+   * true: the same transaction run again may succeed (serialization failure, deadlock, lock
+   * time-out, busy).
+   */
   isTransient(error: unknown): boolean
   /** true: a unique index refused the row. */
   isUniqueViolation(error: unknown): boolean
   /**
-   * true: INSERT, UPDATE and DELETE with RETURNING return their rows on connections of the library's own. Left out where
-   * statements pass through an ORM, which may drop the rows. Never used in a user's transaction.
+   * true: INSERT, UPDATE and DELETE with RETURNING return their rows on connections of the
+   * library's own. Left out where statements pass through an ORM, which may drop the rows. Never
+   * used in a user's transaction.
    */
   readonly returning?: boolean
-  /** Reads the chunks `from` (inclusive) to `to` (exclusive) of a file in order, in the driver's fastest way. */
+  /**
+   * Reads the chunks `from` (inclusive) to `to` (exclusive) of a file in order, in the driver's
+   * fastest way.
+   */
   readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
   /**
-   * PostgreSQL: calls `wake` at each notification on `channel`, and connects again by itself. Calls `changed` with null when
-   * it listens, and with the error when the connection is lost. Returns a function that stops it.
+   * PostgreSQL: calls `wake` at each notification on `channel`, and connects again by itself. Calls
+   * `changed` with null when it listens, and with the error when the connection is lost. Returns a
+   * function that stops it.
    */
   listen?(
     channel: string,
     wake: () => void,
     changed: (error: unknown) => void,
   ): Promise<() => Promise<void>>
-  /** Takes a connection for the heartbeat alone. null: the pool is too small for that, or there is none. */
+  /**
+   * Takes a connection for the heartbeat alone. null: the pool is too small for that, or there is
+   * none.
+   */
   reserve?(): Promise<ReservedConnection | null>
   /** Closes the pool or handle that the library opened; the app's own stays open. */
   close(): Promise<void>

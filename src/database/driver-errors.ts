@@ -23,7 +23,9 @@ export function readErrorNumber(error: unknown): number {
   return Number(toDriverError(error).errno)
 }
 
-/** Throws a driver's error again, or an error of the library's own where that can say what to do. */
+/**
+ * Throws a driver's error again, or an error of the library's own where that can say what to do.
+ */
 export function rethrowWithAdvice(error: unknown): never {
   if (isMissingTable(error))
     throw new ConfigurationError(
@@ -56,8 +58,9 @@ function isMissingTable(error: unknown): boolean {
 }
 
 /**
- * true: a character does not fit the character set of its column. MySQL says 1366 when it writes the text, which is its
- * number for other values too, and 1267, 1270 or 1271 when it compares a column with it. PostgreSQL says 22P05.
+ * true: a character does not fit the character set of its column. MySQL says 1366 when it writes
+ * the text, which is its number for other values too, and 1267, 1270 or 1271 when it compares a
+ * column with it. PostgreSQL says 22P05.
  */
 function isUnstorable(error: unknown): boolean {
   const number = readErrorNumber(error)

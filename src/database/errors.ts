@@ -1,8 +1,9 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
 /**
- * Error for a transaction that the database rolled back or committed before its COMMIT. Either a statement failed and the
- * app caught the error, so that everything in it is rolled back, or a statement such as CREATE TABLE committed it (MySQL).
+ * Error for a transaction that the database rolled back or committed before its COMMIT. Either a
+ * statement failed and the app caught the error, so that everything in it is rolled back, or a
+ * statement such as CREATE TABLE committed it (MySQL).
  */
 export function createEndedEarlyError(): ConfigurationError {
   return new ConfigurationError(
@@ -10,7 +11,10 @@ export function createEndedEarlyError(): ConfigurationError {
   )
 }
 
-/** Error for a row that was inserted, and that the next statement of the same connection does not find. */
+/**
+ * Error for a row that was inserted, and that the next statement of the same connection does not
+ * find.
+ */
 export function createNotReadError(what: string): ConfigurationError {
   return new ConfigurationError(
     `${what} was inserted, but a read does not find it. If a proxy sends reads to a replica, connect to the primary.`,
@@ -18,8 +22,8 @@ export function createNotReadError(what: string): ConfigurationError {
 }
 
 /**
- * Returns the url of a database. Throws ConfigurationError for anything but text: an environment variable is often unset,
- * and a driver would then connect to a host of its own choice.
+ * Returns the url of a database. Throws ConfigurationError for anything but text: an environment
+ * variable is often unset, and a driver would then connect to a host of its own choice.
  */
 export function requireUrl(caller: string, example: string, url: unknown): string {
   if (url === undefined || url === '')
@@ -33,7 +37,10 @@ export function requireUrl(caller: string, example: string, url: unknown): strin
   return url
 }
 
-/** Returns the pool. Throws ConfigurationError for an object without `method`, such as a client or an empty setting. */
+/**
+ * Returns the pool. Throws ConfigurationError for an object without `method`, such as a client or
+ * an empty setting.
+ */
 export function requirePool<T extends object>(
   caller: string,
   method: keyof T & string,

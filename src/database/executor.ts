@@ -1,6 +1,6 @@
 /**
- * A value that crosses to a driver or an ORM. There is no Date and no plain Uint8Array. A boolean crosses on PostgreSQL
- * only, and only in statements of a queue engine; elsewhere it is 0 or 1.
+ * A value that crosses to a driver or an ORM. There is no Date and no plain Uint8Array. A boolean
+ * crosses on PostgreSQL only, and only in statements of a queue engine; elsewhere it is 0 or 1.
  */
 export type Parameter = null | number | bigint | boolean | string | Buffer
 
@@ -16,19 +16,22 @@ export interface Result {
 
 /** Sends one statement over a connection of the pool, or over the user's open transaction. */
 export interface Executor {
-  /** Parameters are written as `Database.placeholders` says. Rejects with the driver's own error. */
+  /**
+   * Parameters are written as `Database.placeholders` says. Rejects with the driver's own error.
+   */
   run(sql: string, parameters: readonly Parameter[]): Promise<Result>
 }
 
 /**
- * Sends one statement whose parameters are `$1`, `$2` …, whatever the database and the binding. A number may be used
- * more than once and in any order.
+ * Sends one statement whose parameters are `$1`, `$2` …, whatever the database and the binding. A
+ * number may be used more than once and in any order.
  */
 export interface PortableExecutor {
   /**
-   * `parameters` may be null, undefined, booleans, numbers, bigints, text, bytes, Dates (sent in UTC), arrays
-   * (PostgreSQL: an array, elsewhere JSON) and plain objects (JSON). Throws ConfigurationError for other values, and for
-   * a placeholder without a value. Rejects with the driver's own error.
+   * `parameters` may be null, undefined, booleans, numbers, bigints, text, bytes, Dates (sent in
+   * UTC), arrays (PostgreSQL: an array, elsewhere JSON) and plain objects (JSON). Throws
+   * ConfigurationError for other values, and for a placeholder without a value. Rejects with the
+   * driver's own error.
    */
   run(sql: string, parameters?: readonly unknown[]): Promise<Result>
 }

@@ -2,8 +2,9 @@ import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from './database.ts'
 
 /**
- * Epoch milliseconds by the database's clock: a stored deadline is never compared with a worker's own clock. On PostgreSQL
- * it is the time of the statement, which can be searched in an index; the time of the transaction may be long past.
+ * Epoch milliseconds by the database's clock: a stored deadline is never compared with a worker's
+ * own clock. On PostgreSQL it is the time of the statement, which can be searched in an index; the
+ * time of the transaction may be long past.
  */
 export function now(dialect: Dialect): RawBuilder<number> {
   if (dialect === 'postgres')
@@ -12,7 +13,9 @@ export function now(dialect: Dialect): RawBuilder<number> {
   return sql<number>`(timestampdiff(microsecond, '1970-01-01 00:00:00', utc_timestamp(6)) div 1000)`
 }
 
-/** Epoch milliseconds by the database's clock, so many from now. A negative number is in the past. */
+/**
+ * Epoch milliseconds by the database's clock, so many from now. A negative number is in the past.
+ */
 export function nowPlus(dialect: Dialect, milliseconds: number): RawBuilder<number> {
   return sql<number>`(${now(dialect)} + ${sql.raw(String(Math.round(milliseconds)))})`
 }
@@ -41,7 +44,10 @@ export function asText(dialect: Dialect, column: string): RawBuilder<string> {
   return sql<string>`cast(${sql.ref(column)} as char)`
 }
 
-/** Converts an id of Rails' tables to the value that is bound: a bigint, or text where the primary keys are uuids. */
+/**
+ * Converts an id of Rails' tables to the value that is bound: a bigint, or text where the primary
+ * keys are uuids.
+ */
 export function toRailsId(id: string): bigint | string {
   return /^\d+$/.test(id) ? BigInt(id) : id
 }

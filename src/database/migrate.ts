@@ -29,11 +29,17 @@ export interface DialectSchema {
   existing(executor: Executor): Promise<ReadonlySet<string>>
   /** Statements that run first in the transaction, so that one process migrates at a time. */
   readonly lock: readonly string[]
-  /** Reads the columns of records' ids, and on MySQL those of blobs. Columns that do not exist are left out. */
+  /**
+   * Reads the columns of records' ids, and on MySQL those of blobs. Columns that do not exist are
+   * left out.
+   */
   liveColumns(executor: Executor): Promise<LiveColumns>
 }
 
-/** A column as it is in the database, which may differ from what `migrate` would make: Rails made it, or the app. */
+/**
+ * A column as it is in the database, which may differ from what `migrate` would make: Rails made
+ * it, or the app.
+ */
 export interface LiveColumn {
   readonly type: string
   /** MySQL: the character set of a text column. */
@@ -68,8 +74,9 @@ export function createDialectSchema(
 }
 
 /**
- * Adds what is missing and nothing else: tables that Rails or the gem made are kept. Reads first without a lock, so that a
- * hundred pods that start at once do not wait for each other. Throws ConfigurationError where the schema does not fit.
+ * Adds what is missing and nothing else: tables that Rails or the gem made are kept. Reads first
+ * without a lock, so that a hundred pods that start at once do not wait for each other. Throws
+ * ConfigurationError where the schema does not fit.
  */
 export async function migrate(options: MigrateOptions): Promise<void> {
   const schema = createDialectSchema(options.dialect, options.tables, options.recordId)
@@ -98,7 +105,10 @@ export async function migrate(options: MigrateOptions): Promise<void> {
   await checkColumns(schema, options, options.executor)
 }
 
-/** Throws ConfigurationError for tables of a version before the first release: nothing converts them. */
+/**
+ * Throws ConfigurationError for tables of a version before the first release: nothing converts
+ * them.
+ */
 async function refuseUnreleasedTables(
   schema: DialectSchema,
   { files, locks }: TableNames,
@@ -116,7 +126,10 @@ async function refuseUnreleasedTables(
     )
 }
 
-/** MySQL commits each step by itself: another process may have made the same table, column, index or rows. */
+/**
+ * MySQL commits each step by itself: another process may have made the same table, column, index or
+ * rows.
+ */
 async function applyStep(executor: Executor, step: MigrationStep): Promise<void> {
   try {
     await executor.run(step.sql, [])
@@ -126,8 +139,9 @@ async function applyStep(executor: Executor, step: MigrationStep): Promise<void>
 }
 
 /**
- * Reads the columns as they are. Throws ConfigurationError where one cannot hold the ids that this storage binds: the
- * database would cast them and find another record. null: the tables do not exist yet.
+ * Reads the columns as they are. Throws ConfigurationError where one cannot hold the ids that this
+ * storage binds: the database would cast them and find another record. null: the tables do not
+ * exist yet.
  */
 export async function checkColumns(
   schema: DialectSchema,

@@ -2,7 +2,10 @@ import type { Executor, Parameter, Result } from './executor.ts'
 import { normalizeRow } from './rows.ts'
 
 /* oxlint-disable typescript/no-explicit-any -- the two drivers return different results, and type them as loosely */
-/** A connection of `mariadb` or `mysql2/promise`, as the library uses it and `storage.transaction` hands it to the app. */
+/**
+ * A connection of `mariadb` or `mysql2/promise`, as the library uses it and `storage.transaction`
+ * hands it to the app.
+ */
 export interface MysqlConnection {
   execute(sql: string, values?: any): Promise<any>
   query(sql: string, values?: any): Promise<any>
@@ -39,7 +42,10 @@ type DriverResult = Record<string, unknown>[] | WriteResult
 
 const IN_TRANSACTION = 1
 
-/** Options of both drivers: rows are objects, and placeholders are question marks, whatever the app set for its pool. */
+/**
+ * Options of both drivers: rows are objects, and placeholders are question marks, whatever the app
+ * set for its pool.
+ */
 const ROW_OPTIONS = {
   rowsAsArray: false,
   nestTables: false,
@@ -47,7 +53,10 @@ const ROW_OPTIONS = {
   typeCast: (_field: unknown, next: () => unknown): unknown => next(),
 }
 
-/** Returns the executor on one connection. It prepares its statements: `query` would send bytes as hex text. */
+/**
+ * Returns the executor on one connection. It prepares its statements: `query` would send bytes as
+ * hex text.
+ */
 export function createMysqlExecutor(connection: MysqlConnection): Executor {
   return {
     async run(sql, parameters) {

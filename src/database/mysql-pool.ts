@@ -38,7 +38,10 @@ export class MysqlConnections {
     return pool.getConnection()
   }
 
-  /** Runs `run` with a connection. `discard` closes it afterwards instead of giving it back to the pool. */
+  /**
+   * Runs `run` with a connection. `discard` closes it afterwards instead of giving it back to the
+   * pool.
+   */
   async use<T>(
     run: (connection: MysqlPoolConnection, discard: () => void) => Promise<T>,
   ): Promise<T> {

@@ -17,8 +17,9 @@ const TRANSIENT_ERRORS: readonly number[] = [1213, 1205, 1020]
 const DUPLICATE_KEY = 1062
 
 /**
- * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with `mariadb`). A transaction
- * object is a connection with a transaction open. Throws ConfigurationError without a url, or for one that cannot be read.
+ * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with
+ * `mariadb`). A transaction object is a connection with a transaction open. Throws
+ * ConfigurationError without a url, or for one that cannot be read.
  *
  * @example
  * const database = mysql(process.env.DATABASE_URL)
@@ -33,8 +34,8 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       run: (sql, parameters) =>
         connections.use((connection) => createMysqlExecutor(connection).run(sql, parameters)),
     },
-    // Both speak the same statements. Asking which it is would need a connection, and all may be in transactions that
-    // wait for this call.
+    // Both speak the same statements. Asking which it is would need a connection, and all may be in
+    // transactions that wait for this call.
     open: () => Promise.resolve('mysql'),
     transaction: (run) =>
       connections.use(async (connection, discard) => {
@@ -68,7 +69,10 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
   }
 }
 
-/** Throws ConfigurationError for a pool, and for a connection that the driver knows to be in no transaction. */
+/**
+ * Throws ConfigurationError for a pool, and for a connection that the driver knows to be in no
+ * transaction.
+ */
 function checkTransaction(tx: MysqlConnection | undefined): void {
   if (typeof tx?.execute !== 'function' || 'getConnection' in tx)
     throw new ConfigurationError(

@@ -11,7 +11,10 @@ export interface OldTransaction {
   readonly openFor: number
 }
 
-/** Finds PostgreSQL's oldest transaction that vacuum waits for, if it is open for longer than `milliseconds`. */
+/**
+ * Finds PostgreSQL's oldest transaction that vacuum waits for, if it is open for longer than
+ * `milliseconds`.
+ */
 export async function findOldTransaction(
   session: Session,
   milliseconds: number,

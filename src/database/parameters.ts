@@ -5,9 +5,10 @@ import type { Parameter } from './executor.ts'
 /**
  * Turns a value of an app or of a queue engine into one that every driver of the dialect takes.
  *
- * Dates are sent in UTC, plain objects as JSON, bytes as a Buffer, undefined as null. Arrays are arrays on PostgreSQL, so
- * that a list for a json column must be passed as JSON text; elsewhere they are JSON. Booleans are 0 and 1 except on
- * PostgreSQL. Throws ConfigurationError for an invalid Date, a function, a symbol, and for what JSON cannot hold.
+ * Dates are sent in UTC, plain objects as JSON, bytes as a Buffer, undefined as null. Arrays are
+ * arrays on PostgreSQL, so that a list for a json column must be passed as JSON text; elsewhere
+ * they are JSON. Booleans are 0 and 1 except on PostgreSQL. Throws ConfigurationError for an
+ * invalid Date, a function, a symbol, and for what JSON cannot hold.
  */
 export function toParameter(value: unknown, dialect: Dialect): Parameter {
   switch (typeof value) {

@@ -189,7 +189,10 @@ const cases: readonly Case[] = [
 
 const values = Array.from({ length: 12 }, (_, index) => `value ${index + 1}`)
 
-/** What `becomes` looks like in another style: its `?` that are placeholders have no quotes or comments around them. */
+/**
+ * What `becomes` looks like in another style: its `?` that are placeholders have no quotes or
+ * comments around them.
+ */
 function inStyle(becomes: string, dialect: Dialect, mark: (number: number) => string): string {
   let count = 0
   return splitStatement(becomes, dialect)

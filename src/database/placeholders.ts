@@ -5,8 +5,8 @@ import { toParameter } from './parameters.ts'
 import { splitStatement } from './statement-parts.ts'
 
 /**
- * The form in which a binding takes parameters: 'numbered' is `$1`, 'question' is `?`, 'marked' is the character U+0001,
- * for a binding that takes the text in pieces and so needs no escapes.
+ * The form in which a binding takes parameters: 'numbered' is `$1`, 'question' is `?`, 'marked' is
+ * the character U+0001, for a binding that takes the text in pieces and so needs no escapes.
  */
 export type PlaceholderStyle = 'numbered' | 'question' | 'marked'
 
@@ -26,10 +26,11 @@ export interface BoundStatement {
 }
 
 /**
- * Turns a statement with `$1` placeholders into the binding's own style. A `$1` in text, in a quoted name, in a comment
- * or between dollar quotes stays as it is. Where parameters have no numbers, a repeated one is sent again.
- * Throws ConfigurationError for a placeholder without a value, and for a character that the style cannot carry: a `?`
- * outside of quotes with 'question', U+0001 with 'marked'.
+ * Turns a statement with `$1` placeholders into the binding's own style. A `$1` in text, in a
+ * quoted name, in a comment or between dollar quotes stays as it is. Where parameters have no
+ * numbers, a repeated one is sent again. Throws ConfigurationError for a placeholder without a
+ * value, and for a character that the style cannot carry: a `?` outside of quotes with 'question',
+ * U+0001 with 'marked'.
  */
 export function bindStatement(
   sql: string,

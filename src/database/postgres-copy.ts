@@ -6,8 +6,9 @@ import { quoteTable } from './quote-table.ts'
 import { isUuid } from './uuid.ts'
 
 /**
- * Reads chunks by COPY, which is five times as fast as any SELECT through `pg`. `from` is inclusive, `to` exclusive. COPY
- * takes no parameters: nothing but a uuid and whole numbers goes into its text.
+ * Reads chunks by COPY, which is five times as fast as any SELECT through `pg`. `from` is
+ * inclusive, `to` exclusive. COPY takes no parameters: nothing but a uuid and whole numbers goes
+ * into its text.
  */
 export async function copyChunks(
   client: PgClient,
@@ -29,8 +30,8 @@ export async function copyChunks(
 const COPY_HEADER = 19
 
 /**
- * Parses the binary COPY format: a header of 19 bytes and its extension, then tuples of one field, then -1. Each field is
- * copied out as it arrives, so that its bytes are not held twice.
+ * Parses the binary COPY format: a header of 19 bytes and its extension, then tuples of one field,
+ * then -1. Each field is copied out as it arrives, so that its bytes are not held twice.
  */
 async function parseCopy(stream: AsyncIterable<Buffer>, fileId: string): Promise<Buffer[]> {
   const chunks: Buffer[] = []

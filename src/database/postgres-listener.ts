@@ -5,15 +5,18 @@ import { ServiceError } from '../errors/errors.ts'
 const FIRST_WAIT_MS = 500
 const LONGEST_WAIT_MS = 10_000
 
-/** Calls of a listener: `wake` at a notification, `changed` with null when it listens and with the error when not. */
+/**
+ * Calls of a listener: `wake` at a notification, `changed` with null when it listens and with the
+ * error when not.
+ */
 export interface ListenerCallbacks {
   readonly wake: () => void
   readonly changed: (error: unknown) => void
 }
 
 /**
- * Listens on a connection of its own, which is opened again when it ends. After each opening it calls `wake`: a
- * notification may have been missed meanwhile.
+ * Listens on a connection of its own, which is opened again when it ends. After each opening it
+ * calls `wake`: a notification may have been missed meanwhile.
  */
 export class PostgresListener {
   readonly #config: pg.ClientConfig

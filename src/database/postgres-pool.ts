@@ -63,7 +63,9 @@ export class PostgresConnections {
     this.#options = isPool ? null : readPostgresOptions(database)
   }
 
-  /** Number of connections in the pool; the default of `pg` where the app's pool does not say it. */
+  /**
+   * Number of connections in the pool; the default of `pg` where the app's pool does not say it.
+   */
   get size(): number {
     const options: PostgresOptions | { max?: number } = this.#options ?? this.#pool?.options ?? {}
     return options.max ?? DEFAULT_CONNECTIONS
@@ -81,7 +83,9 @@ export class PostgresConnections {
     return notify === false ? null : { connectionString: directUrl ?? url }
   }
 
-  /** Runs `run` with a client. `discard` closes it afterwards instead of giving it back to the pool. */
+  /**
+   * Runs `run` with a client. `discard` closes it afterwards instead of giving it back to the pool.
+   */
   async use<T>(
     run: (client: PgPoolClient, discard: (error: Error) => void) => Promise<T>,
   ): Promise<T> {
@@ -113,7 +117,9 @@ export class PostgresConnections {
     this.#pool = null
   }
 
-  /** A connection that the server ends must not end the process: an error without a listener would. */
+  /**
+   * A connection that the server ends must not end the process: an error without a listener would.
+   */
   async #take(): Promise<{
     readonly client: PgPoolClient
     release(broken?: Error | boolean): void

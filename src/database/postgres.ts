@@ -24,8 +24,8 @@ const UNIQUE_VIOLATION = '23505'
 const MAX_WRITES = 3
 
 /**
- * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client with a transaction open.
- * Throws ConfigurationError without a url, and for `pg` before 8.16.
+ * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client
+ * with a transaction open. Throws ConfigurationError without a url, and for `pg` before 8.16.
  *
  * @example
  * const database = postgres(process.env.DATABASE_URL)
@@ -43,14 +43,16 @@ export function postgres(
     returning: true,
     writeConcurrency: Math.max(1, Math.min(MAX_WRITES, connections.ownSize - 1)),
     executor: { run: (sql, parameters) => runStatement(connections, sql, parameters) },
-    // Connects with the first statement: the pool's last connection may be in the transaction that this call is made in.
+    // Connects with the first statement: the pool's last connection may be in the transaction that
+    // this call is made in.
     open: () => Promise.resolve('postgres'),
     transaction: (run) =>
       connections.use(async (client, discard) => {
         await client.query('begin isolation level read committed')
         try {
           const result = await run({ tx: client, executor: createPostgresExecutor(client) })
-          // PostgreSQL rolls back a transaction in which a statement failed, and reports no error for its COMMIT.
+          // PostgreSQL rolls back a transaction in which a statement failed, and reports no error
+          // for its COMMIT.
           if ((await client.query('commit')).command === 'ROLLBACK') throw createEndedEarlyError()
           return result
         } catch (error) {
@@ -87,8 +89,8 @@ export function postgres(
 }
 
 /**
- * Runs one statement by itself. PostgreSQL reports an error before it releases the statement's locks: a second round trip
- * guarantees that they are gone.
+ * Runs one statement by itself. PostgreSQL reports an error before it releases the statement's
+ * locks: a second round trip guarantees that they are gone.
  */
 function runStatement(
   connections: PostgresConnections,
@@ -105,7 +107,9 @@ function runStatement(
   })
 }
 
-/** Throws ConfigurationError for a pool, and for a client that `pg` knows to be in no transaction. */
+/**
+ * Throws ConfigurationError for a pool, and for a client that `pg` knows to be in no transaction.
+ */
 function checkTransaction(tx: PgClient | undefined): void {
   if (typeof tx?.query !== 'function' || 'totalCount' in tx)
     throw new ConfigurationError(

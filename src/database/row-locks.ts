@@ -12,8 +12,8 @@ export interface RowLockOptions {
 }
 
 /**
- * Locks the rows that a query of Kysely reads until its transaction ends. On SQLite the query stays as it is: the
- * transaction has the write lock of the whole file.
+ * Locks the rows that a query of Kysely reads until its transaction ends. On SQLite the query stays
+ * as it is: the transaction has the write lock of the whole file.
  */
 export function lockRows<Q extends LockableQuery<Q>>(
   query: Q,

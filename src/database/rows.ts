@@ -1,6 +1,9 @@
 import type { Row } from './executor.ts'
 
-/** Converts a driver's row: bigints to numbers where they are exact, bytes to a Buffer on the same memory. */
+/**
+ * Converts a driver's row: bigints to numbers where they are exact, bytes to a Buffer on the same
+ * memory.
+ */
 export function normalizeRow(row: Readonly<Record<string, unknown>>): Row {
   const result: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(row)) result[name] = normalizeValue(value)

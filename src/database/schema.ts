@@ -12,7 +12,10 @@ export type JobState = 'pending' | 'running'
 type BigIntColumn = string | number | bigint
 type Nullable<T> = T | null
 
-/** Rails' tables and ours, by the names the library's statements use; `TableNames` maps them to the real ones. */
+/**
+ * Rails' tables and ours, by the names the library's statements use; `TableNames` maps them to the
+ * real ones.
+ */
 export interface Schema {
   blobs: {
     id: Generated<BigIntColumn>
@@ -102,13 +105,19 @@ export type TableNames = Readonly<Record<keyof Schema, string>>
 
 /** Names of the tables. */
 export interface TableOptions {
-  /** Prefix of the names of our own tables. Default: 'activestorage_delayed_'. Rails' and the gem's keep their names. */
+  /**
+   * Prefix of the names of our own tables. Default: 'activestorage_delayed_'. Rails' and the gem's
+   * keep their names.
+   */
   readonly prefix?: string
   /** PostgreSQL: schema of our own tables. Default: the connection's search path. */
   readonly schema?: string
 }
 
-/** Returns the real names. Rails' three tables and the gem's one are fixed: a Rails app may share them. */
+/**
+ * Returns the real names. Rails' three tables and the gem's one are fixed: a Rails app may share
+ * them.
+ */
 export function createTableNames({
   prefix = 'activestorage_delayed_',
   schema,

@@ -26,13 +26,18 @@ export interface Session {
   readonly dialect: Dialect
   readonly db: Kysely<Schema>
   readonly executor: Executor
-  /** Runs statements of queue engines on that executor: with `$1` placeholders whatever the binding. */
+  /**
+   * Runs statements of queue engines on that executor: with `$1` placeholders whatever the binding.
+   */
   readonly portableExecutor: PortableExecutor
   readonly tables: TableNames
   readonly recordId: RecordIdType
   /** true: INSERT, UPDATE and DELETE may use RETURNING. See `Database.returning`. */
   readonly returning: boolean
-  /** The columns as they are in the database, read once per process. Empty: the tables do not exist yet. */
+  /**
+   * The columns as they are in the database, read once per process. Empty: the tables do not exist
+   * yet.
+   */
   liveColumns(): Promise<LiveColumns>
 }
 

@@ -29,7 +29,9 @@ const MAX_STATEMENTS = 200
 /** Gives other work of the process a turn: node:sqlite never waits by itself. */
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** One handle: opened at its first use where a path was given, with the statements prepared on it. */
+/**
+ * One handle: opened at its first use where a path was given, with the statements prepared on it.
+ */
 export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
   readonly #path: string | null
   readonly #open: (path: string) => H
@@ -57,7 +59,10 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
     },
   }
 
-  /** `given`: a path, which `open` opens at the first use, or a handle of the app's, which `close` leaves open. */
+  /**
+   * `given`: a path, which `open` opens at the first use, or a handle of the app's, which `close`
+   * leaves open.
+   */
   constructor(given: string | H, open: (path: string) => H) {
     this.#path = typeof given === 'string' ? given : null
     this.#handle = typeof given === 'string' ? null : given
@@ -86,7 +91,8 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
   /** Runs `run` in BEGIN IMMEDIATE, after what is queued on the handle. */
   transaction<T>(run: () => Promise<T>): Promise<T> {
     return this.#queue.run(async () => {
-      // The microtasks of the app run first, so that its own statements come before or after the transaction, not in it.
+      // The microtasks of the app run first, so that its own statements come before or after the
+      // transaction, not in it.
       await nextTurn()
       await this.#whenFree(() => this.handle.exec('begin immediate'))
       try {
@@ -109,7 +115,10 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
     this.#handle = null
   }
 
-  /** Waits while the app's transaction is open on the handle, or while the file is busy, without blocking the process. */
+  /**
+   * Waits while the app's transaction is open on the handle, or while the file is busy, without
+   * blocking the process.
+   */
   async #whenFree<T>(run: () => T): Promise<T> {
     const until = performance.now() + BUSY_TIMEOUT_MS
     for (;;) {

@@ -5,7 +5,10 @@ import { messageOf } from '../errors/message.ts'
 
 /** Queue of the library's work on one handle or file of SQLite, which has one writer. */
 export interface HandleQueue {
-  /** Runs `run` after what was queued before. Throws ConfigurationError inside `runInside`: it would wait for itself. */
+  /**
+   * Runs `run` after what was queued before. Throws ConfigurationError inside `runInside`: it would
+   * wait for itself.
+   */
   run<T>(run: () => Promise<T>): Promise<T>
   /** Runs the body of a transaction; called from within `run`. */
   runInside<T>(run: () => Promise<T>): Promise<T>

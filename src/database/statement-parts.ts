@@ -22,7 +22,10 @@ const matchEscaped = (quote: string): string =>
 const DASH_COMMENT = String.raw`--[^\n\r]*`
 const BLOCK_COMMENT = String.raw`\/\*[^]*?(?:\*\/|$)`
 
-/** PostgreSQL: an E'' string goes on behind a line break. Block comments are nested, see `endOfComment`. */
+/**
+ * PostgreSQL: an E'' string goes on behind a line break. Block comments are nested, see
+ * `endOfComment`.
+ */
 const POSTGRES_QUOTED = [
   String.raw`[eE]${matchEscaped("'")}(?:[ \t]*[\n\r]\s*${matchEscaped("'")})*`,
   matchQuoted("'"),
@@ -60,7 +63,10 @@ const patterns: Readonly<Record<Dialect, RegExp>> = {
   sqlite: createPattern(SQLITE_QUOTED),
 }
 
-/** Splits a statement into code, quoted parts and `$n` placeholders. Joined, their texts are the statement. */
+/**
+ * Splits a statement into code, quoted parts and `$n` placeholders. Joined, their texts are the
+ * statement.
+ */
 export function splitStatement(sql: string, dialect: Dialect): StatementPart[] {
   const parts: StatementPart[] = []
   const pattern = new RegExp(patterns[dialect])
@@ -88,7 +94,10 @@ export function splitStatement(sql: string, dialect: Dialect): StatementPart[] {
   return parts
 }
 
-/** The end of a nested block comment that begins at `start`; the end of the text where it is not closed. */
+/**
+ * The end of a nested block comment that begins at `start`; the end of the text where it is not
+ * closed.
+ */
 function endOfComment(sql: string, start: number): number {
   const marks = /\/\*|\*\//g
   marks.lastIndex = start

@@ -8,7 +8,10 @@ import { createSessionFactory, type Session } from './session.ts'
 import type { TableNames } from './schema.ts'
 import { retryTransient, transact } from './transact.ts'
 
-/** Type of the ids of the app's records: of the columns that hold them, and of the values bound to these. */
+/**
+ * Type of the ids of the app's records: of the columns that hold them, and of the values bound to
+ * these.
+ */
 export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
 /** An opened database. All other folders run their statements on it. */
@@ -19,7 +22,10 @@ export interface Store<Tx = unknown> {
   readonly recordId: RecordIdType
   /** Runs each statement by itself (autocommit), again where the database asks for it. */
   readonly session: Session
-  /** Limits the statements that carry bytes, of all files together, so that the rest of the pool stays free. */
+  /**
+   * Limits the statements that carry bytes, of all files together, so that the rest of the pool
+   * stays free.
+   */
   readonly chunkWrites: Semaphore
   /** Buffers of chunks that were written, to be filled again. */
   readonly freeBuffers: Buffer[]
@@ -27,13 +33,16 @@ export interface Store<Tx = unknown> {
   sessionOn(executor: Executor): Session
   /** Returns a session on the user's open transaction. */
   join(tx: Tx): Session
-  /** Runs `run` in a transaction at read committed, and all of it again where the database asks for it. */
+  /**
+   * Runs `run` in a transaction at read committed, and all of it again where the database asks for
+   * it.
+   */
   transact<T>(run: (session: Session) => Promise<T>): Promise<T>
 }
 
 /**
- * Opens a database. The first statement checks that the columns hold the ids that this storage binds. Throws
- * ConfigurationError for `tables.schema` on anything but PostgreSQL.
+ * Opens a database. The first statement checks that the columns hold the ids that this storage
+ * binds. Throws ConfigurationError for `tables.schema` on anything but PostgreSQL.
  */
 export async function openStore<Tx>(
   database: Database<Tx, boolean>,
@@ -47,7 +56,8 @@ export async function openStore<Tx>(
   const session = createSessionFactory(dialect, tables, recordId, plain.placeholders)
   const schema = createDialectSchema(dialect, tables, recordId)
   let columns: LiveColumns | null = null
-  // Checked on the connection of the first statement: all others of the pool may be in transactions that wait for it.
+  // Checked on the connection of the first statement: all others of the pool may be in transactions
+  // that wait for it.
   const checked = (executor: Executor): Executor => ({
     async run(text, parameters) {
       columns ??= await checkColumns(schema, { tables, recordId }, executor)

@@ -2,7 +2,10 @@ import type { Database, OpenTransaction } from './database.ts'
 
 const TRANSACTION_ATTEMPTS = 8
 
-/** Runs `run` again after an error that may pass: serialization failure, deadlock, lock time-out, busy file. */
+/**
+ * Runs `run` again after an error that may pass: serialization failure, deadlock, lock time-out,
+ * busy file.
+ */
 export async function retryTransient<Tx, T>(
   database: Database<Tx>,
   run: () => Promise<T>,

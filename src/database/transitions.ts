@@ -14,8 +14,9 @@ export interface Transition<State extends string> {
 export type Transitions<State extends string> = Readonly<Record<string, Transition<State>>>
 
 /**
- * Whether a row that is found by its id or token is in one of these states. No index can serve the condition: MariaDB would
- * read the index of states instead of the one of ids, and lock other rows in an order that ends in deadlocks.
+ * Whether a row that is found by its id or token is in one of these states. No index can serve the
+ * condition: MariaDB would read the index of states instead of the one of ids, and lock other rows
+ * in an order that ends in deadlocks.
  */
 export function isInState(states: readonly string[]): RawBuilder<boolean> {
   return sql<boolean>`coalesce(state, '') in (${sql.join(states)})`

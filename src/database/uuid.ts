@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto'
 
-/** Makes a version 7 UUID, which sorts by creation time. Made here, so that no INSERT needs RETURNING. */
+/**
+ * Makes a version 7 UUID, which sorts by creation time. Made here, so that no INSERT needs
+ * RETURNING.
+ */
 export function uuidv7(now: number = Date.now()): string {
   const bytes = randomBytes(16)
   bytes.writeUIntBE(now, 0, 6)

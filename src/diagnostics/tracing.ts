@@ -1,9 +1,10 @@
 import { channel, tracingChannel } from 'node:diagnostics_channel'
 
 /**
- * Operations that an APM can subscribe to. Each has a tracing channel, named after Rails' notification, such as
- * `tracingChannel('activestorage-delayed:service_upload')`. Its message names the service and the key, or the record, the
- * attachment and the file. `activestorage-delayed:superseded` is a plain channel, with one message for each upload that a
+ * Operations that an APM can subscribe to. Each has a tracing channel, named after Rails'
+ * notification, such as `tracingChannel('activestorage-delayed:service_upload')`. Its message names
+ * the service and the key, or the record, the attachment and the file.
+ * `activestorage-delayed:superseded` is a plain channel, with one message for each upload that a
  * newer one replaced.
  */
 const tracedOperations = [

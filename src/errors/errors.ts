@@ -34,16 +34,20 @@ export type ErrorCode =
 export interface ActiveStorageErrorOptions {
   readonly cause?: unknown
   readonly details?: ErrorDetails
-  /** One or two sentences for visitors: the file, the limit and what to do, without ids, keys, paths or SQL. Default: by `code`. */
+  /**
+   * One or two sentences for visitors: the file, the limit and what to do, without ids, keys, paths
+   * or SQL. Default: by `code`.
+   */
   readonly publicMessage?: string
 }
 
 /**
- * The base of every error that the library throws on purpose. `code` names the kind; `retryable` is true if the same call
- * may succeed later. The error handlers of Express, Fastify, Koa and Nest read `statusCode`; a Hono app reads it in `onError`.
+ * The base of every error that the library throws on purpose. `code` names the kind; `retryable` is
+ * true if the same call may succeed later. The error handlers of Express, Fastify, Koa and Nest
+ * read `statusCode`; a Hono app reads it in `onError`.
  *
- * `message` and `details` are for the app and its log: they name records, attachments and keys. `publicMessage` is for
- * visitors.
+ * `message` and `details` are for the app and its log: they name records, attachments and keys.
+ * `publicMessage` is for visitors.
  */
 export class ActiveStorageError extends Error {
   readonly code: ErrorCode = 'SERVICE'
@@ -139,7 +143,10 @@ export class StagedFileAlreadyUsedError extends ActiveStorageError {
   override readonly code = 'STAGED_FILE_ALREADY_USED' as const
   override readonly statusCode = 409
 }
-/** Bytes were sent for another place of a staged file than its end: some were lost, or were sent before. */
+/**
+ * Bytes were sent for another place of a staged file than its end: some were lost, or were sent
+ * before.
+ */
 export class StagingOffsetError extends ActiveStorageError {
   override readonly code = 'STAGING_OFFSET' as const
   override readonly statusCode = 409
@@ -151,9 +158,9 @@ export class StagingOffsetError extends ActiveStorageError {
   }
 }
 /**
- * The record is saved, but a file that was attached directly is not attached yet: its service failed, or took too long. The
- * upload goes on in the background; if it failed for good it waits for a retry by hand. Saving again does not help. `cause` is
- * the failure.
+ * The record is saved, but a file that was attached directly is not attached yet: its service
+ * failed, or took too long. The upload goes on in the background; if it failed for good it waits
+ * for a retry by hand. Saving again does not help. `cause` is the failure.
  */
 export class AttachPendingError extends ActiveStorageError {
   override readonly code = 'ATTACH_PENDING' as const
@@ -188,8 +195,9 @@ export class ServiceError extends ActiveStorageError {
   override readonly retryable: boolean = true
 }
 /**
- * The service as a whole is unavailable: it cannot be reached, does not respond in time, responds with 5xx, or asks for fewer
- * requests. The file is not at fault: no attempt is counted, and the upload is retried until `retries.for` is over.
+ * The service as a whole is unavailable: it cannot be reached, does not respond in time, responds
+ * with 5xx, or asks for fewer requests. The file is not at fault: no attempt is counted, and the
+ * upload is retried until `retries.for` is over.
  */
 export class ServiceUnavailableError extends ServiceError {
   override readonly code = 'SERVICE_UNAVAILABLE' as const

@@ -1,7 +1,10 @@
 import { types } from 'node:util'
 import type { ErrorDetails } from './errors.ts'
 
-/** The message of anything thrown. Under Jest, Node's own errors belong to another realm, and `instanceof Error` is false. */
+/**
+ * The message of anything thrown. Under Jest, Node's own errors belong to another realm, and
+ * `instanceof Error` is false.
+ */
 export function messageOf(error: unknown): string {
   return types.isNativeError(error) ? error.message : String(error)
 }

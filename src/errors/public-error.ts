@@ -9,13 +9,17 @@ export interface PublicError {
   readonly code: string
   /** `publicMessage`, or one fixed sentence. */
   readonly message: string
-  /** Ends `message`; write it to the log beside the error. null: visitors can correct the error themselves. */
+  /**
+   * Ends `message`; write it to the log beside the error. null: visitors can correct the error
+   * themselves.
+   */
   readonly reference: string | null
 }
 
 /**
- * Makes a public error of anything thrown: the library's errors have their `publicMessage`, all others one fixed sentence.
- * With a status of 500 or more the message ends with a reference; write it to the log beside the error.
+ * Makes a public error of anything thrown: the library's errors have their `publicMessage`, all
+ * others one fixed sentence. With a status of 500 or more the message ends with a reference; write
+ * it to the log beside the error.
  *
  * @example
  * import { publicErrorOf } from 'activestorage-delayed'
@@ -39,7 +43,9 @@ export function publicErrorOf(error: unknown): PublicError {
   }
 }
 
-/** Makes a reference that can be read out on the telephone: short, without letters that look alike. */
+/**
+ * Makes a reference that can be read out on the telephone: short, without letters that look alike.
+ */
 export function createReference(): string {
   const letters = 'abcdefghjkmnpqrstuvwxyz23456789'
   return Array.from(randomBytes(8), (byte) => letters[byte % letters.length]).join('')

@@ -2,8 +2,9 @@ import type { AfterRefusalLimits } from '../attached/context.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 
 /**
- * How much of a refused request's body is read and thrown away before the response. A client that has more to send gets the
- * response at once, and then its connection is closed. A response of 401 or 403 reads at most 1 MB for 5 seconds.
+ * How much of a refused request's body is read and thrown away before the response. A client that
+ * has more to send gets the response at once, and then its connection is closed. A response of 401
+ * or 403 reads at most 1 MB for 5 seconds.
  */
 export interface AfterRefusalOptions {
   /** Default '64 MB'. */

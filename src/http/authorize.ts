@@ -13,7 +13,10 @@ export async function assertAllowed(
   if (authorize !== undefined && !(await authorize(request, subject))) throw forbidden()
 }
 
-/** Throws the response 403 unless the app allows the blob. The app is also asked for a blob without a record. */
+/**
+ * Throws the response 403 unless the app allows the blob. The app is also asked for a blob without
+ * a record.
+ */
 export async function assertBlobAllowed(
   context: StorageContext,
   request: Request,
@@ -26,7 +29,10 @@ export async function assertBlobAllowed(
   if (!isAllowed) throw forbidden()
 }
 
-/** Asks the app for each record that the blob is attached to; one is enough. null: the blob is attached to none. */
+/**
+ * Asks the app for each record that the blob is attached to; one is enough. null: the blob is
+ * attached to none.
+ */
 export async function isAllowedByRecords(
   context: StorageContext,
   request: Request,

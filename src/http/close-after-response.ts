@@ -1,14 +1,17 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { IncomingMessage } from 'node:http'
 
-/** Milliseconds for which bytes of the client are read after our side of the connection has closed. */
+/**
+ * Milliseconds for which bytes of the client are read after our side of the connection has closed.
+ */
 const LINGER_MS = 2000
 const RESPONSE_FINISHED = 'http.server.response.finish'
 
 /**
- * Closes the connection after the response to a request that was not read to its end. Our side closes first, so that the
- * client sees the end of the response; its bytes are thrown away for two more seconds. Closing both sides at once would reset
- * the connection, and the client could lose a response that it has not read yet. Works whatever sends the response.
+ * Closes the connection after the response to a request that was not read to its end. Our side
+ * closes first, so that the client sees the end of the response; its bytes are thrown away for two
+ * more seconds. Closing both sides at once would reset the connection, and the client could lose a
+ * response that it has not read yet. Works whatever sends the response.
  */
 export function closeAfterResponse(request: IncomingMessage): void {
   const { socket } = request
@@ -26,7 +29,8 @@ export function closeAfterResponse(request: IncomingMessage): void {
     if (typeof message !== 'object' || message === null || !('request' in message)) return
     if (message.request === request) close()
   }
-  // Node publishes the end of a response on a kept connection, and calls `destroySoon` on one that is not kept.
+  // Node publishes the end of a response on a kept connection, and calls `destroySoon` on one that
+  // is not kept.
   subscribe(RESPONSE_FINISHED, onFinish)
   socket.destroySoon = close
   socket.once('close', () => {

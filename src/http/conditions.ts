@@ -7,8 +7,8 @@ type Validators = Pick<Content, 'etag' | 'lastModified'>
 const MAX_TAGS_LENGTH = 8000
 
 /**
- * Evaluates the conditions of a request in the order of RFC 9110, 13.2.2. 'failed' means 412, 'fresh' means 304, null means
- * that the content is sent. Invalid dates are ignored.
+ * Evaluates the conditions of a request in the order of RFC 9110, 13.2.2. 'failed' means 412,
+ * 'fresh' means 304, null means that the content is sent. Invalid dates are ignored.
  */
 export function checkConditions(
   { headers }: Request,

@@ -6,10 +6,11 @@ import { closeAfterResponse } from './close-after-response.ts'
 import { findUnreadBody, readHeader, type FormRequest } from './request-body.ts'
 
 /**
- * Reads the rest of a refused request and throws it away. Without this, a client that still sends would lose the response:
- * a connection that closes with unread bytes is reset. Resolves when the response may be sent: at the end of the request, at
- * a limit, or when the signal aborts. Resolves at once when the client waits for the response (`Expect: 100-continue`) or
- * has more to send than the limit. Node's connection is then closed in a way that lets the response arrive.
+ * Reads the rest of a refused request and throws it away. Without this, a client that still sends
+ * would lose the response: a connection that closes with unread bytes is reset. Resolves when the
+ * response may be sent: at the end of the request, at a limit, or when the signal aborts. Resolves
+ * at once when the client waits for the response (`Expect: 100-continue`) or has more to send than
+ * the limit. Node's connection is then closed in a way that lets the response arrive.
  */
 export async function discardBody(
   request: FormRequest,

@@ -33,8 +33,8 @@ const listRoutes = (hub: ProgressHub): readonly Route<StorageContext>[] => [
 ]
 
 /**
- * `storage.handler`. Never rejects: each error becomes a response. Errors that the client caused are logged as 'debug', all
- * others as 'error', with the reference that the response names.
+ * `storage.handler`. Never rejects: each error becomes a response. Errors that the client caused
+ * are logged as 'debug', all others as 'error', with the reference that the response names.
  */
 export function createHandler(
   context: StorageContext,

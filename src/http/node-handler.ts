@@ -17,8 +17,8 @@ interface NodeMessage extends IncomingMessage {
 }
 
 /**
- * Listener for `node:http`, which is also middleware for Connect: answers requests below `basePath` and calls `next` for all
- * others. Without `next` it answers them with 404.
+ * Listener for `node:http`, which is also middleware for Connect: answers requests below `basePath`
+ * and calls `next` for all others. Without `next` it answers them with 404.
  *
  * @example
  * import { createServer } from 'node:http'
@@ -54,12 +54,15 @@ async function handleRequest(
     if (response.status >= 400) closeAfterResponse(req)
     // A closed response emits no second 'close', for which `sendResponse` would wait.
     if (!res.destroyed) await sendResponse(res, response)
-    // Does nothing after a whole response. Stops the source of the bytes when the client has disconnected.
+    // Does nothing after a whole response. Stops the source of the bytes when the client has
+    // disconnected.
     await response.body?.cancel()
-    // A client that still sends a body which nobody reads could not get the next response on this connection.
+    // A client that still sends a body which nobody reads could not get the next response on this
+    // connection.
     if (!req.complete) req.removeAllListeners('data').resume()
   } catch {
-    // The body failed, or the client disconnected. A client must not take a part of the bytes for the whole file.
+    // The body failed, or the client disconnected. A client must not take a part of the bytes for
+    // the whole file.
     res.destroy()
   }
 }
@@ -67,7 +70,10 @@ async function handleRequest(
 const invalidTarget = (): Response =>
   respondError(400, 'The host or the path of this request is not valid.', 'INVALID_INPUT')
 
-/** Returns null for an invalid host or path, and for methods that the Fetch standard forbids, such as TRACE. */
+/**
+ * Returns null for an invalid host or path, and for methods that the Fetch standard forbids, such
+ * as TRACE.
+ */
 function createWebRequest(
   req: NodeMessage,
   res: ServerResponse,
@@ -98,8 +104,9 @@ function createWebRequest(
 type RecoveredBody = 'unread' | Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array> | null
 
 /**
- * Finds the body that a parser of the app has read before. Many apps mount a JSON parser first. JSON can be written again,
- * which is enough for the announcement of a direct upload, but never for a file: its bytes would differ.
+ * Finds the body that a parser of the app has read before. Many apps mount a JSON parser first.
+ * JSON can be written again, which is enough for the announcement of a direct upload, but never for
+ * a file: its bytes would differ.
  */
 function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
   const { method = 'GET', body, readableDidRead, readableEnded } = req
@@ -111,7 +118,10 @@ function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
   return new TextEncoder().encode(typeof body === 'string' ? body : JSON.stringify(body))
 }
 
-/** A body whose bytes are gone. It fails when a route reads it, so that routes which need no body still answer. */
+/**
+ * A body whose bytes are gone. It fails when a route reads it, so that routes which need no body
+ * still answer.
+ */
 function lostBody(): ReadableStream<Uint8Array> {
   const message =
     'The body of this request was read by another parser before: mount activestorage-delayed before the parsers of the app.'

@@ -2,9 +2,9 @@
 export type ByteRange = readonly [start: number, end: number]
 
 /**
- * Parses a Range header for `size` bytes. null: the header is not a byte range and is ignored, so that all bytes are sent.
- * 'unsatisfiable': no byte of the range exists, or the header asks for several ranges, which Rails refuses too because of the
- * work they cause.
+ * Parses a Range header for `size` bytes. null: the header is not a byte range and is ignored, so
+ * that all bytes are sent. 'unsatisfiable': no byte of the range exists, or the header asks for
+ * several ranges, which Rails refuses too because of the work they cause.
  */
 export function parseRange(
   header: string | null,

@@ -46,7 +46,10 @@ function readMembers(value: unknown, names: readonly string[]): Record<string, u
   )
 }
 
-/** Streams of bodies that were opened. Web requests of some libraries do not say that they were read. */
+/**
+ * Streams of bodies that were opened. Web requests of some libraries do not say that they were
+ * read.
+ */
 const openBodies = new WeakMap<FormRequest, Readable>()
 
 const isBodyEmpty = (request: FormRequest): boolean =>
@@ -72,7 +75,10 @@ export function readKeptBody({
   return (readableDidRead || readableEnded) && isBytes(bytes) ? bytes : null
 }
 
-/** Opens the body as a stream. Bytes that are not read stay in the request: see `findUnreadBody`. Throws InvalidInputError. */
+/**
+ * Opens the body as a stream. Bytes that are not read stay in the request: see `findUnreadBody`.
+ * Throws InvalidInputError.
+ */
 export function openRequestBody(request: FormRequest): Readable {
   const kept = isNodeRequest(request) ? readKeptBody(request) : null
   if (kept !== null) return Readable.from([kept])
@@ -82,7 +88,8 @@ export function openRequestBody(request: FormRequest): Readable {
     )
   const body = isNodeRequest(request) ? request : toReadable(request.body)
   openBodies.set(request, body)
-  // A body that is no longer read may still fail, and without a listener the error would end the process.
+  // A body that is no longer read may still fail, and without a listener the error would end the
+  // process.
   return body.on('error', () => undefined)
 }
 

@@ -1,6 +1,9 @@
 import type { PublicError } from '../errors/public-error.ts'
 
-/** Visitors sent the files that we serve, so a browser must not guess another type than the one that we say. */
+/**
+ * Visitors sent the files that we serve, so a browser must not guess another type than the one that
+ * we say.
+ */
 const COMMON_HEADERS = { 'X-Content-Type-Options': 'nosniff' }
 /** A file that is missing now may exist in a moment, so no cache may keep the response. */
 const UNCACHED_HEADERS = { ...COMMON_HEADERS, 'Cache-Control': 'no-store' }
@@ -55,7 +58,10 @@ export function respondRedirect(location: string, cacheControl: string): Respons
   })
 }
 
-/** Creates a JSON response for a page's script: `error` is text for the visitor, `code` is for the script. */
+/**
+ * Creates a JSON response for a page's script: `error` is text for the visitor, `code` is for the
+ * script.
+ */
 export function respondError(
   status: number,
   error: string,

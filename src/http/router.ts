@@ -15,9 +15,9 @@ export interface Route<C> {
 }
 
 /**
- * Answers a request by the first route that has its method and path. Routes need not answer HEAD and OPTIONS: HEAD is GET
- * without the body, OPTIONS is 204 with `Allow`. A known path responds 405 with `Allow` to any other method. Throws the
- * response 404 for an unknown path.
+ * Answers a request by the first route that has its method and path. Routes need not answer HEAD
+ * and OPTIONS: HEAD is GET without the body, OPTIONS is 204 with `Allow`. A known path responds 405
+ * with `Allow` to any other method. Throws the response 404 for an unknown path.
  */
 export async function routeRequest<C>(
   context: C,
@@ -72,8 +72,8 @@ async function dropBody(response: Response): Promise<Response> {
 }
 
 /**
- * Returns the parameters of a path, or null where the path is another. `*` stands for a filename, which may have several
- * segments, as in Rails, and is ignored.
+ * Returns the parameters of a path, or null where the path is another. `*` stands for a filename,
+ * which may have several segments, as in Rails, and is ignored.
  */
 export function matchPath(path: string, segments: readonly string[]): Params | null {
   const pattern = path.split('/')
@@ -91,7 +91,9 @@ export function matchPath(path: string, segments: readonly string[]): Params | n
   return params
 }
 
-/** Decoded segments below `base`. null: the path is not below it, or has an invalid percent escape. */
+/**
+ * Decoded segments below `base`. null: the path is not below it, or has an invalid percent escape.
+ */
 export function segmentsBelow(base: string, url: string): string[] | null {
   const { pathname } = new URL(url)
   if (!pathname.startsWith(`${base}/`)) return null

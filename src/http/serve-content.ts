@@ -65,14 +65,20 @@ function createHeaders({
   }
 }
 
-/** Whether the request may get a range. `If-Range` says which bytes the client already has a part of. */
+/**
+ * Whether the request may get a range. `If-Range` says which bytes the client already has a part
+ * of.
+ */
 function allowsRange({ method, headers }: Request, { etag, lastModified }: Content): boolean {
   if (method !== 'GET') return false
   const condition = headers.get('if-range')?.trim()
   return condition === undefined || condition === etag || condition === lastModified?.toUTCString()
 }
 
-/** Reads the first bytes before the response begins, so that missing bytes are a 404 and not a broken download. */
+/**
+ * Reads the first bytes before the response begins, so that missing bytes are a 404 and not a
+ * broken download.
+ */
 async function openContentBody(
   request: Request,
   content: Content,
@@ -97,7 +103,10 @@ async function openContentBody(
   return streamContent(source, first, length)
 }
 
-/** Streams bytes in memory. A Response would copy bytes that it gets directly, which takes six times as long. */
+/**
+ * Streams bytes in memory. A Response would copy bytes that it gets directly, which takes six times
+ * as long.
+ */
 function streamChunks(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array> {
   return new ReadableStream<Uint8Array>({
     start(controller) {
@@ -107,7 +116,10 @@ function streamChunks(chunks: readonly Uint8Array[]): ReadableStream<Uint8Array>
   })
 }
 
-/** Reads bytes as fast as the client. Only `cancel` reports a client that has disconnected; the request's signal may not. */
+/**
+ * Reads bytes as fast as the client. Only `cancel` reports a client that has disconnected; the
+ * request's signal may not.
+ */
 function streamContent(
   source: AsyncIterator<Uint8Array>,
   first: IteratorResult<Uint8Array>,

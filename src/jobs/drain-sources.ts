@@ -1,8 +1,8 @@
 import { waitWithGrace, type WorkOptions } from './embedded-worker.ts'
 
 /**
- * Runs all work that is due, then resolves; `until` ends it early. Rejects with the first error that no task could store,
- * after the rest has ended.
+ * Runs all work that is due, then resolves; `until` ends it early. Rejects with the first error
+ * that no task could store, after the rest has ended.
  */
 export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
   const running = new Set<Promise<void>>()

@@ -20,12 +20,17 @@ export interface EmbeddedWorkerOptions extends WorkOptions {
 }
 
 const SWEEP_INTERVAL_MS = 60_000
-/** Every Nth poll visits the sources in reverse, so that a backlog of uploads cannot starve purges. */
+/**
+ * Every Nth poll visits the sources in reverse, so that a backlog of uploads cannot starve purges.
+ */
 const REVERSE_EVERY = 8
 const MIN_BACK_OFF_MS = 250
 const MAX_BACK_OFF_MS = 10_000
 
-/** The embedded engine. It claims work from the tables; any number of processes may. A wake-up only makes it poll sooner. */
+/**
+ * The embedded engine. It claims work from the tables; any number of processes may. A wake-up only
+ * makes it poll sooner.
+ */
 export class EmbeddedWorker {
   /** Resolves when the worker claims nothing any more and its last sweep has ended. */
   readonly done: Promise<void>
@@ -51,7 +56,9 @@ export class EmbeddedWorker {
       .finally(unsubscribe)
   }
 
-  /** Claims no more work, waits up to `timeout` milliseconds for running tasks, then aborts them. */
+  /**
+   * Claims no more work, waits up to `timeout` milliseconds for running tasks, then aborts them.
+   */
   async stop(timeout: number): Promise<void> {
     this.#isStopped = true
     this.#stopSweep.abort()

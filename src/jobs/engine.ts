@@ -1,6 +1,9 @@
 import type { PortableExecutor } from '../database/executor.ts'
 
-/** A message that an upload is due. It may be delivered twice, late or never: the upload's row decides what happens. */
+/**
+ * A message that an upload is due. It may be delivered twice, late or never: the upload's row
+ * decides what happens.
+ */
 export interface QueueMessage {
   readonly kind: 'upload'
   /** The upload's token. */
@@ -10,8 +13,8 @@ export interface QueueMessage {
 /** Options of `enqueue`. */
 export interface EnqueueOptions {
   /**
-   * Runs statements; for a transactional engine, in the transaction that submits the upload. Parameters are `$1`, `$2` … on
-   * every database and with every binding.
+   * Runs statements; for a transactional engine, in the transaction that submits the upload.
+   * Parameters are `$1`, `$2` … on every database and with every binding.
    */
   readonly executor: PortableExecutor
   /** The message must not be delivered before; null: now. */
@@ -20,25 +23,35 @@ export interface EnqueueOptions {
 
 /** The worker of a queue. */
 export interface EngineWorker {
-  /** Takes no more messages. Resolves when the running handlers have returned, or after `timeout` milliseconds. */
+  /**
+   * Takes no more messages. Resolves when the running handlers have returned, or after `timeout`
+   * milliseconds.
+   */
   stop(timeout: number): Promise<void>
 }
 
 /**
- * A queue of the app's own (graphile-worker, pg-boss, BullMQ …) that delivers uploads to workers. Without one, the embedded
- * engine polls. Only uploads are enqueued; workers find all other work by a slow poll.
+ * A queue of the app's own (graphile-worker, pg-boss, BullMQ …) that delivers uploads to workers.
+ * Without one, the embedded engine polls. Only uploads are enqueued; workers find all other work by
+ * a slow poll.
  */
 export interface JobEngine {
   /** For logs. */
   readonly name: string
   /**
-   * true: the queue is in the app's database, and `enqueue` is called inside the transaction that submits. false: `enqueue`
-   * is called after the commit where the library knows of it, else by the next sweep, within a minute.
+   * true: the queue is in the app's database, and `enqueue` is called inside the transaction that
+   * submits. false: `enqueue` is called after the commit where the library knows of it, else by the
+   * next sweep, within a minute.
    */
   readonly transactional: boolean
-  /** Enqueues a message. Rejects if it could not; a transaction that submits is then rolled back. */
+  /**
+   * Enqueues a message. Rejects if it could not; a transaction that submits is then rolled back.
+   */
   enqueue(message: QueueMessage, options: EnqueueOptions): Promise<void>
-  /** Calls `handle` for each message, `concurrency` at once. `handle` never rejects; when it resolves, the message is done. */
+  /**
+   * Calls `handle` for each message, `concurrency` at once. `handle` never rejects; when it
+   * resolves, the message is done.
+   */
   work(
     handle: (message: QueueMessage) => Promise<void>,
     options: { readonly concurrency: number },

@@ -125,7 +125,10 @@ export async function finishJob(session: Session, job: JobRow): Promise<void> {
     .execute()
 }
 
-/** Postpones a job by `delay` milliseconds: after a failure, or with `error` null because its time has not come (no attempt is counted). */
+/**
+ * Postpones a job by `delay` milliseconds: after a failure, or with `error` null because its time
+ * has not come (no attempt is counted).
+ */
 export async function postponeJob(
   session: Session,
   job: JobRow,

@@ -8,12 +8,16 @@ const MIN_RETRY_MS = 5_000
 const MAX_RETRY_MS = 3_600_000
 
 /**
- * One kind of job, declared by the folder that owns it. `Context` is what it needs; `src/storage/jobs.ts` lists all kinds.
+ * One kind of job, declared by the folder that owns it. `Context` is what it needs;
+ * `src/storage/jobs.ts` lists all kinds.
  */
 export interface JobDefinition<in Context> {
   /** Stored in `jobs.name`. */
   readonly name: string
-  /** Runs the job. Returns the milliseconds to postpone it, or null when it is done. A rejection is retried for ever. */
+  /**
+   * Runs the job. Returns the milliseconds to postpone it, or null when it is done. A rejection is
+   * retried for ever.
+   */
   readonly run: (context: Context, job: JobRow, signal: AbortSignal) => Promise<number | null>
 }
 
@@ -47,8 +51,8 @@ interface JobSourceOptions {
 }
 
 /**
- * The source of all work that is not an upload. Failed jobs are retried for ever, with delays that double up to an hour:
- * an object that nothing needs must be deleted in the end.
+ * The source of all work that is not an upload. Failed jobs are retried for ever, with delays that
+ * double up to an hour: an object that nothing needs must be deleted in the end.
  */
 export function createJobSource<Context extends { readonly store: Store; readonly leases: Leases }>(
   open: () => Promise<Context>,

@@ -7,7 +7,9 @@ import { deleteWorker, writeWorker } from './worker-rows.ts'
 /** How long claimed work belongs to its worker alone, unless the worker renews it. */
 export const LEASE_MS = 60_000
 
-/** A worker's hold on one piece of claimed work. `signal` aborts before the lease can have expired. */
+/**
+ * A worker's hold on one piece of claimed work. `signal` aborts before the lease can have expired.
+ */
 export interface Lease {
   readonly signal: AbortSignal
   release(): void
@@ -29,9 +31,9 @@ interface HeldLease {
 }
 
 /**
- * The leases of one worker, or of one drain. A heartbeat renews them all with one statement for each table, on a connection
- * of its own where the pool has enough: it must not wait behind the work that it keeps alive. Its timers are monotonic, so
- * that no two clocks are compared.
+ * The leases of one worker, or of one drain. A heartbeat renews them all with one statement for
+ * each table, on a connection of its own where the pool has enough: it must not wait behind the
+ * work that it keeps alive. Its timers are monotonic, so that no two clocks are compared.
  */
 export class Leases {
   readonly #store: Store
@@ -157,14 +159,18 @@ export class Leases {
       ...(await renewLeases(session, 'uploads', tokens, this.#lease)),
       ...(await renewLeases(session, 'jobs', tokens, this.#lease)),
     ])
-    // A slow response has used up a part of the lease: the deadline then stays as it was until the next heartbeat.
+    // A slow response has used up a part of the lease: the deadline then stays as it was until the
+    // next heartbeat.
     const isQuick = performance.now() - started < this.#margin
     for (const token of tokens)
       if (!alive.has(token)) this.#lose(token, 'it was discarded, superseded or taken over')
       else if (isQuick) this.#held.get(token)?.deadline.refresh()
   }
 
-  /** Reserves one connection at a time: while the pool is empty, each heartbeat would otherwise queue for one more. */
+  /**
+   * Reserves one connection at a time: while the pool is empty, each heartbeat would otherwise
+   * queue for one more.
+   */
   #reserve(): Promise<void> {
     this.#reserving ??= this.#reserveConnection().finally(() => {
       this.#reserving = undefined
@@ -182,7 +188,10 @@ export class Leases {
     return this.#held.size === 0 && this.#worker === undefined
   }
 
-  /** Gives the connection back when there is nothing to renew: the app's pool must not lack it for ever. */
+  /**
+   * Gives the connection back when there is nothing to renew: the app's pool must not lack it for
+   * ever.
+   */
   #pauseWhenIdle(): void {
     if (!this.#isIdle()) return
     clearInterval(this.#timer)

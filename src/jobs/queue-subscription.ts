@@ -5,7 +5,10 @@ import type { EngineWorker, JobEngine, QueueMessage } from './engine.ts'
 /** Milliseconds between attempts to subscribe; doubles. */
 const RESUBSCRIBE_WAIT_MS = { first: 1_000, last: 60_000 }
 
-/** A worker's subscription to the app's own queue. While the queue cannot be reached, it subscribes again and again. */
+/**
+ * A worker's subscription to the app's own queue. While the queue cannot be reached, it subscribes
+ * again and again.
+ */
 export interface QueueSubscription {
   /** false: workers must look for uploads themselves. */
   isDelivering(): boolean

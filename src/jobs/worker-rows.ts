@@ -1,7 +1,9 @@
 import { asText, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
-/** A worker that runs, or died less than a day ago. Ages are milliseconds by the database's clock. */
+/**
+ * A worker that runs, or died less than a day ago. Ages are milliseconds by the database's clock.
+ */
 export interface WorkerStatus {
   readonly id: string
   readonly runsFor: number

@@ -22,12 +22,13 @@ type FrameworkRequest = (NodeRequest | { readonly raw: NodeRequest }) & {
 }
 
 /**
- * Replaces `FileInterceptor`: stages the files of a form while they arrive. `@Body()` gets the values of
- * `storage.parseForm`, `@UploadedFiles()` its files, `@UploadedForm()` the whole result.
+ * Replaces `FileInterceptor`: stages the files of a form while they arrive. `@Body()` gets the
+ * values of `storage.parseForm`, `@UploadedFiles()` its files, `@UploadedForm()` the whole result.
  *
- * When a pipe or the handler throws, the files of this request are discarded; files that hidden fields name stay for the
- * next try. The module turns an error of the library into an HttpException with its status, its code and the message for
- * visitors; the error is its `cause`. The request's body then has the values that were read before.
+ * When a pipe or the handler throws, the files of this request are discarded; files that hidden
+ * fields name stay for the next try. The module turns an error of the library into an HttpException
+ * with its status, its code and the message for visitors; the error is its `cause`. The request's
+ * body then has the values that were read before.
  *
  * @example
  * import { UploadedFiles, UseInterceptors } from '@nestjs/common'
@@ -89,7 +90,10 @@ export function FormInterceptor(
   return mixin(Interceptor)
 }
 
-/** Discards the files of this request. The page may send files of its hidden fields again, so they stay. */
+/**
+ * Discards the files of this request. The page may send files of its hidden fields again, so they
+ * stay.
+ */
 async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<void> {
   for (const input of Object.values(files))
     for (const file of [(input as { readonly files?: unknown }).files ?? input].flat())
@@ -97,7 +101,8 @@ async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<
 }
 
 /**
- * Parameter decorator for the result of `FormInterceptor`: values, files, and `hidden`, for a form that is shown again.
+ * Parameter decorator for the result of `FormInterceptor`: values, files, and `hidden`, for a form
+ * that is shown again.
  */
 export const UploadedForm: () => ParameterDecorator = createParamDecorator(
   (_data: unknown, context) => context.switchToHttp().getRequest<FrameworkRequest>().form,

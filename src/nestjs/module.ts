@@ -12,8 +12,8 @@ import { StorageLifecycle } from './storage-lifecycle.ts'
 import { ACTIVE_STORAGE } from './token.ts'
 
 /**
- * Injects the storage everywhere in the app, serves its files, runs its worker and closes it. Throws ConfigurationError for
- * Nest before 11.0.
+ * Injects the storage everywhere in the app, serves its files, runs its worker and closes it.
+ * Throws ConfigurationError for Nest before 11.0.
  */
 export class ActiveStorageModule {
   /**
@@ -31,7 +31,8 @@ export class ActiveStorageModule {
   }
 
   /**
-   * Creates the module for a storage that needs something injected: the app's configuration, or the connection of its ORM.
+   * Creates the module for a storage that needs something injected: the app's configuration, or the
+   * connection of its ORM.
    *
    * @example
    * import { Module } from '@nestjs/common'

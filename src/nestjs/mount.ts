@@ -7,11 +7,16 @@ type NestHttpAdapter = HttpAdapterHost['httpAdapter']
 
 /** A storage's handler that is mounted in an app. */
 export interface MountedHandler {
-  /** Ends streams of progress, which last until the client disconnects. The server would wait for them. */
+  /**
+   * Ends streams of progress, which last until the client disconnects. The server would wait for
+   * them.
+   */
   endStreams(): void
 }
 
-/** Mounts the handler. An application context or a microservice has no adapter, and serves nothing. */
+/**
+ * Mounts the handler. An application context or a microservice has no adapter, and serves nothing.
+ */
 export function mount(
   storage: Mountable,
   adapter: NestHttpAdapter | null | undefined,
@@ -46,7 +51,10 @@ interface FastifyParsers {
   ): void
 }
 
-/** Fastify refuses bodies without a parser, so forms get one that reads nothing. A parser of the app stays. */
+/**
+ * Fastify refuses bodies without a parser, so forms get one that reads nothing. A parser of the app
+ * stays.
+ */
 export function skipFormParsing(adapter: NestHttpAdapter | null | undefined): void {
   if (adapter?.getType() !== 'fastify') return
   const app = adapter.getInstance<FastifyParsers>()

@@ -18,8 +18,9 @@ export interface ActiveStorageModuleOptions {
   /** Runs `migrate` before the storage is injected anywhere. Default: false. */
   readonly migrate?: boolean
   /**
-   * Mounts the storage's handler below its `basePath`. Default: true. The handler comes before all middleware of the app,
-   * also before CORS and parsers of bodies, and guards do not apply to it: `authorize` decides who may see a file.
+   * Mounts the storage's handler below its `basePath`. Default: true. The handler comes before all
+   * middleware of the app, also before CORS and parsers of bodies, and guards do not apply to it:
+   * `authorize` decides who may see a file.
    */
   readonly mount?: boolean
 }

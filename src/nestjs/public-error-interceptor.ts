@@ -6,8 +6,9 @@ import { publicErrorOf } from '../errors/public-error.ts'
 const logger = new Logger('ActiveStorage')
 
 /**
- * Turns an error of the library into an HttpException with its status, its code and the message for visitors. The error is
- * its cause. An error with a reference is logged with it, so that the app's developers find what the visitor reports.
+ * Turns an error of the library into an HttpException with its status, its code and the message for
+ * visitors. The error is its cause. An error with a reference is logged with it, so that the app's
+ * developers find what the visitor reports.
  */
 export class PublicErrorInterceptor implements NestInterceptor {
   intercept(...[, next]: Parameters<NestInterceptor['intercept']>): ReturnType<typeof next.handle> {

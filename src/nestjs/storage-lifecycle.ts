@@ -25,7 +25,8 @@ export class StorageLifecycle
     this.#storage = storage
     this.#options = options
     this.#host = host
-    // Runs now, or when Nest's testing module creates the app; in both cases before Nest's own parsers of bodies.
+    // Runs now, or when Nest's testing module creates the app; in both cases before Nest's own
+    // parsers of bodies.
     if (options.mount !== false)
       host.init$.subscribe(() => (this.#mounted = mount(storage, host.httpAdapter)))
   }

@@ -1,7 +1,10 @@
 import { ConfigurationError } from '../errors/errors.ts'
 import { formatList } from '../errors/message.ts'
 
-/** Throws ConfigurationError on unknown options: a typo would otherwise be ignored. `where` begins the message. */
+/**
+ * Throws ConfigurationError on unknown options: a typo would otherwise be ignored. `where` begins
+ * the message.
+ */
 export function checkOptions(given: unknown, known: readonly string[], where: string): void {
   if (typeof given !== 'object' || given === null || Array.isArray(given))
     throw new ConfigurationError(`${where}: give an object with ${formatList(known)}.`)

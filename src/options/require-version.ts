@@ -4,8 +4,9 @@ import { pathToFileURL } from 'node:url'
 import { ConfigurationError } from '../errors/errors.ts'
 
 /**
- * Throws ConfigurationError if the app has the package `name` in a version older than `oldest`. `given` is the version that
- * the app's own object reports; without one, the installed package is asked. An unknown version passes.
+ * Throws ConfigurationError if the app has the package `name` in a version older than `oldest`.
+ * `given` is the version that the app's own object reports; without one, the installed package is
+ * asked. An unknown version passes.
  */
 export function requireVersion(
   caller: string,

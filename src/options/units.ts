@@ -1,7 +1,10 @@
 import { ConfigurationError } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 
-/** A size in bytes, as a number or text. KB, MB and GB are 1024-based, as in the body limits of Express and Fastify. */
+/**
+ * A size in bytes, as a number or text. KB, MB and GB are 1024-based, as in the body limits of
+ * Express and Fastify.
+ */
 export type Size = number | `${number}${'' | ' '}${'B' | 'KB' | 'MB' | 'GB'}`
 
 /** A duration with its unit: some would read a bare number as seconds, others as milliseconds. */
@@ -43,7 +46,10 @@ export function parseDuration(duration: Duration, where: string): number {
   return milliseconds
 }
 
-/** Formats milliseconds for people, in the largest unit of which there are two: "500 ms", "90 s", "3 min", "5 h", "2 d". */
+/**
+ * Formats milliseconds for people, in the largest unit of which there are two: "500 ms", "90 s", "3
+ * min", "5 h", "2 d".
+ */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.max(0, Math.round(milliseconds))} ms`
   if (milliseconds < 120_000) return `${Math.round(milliseconds / 100) / 10} s`

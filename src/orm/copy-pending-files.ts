@@ -7,8 +7,9 @@ const isCopyable = (value: unknown): value is Record<PropertyKey, unknown> =>
   isObject(value) && !ArrayBuffer.isView(value)
 
 /**
- * Assigns the files of a literal to the entity that an ORM made of it, and those of nested literals to the entities there. ORMs
- * copy columns and relations alone. A value that the ORM kept as it was given has lost nothing.
+ * Assigns the files of a literal to the entity that an ORM made of it, and those of nested literals
+ * to the entities there. ORMs copy columns and relations alone. A value that the ORM kept as it was
+ * given has lost nothing.
  */
 export function copyPendingFiles(from: unknown, to: unknown, seen: Set<unknown> = new Set()): void {
   if (!isCopyable(from) || !isCopyable(to) || from === to || seen.has(from)) return

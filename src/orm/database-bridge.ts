@@ -4,7 +4,9 @@ import type { Executor, Parameter, Result } from '../database/executor.ts'
 import { normalizeRow } from '../database/rows.ts'
 import { isObject } from './object-guards.ts'
 
-/** The statements and transactions of an ORM or a query builder: all that its `Database` is made of. */
+/**
+ * The statements and transactions of an ORM or a query builder: all that its `Database` is made of.
+ */
 export interface DatabaseBridge<Tx> {
   readonly dialect: Dialect
   readonly placeholders?: Database<Tx>['placeholders']
@@ -14,11 +16,16 @@ export interface DatabaseBridge<Tx> {
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** Throws ConfigurationError for a value that is no open transaction. */
   check(tx: Tx): void
-  /** Calls `done` when the outermost transaction is committed. Left out where the ORM does not say. */
+  /**
+   * Calls `done` when the outermost transaction is committed. Left out where the ORM does not say.
+   */
   afterCommit?(tx: Tx, done: () => void): void
 }
 
-/** Makes a `Database` that runs on an ORM's connections, in its transactions. Closing it closes nothing. */
+/**
+ * Makes a `Database` that runs on an ORM's connections, in its transactions. Closing it closes
+ * nothing.
+ */
 export function bridgeDatabase<Tx>({
   dialect,
   placeholders,
@@ -53,7 +60,8 @@ export function bridgeDatabase<Tx>({
       transaction(async (tx) => {
         const executor = over(tx)
         const result = await work({ tx, executor })
-        // Where a statement failed, PostgreSQL rolls back at COMMIT and reports no error. No ORM looks at its answer.
+        // Where a statement failed, PostgreSQL rolls back at COMMIT and reports no error. No ORM
+        // looks at its answer.
         if (dialect === 'postgres' && (await hasTransactionFailed(executor)))
           throw createEndedEarlyError()
         return result
@@ -89,7 +97,10 @@ const isDriverError = ({ code, errno }: DriverError): boolean =>
   typeof errno === 'number' ||
   (typeof code === 'string' && /^([0-9A-Z]{5}$|SQLITE_|ERR_SQLITE)/.test(code))
 
-/** Finds the driver's error, whose codes the library reads, in the error of an ORM: each wraps it in its own way. */
+/**
+ * Finds the driver's error, whose codes the library reads, in the error of an ORM: each wraps it in
+ * its own way.
+ */
 function findDriverError(error: unknown): DriverError {
   for (let at = error, depth = 0; isObject(at) && depth < 5; depth += 1) {
     if (isDriverError(at)) return at

@@ -4,8 +4,9 @@ import type { RecordSource } from '../database/database.ts'
 import { hasMethod } from './object-guards.ts'
 
 /**
- * Adds the hooks that are methods of the record's class, such as `photoAfterUpload`. They run after those of the definition.
- * `name` is the attachment's, `source` the ORM's records; null: no ORM has them.
+ * Adds the hooks that are methods of the record's class, such as `photoAfterUpload`. They run after
+ * those of the definition. `name` is the attachment's, `source` the ORM's records; null: no ORM has
+ * them.
  */
 export function withHookMethods(
   definition: AttachmentDefinition,
@@ -41,7 +42,10 @@ function withMethod<Given extends readonly unknown[]>(
   }
 }
 
-/** Calls a method of a record. undefined: its class has none, for only some of the classes in one table may have it. */
+/**
+ * Calls a method of a record. undefined: its class has none, for only some of the classes in one
+ * table may have it.
+ */
 function callMethod(record: unknown, method: string, given: readonly unknown[]): unknown {
   if (!hasMethod(record, method)) return undefined
   const { [method]: call } = record

@@ -6,9 +6,9 @@ import type { Constructor } from './with-attachments.ts'
 export type DecoratedClass<T> = abstract new (...args: never[]) => T
 
 /**
- * Puts a mixin between a class and the class that it extends, as if it extended the mixin. The class stays the same object:
- * decorators of the ORM, which run before or after, know it by that. Throws ConfigurationError for members that would hide
- * accessors.
+ * Puts a mixin between a class and the class that it extends, as if it extended the mixin. The
+ * class stays the same object: decorators of the ORM, which run before or after, know it by that.
+ * Throws ConfigurationError for members that would hide accessors.
  */
 export function insertMixin(
   target: DecoratedClass<object>,

@@ -5,7 +5,10 @@ import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import type { RecordId } from './record-id.ts'
 
-/** The part of `storage.record(…)` that ORMs use. It also has the handle of each attachment, by its name. */
+/**
+ * The part of `storage.record(…)` that ORMs use. It also has the handle of each attachment, by its
+ * name.
+ */
 export interface RecordHandle {
   attach(files: Readonly<Record<string, unknown>>): Promise<void>
   attachLater(files: Readonly<Record<string, unknown>>): Promise<unknown>
@@ -24,11 +27,19 @@ export interface StorageModel {
     preloaded?: RowCache,
     onSubmitted?: (upload: SubmittedUpload) => void,
   ): RecordHandle
-  /** Waits after a save until its uploads are attached, as the storage's option `direct` says. Throws AttachPendingError. */
+  /**
+   * Waits after a save until its uploads are attached, as the storage's option `direct` says.
+   * Throws AttachPendingError.
+   */
   finish(uploads: readonly SubmittedUpload[]): Promise<void>
-  /** Reads the attached and pending files of many records, in the order of `ids`, in two statements. */
+  /**
+   * Reads the attached and pending files of many records, in the order of `ids`, in two statements.
+   */
   load(ids: readonly RecordId[], transaction?: unknown): Promise<RowCache[]>
-  /** Stages the bytes in `input` on a connection of the pool. Returns the input with staged files in place of bytes. */
+  /**
+   * Stages the bytes in `input` on a connection of the pool. Returns the input with staged files in
+   * place of bytes.
+   */
   stage(name: string, input: unknown): Promise<unknown>
 }
 
@@ -44,14 +55,20 @@ export const isAnyRequired = (attachments: object): boolean =>
 
 const modelsByDefinitions = new WeakMap<object, Set<StorageModel>>()
 
-/** Makes a model of a storage known to the classes that have its definitions object. Returns the function that ends this. */
+/**
+ * Makes a model of a storage known to the classes that have its definitions object. Returns the
+ * function that ends this.
+ */
 export function registerModel(definitions: object, model: StorageModel): () => void {
   const models = modelsByDefinitions.get(definitions) ?? new Set()
   modelsByDefinitions.set(definitions, models.add(model))
   return () => void models.delete(model)
 }
 
-/** The model of the open storage that has this definitions object. Throws ConfigurationError where there is none, or several. */
+/**
+ * The model of the open storage that has this definitions object. Throws ConfigurationError where
+ * there is none, or several.
+ */
 export function requireModel(definitions: object): StorageModel {
   const [model, another] = modelsByDefinitions.get(definitions) ?? []
   if (model === undefined)

@@ -11,7 +11,9 @@ export const isObject = (value: unknown): value is Record<PropertyKey, unknown> 
 export const isConstructor = (value: unknown): value is Constructor =>
   typeof value === 'function' && isObject(value.prototype)
 
-/** Returns whether an object or a class has a method of this name, by itself or from its prototypes. */
+/**
+ * Returns whether an object or a class has a method of this name, by itself or from its prototypes.
+ */
 export const hasMethod = <N extends PropertyKey>(
   value: unknown,
   name: N,

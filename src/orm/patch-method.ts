@@ -4,8 +4,9 @@ import { ConfigurationError } from '../errors/errors.ts'
 export type Method<T> = (this: T, ...given: readonly unknown[]) => unknown
 
 /**
- * Replaces a method of an ORM's prototype, for all objects that inherit it and until the process ends. `replace` is given the
- * ORM's own method. Throws ConfigurationError where the ORM has no such method.
+ * Replaces a method of an ORM's prototype, for all objects that inherit it and until the process
+ * ends. `replace` is given the ORM's own method. Throws ConfigurationError where the ORM has no
+ * such method.
  */
 export function patchMethod<T extends object>(
   prototype: T,

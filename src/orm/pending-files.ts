@@ -16,7 +16,10 @@ interface PendingFile {
   input: unknown
   /** The staging that runs now: a second save of the record waits for the same one. */
   staging: Promise<unknown> | null
-  /** true: `input` is staged. A staged file is attached once, however often it is submitted; bytes are not. */
+  /**
+   * true: `input` is staged. A staged file is attached once, however often it is submitted; bytes
+   * are not.
+   */
   isStaged: boolean
   /** The token of the transaction that submitted it last. */
   submittedIn: object | null
@@ -34,7 +37,10 @@ function ensurePendingFiles(record: object): Map<string, PendingFile> {
   return found
 }
 
-/** Assigns an input to a record until it is saved, in place of one assigned before. Throws InvalidInputError for a path. */
+/**
+ * Assigns an input to a record until it is saved, in place of one assigned before. Throws
+ * InvalidInputError for a path.
+ */
 export function assignFile(record: object, name: string, how: AssignedAs, input: unknown): void {
   refuseServerPaths(name, input)
   ensurePendingFiles(record).set(name, {
@@ -58,9 +64,10 @@ export const hasPendingFiles = (record: object): boolean =>
   (pendingByRecord.get(record)?.size ?? 0) > 0
 
 /**
- * Takes files out of the own properties of an object literal, or of a record whose class has fields of these names, and assigns
- * them to `record`: `photoTmp`, and `photo` where it is not the accessor. Returns whether the record has files now. Throws
- * ConfigurationError for a field that has no value and hides an accessor.
+ * Takes files out of the own properties of an object literal, or of a record whose class has fields
+ * of these names, and assigns them to `record`: `photoTmp`, and `photo` where it is not the
+ * accessor. Returns whether the record has files now. Throws ConfigurationError for a field that
+ * has no value and hides an accessor.
  */
 export function takeFilesFromProperties(
   names: readonly string[],
@@ -76,13 +83,16 @@ export function takeFilesFromProperties(
       const value: unknown = Object.getOwnPropertyDescriptor(from, key)?.value
       if (value === undefined) continue
       if (readAssignedInput(record, name, how) !== value) assignFile(record, name, how, value)
-      // The property of a record would hide the accessor; an ORM would take that of a literal for a column.
+      // The property of a record would hide the accessor; an ORM would take that of a literal for a
+      // column.
       Reflect.deleteProperty(from, key)
     }
   return hasPendingFiles(record)
 }
 
-/** Assigns the files of an app's literal to a record and returns a copy without them, for the ORM. */
+/**
+ * Assigns the files of an app's literal to a record and returns a copy without them, for the ORM.
+ */
 export function takeFilesFromLiteral(
   names: readonly string[],
   given: object,
@@ -96,8 +106,8 @@ export function takeFilesFromLiteral(
 }
 
 /**
- * Throws ConfigurationError for files in the values of a call that would drop them. `verb` names the call, `instead` the one
- * to use.
+ * Throws ConfigurationError for files in the values of a call that would drop them. `verb` names
+ * the call, `instead` the one to use.
  */
 export function refuseFiles(
   verb: string,
@@ -116,7 +126,10 @@ export function refuseFiles(
   }
 }
 
-/** Stages the files of a record before its transaction begins, on a connection of the pool, so that the transaction is short. */
+/**
+ * Stages the files of a record before its transaction begins, on a connection of the pool, so that
+ * the transaction is short.
+ */
 export async function stagePendingFiles(model: StorageModel, record: object): Promise<void> {
   for (const [name, pending] of pendingByRecord.get(record) ?? []) {
     if (pending.isStaged) continue
@@ -140,18 +153,24 @@ const savedTwiceError = ({ type }: StorageModel, name: string): ConfigurationErr
 export interface RecordTransaction {
   /** The ORM's own transaction object, as `Database.join` takes it. */
   readonly tx: unknown
-  /** Tokens of the transaction and of those around it, innermost first. A file is submitted once in all of them. */
+  /**
+   * Tokens of the transaction and of those around it, innermost first. A file is submitted once in
+   * all of them.
+   */
   readonly chain: readonly object[]
   /** Calls `done` when the outermost transaction is committed. */
   afterCommit(done: () => void): void
-  /** Returns whether the first of `chain` may still be committed. Left out where the ORM does not say. */
+  /**
+   * Returns whether the first of `chain` may still be committed. Left out where the ORM does not
+   * say.
+   */
   readonly isActive?: () => boolean
 }
 
 /**
- * Submits the files of a record in its transaction. They stay assigned until it is committed, so that a record that is saved
- * again after a rollback submits them again. Throws InvalidInputError for a record without an id, ConfigurationError for bytes
- * that another open transaction submitted.
+ * Submits the files of a record in its transaction. They stay assigned until it is committed, so
+ * that a record that is saved again after a rollback submits them again. Throws InvalidInputError
+ * for a record without an id, ConfigurationError for bytes that another open transaction submitted.
  */
 export async function submitPendingFiles(
   model: StorageModel,

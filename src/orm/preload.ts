@@ -2,7 +2,10 @@ import { requireModel } from './model-registry.ts'
 import { keepPreloaded } from './preloaded.ts'
 import { definitionsOf, idOfRecord } from './with-attachments.ts'
 
-/** Reads the attached and pending files of all these records, in two statements for each of their models. */
+/**
+ * Reads the attached and pending files of all these records, in two statements for each of their
+ * models.
+ */
 export async function preload(records: Iterable<object>, transaction?: unknown): Promise<void> {
   for (const [attachments, all] of Map.groupBy(new Set(records), definitionsOf)) {
     if (attachments === null) continue

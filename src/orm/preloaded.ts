@@ -7,7 +7,10 @@ interface Preloaded {
 }
 const preloadedByRecord = new WeakMap<object, Preloaded>()
 
-/** The rows that were preloaded for a record in this transaction; undefined as transaction: outside of all. */
+/**
+ * The rows that were preloaded for a record in this transaction; undefined as transaction: outside
+ * of all.
+ */
 export function findPreloaded(record: object, transaction: unknown): RowCache | undefined {
   const found = preloadedByRecord.get(record)
   return found?.transaction === transaction ? found?.rows : undefined

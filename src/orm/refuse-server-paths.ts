@@ -3,8 +3,8 @@ import { InvalidInputError } from '../errors/errors.ts'
 import { isObject } from './object-guards.ts'
 
 /**
- * Throws InvalidInputError for an input that names a file of the server. Records are often made from a request,
- * `User.create(req.body)`, whose sender could read any file by its path.
+ * Throws InvalidInputError for an input that names a file of the server. Records are often made
+ * from a request, `User.create(req.body)`, whose sender could read any file by its path.
  */
 export function refuseServerPaths(name: string, input: unknown): void {
   if (!isObject(input) || isBlobLike(input) || ArrayBuffer.isView(input)) return

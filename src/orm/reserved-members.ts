@@ -17,7 +17,10 @@ const hiddenMemberError = (
     `The class ${type} has its own '${key}', which hides the attachment. Remove it, or write "declare ${key}: …". Beside @HasAttachments: interface ${type} extends WithAttachments<typeof attachments> {}.`,
   )
 
-/** Throws ConfigurationError where the prototype of a class has members of its own that would hide accessors behind it. */
+/**
+ * Throws ConfigurationError where the prototype of a class has members of its own that would hide
+ * accessors behind it.
+ */
 export function refusePrototypeMembers(
   type: { readonly name: string; readonly prototype: object },
   names: readonly string[],
@@ -36,8 +39,8 @@ export function refuseHidingFields(record: object, names: readonly string[]): vo
 }
 
 /**
- * `refuseHidingFields` for a class, when the library first sees it. A class whose constructor throws without arguments is checked
- * when its first record is saved.
+ * `refuseHidingFields` for a class, when the library first sees it. A class whose constructor
+ * throws without arguments is checked when its first record is saved.
  */
 export function refuseHidingFieldsOfClass(type: new () => object, names: readonly string[]): void {
   let record: object

@@ -7,9 +7,9 @@ type UploadsByModel = Map<StorageModel, SubmittedUpload[]>
 const uploadsByTransaction = new WeakMap<object, UploadsByModel>()
 
 /**
- * Runs a save that opens a transaction of its own, then waits until the files that were assigned directly are attached. `save`
- * calls `begun` with the first token of the transaction's chain, as soon as there is one. Throws AttachPendingError; the records
- * are saved then.
+ * Runs a save that opens a transaction of its own, then waits until the files that were assigned
+ * directly are attached. `save` calls `begun` with the first token of the transaction's chain, as
+ * soon as there is one. Throws AttachPendingError; the records are saved then.
  */
 export async function saveAndFinish<T>(
   save: (begun: (transaction: object | undefined) => void) => Promise<T>,
@@ -23,7 +23,10 @@ export async function saveAndFinish<T>(
   return saved
 }
 
-/** Returns the function that hands an upload to the `saveAndFinish` around it. In a transaction of the app it does nothing. */
+/**
+ * Returns the function that hands an upload to the `saveAndFinish` around it. In a transaction of
+ * the app it does nothing.
+ */
 export function collectUploads(
   chain: readonly object[],
   model: StorageModel,

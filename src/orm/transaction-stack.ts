@@ -1,20 +1,27 @@
 type State = 'open' | 'committed' | 'rolled back'
 
 /**
- * One level of an ORM's transaction stack: a transaction, or a savepoint in it. ORMs tell of both in their own ways, and none
- * of them calls back when the outermost transaction is committed. The ORM's folder creates a level when one begins and ends it
- * with `markCommitted` or `markRolledBack`.
+ * One level of an ORM's transaction stack: a transaction, or a savepoint in it. ORMs tell of both
+ * in their own ways, and none of them calls back when the outermost transaction is committed. The
+ * ORM's folder creates a level when one begins and ends it with `markCommitted` or
+ * `markRolledBack`.
  */
 export class TransactionLevel {
   /** The transaction that this savepoint is in. undefined: this is the outermost. */
   readonly outer: TransactionLevel | undefined
-  /** Its own token, and those of the savepoints in it that were released: what they did is part of it. */
+  /**
+   * Its own token, and those of the savepoints in it that were released: what they did is part of
+   * it.
+   */
   readonly #tokens: object[]
   readonly #afterCommit: (() => void)[] = []
   readonly #afterRollback: (() => void)[] = []
   #state: State = 'open'
 
-  /** `token` identifies the level in `chain`; pass the ORM's own transaction object where it has one for each level. */
+  /**
+   * `token` identifies the level in `chain`; pass the ORM's own transaction object where it has one
+   * for each level.
+   */
   constructor(outer: TransactionLevel | undefined, token: object = {}) {
     this.outer = outer
     this.#tokens = [token]
@@ -35,7 +42,10 @@ export class TransactionLevel {
     return this.outer?.isActive ?? this.#state === 'open'
   }
 
-  /** Calls `done` when the outermost transaction is committed, and never if this level or one around it is rolled back. */
+  /**
+   * Calls `done` when the outermost transaction is committed, and never if this level or one around
+   * it is rolled back.
+   */
   afterCommit(done: () => void): void {
     this.#afterCommit.push(done)
   }
@@ -45,7 +55,10 @@ export class TransactionLevel {
     this.#afterRollback.push(undo)
   }
 
-  /** A savepoint hands its tokens and callbacks to the level around it; the outermost transaction calls `done` of each. */
+  /**
+   * A savepoint hands its tokens and callbacks to the level around it; the outermost transaction
+   * calls `done` of each.
+   */
   markCommitted(): void {
     if (this.#state !== 'open') return
     this.#state = 'committed'

@@ -7,6 +7,9 @@ const VALIDATION_CODES: ReadonlySet<string> = new Set([
   'TOO_MANY_FILES',
 ])
 
-/** Returns whether an error says that a record breaks the limits of its attachments: an ORM's own validation error, where it has one. */
+/**
+ * Returns whether an error says that a record breaks the limits of its attachments: an ORM's own
+ * validation error, where it has one.
+ */
 export const isValidationError = (error: unknown): error is ActiveStorageError =>
   error instanceof ActiveStorageError && VALIDATION_CODES.has(error.code)

@@ -74,7 +74,10 @@ interface Mixin {
 }
 const mixins = new WeakMap<object, Mixin>()
 
-/** Finds the mixin on a class, or on the class of a record, or on an ancestor. null: none has attachments. */
+/**
+ * Finds the mixin on a class, or on the class of a record, or on an ancestor. null: none has
+ * attachments.
+ */
 function findMixin(classOrRecord: object): Mixin | null {
   const type = typeof classOrRecord === 'function' ? classOrRecord : classOrRecord.constructor
   // A record that inherits from nothing has no constructor.
@@ -94,7 +97,10 @@ export const definitionsOf = (classOrRecord: object): AnyAttachments | null =>
 export const idOfRecord = (record: object): RecordId | null =>
   findMixin(record)?.identity.idOf(record) ?? null
 
-/** Throws ConfigurationError where a class that extends another one leaves out attachments of that one. */
+/**
+ * Throws ConfigurationError where a class that extends another one leaves out attachments of that
+ * one.
+ */
 function refuseLostAttachments(definitions: AnyAttachments, base: Constructor): void {
   const lost = Object.keys(definitionsOf(base) ?? {}).find(
     (name) => !Object.hasOwn(definitions, name),
@@ -106,8 +112,9 @@ function refuseLostAttachments(definitions: AnyAttachments, base: Constructor): 
 }
 
 /**
- * Extends a class by accessors for its attachments. They are on the prototype, so that records have no property of ours: ORMs,
- * JSON and Object.keys see columns alone. Throws ConfigurationError where attachments of `base` are missing in `definitions`.
+ * Extends a class by accessors for its attachments. They are on the prototype, so that records have
+ * no property of ours: ORMs, JSON and Object.keys see columns alone. Throws ConfigurationError
+ * where attachments of `base` are missing in `definitions`.
  */
 export function mixInAttachments<D extends AnyAttachments, B extends Constructor>(
   definitions: D,
@@ -129,7 +136,10 @@ export function mixInAttachments(
   return Mixed
 }
 
-/** The handle of one attachment of a record, as `storage.record(…)` has it. Throws InvalidInputError before the first save. */
+/**
+ * The handle of one attachment of a record, as `storage.record(…)` has it. Throws InvalidInputError
+ * before the first save.
+ */
 function readAttached(
   definitions: AnyAttachments,
   identity: RecordIdentity<object>,

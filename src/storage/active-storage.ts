@@ -10,7 +10,10 @@ import type { Worker, WorkerOptions } from '../background/worker.ts'
 import type { ParseForm } from '../http/forms/parse-form.ts'
 import type { StorageStatus } from './status.ts'
 
-/** A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Pass numbers above 2^53 as bigint or text. */
+/**
+ * A record's id: a whole number, or text where `recordId` is 'uuid' or 'text'. Pass numbers above
+ * 2^53 as bigint or text.
+ */
 export type Id = bigint | number | string
 
 /** The open transaction in which to act. Default: none; every call then commits by itself. */
@@ -23,29 +26,42 @@ type ModelAttachment<M extends Models> = {
   [N in keyof M & string]: `${N}.${keyof M[N] & string}`
 }[keyof M & string]
 
-/** The attachments of an app's models, and their storage. `Tx` is the transaction object of its database. */
+/**
+ * The attachments of an app's models, and their storage. `Tx` is the transaction object of its
+ * database.
+ */
 export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
-  /** Creates the tables, or adds what is missing. Many processes may call it, also beside Rails' own migrations. */
+  /**
+   * Creates the tables, or adds what is missing. Many processes may call it, also beside Rails' own
+   * migrations.
+   */
   migrate(): Promise<void>
   /**
-   * Runs a transaction: the ORM's where one is bound, else the library's own. Commits when `run` resolves. Rolls back when it
-   * rejects, and rejects with the same error. Never runs `run` twice.
+   * Runs a transaction: the ORM's where one is bound, else the library's own. Commits when `run`
+   * resolves. Rolls back when it rejects, and rejects with the same error. Never runs `run` twice.
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
-  /** The attachments of a record. Reads nothing yet. Throws InvalidInputError for a missing id, as of a record that is not saved. */
+  /**
+   * The attachments of a record. Reads nothing yet. Throws InvalidInputError for a missing id, as
+   * of a record that is not saved.
+   */
   record<N extends keyof M & string>(
     model: N,
     id: Id,
     options?: TransactionOption<Tx>,
   ): RecordAttachments<M[N]>
-  /** The attachments of many records, in the order of `ids`. Reads all attached and pending files in two statements. */
+  /**
+   * The attachments of many records, in the order of `ids`. Reads all attached and pending files in
+   * two statements.
+   */
   records<N extends keyof M & string>(
     model: N,
     ids: readonly Id[],
     options?: TransactionOption<Tx>,
   ): Promise<RecordAttachments<M[N]>[]>
   /**
-   * Stages a file: stores its bytes in the database until they are submitted. `for` applies that attachment's limits.
+   * Stages a file: stores its bytes in the database until they are submitted. `for` applies that
+   * attachment's limits.
    *
    * @example
    * const staged = await storage.stage(file, { for: 'User.photo' })
@@ -56,9 +72,10 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
     options?: { readonly signal?: AbortSignal; readonly for?: ModelAttachment<M> },
   ): Promise<StagedFile>
   /**
-   * Reads a form while it arrives: each file is staged within its attachment's limits; the other fields are values. A form that
-   * is refused or breaks off leaves nothing. Takes a web Request or Node's own, whose body no other parser has read. Throws the
-   * errors of `stage`, and FormLimitError.
+   * Reads a form while it arrives: each file is staged within its attachment's limits; the other
+   * fields are values. A form that is refused or breaks off leaves nothing. Takes a web Request or
+   * Node's own, whose body no other parser has read. Throws the errors of `stage`, and
+   * FormLimitError.
    *
    * @example
    * async function update(request: Request): Promise<void> {
@@ -68,36 +85,50 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   readonly parseForm: ParseForm<M>
   /**
-   * Handles requests below `basePath`: files, direct uploads, staging, progress. Adapters for Node, Express, Fastify, Hono and
-   * Nest are subpaths; frameworks that use the web's Request take it as it is. Never rejects.
+   * Handles requests below `basePath`: files, direct uploads, staging, progress. Adapters for Node,
+   * Express, Fastify, Hono and Nest are subpaths; frameworks that use the web's Request take it as
+   * it is. Never rejects.
    */
   readonly handler: (request: Request) => Promise<Response>
   /** The path at which to mount the handler; without a slash at its end. */
   readonly basePath: string
-  /** The path at which a page announces files that the browser uploads to the service, within the attachment's limits. */
+  /**
+   * The path at which a page announces files that the browser uploads to the service, within the
+   * attachment's limits.
+   */
   directUploadPath(attachment: ModelAttachment<M>): string
-  /** The path to which a page sends a file before its form is submitted, within the attachment's limits. */
+  /**
+   * The path to which a page sends a file before its form is submitted, within the attachment's
+   * limits.
+   */
   stagedUploadPath(attachment: ModelAttachment<M>): string
   /** Pending, running and failed uploads. */
   readonly delayedUploads: DelayedUploads<keyof M & string>
   /** Stored files, attached or not. */
   readonly blobs: Blobs
-  /** Starts a worker, which runs until it is stopped. Without one, nothing runs in the background. Throws ConfigurationError. */
+  /**
+   * Starts a worker, which runs until it is stopped. Without one, nothing runs in the background.
+   * Throws ConfigurationError.
+   */
   work(options?: WorkerOptions): Worker
-  /** Runs all work that is due, then resolves; for cron, serverless and tests. Counts failures, and throws them only if asked. */
+  /**
+   * Runs all work that is due, then resolves; for cron, serverless and tests. Counts failures, and
+   * throws them only if asked.
+   */
   drain(options?: DrainOptions): Promise<DrainResult>
   /** Repairs what crashes left behind. Workers do it every minute. */
   sweep(): Promise<void>
   /**
-   * Finds records that were deleted without their hooks (in bulk, by SQL, by a cascade), and purges their files, as
-   * `purgeAllLater` does. It looks records up by the ORM's binding or by `findRecord`: neither may hide records, nor read a
-   * replica that lags. Call it by hand, with `dryRun` first. Leaves other apps' models alone. Throws ConfigurationError, before
-   * anything is removed, for a model whose records cannot be looked up.
+   * Finds records that were deleted without their hooks (in bulk, by SQL, by a cascade), and purges
+   * their files, as `purgeAllLater` does. It looks records up by the ORM's binding or by
+   * `findRecord`: neither may hide records, nor read a replica that lags. Call it by hand, with
+   * `dryRun` first. Leaves other apps' models alone. Throws ConfigurationError, before anything is
+   * removed, for a model whose records cannot be looked up.
    */
   reconcile(options?: ReconcileOptions): Promise<ReconcileResult>
   /**
-   * Reads what an operator asks: which uploads wait, which failed and why, which workers are alive, what else is due.
-   * `activestorage-delayed status` prints it.
+   * Reads what an operator asks: which uploads wait, which failed and why, which workers are alive,
+   * what else is due. `activestorage-delayed status` prints it.
    *
    * @example
    * const { uploads, outages } = await storage.status()
@@ -105,6 +136,9 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    * for (const { service, since } of outages) console.error(service, 'is unavailable since', since)
    */
   status(): Promise<StorageStatus>
-  /** Stops this storage's workers and closes the connections that it opened itself. Every later call is refused. */
+  /**
+   * Stops this storage's workers and closes the connections that it opened itself. Every later call
+   * is refused.
+   */
   close(): Promise<void>
 }

@@ -17,7 +17,10 @@ export class LazyStore {
     }
   }
 
-  /** Opens once; after a failure the next use tries again. Rejects with ConfigurationError when the storage is closed. */
+  /**
+   * Opens once; after a failure the next use tries again. Rejects with ConfigurationError when the
+   * storage is closed.
+   */
   readonly open = async (): Promise<Store> => {
     if (this.#isClosed)
       throw new ConfigurationError('This storage is closed: create another to go on.')

@@ -5,7 +5,10 @@ import { parseDuration } from '../options/units.ts'
 import type { StorageParts } from './contexts.ts'
 import type { RecordHandles } from './record-handles.ts'
 
-/** Runs `storage.reconcile` over all models. Throws ConfigurationError for a model whose records cannot be looked up. */
+/**
+ * Runs `storage.reconcile` over all models. Throws ConfigurationError for a model whose records
+ * cannot be looked up.
+ */
 export async function reconcileRecords(
   { settings, store, lookup }: StorageParts,
   handles: RecordHandles,

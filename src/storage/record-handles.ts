@@ -87,7 +87,9 @@ export class RecordHandles {
     }
   }
 
-  /** Makes the models known to the ORM classes that have their attachments. Returns how to undo it. */
+  /**
+   * Makes the models known to the ORM classes that have their attachments. Returns how to undo it.
+   */
   registerModels(): () => void {
     const { givenModels } = this.#parts.settings
     const unregister = Object.entries(givenModels).map(([name, attachments]) =>

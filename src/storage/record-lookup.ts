@@ -1,7 +1,10 @@
 import type { Settings } from '../configuration/configuration.ts'
 import type { RecordSource } from '../database/database.ts'
 
-/** Finds records: with the app's `findRecord`, else by the ORM's class that has the model's attachments. */
+/**
+ * Finds records: with the app's `findRecord`, else by the ORM's class that has the model's
+ * attachments.
+ */
 export class RecordLookup {
   readonly #settings: Settings
 
@@ -32,7 +35,10 @@ export class RecordLookup {
     return this.source(type)?.find(id) ?? { type, id }
   }
 
-  /** Sets when the record was last changed, where the ORM has a column for it. A failure is only logged. */
+  /**
+   * Sets when the record was last changed, where the ORM has a column for it. A failure is only
+   * logged.
+   */
   async touch(type: string, id: string): Promise<void> {
     try {
       await this.source(type)?.touch?.(id)

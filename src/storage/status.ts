@@ -48,11 +48,14 @@ export interface StorageStatus {
   /** Other work that waits, by kind: blobs to purge, objects to delete. */
   readonly jobs: readonly JobCount[]
   readonly gemRows: readonly GemRowStatus[]
-  /** Services that workers, drains or saves of this process could not reach. Other processes are not asked. */
+  /**
+   * Services that workers, drains or saves of this process could not reach. Other processes are not
+   * asked.
+   */
   readonly outages: readonly ServiceOutage[]
   /**
-   * PostgreSQL: the oldest transaction, if it is open for ten minutes or more. Until it ends, vacuum frees nothing and tables
-   * grow.
+   * PostgreSQL: the oldest transaction, if it is open for ten minutes or more. Until it ends,
+   * vacuum frees nothing and tables grow.
    */
   readonly oldTransaction: OldTransaction | null
 }

@@ -1,4 +1,5 @@
-// `npm run test:apps`: each app of examples/apps is installed as a user would have it, and used as its visitors use it.
+// `npm run test:apps`: each app of examples/apps is installed as a user would have it, and used as
+// its visitors use it.
 import assert from 'node:assert/strict'
 import { readdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'

@@ -1,4 +1,5 @@
-// `npm run test:apps`: the package installs beside whatever an app has, and a binding says which version it needs.
+// `npm run test:apps`: the package installs beside whatever an app has, and a binding says which
+// version it needs.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'

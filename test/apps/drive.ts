@@ -1,4 +1,5 @@
-// An app, driven from outside: by its pages, by signals, and by the command that it has of this package.
+// An app, driven from outside: by its pages, by signals, and by the command that it has of this
+// package.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { globSync } from 'node:fs'
@@ -19,7 +20,9 @@ import { openUrl } from '../support/servers.ts'
 import type { InstalledApp } from './install.ts'
 import { prepare } from './prepare.ts'
 
-/** Builds the app and drives it on data of its own. `databaseUrl` is null for the app's own SQLite. */
+/**
+ * Builds the app and drives it on data of its own. `databaseUrl` is null for the app's own SQLite.
+ */
 export async function drive(
   t: TestContext,
   installed: InstalledApp,

@@ -1,4 +1,5 @@
-// An app in a folder of its own, with its packages from the registry and this one as it is published.
+// An app in a folder of its own, with its packages from the registry and this one as it is
+// published.
 import assert from 'node:assert/strict'
 import { execFile } from 'node:child_process'
 import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'

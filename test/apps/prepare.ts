@@ -5,7 +5,10 @@ import { join } from 'node:path'
 import { openUrl } from '../support/servers.ts'
 import type { InstalledApp } from './install.ts'
 
-/** Prisma looks for its engine of migrations where it only generates a client, and downloads it: not every machine can. */
+/**
+ * Prisma looks for its engine of migrations where it only generates a client, and downloads it: not
+ * every machine can.
+ */
 export const withoutEngine = { PRISMA_SCHEMA_ENGINE_BINARY: process.execPath }
 
 /** `env` is the app's own; `databaseUrl` is where its tables are to be. */

@@ -1,4 +1,5 @@
-// As people write Nest: legacy decorators with metadata of types, compiled to CommonJS, on the package as it is built.
+// As people write Nest: legacy decorators with metadata of types, compiled to CommonJS, on the
+// package as it is built.
 import {
   BadRequestException,
   Body,

@@ -41,14 +41,19 @@ const unique = (): string => `asd_${process.pid}_${Date.now().toString(36)}_${(c
 
 let embedded: Promise<EmbeddedPostgres | null> | undefined
 
-/** URL of the machine's PostgreSQL, or of an embedded one that this process starts. null: neither. */
+/**
+ * URL of the machine's PostgreSQL, or of an embedded one that this process starts. null: neither.
+ */
 async function postgresUrl(): Promise<string | null> {
   if (await answersPostgres(PG)) return PG
   embedded ??= startEmbeddedPostgres()
   return (await embedded)?.url ?? absent('postgres', 'no PostgreSQL answered')
 }
 
-/** Drops the databases of this process's tests, and stops the embedded server if this process started one. */
+/**
+ * Drops the databases of this process's tests, and stops the embedded server if this process
+ * started one.
+ */
 export async function closeDatabases(): Promise<void> {
   const names = emptyAgain.splice(0)
   if (names.length > 0) {
@@ -65,7 +70,10 @@ async function connected(url: string | null): Promise<pg.Client> {
   return client
 }
 
-/** To make a database and to drop it takes a second and more: the next test of the process gets one that was emptied. */
+/**
+ * To make a database and to drop it takes a second and more: the next test of the process gets one
+ * that was emptied.
+ */
 const emptyAgain: string[] = []
 
 /** A fresh database on PostgreSQL; null: there is no server. */
@@ -89,7 +97,10 @@ export async function postgresDatabase(): Promise<{ url: string; close(): Promis
   }
 }
 
-/** Waits for clients that are on their way out: one that is thrown out instead throws in the process that it is of. */
+/**
+ * Waits for clients that are on their way out: one that is thrown out instead throws in the process
+ * that it is of.
+ */
 async function left(admin: pg.Client, name: string): Promise<boolean> {
   for (
     const until = performance.now() + 2_000;
@@ -114,7 +125,9 @@ async function empty(url: string): Promise<void> {
   await client.end()
 }
 
-/** A fresh database on MariaDB, and a connection that is in no database; null: there is no server. */
+/**
+ * A fresh database on MariaDB, and a connection that is in no database; null: there is no server.
+ */
 export async function mariadbDatabase(): Promise<{
   url: string
   admin: Connection

@@ -20,11 +20,17 @@ export interface RunningApp {
   readonly url: string
   /** What it printed. */
   output(): string
-  /** Resolves with its exit code when it is gone; null: a signal ended it. SIGKILL takes what it started along. */
+  /**
+   * Resolves with its exit code when it is gone; null: a signal ended it. SIGKILL takes what it
+   * started along.
+   */
   end(signal: 'SIGTERM' | 'SIGKILL'): Promise<number | null>
 }
 
-/** Starts `command` and waits for the address that it prints. As a process manager does: npm and a shell would keep SIGTERM for themselves. */
+/**
+ * Starts `command` and waits for the address that it prints. As a process manager does: npm and a
+ * shell would keep SIGTERM for themselves.
+ */
 export async function launch(
   command: string,
   cwd: string,
@@ -152,7 +158,10 @@ export async function stored(url: string, name: string, files: VisitorsFiles): P
   }
 }
 
-/** A form with files is saved, they are seen at once and attached later; one with a wrong file is refused. */
+/**
+ * A form with files is saved, they are seen at once and attached later; one with a wrong file is
+ * refused.
+ */
 export async function signUp(url: string): Promise<void> {
   const files = { photo: png, certificates: ['%PDF-1.4'] }
   await save(url, 'Ada', files)

@@ -41,7 +41,10 @@ const everyLevel: readonly Level[] = [
   ...at('MariaDB', 'read uncommitted', 'read committed', 'repeatable read', 'serializable'),
   ...at('SQLite', 'immediate', 'deferred'),
 ]
-/** The levels that databases have by default, and the strictest; `npm run proof:races` takes every one. */
+/**
+ * The levels that databases have by default, and the strictest; `npm run proof:races` takes every
+ * one.
+ */
 export const levels: readonly Level[] =
   process.env['TEST_LEVELS'] === 'all'
     ? everyLevel
@@ -99,7 +102,10 @@ class Holds {
   }
 }
 
-/** Where a call to the service, or a hook, can be held: before and after the bytes are stored, before they are deleted. */
+/**
+ * Where a call to the service, or a hook, can be held: before and after the bytes are stored,
+ * before they are deleted.
+ */
 type Point = 'upload' | 'uploaded' | 'delete' | 'afterUpload'
 
 export interface HeldService extends Service {
@@ -194,7 +200,10 @@ interface Opened {
 interface Server {
   /** What looks on from outside, in autocommit. */
   readonly control: Pick<Connection, 'run'>
-  /** One pool for all storages without wishes of their own: to the server, processes are connections. SQLite: each needs a handle. */
+  /**
+   * One pool for all storages without wishes of their own: to the server, processes are
+   * connections. SQLite: each needs a handle.
+   */
   readonly shared: Opened | null
   connect(): Promise<Connection>
   /** A database for a storage of its own, which the test ends. */
@@ -202,12 +211,17 @@ interface Server {
   begin(isolation: string): readonly string[]
   /** Whether somebody waits for a lock right now. */
   waiting(): Promise<boolean>
-  /** Ends every other connection: a test that failed in the middle must not hold the next one up. */
+  /**
+   * Ends every other connection: a test that failed in the middle must not hold the next one up.
+   */
   interrupt(): Promise<unknown>
   close(): Promise<unknown>
 }
 
-/** Milliseconds after which waiting for a connection of a pool is an error: what holds one and waits for another would wait for ever. */
+/**
+ * Milliseconds after which waiting for a connection of a pool is an error: what holds one and waits
+ * for another would wait for ever.
+ */
 const PATIENCE = 3_000
 
 async function postgresServer(): Promise<Server | null> {
@@ -299,7 +313,8 @@ async function mariadbServer(): Promise<Server | null> {
     },
     open: ({ max = 5, initSql } = {}) => opened(max, initSql),
     begin: (isolation) => [`set transaction isolation level ${isolation}`, 'start transaction'],
-    // Not information_schema.innodb_trx: what it shows is not renewed while somebody keeps reading it.
+    // Not information_schema.innodb_trx: what it shows is not renewed while somebody keeps reading
+    // it.
     async waiting() {
       const [status] = await control.query<{ Status: string }[]>('show engine innodb status')
       const ours = await threads()
@@ -405,7 +420,10 @@ export interface User extends Held {
   readonly tx: never
   record(id: number): RecordAttachments<ReturnType<typeof modelsWith>['User']>
   run(sql: string): Promise<unknown>
-  /** A look at the record, as apps take one first: above read committed, what it shows is what this transaction sees. */
+  /**
+   * A look at the record, as apps take one first: above read committed, what it shows is what this
+   * transaction sees.
+   */
   read(id?: number): Promise<void>
   commit(): Promise<void>
   rollback(): Promise<void>
@@ -608,7 +626,10 @@ async function start(t: TestContext, level: Level, server: Server) {
       await app.query("update {jobs} set run_at = 0 where state = 'pending'")
       await app.query("update {uploads} set run_at = 0 where state = 'pending'")
     },
-    /** Lets everything happen, however late it is due, and shows that nothing is left over and nothing lacks its bytes. */
+    /**
+     * Lets everything happen, however late it is due, and shows that nothing is left over and
+     * nothing lacks its bytes.
+     */
     async finish(): Promise<void> {
       for (let round = 0; round < 20; round += 1) {
         await app.makeDue()

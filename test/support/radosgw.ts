@@ -10,7 +10,9 @@ import { freePort } from './free-port.ts'
 
 const execFile = promisify(execFileWithCallback)
 
-/** Null: Ceph's gateway, monitor and OSD are not installed (Debian: radosgw, ceph-mon, ceph-osd). */
+/**
+ * Null: Ceph's gateway, monitor and OSD are not installed (Debian: radosgw, ceph-mon, ceph-osd).
+ */
 export async function startRadosgw(): Promise<Omit<S3Server, 'lenient'> | null> {
   for (const program of ['radosgw', 'radosgw-admin', 'ceph-mon', 'ceph-osd', 'ceph', 'monmaptool'])
     if (spawnSync(program, ['--version']).error !== undefined) return null

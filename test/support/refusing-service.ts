@@ -2,7 +2,10 @@ import { ServiceError } from '../../src/index.ts'
 import type { Service } from '../../src/adapters.ts'
 import type { App } from './races.ts'
 
-/** The app's service, which refuses the file with the text 'bad' while `down` is true: for good, or to be tried again. */
+/**
+ * The app's service, which refuses the file with the text 'bad' while `down` is true: for good, or
+ * to be tried again.
+ */
 export function createRefusingService(
   app: App,
   { retryable }: { readonly retryable: boolean },

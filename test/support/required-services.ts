@@ -1,4 +1,5 @@
-// `TEST_REQUIRE=postgres,mariadb,redis,s3,chromium,nginx` makes the absence of a service a failure instead of a skip.
+// `TEST_REQUIRE=postgres,mariadb,redis,s3,chromium,nginx` makes the absence of a service a failure
+// instead of a skip.
 
 const SERVICES = ['postgres', 'mariadb', 'redis', 's3', 'chromium', 'nginx'] as const
 export type Service = (typeof SERVICES)[number]

@@ -28,7 +28,8 @@ export async function startS3(): Promise<S3Server> {
 /** A text says why it is not to be had. */
 async function startGateway(): Promise<Omit<S3Server, 'lenient'> | string> {
   if (process.env.TEST_S3 === 'in-process') return 'TEST_S3 asks for no radosgw'
-  // Once more on other ports: what was free when they were chosen may be taken when its daemons get there.
+  // Once more on other ports: what was free when they were chosen may be taken when its daemons get
+  // there.
   const started = await startRadosgw().catch(() => startRadosgw().catch((error: unknown) => error))
   if (started instanceof Error) return `radosgw is installed and did not start: ${started.message}`
   return (

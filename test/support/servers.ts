@@ -13,7 +13,10 @@ import { accountOf, mariadbDatabase, postgresDatabase } from './databases.ts'
 export interface Server {
   /** A path, for SQLite. */
   readonly url: string
-  /** Ends every connection to the database but its own, and returns when they are gone. How many there were. */
+  /**
+   * Ends every connection to the database but its own, and returns when they are gone. How many
+   * there were.
+   */
   cut(): Promise<number>
   close(): Promise<void>
 }

@@ -1,4 +1,5 @@
-// The part of `sqlite3` that Sequelize uses, over better-sqlite3: most machines must compile sqlite3.
+// The part of `sqlite3` that Sequelize uses, over better-sqlite3: most machines must compile
+// sqlite3.
 import BetterSqlite3 from 'better-sqlite3'
 
 /** As long as sqlite3 waits for a lock; it does so in a thread of its own. */

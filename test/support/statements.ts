@@ -2,7 +2,10 @@ import type { Database } from '../../src/adapters.ts'
 import type { OpenTransaction } from '../../src/database/database.ts'
 import type { Executor, Result } from '../../src/database/executor.ts'
 
-/** Comes between the library and its statements: those on any connection, and those of its own transactions. */
+/**
+ * Comes between the library and its statements: those on any connection, and those of its own
+ * transactions.
+ */
 export function onEachStatement(
   database: Database<never>,
   each: (sql: string, run: () => Promise<Result>) => Promise<Result>,

@@ -3,7 +3,9 @@ import type { TestContext } from 'node:test'
 import timers from 'node:timers/promises'
 import type { TestClock } from '../../src/testing/index.ts'
 
-/** Divides waits of a second and more by fifty, such as the grace of a stop, until the test ends. */
+/**
+ * Divides waits of a second and more by fifty, such as the grace of a stop, until the test ends.
+ */
 export function shortenTimers(t: TestContext): void {
   const real = timers.setTimeout
   const short = ((milliseconds = 0, ...rest: []) =>
@@ -16,7 +18,9 @@ export function shortenTimers(t: TestContext): void {
   t.after(() => use(real))
 }
 
-/** Returns a function that moves both clocks: the database's, and `performance.now` of this process. */
+/**
+ * Returns a function that moves both clocks: the database's, and `performance.now` of this process.
+ */
 export function moveBothClocks(t: TestContext, clock: TestClock): (minutes: number) => void {
   const real = performance.now.bind(performance)
   let ahead = 0

@@ -1,4 +1,5 @@
-// A worker in a separate process, for tests of crashes and lost connections. It prints its progress.
+// A worker in a separate process, for tests of crashes and lost connections. It prints its
+// progress.
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   createActiveStorage,

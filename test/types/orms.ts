@@ -1,4 +1,5 @@
-// What the classes of ORMs are like with attachments: names and shapes that are wrong do not compile.
+// What the classes of ORMs are like with attachments: names and shapes that are wrong do not
+// compile.
 import {
   Model as SequelizeModel,
   type CreationOptional,

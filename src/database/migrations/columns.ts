@@ -1,4 +1,7 @@
-/** Our columns of the gem's table, in the order they are added. Their defaults complete a row that the gem inserts. */
+/**
+ * Our columns of the gem's table, in the order they are added. Their defaults complete a row that
+ * the gem inserts.
+ */
 export function addedUploadColumns(types: {
   readonly id: string
   readonly text: string
@@ -25,7 +28,10 @@ export const addedFileColumns = (
   text: string,
 ): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
 
-/** Columns of our own tables, in the types of one dialect. `reserved` is the name `key` as that dialect quotes it. */
+/**
+ * Columns of our own tables, in the types of one dialect. `reserved` is the name `key` as that
+ * dialect quotes it.
+ */
 export function ownTableColumns(types: {
   readonly id: string
   readonly text: string

@@ -21,7 +21,10 @@ const recordTypes: Readonly<Record<RecordIdType, string>> = {
 
 const quote = (name: string): string => quoteTable(name, '`')
 
-/** MySQL 8 and MariaDB 10.6. Each statement commits by itself, so that there is no lock on the whole. */
+/**
+ * MySQL 8 and MariaDB 10.6. Each statement commits by itself, so that there is no lock on the
+ * whole.
+ */
 export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   return {
     quote,
@@ -92,7 +95,10 @@ function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly Mi
   ]
 }
 
-/** Our columns of the gem's table. A unique index on `running_lane` allows one running upload per lane. */
+/**
+ * Our columns of the gem's table. A unique index on `running_lane` allows one running upload per
+ * lane.
+ */
 function listUploadSteps(
   { uploads }: TableNames,
   recordId: RecordIdType,
@@ -102,7 +108,8 @@ function listUploadSteps(
     text: 'text collate utf8mb4_bin',
     name: 'varchar(64) collate utf8mb4_bin',
   })
-  // The blanks at the end of a CHAR depend on the session's mode: MariaDB takes it here only with them cut off.
+  // The blanks at the end of a CHAR depend on the session's mode: MariaDB takes it here only with
+  // them cut off.
   const id = recordId === 'bigint' ? 'uploadable_id' : 'rtrim(uploadable_id)'
   const lane = `sha2(concat_ws(char(0), uploadable_type, ${id}, attr_name), 256)`
   const index = (name: string, columns: string, options?: { unique: boolean }): MigrationStep =>
@@ -181,7 +188,9 @@ async function readExisting(
   return found
 }
 
-/** Throws ConfigurationError for a connection in a character set that cannot carry every character. */
+/**
+ * Throws ConfigurationError for a connection in a character set that cannot carry every character.
+ */
 async function readLiveColumns(
   executor: Executor,
   { blobs, attachments, uploads }: TableNames,

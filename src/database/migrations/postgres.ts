@@ -13,13 +13,19 @@ import {
   readNames,
 } from './steps.ts'
 
-/** Chunks come and go: vacuum looks after so many dead rows, not after a share of the table, and without pauses. */
+/**
+ * Chunks come and go: vacuum looks after so many dead rows, not after a share of the table, and
+ * without pauses.
+ */
 const CHUNKS_VACUUM =
   'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_cost_delay = 0'
 
 const ADD_COLUMN = 'add column if not exists'
 
-/** PostgreSQL 13 and newer. Chunks are stored as they are (EXTERNAL): compressing them costs more than writing them. */
+/**
+ * PostgreSQL 13 and newer. Chunks are stored as they are (EXTERNAL): compressing them costs more
+ * than writing them.
+ */
 export function createPostgresSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   return {
     quote: quoteTable,
@@ -37,7 +43,10 @@ export function createPostgresSchema(tables: TableNames, recordId: RecordIdType)
   }
 }
 
-/** Splits the name of our files into the schema with its dot, '' for the search path, and the prefix of our own names. */
+/**
+ * Splits the name of our files into the schema with its dot, '' for the search path, and the prefix
+ * of our own names.
+ */
 function splitName(files: string): { readonly schema: string; readonly prefix: string } {
   const [, schema = '', name = ''] = /^(.*\.)?([^.]*)$/.exec(files) ?? []
   return { schema, prefix: name.replace(/files$/, '') }
@@ -132,7 +141,8 @@ async function readExisting(
     executor,
     `select relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any (current_schemas(false))`,
   )
-  // Where our own tables have a schema, its name is part of theirs: tables of the same name may be in the search path.
+  // Where our own tables have a schema, its name is part of theirs: tables of the same name may be
+  // in the search path.
   const inSchema =
     schema === ''
       ? []

@@ -13,8 +13,8 @@ export interface IndexDefinition {
 }
 
 /**
- * Makes an index where there is none of its name. `schema`, with its dot, is put before the name by which the index is
- * looked up; an index itself is always in the schema of its table.
+ * Makes an index where there is none of its name. `schema`, with its dot, is put before the name by
+ * which the index is looked up; an index itself is always in the schema of its table.
  */
 export function createIndexStep(
   quote: (name: string) => string,
@@ -28,7 +28,9 @@ export function createIndexStep(
   }
 }
 
-/** Adds columns to a table that another version, or the gem, made. `add` is the dialect's clause. */
+/**
+ * Adds columns to a table that another version, or the gem, made. `add` is the dialect's clause.
+ */
 export function createColumnSteps(
   quote: (name: string) => string,
   table: string,
@@ -41,7 +43,10 @@ export function createColumnSteps(
   }))
 }
 
-/** The indexes of the gem's table on PostgreSQL and SQLite; partial ones keep claims fast however long the table is. */
+/**
+ * The indexes of the gem's table on PostgreSQL and SQLite; partial ones keep claims fast however
+ * long the table is.
+ */
 export function listUploadIndexes(uploads: string): readonly IndexDefinition[] {
   const lane = 'uploadable_type, uploadable_id, attr_name'
   const index = (name: string, columns: string, more: Partial<IndexDefinition> = {}) => ({
@@ -60,7 +65,10 @@ export function listUploadIndexes(uploads: string): readonly IndexDefinition[] {
   ]
 }
 
-/** The indexes of our own files on PostgreSQL and SQLite. `prefix`: of our own tables' names, without a schema. */
+/**
+ * The indexes of our own files on PostgreSQL and SQLite. `prefix`: of our own tables' names,
+ * without a schema.
+ */
 export function listFileIndexes(files: string, prefix: string): readonly IndexDefinition[] {
   return [
     { name: `${prefix}files_upload`, table: files, columns: 'upload_token, position' },

@@ -4,8 +4,9 @@ import type { Executor } from '../executor.ts'
 import type { TableNames } from '../schema.ts'
 
 /**
- * Returns the statements for MySQL and MariaDB that change the text columns of Rails' tables and of the gem's to utf8mb4,
- * which holds every character. They rebuild the tables: run them when the app is idle. Empty: nothing is left to change.
+ * Returns the statements for MySQL and MariaDB that change the text columns of Rails' tables and of
+ * the gem's to utf8mb4, which holds every character. They rebuild the tables: run them when the app
+ * is idle. Empty: nothing is left to change.
  */
 export async function createUtf8mb4Statements(
   executor: Executor,
@@ -35,7 +36,10 @@ export async function createUtf8mb4Statements(
   return statements
 }
 
-/** The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not repeat. */
+/**
+ * The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not
+ * repeat.
+ */
 function widenDefinition(definition: string, column: string, collation: string): string {
   const line =
     definition.split('\n').find((each) => each.trimStart().startsWith(`\`${column}\` `)) ?? ''

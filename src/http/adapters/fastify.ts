@@ -7,13 +7,17 @@ import { requireVersion } from '../../options/require-version.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 import { nodeHandler } from '../node-handler.ts'
 
-/** All methods that Fastify knows, so that our router answers with 405 and `Allow`. Fastify would answer 404. */
+/**
+ * All methods that Fastify knows, so that our router answers with 405 and `Allow`. Fastify would
+ * answer 404.
+ */
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as const
 const MULTIPART = 'multipart/form-data'
 
 /**
- * Plugin that answers requests below `basePath`, and leaves forms with files to `form` everywhere in the app. When Fastify's
- * own error handler answers an error of the library, the visitor gets its `publicMessage`.
+ * Plugin that answers requests below `basePath`, and leaves forms with files to `form` everywhere
+ * in the app. When Fastify's own error handler answers an error of the library, the visitor gets
+ * its `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'
@@ -75,8 +79,9 @@ function skipParsing(app: FastifyInstance, type: string): void {
 }
 
 /**
- * Reads a form in a route's handler while it arrives. The plugin must be registered. Throws the errors of
- * `storage.parseForm`, which have a `statusCode`, used by Fastify for the response, and a `publicMessage`.
+ * Reads a form in a route's handler while it arrives. The plugin must be registered. Throws the
+ * errors of `storage.parseForm`, which have a `statusCode`, used by Fastify for the response, and a
+ * `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'

@@ -28,7 +28,10 @@ export function activeStorage(storage: Mountable): MiddlewareHandler {
   }
 }
 
-/** Closes Node's connection when a refused request was not read to its end. Other platforms decide this themselves. */
+/**
+ * Closes Node's connection when a refused request was not read to its end. Other platforms decide
+ * this themselves.
+ */
 function closeOnNode({ env }: Context): void {
   if (typeof env !== 'object' || env === null || !('incoming' in env)) return
   if (env.incoming instanceof IncomingMessage) closeAfterResponse(env.incoming)
@@ -43,8 +46,9 @@ function throwWithResponse(error: unknown): never {
 }
 
 /**
- * Middleware that stages the files of a form while they arrive. `c.var.form` is the result of `storage.parseForm`. It throws
- * the errors of `storage.parseForm`: the response has their status and `publicMessage`, or comes from the app's `onError`.
+ * Middleware that stages the files of a form while they arrive. `c.var.form` is the result of
+ * `storage.parseForm`. It throws the errors of `storage.parseForm`: the response has their status
+ * and `publicMessage`, or comes from the app's `onError`.
  *
  * @example
  * import { Hono } from 'hono'

@@ -18,7 +18,10 @@ export type AttachmentInput =
       readonly cleanBefore?: string
     }
 
-/** All fields of a form for one attachment. Entries keep the form's order, although files are staged in parallel. */
+/**
+ * All fields of a form for one attachment. Entries keep the form's order, although files are staged
+ * in parallel.
+ */
 export class AttachmentFields {
   readonly entries: FormEntry[] = []
   /** Signed ids that a later file of a has-one replaces. */

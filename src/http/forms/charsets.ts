@@ -1,6 +1,9 @@
 import { InvalidInputError } from '../../errors/errors.ts'
 
-/** Decodes text in the charset that its sender names; default UTF-8. Throws InvalidInputError for an unknown charset. */
+/**
+ * Decodes text in the charset that its sender names; default UTF-8. Throws InvalidInputError for an
+ * unknown charset.
+ */
 export function decodeText(bytes: Uint8Array, charset: string | undefined, what: string): string {
   if (charset === undefined || /^utf-?8$/i.test(charset))
     return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString()

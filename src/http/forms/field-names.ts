@@ -26,7 +26,10 @@ export function scopesOf(model: string): string[] {
   return [camel.slice(0, 1).toLowerCase() + camel.slice(1), toSnakeCase(model)]
 }
 
-/** Maps all names of attachments in forms to attachments: `photo`, `photo_tmp` and `photoTmp` are the same. */
+/**
+ * Maps all names of attachments in forms to attachments: `photo`, `photo_tmp` and `photoTmp` are
+ * the same.
+ */
 export function listAliases(attachments: Iterable<string>): ReadonlyMap<string, string> {
   const all = [...attachments]
   const aliases = all.flatMap((attachment) =>
@@ -50,8 +53,9 @@ const ATTACHMENT_PARTS = new Map<string, 'files' | 'deletedIds' | 'cleanBefore'>
 ])
 
 /**
- * Parses a name as Rails does: `user[certificates_tmp][files][]`. `scopes` are the possible names before the first bracket;
- * null: names have no brackets. Throws InvalidInputError for an unknown part of an attachment.
+ * Parses a name as Rails does: `user[certificates_tmp][files][]`. `scopes` are the possible names
+ * before the first bracket; null: names have no brackets. Throws InvalidInputError for an unknown
+ * part of an attachment.
  */
 export function parseFieldName(
   name: string,

@@ -18,7 +18,9 @@ export class FormFieldReader {
     this.#count = createCounter(limits, 'fields')
   }
 
-  /** Begins a field of a multipart form. Fields without a name are skipped. Throws FormLimitError. */
+  /**
+   * Begins a field of a multipart form. Fields without a name are skipped. Throws FormLimitError.
+   */
   open({ name, charset }: PartHead): Sink {
     this.#count()
     const pieces: Uint8Array[] = []
@@ -39,7 +41,8 @@ export class FormFieldReader {
   /** Reads a whole form without files (application/x-www-form-urlencoded). */
   readUrlencoded(charset: string | undefined): Sink {
     const maxLength = 3 * (this.#limits.fieldSize + this.#limits.nameSize)
-    // Pieces of the last pair. They are joined once, at its end, because a pair may come in a million pieces.
+    // Pieces of the last pair. They are joined once, at its end, because a pair may come in a
+    // million pieces.
     let pair: string[] = []
     let length = 0
     const endPair = (): void => {

@@ -3,7 +3,10 @@ const unescapeQuotes = (filename: string): string =>
   filename.replaceAll(/%(?:22|0D|0A)/g, decodeURIComponent)
 
 const splitPath = (filename: string): string[] => unescapeQuotes(filename).split(/[/\\]/)
-/** Empty, or only dots and spaces. Some systems read such a name as the folder itself, or the one above. */
+/**
+ * Empty, or only dots and spaces. Some systems read such a name as the folder itself, or the one
+ * above.
+ */
 const isDotsOnly = (part: string): boolean => /^[\s.]*$/.test(part)
 
 /** Returns the name without its folders, as Rack does; 'file' when nothing is left. */
@@ -12,8 +15,9 @@ export function stripFolders(filename: string): string {
 }
 
 /**
- * Returns the name with its folders, as inputs with `webkitdirectory` send it: 'album/2023/a.jpg'. The path always stays
- * below the folder that it is written to: it has no drive, no `..`, and no invisible characters.
+ * Returns the name with its folders, as inputs with `webkitdirectory` send it: 'album/2023/a.jpg'.
+ * The path always stays below the folder that it is written to: it has no drive, no `..`, and no
+ * invisible characters.
  */
 export function sanitizePath(filename: string): string {
   const parts = splitPath(filename)

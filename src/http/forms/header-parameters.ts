@@ -1,10 +1,11 @@
 import { InvalidInputError } from '../../errors/errors.ts'
 
 /**
- * Parses the parameters of a header such as `form-data; name="a"; filename="b.txt"`; their names are in lower case. It follows
- * Rack, because clients break the grammar: a quoted value ends at the first quote that is not escaped, another value at a
- * space or semicolon, and the last parameter of a name counts. The time is linear in the length of the text.
- * Throws InvalidInputError for a quote that is never closed, because the text after it may be another parameter.
+ * Parses the parameters of a header such as `form-data; name="a"; filename="b.txt"`; their names
+ * are in lower case. It follows Rack, because clients break the grammar: a quoted value ends at the
+ * first quote that is not escaped, another value at a space or semicolon, and the last parameter of
+ * a name counts. The time is linear in the length of the text. Throws InvalidInputError for a quote
+ * that is never closed, because the text after it may be another parameter.
  */
 export function parseHeaderParameters(text: string): Map<string, string> {
   const found = new Map<string, string>()
@@ -48,7 +49,8 @@ function parseQuoted(text: string, start: number, name: string): ParsedValue {
     if (character !== '\\') value += character
     else {
       at += 1
-      // Some clients escape only quotes, so that a backslash in a filename is the separator of a path.
+      // Some clients escape only quotes, so that a backslash in a filename is the separator of a
+      // path.
       value += name === 'filename' && text[at] !== '"' ? `\\${text[at] ?? ''}` : (text[at] ?? '')
     }
   }

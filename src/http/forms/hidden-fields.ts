@@ -3,7 +3,10 @@ import { discardSignedFile, findSignedFile } from '../../attached/lookups.ts'
 import { StagedFile } from '../../attached/staged-file.ts'
 import type { AttachmentFields } from './attachment-fields.ts'
 
-/** Attributes of `<input type="hidden" name="…" value="…">`, which stands for a file in a form that is shown again. */
+/**
+ * Attributes of `<input type="hidden" name="…" value="…">`, which stands for a file in a form that
+ * is shown again.
+ */
 export interface HiddenField {
   readonly name: string
   /** Signed id of the file. */

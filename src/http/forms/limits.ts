@@ -35,7 +35,9 @@ export const completeFormLimits = (given: FormLimits): CompleteFormLimits => ({
   ...given,
 })
 
-/** Returns a function to call for each field or file, which throws FormLimitError for one too many. */
+/**
+ * Returns a function to call for each field or file, which throws FormLimitError for one too many.
+ */
 export function createCounter(limits: CompleteFormLimits, what: 'fields' | 'files'): () => void {
   const most = limits[what]
   let count = 0

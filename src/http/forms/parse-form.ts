@@ -18,26 +18,30 @@ export interface ParseFormOptions<N extends string = string> {
   /** Name of the model whose attachments the files are for. */
   readonly model: N
   /**
-   * Name before the brackets, as 'user' in `user[photo]`. null: names have no brackets. Default: the model's name in lower
-   * camel case or snake case.
+   * Name before the brackets, as 'user' in `user[photo]`. null: names have no brackets. Default:
+   * the model's name in lower camel case or snake case.
    */
   readonly scope?: string | null
   /** Limits of the whole form. Each file has the limits of its attachment. */
   readonly limits?: FormLimits
   /**
-   * Keeps the folders of files from inputs with `webkitdirectory`: '2023/a.txt' instead of 'a.txt'. The path always stays
-   * below the folder that it is written to, and has `/` as separator. Default: false.
+   * Keeps the folders of files from inputs with `webkitdirectory`: '2023/a.txt' instead of 'a.txt'.
+   * The path always stays below the folder that it is written to, and has `/` as separator.
+   * Default: false.
    */
   readonly preservePath?: boolean
-  /** Stops reading: files that are staged already are discarded, and parseForm rejects with the signal's reason. */
+  /**
+   * Stops reading: files that are staged already are discarded, and parseForm rejects with the
+   * signal's reason.
+   */
   readonly signal?: AbortSignal
 }
 
 /** Result of `storage.parseForm`. */
 export interface ParsedForm<D> {
   /**
-   * All fields that are not files of the model, without the model's name: `user[name]` is `name`. `user[tags][]` is a list.
-   * The last value counts for a name that occurs twice, as in Rails.
+   * All fields that are not files of the model, without the model's name: `user[name]` is `name`.
+   * `user[tags][]` is a list. The last value counts for a name that occurs twice, as in Rails.
    */
   readonly values: Readonly<Record<string, string | readonly string[] | undefined>>
   /** Staged files, checked against the limits of their attachments; input for `attachLater`. */
@@ -45,13 +49,17 @@ export interface ParsedForm<D> {
   /** Hidden fields for a form that is shown again: its visitor need not choose the files twice. */
   readonly hidden: readonly HiddenField[]
   /**
-   * Discards the files that this request staged, and files of its hidden fields that no form has submitted. Stored files
-   * stay. Do not call it when the form is shown again, because its hidden fields would name files that are gone.
+   * Discards the files that this request staged, and files of its hidden fields that no form has
+   * submitted. Stored files stay. Do not call it when the form is shown again, because its hidden
+   * fields would name files that are gone.
    */
   discard(): Promise<void>
 }
 
-/** Type of `storage.parseForm`. A type of its own, so that a function which takes it knows the storage's models. */
+/**
+ * Type of `storage.parseForm`. A type of its own, so that a function which takes it knows the
+ * storage's models.
+ */
 export interface ParseForm<M extends Models> {
   <N extends keyof M & string>(
     request: FormRequest,
@@ -93,7 +101,10 @@ function createCollector(context: StorageContext, options: ParseFormOptions): Fo
   return new FormCollector(context, definitions, { model, scope, preservePath })
 }
 
-/** Reads the form. Discards on an error all that was staged, and adds the values that were read to the error. */
+/**
+ * Reads the form. Discards on an error all that was staged, and adds the values that were read to
+ * the error.
+ */
 async function collectForm(
   context: StorageContext,
   request: FormRequest,

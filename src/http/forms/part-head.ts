@@ -26,8 +26,8 @@ const CONTENT_TYPE = headerPattern('Content-Type')
 const TRANSFER_ENCODING = headerPattern('Content-Transfer-Encoding')
 
 /**
- * Parses the head of a part, whose lines each follow CRLF, with one character for each byte. Unknown lines are skipped.
- * Throws InvalidInputError.
+ * Parses the head of a part, whose lines each follow CRLF, with one character for each byte.
+ * Unknown lines are skipped. Throws InvalidInputError.
  */
 export function parsePartHead(head: string): PartHead {
   // Parsers disagree whether a lone CR or LF ends a header.
@@ -46,7 +46,8 @@ export function parsePartHead(head: string): PartHead {
   const contentType = valueOf(CONTENT_TYPE) ?? ''
   const bareType = /^\s*([^\s;,/]+\/[^\s;,/]+)/.exec(contentType)?.[1]?.toLowerCase()
   const filename = findFilename(parameters, bareType)
-  // As a field, the file would be lost or taken for text. Some clients split a long name: `filename*0`, `filename*1`.
+  // As a field, the file would be lost or taken for text. Some clients split a long name:
+  // `filename*0`, `filename*1`.
   if (filename === undefined && /filename[*\d]*\s*=/i.test(given))
     throw new InvalidInputError(
       `A part of the form has a filename that cannot be read: ${JSON.stringify(given.slice(0, 100))}.`,

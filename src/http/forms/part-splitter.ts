@@ -10,19 +10,25 @@ const MAX_PREAMBLE_BYTES = 64 * 1024
 const MAX_PADDING_BYTES = 100
 
 /**
- * Splits the pieces of a form into its parts (RFC 2046, 5.1.1), and writes the bytes of each part to the sink that `open`
- * returns for its head. Memory holds only a head, or what may be the beginning of a boundary. After the first error the rest
- * of the piece is not read.
+ * Splits the pieces of a form into its parts (RFC 2046, 5.1.1), and writes the bytes of each part
+ * to the sink that `open` returns for its head. Memory holds only a head, or what may be the
+ * beginning of a boundary. After the first error the rest of the piece is not read.
  */
 export class PartSplitter implements Sink {
   readonly #delimiter: Buffer
   readonly #open: (head: string) => Sink
   #state: 'preamble' | 'head' | 'body' | 'epilogue' = 'preamble'
-  /** Bytes that the next piece continues. A form begins with a boundary, as if a line had ended before it. */
+  /**
+   * Bytes that the next piece continues. A form begins with a boundary, as if a line had ended
+   * before it.
+   */
   #rest: Buffer = Buffer.from('\r\n')
   #preambleBytes = 0
   #part: Sink | null = null
-  /** Bytes at the start of a body that belong to its head. Some clients end the head of an empty body by the boundary. */
+  /**
+   * Bytes at the start of a body that belong to its head. Some clients end the head of an empty
+   * body by the boundary.
+   */
   #headEnd = 0
   /** Bytes of an unfinished head that were searched for its end. */
   #searched = 0

@@ -20,9 +20,10 @@ export interface FormHandlers {
 }
 
 /**
- * Reads a multipart or urlencoded form as a stream: memory holds no more than the pieces that handlers work on, and a client
- * is read as slowly as the database stores its files. Rejects with the first error, or the signal's reason, once all
- * handlers have ended. The rest of the request stays unread.
+ * Reads a multipart or urlencoded form as a stream: memory holds no more than the pieces that
+ * handlers work on, and a client is read as slowly as the database stores its files. Rejects with
+ * the first error, or the signal's reason, once all handlers have ended. The rest of the request
+ * stays unread.
  */
 export async function readForm(
   request: FormRequest,
@@ -70,8 +71,8 @@ export async function readForm(
 }
 
 /**
- * Characters of a boundary. RFC 2046 allows 70. The search for a very long one, in bytes that nearly match, would block the
- * process.
+ * Characters of a boundary. RFC 2046 allows 70. The search for a very long one, in bytes that
+ * nearly match, would block the process.
  */
 const MAX_BOUNDARY_LENGTH = 200
 
@@ -102,7 +103,10 @@ function describeContentType(contentType: string, mediaType: string, boundary: s
     : `${mediaType.trim()} with a boundary of ${boundary.length} characters`
 }
 
-/** Resolves at the end of the form; rejects when the request ends too early or is invalid. Reads nothing after `stopped`. */
+/**
+ * Resolves at the end of the form; rejects when the request ends too early or is invalid. Reads
+ * nothing after `stopped`.
+ */
 function feedParser(source: Readable, parser: Sink, stopped: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
     const stop = (): void => {

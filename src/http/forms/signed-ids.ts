@@ -5,9 +5,10 @@ import { isAllowedByRecords } from '../authorize.ts'
 import { isNodeRequest, type FormRequest } from '../request-body.ts'
 
 /**
- * Throws InvalidSignatureError for a stored file that the request may not see. The path of a file contains its signed id, so
- * a visitor could attach a file of somebody else to a record of his own, and read it there. With `authorize`, a form may name
- * only files without a record, and files that the request may see.
+ * Throws InvalidSignatureError for a stored file that the request may not see. The path of a file
+ * contains its signed id, so a visitor could attach a file of somebody else to a record of his own,
+ * and read it there. With `authorize`, a form may name only files without a record, and files that
+ * the request may see.
  */
 export async function assertSignedIdAllowed(
   context: StorageContext,

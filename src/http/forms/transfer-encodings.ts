@@ -1,7 +1,10 @@
 import type { Sink } from './sink.ts'
 import { unreadableForm } from './unreadable-form.ts'
 
-/** Decodes the bytes of a part. Throws InvalidInputError for an unknown encoding, whose file would be stored broken. */
+/**
+ * Decodes the bytes of a part. Throws InvalidInputError for an unknown encoding, whose file would
+ * be stored broken.
+ */
 export function decodePart(encoding: string, sink: Sink): Sink {
   if (['', '7bit', '8bit', 'binary'].includes(encoding)) return sink
   if (encoding === 'base64') return decodeBase64(sink)

@@ -12,8 +12,8 @@ function createEventId(snapshot: UploadSnapshot, data: string): string {
 }
 
 /**
- * Streams server-sent events of one upload. Each event holds the whole state: a client that missed some has missed nothing,
- * and a slow one gets only the newest. The stream ends with the upload.
+ * Streams server-sent events of one upload. Each event holds the whole state: a client that missed
+ * some has missed nothing, and a slow one gets only the newest. The stream ends with the upload.
  */
 export function streamEvents(
   hub: ProgressHub,

@@ -1,7 +1,10 @@
 import type { StorageContext } from '../../attached/context.ts'
 import { findSnapshots, type UploadSnapshot } from '../../attached/upload-snapshot.ts'
 
-/** Milliseconds between two looks at a running upload, or one that has changed in the last `ACTIVE_WINDOW`. */
+/**
+ * Milliseconds between two looks at a running upload, or one that has changed in the last
+ * `ACTIVE_WINDOW`.
+ */
 const ACTIVE_INTERVAL = 500
 /** Milliseconds between two looks at an upload that waits for its turn, or for a manual retry. */
 const IDLE_INTERVAL = 2_000

@@ -64,7 +64,10 @@ export async function proxyBlob(
   })
 }
 
-/** Caches must ask again when the app has `authorize`. Otherwise they may keep a blob as long as its signed id is valid. */
+/**
+ * Caches must ask again when the app has `authorize`. Otherwise they may keep a blob as long as its
+ * signed id is valid.
+ */
 function cacheControl(context: StorageContext, signedId: string): string {
   if (context.authorize !== undefined) return 'max-age=0, private, must-revalidate'
   const expiresAt = readToken(context, 'blob', signedId)?.expiresAt ?? null

@@ -9,7 +9,9 @@ import { notFound, respond, respondJson } from '../responses.ts'
 import type { Params } from '../router.ts'
 import { subjectOf } from './pending.ts'
 
-/** Responds with an upload's state: as JSON, or as server-sent events when the request accepts them. */
+/**
+ * Responds with an upload's state: as JSON, or as server-sent events when the request accepts them.
+ */
 export async function showUpload(
   context: StorageContext,
   hub: ProgressHub,
@@ -32,7 +34,8 @@ export async function showUpload(
     200,
     {
       'Content-Type': 'text/event-stream; charset=utf-8',
-      // Compressing middleware, common in Express and Next apps, would hold events back without 'no-transform'.
+      // Compressing middleware, common in Express and Next apps, would hold events back without
+      // 'no-transform'.
       'Cache-Control': 'no-store, no-transform',
       Vary: 'Accept',
       'X-Accel-Buffering': 'no',

@@ -66,8 +66,8 @@ function untrackedContent(
 }
 
 /**
- * Rails' `disk#update`: stores exactly the bytes that a browser announced. A token works once: it fails when the object
- * exists already, or when its blob is gone.
+ * Rails' `disk#update`: stores exactly the bytes that a browser announced. A token works once: it
+ * fails when the object exists already, or when its blob is gone.
  */
 export async function updateDisk(
   context: StorageContext,

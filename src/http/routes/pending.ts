@@ -14,7 +14,10 @@ import type { Params } from '../router.ts'
 import { serveContent } from '../serve-content.ts'
 import { readDisposition } from './blobs.ts'
 
-/** Sends the bytes of a staged file from the database, in any process. Redirects to the blob of an attached file. */
+/**
+ * Sends the bytes of a staged file from the database, in any process. Redirects to the blob of an
+ * attached file.
+ */
 export async function showPending(
   context: StorageContext,
   request: Request,
@@ -30,7 +33,10 @@ export async function showPending(
   return response
 }
 
-/** Returns null when the file's rows changed while they were read. `isLast`: no further look follows. */
+/**
+ * Returns null when the file's rows changed while they were read. `isLast`: no further look
+ * follows.
+ */
 async function tryShowPending(
   context: StorageContext,
   request: Request,
@@ -45,7 +51,8 @@ async function tryShowPending(
   try {
     return await servePending(context, request, pending.file)
   } catch (error) {
-    // A worker attached the file and deleted its chunks. The blob has other bytes, because they were transformed.
+    // A worker attached the file and deleted its chunks. The blob has other bytes, because they
+    // were transformed.
     if (error instanceof IntegrityError && !isLast) return null
     throw error
   }
@@ -80,7 +87,9 @@ function servePending(
   })
 }
 
-/** The record and attachment that `authorize` gets. A file whose form was never submitted has none. */
+/**
+ * The record and attachment that `authorize` gets. A file whose form was never submitted has none.
+ */
 export function subjectOf(lane: Lane | null): Pick<AuthorizeSubject, 'record' | 'name'> {
   return lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }
 }

@@ -7,7 +7,10 @@ const boundDrivers = new WeakSet<object>()
 /** Remembers that the ORM of a manager was passed to `mikroOrm()`. */
 export const bindManager = (em: EntityManager): void => void boundDrivers.add(em.getDriver())
 
-/** Throws ConfigurationError where no storage would save or remove the files of an entity. `type` is its class. */
+/**
+ * Throws ConfigurationError where no storage would save or remove the files of an entity. `type` is
+ * its class.
+ */
 export function refuseUnbound(em: EntityManager, type: { readonly name: string }): void {
   if (boundDrivers.has(em.getDriver())) return
   throw new ConfigurationError(

@@ -1,5 +1,6 @@
-// Fields of MikroORM that are marked as internal, or that its types do not show, each with the reason why it is used.
-// test/orm-internals.test.ts fails when a version of MikroORM does not have them any more.
+// Fields of MikroORM that are marked as internal, or that its types do not show, each with the
+// reason why it is used. test/orm-internals.test.ts fails when a version of MikroORM does not have
+// them any more.
 import { wrap, type EntityManager, type MikroORM } from '@mikro-orm/core'
 import type { Kysely } from 'kysely'
 import { ConfigurationError } from '../../errors/errors.ts'
@@ -16,13 +17,16 @@ export interface EntityWrapper {
   getPrimaryKey(): unknown
 }
 
-/** MikroORM's own state of an entity, `__helper`. null: the value is no entity of an ORM that has been initialized. */
+/**
+ * MikroORM's own state of an entity, `__helper`. null: the value is no entity of an ORM that has
+ * been initialized.
+ */
 export const findWrapper = (entity: object): EntityWrapper | null =>
   isObject(entity) && entity['__helper'] !== undefined ? wrap(entity, true) : null
 
 /**
- * Returns whether an entity is in the database. An id does not show it: the app may have chosen one. `__originalEntityData` is the
- * row as it was read or written.
+ * Returns whether an entity is in the database. An id does not show it: the app may have chosen
+ * one. `__originalEntityData` is the row as it was read or written.
  */
 export const isInDatabase = (entity: object): boolean =>
   findWrapper(entity)?.__originalEntityData !== undefined
@@ -31,8 +35,8 @@ export const isInDatabase = (entity: object): boolean =>
 export const managerOf = (entity: object): EntityManager | undefined => findWrapper(entity)?.__em
 
 /**
- * Makes an entity new again, whose insert was rolled back. MikroORM has no public way, and takes it for written by
- * `__originalEntityData`, `__identifier` and `__managed`.
+ * Makes an entity new again, whose insert was rolled back. MikroORM has no public way, and takes it
+ * for written by `__originalEntityData`, `__identifier` and `__managed`.
  */
 export function markAsNew(wrapper: EntityWrapper): void {
   delete wrapper.__originalEntityData
@@ -40,7 +44,10 @@ export function markAsNew(wrapper: EntityWrapper): void {
   wrapper.__managed = false
 }
 
-/** The name of the platform's class, the only place where MikroORM says which database it is on. undefined: no MikroORM. */
+/**
+ * The name of the platform's class, the only place where MikroORM says which database it is on.
+ * undefined: no MikroORM.
+ */
 export function platformNameOf(orm: unknown): string | undefined {
   const em = readPath(orm, 'em')
   const platform = hasMethod(em, 'getPlatform') ? em.getPlatform() : undefined
@@ -48,8 +55,9 @@ export function platformNameOf(orm: unknown): string | undefined {
 }
 
 /**
- * The Kysely behind a manager's transaction, or without one behind the ORM's connections. MikroORM's own `execute()` writes the
- * parameters into the text of a statement. Throws ConfigurationError where there is no Kysely any more.
+ * The Kysely behind a manager's transaction, or without one behind the ORM's connections.
+ * MikroORM's own `execute()` writes the parameters into the text of a statement. Throws
+ * ConfigurationError where there is no Kysely any more.
  */
 export function requireKysely(orm: MikroORM, em: EntityManager | null): Kysely<unknown> {
   const connection: unknown = orm.em.getConnection('write')

@@ -54,7 +54,9 @@ function relatedAt(value: unknown): readonly unknown[] {
   return [hasMethod(value, 'unwrap') ? value.unwrap() : value]
 }
 
-/** The entities in the result of a find: one, many, many and their number, or a cursor with `items`. */
+/**
+ * The entities in the result of a find: one, many, many and their number, or a cursor with `items`.
+ */
 function entitiesIn(result: unknown): object[] {
   const items = isObject(result) ? result['items'] : undefined
   return toList(items ?? result)
@@ -66,8 +68,8 @@ const isEntityName = (value: unknown): value is EntityName<object> =>
   isConstructor(value) || (isObject(value) && isObject(value['meta']))
 
 /**
- * Runs a find whose `populate` may name attachments, also those of related entities. They are read in two statements for each
- * class. `find` is MikroORM's own, with the `populate` for it.
+ * Runs a find whose `populate` may name attachments, also those of related entities. They are read
+ * in two statements for each class. `find` is MikroORM's own, with the `populate` for it.
  */
 async function findWithPopulate(
   em: EntityManager,
@@ -95,7 +97,9 @@ function replaceAt(list: readonly unknown[], place: number, value: unknown): rea
   return copy
 }
 
-/** Patches the finds of all managers for `populate: ['photo']`, and `em.populate(users, ['photo'])`. */
+/**
+ * Patches the finds of all managers for `populate: ['photo']`, and `em.populate(users, ['photo'])`.
+ */
 export function patchFinds(prototype: EntityManager): void {
   for (const [name, place] of [
     ['find', 2],

@@ -33,8 +33,8 @@ export function refuseHidingEntities(orm: MikroORM): void {
 }
 
 /**
- * The records of the class that has these attachments, and of the classes that extend it in one table. null: the ORM has none, or
- * its key has several columns.
+ * The records of the class that has these attachments, and of the classes that extend it in one
+ * table. null: the ORM has none, or its key has several columns.
  */
 export function createRecordSource(orm: MikroORM, attachments: object): RecordSource | null {
   const all = metadataOf(orm).filter(

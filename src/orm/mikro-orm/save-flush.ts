@@ -13,8 +13,9 @@ const lastFlushByManager = new WeakMap<EntityManager, Promise<void>>()
 const flushesAround = new AsyncLocalStorage<ReadonlySet<EntityManager>>()
 
 /**
- * Flushes a manager with the files of its entities. Flushes of one manager wait for each other, as MikroORM's own do, because each
- * may open its transaction on it. A flush inside a flush, as by a subscriber, is MikroORM's own.
+ * Flushes a manager with the files of its entities. Flushes of one manager wait for each other, as
+ * MikroORM's own do, because each may open its transaction on it. A flush inside a flush, as by a
+ * subscriber, is MikroORM's own.
  */
 export async function flushWithFiles(
   given: EntityManager,
@@ -44,7 +45,9 @@ export async function flushWithFiles(
   })
 }
 
-/** Flushes and submits files in one transaction: the one that is open, else one that is opened here. */
+/**
+ * Flushes and submits files in one transaction: the one that is open, else one that is opened here.
+ */
 async function flushInTransaction(
   em: EntityManager,
   flush: () => Promise<void>,
@@ -54,7 +57,8 @@ async function flushInTransaction(
   if (withFiles.length === 0) return flush()
   const flushAndSubmit = async (): Promise<void> => {
     await flush()
-    // The subscriber has submitted the files of new entities. MikroORM has no event for an entity whose columns did not change.
+    // The subscriber has submitted the files of new entities. MikroORM has no event for an entity
+    // whose columns did not change.
     for (const { entity, attachments } of withFiles)
       await submitFiles(entity, attachments, em, { isNew: false })
   }
@@ -77,7 +81,10 @@ interface EntityWithFiles {
   readonly attachments: object
 }
 
-/** Finds the entities of a manager that have files to save. Throws ConfigurationError if it is not bound. */
+/**
+ * Finds the entities of a manager that have files to save. Throws ConfigurationError if it is not
+ * bound.
+ */
 function findEntitiesWithFiles(em: EntityManager): EntityWithFiles[] {
   const work = em.getUnitOfWork(false)
   const removed = work.getRemoveStack()

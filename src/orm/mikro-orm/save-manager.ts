@@ -12,9 +12,10 @@ import { subscribeManager } from './save-subscriber.ts'
 const patchedPrototypes = new WeakSet<object>()
 
 /**
- * Patches the methods of EntityManager that read, write or copy entities, for all managers of the process, also those that exist
- * already. Managers of an ORM that is not bound are patched too, so that they refuse files instead of dropping them. `some` is
- * any manager of the app's copy of MikroORM.
+ * Patches the methods of EntityManager that read, write or copy entities, for all managers of the
+ * process, also those that exist already. Managers of an ORM that is not bound are patched too, so
+ * that they refuse files instead of dropping them. `some` is any manager of the app's copy of
+ * MikroORM.
  */
 export function patchManager(some: EntityManager = EntityManager.prototype): void {
   const prototype = [...prototypesOf(some)].find((each): each is EntityManager =>
@@ -104,7 +105,9 @@ function patchBypasses(prototype: EntityManager): void {
     )
 }
 
-/** The attachments of what a call writes: by its first argument, a class, else by the entity itself. */
+/**
+ * The attachments of what a call writes: by its first argument, a class, else by the entity itself.
+ */
 function findWrittenAttachments(type: unknown, entity: unknown): object | null {
   if (typeof type === 'function') return definitionsOf(type)
   return isObject(entity) ? definitionsOf(entity) : null

@@ -16,8 +16,9 @@ import { levelOf } from './transactions.ts'
 const restoreByUnitOfWork = new WeakMap<UnitOfWork, () => void>()
 
 /**
- * Makes the entities that a flush is about to insert new again, if they are rolled back. MikroORM takes what was rolled back for
- * saved, and would not write it again. A flush without attachments is left to MikroORM.
+ * Makes the entities that a flush is about to insert new again, if they are rolled back. MikroORM
+ * takes what was rolled back for saved, and would not write it again. A flush without attachments
+ * is left to MikroORM.
  */
 export function restoreAfterRollback(em: EntityManager, work: UnitOfWork): void {
   const created = work.getChangeSets().filter(({ type }) => type === ChangeSetType.CREATE)

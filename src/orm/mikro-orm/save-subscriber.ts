@@ -24,7 +24,10 @@ export async function submitFiles(
   )
 }
 
-/** The model of an entity that is flushed. Throws ConfigurationError without a storage or a transaction. */
+/**
+ * The model of an entity that is flushed. Throws ConfigurationError without a storage or a
+ * transaction.
+ */
 function requireModelInTransaction(
   entity: object,
   attachments: object,

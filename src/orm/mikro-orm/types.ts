@@ -8,7 +8,10 @@ interface AcceptedInput<T> {
   readonly __raw?: T
 }
 
-/** Members that `withAttachments` adds to entities. `em.create` asks for none of them, and takes a file for each attachment. */
+/**
+ * Members that `withAttachments` adds to entities. `em.create` asks for none of them, and takes a
+ * file for each attachment.
+ */
 export type WithAttachments<D> = {
   [K in keyof SharedWithAttachments<D>]: SharedWithAttachments<D>[K] & Opt.Brand
 } & {

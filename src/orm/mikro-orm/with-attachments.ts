@@ -6,9 +6,10 @@ import { patchManager } from './save-manager.ts'
 import type { WithAttachments } from './types.ts'
 
 /**
- * A base class for entities: `user.photoTmp = file` is attached in the background when the entity is flushed, `user.photo` is the
- * attachment. Pass the same object to createActiveStorage. Do not declare fields of these names. Throws ConfigurationError where
- * `base` has attachments that are missing here.
+ * A base class for entities: `user.photoTmp = file` is attached in the background when the entity
+ * is flushed, `user.photo` is the attachment. Pass the same object to createActiveStorage. Do not
+ * declare fields of these names. Throws ConfigurationError where `base` has attachments that are
+ * missing here.
  *
  * @example
  * const { withAttachments } = await import('activestorage-delayed/mikro-orm')
@@ -34,8 +35,8 @@ export function withAttachments(
 }
 
 /**
- * `withAttachments` as a class decorator, in both forms of decorators. An interface beside the class types it. Throws
- * ConfigurationError for a class that has members of these names.
+ * `withAttachments` as a class decorator, in both forms of decorators. An interface beside the
+ * class types it. Throws ConfigurationError for a class that has members of these names.
  *
  * @example
  * const { HasAttachments } = await import('activestorage-delayed/mikro-orm')

@@ -13,7 +13,10 @@ export interface PrismaModel {
 
 const modelsByClient = new WeakMap<object, readonly PrismaModel[]>()
 
-/** The models with attachments of a client that `withAttachments` extended, or of its transaction. undefined: it was not. */
+/**
+ * The models with attachments of a client that `withAttachments` extended, or of its transaction.
+ * undefined: it was not.
+ */
 export const modelsOf = (client: object): readonly PrismaModel[] | undefined =>
   modelsByClient.get(client)
 

@@ -11,7 +11,10 @@ export interface Delegate {
   readonly [verb: string]: unknown
 }
 
-/** The part of a client of Prisma, or of one of its transactions, that the library needs. Generated clients have it. */
+/**
+ * The part of a client of Prisma, or of one of its transactions, that the library needs. Generated
+ * clients have it.
+ */
 export interface PrismaQueryable {
   $queryRawUnsafe<T = unknown>(query: string, ...values: never[]): PromiseLike<T>
   $executeRawUnsafe(query: string, ...values: never[]): PromiseLike<number>
@@ -56,7 +59,10 @@ export const propertyOf = (model: string): string => model.charAt(0).toLowerCase
 export const isDelegate = (value: unknown): value is Delegate =>
   isObject(value) && typeof value['$name'] === 'string' && isObject(value['fields'])
 
-/** An operation of a model on a client. Throws TypeError where the client has no such model, which was checked before. */
+/**
+ * An operation of a model on a client. Throws TypeError where the client has no such model, which
+ * was checked before.
+ */
 export function requireOperation(client: AnyClient, model: string, verb: string): Operation {
   const delegate = client[propertyOf(model)]
   const operation = isDelegate(delegate) ? delegate[verb] : undefined

@@ -29,10 +29,11 @@ const dialectByProvider: Readonly<Record<string, Dialect>> = {
 const TRANSACTION_LIMITS = { maxWait: 10_000, timeout: 60_000 }
 
 /**
- * The database behind an app's PrismaClient. The library's statements run on its connections, in the app's own transactions, and it
- * loads the records that hooks get. Pass the client that `$extends(withAttachments(…))` returned, where there is one. A transaction
- * object is the `tx` of `$transaction(async (tx) => …)`. Throws ConfigurationError for a provider that the library cannot use, and
- * for Prisma before 7.0.
+ * The database behind an app's PrismaClient. The library's statements run on its connections, in
+ * the app's own transactions, and it loads the records that hooks get. Pass the client that
+ * `$extends(withAttachments(…))` returned, where there is one. A transaction object is the `tx` of
+ * `$transaction(async (tx) => …)`. Throws ConfigurationError for a provider that the library cannot
+ * use, and for Prisma before 7.0.
  *
  * @example
  * declare const db: import('activestorage-delayed/prisma').PrismaLike
@@ -51,15 +52,17 @@ export function prisma<C extends PrismaLike>(
   const own = modelsOf(given) === undefined ? createClientProxy(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
   const transaction = async <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> => {
-    // On SQLite, Prisma has one connection and no queue for it. From a turn of the event loop of its own, the transaction is wholly
-    // before or after the statements that the app sends; and a busy worker leaves turns to the rest of the process.
+    // On SQLite, Prisma has one connection and no queue for it. From a turn of the event loop of
+    // its own, the transaction is wholly before or after the statements that the app sends; and a
+    // busy worker leaves turns to the rest of the process.
     if (isSqlite) await new Promise(setImmediate)
     return own.$transaction(
       run,
       isSqlite ? TRANSACTION_LIMITS : { ...TRANSACTION_LIMITS, isolationLevel: 'ReadCommitted' },
     )
   }
-  // On SQLite, a statement outside of transactions would be in whichever is open on the one connection, so it waits for its turn.
+  // On SQLite, a statement outside of transactions would be in whichever is open on the one
+  // connection, so it waits for its turn.
   const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> =>
     isSqlite ? transaction(run) : run(own)
   const base = bridgeDatabase<AnyClient>({
@@ -76,7 +79,8 @@ export function prisma<C extends PrismaLike>(
     ...base,
     findsRecords: true,
     findRecordSource: (attachments) => createRecordSource(own, attachments, within),
-    // Prisma's own errors reach these too: an error that leaves a transaction of the app is not translated.
+    // Prisma's own errors reach these too: an error that leaves a transaction of the app is not
+    // translated.
     isTransient: (error) => base.isTransient(toDriverError(error)),
     isUniqueViolation: (error) => base.isUniqueViolation(toDriverError(error)),
   }
@@ -99,7 +103,10 @@ function checkTransaction(tx: AnyClient, client: AnyClient): void {
     )
 }
 
-/** Returns whether a statement returns rows. A call of a function of PostgreSQL, such as a lock, returns void, which Prisma cannot read. */
+/**
+ * Returns whether a statement returns rows. A call of a function of PostgreSQL, such as a lock,
+ * returns void, which Prisma cannot read.
+ */
 const returnsRows = (sql: string): boolean => /^\s*(select(?! pg_)|with)\b/i.test(sql)
 
 async function sendStatement(

@@ -1,28 +1,35 @@
-// Fields of Prisma's client that its types do not show, each with the reason why it is read. test/orm-internals.test.ts fails when
-// a version of Prisma does not have them any more.
+// Fields of Prisma's client that its types do not show, each with the reason why it is read.
+// test/orm-internals.test.ts fails when a version of Prisma does not have them any more.
 import { isObject, readPath, toList } from '../object-guards.ts'
 
 /**
- * The client that a client was extended from, and the one of a transaction, `_originalClient`: the same object for all of them. A
- * transaction of another client is found by it. undefined: Prisma does not have it any more.
+ * The client that a client was extended from, and the one of a transaction, `_originalClient`: the
+ * same object for all of them. A transaction of another client is found by it. undefined: Prisma
+ * does not have it any more.
  */
 export function rootOf(client: object): object | undefined {
   const root = readPath(client, '_originalClient')
   return isObject(root) ? root : undefined
 }
 
-/** The provider of the schema, `_activeProvider`: `postgresql`, `mysql`, `sqlite`… It says which dialect to use. */
+/**
+ * The provider of the schema, `_activeProvider`: `postgresql`, `mysql`, `sqlite`… It says which
+ * dialect to use.
+ */
 export function providerOf(client: object): string | undefined {
   const provider = readPath(client, '_activeProvider')
   return typeof provider === 'string' ? provider : undefined
 }
 
-/** The version of the package that generated the client, `_clientVersion`: an app may have several. */
+/**
+ * The version of the package that generated the client, `_clientVersion`: an app may have several.
+ */
 export const versionOf = (client: object): unknown => readPath(client, '_clientVersion')
 
 /**
- * The relations of a model by name, with the model at their other end, from `_runtimeDataModel`. Writes of other records are
- * nested in them. Empty where Prisma does not have it any more: it refuses unknown fields itself.
+ * The relations of a model by name, with the model at their other end, from `_runtimeDataModel`.
+ * Writes of other records are nested in them. Empty where Prisma does not have it any more: it
+ * refuses unknown fields itself.
  */
 export function relationsOf(client: object, model: string): ReadonlyMap<string, string> {
   const relations = new Map<string, string>()
@@ -48,8 +55,8 @@ export interface AdapterError {
 }
 
 /**
- * The driver's error behind an error of Prisma's: `meta.driverAdapterError.cause` of a statement, `cause` of a transaction. The
- * library reads the driver's own code in it.
+ * The driver's error behind an error of Prisma's: `meta.driverAdapterError.cause` of a statement,
+ * `cause` of a transaction. The library reads the driver's own code in it.
  */
 export function adapterErrorOf(error: unknown): AdapterError {
   const cause = readPath(error, 'meta', 'driverAdapterError', 'cause') ?? readPath(error, 'cause')

@@ -12,7 +12,10 @@ export const batchError = (): ConfigurationError =>
     '$transaction([…]) can neither save files nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
   )
 
-/** A promise that is like Prisma's own: it runs when it is first waited for, and Prisma refuses it in a batch. */
+/**
+ * A promise that is like Prisma's own: it runs when it is first waited for, and Prisma refuses it
+ * in a batch.
+ */
 export function createLazyPromise<T>(run: () => Promise<T>): Promise<T> {
   let promise: Promise<T> | undefined
   const start = (): Promise<T> => (promise ??= run())

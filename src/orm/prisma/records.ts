@@ -10,8 +10,8 @@ import type { PrismaTransaction } from './transactions.ts'
 type PrismaRow = Readonly<Record<string, unknown>>
 
 /**
- * The extension that gives records `photo` and `photoDelayedUploads()`. They act in the transaction that the record was loaded in
- * while that is open, later outside of it.
+ * The extension that gives records `photo` and `photoDelayedUploads()`. They act in the transaction
+ * that the record was loaded in while that is open, later outside of it.
  */
 export function createAccessors(models: readonly PrismaModel[], open?: PrismaTransaction): object {
   return {
@@ -54,8 +54,8 @@ function computedFieldsOf(
 }
 
 /**
- * A handle that is found when it is first used. Prisma computes the field also for code that only prints or copies a record; as
- * JSON, a record is its columns.
+ * A handle that is found when it is first used. Prisma computes the field also for code that only
+ * prints or copies a record; as JSON, a record is its columns.
  */
 const createLazyHandle = (find: () => object): object =>
   new Proxy(

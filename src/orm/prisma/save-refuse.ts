@@ -9,7 +9,10 @@ const findFileKey = ({ names }: PrismaModel, data: unknown): string | undefined 
     ? names.flatMap((name) => [`${name}Tmp`, name]).find((key) => data[key] !== undefined)
     : undefined
 
-/** Throws ConfigurationError for files in a write of many records: Prisma does not say which record gets which data. */
+/**
+ * Throws ConfigurationError for files in a write of many records: Prisma does not say which record
+ * gets which data.
+ */
 export function refuseMany(found: PrismaModel | undefined, verb: string, data: unknown): void {
   if (found === undefined) return
   const single = verb.startsWith('create') ? 'create' : 'update'
@@ -50,7 +53,10 @@ interface SchemaModels {
   readonly models: readonly PrismaModel[]
 }
 
-/** Throws ConfigurationError for files in writes that are nested in `data` of a model: Prisma reports nothing about them. */
+/**
+ * Throws ConfigurationError for files in writes that are nested in `data` of a model: Prisma
+ * reports nothing about them.
+ */
 export function refuseNested(schema: SchemaModels, model: string, data: unknown): void {
   for (const each of toList(data)) {
     if (!isPlainObject(each)) continue

@@ -76,8 +76,8 @@ export async function updateRecord(
 }
 
 /**
- * Creates or updates a record and submits its files, in one transaction. Prisma's own upsert does not say which of both it did, so
- * the record is looked for first.
+ * Creates or updates a record and submits its files, in one transaction. Prisma's own upsert does
+ * not say which of both it did, so the record is looked for first.
  */
 export async function upsertRecord(
   on: ClientWithFiles,
@@ -124,7 +124,10 @@ async function submitFiles(
   await submitPendingFiles(requireModel(definitions), owner, id, transaction, isNew)
 }
 
-/** Writes a record, then calls `submit` with its id. The id is selected also where the app does not, and left out of the result. */
+/**
+ * Writes a record, then calls `submit` with its id. The id is selected also where the app does not,
+ * and left out of the result.
+ */
 async function writeAndSubmit(
   tx: ClientWithFiles,
   { model, id: key }: PrismaModel,

@@ -4,7 +4,10 @@ import { TransactionLevel } from '../transaction-stack.ts'
 import type { AnyClient } from './client.ts'
 import { providerOf, rootOf } from './internals.ts'
 
-/** A transaction of Prisma. Those that are nested in it are savepoints on its connection, and one with it. */
+/**
+ * A transaction of Prisma. Those that are nested in it are savepoints on its connection, and one
+ * with it.
+ */
 export interface PrismaTransaction {
   /** The root of the client that it was opened on: see `rootOf`. */
   readonly root: object | undefined
@@ -15,17 +18,25 @@ export interface PrismaTransaction {
 
 const transactionByClient = new WeakMap<object, PrismaTransaction>()
 
-/** The transaction of a client that Prisma handed over. undefined: it was not opened through the library. */
+/**
+ * The transaction of a client that Prisma handed over. undefined: it was not opened through the
+ * library.
+ */
 export const openOf = (tx: object): PrismaTransaction | undefined => transactionByClient.get(tx)
 
 /** Remembers the transaction of a client that the app is handed over. */
 export const rememberTransaction = (tx: object, open: PrismaTransaction): void =>
   void transactionByClient.set(tx, open)
 
-/** On SQLite alone, where a client's transactions and the library's statements wait for each other. */
+/**
+ * On SQLite alone, where a client's transactions and the library's statements wait for each other.
+ */
 const transactionAround = new AsyncLocalStorage<PrismaTransaction>()
 
-/** Runs a transaction, which `begin` opens on a client of Prisma. Throws ConfigurationError where it would wait for itself. */
+/**
+ * Runs a transaction, which `begin` opens on a client of Prisma. Throws ConfigurationError where it
+ * would wait for itself.
+ */
 export async function runInTransaction<T>(
   client: AnyClient,
   begin: (open: PrismaTransaction) => Promise<T>,

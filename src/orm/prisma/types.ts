@@ -6,7 +6,10 @@ import type { DelayedUpload } from '../../attached/values.ts'
 
 type InputOf<D> = D extends { readonly kind: 'one' } ? OneInput : ManyInput
 
-/** Files that `data` takes beside the fields of a model: `photoTmp` is attached in the background, `photo` directly. */
+/**
+ * Files that `data` takes beside the fields of a model: `photoTmp` is attached in the background,
+ * `photo` directly.
+ */
 export type FilesOf<D> = { [K in keyof D & string as `${K}Tmp`]?: InputOf<D[K]> | undefined } & {
   [K in keyof D & string]?: InputOf<D[K]> | undefined
 }

@@ -15,10 +15,11 @@ export interface WithAttachmentsOptions<N extends string> {
 }
 
 /**
- * An extension of Prisma's client. `data` takes `photoTmp: file`, which is attached in the background, and `photo: file`; records
- * have `photo` and `photoDelayedUploads()`. `models` has the attachments by the model's name in the schema; pass the same objects
- * to createActiveStorage. Extend a client once, with all of its models. `$extends` throws ConfigurationError for a model or an id
- * that the schema does not have, and for an attachment with the name of a field.
+ * An extension of Prisma's client. `data` takes `photoTmp: file`, which is attached in the
+ * background, and `photo: file`; records have `photo` and `photoDelayedUploads()`. `models` has the
+ * attachments by the model's name in the schema; pass the same objects to createActiveStorage.
+ * Extend a client once, with all of its models. `$extends` throws ConfigurationError for a model or
+ * an id that the schema does not have, and for an attachment with the name of a field.
  *
  * @example
  * declare const base: import('./generated/prisma/client.ts').PrismaClient
@@ -46,7 +47,10 @@ export function withAttachments<M extends Readonly<Record<string, AnyAttachments
   return extend as unknown as PrismaAttachments<M>
 }
 
-/** Throws ConfigurationError for a model, or names of attachments, that do not fit the schema of a client. */
+/**
+ * Throws ConfigurationError for a model, or names of attachments, that do not fit the schema of a
+ * client.
+ */
 function checkModel(client: AnyClient, { model, names, id }: PrismaModel): void {
   const wrong = (text: string): ConfigurationError =>
     new ConfigurationError(`withAttachments: ${text}`)

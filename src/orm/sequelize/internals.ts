@@ -48,8 +48,8 @@ type SequelizeClass = object & {
 }
 
 /**
- * Reads the file of a SQLite database. The types of `options` are those of the constructor, and leave
- * out what Sequelize itself sets.
+ * Reads the file of a SQLite database. The types of `options` are those of the constructor, and
+ * leave out what Sequelize itself sets.
  */
 export function readSqliteStorage(app: SequelizeOptions): string {
   return app.options?.storage ?? app.options?.host ?? ':memory:'

@@ -13,7 +13,10 @@ export function bindDataSource(dataSource: DataSource): boolean {
 /** Returns whether a data source was passed to `typeorm()`. */
 export const isBound = (dataSource: DataSource): boolean => boundDataSources.has(dataSource)
 
-/** The ConfigurationError for entities whose files no storage would save or remove. `name` is the entity's. */
+/**
+ * The ConfigurationError for entities whose files no storage would save or remove. `name` is the
+ * entity's.
+ */
 export const unboundError = ({ name }: { readonly name: string }): ConfigurationError =>
   new ConfigurationError(
     `${name} has attachments, but this DataSource is not bound to a storage. Pass it to typeorm(dataSource) in createActiveStorage, and import that module where entities are saved.`,

@@ -20,9 +20,10 @@ const dialectByDataSourceType: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * The database behind an app's DataSource of TypeORM, before or after it is initialized. The library's statements run on its
- * connections, in the app's own transactions, and it loads the records that hooks get. A transaction object is an EntityManager.
- * Throws ConfigurationError for a type of database that the library cannot use, and for TypeORM before 1.0.
+ * The database behind an app's DataSource of TypeORM, before or after it is initialized. The
+ * library's statements run on its connections, in the app's own transactions, and it loads the
+ * records that hooks get. A transaction object is an EntityManager. Throws ConfigurationError for a
+ * type of database that the library cannot use, and for TypeORM before 1.0.
  *
  * @example
  * declare const dataSource: import('typeorm').DataSource
@@ -86,8 +87,9 @@ async function sendStatement(
 }
 
 /**
- * TypeORM has one connection to a file of SQLite, and a transaction that begins while another is open is a savepoint in that
- * one. The library's own transactions wait for their turn on the same handle instead.
+ * TypeORM has one connection to a file of SQLite, and a transaction that begins while another is
+ * open is a savepoint in that one. The library's own transactions wait for their turn on the same
+ * handle instead.
  */
 function overSqliteHandle(
   dataSource: DataSource,

@@ -63,8 +63,8 @@ function collectEntities(
 }
 
 /**
- * Runs a find whose `relations` may name attachments, also those of related entities. They are read in two statements for each
- * class. `find` is TypeORM's own, with the options for it.
+ * Runs a find whose `relations` may name attachments, also those of related entities. They are read
+ * in two statements for each class. `find` is TypeORM's own, with the options for it.
  */
 export async function findWithRelations(
   manager: EntityManager,

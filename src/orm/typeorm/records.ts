@@ -12,8 +12,8 @@ import { isMarkedInstance } from './internals.ts'
 const metadataByClass = new WeakMap<object, EntityMetadata>()
 
 /**
- * Remembers the metadata of each entity of an initialized data source, which knows the primary key. Throws ConfigurationError
- * for an entity that cannot have attachments as it is.
+ * Remembers the metadata of each entity of an initialized data source, which knows the primary key.
+ * Throws ConfigurationError for an entity that cannot have attachments as it is.
  */
 export function registerEntities({ entityMetadatas }: DataSource): void {
   const byAttachments = new Map<object, EntityMetadata>()
@@ -33,7 +33,10 @@ export function registerEntities({ entityMetadatas }: DataSource): void {
   }
 }
 
-/** A row of attachments has one column for the record's id. One column of several would be the id of other records too. */
+/**
+ * A row of attachments has one column for the record's id. One column of several would be the id of
+ * other records too.
+ */
 function refuseCompositeKey({ name, primaryColumns }: EntityMetadata): void {
   if (primaryColumns.length <= 1) return
   const columns = primaryColumns.map(({ propertyName }) => propertyName).join(', ')
@@ -74,8 +77,9 @@ export interface FoundEntity {
 }
 
 /**
- * Finds the entities with attachments that a save or a remove of `roots` reaches by its cascades. Files that they have as
- * properties are assigned to them. `target` is what the roots are, where the call says it.
+ * Finds the entities with attachments that a save or a remove of `roots` reaches by its cascades.
+ * Files that they have as properties are assigned to them. `target` is what the roots are, where
+ * the call says it.
  */
 export function findReachableEntities(
   dataSource: DataSource,
@@ -111,8 +115,8 @@ export function findReachableEntities(
 }
 
 /**
- * The records of the class that has these attachments, and of the classes that extend it in one table. null: the data source
- * has none, or its key is no column.
+ * The records of the class that has these attachments, and of the classes that extend it in one
+ * table. null: the data source has none, or its key is no column.
  */
 export function createRecordSource(
   dataSource: DataSource,
@@ -129,7 +133,8 @@ export function createRecordSource(
   const changed = base.updateDateColumn?.propertyName
   return {
     async find(id) {
-      // From the master: a replica may not have the record yet, and its files would count as nobody's.
+      // From the master: a replica may not have the record yet, and its files would count as
+      // nobody's.
       const runner = dataSource.createQueryRunner('master')
       try {
         return await runner.manager.findOne<ObjectLiteral>(base.target, {

@@ -18,7 +18,10 @@ interface SaveArguments {
   readonly options: unknown
 }
 
-/** Reads the arguments of `save` and `remove`: entities and options, after a target where one is given. */
+/**
+ * Reads the arguments of `save` and `remove`: entities and options, after a target where one is
+ * given.
+ */
 function readSaveArguments(given: readonly unknown[]): SaveArguments {
   const [target, entity, options] =
     given.length > 1 && isTarget(given[0]) ? given : [undefined, ...given]
@@ -87,8 +90,9 @@ const patchedMethods: Readonly<Record<string, PatchedMethod>> = {
 const patchedPrototypes = new WeakSet<object>()
 
 /**
- * Patches the methods of EntityManager that read, write or copy entities, for all managers of the process. Managers of a data
- * source that is not bound are patched too, so that they refuse files instead of dropping them.
+ * Patches the methods of EntityManager that read, write or copy entities, for all managers of the
+ * process. Managers of a data source that is not bound are patched too, so that they refuse files
+ * instead of dropping them.
  */
 export function patchManager(prototype: EntityManager = EntityManager.prototype): void {
   if (patchedPrototypes.has(prototype)) return
@@ -104,7 +108,10 @@ export function patchManager(prototype: EntityManager = EntityManager.prototype)
     )
 }
 
-/** Patches the prototype of a data source's manager, which is not ours where the app has another copy of TypeORM. */
+/**
+ * Patches the prototype of a data source's manager, which is not ours where the app has another
+ * copy of TypeORM.
+ */
 export function patchManagerPrototype({ manager }: DataSource): void {
   const withSave = [...prototypesOf(manager)].filter(
     (each): each is EntityManager => each !== manager && 'save' in each,
@@ -122,7 +129,10 @@ function findReachable(
   return dataSource.isInitialized ? findReachableEntities(dataSource, target, roots, by) : []
 }
 
-/** Saves entities and submits their files in one transaction: the one that is open, else one that is opened here. */
+/**
+ * Saves entities and submits their files in one transaction: the one that is open, else one that is
+ * opened here.
+ */
 async function saveWithFiles(
   manager: EntityManager,
   found: readonly FoundEntity[],
@@ -138,7 +148,8 @@ async function saveWithFiles(
   if (first === undefined) return save(manager)
   const saveAndSubmit = async (on: EntityManager): Promise<unknown> => {
     const saved = await save(on)
-    // The subscriber has submitted the files of new entities. TypeORM has no event for an entity whose columns did not change.
+    // The subscriber has submitted the files of new entities. TypeORM has no event for an entity
+    // whose columns did not change.
     for (const each of withFiles) await submitFiles(each, requireRunner(on), { isNew: false })
     return saved
   }
@@ -158,7 +169,9 @@ async function saveWithFiles(
   )
 }
 
-/** Throws ConfigurationError for files in the values of a method that has no event for each record. */
+/**
+ * Throws ConfigurationError for files in the values of a method that has no event for each record.
+ */
 function refuseBypassedFiles(
   { dataSource }: EntityManager,
   verb: 'insert' | 'update' | 'upsert',

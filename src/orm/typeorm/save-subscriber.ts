@@ -15,7 +15,9 @@ import {
   transactionStarted,
 } from './transactions.ts'
 
-/** Subscribes to a data source, now or when it is initialized. A second call for it does nothing. */
+/**
+ * Subscribes to a data source, now or when it is initialized. A second call for it does nothing.
+ */
 export function watchDataSource(dataSource: DataSource): void {
   if (!bindDataSource(dataSource)) return
   const subscribe = (): void => {
@@ -54,7 +56,9 @@ export async function submitFiles(
   )
 }
 
-/** The ConfigurationError for a save or a remove outside of a transaction. `verb` names the call. */
+/**
+ * The ConfigurationError for a save or a remove outside of a transaction. `verb` names the call.
+ */
 export const noTransactionError = (type: string, verb: string): ConfigurationError =>
   new ConfigurationError(
     `${type}: ${verb} runs without a transaction here, and its files could be lost or left behind. Use save() and remove(), or call it inside dataSource.transaction(…).`,

@@ -28,7 +28,10 @@ function popLevel(runner: QueryRunner): TransactionLevel | undefined {
 /** The innermost level that is open on a runner. */
 export const levelOf = (runner: QueryRunner): TransactionLevel | undefined => levels.get(runner)
 
-/** The runner of a manager that has one, as in a transaction. Throws ConfigurationError where it has none. */
+/**
+ * The runner of a manager that has one, as in a transaction. Throws ConfigurationError where it has
+ * none.
+ */
 export function requireRunner({ queryRunner }: EntityManager): QueryRunner {
   if (queryRunner === undefined)
     throw new ConfigurationError(
@@ -58,7 +61,9 @@ export function rememberTransaction(entity: object | undefined, runner: QueryRun
     rememberedByEntity.set(entity, { runner, outermost })
 }
 
-/** The manager of the transaction that an entity was last read or written in, while that is open. */
+/**
+ * The manager of the transaction that an entity was last read or written in, while that is open.
+ */
 export function transactionOf(entity: object): EntityManager | undefined {
   const found = rememberedByEntity.get(entity)
   if (found === undefined || !isRunnerActive(found.runner)) return undefined
@@ -69,8 +74,9 @@ export function transactionOf(entity: object): EntityManager | undefined {
 const savesByHandle = new WeakMap<object, number>()
 
 /**
- * Runs the transaction that a save opens. On SQLite, TypeORM has one connection and would begin it inside another save's, as a
- * savepoint; there, saves wait for each other. Inside a transaction of the app on that connection it stays a savepoint.
+ * Runs the transaction that a save opens. On SQLite, TypeORM has one connection and would begin it
+ * inside another save's, as a savepoint; there, saves wait for each other. Inside a transaction of
+ * the app on that connection it stays a savepoint.
  */
 export async function runOwnTransaction<T>(
   manager: EntityManager,
