@@ -20,11 +20,14 @@ export interface DirectUploadFile {
   /** Base64 MD5. */
   readonly checksum: string
   readonly contentType?: string | undefined
-  /** Of the app's own; Rails' keys are left out. */
+  /** The app's own metadata. Keys that Rails uses itself are left out. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined
 }
 
-/** Where a browser sends it. */
+/**
+ * An announced direct upload: the blob, and the URL and headers with which a browser sends its
+ * bytes.
+ */
 export interface DirectUpload {
   readonly blob: BlobRow
   readonly metadata: Readonly<Record<string, unknown>>
@@ -32,14 +35,17 @@ export interface DirectUpload {
   readonly headers: Readonly<Record<string, string>>
 }
 
-/** Seconds, as Rails' `service_urls_expire_in`. */
+/** Seconds until the URL expires, as Rails' `service_urls_expire_in`. */
 const URL_EXPIRES_SECONDS = 300
-/** Rails trusts these: a browser that sets them would have its file never looked at. */
+/**
+ * Keys that Rails trusts: with one of them set by the browser, Rails would never check the file.
+ */
 const RESERVED_METADATA = ['identified', 'analyzed', 'composed']
 
 /**
- * Rails' `create_before_direct_upload!`: the blob's row comes first, the bytes come from the
- * browser; that they are there, and what they are, is looked at when the blob is attached.
+ * Implements Rails' `create_before_direct_upload!`: inserts the blob before the browser sends its
+ * bytes to the service. The bytes are checked when the blob is attached. Throws InvalidInputError
+ * and the errors of `limits`.
  */
 export async function announceDirectUpload(
   context: StorageContext,
@@ -56,28 +62,29 @@ export async function announceDirectUpload(
   },
 ): Promise<DirectUpload> {
   const { byteSize, checksum } = file
-  const asked = normalizeFilename(file.filename)
-  const details = { filename: asked, ...(name === undefined ? {} : { attachment: name }) }
-  if (asked.trim() === '')
+  const requestedName = normalizeFilename(file.filename)
+  const details = { filename: requestedName, ...(name === undefined ? {} : { attachment: name }) }
+  if (requestedName.trim() === '')
     throw new InvalidInputError('A file to be uploaded directly needs a filename.')
   if (!Number.isSafeInteger(byteSize) || byteSize < 0)
-    throw new InvalidInputError(`byte_size of ${asked} is no number of bytes.`, { details })
+    throw new InvalidInputError(`byte_size of ${requestedName} is no number of bytes.`, { details })
   if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
-    throw new InvalidInputError(`checksum of ${asked} is no base64 MD5 of 24 characters.`, {
+    throw new InvalidInputError(`checksum of ${requestedName} is no base64 MD5 of 24 characters.`, {
       details,
     })
-  const told = guessContentType(asked, file.contentType)
+  const knownType = guessContentType(requestedName, file.contentType)
   checkFileSize(byteSize, limits, details)
-  // What nobody tells is looked at when the blob is attached.
-  if (told !== null && !mayBeOtherTrackType(told, limits)) checkFileType(told, limits, details)
-  const contentType = told ?? 'application/octet-stream'
+  // An unknown type is identified from the bytes when the blob is attached.
+  if (knownType !== null && !mayBeOtherTrackType(knownType, limits))
+    checkFileType(knownType, limits, details)
+  const contentType = knownType ?? 'application/octet-stream'
   const metadata = Object.fromEntries(
     Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED_METADATA.includes(key)),
   )
-  checkJson(metadata, asked, details)
+  checkJson(metadata, requestedName, details)
   const service = requireService(context, serviceName)
   const { session, transact } = await context.store()
-  const filename = await toStorableFilename(session, asked, (message) =>
+  const filename = await toStorableFilename(session, requestedName, (message) =>
     context.log('warn', message, details),
   )
   const key = await toStorableKey(session, prefixKey(keyPrefix, generateKey()))
@@ -107,13 +114,19 @@ export async function announceDirectUpload(
   }
 }
 
-/** A name does not tell a film from sound alone; the bytes do, when the blob is attached. */
+/**
+ * Returns whether the type with video and audio swapped is accepted. A name does not say whether a
+ * file has pictures; the bytes do, when the blob is attached.
+ */
 function mayBeOtherTrackType(contentType: string, { accept }: FileLimits): boolean {
   const other = swapTrackType(contentType)
   return other !== null && accept !== undefined && isAcceptedType(other, accept)
 }
 
-/** JSON of thousands of levels can be read but not written. */
+/**
+ * Throws InvalidInputError for metadata of thousands of levels: it can be read as JSON, but not
+ * written.
+ */
 function checkJson(metadata: object, filename: string, details: ErrorDetails): void {
   try {
     JSON.stringify(metadata)

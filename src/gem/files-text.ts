@@ -1,13 +1,16 @@
-/** What one element of the gem's `files` text consists of, as it is read. */
+/** A part of the gem's `files` text: some bytes of a file, or its name, which ends the file. */
 export type Piece =
   | { readonly kind: 'bytes'; readonly data: Buffer }
   | { readonly kind: 'file'; readonly filename: string; readonly contentType: string | undefined }
 
-/** The text is not the gem's: `[{"io":"base64","filename":"…","content_type":"…"}, …]`, in any order of keys. */
+/**
+ * An error for text that is not in the gem's form,
+ * `[{"io":"base64","filename":"…","content_type":"…"}, …]` in any order of keys.
+ */
 export class MalformedFilesError extends Error {
   constructor(what: string) {
     super(`The files of this row cannot be read: ${what}.`)
-    this.name = 'MalformedFiles'
+    this.name = 'MalformedFilesError'
   }
 }
 
@@ -15,8 +18,9 @@ const MAX_TEXT = 65_536
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', r: '\r', t: '\t', b: '\b', f: '\f' }
 
 /**
- * Reads the gem's JSON piece by piece, so that a row of hundreds of megabytes needs the memory of one slice. Yields the
- * bytes of each file as they are decoded, then its name. Throws MalformedFiles.
+ * Reads the gem's JSON piece by piece, so that a row of hundreds of megabytes needs the memory of
+ * one slice. Yields the bytes of each file as they are decoded, then its name. Throws
+ * MalformedFilesError.
  */
 export async function* parseFilesText(slices: AsyncIterable<string>): AsyncGenerator<Piece> {
   const input = new FilesTextReader(slices)
@@ -50,7 +54,7 @@ export async function* parseFilesText(slices: AsyncIterable<string>): AsyncGener
   return input.end()
 }
 
-/** One character at a time, over slices of any size. */
+/** A reader of one character at a time, over slices of any size. */
 class FilesTextReader {
   readonly #slices: AsyncIterator<string>
   #buffer = ''
@@ -79,22 +83,25 @@ class FilesTextReader {
     return ''
   }
 
+  /** Reads the character if it comes next, after white space. Returns whether it did. */
   async accept(character: string): Promise<boolean> {
     if ((await this.#peek()) !== character) return false
     this.#at += 1
     return true
   }
 
+  /** Reads the character. Throws MalformedFilesError if another one comes next. */
   async expect(character: string): Promise<void> {
     if (!(await this.accept(character)))
       throw new MalformedFilesError(`'${character}' was expected`)
   }
 
+  /** Throws MalformedFilesError unless all of the text was read. */
   async end(): Promise<void> {
     if ((await this.#peek()) !== '') throw new MalformedFilesError('there is more after its end')
   }
 
-  /** The parts of a JSON string as they come, unescaped. */
+  /** Yields the parts of a JSON string as they come, unescaped. */
   async *#string(): AsyncGenerator<string> {
     await this.expect('"')
     let pending = ''
@@ -127,6 +134,7 @@ class FilesTextReader {
     throw new MalformedFilesError('it ends in the middle of a text')
   }
 
+  /** Reads a JSON string of at most 64 KB of characters. */
   async text(): Promise<string> {
     let text = ''
     for await (const part of this.#string()) {
@@ -136,12 +144,14 @@ class FilesTextReader {
     return text
   }
 
+  /** Reads a JSON string or null. */
   async textOrNull(): Promise<string | null> {
     if ((await this.#peek()) === '"') return this.text()
     for (const character of 'null') await this.expect(character)
     return null
   }
 
+  /** Reads a JSON string of base64 and yields the decoded bytes in pieces. */
   async *base64(): AsyncGenerator<Piece> {
     let rest = ''
     for await (const part of this.#string()) {

@@ -5,18 +5,23 @@ import type { Session } from '../database/session.ts'
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { deleteGemRowsById } from '../delayed/upload-transitions.ts'
 
-/** A row that the Ruby gem wrote, and that was not moved yet: it has no token. */
+/** A row that the Ruby gem wrote and that is not moved yet: it has no token. */
 export interface GemRow {
   readonly id: string
   readonly lane: Lane
+  /** Ids of attachments to remove, separated by commas. */
   readonly deletedIds: string
+  /** Whether all attached files are removed. */
   readonly cleanBefore: boolean
-  /** Characters; null: no files. */
+  /** Length of `files` in characters; null: the row has no files. */
   readonly length: number | null
 }
 
+/** An attachment that the storage defines. */
 export interface KnownAttachment {
+  /** Name of the model. */
   readonly type: string
+  /** Name of the attachment. */
   readonly name: string
 }
 
@@ -32,7 +37,9 @@ function selectRowsToMove(session: Session, known: readonly KnownAttachment[], a
     .where(sql<boolean>`(${sql.join(each, sql` or `)})`)
 }
 
-/** How many rows the next sweep moves. */
+/**
+ * Counts the rows that the next sweep moves. `age` is in milliseconds: younger rows do not count.
+ */
 export async function countRowsToMove(
   session: Session,
   known: readonly KnownAttachment[],
@@ -45,7 +52,7 @@ export async function countRowsToMove(
   return Number(row?.count ?? 0)
 }
 
-/** Lanes with rows to move, the oldest first. */
+/** Finds at most `limit` lanes that have rows older than `age` milliseconds, the oldest first. */
 export async function findLanesToMove(
   session: Session,
   known: readonly KnownAttachment[],
@@ -66,7 +73,10 @@ export async function findLanesToMove(
   return rows.map((row) => ({ type: String(row.type), id: row.id, name: String(row.name) }))
 }
 
-/** The lane's rows that are old enough, oldest first, locked; those that a Rails job holds are left out. */
+/**
+ * Locks the rows of a lane that are older than `age` milliseconds and returns them, oldest first.
+ * Rows that a Rails job has locked are left out.
+ */
 export async function lockGemRows(
   session: Session,
   lane: Lane,
@@ -94,9 +104,10 @@ export async function lockGemRows(
   }))
 }
 
-/** Characters at once: a few megabytes, whatever the row's size. */
+/** Characters that one statement reads: a few megabytes, whatever the row's size. */
 const TEXT_SLICE_LENGTH = 2 * 1024 ** 2
 
+/** Yields the text of the column `files` in slices. */
 export async function* readFilesColumn(session: Session, row: GemRow): AsyncGenerator<string> {
   for (let at = 1; at <= (row.length ?? 0); at += TEXT_SLICE_LENGTH) {
     const { rows } = await sql<{ part: string }>`
@@ -107,7 +118,10 @@ export async function* readFilesColumn(session: Session, row: GemRow): AsyncGene
   }
 }
 
-/** Gives up what waits for a record, or for one of its attachments: something newer came. A row that a Rails job holds is its own. */
+/**
+ * Deletes the gem's rows for a record, or for its attachment `name`, because a newer change
+ * replaces them. Rows that a Rails job has locked are left to the job.
+ */
 export async function deleteGemRows(
   session: Session,
   { type, id, name }: Pick<Lane, 'type' | 'id'> & { readonly name?: string },
@@ -124,13 +138,15 @@ export async function deleteGemRows(
   )
 }
 
+/** Number of the gem's rows for one attachment. */
 export interface GemRowCount {
-  /** `Model.attachment`, as the rows name them. */
+  /** Model and attachment as the rows name them, such as 'User.photo'. */
   readonly attachment: string
+  /** Number of rows that wait to be moved. */
   readonly waiting: number
 }
 
-/** Rows of the gem's that wait to be moved, of all models, also of unknown ones. */
+/** Counts the gem's rows that wait to be moved, by attachment, also those of unknown models. */
 export async function countGemRows(session: Session): Promise<GemRowCount[]> {
   const rows = await session.db
     .selectFrom('uploads')

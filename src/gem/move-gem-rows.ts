@@ -19,44 +19,47 @@ import {
 } from './gem-rows.ts'
 import { failGemRow, deleteGemRowsById } from '../delayed/upload-transitions.ts'
 
+/** Options of `moveGemRows`. */
 export interface MoveGemRowsOptions {
   readonly store: Store
+  /** All attachments that the storage defines. Rows of others stay as they are. */
   readonly knownAttachments: readonly KnownAttachment[]
+  /** Returns the kind of an attachment. */
   kindOf(lane: Lane): 'one' | 'many'
-  /** Milliseconds: younger rows are left to a Rails job that may be about to run. */
+  /** Milliseconds. Younger rows are left to a Rails job that may be about to run. */
   readonly moveAfter: number
-  /** Milliseconds that the rows of moved files stay to answer. */
+  /** Milliseconds that a moved file waits for its upload before it expires. */
   readonly expiresIn: number
   readonly log: Log
-  /** What is left when it aborts is the next sweep's. */
+  /** Ends the run between two lanes; the next sweep moves the rest. */
   readonly stopping?: AbortSignal | undefined
 }
 
 const LANE_BATCH_SIZE = 100
 
 /**
- * Moves the rows that the Ruby gem wrote into ours: base64 becomes staged bytes, and the gem's row goes in the same
- * transaction, so that a Rails job that comes late finds nothing to do. A lane's rows move together, oldest first.
- * Returns an error for each row that failed for good.
+ * Turns the rows that the Ruby gem wrote into uploads: base64 becomes staged bytes. The gem's row
+ * is deleted in the same transaction, so that a late Rails job finds nothing to do. All rows of a
+ * lane move in one transaction, oldest first. Returns an error for each row that failed for good.
  */
-export async function moveGemRows(room: MoveGemRowsOptions): Promise<ActiveStorageError[]> {
+export async function moveGemRows(options: MoveGemRowsOptions): Promise<ActiveStorageError[]> {
   const failed: ActiveStorageError[] = []
-  if (room.knownAttachments.length === 0) return failed
+  if (options.knownAttachments.length === 0) return failed
   for (;;) {
     const lanes = await findLanesToMove(
-      room.store.session,
-      room.knownAttachments,
-      room.moveAfter,
+      options.store.session,
+      options.knownAttachments,
+      options.moveAfter,
       LANE_BATCH_SIZE,
     )
-    let settled = 0
+    let rows = 0
     for (const lane of lanes) {
-      if (room.stopping?.aborted === true) return failed
-      const moved = await room.store
-        .transact((session) => moveLane(room, session, lane))
+      if (options.stopping?.aborted === true) return failed
+      const moved = await options.store
+        .transact((session) => moveLane(options, session, lane))
         .catch((error: unknown) => {
           const record = { type: lane.type, id: lane.id }
-          room.log(
+          options.log(
             'error',
             'Rows that the gem wrote could not be moved; the next sweep tries again.',
             {
@@ -67,34 +70,34 @@ export async function moveGemRows(room: MoveGemRowsOptions): Promise<ActiveStora
           )
           return { rows: 0, malformed: [] }
         })
-      settled += moved.rows
+      rows += moved.rows
       failed.push(...moved.malformed)
     }
-    // Those that a Rails job holds are met again by the next sweep.
-    if (lanes.length < LANE_BATCH_SIZE || settled === 0) return failed
+    // Rows that a Rails job has locked are left to the next sweep.
+    if (lanes.length < LANE_BATCH_SIZE || rows === 0) return failed
   }
 }
 
 interface MovedLane {
-  /** How many it was done with. */
+  /** Number of rows that were moved or marked as failed. */
   readonly rows: number
-  /** An error for each that cannot be moved. */
+  /** An error for each row that cannot be moved. */
   readonly malformed: readonly ActiveStorageError[]
 }
 
 async function moveLane(
-  room: MoveGemRowsOptions,
+  options: MoveGemRowsOptions,
   session: Session,
   found: Lane,
 ): Promise<MovedLane> {
-  const { recordId } = room.store
+  const { recordId } = options.store
   const lane = { ...found, id: canonicalizeId(found.id, recordId, found.type) }
   await lockLanes(session, [lane])
-  const rows = await lockGemRows(session, lane, bindId(lane.id, recordId), room.moveAfter)
+  const rows = await lockGemRows(session, lane, bindId(lane.id, recordId), options.moveAfter)
   const malformed: ActiveStorageError[] = []
   for (const row of rows) {
     try {
-      await moveRow(room, session, row)
+      await moveRow(options, session, row)
     } catch (error) {
       if (!(error instanceof MalformedFilesError)) throw error
       await failGemRow(session, row.id, error.message)
@@ -103,7 +106,7 @@ async function moveLane(
           details: { record: { type: lane.type, id: lane.id }, attachment: lane.name },
         }),
       )
-      room.log(
+      options.log(
         'error',
         `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`,
         {
@@ -117,12 +120,12 @@ async function moveLane(
   return { rows: rows.length, malformed }
 }
 
-async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow): Promise<void> {
-  const kind = room.kindOf(row.lane)
-  // Read to the end first: what is malformed must not have had half of its effect.
+async function moveRow(options: MoveGemRowsOptions, session: Session, row: GemRow): Promise<void> {
+  const kind = options.kindOf(row.lane)
+  // The text is read to its end first, so that a malformed row changes nothing.
   if (row.length !== null)
     for await (const piece of parseFilesText(readFilesColumn(session, row))) void piece
-  const files = row.length === null ? [] : await stageGemFiles(room, session, row)
+  const files = row.length === null ? [] : await stageGemFiles(options, session, row)
   const many = kind === 'many'
   const deletedIds = many
     ? row.deletedIds
@@ -131,7 +134,7 @@ async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow):
         .map((id) => String(BigInt(id)))
     : []
   await deleteAttachments(session, row.lane, deletedIds, { purge: true })
-  // What a younger submission names stays, as it would if this row had been moved before.
+  // Blobs that a younger submission keeps stay attached, as if this row had been moved before it.
   const younger = (
     await findRecordUploads(session, row.lane.type, [row.lane.id], row.lane.name)
   ).filter(({ order }) => order > BigInt(row.id))
@@ -152,9 +155,12 @@ async function moveRow(room: MoveGemRowsOptions, session: Session, row: GemRow):
   await deleteGemRowsById(session, [row.id])
 }
 
-/** The gem writes a file's bytes before its name: each is staged as they come, and named when its name is read. */
+/**
+ * Stages the files of a row. The gem writes a file's bytes before its name, so a file is staged as
+ * its bytes come and gets its name at the end.
+ */
 async function stageGemFiles(
-  room: MoveGemRowsOptions,
+  options: MoveGemRowsOptions,
   session: Session,
   row: GemRow,
 ): Promise<FileRow[]> {
@@ -162,12 +168,12 @@ async function stageGemFiles(
   const files: FileRow[] = []
   for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) {
     const first = next.value
-    const named: { filename: string; declaredType?: string } = { filename: '' }
+    const label: { filename: string; declaredType?: string } = { filename: '' }
     const bytes = async function* (): AsyncGenerator<Uint8Array> {
       for (let piece: Piece | undefined = first; piece !== undefined;) {
         if (piece.kind === 'file') {
-          named.filename = piece.filename
-          if (piece.contentType !== undefined) named.declaredType = piece.contentType
+          label.filename = piece.filename
+          if (piece.contentType !== undefined) label.declaredType = piece.contentType
           return
         }
         yield piece.data
@@ -179,15 +185,15 @@ async function stageGemFiles(
       createJoinedTarget(session),
       {
         get filename() {
-          return named.filename
+          return label.filename
         },
         get declaredType() {
-          return named.declaredType
+          return label.declaredType
         },
         open: bytes,
       },
       {
-        expiresIn: room.expiresIn,
+        expiresIn: options.expiresIn,
         limits: {},
         details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name },
         nameComesLast: true,

@@ -4,16 +4,20 @@ import type { Semaphore } from '../async/semaphore.ts'
 export interface ConcurrentWrites {
   /** Runs a statement when a permit is free, and returns its result. */
   run<T>(statement: () => Promise<T>): Promise<T>
-  /** Starts a statement, and returns when the next may start. Rejects with the first error of those before. */
+  /**
+   * Starts a statement, and resolves when the next one may start. Rejects with the first error of
+   * earlier statements.
+   */
   start(statement: () => Promise<unknown>): Promise<void>
   /** Waits for all statements. Rejects with the first error. */
   drain(): Promise<void>
   /** Number of statements that succeeded. */
   readonly written: number
+  /** Whether a statement has failed. */
   readonly failed: boolean
 }
 
-/** Each statement takes a permit of `permits` while it runs. */
+/** Creates the writes of one file. Each statement holds a permit of `permits` while it runs. */
 export function createConcurrentWrites(permits: Semaphore): ConcurrentWrites {
   const inFlight = new Set<Promise<void>>()
   let failure: { readonly error: unknown } | undefined

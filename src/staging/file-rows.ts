@@ -5,39 +5,79 @@ import { asText, nowPlus, now } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 
-/** A staged file: one row of activestorage_delayed_files. Its bytes are chunk rows until it is attached. */
+/**
+ * A row of activestorage_delayed_files: a staged file. Its bytes are rows of chunks until it is
+ * attached.
+ */
 export interface FileRow {
   readonly id: string
+  /** The upload that has the file; null: it is not submitted. */
   readonly uploadToken: string | null
+  /** Place among the files of the upload. */
   readonly position: number
   readonly filename: string
   readonly contentType: string
+  /** Bytes of the staged file. */
   readonly byteSize: number
+  /** Base64 MD5 of the staged bytes. */
   readonly checksum: string
   readonly state: FileState
+  /** The service that the file is uploaded to; null: not chosen yet. */
   readonly serviceName: string | null
+  /** Key of the object; null: not chosen yet. */
   readonly blobKey: string | null
+  /**
+   * Filename, bytes, base64 MD5 and content type that the service gets: those after a
+   * transformation. null: not known yet.
+   */
   readonly sentFilename: string | null
   readonly sentSize: number | null
   readonly sentChecksum: string | null
   readonly sentType: string | null
+  /** Bytes that the service has received in this attempt. */
   readonly uploadedBytes: number
+  /** Error of the last attempt, for the app and its log. null: none. */
   readonly lastError: string | null
-  /** The same for visitors. null: it was not written down. */
+  /** Text of `lastError` for visitors. null: none was written. */
   readonly publicError: string | null
+  /** Epoch milliseconds. */
   readonly expiresAt: number
-  /** By the database's clock, when it was read. */
+  /** Whether `expiresAt` was over when the row was read, by the database's clock. */
   readonly expired: boolean
+  /** Epoch milliseconds. */
   readonly createdAt: number
 }
 
-/** Its service has it, and an attachment names it. */
+/** Size, name and checksum of a file, once all of its bytes are there. */
+export interface StagedBytes {
+  readonly id: string
+  readonly filename: string
+  readonly contentType: string
+  readonly byteSize: number
+  /** Base64 MD5. */
+  readonly checksum: string
+}
+
+/**
+ * Errors of a file: the text for the log, and the text for visitors. null: the visitors' text is
+ * made when the row is read.
+ */
+export interface FileErrors {
+  readonly lastError: string
+  readonly publicError: string | null
+}
+
+/** Returns whether the file is at its service and attached. */
 export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean =>
   state === 'attached' || state === 'done'
 
-/** Bytes of one chunk row. Bigger ones gain nothing; smaller ones cost statements, and pages on MariaDB. */
+/**
+ * Bytes of one chunk row. Larger chunks are not faster; smaller ones need more statements, and more
+ * pages on MariaDB.
+ */
 export const CHUNK_SIZE: number = 512 * 1024
 
+/** Milliseconds without a byte after which an unfinished file is dropped. */
 export const STAGING_EXPIRES_MS: number = 15 * 60_000
 
 const PLAIN_COLUMNS = [
@@ -64,13 +104,17 @@ const BIGINT_COLUMNS = [
   'created_at',
 ] as const
 
+/** A row as `fileColumns` selects it. */
 export type SelectedFileRow = { readonly file_expired: number } & {
   readonly [C in (typeof PLAIN_COLUMNS)[number] as `file_${C}`]: string | number | null
 } & {
   readonly [C in (typeof BIGINT_COLUMNS)[number] as `file_${C}`]: string | null
 }
 
-/** Every column of files, as a query names the table, under the name `file_…`, so that a join with uploads can be read too. */
+/**
+ * Returns all columns of files, each under the name `file_…`, so that they can be selected in a
+ * join with uploads. `table` is the name of the table in the query.
+ */
 export function fileColumns(
   dialect: Dialect,
   table: 'f' | 'files' = 'f',
@@ -90,6 +134,7 @@ export function fileColumns(
 
 const toTextOrNull = (value: unknown): string | null => (value == null ? null : String(value))
 
+/** Converts a row that was selected by `fileColumns`. */
 export function fileRowOf(row: Readonly<Record<string, unknown>>): FileRow {
   return {
     id: String(row['file_id']),
@@ -119,7 +164,10 @@ function selectFiles(session: Session) {
   return session.db.selectFrom('files as f').select(fileColumns(session.dialect))
 }
 
-/** In the order of `ids`; those that are not there are left out. `lock`: as they are now, not as a snapshot has them. */
+/**
+ * Finds files in the order of `ids`; missing ones are left out. `lock: true` locks the rows and
+ * reads their newest state, not that of the transaction's snapshot.
+ */
 export async function findFiles(
   session: Session,
   ids: readonly string[],
@@ -133,7 +181,7 @@ export async function findFiles(
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
-/** Locks those of the files that no upload has. Returns them in the order of `ids`. */
+/** Locks those of the files that are in no upload. Returns them in the order of `ids`. */
 export async function lockUnlinkedFiles(
   session: Session,
   ids: readonly string[],
@@ -148,7 +196,7 @@ export async function lockUnlinkedFiles(
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
 
-/** The files of uploads, by position. */
+/** Finds the files of uploads, by position. `lock` as for `findFiles`. */
 export async function findFilesOfUploads(
   session: Session,
   tokens: readonly string[],
@@ -163,6 +211,7 @@ export async function findFilesOfUploads(
   return (await query.execute()).map(fileRowOf)
 }
 
+/** Inserts one chunk of a file. */
 export async function insertChunk(
   session: Session,
   fileId: string,
@@ -172,7 +221,7 @@ export async function insertChunk(
   await session.db.insertInto('chunks').values({ file_id: fileId, position, data }).execute()
 }
 
-/** A slow client keeps its file as long as bytes arrive. */
+/** Renews the expiry of a file whose bytes still arrive, so that a slow client does not lose it. */
 export async function renewStaging(session: Session, fileId: string): Promise<void> {
   await session.db
     .updateTable('files')
@@ -182,11 +231,11 @@ export async function renewStaging(session: Session, fileId: string): Promise<vo
     .execute()
 }
 
-/** Errors of the last attempt at a file that is tried again. */
+/** Writes the errors of the last attempt at a file that is tried again. */
 export async function writeFileErrors(
   session: Session,
   fileId: string,
-  { lastError, publicError }: { readonly lastError: string; readonly publicError: string },
+  { lastError, publicError }: FileErrors,
 ): Promise<void> {
   await session.db
     .updateTable('files')

@@ -1,16 +1,17 @@
-import { sql, type RawBuilder } from 'kysely'
 import { now, nowPlus } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
 import { isInState, type Transitions } from '../database/transitions.ts'
+import { hasAllChunks } from './chunks.ts'
 import {
-  CHUNK_SIZE,
   fileColumns,
   fileRowOf,
   findFiles,
   insertChunk,
   STAGING_EXPIRES_MS,
+  type FileErrors,
   type FileRow,
+  type StagedBytes,
 } from './file-rows.ts'
 
 const transitions = {
@@ -42,8 +43,8 @@ const transitions = {
 } as const satisfies Transitions<FileState>
 
 /**
- * All changes of a file's state, by the function below that makes each. No other module writes the state. A test compares
- * the table with the diagram in docs/how-it-works.md.
+ * The changes of a file's state, by the name of the function below that makes each. No other module
+ * writes the state. A test compares the table with the diagram in docs/how-it-works.md.
  */
 export const FILE_TRANSITIONS: Transitions<FileState> = transitions
 
@@ -51,7 +52,10 @@ export const FILE_TRANSITIONS: Transitions<FileState> = transitions
 export type FileSelection =
   { readonly ids: readonly string[] } | { readonly uploadTokens: readonly string[] }
 
-/** An update of the state, from the states that the transition begins in. */
+/**
+ * Builds the update of a transition: it finds only files in the states that the transition begins
+ * in.
+ */
 function updateState(
   session: Session,
   which: FileSelection,
@@ -63,16 +67,7 @@ function updateState(
     : update.where('upload_token', 'in', which.uploadTokens)
 }
 
-/** Size, name and checksum of a file, once all of its bytes are there. */
-export interface StagedBytes {
-  readonly id: string
-  readonly filename: string
-  readonly contentType: string
-  readonly byteSize: number
-  readonly checksum: string
-}
-
-/** Begins a file whose bytes are still to come. */
+/** Inserts a file whose bytes are still to come. */
 export async function insertStagingFile(
   session: Session,
   file: { readonly id: string; readonly filename: string; readonly contentType: string },
@@ -92,7 +87,10 @@ export async function insertStagingFile(
     .execute()
 }
 
-/** Writes a file that came as one piece, with its only chunk: both or neither, in the session's transaction. */
+/**
+ * Inserts a file that came as one piece, and its only chunk. Call it in a transaction, so that both
+ * are written or neither. `expiresIn` is in milliseconds.
+ */
 export async function insertStagedFile(
   session: Session,
   file: StagedBytes,
@@ -117,7 +115,10 @@ export async function insertStagedFile(
   return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileRowOf(row)
 }
 
-/** Makes a file usable. Returns null where it was dropped meanwhile, or where bytes are missing. */
+/**
+ * Makes a file usable for `expiresIn` milliseconds. Returns null if it was dropped meanwhile, or if
+ * bytes are missing.
+ */
 export async function finishStaging(
   session: Session,
   file: StagedBytes & { readonly chunks: number },
@@ -131,10 +132,7 @@ export async function finishStaging(
       checksum: file.checksum,
       expires_at: nowPlus(session.dialect, expiresIn),
     })
-    .where(
-      sql<boolean>`(select count(*) from ${sql.table('chunks')} where file_id = ${file.id}) = ${sql.lit(file.chunks)}`,
-    )
-    .where(sql<boolean>`(${sumChunkLengths(session, file)}) = ${sql.lit(file.byteSize)}`)
+    .where(hasAllChunks(session, file))
   if (session.returning) {
     const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
     return row === undefined ? null : fileRowOf(row)
@@ -144,24 +142,8 @@ export async function finishStaging(
 }
 
 /**
- * The summed length of the chunks. MySQL and MariaDB would read every byte again for it, which took 43 % of the time of
- * staging half a gigabyte: all chunks but the last are of one size, so that the last one's length says as much.
+ * Drops a file that is in no upload; the sweep deletes its bytes. Returns whether there was one.
  */
-function sumChunkLengths(
-  session: Session,
-  file: { readonly id: string; readonly chunks: number },
-): RawBuilder<number> {
-  const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
-  const from = sql`from ${sql.table('chunks')} where file_id = ${file.id}`
-  if (session.dialect === 'postgres' || session.dialect === 'sqlite')
-    return sql<number>`select coalesce(sum(${length}), 0) ${from}`
-  const last = file.chunks - 1
-  return last < 0
-    ? sql<number>`select 0`
-    : sql<number>`select ${sql.lit(last * CHUNK_SIZE)} + ${length} ${from} and position = ${sql.lit(last)}`
-}
-
-/** Gives up a file that no upload has; the sweep deletes its bytes. Returns whether there was one. */
 export async function dropUnlinkedFile(session: Session, fileId: string): Promise<boolean> {
   const { numUpdatedRows } = await updateState(
     session,
@@ -173,7 +155,7 @@ export async function dropUnlinkedFile(session: Session, fileId: string): Promis
   return Number(numUpdatedRows) === 1
 }
 
-/** Gives up files that no upload has and whose time was over `grace` milliseconds ago. */
+/** Drops files that are in no upload and expired `grace` milliseconds ago or earlier. */
 export async function dropExpiredFiles(
   session: Session,
   ids: readonly string[],
@@ -186,8 +168,9 @@ export async function dropExpiredFiles(
 }
 
 /**
- * Gives a file that is attached without an upload to a token that no upload has, so that a second submission finds it as
- * it finds one that a worker attached. Returns false where the file is taken or expired.
+ * Marks a file as attached that was attached without an upload. It gets a token that no upload has,
+ * so that a second submission finds it like a file that a worker attached. Returns false if the
+ * file was submitted before or has expired.
  */
 export async function attachStagedFile(
   session: Session,
@@ -206,12 +189,12 @@ export async function attachStagedFile(
   return Number(numUpdatedRows) === 1
 }
 
-/** What attaching writes into a file's row. */
+/** The values that are written into a file's row when it is attached. */
 export interface AttachedFile {
   readonly id: string
   readonly uploadToken: string
   readonly byteSize: number
-  /** Milliseconds that the row stays to answer a second submission. */
+  /** Milliseconds that the row is kept, so that a second submission of the file finds it. */
   readonly expiresIn: number
 }
 
@@ -232,17 +215,26 @@ async function writeAttached(
   return Number(numUpdatedRows) === 1
 }
 
-/** A file is attached, and its `afterUpload` is still to run. The upload's row is locked. Returns false where it was given up. */
+/**
+ * Marks a file as attached, with its `afterUpload` still to run. The upload's row must be locked.
+ * Returns false if the file was dropped.
+ */
 export function attachFileWithHook(session: Session, file: AttachedFile): Promise<boolean> {
   return writeAttached(session, file, transitions.attachFileWithHook)
 }
 
-/** A file is attached and needs nothing more: its attachment has no `afterUpload`. Otherwise as `attachFileWithHook`. */
+/**
+ * Marks a file as attached and done, because its attachment has no `afterUpload`. Otherwise as
+ * `attachFileWithHook`.
+ */
 export function attachFileWithoutHook(session: Session, file: AttachedFile): Promise<boolean> {
   return writeAttached(session, file, transitions.attachFileWithoutHook)
 }
 
-/** No hook is to run any more for attached files. `expiresIn`: milliseconds from now that their rows stay; default: as before. */
+/**
+ * Marks attached files as done: none of their hooks runs any more. `expiresIn`: milliseconds from
+ * now that their rows are kept; default: unchanged.
+ */
 export async function finishFiles(
   session: Session,
   which: FileSelection,
@@ -256,13 +248,10 @@ export async function finishFiles(
   ).execute()
 }
 
-/** Errors of a file: the log's text, and the one for visitors. null: the visitors' text is made when it is read. */
-export interface FileErrors {
-  readonly lastError: string
-  readonly publicError: string | null
-}
-
-/** Files are not tried again until somebody asks for it. The upload's row is locked. */
+/**
+ * Marks files as failed: they are not tried again before a manual retry. The upload's row must be
+ * locked.
+ */
 export async function failFiles(
   session: Session,
   which: FileSelection,
@@ -273,14 +262,20 @@ export async function failFiles(
     .execute()
 }
 
-/** Failed files of an upload are tried again. The lane is locked. */
+/**
+ * Makes the failed files of an upload staged again, to be uploaded once more. The lane must be
+ * locked.
+ */
 export async function retryFiles(session: Session, uploadToken: string): Promise<void> {
   await updateState(session, { uploadTokens: [uploadToken] }, transitions.retryFiles)
     .set({ last_error: null, public_error: null })
     .execute()
 }
 
-/** Gives up files of uploads that were not attached; the sweep deletes their bytes. `reason`: kept for whoever follows the upload. */
+/**
+ * Drops files of uploads that are not attached; the sweep deletes their bytes. `reason` is kept as
+ * their last error, for pages that follow the upload; null: none.
+ */
 export async function dropLinkedFiles(
   session: Session,
   which: FileSelection,
@@ -290,7 +285,7 @@ export async function dropLinkedFiles(
   await (reason === null ? update : update.set({ last_error: reason })).execute()
 }
 
-/** Deletes rows of files that are done or dropped. Their bytes were deleted before. */
+/** Deletes the rows of files that are done or dropped. Their chunks must be deleted before. */
 export async function deleteFiles(session: Session, ids: readonly string[]): Promise<void> {
   await session.db
     .deleteFrom('files')

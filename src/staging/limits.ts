@@ -44,12 +44,15 @@ export function checkFileType(
   )
 }
 
-/** true: a pattern of `accept` matches the content type. */
+/** Returns whether a pattern of `accept` matches the content type. */
 export function isAcceptedType(contentType: string, accept: readonly string[]): boolean {
   return accept.some((pattern) => matchesType(contentType, pattern))
 }
 
-/** Throws TooManyFilesError where `count` new files and the `present` ones, attached or pending, are over `maxFiles`. */
+/**
+ * Throws TooManyFilesError if `count` new files and `present` attached or pending ones are more
+ * than `maxFiles`.
+ */
 export function checkFileCount(
   count: number,
   maxFiles: number | undefined,
@@ -76,7 +79,9 @@ function formatAttachment({ attachment, record }: ErrorDetails, unknown: string)
   return `${attachment ?? unknown}${record === undefined ? '' : ` of ${record.type} ${record.id}`}`
 }
 
-/** Two names of one type match, and upper and lower case do. */
+/**
+ * Returns whether a type matches a pattern. All names of one type match, in upper or lower case.
+ */
 function matchesType(contentType: string, pattern: string): boolean {
   const type = toCanonicalType(contentType)
   const wanted = pattern.toLowerCase()

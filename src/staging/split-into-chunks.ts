@@ -1,14 +1,15 @@
 import { CHUNK_SIZE } from './file-rows.ts'
 
-/** The bytes of one chunk row. `last`: the file ends with them. */
+/** The bytes of one chunk row. */
 export interface Chunk {
   readonly data: Buffer
+  /** Whether the file ends with these bytes. */
   readonly last: boolean
 }
 
 /**
- * Splits bytes into chunks of one size; an empty file is one empty chunk. The bytes are copied into free buffers, or new
- * ones: while a client is slow, no more is held than the chunk that is being filled.
+ * Splits bytes into chunks of one size; an empty file is one empty chunk. The bytes are copied into
+ * free buffers, or new ones, so that a slow client holds the memory of one chunk only.
  */
 export async function* splitIntoChunks(
   pieces: AsyncIterable<Uint8Array>,

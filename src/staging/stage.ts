@@ -16,7 +16,7 @@ import { splitIntoChunks } from './split-into-chunks.ts'
 import { checkFileSize, checkFileType, type FileLimits } from './limits.ts'
 import { createConcurrentWrites, type ConcurrentWrites } from './concurrent-writes.ts'
 
-/** Where bytes are written: a store, or an open transaction. */
+/** The place where bytes are written: a store, or an open transaction. */
 export type StagingTarget = Pick<Store, 'session' | 'chunkWrites' | 'freeBuffers' | 'transact'> & {
   /** Set for a user's transaction, which takes no further statement after an SQL error. */
   readonly joined?: true
@@ -36,6 +36,7 @@ export interface StagingOptions {
   /** Milliseconds in which the staged file can be submitted. */
   readonly expiresIn: number
   readonly limits: FileLimits
+  /** Record and attachment, for errors. */
   readonly details: ErrorDetails
   /** true: name and declared type are read after all bytes, because the gem writes them last. */
   readonly nameComesLast?: boolean
@@ -43,10 +44,11 @@ export interface StagingOptions {
 }
 
 /**
- * Writes a file's bytes into the database as they arrive, in one pass and in bounded memory: one chunk per file, and one
- * per statement under way. A file that fits in one chunk is written once it is whole, in one transaction.
+ * Writes a file's bytes into the database as they arrive, in one pass and in bounded memory: one
+ * chunk per file, and one per running statement. A file that fits in one chunk is written when it
+ * is complete, in one transaction.
  *
- * Throws InvalidInputError where the client was too slow, and the errors of `limits`.
+ * Throws InvalidInputError if the client was too slow, and the errors of `limits`.
  */
 export function stageIncomingFile(
   target: StagingTarget,
@@ -82,7 +84,7 @@ async function stageTraced(
     await writes.drain().catch(() => undefined)
     if (writes.written === 0 || (writes.failed && target.joined === true)) throw error
     const dropped = await dropUnlinkedFile(target.session, id).catch(() => true)
-    // A chunk is refused when the sweep has taken its file away meanwhile.
+    // A chunk is refused when the sweep has dropped its file meanwhile.
     throw writes.failed && !dropped ? tooSlow() : error
   }
 }
@@ -114,7 +116,7 @@ class FileWriter {
     this.#options = options
   }
 
-  /** Returns null where the file took so long that it was given up. */
+  /** Returns null if the file took so long that it was dropped. */
   async write(): Promise<FileRow | null> {
     const { session, freeBuffers, transact } = this.#target
     const { expiresIn, nameComesLast = false } = this.#options
@@ -169,7 +171,7 @@ class FileWriter {
     checkFileType(this.#contentType, limits, details)
   }
 
-  /** Read late: the gem writes the name last. */
+  /** Reads the name at each call, because the gem writes it last. */
   #filename(): string {
     return normalizeFilename(this.#file.filename)
   }

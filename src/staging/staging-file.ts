@@ -8,7 +8,10 @@ import { readSlices } from './chunks.ts'
 import { CHUNK_SIZE, insertChunk, STAGING_EXPIRES_MS, type FileRow } from './file-rows.ts'
 import { finishStaging, insertStagingFile } from './file-transitions.ts'
 
-/** Adds an empty file, to which bytes are appended. It is given up when no byte comes for `STAGING_EXPIRES_MS`. */
+/**
+ * Inserts an empty file, to which bytes are appended. It is dropped when no byte comes for
+ * `STAGING_EXPIRES_MS`.
+ */
 export function openStaging(
   session: Session,
   file: { readonly id: string; readonly filename: string },
@@ -17,8 +20,9 @@ export function openStaging(
 }
 
 /**
- * Appends one chunk in one statement, for the only writer of a file, which knows its size. Several chunks may be under way
- * at once. All but the last must be full: `offset` is a multiple of `CHUNK_SIZE`, or StagingOffsetError is thrown.
+ * Appends one chunk in one statement, for a file with one writer, which knows the file's size.
+ * Several chunks may be written at the same time. All but the last must be full. Throws
+ * StagingOffsetError if `offset` is not a multiple of `CHUNK_SIZE`.
  */
 export async function appendChunk(
   session: Session,
@@ -36,11 +40,12 @@ export async function appendChunk(
 }
 
 /**
- * Appends bytes for any writer: several requests or processes may send the parts of one file, one after the other. A last
- * chunk that is short is filled first. Returns the new size in bytes and renews the file's expiry.
+ * Appends bytes to a file with any number of writers: several requests or processes may send its
+ * parts, one after the other. A short last chunk is filled first. Renews the file's expiry and
+ * returns the new size in bytes.
  *
- * Throws StagingOffsetError, with the size, unless the file ends at `offset`; StagedFileExpiredError where the file was
- * given up or is complete. Neither changes anything.
+ * Throws StagingOffsetError, with the size, unless the file ends at `offset`, and
+ * StagedFileExpiredError if the file was dropped or is complete. Both change nothing.
  */
 export function appendBytes(
   target: Pick<Store, 'transact'>,
@@ -74,14 +79,15 @@ export function appendBytes(
 /** Size and MD5 of the bytes of a file, as `completeStaging` needs them. */
 export interface StagedDigest {
   readonly byteSize: number
+  /** Number of chunks. */
   readonly chunks: number
-  /** Base64. */
+  /** Base64 MD5. */
   readonly checksum: string
 }
 
 /**
- * Reads the bytes that were appended, in slices. For a file of several writers, where no process saw all of the bytes.
- * `head` is the first chunk, by which the content type is found.
+ * Measures a file by reading its chunks, for a file of several writers, where no process has seen
+ * all bytes. `head` is the first chunk, to identify the content type.
  */
 export async function measureStaging(
   store: Store,
@@ -100,8 +106,9 @@ export async function measureStaging(
 }
 
 /**
- * Makes a file usable: it can be submitted for `expiresIn` milliseconds. Returns null where it was given up, or where its
- * bytes are not those of the digest: some are missing, or were appended meanwhile.
+ * Makes a file usable: it can be submitted for `expiresIn` milliseconds. Returns null if it was
+ * dropped, or if its bytes are not those of the digest: some are missing, or were appended
+ * meanwhile.
  */
 export function completeStaging(
   session: Session,
@@ -115,7 +122,9 @@ export function completeStaging(
   return finishStaging(session, file, expiresIn)
 }
 
-/** The update locks the row, so that writers of one file come one after the other, and renews the expiry. */
+/**
+ * Locks the row by an update of its expiry, so that writers of one file come one after the other.
+ */
 async function lockStagingFile(session: Session, fileId: string): Promise<void> {
   const { numUpdatedRows } = await session.db
     .updateTable('files')
@@ -132,11 +141,11 @@ async function lockStagingFile(session: Session, fileId: string): Promise<void> 
 interface StagedEnd {
   readonly byteSize: number
   readonly chunks: number
-  /** Bytes of the last chunk where it is short; null: all chunks are full. */
+  /** Bytes of the last chunk, if it is short; null: all chunks are full. */
   readonly tail: Buffer | null
 }
 
-/** All chunks but the last are full, so that the last one gives the size. */
+/** Reads the last chunk, which gives the size: all chunks before it are full. */
 async function readEnd(session: Session, fileId: string): Promise<StagedEnd> {
   const length = session.dialect === 'sqlite' ? sql`length(data)` : sql`octet_length(data)`
   const { rows } = await sql<{ position: number; tail: Buffer | null }>`

@@ -1,6 +1,6 @@
 /**
- * Our columns of the gem's table, in the order they are added. Their defaults complete a row that
- * the gem inserts.
+ * Lists the library's columns of the gem's table, in the order in which they are added. Their
+ * defaults complete a row that the gem inserts.
  */
 export function addedUploadColumns(types: {
   readonly id: string
@@ -23,14 +23,14 @@ export function addedUploadColumns(types: {
   ]
 }
 
-/** Columns that later versions added to files, in that order. */
+/** Lists the columns that later versions added to files, in that order. */
 export const addedFileColumns = (
   text: string,
 ): readonly (readonly [name: string, type: string])[] => [['public_error', text]]
 
 /**
- * Columns of our own tables, in the types of one dialect. `reserved` is the name `key` as that
- * dialect quotes it.
+ * Lists the columns of the library's own tables, in the types of one dialect. `reserved` is the
+ * name `key` as that dialect quotes it.
  */
 export function ownTableColumns(types: {
   readonly id: string

@@ -10,7 +10,10 @@ import { createColumnSteps, readNames } from './steps.ts'
 const ID = 'id bigint primary key auto_increment'
 const BUCKETS = 1024
 
-/** Text of ours is compared byte by byte: to the defaults, 'abc' and 'ABC' are the same record. */
+/**
+ * Collation of the library's own text: it compares bytes. By default 'abc' and 'ABC' would be the
+ * same record.
+ */
 const BINARY = ' collate=utf8mb4_bin'
 
 const recordTypes: Readonly<Record<RecordIdType, string>> = {
@@ -22,8 +25,8 @@ const recordTypes: Readonly<Record<RecordIdType, string>> = {
 const quote = (name: string): string => quoteTable(name, '`')
 
 /**
- * MySQL 8 and MariaDB 10.6. Each statement commits by itself, so that there is no lock on the
- * whole.
+ * Creates the schema for MySQL 8 and MariaDB 10.6. Each statement commits by itself, so the schema
+ * has no lock.
  */
 export function createMysqlSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   return {
@@ -54,11 +57,11 @@ const createIndex = (
   sql: `create ${unique ? 'unique ' : ''}index ${quote(name)} on ${quote(table)} (${columns})`,
 })
 
-/** Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
+/** Lists the steps for Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
 function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly MigrationStep[] {
   const { blobs, attachments, variant_records: variants, uploads } = tables
   const recordType = recordTypes[recordId]
-  // An index takes 3,072 bytes.
+  // An index holds at most 3,072 bytes.
   const length = recordId === 'text' ? '(191)' : ''
   const unique = { unique: true }
   return [
@@ -96,8 +99,8 @@ function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly Mi
 }
 
 /**
- * Our columns of the gem's table. A unique index on `running_lane` allows one running upload per
- * lane.
+ * Lists the steps for the library's columns of the gem's table. A unique index on `running_lane`
+ * allows one running upload per lane.
  */
 function listUploadSteps(
   { uploads }: TableNames,
@@ -108,8 +111,8 @@ function listUploadSteps(
     text: 'text collate utf8mb4_bin',
     name: 'varchar(64) collate utf8mb4_bin',
   })
-  // The blanks at the end of a CHAR depend on the session's mode: MariaDB takes it here only with
-  // them cut off.
+  // The spaces at the end of a CHAR depend on the session's mode, so MariaDB accepts such a column
+  // here only without them.
   const id = recordId === 'bigint' ? 'uploadable_id' : 'rtrim(uploadable_id)'
   const lane = `sha2(concat_ws(char(0), uploadable_type, ${id}, attr_name), 256)`
   const index = (name: string, columns: string, options?: { unique: boolean }): MigrationStep =>
@@ -128,7 +131,7 @@ function listUploadSteps(
   ]
 }
 
-/** Our own tables. */
+/** Lists the steps for the library's own tables. */
 function listOwnSteps(tables: TableNames): readonly MigrationStep[] {
   const { files, chunks, jobs, workers, locks } = tables
   const own = ownTableColumns({

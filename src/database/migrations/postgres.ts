@@ -14,8 +14,8 @@ import {
 } from './steps.ts'
 
 /**
- * Chunks come and go: vacuum looks after so many dead rows, not after a share of the table, and
- * without pauses.
+ * Settings of vacuum for the chunks, which are deleted soon: it runs after a fixed number of dead
+ * rows, not after a share of the table, and without pauses.
  */
 const CHUNKS_VACUUM =
   'autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200, autovacuum_vacuum_cost_delay = 0, toast.autovacuum_vacuum_scale_factor = 0, toast.autovacuum_vacuum_threshold = 2000, toast.autovacuum_vacuum_cost_delay = 0'
@@ -23,8 +23,8 @@ const CHUNKS_VACUUM =
 const ADD_COLUMN = 'add column if not exists'
 
 /**
- * PostgreSQL 13 and newer. Chunks are stored as they are (EXTERNAL): compressing them costs more
- * than writing them.
+ * Creates the schema for PostgreSQL 13 and newer. Chunks are not compressed (EXTERNAL), because
+ * that takes longer than to write them.
  */
 export function createPostgresSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   return {
@@ -44,8 +44,8 @@ export function createPostgresSchema(tables: TableNames, recordId: RecordIdType)
 }
 
 /**
- * Splits the name of our files into the schema with its dot, '' for the search path, and the prefix
- * of our own names.
+ * Splits the name of the table of files into its schema with the dot, '' for the search path, and
+ * the prefix of the library's own names.
  */
 function splitName(files: string): { readonly schema: string; readonly prefix: string } {
   const [, schema = '', name = ''] = /^(.*\.)?([^.]*)$/.exec(files) ?? []
@@ -57,7 +57,7 @@ const createTable = (name: string, columns: string, more: string = ''): Migratio
   sql: `create table if not exists ${quoteTable(name)} (${columns})${more}`,
 })
 
-/** Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
+/** Lists the steps for Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
 function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly MigrationStep[] {
   const { blobs, attachments, variant_records: variants, uploads } = tables
   const recordType = { bigint: 'bigint', uuid: 'uuid', text: 'varchar' }[recordId]
@@ -89,7 +89,7 @@ function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly Mi
   ]
 }
 
-/** Our columns of the gem's table. */
+/** Lists the steps for the library's columns of the gem's table. */
 function listUploadSteps({ uploads }: TableNames): readonly MigrationStep[] {
   const added = addedUploadColumns({ id: 'bigint', text: 'text', name: 'varchar(64)' })
   return [
@@ -98,7 +98,7 @@ function listUploadSteps({ uploads }: TableNames): readonly MigrationStep[] {
   ]
 }
 
-/** Our own tables, and their schema where they have one. */
+/** Lists the steps for the library's own tables, and for their schema if they have one. */
 function listOwnSteps(tables: TableNames): readonly MigrationStep[] {
   const { files, chunks, jobs, workers, locks } = tables
   const { schema, prefix } = splitName(files)
@@ -141,8 +141,8 @@ async function readExisting(
     executor,
     `select relname as name from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = any (current_schemas(false))`,
   )
-  // Where our own tables have a schema, its name is part of theirs: tables of the same name may be
-  // in the search path.
+  // Tables in a schema of the library's own are read with its name, because tables of the same name
+  // may be in the search path.
   const inSchema =
     schema === ''
       ? []

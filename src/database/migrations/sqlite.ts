@@ -16,7 +16,7 @@ import {
 
 const ID = '"id" integer primary key autoincrement not null'
 
-/** The schema on SQLite. It has no locks: the writer has the whole file. */
+/** Creates the schema for SQLite. It has no lock, because one writer locks the whole file. */
 export function createSqliteSchema(tables: TableNames, recordId: RecordIdType): DialectSchema {
   return {
     quote: quoteTable,
@@ -34,7 +34,7 @@ const createTable = (name: string, columns: string): MigrationStep => ({
 
 const createIndex = (index: IndexDefinition): MigrationStep => createIndexStep(quoteTable, index)
 
-/** Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
+/** Lists the steps for Rails' three tables and the gem's one, as `rails db:migrate` makes them. */
 function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly MigrationStep[] {
   const { blobs, attachments, variant_records: variants, uploads } = tables
   const recordType = recordId === 'bigint' ? 'integer' : 'varchar'
@@ -82,7 +82,7 @@ function listRailsSteps(tables: TableNames, recordId: RecordIdType): readonly Mi
   ]
 }
 
-/** Our columns of the gem's table, and our own tables. */
+/** Lists the steps for the library's columns of the gem's table, and for its own tables. */
 function listOwnSteps({ uploads, files, chunks, jobs, workers }: TableNames): MigrationStep[] {
   const own = ownTableColumns({
     id: 'integer',

@@ -5,16 +5,18 @@ import type { MigrationStep } from '../migrate.ts'
 export interface IndexDefinition {
   readonly name: string
   readonly table: string
-  /** As SQL lists them. */
+  /** The columns as SQL lists them: `a, b`. */
   readonly columns: string
+  /** Default: false. */
   readonly unique?: boolean
   /** The condition of a partial index. */
   readonly where?: string
 }
 
 /**
- * Makes an index where there is none of its name. `schema`, with its dot, is put before the name by
- * which the index is looked up; an index itself is always in the schema of its table.
+ * Creates the step that makes an index, if there is none of its name. `schema`, with its dot, comes
+ * before the name by which the step is looked up; the index itself is always in the schema of its
+ * table.
  */
 export function createIndexStep(
   quote: (name: string) => string,
@@ -29,7 +31,8 @@ export function createIndexStep(
 }
 
 /**
- * Adds columns to a table that another version, or the gem, made. `add` is the dialect's clause.
+ * Creates the steps that add columns to a table that another version, or the gem, made. `add` is
+ * the dialect's clause.
  */
 export function createColumnSteps(
   quote: (name: string) => string,
@@ -44,8 +47,8 @@ export function createColumnSteps(
 }
 
 /**
- * The indexes of the gem's table on PostgreSQL and SQLite; partial ones keep claims fast however
- * long the table is.
+ * Lists the indexes of the gem's table on PostgreSQL and SQLite. Partial ones keep claims fast,
+ * however long the table is.
  */
 export function listUploadIndexes(uploads: string): readonly IndexDefinition[] {
   const lane = 'uploadable_type, uploadable_id, attr_name'
@@ -66,8 +69,8 @@ export function listUploadIndexes(uploads: string): readonly IndexDefinition[] {
 }
 
 /**
- * The indexes of our own files on PostgreSQL and SQLite. `prefix`: of our own tables' names,
- * without a schema.
+ * Lists the indexes of the table of files on PostgreSQL and SQLite. `prefix` is that of the
+ * library's own tables, without a schema.
  */
 export function listFileIndexes(files: string, prefix: string): readonly IndexDefinition[] {
   return [
@@ -77,7 +80,10 @@ export function listFileIndexes(files: string, prefix: string): readonly IndexDe
   ]
 }
 
-/** The indexes of our own jobs on PostgreSQL and SQLite. */
+/**
+ * Lists the indexes of the table of jobs on PostgreSQL and SQLite. `prefix` as for
+ * `listFileIndexes`.
+ */
 export function listJobIndexes(jobs: string, prefix: string): readonly IndexDefinition[] {
   return [
     { name: `${prefix}jobs_due`, table: jobs, columns: 'state, run_at' },

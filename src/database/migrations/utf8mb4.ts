@@ -5,8 +5,8 @@ import type { TableNames } from '../schema.ts'
 
 /**
  * Returns the statements for MySQL and MariaDB that change the text columns of Rails' tables and of
- * the gem's to utf8mb4, which holds every character. They rebuild the tables: run them when the app
- * is idle. Empty: nothing is left to change.
+ * the gem's to utf8mb4, which holds every character. They rebuild the tables, so run them when the
+ * app is idle. Returns no statements if nothing is left to change.
  */
 export async function createUtf8mb4Statements(
   executor: Executor,
@@ -37,8 +37,8 @@ export async function createUtf8mb4Statements(
 }
 
 /**
- * The column as its table's definition has it, in utf8mb4: a MODIFY drops whatever it does not
- * repeat.
+ * Returns a column's definition with utf8mb4 as its character set. It repeats the rest of the
+ * definition, because a MODIFY drops what it leaves out.
  */
 function widenDefinition(definition: string, column: string, collation: string): string {
   const line =
@@ -54,7 +54,7 @@ function widenDefinition(definition: string, column: string, collation: string):
   return `${start} character set utf8mb4 collate ${toUtf8mb4Collation(collation)}${rest}`
 }
 
-/** Returns the collation of utf8mb4 that compares alike, or its general one. */
+/** Returns the collation of utf8mb4 that compares in the same way, or a general one. */
 function toUtf8mb4Collation(collation: string): string {
   if (/^utf8(mb3)?_(?!general_mysql500_ci)/.test(collation))
     return collation.replace(/^utf8(mb3)?_/, 'utf8mb4_')
