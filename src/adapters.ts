@@ -1,6 +1,7 @@
 /**
- * Types for authors of adapters: databases and ORM bindings, storage services, job queues and image processors. Apps need
- * none of them. `activestorage-delayed/testing` has a contract suite for each kind.
+ * Types for authors of adapters: databases and ORM bindings, storage services, job queues and image
+ * processors. Apps need none of them. `activestorage-delayed/testing` has a contract suite for each
+ * kind.
  *
  * @module
  */

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 
-/** Time after a stop for running work to release what it holds. */
+/** Milliseconds after a stop for running work to release what it holds. */
 export const STOP_GRACE_MS = 2_000
 
 /**
- * Resolves to whether `running` ended within the milliseconds. Rejects if `running` rejects within
+ * Resolves to true if `running` ended within the milliseconds. Rejects if `running` rejects within
  * them.
  */
 export async function endsWithin(

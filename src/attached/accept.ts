@@ -31,7 +31,8 @@ const MISSPELT_KINDS: Readonly<Record<string, string>> = {
 }
 
 /**
- * Describes a mistake in `accept` and its correction. null: no mistake. Unknown types are accepted.
+ * Finds a mistake in `accept` and describes its correction. null: no mistake. Unknown types are
+ * accepted.
  */
 export function findAcceptError(accept: unknown): string | null {
   if (!Array.isArray(accept))

@@ -19,8 +19,8 @@ import type { AttachOptions } from './submit.ts'
 import type { Attachment } from './values.ts'
 
 /**
- * `attach`: uploads bytes now and attaches them. Inside a user's transaction bytes are staged, and
- * this process uploads them after the commit; they are not in the result.
+ * Implements `attach`: uploads bytes now and attaches them. Inside a user's transaction bytes are
+ * staged, and this process uploads them after the commit; they are not in the result.
  */
 export async function attach(
   scope: AttachmentScope,

@@ -22,18 +22,24 @@ interface CreateBlobOptions {
 
 /** `storage.blobs`: blobs, whether they are attached or not. */
 export interface Blobs {
-  /** null: no such blob. Throws InvalidInputError for an id that is neither a number nor a UUID. */
+  /**
+   * Finds a blob. null: there is none. Throws InvalidInputError for an id that is neither a number
+   * nor a UUID.
+   */
   find(id: bigint | number | string): Promise<StoredBlob | null>
-  /** null: not signed by this storage or expired, or the blob is gone. */
+  /**
+   * Finds the blob of a signed id. null: the id was not signed by this storage or has expired, or
+   * the blob is gone.
+   */
   findSigned(signedId: string): Promise<StoredBlob | null>
   /**
-   * Rails' `create_and_upload!`: uploads a file now and attaches it to nothing. Throws as `attach`
+   * Uploads a file now and attaches it to nothing: Rails' `create_and_upload!`. Throws as `attach`
    * does.
    */
   createAndUpload(file: Attachable, options?: CreateBlobOptions): Promise<StoredBlob>
   /**
-   * Rails' `create_before_direct_upload!`: creates the blob of a file that a browser then sends to
-   * the service with the returned headers. Attach the blob by its signed id; its bytes are checked
+   * Creates the blob of a file that a browser then sends to the service with the returned headers:
+   * Rails' `create_before_direct_upload!`. Attach the blob by its signed id; its bytes are checked
    * then. The URL expires after five minutes. Throws InvalidInputError, and FileTooLargeError above
    * `staging.maxSize`.
    */
@@ -51,7 +57,8 @@ export interface Blobs {
     readonly headers: Readonly<Record<string, string>>
   }>
   /**
-   * Rails' `unattached`: blobs that nothing uses, oldest first, such as those of abandoned forms.
+   * Lists blobs that nothing uses, oldest first, such as those of abandoned forms: Rails'
+   * `unattached`.
    */
   unattached(options?: { readonly olderThan?: Duration }): AsyncIterable<StoredBlob>
 }
@@ -162,8 +169,9 @@ async function* listUnattached(
 }
 
 /**
- * PostgreSQL refuses to compare a UUID with a number, or a number with a smaller integer type: no
- * row has such an id.
+ * Returns null for PostgreSQL's error about an id of another type, and throws others. PostgreSQL
+ * refuses to compare a UUID with a number, or a number with a smaller integer type; no row has such
+ * an id.
  */
 function ignoreWrongIdType(error: unknown): null {
   const code = error instanceof Error && 'code' in error ? error.code : undefined

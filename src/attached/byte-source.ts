@@ -4,7 +4,7 @@ import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 /** Streams that were given to this library. */
 const consumed = new WeakSet<object>()
 
-/** Whether a stream was given to this library before. */
+/** Returns whether a stream was given to this library before. */
 export const wasHandedOver = (io: object): boolean => consumed.has(io)
 
 /**
@@ -27,7 +27,7 @@ export function createByteSource(
   return () => stream
 }
 
-/** The error of a stream that was read before. */
+/** Creates the error for a stream that was read before. */
 export function readBeforeError(details: ErrorDetails): InvalidInputError {
   return new InvalidInputError(
     `${details.filename ?? 'The stream'} was read before: a stream can be read once. Stage it and use the staged file, or open it again.`,

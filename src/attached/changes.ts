@@ -61,7 +61,7 @@ function isChanges(input: unknown): input is Record<string, unknown> {
   return keys.some((key) => KEY_NAMES.has(key)) && !('io' in input) && !('signedId' in input)
 }
 
-/** Whether these are a form's `files[0]`, `files[1]`. A list is the app's own, or its parser's. */
+/** Returns whether an object is a form's `files[0]`, `files[1]`. */
 function isIndexed(files: unknown): files is Record<string, unknown> {
   return (
     typeof files === 'object' &&

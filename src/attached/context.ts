@@ -42,16 +42,16 @@ export interface StorageContext {
   readonly afterRefusal: AfterRefusalLimits
   readonly log: Log
   /**
-   * The kind of an attachment; 'many' for one that is no longer defined, because a has-many removes
-   * nothing.
+   * Returns the kind of an attachment; 'many' for one that is no longer defined, because a has-many
+   * removes nothing.
    */
   kindOf(lane: Lane): 'one' | 'many'
   /**
-   * The app's record, or `{ type, id }` where none can be looked up. null or undefined: there is no
-   * such record.
+   * Looks up the app's record. Returns `{ type, id }` if the model's records cannot be looked up.
+   * null or undefined: there is no such record.
    */
   findRecord(type: string, id: string): Promise<unknown>
-  /** Sets the record's time of change, where an ORM has the record and a column for it. */
+  /** Sets the record's time of change, if an ORM has the record and a column for it. */
   touch(type: string, id: string): Promise<void>
   /**
    * Announces uploads to workers; takes effect at the commit. The last statement of a submission.
@@ -87,7 +87,7 @@ export interface AuthorizeSubject {
 /** Returns true if the request may. The request's headers say who asks. */
 export type Authorize = (request: Request, subject: AuthorizeSubject) => Awaitable<boolean>
 
-/** How much of a refused request's body is read and thrown away. Bytes and milliseconds. */
+/** Limits of a refused request's body that is read and thrown away, in bytes and milliseconds. */
 export interface AfterRefusalLimits {
   readonly maxBytes: number
   readonly timeout: number

@@ -122,7 +122,7 @@ export type NeedsRecord<M> = {
 
 /** The options of any attachment. */
 export type AnyAttachedOptions = HasManyOptions<never>
-/** The options behind a definition; a WeakMap keeps the definition opaque. */
+/** The options by definition. A WeakMap keeps the definition opaque. */
 const optionsByDefinition = new WeakMap<object, AnyAttachedOptions>()
 
 const SHARED_OPTIONS = [
@@ -139,7 +139,7 @@ const SHARED_OPTIONS = [
 ]
 
 /**
- * One file of a record, as Rails' `has_one_attached` with the gem's `delayed_attach`.
+ * Defines an attachment of one file, as Rails' `has_one_attached` with the gem's `delayed_attach`.
  * Throws ConfigurationError on an unknown or malformed option.
  *
  * @example
@@ -155,8 +155,8 @@ export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): Has
 }
 
 /**
- * Many files of a record, as Rails' `has_many_attached` with the gem's `delayed_attach`.
- * Throws ConfigurationError on an unknown or malformed option.
+ * Defines an attachment of many files, as Rails' `has_many_attached` with the gem's
+ * `delayed_attach`. Throws ConfigurationError on an unknown or malformed option.
  *
  * @example
  * const projectAttachments = { documents: hasManyAttached({ accept: ['application/pdf'], maxFiles: 20 }) }
@@ -168,7 +168,9 @@ export function hasManyAttached<R = unknown>(given: HasManyOptions<R> = {}): Has
   ]) as HasManyAttached<R>
 }
 
-/** The options of a definition. null: `hasOneAttached` and `hasManyAttached` did not make it. */
+/**
+ * Finds the options of a definition. null: `hasOneAttached` and `hasManyAttached` did not make it.
+ */
 export function findOptions(definition: object): AnyAttachedOptions | null {
   return optionsByDefinition.get(definition) ?? null
 }

@@ -13,16 +13,19 @@ import type { DelayedUpload } from './values.ts'
 
 /** `storage.delayedUploads`: pending, running and failed uploads of all records. */
 export interface DelayedUploads<N extends string = string> {
-  /** null: no such upload, or it is finished. */
+  /** Finds an upload. null: there is none, or it is finished. */
   find(id: string): Promise<DelayedUpload | null>
-  /** null: not signed by this storage, or the upload is finished. */
+  /**
+   * Finds the upload of a signed id. null: the id was not signed by this storage, or the upload is
+   * finished.
+   */
   findSigned(signedId: string): Promise<DelayedUpload | null>
   /**
-   * One page of uploads, newest first. The next page comes after the id of the last upload:
+   * Reads one page of uploads, newest first. The next page comes after the id of the last upload:
    * `{ after: page.at(-1)?.id }`. Throws InvalidInputError.
    */
   list(filter?: DelayedUploadFilter<N>): Promise<DelayedUpload[]>
-  /** Counts, ages and bytes, for dashboards and alarms. */
+  /** Reads counts, ages and bytes, for dashboards and alarms. */
   stats(): Promise<Stats>
 }
 

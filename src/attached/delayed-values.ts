@@ -44,7 +44,10 @@ function toDelayedFile(context: StorageContext, upload: UploadRow, row: FileRow)
   }
 }
 
-/** JSON goes to visitors: its `lastError` is the text for them, as in the progress. */
+/**
+ * Converts a value to JSON. Pages show it to visitors, so its `lastError` is the text for them, as
+ * in the progress.
+ */
 function toPageJson<B extends { readonly publicError: string | null }>({
   publicError,
   ...base
@@ -53,8 +56,8 @@ function toPageJson<B extends { readonly publicError: string | null }>({
 }
 
 /**
- * Reads a pending file from the database, and goes on from the service if a worker attaches it
- * meanwhile.
+ * Reads a pending file from the database, and continues with the service if a worker attaches the
+ * file meanwhile.
  */
 export async function* readDelayedFile(
   context: StorageContext,
@@ -96,8 +99,8 @@ async function* readStoredFile(
 }
 
 /**
- * The app's value of an upload. `session`: the user's transaction that its methods work in; null:
- * none.
+ * Creates the app's value of an upload. `session` opens the user's transaction that its methods
+ * work in; null: none.
  */
 export function toDelayedUpload(
   context: StorageContext,

@@ -41,7 +41,8 @@ export function adaptHooks(
 }
 
 /**
- * The type of a hook's record is known only to the app: `findRecord` returns what its hooks expect.
+ * Casts a record to the type that a hook expects. Only the app knows it: its `findRecord` returns
+ * such records.
  */
 const toHookRecord = (record: unknown): never => record as never
 

@@ -81,8 +81,8 @@ async function resolveSignedId(scope: AttachmentScope, signedId: string): Promis
 }
 
 /**
- * The content type of a blob. After a direct upload it is identified from the bytes, as Rails does
- * at attach.
+ * Returns the content type of a blob. After a direct upload it identifies the type from the bytes,
+ * as Rails does at attach.
  */
 async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<string> {
   const declared = blob.contentType ?? 'application/octet-stream'

@@ -10,7 +10,7 @@ import {
 } from '../delayed/upload-rows.ts'
 import type { UploadConditions } from './upload-filter.ts'
 
-/** One page of unfinished uploads of all records, in one statement. */
+/** Reads one page of unfinished uploads of all records, in one statement. */
 export async function listUploads(
   session: Session,
   conditions: UploadConditions,
@@ -47,7 +47,7 @@ function containsError(dialect: Dialect, text: string): RawBuilder<boolean> {
     : sql<boolean>`instr(lower(u.last_error), ${text}) > 0`
 }
 
-/** A time as Rails writes it: UTC without a zone. */
+/** Binds a time as Rails writes it: UTC without a zone. */
 function bindRailsTime(dialect: Dialect, time: Date): RawBuilder<string> {
   const text = time.toISOString().replace('T', ' ').replace('Z', '')
   return dialect === 'postgres' ? sql<string>`cast(${text} as timestamp)` : sql<string>`${text}`

@@ -35,7 +35,7 @@ export async function listLanesOfBlob(
 }
 
 /**
- * Finds the record that an upload is for, also when the upload is finished. null: no row says it
+ * Finds the record that an upload is for, also when the upload is finished. null: no row names it
  * any more.
  */
 export async function findLaneOfUpload(
@@ -76,7 +76,7 @@ export async function findPendingFile(
     const blob = file.blobKey === null ? null : await findBlob(session, { key: file.blobKey })
     return blob === null ? null : { kind: 'attached', blob }
   }
-  // Nobody submitted an expired file in time, and the sweep is about to delete it.
+  // An expired file that was not submitted counts as gone: the sweep is about to delete it.
   if (file.uploadToken === null) return file.expired ? null : { kind: 'pending', file, lane: null }
   const upload = await findUpload(session, file.uploadToken)
   return upload === null ? { kind: 'changed' } : { kind: 'pending', file, lane: upload.lane }
@@ -97,7 +97,7 @@ export async function findSignedFile(
 
 /**
  * Discards the staged file that a signed id names. A file that was submitted stays, and so does a
- * stored blob. Returns false for a token of anything but a staged file.
+ * stored blob. Returns false if the signed id is not that of a staged file.
  */
 export async function discardSignedFile(
   context: StorageContext,

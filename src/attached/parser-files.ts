@@ -73,7 +73,7 @@ const isStream = (value: unknown): value is Readable =>
 
 const textOrEmpty = (value: unknown): string => (typeof value === 'string' ? value : '')
 
-/** null: the file input was empty. */
+/** Makes an incoming file of a parsed file. null: the file input was empty. */
 function toIncomingFile(
   filename: unknown,
   declaredType: unknown,
@@ -103,7 +103,7 @@ async function readFastifyFile(
   const bytesRead = countBytesRead(file)
   if (typeof filepath === 'string')
     return toIncomingFile(filename, mimetype, bytesRead, details, () => createReadStream(filepath))
-  // With attachFieldsToBody the plugin has read the stream and keeps the bytes.
+  // The plugin has read the stream and keeps the bytes if `attachFieldsToBody` is set.
   if (part.toBuffer !== undefined && isStreamUsed(file) && !wasHandedOver(file))
     return toIncomingFile(
       filename,
@@ -129,11 +129,11 @@ async function* readPartBuffer(
   yield data
 }
 
-/** Bytes that have gone through a stream of busboy; undefined: another stream. */
+/** Counts the bytes that have passed a stream of busboy; undefined: it is another stream. */
 const countBytesRead = (stream: Readable): number | undefined =>
   'bytesRead' in stream && typeof stream.bytesRead === 'number' ? stream.bytesRead : undefined
 
-/** A file of the app on this machine. Its bytes are read when they are stored. */
+/** Makes an incoming file of a file on this machine. Its bytes are read when they are stored. */
 export function fileFromPath(
   path: string,
   filename: string | undefined,

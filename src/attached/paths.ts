@@ -29,7 +29,10 @@ function escapeSegment(text: string): string {
   return encodeURIComponent(text).replaceAll(/%(?:24|26|2B|2C|3A|3B|3D|40)/g, decodeURIComponent)
 }
 
-/** The filename in a path is only for people. A name of dots alone would change the folder. */
+/**
+ * Escapes the filename of a path, which is only for people. A name of dots alone would change the
+ * folder.
+ */
 const escapeFilename = (filename: string): string =>
   escapeSegment(sanitizeFilename(filename).replace(/^\.{0,2}$/, 'file'))
 
@@ -52,7 +55,7 @@ export function signBlob(context: PathContext, id: string, expiresIn?: Duration)
   })
 }
 
-/** Rails' `rails_service_blob_path`, or `rails_service_blob_proxy_path`. */
+/** Creates Rails' `rails_service_blob_path`, or `rails_service_blob_proxy_path`. */
 export function blobPath(
   context: PathContext,
   blob: Pick<BlobRow, 'id' | 'filename'>,
@@ -63,8 +66,8 @@ export function blobPath(
 }
 
 /**
- * Path that serves a staged file, and redirects to its blob once it is attached. Its token cannot
- * be used to attach.
+ * Creates the path that serves a staged file, and redirects to its blob once it is attached. Its
+ * token cannot be used to attach the file.
  */
 export function pendingPath(
   context: PathContext,
@@ -78,14 +81,14 @@ export function pendingPath(
   return `${context.basePath}/pending/${escapeSegment(token)}/${escapeFilename(file.filename)}${toQueryString(options)}`
 }
 
-/** Path of a delayed upload's progress. */
+/** Creates the path of a delayed upload's progress. */
 export function delayedUploadPath(context: PathContext, token: string): string {
   return `${context.basePath}/delayed_uploads/${escapeSegment(context.verifier.generate(token, { purpose: TOKEN_PURPOSE.upload }))}`
 }
 
 /**
- * Path to which a page sends files before its form is submitted. The attachment is signed, so its
- * limits cannot be evaded.
+ * Creates the path to which a page sends files before its form is submitted. The attachment is
+ * signed, so its limits cannot be evaded.
  */
 export function uploadTargetPath(
   context: PathContext & { readonly expiresIn: number },
@@ -96,13 +99,14 @@ export function uploadTargetPath(
   return `${context.basePath}/${route}/${escapeSegment(context.verifier.generate(attachment, { purpose: TOKEN_PURPOSE.attachment, expiresAt }))}`
 }
 
-/** Path that discards a staged file. */
+/** Creates the path that discards a staged file. */
 export function stagedPath(context: PathContext, signedId: string): string {
   return `${context.basePath}/staged_files/${escapeSegment(signedId)}`
 }
 
 /**
- * Rails' route of the disk service, for services without URLs. It serves only what the token says.
+ * Creates Rails' path of the disk service, for services without URLs. It serves only the object
+ * that its token names.
  */
 export function diskPath(
   context: PathContext,
@@ -130,7 +134,10 @@ export function diskPath(
   return `${context.basePath}/disk/${escapeSegment(token)}/${escapeFilename(options.filename)}`
 }
 
-/** Rails' route for a direct upload to the disk service. It stores only what the token says. */
+/**
+ * Creates Rails' path for a direct upload to the disk service. It stores only the object that its
+ * token describes.
+ */
 export function diskUploadPath(
   context: PathContext,
   blob: Pick<BlobRow, 'key' | 'byteSize' | 'checksum' | 'contentType' | 'serviceName'>,

@@ -63,13 +63,13 @@ async function findUnfinishedUploads(scope: AttachmentScope): Promise<readonly U
   return found.filter(({ upload }) => upload.state !== 'attached')
 }
 
-/** The attached files, oldest first. */
+/** Reads the attached files, oldest first. */
 export async function readAttachments(scope: AttachmentScope): Promise<Attachment[]> {
   const session = await openUserSession(scope)
   return (await readAttachmentRows(scope)).map((row) => toAttachment(scope.context, row, session))
 }
 
-/** Pending, running and failed uploads, oldest first. */
+/** Reads the pending, running and failed uploads, oldest first. */
 export async function readDelayedUploads(scope: AttachmentScope): Promise<DelayedUpload[]> {
   const session = await openUserSession(scope)
   return (await findUnfinishedUploads(scope)).map(({ upload, files }) =>
@@ -78,8 +78,8 @@ export async function readDelayedUploads(scope: AttachmentScope): Promise<Delaye
 }
 
 /**
- * The files to show: attached ones that no pending upload replaces, then the pending and failed
- * ones.
+ * Reads the files to show: attached ones that no pending upload replaces, then the pending and
+ * failed ones.
  */
 export async function readLatest(scope: AttachmentScope): Promise<(Attachment | DelayedFile)[]> {
   const attached = await readAttachments(scope)
@@ -94,7 +94,10 @@ export async function readLatest(scope: AttachmentScope): Promise<(Attachment | 
   return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
 }
 
-/** Throws AttachmentRequiredError. `plan` holds changes that are not written yet. */
+/**
+ * Throws AttachmentRequiredError if a `required` attachment has no file. `plan` holds changes that
+ * are not written yet.
+ */
 export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan): Promise<void> {
   if (!scope.definition.required) return
   if (plan?.hasFiles ?? (await readAttachmentRows(scope)).length > 0) return

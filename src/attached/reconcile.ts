@@ -38,8 +38,8 @@ export interface ReconcileTask {
   readonly signal?: AbortSignal | undefined
   exists(type: string, id: string): Promise<boolean>
   /**
-   * Purges a record's files. `keepIf` is asked once nothing more can be submitted for it. Returns
-   * false if it kept them.
+   * Purges a record's files, unless `keepIf` returns true, which is called when nothing more can be
+   * submitted for the record. Returns false if the files are kept.
    */
   purge(type: string, id: string, keepIf: (tx: Session) => Promise<boolean>): Promise<boolean>
 }

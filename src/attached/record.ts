@@ -29,9 +29,9 @@ import { attachLater, type AttachOptions } from './submit.ts'
 export interface Attached {
   /** The attachment's name, such as 'photo'. */
   readonly name: string
-  /** Whether a file is attached. */
+  /** Returns whether a file is attached. */
   attached(): Promise<boolean>
-  /** Pending, running and failed uploads, oldest first. */
+  /** Reads the pending, running and failed uploads, oldest first. */
   delayedUploads(): Promise<DelayedUpload[]>
   /**
    * Throws AttachmentRequiredError if the attachment is `required` and no file is attached, pending
@@ -65,9 +65,9 @@ export interface OneAttached extends Attached {
    * `required`.
    */
   attachLater(file: OneInput, options?: AttachOptions): Promise<DelayedUpload | null>
-  /** The attached file. */
+  /** Reads the attached file. null: there is none. */
   attachment(): Promise<Attachment | null>
-  /** The file to show: the newest pending or failed one, else the attached one. */
+  /** Reads the file to show: the newest pending or failed one, else the attached one. */
   latest(): Promise<Attachment | DelayedFile | null>
 }
 
@@ -83,11 +83,11 @@ export interface ManyAttached extends Attached {
    * `required`.
    */
   attachLater(files: ManyInput, options?: AttachOptions): Promise<DelayedUpload | null>
-  /** The attached files, oldest first. */
+  /** Reads the attached files, oldest first. */
   attachments(): Promise<Attachment[]>
   /**
-   * The files to show: attached ones that no pending `cleanBefore` replaces, then the pending and
-   * failed ones.
+   * Reads the files to show: attached ones that no pending `cleanBefore` replaces, then the pending
+   * and failed ones.
    */
   latest(): Promise<(Attachment | DelayedFile)[]>
 }
@@ -118,8 +118,8 @@ export type RecordAttachments<D> = AttachedByName<D> & {
   /** `whenAttached` for all names. */
   whenAttached(options?: WhenAttachedOptions): Promise<void>
   /**
-   * For a record that is being deleted: purges all attachments by jobs and discards pending
-   * uploads.
+   * Purges all attachments by jobs and discards pending uploads, for a record that is being
+   * deleted.
    */
   purgeAllLater(): Promise<void>
 }
@@ -261,7 +261,7 @@ function createManyAttached(scope: AttachmentScope): ManyAttached {
 /** Options of `purgeAllLater`. */
 export interface PurgeAllOptions {
   /**
-   * Asked after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is
+   * Called after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is
    * purged.
    */
   keepIf?(session: Session): Promise<boolean>

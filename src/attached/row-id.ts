@@ -13,5 +13,5 @@ export function readRowId(value: unknown): string | null {
   return isUuid(text) ? text : null
 }
 
-/** Whether an id is a number above the range of Rails' bigint columns. */
+/** Returns whether an id is a number above the range of Rails' bigint columns. */
 export const isTooLargeId = (id: string): boolean => !isUuid(id) && BigInt(id) >= 2n ** 63n

@@ -35,13 +35,15 @@ export interface AttachmentScope {
   readonly loaded: RowCache
 }
 
-/** The error details of an attachment. */
+/** Returns the error details of a lane: its record and attachment. */
 export const detailsOfLane = ({ type, id, name }: Lane): ErrorDetails => ({
   record: { type, id },
   attachment: name,
 })
 
-/** Runs a change in the user's transaction, or in an own one if the handle has none. */
+/**
+ * Runs a change in the user's transaction, or in a transaction of its own if the handle has none.
+ */
 export async function runChange<T>(
   scope: AttachmentScope,
   run: (session: Session) => Promise<T>,
@@ -58,7 +60,7 @@ export async function runChange<T>(
   return result
 }
 
-/** The session of the user's transaction, or the pool's if the handle has none. */
+/** Opens the session of the user's transaction, or the pool's if the handle has none. */
 export async function openSession(
   scope: AttachmentScope,
 ): Promise<{ session: Session; store: Store }> {
@@ -66,6 +68,6 @@ export async function openSession(
   return { store, session: scope.session === null ? store.session : await scope.session() }
 }
 
-/** The session of the user's transaction; null: the handle has none. */
+/** Opens the session of the user's transaction. null: the handle has none. */
 export const openUserSession = async (scope: AttachmentScope): Promise<Session | null> =>
   scope.session === null ? null : scope.session()

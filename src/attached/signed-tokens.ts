@@ -23,7 +23,8 @@ export interface SignedToken {
 }
 
 /**
- * null: the token was changed, signed with another secret or for another purpose, or has expired.
+ * Verifies a token. null: it was changed, signed with another secret or for another purpose, or has
+ * expired.
  */
 export function readToken(
   { verifier }: { readonly verifier: MessageVerifier },
@@ -36,7 +37,7 @@ export function readToken(
     : { value: signed.value, expiresAt: signed.expiresAt ?? null }
 }
 
-/** The id that a token holds, as text. null as for `readToken`. */
+/** Reads the id that a token holds, as text. null as for `readToken`. */
 export function readTokenId(
   context: { readonly verifier: MessageVerifier },
   purpose: TokenPurpose,
@@ -47,8 +48,8 @@ export function readTokenId(
 }
 
 /**
- * The id of a staged file. An expired token is accepted: the row's own expiry counts, by the
- * database's clock.
+ * Reads the id of a staged file. An expired token is accepted, because the expiry of the row
+ * counts, by the database's clock.
  */
 export function readStagedId(
   { verifier }: { readonly verifier: MessageVerifier },

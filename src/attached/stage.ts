@@ -22,8 +22,8 @@ export interface StageOptions {
 }
 
 /**
- * `storage.stage`: stores a file's bytes in the database. Throws UnknownAttachmentError and
- * InvalidInputError.
+ * Implements `storage.stage`: stores a file's bytes in the database. Throws UnknownAttachmentError
+ * and InvalidInputError.
  */
 export async function stage(
   context: StorageContext,

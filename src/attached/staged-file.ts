@@ -37,8 +37,8 @@ export class StagedFile {
   }
 
   /**
-   * Path that serves the bytes, and redirects once the file is attached (`handler`). Synchronous,
-   * for templates.
+   * Returns the path that serves the bytes, and redirects once the file is attached (`handler`).
+   * Synchronous, for templates.
    */
   path(options?: PathOptions): string {
     return this.#path(options)
@@ -55,7 +55,10 @@ export class StagedFile {
   }
 }
 
-/** Staged files that this process made. Neither JSON nor an app's own `new StagedFile` gets in. */
+/**
+ * The staged files that this process made, which need no verification. An app cannot add one,
+ * neither from JSON nor by `new StagedFile`.
+ */
 const stagedHere = new WeakMap<StagedFile, { context: StorageContext; id: string }>()
 
 /** Marks a file as staged by this storage in this process. */
@@ -64,7 +67,7 @@ export function rememberStagedFile(file: StagedFile, context: StorageContext, id
 }
 
 /**
- * The id of a file that this storage staged in this process; null: its signed id has to be
+ * Finds the id of a file that this storage staged in this process. null: its signed id has to be
  * verified.
  */
 export function findStagedId(file: StagedFile, context: StorageContext): string | null {

@@ -35,7 +35,7 @@ export async function createUrl(
   return url ?? diskPath(context, row, { disposition, filename, expiresAt })
 }
 
-/** The app's value of a blob. */
+/** Creates the app's value of a blob. */
 export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob {
   const read = async function* (
     options: { range?: readonly [number, number]; signal?: AbortSignal } = {},
@@ -76,8 +76,8 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
 }
 
 /**
- * The app's value of an attachment. `session`: the user's transaction that its methods work in;
- * null: none.
+ * Creates the app's value of an attachment. `session` opens the user's transaction that its methods
+ * work in; null: none.
  */
 export function toAttachment(
   context: StorageContext,

@@ -14,7 +14,7 @@ import type { LaneLock } from '../attachments/lane.ts'
  */
 export interface StoredObject {
   readonly blob: BlobRow | NewBlob
-  /** The staged file that the object has its bytes from. */
+  /** The staged file whose bytes the object has. */
   readonly staged?: FileRow
 }
 
@@ -28,11 +28,11 @@ export interface PreparedSubmission {
   readonly stored: readonly StoredObject[]
 }
 
-/** Whether there is anything to write. */
+/** Returns whether a submission changes anything. */
 export const hasChanges = ({ changes, fileIds, stored }: PreparedSubmission): boolean =>
   fileIds.length + stored.length + changes.deletedIds.length > 0 || changes.cleanBefore
 
-/** Plans the changes of one attachment. `lock`: of its lane. */
+/** Plans the changes of one attachment. `lock` is that of its lane. */
 export function planSubmission(
   session: Session,
   { scope, changes, fileIds, stagedHere, stored }: PreparedSubmission,

@@ -38,9 +38,9 @@ export interface SubmitOptions extends AttachOptions {
 }
 
 /**
- * `attachLater` for one or several attachments of one record: stages bytes, then plans all changes
- * and writes them in one transaction. Returns an upload for each input; null: there was nothing to
- * queue.
+ * Implements `attachLater` for one or several attachments of one record: stages bytes, then plans
+ * all changes and writes them in one transaction. Returns an upload for each input; null: there was
+ * nothing to queue.
  */
 export async function attachLater(
   inputs: readonly SubmittedInput[],

@@ -42,7 +42,10 @@ export interface UploadConditions {
   readonly after: string | null
 }
 
-/** Checks a filter. Throws InvalidInputError, and for a record id that the storage cannot have. */
+/**
+ * Checks a filter and fills in its defaults. Throws InvalidInputError, also for a record id that
+ * the storage cannot have.
+ */
 export function readUploadFilter(
   filter: DelayedUploadFilter,
   recordIdType: RecordIdType,

@@ -33,7 +33,7 @@ export interface FileSnapshot {
   readonly path: string | null
 }
 
-/** Whether the upload's state is final. */
+/** Returns whether the upload's state is final. */
 export const isFinishedSnapshot = ({ state }: Pick<UploadSnapshot, 'state'>): boolean =>
   ['attached', 'superseded', 'discarded'].includes(state)
 

@@ -19,9 +19,9 @@ export interface FileInfo {
   /** Base64 MD5. */
   readonly checksum: string
   /**
-   * The app's own permanent route to the file, where `handler` is mounted. Synchronous, for
-   * templates. The path of a pending file serves the staged bytes, and redirects once they are
-   * attached.
+   * Returns the app's own permanent path to the file, below the mount point of `handler`.
+   * Synchronous, for templates. The path of a pending file serves the staged bytes, and redirects
+   * once they are attached.
    */
   path(options?: PathOptions): string
   toJSON(): Record<string, unknown>
@@ -50,17 +50,17 @@ export interface UrlOptions {
 /** A file that has a URL. */
 export interface WithUrl {
   /**
-   * The service's own expiring URL (Rails' `blob.url`). A service without URLs, such as `disk`,
-   * gets a path that `handler` serves for the same time.
+   * Creates the service's own expiring URL (Rails' `blob.url`). A service without URLs, such as
+   * `disk`, gets a path that `handler` serves for the same time.
    */
   url(options?: UrlOptions): Promise<string>
 }
 
 /** The ways to read a file. */
 export interface ReadableFile {
-  /** All bytes in memory. Throws FileNotFoundError. */
+  /** Reads all bytes into memory. Throws FileNotFoundError. */
   download(): Promise<Buffer>
-  /** The bytes as a stream. It fails with FileNotFoundError. */
+  /** Opens the bytes as a stream. It fails with FileNotFoundError. */
   stream(options?: StreamOptions): ReadableStream<Uint8Array>
   /** Writes a temporary file, and removes it when `use` has returned. */
   open<T>(use: (path: string) => T | PromiseLike<T>): Promise<T>
@@ -75,7 +75,7 @@ export interface StoredBlob extends FileInfo, ReadableFile, WithUrl {
   readonly signedId: string
   /** Removes row and object, unless something uses the blob. */
   purge(options?: PurgeOptions): Promise<void>
-  /** `purge` by a job. */
+  /** Removes row and object by a job, unless something uses the blob. */
   purgeLater(): Promise<void>
 }
 
@@ -132,7 +132,7 @@ export interface DelayedUpload {
   readonly createdAt: Date
   /** Queues the failed files again, as a new submission. */
   retry(): Promise<void>
-  /** Path of the upload's progress: JSON, or a stream of events (`handler`). */
+  /** Returns the path of the upload's progress: JSON, or a stream of events (`handler`). */
   path(): string
   /** Discards the upload and its bytes. */
   discard(): Promise<void>

@@ -12,7 +12,7 @@ import type { Session } from '../database/session.ts'
 import { purgeBlobLater } from './purge-later.ts'
 import { bindId, type Lane } from './lane.ts'
 
-/** A row of active_storage_attachments with its blob's, ids as text. */
+/** A row of active_storage_attachments with the row of its blob. Ids are text. */
 export interface AttachmentRow extends Lane {
   readonly attachmentId: string
   readonly createdAt: Date
@@ -50,9 +50,7 @@ const toAttachmentRow = (row: SelectedAttachment): AttachmentRow => ({
   blob: blobOf(row),
 })
 
-/**
- * The attachments of many records of one model, oldest first. One statement for any number of them.
- */
+/** Finds the attachments of many records of one model, oldest first, in one statement. */
 export async function findAttachments(
   session: Session,
   type: string,
@@ -68,12 +66,12 @@ export async function findAttachments(
       ids.map((id) => bindId(id, session.recordId)),
     )
   if (name !== undefined) query = query.where('a.name', '=', name)
-  // By time first: ids are in no order where they are uuids.
+  // The time comes first, because UUIDs have no order.
   const rows = await query.orderBy('a.created_at').orderBy('a.id').execute()
   return (rows as SelectedAttachment[]).map(toAttachmentRow)
 }
 
-/** All attachments of a blob. */
+/** Finds all attachments of a blob. */
 export async function findAttachmentsOfBlob(
   session: Session,
   blobId: string,
@@ -114,7 +112,7 @@ export async function lockAttachments(session: Session, lane: Lane): Promise<Lan
   }))
 }
 
-/** Ids of `lockAttachments`. */
+/** Locks the attachments of a locked lane as `lockAttachments` does, and returns their ids. */
 export async function lockAttachmentIds(session: Session, lane: Lane): Promise<string[]> {
   return (await lockAttachments(session, lane)).map(({ attachmentId }) => attachmentId)
 }

@@ -10,7 +10,7 @@ import { formatValue } from '../errors/message.ts'
  */
 export interface Lane {
   readonly type: string
-  /** Canonical: see `canonicalId`. */
+  /** The record's id in its canonical form: see `canonicalizeId`. */
   readonly id: string
   readonly name: string
 }
@@ -19,8 +19,8 @@ const LOCK_BUCKETS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n
 
 /**
- * The canonical form of a record's id: decimal without leading zeros, lower-case UUID, or the text
- * itself. Nothing is cast or trimmed. Throws InvalidInputError.
+ * Returns the canonical form of a record's id: decimal without leading zeros, lower-case UUID, or
+ * the text itself. Casts and trims nothing. Throws InvalidInputError.
  */
 export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): string {
   const details = {
@@ -59,7 +59,10 @@ export function canonicalizeId(id: unknown, kind: RecordIdType, type: string): s
   return text
 }
 
-/** Binds an id as its column's type, so that the database uses indexes and casts nothing. */
+/**
+ * Converts a canonical id to its column's type, so that the database uses indexes and casts
+ * nothing.
+ */
 export function bindId(id: string, kind: RecordIdType): string | bigint {
   return kind === 'bigint' ? BigInt(id) : id
 }

@@ -11,9 +11,9 @@ import type { JobDefinition } from '../jobs/job-source.ts'
 
 /**
  * Removes the blob's row unless something still uses it, and hands its object to `delete-object` in
- * the same transaction: object before row would take the bytes from under a concurrent attach, row
- * before object without a job would leave an orphan. Runs inside a transaction. Returns the keys of
- * the jobs that delete the objects.
+ * the same transaction: with the object deleted first, a concurrent attach would lose its bytes;
+ * without the job, a crash would leave an object that no row names. Runs inside a transaction.
+ * Returns the keys of the jobs that delete the objects.
  */
 export async function purgeBlob(session: Session, blobId: string): Promise<string[]> {
   const blob = await findBlob(session, { id: blobId }, { lock: true })
@@ -49,7 +49,10 @@ export const purgeJob: JobDefinition<{ readonly store: Store; readonly wake: () 
   },
 }
 
-/** `detach` keeps the blobs; `purge` removes them too, `purgeLater` by a job. */
+/**
+ * The ways to remove attachments: 'detach' keeps the blobs, 'purge' removes them too, 'purgeLater'
+ * does so by a job.
+ */
 export type Removal = 'detach' | 'purge' | 'purgeLater'
 
 /**

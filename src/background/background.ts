@@ -15,7 +15,7 @@ import {
   type WorkerOptions,
 } from './worker.ts'
 
-/** All that a storage does in the background. Nothing starts before it is called. */
+/** The background work of a storage. Nothing starts before it is called. */
 export interface Background {
   /** Uploads of files that were attached directly, inside a transaction. */
   readonly direct: DirectUploads
@@ -42,7 +42,7 @@ export function createBackground(
     queue: null,
     tally({ dueAt }) {
       wakeAt(wakeUps, dueAt)
-      // The blobs that the upload replaced are to be purged.
+      // A worker purges the blobs that the upload replaced.
       wakeUps.wake()
     },
   })

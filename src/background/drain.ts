@@ -12,7 +12,7 @@ import type { WorkerOptions } from './worker.ts'
 
 /** Options of `storage.drain`. */
 export interface DrainOptions extends WorkerOptions {
-  /** Work that is not done by then is released for other workers. Default: no limit. */
+  /** Work that is not done after this time is released for other workers. Default: no limit. */
   readonly timeout?: Duration
   /** true: throws the first failure when everything is done. Default: false. */
   readonly throwOnError?: boolean
@@ -63,7 +63,7 @@ export async function drain(
 }
 
 /**
- * Waits for the database. When the time is over, it waits only a moment more: the database may
+ * Waits for the database, but only a moment longer than the time limit, because the database may
  * never respond.
  */
 async function waitUnlessOver<T>(running: Promise<T>, until: AbortSignal): Promise<T> {

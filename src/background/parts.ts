@@ -12,7 +12,7 @@ export interface BackgroundParts {
   readonly jobs: readonly JobDefinition<JobContext>[]
   /** Services that are unavailable, as this process saw them. */
   readonly outages: Outages
-  /** Called whenever an upload of this process has ended. */
+  /** Called each time that an upload of this process has ended. */
   readonly endListeners: Set<() => void>
   /** Opens the database at first use. */
   open(): Promise<DelayedContext>

@@ -6,8 +6,8 @@ import type { Store } from '../database/store.ts'
 import { enqueueDueOrLog, enqueueUpload } from '../delayed/enqueue.ts'
 
 /**
- * Wakes whatever waits for work: workers and progress pages of this process, workers of others, and
- * the app's queue.
+ * Wakes all that wait for work: workers and progress pages of this process, workers of other
+ * processes, and the app's queue.
  */
 export class WakeUps {
   readonly #settings: Settings
@@ -25,7 +25,7 @@ export class WakeUps {
     this.#channel = `activestorage_delayed_${hash.slice(0, 12)}`
   }
 
-  /** Call it when there may be work, after the commit that made it. */
+  /** Wakes the listeners of this process. Call it after the commit that made the work. */
   readonly wake = (): void => {
     for (const listener of this.#listeners) listener()
     const { engine, knownAttachments, log } = this.#settings
@@ -39,16 +39,16 @@ export class WakeUps {
     this.#enqueuing.add(enqueued)
   }
 
-  /** Calls `listener` at each wake-up of this process. Returns how to stop. */
+  /** Calls `listener` at each wake-up of this process. Returns a function that stops it. */
   subscribe(listener: () => void): () => void {
     this.#listeners.add(listener)
     return () => void this.#listeners.delete(listener)
   }
 
   /**
-   * PostgreSQL: calls `listener` at submissions of any process, and `onChange` with null while it
-   * listens, with an error when it does not. Resolves to how to stop. undefined: this database has
-   * no notifications.
+   * Calls `listener` at submissions of any process, by PostgreSQL's notifications, and `onChange`
+   * with null when it listens and with an error when it does not. Resolves to a function that stops
+   * it. undefined: this database has no notifications.
    */
   listen(
     listener: () => void,
@@ -58,8 +58,8 @@ export class WakeUps {
   }
 
   /**
-   * Announces uploads inside the transaction that submits them, where the queue or the database
-   * can; it takes effect at the commit.
+   * Announces uploads inside the transaction that submits them, if the queue or the database can do
+   * that. It takes effect at the commit.
    */
   async announce(session: Session, tokens: readonly string[]): Promise<void> {
     const { engine, database } = this.#settings

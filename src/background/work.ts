@@ -60,7 +60,7 @@ export function createWork(parts: BackgroundParts, { limits, queue, tally }: Wor
     sources: [
       {
         name: 'uploads',
-        // A worker whose queue delivers uploads need not look for them. A drain always looks.
+        // A worker whose queue delivers uploads does not look for them. A drain always looks.
         claim: async (limit) =>
           queue?.isDelivering() === true ? [] : uploads.uploads.claim(limit),
       },
@@ -78,7 +78,7 @@ export function createWork(parts: BackgroundParts, { limits, queue, tally }: Wor
   }
 }
 
-/** Names of the services that are configured, and of those that attachments use. */
+/** Lists the services that are configured, and those that attachments use. */
 export const serviceNames = ({
   services,
   models,
@@ -87,7 +87,7 @@ export const serviceNames = ({
   used: listUsedServices(models),
 })
 
-/** Options of the engine that runs the work. */
+/** Returns the options of the engine that runs the work. */
 export function toWorkOptions(
   parts: BackgroundParts,
   { sources }: Work,

@@ -9,8 +9,8 @@ import { createWork, serviceNames, SLOW_POLL_MS, toWorkOptions, wakeAt, type Wor
 /** Options of `storage.work`. */
 export interface WorkerOptions {
   /**
-   * Pieces of work at once. Default 5; one service takes half of them, or all where it is the only
-   * one.
+   * Number of uploads and jobs that run at once. Default 5; one service gets half of them, or all
+   * if it is the only one.
    */
   readonly concurrency?: Concurrency
   /** Stops the worker when it aborts. */
@@ -28,7 +28,7 @@ export interface Worker extends AsyncDisposable {
   readonly done: Promise<void>
 }
 
-/** How long running work may go on after a stop. */
+/** Time that running work may take after a stop. */
 export const DEFAULT_STOP_TIMEOUT = '25s'
 const POLL_MS = 2_000
 

@@ -11,7 +11,10 @@ export function toByteStream(stream: unknown): AsyncIterable<Uint8Array> | null 
   return isWebStream(stream) ? readWebStream(stream) : null
 }
 
-/** The pieces are not looked at here: `readIncomingFile` refuses those that are not bytes. */
+/**
+ * Returns whether a stream can be iterated. Its pieces are not checked here: `readIncomingFile`
+ * refuses those that are not bytes.
+ */
 function isAsyncIterable(stream: object): stream is AsyncIterable<Uint8Array> {
   return Symbol.asyncIterator in stream
 }

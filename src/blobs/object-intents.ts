@@ -19,13 +19,13 @@ const LONGEST_TRANSFER_MS = 86_400_000
 /** A running transfer puts its intent off this often. */
 const RENEW_INTERVAL_MS = 300_000
 
-/** Key of the job that is an object's intent. No other job has it. */
+/** Returns the key of the job that is an object's intent. No other job has it. */
 const intentKey = (key: string): string => `object:${key}`
 
 /** Name of the job that deletes an object. Its arguments are `service` and `key`. */
 export const DELETE_OBJECT_JOB = 'delete-object'
 
-/** Key of a second job that deletes an object, while its intent stays. */
+/** Returns the key of a second job that deletes an object, while its intent stays. */
 const purgeKey = (key: string): string => `purge:${key}`
 
 /** Returns false when a job with this key is there already. */

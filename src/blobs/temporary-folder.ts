@@ -16,7 +16,7 @@ const TOUCH_INTERVAL_MS = 3_600_000
 /** Codes of disks that no socket has, because the bytes to write may come from one. */
 const DISK_ERROR_CODE = /^E(ACCES|DQUOT|FBIG|IO|MFILE|NFILE|NOENT|NOSPC|NOTDIR|PERM|ROFS)$/
 
-/** With less free space than this, a disk counts as full. */
+/** A disk with less free space than this counts as full. */
 const FULL_BELOW_BYTES = 1_000_000
 
 let firstSweep: Promise<void> | undefined

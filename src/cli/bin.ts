@@ -1,5 +1,5 @@
 #!/usr/bin/env node
 import { run } from './run.ts'
 
-// An app's own pool, which nobody ends, would keep the process.
+// A pool of the app, which is not ended here, would keep the process alive.
 process.exit(await run())

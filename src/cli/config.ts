@@ -50,7 +50,10 @@ export async function loadStorage(
   )
 }
 
-/** Whether a file with ES module syntax was loaded as CommonJS. Node's error has no code. */
+/**
+ * Returns whether an error says that a file with ES module syntax was loaded as CommonJS. Node's
+ * error has no code.
+ */
 function isCommonJsError(error: unknown): boolean {
   return (
     types.isNativeError(error) &&

@@ -3,7 +3,7 @@ import { formatDuration } from '../options/units.ts'
 import type { StorageStatus } from '../storage/status.ts'
 import { formatTable } from './format-table.ts'
 
-/** The answer of `status` on a terminal: one table for each part that has rows. */
+/** Formats the status for a terminal: one table for each part that has rows. */
 export function formatStatus(status: StorageStatus, now: number = Date.now()): string {
   const { failed, jobs, gemRows, outages, oldTransaction } = status
   const age = (date: Date | null): string =>

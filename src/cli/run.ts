@@ -20,7 +20,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
   async migrate({ storage, values, print }) {
     if (values['print-utf8mb4'] === true) {
       const statements = await readUtf8mb4Statements(storage)
-      // SQL also when the output is a file.
+      // The output is SQL also when it goes to a file, unless JSON is asked for.
       if (values.json === true) print('', { statements })
       else console.log(formatUtf8mb4Statements(statements))
       return 0
@@ -34,7 +34,7 @@ const commands: Readonly<Record<Command, (call: CommandCall) => Promise<number>>
     const internals = getInternals(storage)
     const dialect = (values.dialect ?? (await internals.openStore()).dialect) as Dialect
     const migration = formatMigration(tool, internals.readSchema(dialect))
-    // The migration also when the output is a file.
+    // The output is the migration also when it goes to a file, unless JSON is asked for.
     if (values.json === true)
       print(migration, tool === 'sql' ? { dialect, sql: migration } : { dialect, tool, migration })
     else console.log(migration)

@@ -24,6 +24,6 @@ export interface FollowedFile {
   readonly path: string | null
 }
 
-/** Whether the upload's state is final. */
+/** Returns whether the upload's state is final. */
 export const isUploadFinished = ({ state }: Pick<FollowedUpload, 'state'>): boolean =>
   ['attached', 'superseded', 'discarded'].includes(state)

@@ -10,7 +10,7 @@ const BLOCK = 64
 /** Hashes bytes in pieces. */
 export interface Md5Hasher {
   update(bytes: Uint8Array): void
-  /** Base64. */
+  /** Returns the digest in base64. */
   digest(): string
 }
 
@@ -50,7 +50,7 @@ export function createMd5(): Md5Hasher {
   }
 }
 
-/** One block of 64 bytes. */
+/** Adds one block of 64 bytes to the state. */
 function mix(state: Int32Array, view: DataView, at: number): void {
   const words = block
   for (let index = 0; index < 16; index += 1) words[index] = view.getInt32(at + index * 4, true)

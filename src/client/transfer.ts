@@ -37,7 +37,7 @@ export interface TransferRequest extends Pick<TransferOptions, 'onProgress' | 's
   readonly url: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: Blob | string | null
-  /** For errors. */
+  /** Filename for errors. */
   readonly filename: string
 }
 
@@ -89,7 +89,7 @@ export function sendRequest({
   })
 }
 
-/** Text for a response without an error of the app, such as one of a proxy. */
+/** Returns the text for a response without an error of the app, such as one of a proxy. */
 function describeStatus(status: number): string {
   if (status === 404 || status === 410)
     return 'this page is too old. Reload it and choose the file again.'

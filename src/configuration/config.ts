@@ -43,7 +43,7 @@ export interface ActiveStorageConfig<
   /** The type of all records' ids. Default 'bigint'. */
   readonly recordId?: RecordIdType
   readonly staging?: {
-    /** How long a staged file waits to be submitted. Default '24h'. */
+    /** Time after which a staged file expires unless it is submitted. Default '24h'. */
     readonly expiresIn?: Duration
     /** The limit of attachments without a `maxSize` of their own. Default: no limit. */
     readonly maxSize?: Size
@@ -51,9 +51,9 @@ export interface ActiveStorageConfig<
     readonly maxFiles?: number
   }
   /**
-   * When a failed upload is tried again. Default: 10 attempts, with delays that double from 5 s to
-   * 1 h, 25 % more or less. While a service is unavailable no attempt is counted: it is tried every
-   * 5 min at most, `for` this long; default '3d'.
+   * Retries of a failed upload. Default: 10 attempts, with delays that double from 5 s to 1 h, 25 %
+   * more or less. No attempt is counted while a service is unavailable: it is tried every 5 min at
+   * most, for the time `for`. Default '3d'.
    */
   readonly retries?: {
     readonly attempts?: number
@@ -67,8 +67,8 @@ export interface ActiveStorageConfig<
    */
   readonly serviceTimeouts?: ServiceTimeouts
   /**
-   * How long a save with `photo = file` waits until the file is attached, and what it does when it
-   * is not.
+   * Time that a save with `photo = file` waits until the file is attached, and what the save does
+   * when that time is over.
    */
   readonly direct?: DirectOptions
   /**
@@ -76,7 +76,7 @@ export interface ActiveStorageConfig<
    * swapped. false: silent.
    */
   readonly logger?: Logger | false
-  /** How long the bytes of failed uploads are kept. Default: for ever. */
+  /** Time for which the bytes of failed uploads are kept. Default: for ever. */
   readonly failed?: { readonly keepFor?: Duration }
   /**
    * Rows that the Ruby gem wrote are moved when they are older than this. Default '10m': stop
@@ -93,11 +93,11 @@ export interface ActiveStorageConfig<
    */
   readonly authorize?: Authorize
   /**
-   * How much of a refused request is read before it is closed, so that the response reaches a
-   * client that still sends.
+   * Limits of a refused request's body that is read before the connection is closed, so that the
+   * response reaches a client that still sends.
    */
   readonly afterRefusal?: AfterRefusalOptions
-  /** How signed ids are written; all forms are read. Default: as Rails 8 does. */
+  /** Form of new signed ids; all forms are read. Default: the form of Rails 8. */
   readonly rails?: {
     readonly keyDigest?: 'SHA1' | 'SHA256'
     readonly envelope?: 'marshal' | 'json'

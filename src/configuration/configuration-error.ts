@@ -1,5 +1,5 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
-/** An error about an option of `createActiveStorage`. */
+/** Creates an error about an option of `createActiveStorage`. */
 export const configurationError = (text: string): ConfigurationError =>
   new ConfigurationError(`createActiveStorage: ${text}`)

@@ -30,7 +30,7 @@ export interface Settings {
   readonly database: Database<unknown, boolean>
   readonly services: Readonly<Record<string, Service>>
   readonly service: string
-  /** As the app passed them: ORMs find a model by the identity of its attachments. */
+  /** The models as the app passed them: ORMs find a model by the identity of its attachments. */
   readonly givenModels: Models
   readonly models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>
   readonly knownAttachments: readonly { readonly type: string; readonly name: string }[]
@@ -44,7 +44,7 @@ export interface Settings {
   readonly maxSize: number | undefined
   readonly retries: RetryOptions
   readonly directWait: DirectWaitOptions
-  /** null: for ever. */
+  /** Milliseconds. null: failed uploads are kept for ever. */
   readonly failedKeepFor: number | null
   readonly gemMoveAfter: number
   readonly verifier: MessageVerifier
@@ -55,8 +55,8 @@ export interface Settings {
 }
 
 /**
- * Checks the options and fills in defaults. Throws ConfigurationError for everything that could
- * only fail later.
+ * Checks the options and fills in defaults. Throws ConfigurationError for all mistakes that would
+ * otherwise show later.
  */
 export function readConfiguration(config: AnyConfig): Settings {
   checkOptions(config, optionNames, 'createActiveStorage')
@@ -118,7 +118,9 @@ function checkDatabase({ database, recordId = 'bigint', tables }: AnyConfig): vo
     throw configurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
 }
 
-/** Checks that the parts that the app passes have what the library calls. */
+/**
+ * Throws ConfigurationError if a part that the app passes lacks a member that the library calls.
+ */
 function checkParts({ jobs, images, rails, authorize, secretKeyBase }: AnyConfig): void {
   if (authorize !== undefined && typeof authorize !== 'function')
     throw configurationError(

@@ -62,7 +62,7 @@ export function readModels(
   return models
 }
 
-/** Names of the services that attachments are uploaded to. */
+/** Lists the services that attachments are uploaded to. */
 export function listUsedServices(
   models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>,
 ): string[] {

@@ -15,8 +15,8 @@ export function checkSecrets(given: Secrets): void {
 }
 
 /**
- * The secrets, newest first: `secretKeyBase`, else SECRET_KEY_BASE. Read at first use, so that
- * tools run without one.
+ * Reads the secrets, newest first: `secretKeyBase`, else SECRET_KEY_BASE. They are read at first
+ * use, so that tools run without one.
  */
 export function readSecrets(given: Secrets): readonly string[] {
   const list = given ?? process.env['SECRET_KEY_BASE']

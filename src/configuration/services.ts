@@ -21,7 +21,7 @@ interface ServiceOptions {
   readonly serviceTimeouts?: ServiceTimeouts
 }
 
-/** The services, with time limits and tracing around their calls. */
+/** Wraps the services with time limits and tracing. */
 export function readServices({
   services,
   serviceTimeouts,
@@ -36,7 +36,7 @@ export function readServices({
 }
 
 /**
- * The name of the service that new files go to. Throws ConfigurationError where it is missing or
+ * Reads the name of the service that new files go to. Throws ConfigurationError if it is missing or
  * unclear.
  */
 export function readDefaultService({ services, service }: ServiceOptions): string {

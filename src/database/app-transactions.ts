@@ -1,18 +1,15 @@
 import type { Database } from './database.ts'
 import { createEndedEarlyError } from './errors.ts'
 
-/** The app's transactions, and what is called after their commits. */
+/** The app's transactions, and the callbacks after their commits. */
 export interface AppTransactions<Tx> {
-  /** See `ActiveStorage.transaction`. */
+  /** Runs a transaction: see `ActiveStorage.transaction`. */
   run<T>(work: (tx: Tx) => Promise<T>): Promise<T>
-  /**
-   * Calls `done` after the commit, if that is known: from `database.afterCommit`, or from `run`
-   * above.
-   */
+  /** Calls `done` after the commit, if `database.afterCommit` or `run` reports it. */
   afterCommit(tx: Tx, done: () => void): void
 }
 
-/** `committed` is called after each commit of `run`. */
+/** Creates the app's transactions. `committed` is called after each commit of `run`. */
 export function createAppTransactions<Tx>(
   database: Database<Tx, boolean>,
   committed: () => void,

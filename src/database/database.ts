@@ -16,7 +16,7 @@ export interface OpenTransaction<Tx> {
 /** A connection kept for one purpose. */
 export interface ReservedConnection {
   readonly executor: Executor
-  /** Gives the connection back. `broken`: it is closed instead. */
+  /** Returns the connection to the pool. `broken: true` closes it instead. */
   release(broken: boolean): Promise<void>
 }
 
@@ -25,8 +25,8 @@ export interface RecordSource {
   /** Loads a record afresh, outside of any transaction. null: there is no such record. */
   find(id: string): Promise<object | null>
   /**
-   * true: the class of the records, or one that extends it, has a method of this name. Hooks may be
-   * methods.
+   * Returns whether the class of the records, or one that extends it, has a method of this name.
+   * Hooks may be methods.
    */
   hasMethod(method: string): boolean
   /** Sets the time of the record's last change, if it has such a column. */
@@ -34,13 +34,16 @@ export interface RecordSource {
 }
 
 /**
- * A database as the library needs it. `Tx` is the transaction object that the app holds; `Finds` is
- * true where the binding loads records by itself, as those of ORMs do.
+ * The members of a database that the library uses. `Tx` is the transaction object that the app
+ * holds; `Finds` is true if the binding loads records by itself, as those of ORMs do.
  */
 export interface Database<in out Tx, Finds extends boolean = false> {
   /** true: the app need not pass `findRecord`. */
   readonly findsRecords: Finds
-  /** Set if it is known before `open`: options that do not fit are then refused at start-up. */
+  /**
+   * Set if the dialect is known before `open`, so that options that do not fit it are refused at
+   * start-up.
+   */
   readonly dialect?: Dialect
   /** Finds an ORM's records of a model by the model's attachments. null: no class has these. */
   findRecordSource?(attachments: object): RecordSource | null
@@ -71,13 +74,14 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    */
   transaction<T>(run: (open: OpenTransaction<Tx>) => Promise<T>): Promise<T>
   /**
-   * Runs `storage.transaction` where the app's transactions differ from the library's own. Default:
+   * Runs `storage.transaction`, if the app's transactions differ from the library's own. Default:
    * `transaction`.
    */
   appTransaction?<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /**
-   * true: the transaction ended before its commit, as by a deadlock on MySQL whose error the app
-   * caught. Called before the app's work is committed. Left out where COMMIT itself fails.
+   * Returns whether the transaction ended before its commit, such as by a deadlock on MySQL whose
+   * error the app caught. Called before the app's work is committed. Left out if COMMIT itself
+   * fails then.
    */
   hasEnded?(tx: Tx): Promise<boolean>
   /**
@@ -86,21 +90,21 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    */
   join(tx: Tx): Executor
   /**
-   * Calls `done` after the commit of the user's outermost transaction. Left out where the commit
-   * cannot be seen.
+   * Calls `done` after the commit of the user's outermost transaction. Left out if the binding is
+   * not told of commits.
    */
   afterCommit?(tx: Tx, done: () => void): void
   /**
-   * true: the same transaction run again may succeed (serialization failure, deadlock, lock
-   * time-out, busy).
+   * Returns whether the same transaction may succeed when it is run again (serialization failure,
+   * deadlock, lock time-out, busy).
    */
   isTransient(error: unknown): boolean
-  /** true: a unique index refused the row. */
+  /** Returns whether a unique index refused the row. */
   isUniqueViolation(error: unknown): boolean
   /**
    * true: INSERT, UPDATE and DELETE with RETURNING return their rows on connections of the
-   * library's own. Left out where statements pass through an ORM, which may drop the rows. Never
-   * used in a user's transaction.
+   * library's own. Left out if statements pass through an ORM, which may drop the rows. Never used
+   * in a user's transaction.
    */
   readonly returning?: boolean
   /**
@@ -109,9 +113,9 @@ export interface Database<in out Tx, Finds extends boolean = false> {
    */
   readChunks?(table: string, fileId: string, from: number, to: number): Promise<Buffer[]>
   /**
-   * PostgreSQL: calls `wake` at each notification on `channel`, and connects again by itself. Calls
-   * `changed` with null when it listens, and with the error when the connection is lost. Returns a
-   * function that stops it.
+   * Calls `wake` at each notification on `channel` of PostgreSQL, and connects again by itself.
+   * Calls `changed` with null when it listens, and with the error when the connection is lost.
+   * Returns a function that stops it.
    */
   listen?(
     channel: string,

@@ -23,9 +23,7 @@ export function readErrorNumber(error: unknown): number {
   return Number(toDriverError(error).errno)
 }
 
-/**
- * Throws a driver's error again, or an error of the library's own where that can say what to do.
- */
+/** Throws a driver's error again, or an error of the library that says what to do. */
 export function rethrowWithAdvice(error: unknown): never {
   if (isMissingTable(error))
     throw new ConfigurationError(
@@ -48,7 +46,7 @@ const UNDEFINED_COLUMN = '42703'
 const NO_SUCH_TABLE = 1146
 const BAD_FIELD = 1054
 
-/** true: a table or a column does not exist. */
+/** Returns whether an error says that a table or a column does not exist. */
 function isMissingTable(error: unknown): boolean {
   return (
     [UNDEFINED_TABLE, UNDEFINED_COLUMN].includes(readErrorCode(error)) ||
@@ -58,9 +56,9 @@ function isMissingTable(error: unknown): boolean {
 }
 
 /**
- * true: a character does not fit the character set of its column. MySQL says 1366 when it writes
- * the text, which is its number for other values too, and 1267, 1270 or 1271 when it compares a
- * column with it. PostgreSQL says 22P05.
+ * Returns whether an error says that a character does not fit the character set of its column.
+ * MySQL says 1366 when it writes the text, which is its number for other values too, and 1267, 1270
+ * or 1271 when it compares a column with it. PostgreSQL says 22P05.
  */
 function isUnstorable(error: unknown): boolean {
   const number = readErrorNumber(error)

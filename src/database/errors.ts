@@ -1,9 +1,9 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
 /**
- * Error for a transaction that the database rolled back or committed before its COMMIT. Either a
- * statement failed and the app caught the error, so that everything in it is rolled back, or a
- * statement such as CREATE TABLE committed it (MySQL).
+ * Creates the error for a transaction that the database rolled back or committed before its COMMIT.
+ * Either a statement failed and the app caught the error, so that everything in it is rolled back,
+ * or a statement such as CREATE TABLE committed it (MySQL).
  */
 export function createEndedEarlyError(): ConfigurationError {
   return new ConfigurationError(
@@ -12,8 +12,8 @@ export function createEndedEarlyError(): ConfigurationError {
 }
 
 /**
- * Error for a row that was inserted, and that the next statement of the same connection does not
- * find.
+ * Creates the error for a row that was inserted, and that the next statement of the same connection
+ * does not find.
  */
 export function createNotReadError(what: string): ConfigurationError {
   return new ConfigurationError(
@@ -22,8 +22,8 @@ export function createNotReadError(what: string): ConfigurationError {
 }
 
 /**
- * Returns the url of a database. Throws ConfigurationError for anything but text: an environment
- * variable is often unset, and a driver would then connect to a host of its own choice.
+ * Returns the URL of a database. Throws ConfigurationError for anything but text: an environment
+ * variable is often unset, and a driver would then connect to its default host.
  */
 export function requireUrl(caller: string, example: string, url: unknown): string {
   if (url === undefined || url === '')

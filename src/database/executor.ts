@@ -28,10 +28,10 @@ export interface Executor {
  */
 export interface PortableExecutor {
   /**
-   * `parameters` may be null, undefined, booleans, numbers, bigints, text, bytes, Dates (sent in
-   * UTC), arrays (PostgreSQL: an array, elsewhere JSON) and plain objects (JSON). Throws
-   * ConfigurationError for other values, and for a placeholder without a value. Rejects with the
-   * driver's own error.
+   * Runs one statement. `parameters` may be null, undefined, booleans, numbers, bigints, text,
+   * bytes, Dates (sent in UTC), arrays (PostgreSQL: an array, elsewhere JSON) and plain objects
+   * (JSON). Throws ConfigurationError for other values, and for a placeholder without a value.
+   * Rejects with the driver's own error.
    */
   run(sql: string, parameters?: readonly unknown[]): Promise<Result>
 }

@@ -2,9 +2,9 @@ import { sql, type RawBuilder } from 'kysely'
 import type { Dialect } from './database.ts'
 
 /**
- * Epoch milliseconds by the database's clock: a stored deadline is never compared with a worker's
- * own clock. On PostgreSQL it is the time of the statement, which can be searched in an index; the
- * time of the transaction may be long past.
+ * Builds the current time in epoch milliseconds, by the database's clock, because the clocks of
+ * workers differ. On PostgreSQL it is the start of the statement, which an index can be searched
+ * for; that of the transaction may be long past.
  */
 export function now(dialect: Dialect): RawBuilder<number> {
   if (dialect === 'postgres')
@@ -14,20 +14,21 @@ export function now(dialect: Dialect): RawBuilder<number> {
 }
 
 /**
- * Epoch milliseconds by the database's clock, so many from now. A negative number is in the past.
+ * Builds the time `milliseconds` from now, in epoch milliseconds by the database's clock. A
+ * negative number is in the past.
  */
 export function nowPlus(dialect: Dialect, milliseconds: number): RawBuilder<number> {
   return sql<number>`(${now(dialect)} + ${sql.raw(String(Math.round(milliseconds)))})`
 }
 
-/** The current time as Rails writes it: UTC, microseconds, no zone. */
+/** Builds the current time as Rails writes it: UTC, microseconds, no zone. */
 export function railsNow(dialect: Dialect): RawBuilder<string> {
   if (dialect === 'postgres') return sql<string>`(clock_timestamp() at time zone 'utc')`
   if (dialect === 'sqlite') return sql<string>`(strftime('%Y-%m-%d %H:%M:%f', 'now') || '000')`
   return sql<string>`utc_timestamp(6)`
 }
 
-/** The time `milliseconds` ago as Rails writes it. */
+/** Builds the time `milliseconds` ago as Rails writes it. */
 export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<string> {
   const seconds = sql.raw((milliseconds / 1000).toFixed(3))
   if (dialect === 'postgres')
@@ -37,7 +38,10 @@ export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<str
   return sql<string>`(utc_timestamp(6) - interval ${seconds} second)`
 }
 
-/** A column as text: drivers would round ids above 2^53 and shift times without a zone. */
+/**
+ * Builds a column as text, because drivers would round ids above 2^53 and shift times without a
+ * zone.
+ */
 export function asText(dialect: Dialect, column: string): RawBuilder<string> {
   if (dialect === 'postgres') return sql<string>`${sql.ref(column)}::text`
   if (dialect === 'sqlite') return sql<string>`cast(${sql.ref(column)} as text)`

@@ -10,7 +10,7 @@ import type { RecordIdType } from './store.ts'
 
 const MIGRATION_ATTEMPTS = 10
 
-/** MySQL: a table, a column, an index or a row of this name exists. */
+/** MySQL's numbers of the errors that a table, a column, an index or a row exists already. */
 const ALREADY_THERE: readonly number[] = [1050, 1060, 1061, 1062]
 
 /** A table, column or index that the database must have, and the statement that makes it. */
@@ -20,7 +20,7 @@ export interface MigrationStep {
   readonly sql: string
 }
 
-/** The schema as one dialect makes and reads it. */
+/** The schema of one dialect: its steps, and the queries that read which of them are done. */
 export interface DialectSchema {
   /** Quotes the name of a table. */
   quote(name: string): string
@@ -37,8 +37,8 @@ export interface DialectSchema {
 }
 
 /**
- * A column as it is in the database, which may differ from what `migrate` would make: Rails made
- * it, or the app.
+ * A column as it is in the database. It may differ from that of `migrate`, because Rails or the app
+ * made it.
  */
 export interface LiveColumn {
   readonly type: string
@@ -48,7 +48,7 @@ export interface LiveColumn {
   readonly length?: number
 }
 
-/** By `table.column`. */
+/** The columns by `table.column`. */
 export type LiveColumns = ReadonlyMap<string, LiveColumn>
 
 /** The database to migrate. */
@@ -74,9 +74,9 @@ export function createDialectSchema(
 }
 
 /**
- * Adds what is missing and nothing else: tables that Rails or the gem made are kept. Reads first
- * without a lock, so that a hundred pods that start at once do not wait for each other. Throws
- * ConfigurationError where the schema does not fit.
+ * Adds the missing parts of the schema. Tables that Rails or the gem made are kept. It reads first
+ * without a lock, so that many processes that start at once do not wait for each other. Throws
+ * ConfigurationError if the schema does not fit.
  */
 export async function migrate(options: MigrateOptions): Promise<void> {
   const schema = createDialectSchema(options.dialect, options.tables, options.recordId)
@@ -127,8 +127,8 @@ async function refuseUnreleasedTables(
 }
 
 /**
- * MySQL commits each step by itself: another process may have made the same table, column, index or
- * rows.
+ * Runs one step. MySQL commits each step by itself, so another process may have made the same
+ * table, column, index or rows; such an error is ignored.
  */
 async function applyStep(executor: Executor, step: MigrationStep): Promise<void> {
   try {
@@ -139,7 +139,7 @@ async function applyStep(executor: Executor, step: MigrationStep): Promise<void>
 }
 
 /**
- * Reads the columns as they are. Throws ConfigurationError where one cannot hold the ids that this
+ * Reads the columns as they are. Throws ConfigurationError if one cannot hold the ids that this
  * storage binds: the database would cast them and find another record. null: the tables do not
  * exist yet.
  */

@@ -24,7 +24,10 @@ export interface MysqlPool {
 
 /** Members of the two drivers that `MysqlConnection` leaves out. */
 interface DriverConnection extends MysqlConnection {
-  /** Both drivers take options here, which the types of `mysql2` do not say. */
+  /**
+   * Runs a prepared statement. Both drivers accept options here, but the types of `mysql2` do not
+   * say so.
+   */
   execute(options: string | object, values?: unknown): Promise<unknown>
   /** `mariadb`: the server's status after the last statement without an error. */
   readonly info?: { readonly status?: unknown }
@@ -32,7 +35,7 @@ interface DriverConnection extends MysqlConnection {
   readonly connection?: unknown
 }
 
-/** The result of a write: `mariadb` returns it, `mysql2` the first of a pair. */
+/** The result of a write. `mariadb` returns it; `mysql2` returns it as the first of a pair. */
 interface WriteResult {
   readonly affectedRows?: number | bigint
   readonly serverStatus?: number
@@ -89,21 +92,27 @@ function toResult(result: DriverResult): Result {
     : { rows: [], affected: Number(result.affectedRows ?? 0) }
 }
 
-/** `mysql2` sends numbers as doubles and knows no bigint; the server reads text as either. */
+/**
+ * Converts a number to text for `mysql2`, which sends numbers as doubles and has no bigint. The
+ * server reads text as either.
+ */
 function toMysql2Parameter(parameter: Parameter): Parameter {
   return typeof parameter === 'bigint' || typeof parameter === 'number'
     ? String(parameter)
     : parameter
 }
 
-/** Reads what the driver knows without asking the server; 'unknown' for `mysql2`. */
+/** Reads the status that the driver knows without asking the server; 'unknown' for `mysql2`. */
 export function readTransactionStatus(connection: MysqlConnection): 'open' | 'closed' | 'unknown' {
   const status = (connection as DriverConnection).info?.status
   if (typeof status !== 'number') return 'unknown'
   return (status & IN_TRANSACTION) === 0 ? 'closed' : 'open'
 }
 
-/** Asks the server: the driver's own status is that of the last statement without an error. */
+/**
+ * Asks the server whether a transaction is open, because the driver's own status is that of the
+ * last statement without an error.
+ */
 export async function isTransactionOpen(connection: MysqlConnection): Promise<boolean> {
   const result: unknown = await connection.query('do 0')
   const status = readTransactionStatus(connection)

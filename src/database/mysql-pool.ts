@@ -27,7 +27,7 @@ export class MysqlConnections {
     this.#account = isPool ? null : parseMysqlUrl(database)
   }
 
-  /** true: the pool is the library's own. */
+  /** Whether the pool is the library's own. */
   get isOwn(): boolean {
     return this.#account !== null
   }
@@ -73,7 +73,7 @@ export class MysqlConnections {
     this.#pool ??= driver.createPool({
       ...this.#account,
       connectionLimit: 10,
-      // By default the driver keeps all of them open.
+      // The driver's default is to keep all connections open.
       minimumIdle: 1,
       idleTimeout: 60,
     })
@@ -81,7 +81,7 @@ export class MysqlConnections {
   }
 }
 
-/** `isBroken`: closes the connection where the driver can, instead of giving it back. */
+/** Returns a connection to its pool. `isBroken: true` closes it instead, if the driver can. */
 export async function giveBack(connection: MysqlPoolConnection, isBroken: boolean): Promise<void> {
   await (isBroken && connection.destroy !== undefined ? connection.destroy() : connection.release())
 }

@@ -12,14 +12,17 @@ import { giveBack, MysqlConnections } from './mysql-pool.ts'
 
 export type { MysqlConnection, MysqlPool, MysqlPoolConnection } from './mysql-client.ts'
 
-/** Deadlock, lock time-out, and MariaDB's "record has changed since last read". */
+/**
+ * Numbers of the errors deadlock, lock time-out, and MariaDB's "record has changed since last
+ * read".
+ */
 const TRANSIENT_ERRORS: readonly number[] = [1213, 1205, 1020]
 const DUPLICATE_KEY = 1062
 
 /**
- * MySQL 8 and MariaDB 10.6: a pool of `mariadb` or `mysql2/promise`, or a url (opened with
- * `mariadb`). A transaction object is a connection with a transaction open. Throws
- * ConfigurationError without a url, or for one that cannot be read.
+ * Creates a `database` on MySQL 8 or MariaDB 10.6: over a pool of `mariadb` or `mysql2/promise`, or
+ * a URL (opened with `mariadb`). A transaction object is a connection with a transaction open.
+ * Throws ConfigurationError without a URL, or for one that cannot be read.
  *
  * @example
  * const database = mysql(process.env.DATABASE_URL)
@@ -34,8 +37,8 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       run: (sql, parameters) =>
         connections.use((connection) => createMysqlExecutor(connection).run(sql, parameters)),
     },
-    // Both speak the same statements. Asking which it is would need a connection, and all may be in
-    // transactions that wait for this call.
+    // MySQL and MariaDB take the same statements. To ask which one it is would need a connection,
+    // and all may be in transactions that wait for this call.
     open: () => Promise.resolve('mysql'),
     transaction: (run) =>
       connections.use(async (connection, discard) => {

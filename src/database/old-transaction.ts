@@ -3,11 +3,11 @@ import type { Session } from './session.ts'
 
 /** An open transaction of PostgreSQL that keeps vacuum from freeing rows. */
 export interface OldTransaction {
-  /** Its server process. */
+  /** The id of its server process. */
   readonly pid: number
-  /** Its `application_name`; may be empty. */
+  /** Its `application_name`, which may be empty. */
   readonly application: string
-  /** Milliseconds. */
+  /** Milliseconds since it began. */
   readonly openFor: number
 }
 

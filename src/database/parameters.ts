@@ -3,12 +3,12 @@ import type { Dialect } from './database.ts'
 import type { Parameter } from './executor.ts'
 
 /**
- * Turns a value of an app or of a queue engine into one that every driver of the dialect takes.
+ * Converts a value of an app or of a queue engine to one that every driver of the dialect accepts.
  *
  * Dates are sent in UTC, plain objects as JSON, bytes as a Buffer, undefined as null. Arrays are
  * arrays on PostgreSQL, so that a list for a json column must be passed as JSON text; elsewhere
  * they are JSON. Booleans are 0 and 1 except on PostgreSQL. Throws ConfigurationError for an
- * invalid Date, a function, a symbol, and for what JSON cannot hold.
+ * invalid Date, a function, a symbol, and a value that JSON cannot hold.
  */
 export function toParameter(value: unknown, dialect: Dialect): Parameter {
   switch (typeof value) {
@@ -41,7 +41,10 @@ function toBytes(value: object): Buffer | null {
   return value instanceof ArrayBuffer ? Buffer.from(value) : null
 }
 
-/** MySQL takes no zone in a time; on SQLite the form sorts with that of its own functions. */
+/**
+ * Formats a time in UTC. MySQL accepts no zone in a time; on SQLite the form sorts together with
+ * that of its own functions.
+ */
 function formatDate(date: Date, dialect: Dialect): string {
   if (Number.isNaN(date.getTime()))
     throw new ConfigurationError('An invalid Date cannot be a parameter of a statement.')
@@ -60,7 +63,7 @@ function formatJson(value: object): string {
   }
 }
 
-/** The text form of an array of PostgreSQL, nested where the list is. */
+/** Formats a list as PostgreSQL's text of an array, nested like the list. */
 function formatArray(values: readonly unknown[]): string {
   const elements = values.map((value) => {
     if (Array.isArray(value)) return formatArray(value)

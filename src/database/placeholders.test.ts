@@ -14,7 +14,7 @@ interface Case {
   readonly name: string
   readonly dialects: readonly Dialect[]
   readonly sql: string
-  /** With `?` for each parameter. */
+  /** The statement with `?` for each parameter. */
   readonly becomes: string
   /** Numbers of the parameters that are sent, in order. */
   readonly sends: readonly number[]
@@ -190,8 +190,7 @@ const cases: readonly Case[] = [
 const values = Array.from({ length: 12 }, (_, index) => `value ${index + 1}`)
 
 /**
- * What `becomes` looks like in another style: its `?` that are placeholders have no quotes or
- * comments around them.
+ * Converts `becomes` to another style. Only `?` outside of quotes and comments are placeholders.
  */
 function inStyle(becomes: string, dialect: Dialect, mark: (number: number) => string): string {
   let count = 0

@@ -10,7 +10,7 @@ import { splitStatement } from './statement-parts.ts'
  */
 export type PlaceholderStyle = 'numbered' | 'question' | 'marked'
 
-/** Stands for a parameter in the text of `placeholders: 'marked'`. */
+/** The character that stands for a parameter in the style 'marked'. */
 export const PLACEHOLDER_MARK = '\u0001'
 
 /** Writes the placeholder of the parameter with this number, which starts at 1. */
@@ -26,11 +26,11 @@ export interface BoundStatement {
 }
 
 /**
- * Turns a statement with `$1` placeholders into the binding's own style. A `$1` in text, in a
- * quoted name, in a comment or between dollar quotes stays as it is. Where parameters have no
- * numbers, a repeated one is sent again. Throws ConfigurationError for a placeholder without a
- * value, and for a character that the style cannot carry: a `?` outside of quotes with 'question',
- * U+0001 with 'marked'.
+ * Converts a statement with `$1` placeholders to the binding's own style. A `$1` in text, in a
+ * quoted name, in a comment or between dollar quotes stays as it is. In a style without numbers, a
+ * repeated parameter is sent again. Throws ConfigurationError for a placeholder without a value,
+ * and for a character that the style cannot carry: a `?` outside of quotes with 'question', U+0001
+ * with 'marked'.
  */
 export function bindStatement(
   sql: string,

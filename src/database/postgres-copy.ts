@@ -7,7 +7,7 @@ import { isUuid } from './uuid.ts'
 
 /**
  * Reads chunks by COPY, which is five times as fast as any SELECT through `pg`. `from` is
- * inclusive, `to` exclusive. COPY takes no parameters: nothing but a uuid and whole numbers goes
+ * inclusive, `to` exclusive. COPY takes no parameters, so only a UUID and whole numbers are written
  * into its text.
  */
 export async function copyChunks(

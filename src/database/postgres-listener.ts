@@ -6,8 +6,8 @@ const FIRST_WAIT_MS = 500
 const LONGEST_WAIT_MS = 10_000
 
 /**
- * Calls of a listener: `wake` at a notification, `changed` with null when it listens and with the
- * error when not.
+ * Callbacks of a listener: `wake` at each notification; `changed` with null when it listens, and
+ * with the error when the connection is lost.
  */
 export interface ListenerCallbacks {
   readonly wake: () => void
@@ -15,8 +15,8 @@ export interface ListenerCallbacks {
 }
 
 /**
- * Listens on a connection of its own, which is opened again when it ends. After each opening it
- * calls `wake`: a notification may have been missed meanwhile.
+ * A listener on a connection of its own, which is opened again when it ends. It calls `wake` after
+ * each opening, because a notification may have been missed meanwhile.
  */
 export class PostgresListener {
   readonly #config: pg.ClientConfig
@@ -83,7 +83,7 @@ export class PostgresListener {
     )
   }
 
-  /** Once for each time that the connection is lost, and not while stopping. */
+  /** Reports an error once for each time that the connection is lost, and not while it stops. */
   #reportDown(error: unknown): void {
     if (!this.#isDown && !this.#stopping.signal.aborted) this.#callbacks.changed(error)
     this.#isDown = true

@@ -10,7 +10,7 @@ export interface PgClient {
     values?: unknown[],
     // oxlint-disable-next-line typescript/no-explicit-any -- as `pg` types rows: the app knows them
   ): Promise<{ rows: any[]; rowCount?: number | null; command?: string }>
-  /** Newer versions of `pg`: 'I' outside of a transaction. */
+  /** Returns 'I' outside of a transaction. Older versions of `pg` lack it. */
   getTransactionStatus?(): string | null
 }
 /** A client of a pool. */
@@ -24,11 +24,11 @@ export interface PgPool {
   readonly options?: object
 }
 
-/** A url, with more to say about the connections to it. */
+/** Options of `postgres` with a URL. */
 export interface PostgresOptions {
-  /** May be a transaction pooler's. */
+  /** URL of the server, or of a transaction pooler before it. */
   readonly url: string | undefined
-  /** A url past the pooler, for listening. Default: `url`. */
+  /** URL of the server itself, for listening, which a pooler does not support. Default: `url`. */
   readonly directUrl?: string | undefined
   /** false: workers poll instead of listening. Default true. */
   readonly notify?: boolean
@@ -36,15 +36,18 @@ export interface PostgresOptions {
   readonly max?: number
 }
 
-/** Names the function in errors. */
+/** Name of the function in errors. */
 export const POSTGRES_CALLER = 'postgres()'
 const DEFAULT_CONNECTIONS = 10
-/** One for submissions, one for a worker's statements, one to reserve. */
+/**
+ * Connections that a pool needs before one is reserved: one for submissions, one for a worker's
+ * statements, one to reserve.
+ */
 const LEAST_TO_RESERVE = 3
 
 const ignore = (): void => undefined
 
-/** Events of a client, which a pool that only looks like one of `pg` may lack. */
+/** Events of a client. A pool that is not one of `pg` may lack them. */
 interface ErrorEmitter {
   on?(event: 'error', listener: () => void): unknown
   off?(event: 'error', listener: () => void): unknown
@@ -64,19 +67,23 @@ export class PostgresConnections {
   }
 
   /**
-   * Number of connections in the pool; the default of `pg` where the app's pool does not say it.
+   * Returns the number of connections in the pool; the default of `pg` if the app's pool does not
+   * say it.
    */
   get size(): number {
     const options: PostgresOptions | { max?: number } = this.#options ?? this.#pool?.options ?? {}
     return options.max ?? DEFAULT_CONNECTIONS
   }
 
-  /** Number of connections of the library's own pool; of an app's pool, the default of `pg`. */
+  /**
+   * Returns the number of connections of the library's own pool; the default of `pg` for a pool of
+   * the app.
+   */
   get ownSize(): number {
     return this.#options?.max ?? DEFAULT_CONNECTIONS
   }
 
-  /** How to connect for listening; null: listening is switched off. */
+  /** Returns the configuration of the listening connection. null: listening is switched off. */
   get listenConfig(): pg.ClientConfig | null {
     if (this.#options === null) return this.#pool?.options ?? {}
     const { notify, directUrl, url } = this.#options
@@ -101,7 +108,7 @@ export class PostgresConnections {
     }
   }
 
-  /** Takes a client for a long time; null where the pool is too small for that. */
+  /** Takes a client for a long time. null: the pool is too small for that. */
   async reserve(): Promise<{
     readonly client: PgClient
     release(broken: boolean): void
@@ -118,7 +125,8 @@ export class PostgresConnections {
   }
 
   /**
-   * A connection that the server ends must not end the process: an error without a listener would.
+   * Takes a client and listens to its errors, because an error without a listener would end the
+   * process when the server ends the connection.
    */
   async #take(): Promise<{
     readonly client: PgPoolClient
@@ -161,7 +169,7 @@ export function createPostgresExecutor(client: PgClient): Executor {
 const isPoolLike = (database: string | undefined | PgPool | PostgresOptions): database is PgPool =>
   typeof database === 'object' && (database === null || !('url' in database))
 
-/** Throws ConfigurationError without a url. */
+/** Returns the options. Throws ConfigurationError without a URL. */
 function readPostgresOptions(
   database: string | undefined | PostgresOptions,
 ): PostgresOptions & { readonly url: string } {

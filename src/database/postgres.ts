@@ -18,14 +18,15 @@ import {
 
 export type { PgClient, PgPool, PgPoolClient, PostgresOptions } from './postgres-pool.ts'
 
-/** Serialization failure, deadlock, lock not available. */
+/** Codes of the errors serialization failure, deadlock and lock not available. */
 const TRANSIENT_ERRORS: readonly string[] = ['40001', '40P01', '55P03']
 const UNIQUE_VIOLATION = '23505'
 const MAX_WRITES = 3
 
 /**
- * PostgreSQL 13 and newer, by `pg`: a pool of the app's, or a url. A transaction object is a client
- * with a transaction open. Throws ConfigurationError without a url, and for `pg` before 8.16.
+ * Creates a `database` on PostgreSQL 13 or newer by `pg`: over a pool of the app, or a URL. A
+ * transaction object is a client with a transaction open. Throws ConfigurationError without a URL,
+ * and for `pg` before 8.16.
  *
  * @example
  * const database = postgres(process.env.DATABASE_URL)
@@ -43,8 +44,8 @@ export function postgres(
     returning: true,
     writeConcurrency: Math.max(1, Math.min(MAX_WRITES, connections.ownSize - 1)),
     executor: { run: (sql, parameters) => runStatement(connections, sql, parameters) },
-    // Connects with the first statement: the pool's last connection may be in the transaction that
-    // this call is made in.
+    // The first statement connects, not `open`: the pool's last connection may be in the
+    // transaction that this call is made in.
     open: () => Promise.resolve('postgres'),
     transaction: (run) =>
       connections.use(async (client, discard) => {

@@ -22,9 +22,9 @@ const compilers = {
 } satisfies Record<Dialect, CompilerClass>
 
 /**
- * Kysely's compiler for a dialect, with two changes: `from('files')` names the table that the app
- * configured, and parameters are written in the binding's style. `style` undefined: as the dialect
- * writes them.
+ * Creates Kysely's compiler for a dialect, with two changes: `from('files')` names the table that
+ * the app configured, and parameters are written in the binding's style. `style` undefined: the
+ * dialect's own style.
  */
 export function createQueryCompiler(
   dialect: Dialect,

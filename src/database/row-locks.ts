@@ -6,7 +6,10 @@ interface LockableQuery<Q> {
   skipLocked(): Q
 }
 
-/** `skipLocked`: rows that another transaction has locked are left out. Default: wait for them. */
+/**
+ * Options of a lock. `skipLocked: true` leaves out rows that another transaction has locked.
+ * Default: waits for them.
+ */
 export interface RowLockOptions {
   readonly skipLocked?: boolean
 }
@@ -24,7 +27,7 @@ export function lockRows<Q extends LockableQuery<Q>>(
   return skipLocked ? query.forUpdate().skipLocked() : query.forUpdate()
 }
 
-/** The clause of a raw statement that does what `lockRows` does to a query; empty on SQLite. */
+/** Builds the clause of a raw statement that locks its rows as `lockRows` does; empty on SQLite. */
 export function lockClause(
   dialect: Dialect,
   { skipLocked = false }: RowLockOptions = {},

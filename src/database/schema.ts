@@ -1,9 +1,9 @@
 import type { Generated } from 'kysely'
 
-/** State of an upload; `delayed/upload-transitions.ts` has what leads from one to another. */
+/** State of an upload. `delayed/upload-transitions.ts` has the changes between states. */
 export type UploadState = 'pending' | 'running' | 'attached' | 'failed'
 
-/** State of a staged file; `staging/file-transitions.ts` has what leads from one to another. */
+/** State of a staged file. `staging/file-transitions.ts` has the changes between states. */
 export type FileState = 'staging' | 'staged' | 'attached' | 'done' | 'failed' | 'dropped'
 
 /** State of a job; a job that is finished has no row. */
@@ -13,8 +13,8 @@ type BigIntColumn = string | number | bigint
 type Nullable<T> = T | null
 
 /**
- * Rails' tables and ours, by the names the library's statements use; `TableNames` maps them to the
- * real ones.
+ * The tables of Rails, the gem and the library, by the names that statements use. `TableNames` has
+ * the real names.
  */
 export interface Schema {
   blobs: {
@@ -57,7 +57,10 @@ export interface Schema {
     lease_token: Nullable<string>
     lease_until: Generated<BigIntColumn>
     enqueued_at: Generated<BigIntColumn>
-    /** When the service was found to be away that the upload waits for; 0: it does not. */
+    /**
+     * Time since which the upload waits for an unavailable service, in epoch milliseconds; 0: it
+     * does not wait.
+     */
     unavailable_since: Generated<BigIntColumn>
     last_error: Nullable<string>
   }
@@ -100,23 +103,23 @@ export interface Schema {
   locks: { bucket: number; version: Generated<BigIntColumn> }
 }
 
-/** The real name of each table; on PostgreSQL with the schema before a dot. */
+/** The real names of the tables. On PostgreSQL a name may begin with a schema and a dot. */
 export type TableNames = Readonly<Record<keyof Schema, string>>
 
 /** Names of the tables. */
 export interface TableOptions {
   /**
-   * Prefix of the names of our own tables. Default: 'activestorage_delayed_'. Rails' and the gem's
-   * keep their names.
+   * Prefix of the names of the library's own tables. Default: 'activestorage_delayed_'. Rails'
+   * tables and the gem's keep their names.
    */
   readonly prefix?: string
-  /** PostgreSQL: schema of our own tables. Default: the connection's search path. */
+  /** PostgreSQL: schema of the library's own tables. Default: the connection's search path. */
   readonly schema?: string
 }
 
 /**
- * Returns the real names. Rails' three tables and the gem's one are fixed: a Rails app may share
- * them.
+ * Returns the real names of the tables. Those of Rails and the gem are fixed, because a Rails app
+ * may share them.
  */
 export function createTableNames({
   prefix = 'activestorage_delayed_',

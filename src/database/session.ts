@@ -21,22 +21,20 @@ import { createQueryCompiler } from './query-compilers.ts'
 import type { Schema, TableNames } from './schema.ts'
 import type { RecordIdType } from './store.ts'
 
-/** Kysely on one executor. Every statement of the library is written against it. */
+/** Kysely on one executor. All statements of the library run through a session. */
 export interface Session {
   readonly dialect: Dialect
   readonly db: Kysely<Schema>
   readonly executor: Executor
-  /**
-   * Runs statements of queue engines on that executor: with `$1` placeholders whatever the binding.
-   */
+  /** Runs statements of queue engines on that executor, with `$1` placeholders for any binding. */
   readonly portableExecutor: PortableExecutor
   readonly tables: TableNames
   readonly recordId: RecordIdType
-  /** true: INSERT, UPDATE and DELETE may use RETURNING. See `Database.returning`. */
+  /** Whether INSERT, UPDATE and DELETE may use RETURNING: see `Database.returning`. */
   readonly returning: boolean
   /**
-   * The columns as they are in the database, read once per process. Empty: the tables do not exist
-   * yet.
+   * Returns the columns as they are in the database, which are read once per process. Empty: the
+   * tables do not exist yet.
    */
   liveColumns(): Promise<LiveColumns>
 }

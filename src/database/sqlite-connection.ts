@@ -13,7 +13,7 @@ export interface SqliteHandle {
   readonly inTransaction?: boolean
 }
 
-/** A prepared statement of either library; what differs between them is optional. */
+/** A prepared statement of either library. Members that one of them lacks are optional. */
 interface Statement {
   all(...parameters: unknown[]): Record<string, unknown>[]
   run(...parameters: unknown[]): { changes: number | bigint }
@@ -26,12 +26,10 @@ interface Statement {
 const BUSY_TIMEOUT_MS = 10_000
 const MAX_STATEMENTS = 200
 
-/** Gives other work of the process a turn: node:sqlite never waits by itself. */
+/** Lets other work of the process run, because node:sqlite never waits by itself. */
 const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/**
- * One handle: opened at its first use where a path was given, with the statements prepared on it.
- */
+/** A handle with its prepared statements. A handle of a path is opened at its first use. */
 export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
   readonly #path: string | null
   readonly #open: (path: string) => H
@@ -60,7 +58,7 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
   }
 
   /**
-   * `given`: a path, which `open` opens at the first use, or a handle of the app's, which `close`
+   * `given` is a path, which `open` opens at the first use, or a handle of the app, which `close`
    * leaves open.
    */
   constructor(given: string | H, open: (path: string) => H) {
@@ -69,7 +67,7 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
     this.#open = open
   }
 
-  /** The handle, opened where it was not yet. */
+  /** Returns the handle, and opens it at the first use. */
   get handle(): H {
     return this.open()
   }
@@ -88,7 +86,7 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
     return isTransaction === true || inTransaction === true
   }
 
-  /** Runs `run` in BEGIN IMMEDIATE, after what is queued on the handle. */
+  /** Runs `run` in BEGIN IMMEDIATE, after the work that is queued on the handle. */
   transaction<T>(run: () => Promise<T>): Promise<T> {
     return this.#queue.run(async () => {
       // The microtasks of the app run first, so that its own statements come before or after the
@@ -156,7 +154,10 @@ export class SqliteConnection<H extends SqliteHandle = DatabaseSync> {
   }
 }
 
-/** better-sqlite3 has `reader`; node:sqlite gives the columns of the result. */
+/**
+ * Returns whether a statement returns rows. better-sqlite3 has `reader`; node:sqlite has the
+ * columns of the result.
+ */
 function returnsRows(statement: Statement): boolean {
   if (statement.reader !== undefined) return statement.reader
   return (statement.columns?.() ?? []).length > 0

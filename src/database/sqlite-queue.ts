@@ -6,13 +6,13 @@ import { messageOf } from '../errors/message.ts'
 /** Queue of the library's work on one handle or file of SQLite, which has one writer. */
 export interface HandleQueue {
   /**
-   * Runs `run` after what was queued before. Throws ConfigurationError inside `runInside`: it would
-   * wait for itself.
+   * Runs `run` after all that was queued before. Throws ConfigurationError inside `runInside`,
+   * where it would wait for itself.
    */
   run<T>(run: () => Promise<T>): Promise<T>
-  /** Runs the body of a transaction; called from within `run`. */
+  /** Runs the body of a transaction. It must be called within `run`. */
   runInside<T>(run: () => Promise<T>): Promise<T>
-  /** true: the call is made from the body of a transaction that is still open. */
+  /** Returns whether the call is made from the body of a transaction that is still open. */
   isInside(): boolean
 }
 
@@ -51,14 +51,15 @@ function createHandleQueue(): HandleQueue {
       try {
         return await inside.run(mine, run)
       } finally {
-        // Work that the body started and did not wait for is outside from now on.
+        // Work that the body started and did not wait for is outside of the transaction from now
+        // on.
         mine.isOpen = false
       }
     },
   }
 }
 
-/** true: another connection or process is writing. */
+/** Returns whether an error says that another connection or process is writing. */
 export function isBusy(error: unknown): boolean {
   return /database (table )?is locked|SQLITE_BUSY/.test(
     `${messageOf(error)} ${String((error as { code?: unknown } | null)?.code)}`,

@@ -8,10 +8,10 @@ import { isBusy } from './sqlite-queue.ts'
 export type { SqliteHandle } from './sqlite-connection.ts'
 
 /**
- * SQLite: a path (opened with node:sqlite in WAL mode), or the app's own handle of node:sqlite or
- * better-sqlite3. Where the app has the file open, pass its handle: two SQLite libraries on one
- * file in one process lose acknowledged rows. A transaction object is the handle itself. Throws
- * ConfigurationError for anything else.
+ * Creates a `database` on SQLite: a path (opened with node:sqlite in WAL mode), or the app's own
+ * handle of node:sqlite or better-sqlite3. Pass the handle if the app has the file open: two SQLite
+ * libraries on one file in one process lose acknowledged rows. A transaction object is the handle
+ * itself. Throws ConfigurationError for anything else.
  */
 export function sqlite<D extends string | SqliteHandle>(
   database: D,

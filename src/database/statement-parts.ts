@@ -1,6 +1,6 @@
 import type { Dialect } from './database.ts'
 
-/** A part of a statement. `number`: of a placeholder, `$1` has 1; 0 for the others. */
+/** A part of a statement. `number` is that of a placeholder: 1 for `$1`, 0 for other parts. */
 export interface StatementPart {
   /** 'code' is what the database executes; 'quoted' is text, a quoted name or a comment. */
   readonly kind: 'code' | 'quoted' | 'placeholder'
@@ -9,13 +9,13 @@ export interface StatementPart {
 }
 
 const LETTER = String.raw`A-Za-z_\u0080-\uffff`
-/** A name or a number, which may hold a `$`: `total$1` is one name. */
+/** Matches a name or a number, which may hold a `$`: `total$1` is one name. */
 const WORD = `[0-9${LETTER}][0-9$${LETTER}]*`
 
-/** Text to the closing quote, or to the end; a doubled quote is a quote. */
+/** Matches text to the closing quote, or to the end. A doubled quote is a quote. */
 const matchQuoted = (open: string, close: string = open): string =>
   `${open}(?:[^${close}]+|${close}${close})*(?:${close}|$)`
-/** Text to the closing quote, or to the end; a backslash escapes the next character. */
+/** Matches text to the closing quote, or to the end. A backslash escapes the next character. */
 const matchEscaped = (quote: string): string =>
   String.raw`${quote}(?:[^${quote}\\]+|\\[^]|${quote}${quote})*(?:${quote}|$)`
 
@@ -23,8 +23,8 @@ const DASH_COMMENT = String.raw`--[^\n\r]*`
 const BLOCK_COMMENT = String.raw`\/\*[^]*?(?:\*\/|$)`
 
 /**
- * PostgreSQL: an E'' string goes on behind a line break. Block comments are nested, see
- * `endOfComment`.
+ * Patterns of PostgreSQL. An E'' string may continue after a line break. Block comments are nested:
+ * see `endOfComment`.
  */
 const POSTGRES_QUOTED = [
   String.raw`[eE]${matchEscaped("'")}(?:[ \t]*[\n\r]\s*${matchEscaped("'")})*`,
@@ -34,7 +34,7 @@ const POSTGRES_QUOTED = [
   DASH_COMMENT,
   String.raw`\/\*`,
 ]
-/** MySQL executes what stands in a comment that begins with an exclamation mark. */
+/** Patterns of MySQL, which executes the text of a comment that begins with an exclamation mark. */
 const MYSQL_QUOTED = [
   matchEscaped("'"),
   matchEscaped('"'),
@@ -95,7 +95,7 @@ export function splitStatement(sql: string, dialect: Dialect): StatementPart[] {
 }
 
 /**
- * The end of a nested block comment that begins at `start`; the end of the text where it is not
+ * Finds the end of a nested block comment that begins at `start`; the end of the text if it is not
  * closed.
  */
 function endOfComment(sql: string, start: number): number {

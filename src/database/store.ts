@@ -9,8 +9,8 @@ import type { TableNames } from './schema.ts'
 import { retryTransient, transact } from './transact.ts'
 
 /**
- * Type of the ids of the app's records: of the columns that hold them, and of the values bound to
- * these.
+ * Type of the ids of the app's records, in the columns that hold them and in the values that are
+ * bound.
  */
 export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
@@ -20,22 +20,22 @@ export interface Store<Tx = unknown> {
   readonly dialect: Dialect
   readonly tables: TableNames
   readonly recordId: RecordIdType
-  /** Runs each statement by itself (autocommit), again where the database asks for it. */
+  /** Runs each statement by itself (autocommit), and again after an error that may pass. */
   readonly session: Session
   /**
    * Limits the statements that carry bytes, of all files together, so that the rest of the pool
    * stays free.
    */
   readonly chunkWrites: Semaphore
-  /** Buffers of chunks that were written, to be filled again. */
+  /** Free buffers of written chunks, to be filled again. */
   readonly freeBuffers: Buffer[]
   /** Returns a session on the executor of one connection. */
   sessionOn(executor: Executor): Session
   /** Returns a session on the user's open transaction. */
   join(tx: Tx): Session
   /**
-   * Runs `run` in a transaction at read committed, and all of it again where the database asks for
-   * it.
+   * Runs `run` in a transaction at read committed, and all of it again after an error that may
+   * pass.
    */
   transact<T>(run: (session: Session) => Promise<T>): Promise<T>
 }
@@ -56,8 +56,8 @@ export async function openStore<Tx>(
   const session = createSessionFactory(dialect, tables, recordId, plain.placeholders)
   const schema = createDialectSchema(dialect, tables, recordId)
   let columns: LiveColumns | null = null
-  // Checked on the connection of the first statement: all others of the pool may be in transactions
-  // that wait for it.
+  // The columns are checked on the connection of the first statement, because all others of the
+  // pool may be in transactions that wait for it.
   const checked = (executor: Executor): Executor => ({
     async run(text, parameters) {
       columns ??= await checkColumns(schema, { tables, recordId }, executor)

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 
 /**
- * Makes a version 7 UUID, which sorts by creation time. Made here, so that no INSERT needs
- * RETURNING.
+ * Makes a version 7 UUID, which sorts by creation time. The database makes none, so that no INSERT
+ * needs RETURNING.
  */
 export function uuidv7(now: number = Date.now()): string {
   const bytes = randomBytes(16)
@@ -15,7 +15,7 @@ export function uuidv7(now: number = Date.now()): string {
 
 const uuidPattern = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 
-/** true: the text is a UUID in lower case, as `uuidv7` writes it. */
+/** Returns whether the text is a UUID in lower case, as `uuidv7` writes it. */
 export function isUuid(text: string): boolean {
   return uuidPattern.test(text)
 }

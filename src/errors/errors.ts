@@ -76,7 +76,7 @@ export class ActiveStorageError extends Error {
   get status(): number {
     return this.statusCode
   }
-  /** false, so that Koa and Nest respond with the name of the status, not with `message`. */
+  /** Always false, so that Koa and Nest respond with the name of the status, not with `message`. */
   get expose(): boolean {
     return false
   }
@@ -165,7 +165,7 @@ export class StagingOffsetError extends ActiveStorageError {
 export class AttachPendingError extends ActiveStorageError {
   override readonly code = 'ATTACH_PENDING' as const
 }
-/** There is no such model, or the model has no such attachment. */
+/** The model does not exist, or has no such attachment. */
 export class UnknownAttachmentError extends ActiveStorageError {
   override readonly code = 'UNKNOWN_ATTACHMENT' as const
 }

@@ -2,8 +2,8 @@ import { types } from 'node:util'
 import type { ErrorDetails } from './errors.ts'
 
 /**
- * The message of anything thrown. Under Jest, Node's own errors belong to another realm, and
- * `instanceof Error` is false.
+ * Returns the message of anything that was thrown. It does not use `instanceof Error`, because
+ * Node's own errors belong to another realm under Jest.
  */
 export function messageOf(error: unknown): string {
   return types.isNativeError(error) ? error.message : String(error)

@@ -87,6 +87,6 @@ const publicMessages: Readonly<Record<ErrorCode, (file: string, details: ErrorDe
     SERVICE: (file) => `${file} could not be stored. Try again later.`,
   }
 
-/** The message for visitors of a kind of error. */
+/** Returns the message for visitors of a kind of error. */
 export const toPublicMessage = (code: ErrorCode, details: ErrorDetails): string =>
   publicMessages[code](formatFile(details), details)

@@ -2,9 +2,9 @@ import type { AfterRefusalLimits } from '../attached/context.ts'
 import { parseDuration, parseSize, type Duration, type Size } from '../options/units.ts'
 
 /**
- * How much of a refused request's body is read and thrown away before the response. A client that
- * has more to send gets the response at once, and then its connection is closed. A response of 401
- * or 403 reads at most 1 MB for 5 seconds.
+ * Limits of a refused request's body that is read and thrown away before the response. A client
+ * that has more to send gets the response at once, and then its connection is closed. A response of
+ * 401 or 403 reads at most 1 MB for 5 seconds.
  */
 export interface AfterRefusalOptions {
   /** Default '64 MB'. */
@@ -24,7 +24,10 @@ export function readAfterRefusal({
   }
 }
 
-/** Lower limits for 401 and 403, so that strangers cannot keep connections busy. */
+/**
+ * Returns the limits for a status. Those for 401 and 403 are lower, so that strangers cannot keep
+ * connections busy.
+ */
 export function limitsForStatus(status: number, limits: AfterRefusalLimits): AfterRefusalLimits {
   if (status !== 401 && status !== 403) return limits
   return {

@@ -30,8 +30,8 @@ export async function assertBlobAllowed(
 }
 
 /**
- * Asks the app for each record that the blob is attached to; one is enough. null: the blob is
- * attached to none.
+ * Asks the app for each record that the blob is attached to; one that it allows is enough. null:
+ * the blob is attached to none.
  */
 export async function isAllowedByRecords(
   context: StorageContext,

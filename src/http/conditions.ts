@@ -51,7 +51,10 @@ const HTTP_DATE_FORMATS = [
   new RegExp(String.raw`^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d ${TIME} \d{4}$`),
 ]
 
-/** Milliseconds. null: not a date of HTTP, even when `Date.parse` accepts it ('2044'). */
+/**
+ * Parses a date of HTTP to epoch milliseconds. null: it is none, even if `Date.parse` accepts it
+ * ('2044').
+ */
 function parseHttpDate(header: string | null): number | null {
   const text = header?.trim() ?? ''
   if (!HTTP_DATE_FORMATS.some((form) => form.test(text))) return null

@@ -53,7 +53,7 @@ function discardBytes(
   })
 }
 
-/** Node's request over HTTP/1. HTTP/2 closes its streams by itself. */
+/** Returns whether it is Node's request over HTTP/1. HTTP/2 closes its streams by itself. */
 const isFromNode = (request: FormRequest): request is FormRequest & IncomingMessage =>
   'socket' in request &&
   'complete' in request &&

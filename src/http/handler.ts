@@ -13,7 +13,7 @@ import { showDisk, updateDisk } from './routes/disk.ts'
 import { showPending } from './routes/pending.ts'
 import { createStagedFile, deleteStagedFile } from './routes/staged-files.ts'
 
-/** Rails' routes first, then ours. */
+/** Lists Rails' routes first, then the library's own. */
 const listRoutes = (hub: ProgressHub): readonly Route<StorageContext>[] => [
   { method: 'GET', path: 'blobs/redirect/:signedId/*', handle: redirectToBlob },
   { method: 'GET', path: 'blobs/proxy/:signedId/*', handle: proxyBlob },
@@ -33,8 +33,9 @@ const listRoutes = (hub: ProgressHub): readonly Route<StorageContext>[] => [
 ]
 
 /**
- * `storage.handler`. Never rejects: each error becomes a response. Errors that the client caused
- * are logged as 'debug', all others as 'error', with the reference that the response names.
+ * Creates `storage.handler`. It never rejects: each error becomes a response. Errors that the
+ * client caused are logged as 'debug', all others as 'error', with the reference that the response
+ * names.
  */
 export function createHandler(
   context: StorageContext,

@@ -17,8 +17,8 @@ interface NodeMessage extends IncomingMessage {
 }
 
 /**
- * Listener for `node:http`, which is also middleware for Connect: answers requests below `basePath`
- * and calls `next` for all others. Without `next` it answers them with 404.
+ * Creates a listener for `node:http`, which is also middleware for Connect: it answers requests
+ * below `basePath` and calls `next` for all others. Without `next` it answers them with 404.
  *
  * @example
  * import { createServer } from 'node:http'
@@ -37,7 +37,7 @@ export function nodeHandler(
   }
 }
 
-/** The path without an origin, which requests to a proxy have (RFC 9112, 3.2.2). */
+/** Returns the path without an origin, which requests to a proxy have (RFC 9112, 3.2.2). */
 const readRequestPath = (req: NodeMessage): string =>
   (req.originalUrl ?? req.url ?? '/').replace(/^https?:\/\/[^/?#]*/i, '')
 
@@ -61,8 +61,8 @@ async function handleRequest(
     // connection.
     if (!req.complete) req.removeAllListeners('data').resume()
   } catch {
-    // The body failed, or the client disconnected. A client must not take a part of the bytes for
-    // the whole file.
+    // The connection is closed, because the body failed or the client disconnected: a client must
+    // not take a part of the bytes for the whole file.
     res.destroy()
   }
 }
@@ -119,8 +119,8 @@ function recoverBody(req: NodeMessage, isJson: boolean): RecoveredBody {
 }
 
 /**
- * A body whose bytes are gone. It fails when a route reads it, so that routes which need no body
- * still answer.
+ * Creates a body whose bytes are gone. It fails when a route reads it, so that routes which need no
+ * body still answer.
  */
 function lostBody(): ReadableStream<Uint8Array> {
   const message =

@@ -27,7 +27,10 @@ export function parseRange(
     : [start, to === '' ? size - 1 : Math.min(Number(to), size - 1)]
 }
 
-/** null: invalid (RFC 9110, 14.1.1), such as a range whose end is before its start. */
+/**
+ * Parses one range. null: it is invalid (RFC 9110, 14.1.1), such as a range whose end is before its
+ * start.
+ */
 function parseRangeSpec(text: string): { readonly from: string; readonly to: string } | null {
   const [, from = '', to = ''] = /^\s*(\d*)-(\d*)\s*$/.exec(text) ?? []
   if (from === '' ? to === '' : to !== '' && Number(to) < Number(from)) return null

@@ -21,7 +21,7 @@ export interface NodeRequest extends Readable {
 
 const isFunction = (value: unknown): boolean => typeof value === 'function'
 
-/** Whether the request is Node's, and not a web Request. */
+/** Returns whether the request is Node's, and not a web Request. */
 export const isNodeRequest = (request: FormRequest): request is NodeRequest =>
   'pipe' in request && isFunction(request.pipe)
 
@@ -38,7 +38,7 @@ export function checkRequest(request: FormRequest): void {
   )
 }
 
-/** Members of any value; {} for null and undefined. */
+/** Reads members of any value; {} for null and undefined. */
 function readMembers(value: unknown, names: readonly string[]): Record<string, unknown> {
   if (typeof value !== 'object' || value === null) return {}
   return Object.fromEntries(

@@ -42,11 +42,14 @@ export function respondJson(
   })
 }
 
-/** The same 404 for an invalid token, an expired token and a missing row, as in Rails. */
+/**
+ * Creates the response 404, which is the same for an invalid token, an expired token and a missing
+ * row, as in Rails.
+ */
 export const notFound = (): HttpResponseError =>
   new HttpResponseError(new Response(null, { status: 404, headers: UNCACHED_HEADERS }))
 
-/** 403, when the app's `authorize` refuses the request. */
+/** Creates the response 403, for a request that the app's `authorize` refuses. */
 export const forbidden = (): HttpResponseError =>
   new HttpResponseError(respondError(403, 'You may not do this.', 'FORBIDDEN'))
 

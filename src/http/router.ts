@@ -72,8 +72,8 @@ async function dropBody(response: Response): Promise<Response> {
 }
 
 /**
- * Returns the parameters of a path, or null where the path is another. `*` stands for a filename,
- * which may have several segments, as in Rails, and is ignored.
+ * Returns the parameters of a path. null: the path is another. `*` stands for a filename, which may
+ * have several segments, as in Rails, and is ignored.
  */
 export function matchPath(path: string, segments: readonly string[]): Params | null {
   const pattern = path.split('/')
@@ -92,7 +92,8 @@ export function matchPath(path: string, segments: readonly string[]): Params | n
 }
 
 /**
- * Decoded segments below `base`. null: the path is not below it, or has an invalid percent escape.
+ * Returns the decoded segments below `base`. null: the path is not below it, or has an invalid
+ * percent escape.
  */
 export function segmentsBelow(base: string, url: string): string[] | null {
   const { pathname } = new URL(url)

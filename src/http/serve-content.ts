@@ -66,8 +66,8 @@ function createHeaders({
 }
 
 /**
- * Whether the request may get a range. `If-Range` says which bytes the client already has a part
- * of.
+ * Returns whether the request may get a range. `If-Range` names the version of which the client
+ * already has a part.
  */
 function allowsRange({ method, headers }: Request, { etag, lastModified }: Content): boolean {
   if (method !== 'GET') return false

@@ -43,11 +43,11 @@ export interface SharpOptions {
 }
 
 /**
- * An image processor on sharp (libvips). It reads JPEG, PNG, WebP, GIF, AVIF, HEIF and TIFF, and
- * refuses SVG and all else that libvips may load. Like browsers, it accepts images that break rules
- * of their format; cut-off images are refused. Without `convert` an image keeps its format; HEIF
- * and TIFF become PNG. It turns sharp's cache of open files off for the whole process. Throws
- * ConfigurationError on a wrong option.
+ * Creates an image processor on sharp (libvips). It reads JPEG, PNG, WebP, GIF, AVIF, HEIF and
+ * TIFF, and refuses SVG and all else that libvips may load. Like browsers, it accepts images that
+ * break rules of their format; cut-off images are refused. Without `convert` an image keeps its
+ * format; HEIF and TIFF become PNG. It turns sharp's cache of open files off for the whole process.
+ * Throws ConfigurationError on a wrong option.
  *
  * @example
  * import { sharp } from 'activestorage-delayed/images/sharp'
@@ -104,7 +104,7 @@ async function inspect(
   limitInputPixels: number,
   details: ErrorDetails,
 ): Promise<{ readonly target: OutputFormat; readonly animated: boolean }> {
-  // Without libvips' own limit, so that the error below says what is accepted.
+  // libvips' own limit is switched off, so that the error below says what is accepted.
   const reader = createSharp(input, { limitInputPixels: false, failOn: 'error' })
   const metadata = await reader.metadata()
   const format = formatOf(metadata)
@@ -142,7 +142,8 @@ function apply(image: Sharp, transformation: Transformation, target: OutputForma
 }
 
 /**
- * libvips keeps the files that it read last open. Deleted ones would still use space on the disk.
+ * Switches off libvips' cache, which keeps the files that it read last open. Deleted ones would
+ * still use space on the disk.
  */
 function disableFileCache(): void {
   const { memory, items } = createSharp.cache()

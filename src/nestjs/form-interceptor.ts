@@ -101,7 +101,7 @@ async function discardFormFiles({ files }: ParsedForm<AnyAttachments>): Promise<
 }
 
 /**
- * Parameter decorator for the result of `FormInterceptor`: values, files, and `hidden`, for a form
+ * Passes the result of `FormInterceptor` to a parameter: values, files, and `hidden`, for a form
  * that is shown again.
  */
 export const UploadedForm: () => ParameterDecorator = createParamDecorator(

@@ -52,8 +52,8 @@ interface FastifyParsers {
 }
 
 /**
- * Fastify refuses bodies without a parser, so forms get one that reads nothing. A parser of the app
- * stays.
+ * Adds a parser of forms to Fastify that reads nothing, because Fastify refuses bodies without a
+ * parser. A parser of the app stays.
  */
 export function skipFormParsing(adapter: NestHttpAdapter | null | undefined): void {
   if (adapter?.getType() !== 'fastify') return

@@ -8,7 +8,7 @@ test('a version that is too old is refused with the version that is needed', () 
       code: 'CONFIGURATION',
       message: `prisma() needs @prisma/client 7.2.0 or newer, and this app has ${told}: npm install @prisma/client@latest.`,
     })
-  // Without a given version, the installed package counts.
+  // The installed package counts if no version is given.
   assert.throws(() => requireVersion('typeorm()', 'typeorm', '999.0.0'), {
     message: /999\.0\.0 or newer, and this app has \d+\.\d+\.\d+: /,
   })

@@ -22,7 +22,7 @@ export function requireVersion(
   )
 }
 
-/** The versions that this package and the app resolve: in a monorepo they may differ. */
+/** Reads the versions that this package and the app resolve. They may differ in a monorepo. */
 function readInstalledVersions(name: string): readonly string[] {
   const [, main] = process.argv
   return [import.meta.url, ...(main === undefined ? [] : [pathToFileURL(main).href])].flatMap(
@@ -43,7 +43,10 @@ function readVersion(path: string): string {
   return String(manifest.version)
 }
 
-/** A pre-release counts as its release. A text that is not a version is not older. */
+/**
+ * Returns whether `version` is older than `oldest`. A pre-release counts as its release. A text
+ * that is not a version is not older.
+ */
 function isOlder(version: string, oldest: string): boolean {
   const left = readParts(version)
   const right = readParts(oldest)

@@ -7,13 +7,16 @@ import { formatValue } from '../errors/message.ts'
  */
 export type Size = number | `${number}${'' | ' '}${'B' | 'KB' | 'MB' | 'GB'}`
 
-/** A duration with its unit: some would read a bare number as seconds, others as milliseconds. */
+/**
+ * A duration with its unit. A bare number is not accepted, because it could mean seconds or
+ * milliseconds.
+ */
 export type Duration = `${number}${'ms' | 's' | 'm' | 'h' | 'd'}`
 
 const bytesPerUnit = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 }
 const millisecondsPerUnit = { ms: 1, s: 1000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
-/** Reads a number with a unit. NaN: the text is not one. */
+/** Reads a number with a unit. Returns NaN for other text. */
 function readUnit(
   text: unknown,
   pattern: RegExp,
@@ -47,7 +50,7 @@ export function parseDuration(duration: Duration, where: string): number {
 }
 
 /**
- * Formats milliseconds for people, in the largest unit of which there are two: "500 ms", "90 s", "3
+ * Formats milliseconds for people, in the largest unit that gives 2 or more: "500 ms", "90 s", "3
  * min", "5 h", "2 d".
  */
 export function formatDuration(milliseconds: number): string {

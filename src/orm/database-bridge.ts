@@ -60,8 +60,8 @@ export function bridgeDatabase<Tx>({
       transaction(async (tx) => {
         const executor = over(tx)
         const result = await work({ tx, executor })
-        // Where a statement failed, PostgreSQL rolls back at COMMIT and reports no error. No ORM
-        // looks at its answer.
+        // PostgreSQL rolls back at COMMIT and reports no error if a statement failed before. No ORM
+        // checks the response.
         if (dialect === 'postgres' && (await hasTransactionFailed(executor)))
           throw createEndedEarlyError()
         return result
@@ -76,7 +76,7 @@ export function bridgeDatabase<Tx>({
   }
 }
 
-/** A bigint as text, because mysql2 does not take bigints. */
+/** Converts a bigint to text, because mysql2 does not accept bigints. */
 const bigintToText = (parameter: Parameter): Parameter =>
   typeof parameter === 'bigint' ? String(parameter) : parameter
 

@@ -20,7 +20,10 @@ export interface StorageModel {
   /** The value of `record_type`. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>
-  /** `onSubmitted` is called for each upload of a direct attach inside the transaction. */
+  /**
+   * Returns the handle of a record. `onSubmitted` is called for each upload of a direct attach
+   * inside the transaction.
+   */
   record(
     id: RecordId,
     transaction?: unknown,
@@ -66,8 +69,8 @@ export function registerModel(definitions: object, model: StorageModel): () => v
 }
 
 /**
- * The model of the open storage that has this definitions object. Throws ConfigurationError where
- * there is none, or several.
+ * Returns the model of the open storage that has this definitions object. Throws ConfigurationError
+ * if there is none, or several.
  */
 export function requireModel(definitions: object): StorageModel {
   const [model, another] = modelsByDefinitions.get(definitions) ?? []

@@ -20,11 +20,11 @@ export const hasMethod = <N extends PropertyKey>(
 ): value is Record<N, AnyMethod> =>
   (isObject(value) || typeof value === 'function') && typeof Reflect.get(value, name) === 'function'
 
-/** A list as it is, anything else as a list of one. */
+/** Returns a list as it is, and any other value as a list of one. */
 export const toList = (value: unknown): readonly unknown[] =>
   Array.isArray(value) ? value : [value]
 
-/** An object, then its prototypes; of a class, the classes that it extends. */
+/** Yields an object, then its prototypes; for a class, the classes that it extends. */
 export function* prototypesOf(value: object): Iterable<object> {
   for (
     let at: unknown = value;
@@ -34,7 +34,7 @@ export function* prototypesOf(value: object): Iterable<object> {
     yield at
 }
 
-/** The member of a value at a path of names. undefined: there is none. */
+/** Reads the member of a value at a path of names. undefined: there is none. */
 export function readPath(value: unknown, ...path: readonly PropertyKey[]): unknown {
   return path.reduce<unknown>((at, name) => (isObject(at) ? at[name] : undefined), value)
 }

@@ -53,7 +53,7 @@ export function assignFile(record: object, name: string, how: AssignedAs, input:
   })
 }
 
-/** The input that was assigned to a record in this way, and is not committed yet. */
+/** Returns the input that was assigned to a record in this way, and is not committed yet. */
 export function readAssignedInput(record: object, name: string, how: AssignedAs): unknown {
   const pending = pendingByRecord.get(record)?.get(name)
   return pending?.how === how ? pending.input : undefined
@@ -209,7 +209,7 @@ export async function submitPendingFiles(
 
 type PendingByName = ReadonlyMap<string, PendingFile>
 
-/** The files of a record that no transaction of this chain has submitted. */
+/** Finds the files of a record that no transaction of this chain has submitted. */
 function findFilesToSubmit(
   model: StorageModel,
   record: object,

@@ -2,14 +2,14 @@ import type { RowCache } from '../attached/scope.ts'
 
 interface Preloaded {
   readonly rows: RowCache
-  /** The transaction that the rows were read in. In another one, or after it, they may be wrong. */
+  /** The transaction that the rows were read in. They may be wrong in another one, or after it. */
   readonly transaction: unknown
 }
 const preloadedByRecord = new WeakMap<object, Preloaded>()
 
 /**
- * The rows that were preloaded for a record in this transaction; undefined as transaction: outside
- * of all.
+ * Finds the rows that were preloaded for a record in this transaction. `transaction` undefined:
+ * outside of all.
  */
 export function findPreloaded(record: object, transaction: unknown): RowCache | undefined {
   const found = preloadedByRecord.get(record)

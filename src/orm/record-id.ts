@@ -2,8 +2,8 @@
 export type RecordId = bigint | number | string
 
 /**
- * A value as the id of a record. null: it is none, such as the id before the first save, or a key
- * of several columns.
+ * Converts a value to the id of a record. null: it is none, such as the id before the first save,
+ * or a key of several columns.
  */
 export const toRecordId = (value: unknown): RecordId | null =>
   typeof value === 'bigint' || typeof value === 'number' || typeof value === 'string' ? value : null

@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
-/** The keys under which files are given: `photo` and `photoTmp`. */
+/** Lists the keys under which files are given: `photo` and `photoTmp`. */
 export const fileKeysOf = (names: Iterable<string>): string[] =>
   [...names].flatMap((name) => [name, `${name}Tmp`])
 
@@ -39,7 +39,7 @@ export function refuseHidingFields(record: object, names: readonly string[]): vo
 }
 
 /**
- * `refuseHidingFields` for a class, when the library first sees it. A class whose constructor
+ * Calls `refuseHidingFields` for a class, when the library first sees it. A class whose constructor
  * throws without arguments is checked when its first record is saved.
  */
 export function refuseHidingFieldsOfClass(type: new () => object, names: readonly string[]): void {

@@ -1,18 +1,15 @@
 type State = 'open' | 'committed' | 'rolled back'
 
 /**
- * One level of an ORM's transaction stack: a transaction, or a savepoint in it. ORMs tell of both
- * in their own ways, and none of them calls back when the outermost transaction is committed. The
- * ORM's folder creates a level when one begins and ends it with `markCommitted` or
+ * One level of an ORM's transaction stack: a transaction, or a savepoint in it. ORMs report both in
+ * their own ways, and none of them has a callback after the commit of the outermost transaction.
+ * The ORM's folder creates a level when one begins and ends it with `markCommitted` or
  * `markRolledBack`.
  */
 export class TransactionLevel {
   /** The transaction that this savepoint is in. undefined: this is the outermost. */
   readonly outer: TransactionLevel | undefined
-  /**
-   * Its own token, and those of the savepoints in it that were released: what they did is part of
-   * it.
-   */
+  /** Its own token, and those of its released savepoints, whose work is part of it. */
   readonly #tokens: object[]
   readonly #afterCommit: (() => void)[] = []
   readonly #afterRollback: (() => void)[] = []
@@ -36,7 +33,7 @@ export class TransactionLevel {
     return [...this.#tokens, ...(this.outer?.chain ?? [])]
   }
 
-  /** true: the work of this level may still be committed. */
+  /** Whether the work of this level may still be committed. */
   get isActive(): boolean {
     if (this.#state === 'rolled back') return false
     return this.outer?.isActive ?? this.#state === 'open'
@@ -56,8 +53,8 @@ export class TransactionLevel {
   }
 
   /**
-   * A savepoint hands its tokens and callbacks to the level around it; the outermost transaction
-   * calls `done` of each.
+   * Ends the level with its commit. A savepoint passes its tokens and callbacks to the level around
+   * it; the outermost transaction calls all `done` callbacks.
    */
   markCommitted(): void {
     if (this.#state !== 'open') return
@@ -72,7 +69,10 @@ export class TransactionLevel {
     this.outer.#afterRollback.push(...this.#afterRollback.splice(0))
   }
 
-  /** Calls each `undo`, the last one first. A commit that fails is a rollback too. */
+  /**
+   * Ends the level with its rollback: calls all `undo` callbacks, the last one first. A commit that
+   * fails is a rollback too.
+   */
   markRolledBack(): void {
     if (this.#state !== 'open') return
     this.#state = 'rolled back'

@@ -62,9 +62,9 @@ export type Constructor<T = object> = new (...args: any[]) => T
 
 /** Reads the id and the open transaction of an ORM's record. */
 export interface RecordIdentity<R extends object> {
-  /** null: the record is not saved yet. */
+  /** Reads the id of a record. null: it is not saved yet. */
   idOf(record: R): RecordId | null
-  /** The transaction that the record was read or saved in, while it is open. */
+  /** Returns the transaction that the record was read or saved in, while it is open. */
   transactionOf?(record: R): unknown
 }
 
@@ -89,11 +89,11 @@ function findMixin(classOrRecord: object): Mixin | null {
   return null
 }
 
-/** The attachments of a class, or of the class of a record. null: it has none. */
+/** Finds the attachments of a class, or of the class of a record. null: it has none. */
 export const definitionsOf = (classOrRecord: object): AnyAttachments | null =>
   findMixin(classOrRecord)?.definitions ?? null
 
-/** The id of a record. null: it is not saved yet, or its class has no attachments. */
+/** Reads the id of a record. null: it is not saved yet, or its class has no attachments. */
 export const idOfRecord = (record: object): RecordId | null =>
   findMixin(record)?.identity.idOf(record) ?? null
 
@@ -112,9 +112,9 @@ function refuseLostAttachments(definitions: AnyAttachments, base: Constructor): 
 }
 
 /**
- * Extends a class by accessors for its attachments. They are on the prototype, so that records have
- * no property of ours: ORMs, JSON and Object.keys see columns alone. Throws ConfigurationError
- * where attachments of `base` are missing in `definitions`.
+ * Extends a class by accessors for its attachments. They are on the prototype, so that ORMs, JSON
+ * and Object.keys see a record's columns only. Throws ConfigurationError if attachments of `base`
+ * are missing in `definitions`.
  */
 export function mixInAttachments<D extends AnyAttachments, B extends Constructor>(
   definitions: D,
@@ -137,8 +137,8 @@ export function mixInAttachments(
 }
 
 /**
- * The handle of one attachment of a record, as `storage.record(…)` has it. Throws InvalidInputError
- * before the first save.
+ * Returns the handle of one attachment of a record, as `storage.record(…)` has it. Throws
+ * InvalidInputError before the first save.
  */
 function readAttached(
   definitions: AnyAttachments,

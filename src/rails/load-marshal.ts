@@ -123,7 +123,7 @@ class MarshalReader {
   }
 
   #readHash(): RailsValue {
-    // Without a prototype, so that no key of a message can reach one.
+    // The object has no prototype, so that no key of a message can reach one.
     const hash: Record<string, RailsValue> = Object.create(null)
     this.#keep(hash)
     for (let left = this.#readLong(); left > 0; left -= 1) {

@@ -198,7 +198,7 @@ export class DiskFolder {
   }
 }
 
-/** Names of the two folders that hold a key, by its first four characters. */
+/** Returns the names of the two folders that hold a key, by its first four characters. */
 function folderNames(characters: readonly string[]): [string, string] {
   return [characters.slice(0, 2).join(''), characters.slice(2, 4).join('')]
 }

@@ -160,8 +160,8 @@ const unreturnedCalls = new Set<RunningCall>()
 let isExitHandled = false
 
 /**
- * At its end, a process waits for its threads, even for those that never return. `process.exit`
- * would hang as well.
+ * Ends the process although calls hang: at its end, a process waits for its threads, even for those
+ * that never return, and `process.exit` would hang as well.
  */
 function exitDespiteHangingCalls(): void {
   if (isExitHandled || !isMainThread) return

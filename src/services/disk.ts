@@ -15,8 +15,8 @@ export interface DiskOptions {
 }
 
 /**
- * A service on a folder of files, laid out as Rails' Disk service does. It has no URLs of its own:
- * the app serves its files. Throws ConfigurationError without a `root`.
+ * Creates a service on a folder of files, laid out as Rails' Disk service does. It has no URLs of
+ * its own: the app serves its files. Throws ConfigurationError without a `root`.
  */
 export function disk(options: DiskOptions): Service {
   checkOptions(options, ['root', 'public'], 'disk')

@@ -10,7 +10,7 @@ export interface MemoryService extends Service {
   readonly objects: ReadonlyMap<string, Buffer>
 }
 
-/** A service that keeps objects in this process' memory: for tests. It has no URLs. */
+/** Creates a service that keeps objects in this process' memory, for tests. It has no URLs. */
 export function memory(): MemoryService {
   const objects = new Map<string, Buffer>()
   const find = (key: string): Buffer => {

@@ -18,7 +18,7 @@ const connectionErrorCodes: ReadonlySet<string> = new Set([
   'ETIMEDOUT',
 ])
 
-/** How many errors of a chain of causes are looked at. A chain may have a cycle. */
+/** Number of errors of a chain of causes that are read. A chain may have a cycle. */
 const MAX_CAUSES = 5
 
 /** Returns true when an error, or one of its causes, says that the other side cannot be reached. */

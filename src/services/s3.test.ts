@@ -26,7 +26,7 @@ async function* pieces(data: Uint8Array): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
 }
 
-// For tests that need a server which checks signatures and digests.
+// Skips tests that need a server which checks signatures and digests.
 const strict = server.lenient === null ? {} : { skip: server.lenient }
 
 const client = new S3Client({

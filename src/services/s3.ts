@@ -11,7 +11,7 @@ import type { Service } from './service.ts'
 export type { S3Options } from './s3-options.ts'
 
 /**
- * A service on Amazon S3 or a server that speaks its protocol. It loads `@aws-sdk/client-s3`, and
+ * Creates a service on Amazon S3 or a server with its protocol. It loads `@aws-sdk/client-s3`, and
  * for URLs `@aws-sdk/s3-request-presigner`, at first use. Rails' S3 service with the same bucket
  * and prefix finds the same objects. An object is one PUT with Content-MD5, or parts with one each;
  * a failed transfer leaves nothing behind. Throws ConfigurationError on wrong options.

@@ -112,19 +112,19 @@ export interface Service {
     options: DirectUploadOptions,
   ): Promise<{ readonly url: string; readonly headers: Readonly<Record<string, string>> } | null>
   /**
-   * Optional, not used yet: deletes each object whose key starts with `prefix`. An empty prefix is
-   * InvalidInputError.
+   * Deletes each object whose key starts with `prefix`. Throws InvalidInputError for an empty
+   * prefix. Optional, not used yet.
    */
   deletePrefixed?(prefix: string, options?: Abortable): Promise<void>
-  /** Optional, not used yet: joins objects, in order, into a new one. */
+  /** Joins objects, in order, into a new one. Optional, not used yet. */
   compose?(
     sources: readonly string[],
     key: string,
     options?: Abortable & { readonly contentType?: string },
   ): Promise<void>
   /**
-   * Optional, not used yet: copies an object within the service. Throws FileNotFoundError for a
-   * missing source.
+   * Copies an object within the service. Throws FileNotFoundError for a missing source. Optional,
+   * not used yet.
    */
   copy?(source: string, key: string, options?: Abortable): Promise<void>
 }

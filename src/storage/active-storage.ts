@@ -37,13 +37,13 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   migrate(): Promise<void>
   /**
-   * Runs a transaction: the ORM's where one is bound, else the library's own. Commits when `run`
+   * Runs a transaction: the ORM's if one is bound, else the library's own. Commits when `run`
    * resolves. Rolls back when it rejects, and rejects with the same error. Never runs `run` twice.
    */
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /**
-   * The attachments of a record. Reads nothing yet. Throws InvalidInputError for a missing id, as
-   * of a record that is not saved.
+   * Returns the attachments of a record. Reads nothing yet. Throws InvalidInputError for a missing
+   * id, such as that of a record that is not saved.
    */
   record<N extends keyof M & string>(
     model: N,
@@ -51,7 +51,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
     options?: TransactionOption<Tx>,
   ): RecordAttachments<M[N]>
   /**
-   * The attachments of many records, in the order of `ids`. Reads all attached and pending files in
+   * Reads the attachments of many records, in the order of `ids`: all attached and pending files in
    * two statements.
    */
   records<N extends keyof M & string>(
@@ -93,13 +93,13 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   /** The path at which to mount the handler; without a slash at its end. */
   readonly basePath: string
   /**
-   * The path at which a page announces files that the browser uploads to the service, within the
-   * attachment's limits.
+   * Returns the path at which a page announces files that the browser uploads to the service,
+   * within the attachment's limits.
    */
   directUploadPath(attachment: ModelAttachment<M>): string
   /**
-   * The path to which a page sends a file before its form is submitted, within the attachment's
-   * limits.
+   * Returns the path to which a page sends a file before its form is submitted, within the
+   * attachment's limits.
    */
   stagedUploadPath(attachment: ModelAttachment<M>): string
   /** Pending, running and failed uploads. */
@@ -127,8 +127,8 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
    */
   reconcile(options?: ReconcileOptions): Promise<ReconcileResult>
   /**
-   * Reads what an operator asks: which uploads wait, which failed and why, which workers are alive,
-   * what else is due. `activestorage-delayed status` prints it.
+   * Reads the state of the storage for operators: which uploads wait, which failed and why, which
+   * workers are alive, which jobs are due. `activestorage-delayed status` prints it.
    *
    * @example
    * const { uploads, outages } = await storage.status()

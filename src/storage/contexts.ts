@@ -18,7 +18,7 @@ export interface StorageParts {
   readonly wakeUps: WakeUps
 }
 
-/** The context of record handles and HTTP routes. */
+/** Creates the context of record handles and HTTP routes. */
 export function createStorageContext(
   { settings, store, lookup, wakeUps }: StorageParts,
   direct: DirectUploads,
@@ -51,7 +51,7 @@ export function createStorageContext(
   }
 }
 
-/** The context of workers. Opens the database. */
+/** Creates the context of workers. Opens the database. */
 export async function createDelayedContext(
   { settings, store, lookup }: StorageParts,
   context: StorageContext,

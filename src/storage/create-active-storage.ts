@@ -38,7 +38,7 @@ export function createActiveStorage<
   Tx,
   Finds extends boolean = false,
 >(config: ConfigWithFinders<M, S, Tx, Finds>): ActiveStorage<M, Tx>
-/** The implementation: models and transactions are only known at run time. */
+/** The implementation has no types of models and transactions, which are known to the app only. */
 export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, unknown> {
   const settings = readConfiguration(config)
   const lookup = new RecordLookup(settings)

@@ -10,7 +10,7 @@ import type { StorageParts } from './contexts.ts'
 /** The parts of a storage that only the command line needs. */
 export interface Internals {
   openStore(): Promise<Store>
-  /** The statements that make the tables of an empty database. */
+  /** Returns the statements that make the tables of an empty database. */
   readSchema(dialect: Dialect): DialectSchema
   /** Counts what a sweep would do now. Changes nothing. */
   countSweepable(): ReturnType<typeof countSweepableAndGemRows>
@@ -33,12 +33,12 @@ export function registerInternals(storage: object, internals: Internals): void {
   internalsByStorage.set(storage, internals)
 }
 
-/** Tells a storage that createActiveStorage made from any other value. */
+/** Returns whether `createActiveStorage` made the value. */
 export function isStorage(value: unknown): value is ActiveStorage<Models, never> {
   return typeof value === 'object' && value !== null && internalsByStorage.has(value)
 }
 
-/** The internals of a storage. Throws ConfigurationError for any other object. */
+/** Returns the internals of a storage. Throws ConfigurationError for any other object. */
 export function getInternals(storage: object): Internals {
   const found = internalsByStorage.get(storage)
   if (found === undefined)

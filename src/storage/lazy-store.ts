@@ -8,7 +8,7 @@ export class LazyStore {
   #opened: Promise<Store> | undefined
   #isClosed = false
 
-  /** `check` runs once the database is open; what it throws is thrown at the first use. */
+  /** `check` runs when the database is open. The first use throws its error. */
   constructor({ database, tables, recordId }: Settings, check: () => void) {
     this.#openFirst = async () => {
       const store = await openStore(database, tables, recordId)
@@ -18,8 +18,8 @@ export class LazyStore {
   }
 
   /**
-   * Opens once; after a failure the next use tries again. Rejects with ConfigurationError when the
-   * storage is closed.
+   * Opens the database once; after a failure the next use tries again. Rejects with
+   * ConfigurationError when the storage is closed.
    */
   readonly open = async (): Promise<Store> => {
     if (this.#isClosed)
@@ -31,7 +31,7 @@ export class LazyStore {
     return this.#opened
   }
 
-  /** Waits for an opening that is under way, then refuses every use. */
+  /** Waits for an opening that is running, then refuses every use. */
   async close(): Promise<void> {
     await this.#opened?.catch(() => undefined)
     this.#isClosed = true

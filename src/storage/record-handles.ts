@@ -37,12 +37,12 @@ export class RecordHandles {
     this.transactions = createAppTransactions(parts.settings.database, parts.wakeUps.wake)
   }
 
-  /** The attachments of one record. */
+  /** Returns the attachments of one record. */
   find(model: string, id: Id, options: ScopeOptions): Handle {
     return createRecordHandle(this.scope(model, this.#canonicalize(model, id), options))
   }
 
-  /** The attachments of many records, read at once, in the order of `ids`. */
+  /** Reads the attachments of many records at once, in the order of `ids`. */
   async list(model: string, ids: readonly Id[], options: AnyTransaction): Promise<Handle[]> {
     this.requireModel(model)
     if (!Array.isArray(ids))
@@ -64,7 +64,7 @@ export class RecordHandles {
     return found
   }
 
-  /** The scope of one record. `id` is canonical. */
+  /** Creates the scope of one record. `id` is canonical. */
   scope(type: string, id: string, { transaction, loaded, submitted }: ScopeOptions): RecordScope {
     const { settings, store, wakeUps } = this.#parts
     const { database } = settings
@@ -88,7 +88,8 @@ export class RecordHandles {
   }
 
   /**
-   * Makes the models known to the ORM classes that have their attachments. Returns how to undo it.
+   * Makes the models known to the ORM classes that have their attachments. Returns a function that
+   * undoes it.
    */
   registerModels(): () => void {
     const { givenModels } = this.#parts.settings

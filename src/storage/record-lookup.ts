@@ -12,23 +12,26 @@ export class RecordLookup {
     this.#settings = settings
   }
 
-  /** The ORM's records of a model; null where no ORM class has its attachments. */
+  /** Finds the ORM's records of a model. null: no ORM class has its attachments. */
   source(type: string): RecordSource | null {
     const { database, givenModels } = this.#settings
     return database.findRecordSource?.(givenModels[type] ?? {}) ?? null
   }
 
-  /** Throws ConfigurationError where two ORM classes share one attachments object. */
+  /** Throws ConfigurationError if two ORM classes share one attachments object. */
   checkSources(): void {
     for (const type of Object.keys(this.#settings.givenModels)) this.source(type)
   }
 
-  /** Whether it is possible to tell that a record of this model does not exist. */
+  /** Returns whether the records of a model can be looked up, so that a missing one is noticed. */
   canFind(type: string): boolean {
     return this.#settings.finders.has(type) || this.source(type) !== null
   }
 
-  /** The record, or null where there is none. `{ type, id }` where it cannot be looked up. */
+  /**
+   * Finds a record. null: there is none. Returns `{ type, id }` if the model's records cannot be
+   * looked up.
+   */
   async find(type: string, id: string): Promise<unknown> {
     const finder = this.#settings.finders.get(type)
     if (finder !== undefined) return (await finder(id)) ?? null
@@ -36,7 +39,7 @@ export class RecordLookup {
   }
 
   /**
-   * Sets when the record was last changed, where the ORM has a column for it. A failure is only
+   * Sets the time of the record's last change, if the ORM has a column for it. A failure is only
    * logged.
    */
   async touch(type: string, id: string): Promise<void> {

@@ -10,13 +10,16 @@ import type { StorageParts } from './contexts.ts'
 
 /** A failed upload, in plain data. */
 export interface FailedUploadStatus {
-  /** For `delayedUploads.find`, and for `retry` and `discard` of the command line. */
+  /**
+   * The upload's id, which `delayedUploads.find` takes, and `retry` and `discard` of the command
+   * line.
+   */
   readonly id: string
   readonly record: RecordRef
   /** The attachment's name, such as 'photo'. */
   readonly name: string
   readonly attempts: number
-  /** When it was submitted. */
+  /** Time of the submission. */
   readonly createdAt: Date
   readonly lastError: string | null
   /** Names of the files that failed. */
@@ -27,7 +30,7 @@ export interface FailedUploadStatus {
 export interface ServiceOutage {
   readonly service: string
   readonly since: Date
-  /** Uploads to the service are not tried before. */
+  /** Time before which no upload to the service is tried. */
   readonly retryAt: Date
 }
 

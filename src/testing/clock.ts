@@ -6,7 +6,7 @@ import { parseDuration, type Duration } from '../options/units.ts'
  * `advance` is called.
  */
 export interface TestClock {
-  /** The clock's time now. */
+  /** Returns the clock's time. */
   now(): Date
   /**
    * Moves the clock on: retries fall due, leases end, staged files expire. It wakes no worker: call

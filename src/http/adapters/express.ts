@@ -18,8 +18,8 @@ declare global {
 type Next = (error?: unknown) => void
 
 /**
- * Middleware that answers requests below `basePath`, wherever it is mounted. It may come before or
- * after a JSON parser.
+ * Creates middleware that answers requests below `basePath`, wherever it is mounted. It may come
+ * before or after a JSON parser.
  *
  * @example
  * import express from 'express'
@@ -35,9 +35,9 @@ export function activeStorage(
 }
 
 /**
- * Middleware in the place of multer: stages the files of a form while they arrive. `req.form` is
- * the result of `storage.parseForm`, `req.body` its values. Errors go to `next`; then `req.body`
- * has the values that were read before.
+ * Creates middleware in the place of multer: it stages the files of a form while they arrive.
+ * `req.form` is the result of `storage.parseForm`, `req.body` its values. Errors go to `next`; then
+ * `req.body` has the values that were read before.
  *
  * @example
  * import express from 'express'

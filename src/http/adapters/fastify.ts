@@ -15,9 +15,9 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'] as 
 const MULTIPART = 'multipart/form-data'
 
 /**
- * Plugin that answers requests below `basePath`, and leaves forms with files to `form` everywhere
- * in the app. When Fastify's own error handler answers an error of the library, the visitor gets
- * its `publicMessage`.
+ * Creates a plugin that answers requests below `basePath`, and leaves forms with files to `form`
+ * everywhere in the app. When Fastify's own error handler answers an error of the library, the
+ * visitor gets its `publicMessage`.
  *
  * @example
  * import fastify from 'fastify'

@@ -9,7 +9,7 @@ import { closeAfterResponse } from '../close-after-response.ts'
 import type { FormParser, Mountable } from '../mountable.ts'
 
 /**
- * Middleware that answers requests below `basePath`.
+ * Creates middleware that answers requests below `basePath`.
  *
  * @example
  * import { Hono } from 'hono'
@@ -46,9 +46,9 @@ function throwWithResponse(error: unknown): never {
 }
 
 /**
- * Middleware that stages the files of a form while they arrive. `c.var.form` is the result of
- * `storage.parseForm`. It throws the errors of `storage.parseForm`: the response has their status
- * and `publicMessage`, or comes from the app's `onError`.
+ * Creates middleware that stages the files of a form while they arrive. `c.var.form` is the result
+ * of `storage.parseForm`. It throws the errors of `storage.parseForm`: the response has their
+ * status and `publicMessage`, or comes from the app's `onError`.
  *
  * @example
  * import { Hono } from 'hono'

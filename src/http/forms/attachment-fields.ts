@@ -58,7 +58,10 @@ export class AttachmentFields {
     for (const { file } of this.entries) if (file instanceof StagedFile) await file.discard()
   }
 
-  /** undefined: the form has no field for the attachment, so that nothing changes. */
+  /**
+   * Returns the input for `attachLater`. undefined: the form has no field for the attachment, so
+   * that nothing changes.
+   */
   toInput(): AttachmentInput | undefined {
     const files = this.entries.map(({ file }) => file)
     if (this.#definition.kind === 'one') return files.at(-1)

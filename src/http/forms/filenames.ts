@@ -4,8 +4,8 @@ const unescapeQuotes = (filename: string): string =>
 
 const splitPath = (filename: string): string[] => unescapeQuotes(filename).split(/[/\\]/)
 /**
- * Empty, or only dots and spaces. Some systems read such a name as the folder itself, or the one
- * above.
+ * Returns whether a name is empty, or only dots and spaces. Some systems read such a name as the
+ * folder itself, or the one above.
  */
 const isDotsOnly = (part: string): boolean => /^[\s.]*$/.test(part)
 

@@ -17,7 +17,10 @@ export interface HiddenField {
   readonly path: string | null
 }
 
-/** Lists files of this request, and files of earlier requests that the form names. */
+/**
+ * Lists hidden fields for the files of this request, and for files of earlier requests that the
+ * form names.
+ */
 export async function listHiddenFields(
   context: StorageContext,
   { entries }: AttachmentFields,

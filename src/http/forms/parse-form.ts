@@ -57,8 +57,8 @@ export interface ParsedForm<D> {
 }
 
 /**
- * Type of `storage.parseForm`. A type of its own, so that a function which takes it knows the
- * storage's models.
+ * The function `storage.parseForm`. It has a type of its own, so that a function which takes it
+ * knows the storage's models.
  */
 export interface ParseForm<M extends Models> {
   <N extends keyof M & string>(
@@ -67,7 +67,7 @@ export interface ParseForm<M extends Models> {
   ): Promise<ParsedForm<M[N]>>
 }
 
-/** `storage.parseForm`. */
+/** Implements `storage.parseForm`. */
 export async function parseForm(
   context: StorageContext,
   request: FormRequest,

@@ -46,8 +46,8 @@ export function parsePartHead(head: string): PartHead {
   const contentType = valueOf(CONTENT_TYPE) ?? ''
   const bareType = /^\s*([^\s;,/]+\/[^\s;,/]+)/.exec(contentType)?.[1]?.toLowerCase()
   const filename = findFilename(parameters, bareType)
-  // As a field, the file would be lost or taken for text. Some clients split a long name:
-  // `filename*0`, `filename*1`.
+  // The part is refused, because the file would be lost or taken for a text field. Some clients
+  // split a long name: `filename*0`, `filename*1`.
   if (filename === undefined && /filename[*\d]*\s*=/i.test(given))
     throw new InvalidInputError(
       `A part of the form has a filename that cannot be read: ${JSON.stringify(given.slice(0, 100))}.`,

@@ -5,7 +5,10 @@ import type { ProgressHub } from './hub.ts'
 /** Prefix of the id of an upload's final event. */
 export const FINAL_ID_PREFIX = 'end-'
 
-/** Equal snapshots have equal ids, so that a client which reconnects gets no event twice. */
+/**
+ * Creates the id of an event. Equal snapshots have equal ids, so that a client which reconnects
+ * gets no event twice.
+ */
 function createEventId(snapshot: UploadSnapshot, data: string): string {
   const hash = createHash('sha256').update(data).digest('base64url').slice(0, 16)
   return `${isFinishedSnapshot(snapshot) ? FINAL_ID_PREFIX : ''}${hash}`

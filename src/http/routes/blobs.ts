@@ -75,7 +75,7 @@ function cacheControl(context: StorageContext, signedId: string): string {
   return `max-age=${Math.max(0, Math.floor((expiresAt.getTime() - Date.now()) / 1000))}, private`
 }
 
-/** The bytes of a blob, and the headers that identify them. */
+/** Returns the bytes of a blob, and the headers that identify them. */
 export function blobContent(
   context: StorageContext,
   row: BlobRow,

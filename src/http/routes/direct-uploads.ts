@@ -10,8 +10,8 @@ import { readAttachmentToken } from '../signed-attachment.ts'
 const MAX_JSON_BYTES = 64 * 1024
 
 /**
- * Rails' `POST /direct_uploads`, in the protocol of its browser client. A path with a token allows
- * files for one attachment, within the limits of that attachment.
+ * Handles Rails' `POST /direct_uploads`, in the protocol of its browser client. A path with a token
+ * allows files for one attachment, within the limits of that attachment.
  */
 export async function createDirectUpload(
   context: StorageContext,
@@ -69,7 +69,8 @@ function readBlobObject(body: unknown): Record<string, unknown> {
 }
 
 /**
- * Invalid values become '' or NaN, which `announceDirectUpload` refuses with the name of the field.
+ * Reads the announced file. Invalid values become '' or NaN, which `announceDirectUpload` refuses
+ * with the name of the field.
  */
 function toDirectUploadFile(blob: Record<string, unknown>): DirectUploadFile {
   const { content_type: contentType, byte_size: byteSize, metadata } = blob

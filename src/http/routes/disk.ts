@@ -15,7 +15,7 @@ import { blobContent } from './blobs.ts'
 
 // Rails' routes of the disk service. A token says which object is served or stored, and until when.
 
-/** Rails' `disk#show`: sends the bytes of an object. */
+/** Handles Rails' `disk#show`: sends the bytes of an object. */
 export async function showDisk(
   context: StorageContext,
   request: Request,
@@ -49,7 +49,10 @@ function readDiskToken(
   return { ...value }
 }
 
-/** An object without a row, such as an untracked variant of Rails. Its size is unknown. */
+/**
+ * Returns the content of an object without a row, such as an untracked variant of Rails. Its size
+ * is unknown.
+ */
 function untrackedContent(
   context: StorageContext,
   serviceName: string,
@@ -66,8 +69,8 @@ function untrackedContent(
 }
 
 /**
- * Rails' `disk#update`: stores exactly the bytes that a browser announced. A token works once: it
- * fails when the object exists already, or when its blob is gone.
+ * Handles Rails' `disk#update`: stores exactly the bytes that a browser announced. A token works
+ * once: it fails when the object exists already, or when its blob is gone.
  */
 export async function updateDisk(
   context: StorageContext,

@@ -88,7 +88,8 @@ function servePending(
 }
 
 /**
- * The record and attachment that `authorize` gets. A file whose form was never submitted has none.
+ * Describes the record and the attachment of a file for `authorize`. null: its form was never
+ * submitted, so it has none.
  */
 export function subjectOf(lane: Lane | null): Pick<AuthorizeSubject, 'record' | 'name'> {
   return lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }

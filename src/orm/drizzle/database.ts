@@ -74,7 +74,10 @@ const createUnknownError = (): ConfigurationError =>
     'drizzle(): pass the Drizzle of the app, on PostgreSQL, MySQL, MariaDB or SQLite.',
   )
 
-/** Drizzle writes the placeholders of its driver itself: the text is handed over in pieces. */
+/**
+ * Builds Drizzle's form of a statement. Drizzle writes the placeholders of its driver itself, so it
+ * gets the text in pieces.
+ */
 function toQuery(text: string, parameters: readonly Parameter[]): SQL {
   const chunks = text
     .split(PLACEHOLDER_MARK)
@@ -101,8 +104,8 @@ function toResult(response: unknown): Result {
 }
 
 /**
- * On SQLite, Drizzle and the library share one handle: all that runs on it between BEGIN and COMMIT
- * is in the transaction.
+ * Creates the `database` on SQLite. Drizzle and the library share one handle, and everything that
+ * runs on it between BEGIN and COMMIT is in the transaction.
  */
 function createHandleDatabase(db: object & { readonly $client?: unknown }): Database<object> {
   const { $client: handle } = db

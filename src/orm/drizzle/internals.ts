@@ -15,8 +15,8 @@ export const isFinished = (tx: object & TransactionInternals): boolean =>
   tx.session?.client?.getTransactionStatus?.() === 'I'
 
 /**
- * The name that Drizzle gives each of its classes, under a symbol of its own: it also fits a second
- * Drizzle of the app.
+ * Returns the name that Drizzle gives each of its classes, under a symbol of its own. It is the
+ * same in a second Drizzle of the app.
  */
 export const entityKindOf = ({ constructor }: object): unknown =>
   Reflect.get(constructor, Symbol.for('drizzle:entityKind'))

@@ -5,15 +5,18 @@ import type { RecordTransaction } from '../pending-files.ts'
 import { TransactionLevel } from '../transaction-stack.ts'
 import type { TransactionInternals } from './internals.ts'
 
-/** Knex hands over one transaction as several functions, but as one promise. */
+/**
+ * Returns the object that identifies a transaction: Knex passes one transaction as several
+ * functions, but with one promise.
+ */
 const tokenOf = (trx: Knex.Transaction): object => trx.executionPromise
 
 const levels = new WeakMap<object, TransactionLevel>()
 
 /**
- * The level of a transaction or a savepoint, which is watched from the first call on. From then on
- * `trx.commit()` rejects where COMMIT fails: Knex rejects only the transaction's promise, which
- * Lucid does not read.
+ * Returns the level of a transaction or a savepoint, which it watches from the first call on. Then
+ * `trx.commit()` rejects if COMMIT fails: Knex rejects only the transaction's promise, which Lucid
+ * does not read.
  */
 export function watchTransaction(trx: TransactionInternals): TransactionLevel {
   const token = tokenOf(trx)
@@ -49,15 +52,15 @@ export const afterCommit = (trx: Knex.Transaction, done: () => void): void =>
   watchTransaction(trx).afterCommit(done)
 
 /**
- * A transaction as the files of a record are submitted in it. `tx` is the app's object for it, if
- * that is not `trx`.
+ * Converts a transaction to the form in which files are submitted. `tx` is the app's object for it,
+ * if that is not `trx`.
  */
 export function toRecordTransaction(trx: Knex.Transaction, tx: unknown = trx): RecordTransaction {
   const level = watchTransaction(trx)
   return { tx, chain: level.chain, afterCommit: (done) => level.afterCommit(done) }
 }
 
-/** The transaction itself, or the innermost around it that is not finished. */
+/** Returns the transaction itself, or the innermost one around it that is not finished. */
 export function openOf(trx: TransactionInternals): Knex.Transaction | undefined {
   if (!trx.isCompleted()) return trx
   return trx.parentTransaction && openOf(trx.parentTransaction)

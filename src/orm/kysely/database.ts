@@ -32,8 +32,8 @@ export function kysely<DB>(db: Kysely<DB>, options: KyselyOptions = {}): Databas
     dialect,
     async run(tx, sql, parameters) {
       try {
-        // Without plugins: those of the app, such as CamelCasePlugin, would rename the library's
-        // columns.
+        // The statement runs without plugins, because those of the app, such as CamelCasePlugin,
+        // would rename the library's columns.
         const { rows, numAffectedRows } = await (tx ?? db)
           .withoutPlugins()
           .executeQuery<Record<string, unknown>>(CompiledQuery.raw(sql, [...parameters]))

@@ -4,7 +4,7 @@
 import type { Preloader } from '@adonisjs/lucid/orm'
 import { isObject } from '../object-guards.ts'
 
-/** The model that a preloader loads for. No public member says it. */
+/** Reads the model that a preloader loads for, which no public member shows. */
 export function readModel(preloader: Preloader): object | undefined {
   const model: unknown = Reflect.get(preloader, 'model')
   return typeof model === 'function' ? model : undefined

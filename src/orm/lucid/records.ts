@@ -6,14 +6,14 @@ import { hasMethod, isObject } from '../object-guards.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
 import { definitionsOf } from '../with-attachments.ts'
 
-/** The class of a record. */
+/** Returns the class of a record. */
 export const modelOf = ({ constructor }: LucidRow): LucidModel => constructor as LucidModel
 
 /** Reads the id of a record. null: it has none yet. */
 export const idOf = (record: LucidRow): RecordId | null =>
   record.$isPersisted ? toRecordId(record.$primaryKeyValue) : null
 
-/** The transaction that a record is in, which Lucid itself keeps. */
+/** Returns the transaction that a record is in, which Lucid itself keeps. */
 export const transactionOf = ({ $trx }: LucidRow): TransactionClientContract | undefined => $trx
 
 /**

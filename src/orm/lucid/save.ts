@@ -27,7 +27,7 @@ async function saveWithFiles(
     await save()
     return
   }
-  // Before the transaction begins, so that it holds no locks while bytes are read.
+  // Files are staged before the transaction begins, so that it holds no locks while bytes are read.
   if (record.$trx === undefined && hasPendingFiles(record)) await stagePendingFiles(model, record)
   await saveAndFinish((begun) =>
     runInTransaction(

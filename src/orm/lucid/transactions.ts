@@ -46,7 +46,7 @@ export async function runInTransaction<T>(
       return run(record.useTransaction(trx).$trx ?? trx)
     })
   } catch (error) {
-    // Lucid takes what was rolled back for saved, and would not write it again.
+    // Lucid takes a record that was rolled back for saved, and would not write it again.
     Object.assign(record, before)
     throw error
   }

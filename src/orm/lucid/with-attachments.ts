@@ -32,9 +32,9 @@ export function withAttachments(attachments: AnyAttachments, base: LucidModel): 
 }
 
 /**
- * `withAttachments` as a class decorator, in both forms that decorators have. An interface beside
- * the class types it. Throws ConfigurationError for a class that has members with the names of
- * attachments.
+ * Applies `withAttachments` as a class decorator, in both forms that decorators have. An interface
+ * beside the class types it. Throws ConfigurationError for a class that has members with the names
+ * of attachments.
  *
  * @example
  * const { BaseModel } = await import('@adonisjs/lucid/orm')

@@ -12,8 +12,8 @@ import { patchManager } from './save-manager.ts'
 import { afterCommit } from './transactions.ts'
 
 /**
- * The database behind an app's MikroORM. The library's statements run on its connections, in the
- * app's own transactions, and it loads the records that hooks get. A transaction object is an
+ * Creates a `database` over an app's MikroORM: the library's statements run on its connections, in
+ * the app's own transactions, and it loads the records for hooks. A transaction object is an
  * EntityManager. Throws ConfigurationError for a database that the library cannot use, for a class
  * whose fields hide attachments, and for MikroORM before 7.2.
  *

@@ -18,8 +18,8 @@ export interface EntityWrapper {
 }
 
 /**
- * MikroORM's own state of an entity, `__helper`. null: the value is no entity of an ORM that has
- * been initialized.
+ * Finds MikroORM's own state of an entity, `__helper`. null: the value is no entity of an
+ * initialized ORM.
  */
 export const findWrapper = (entity: object): EntityWrapper | null =>
   isObject(entity) && entity['__helper'] !== undefined ? wrap(entity, true) : null
@@ -31,7 +31,10 @@ export const findWrapper = (entity: object): EntityWrapper | null =>
 export const isInDatabase = (entity: object): boolean =>
   findWrapper(entity)?.__originalEntityData !== undefined
 
-/** The manager that an entity belongs to, `__em`. undefined: it is new, or was detached. */
+/**
+ * Returns the manager that an entity belongs to, `__em`. undefined: the entity is new, or was
+ * detached.
+ */
 export const managerOf = (entity: object): EntityManager | undefined => findWrapper(entity)?.__em
 
 /**
@@ -45,8 +48,8 @@ export function markAsNew(wrapper: EntityWrapper): void {
 }
 
 /**
- * The name of the platform's class, the only place where MikroORM says which database it is on.
- * undefined: no MikroORM.
+ * Reads the name of the platform's class, the only place where MikroORM shows its database.
+ * undefined: the value is no MikroORM.
  */
 export function platformNameOf(orm: unknown): string | undefined {
   const em = readPath(orm, 'em')
@@ -55,9 +58,9 @@ export function platformNameOf(orm: unknown): string | undefined {
 }
 
 /**
- * The Kysely behind a manager's transaction, or without one behind the ORM's connections.
- * MikroORM's own `execute()` writes the parameters into the text of a statement. Throws
- * ConfigurationError where there is no Kysely any more.
+ * Returns the Kysely of a manager's transaction, or of the ORM's connections without a manager.
+ * MikroORM's own `execute()` is not used, because it writes the parameters into the text of a
+ * statement. Throws ConfigurationError if a version of MikroORM has no Kysely.
  */
 export function requireKysely(orm: MikroORM, em: EntityManager | null): Kysely<unknown> {
   const connection: unknown = orm.em.getConnection('write')

@@ -34,7 +34,7 @@ function splitPopulate(meta: EntityMetadata, populate: readonly unknown[]): Spli
   return { rest: [...rest], paths }
 }
 
-/** The entities at a path, through references and through collections that are loaded. */
+/** Yields the entities at a path, through references and loaded collections. */
 function* walkPath(
   entities: readonly unknown[],
   [name, ...path]: readonly string[],
@@ -55,7 +55,8 @@ function relatedAt(value: unknown): readonly unknown[] {
 }
 
 /**
- * The entities in the result of a find: one, many, many and their number, or a cursor with `items`.
+ * Lists the entities in the result of a find: one, many, many and their number, or a cursor with
+ * `items`.
  */
 function entitiesIn(result: unknown): object[] {
   const items = isObject(result) ? result['items'] : undefined
@@ -90,7 +91,9 @@ async function findWithPopulate(
   return result
 }
 
-/** A copy of a list with another value at one place. The list may be too short to have it. */
+/**
+ * Copies a list with another value at one place, also if the list is too short to have that place.
+ */
 function replaceAt(list: readonly unknown[], place: number, value: unknown): readonly unknown[] {
   const copy = [...list]
   copy[place] = value

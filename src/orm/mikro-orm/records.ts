@@ -7,15 +7,15 @@ import { refuseHidingFieldsOfClass } from '../reserved-members.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { findWrapper, isInDatabase, managerOf } from './internals.ts'
 
-/** The primary key of an entity. null: it has none yet, or the value is no entity. */
+/** Reads the primary key of an entity. null: it has none yet, or the value is no entity. */
 export const primaryKeyOf = (entity: object): RecordId | null =>
   toRecordId(findWrapper(entity)?.getPrimaryKey())
 
-/** The primary key of an entity that is in the database. null: it is not saved yet. */
+/** Reads the primary key of an entity that is in the database. null: it is not saved yet. */
 export const idOf = (entity: object): RecordId | null =>
   isInDatabase(entity) ? primaryKeyOf(entity) : null
 
-/** The manager that an entity belongs to, if a transaction is open in it. */
+/** Returns the manager that an entity belongs to, if a transaction is open in it. */
 export function transactionOf(entity: object): EntityManager | undefined {
   const em = managerOf(entity)
   return em?.isInTransaction() === true ? em : undefined
@@ -33,8 +33,8 @@ export function refuseHidingEntities(orm: MikroORM): void {
 }
 
 /**
- * The records of the class that has these attachments, and of the classes that extend it in one
- * table. null: the ORM has none, or its key has several columns.
+ * Finds the records of the class that has these attachments, and of the classes that extend it in
+ * one table. null: the ORM has no such class, or its key has several columns.
  */
 export function createRecordSource(orm: MikroORM, attachments: object): RecordSource | null {
   const all = metadataOf(orm).filter(
@@ -50,7 +50,7 @@ export function createRecordSource(orm: MikroORM, attachments: object): RecordSo
   const updated = base.props.flatMap(({ name, onUpdate }) =>
     onUpdate === undefined ? [] : [{ name, onUpdate }],
   )
-  // From the primary: a replica may not have the record yet.
+  // Reads the primary, because a replica may not have the record yet.
   const find = (em: EntityManager, id: string): Promise<object | null> =>
     em.findOne(base.class, { [key]: id }, { filters: false, connectionType: 'write' })
   return {

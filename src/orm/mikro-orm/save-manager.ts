@@ -106,7 +106,8 @@ function patchBypasses(prototype: EntityManager): void {
 }
 
 /**
- * The attachments of what a call writes: by its first argument, a class, else by the entity itself.
+ * Finds the attachments of the entities that a call writes: by its first argument, a class, else by
+ * the entity itself.
  */
 function findWrittenAttachments(type: unknown, entity: unknown): object | null {
   if (typeof type === 'function') return definitionsOf(type)

@@ -25,7 +25,7 @@ export async function submitFiles(
 }
 
 /**
- * The model of an entity that is flushed. Throws ConfigurationError without a storage or a
+ * Returns the model of an entity that is flushed. Throws ConfigurationError without a storage or a
  * transaction.
  */
 function requireModelInTransaction(

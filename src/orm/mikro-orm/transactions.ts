@@ -27,7 +27,7 @@ export const transactionEvents = {
   },
 }
 
-/** The innermost level that is open in a manager. */
+/** Returns the innermost level that is open in a manager. */
 export function levelOf(em: EntityManager): TransactionLevel | undefined {
   const transaction = em.getTransactionContext<Transaction>()
   return transaction == null ? undefined : levels.get(transaction)

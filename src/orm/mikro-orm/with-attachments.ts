@@ -6,10 +6,10 @@ import { patchManager } from './save-manager.ts'
 import type { WithAttachments } from './types.ts'
 
 /**
- * A base class for entities: `user.photoTmp = file` is attached in the background when the entity
- * is flushed, `user.photo` is the attachment. Pass the same object to createActiveStorage. Do not
- * declare fields of these names. Throws ConfigurationError where `base` has attachments that are
- * missing here.
+ * Creates a base class for entities. `user.photoTmp = file` is attached in the background when the
+ * entity is flushed, and `user.photo` is the attachment's handle. Pass the same object to
+ * createActiveStorage. Do not declare fields of these names. Throws ConfigurationError if `base`
+ * has attachments that are missing here.
  *
  * @example
  * const { withAttachments } = await import('activestorage-delayed/mikro-orm')
@@ -21,7 +21,7 @@ import type { WithAttachments } from './types.ts'
 export function withAttachments<D extends AnyAttachments>(
   attachments: D,
 ): Constructor<WithAttachments<D>>
-/** Over a base class of the app, such as BaseEntity. */
+/** Extends a base class of the app, such as BaseEntity. */
 export function withAttachments<D extends AnyAttachments, B extends Constructor>(
   attachments: D,
   base: B,
@@ -35,8 +35,8 @@ export function withAttachments(
 }
 
 /**
- * `withAttachments` as a class decorator, in both forms of decorators. An interface beside the
- * class types it. Throws ConfigurationError for a class that has members of these names.
+ * Applies `withAttachments` as a class decorator, in both forms of decorators. An interface beside
+ * the class types it. Throws ConfigurationError for a class that has members of these names.
  *
  * @example
  * const { HasAttachments } = await import('activestorage-delayed/mikro-orm')

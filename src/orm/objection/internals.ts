@@ -21,15 +21,15 @@ interface OperationInternals {
   readonly model?: Model | null
 }
 
-/** The records that a query inserts, updates or upserts. */
+/** Reads the records that a query inserts, updates or upserts. */
 export function readInputRecords(query: QueryInternals): readonly Model[] {
   const operation = query.findOperation?.(({ models, model }) => (models ?? model) != null)
   return operation?.models ?? (operation?.model == null ? [] : [operation.model])
 }
 
 /**
- * The Knex, or the transaction, that a query runs on. undefined: none is bound, and the query fails
- * with Objection's error.
+ * Reads the Knex, or the transaction, that a query runs on. undefined: none is bound, and the query
+ * fails with Objection's error.
  */
 export const readKnex = (query: QueryInternals): Knex | undefined =>
   query.unsafeKnex?.() ?? undefined

@@ -14,13 +14,15 @@ export const idOf = (record: Model): RecordId | null => toRecordId(record.$id())
 
 const rememberedIn = new WeakMap<Model, Knex.Transaction>()
 
-/** Remembers the transaction of the query that a record was last in: its own handles act in it. */
+/** Remembers the transaction of a record's last query, in which the handles of the record act. */
 export function rememberTransaction(record: Model, { transaction }: QueryContext): void {
   if (isTransaction(transaction)) rememberedIn.set(record, transaction)
   else rememberedIn.delete(record)
 }
 
-/** The transaction that a record was last met in, or the innermost around it that is open. */
+/**
+ * Returns the transaction of a record's last query, or the innermost one around it that is open.
+ */
 export function transactionOf(record: Model): Knex.Transaction | undefined {
   const trx = rememberedIn.get(record)
   return trx && openOf(trx)
@@ -48,7 +50,9 @@ export function collectGraph(roots: readonly Model[], seen: Set<Model> = new Set
   return [...seen]
 }
 
-/** The model of the open storage that a record belongs to. null: its class has no attachments. */
+/**
+ * Finds the model of the open storage that a record belongs to. null: its class has no attachments.
+ */
 export const findModel = (record: Model): StorageModel | null => {
   const attachments = definitionsOf(record)
   return attachments === null ? null : requireModel(attachments)

@@ -137,7 +137,7 @@ async function readIds({
   relation,
   asFindQuery,
 }: StaticHookArguments<Model>): Promise<RecordId[]> {
-  // With a relation, the items are the records that own it, not those that are changed.
+  // The items of a query on a relation are the records that own it, not those that are changed.
   const isLoaded = items.length > 0 && relation === undefined
   // A query for one record that does not exist returns a list with undefined in it.
   const records: readonly (Model | undefined)[] = isLoaded ? items : await asFindQuery()

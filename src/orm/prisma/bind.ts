@@ -14,8 +14,8 @@ export interface PrismaModel {
 const modelsByClient = new WeakMap<object, readonly PrismaModel[]>()
 
 /**
- * The models with attachments of a client that `withAttachments` extended, or of its transaction.
- * undefined: it was not.
+ * Returns the models with attachments of a client that `withAttachments` extended, or of its
+ * transaction. undefined: the client was not extended.
  */
 export const modelsOf = (client: object): readonly PrismaModel[] | undefined =>
   modelsByClient.get(client)

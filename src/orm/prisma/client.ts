@@ -52,7 +52,7 @@ export interface AnyClient {
   readonly [key: string]: unknown
 }
 
-/** The name of a model's property on a client: `User` is `db.user`. */
+/** Returns the name of a model's property on a client: `User` is `db.user`. */
 export const propertyOf = (model: string): string => model.charAt(0).toLowerCase() + model.slice(1)
 
 /** Returns whether a member of a client is a model. */
@@ -60,8 +60,8 @@ export const isDelegate = (value: unknown): value is Delegate =>
   isObject(value) && typeof value['$name'] === 'string' && isObject(value['fields'])
 
 /**
- * An operation of a model on a client. Throws TypeError where the client has no such model, which
- * was checked before.
+ * Returns an operation of a model on a client. Throws TypeError if the client has no such model,
+ * which was checked before.
  */
 export function requireOperation(client: AnyClient, model: string, verb: string): Operation {
   const delegate = client[propertyOf(model)]

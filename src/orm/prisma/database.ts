@@ -29,9 +29,9 @@ const dialectByProvider: Readonly<Record<string, Dialect>> = {
 const TRANSACTION_LIMITS = { maxWait: 10_000, timeout: 60_000 }
 
 /**
- * The database behind an app's PrismaClient. The library's statements run on its connections, in
- * the app's own transactions, and it loads the records that hooks get. Pass the client that
- * `$extends(withAttachments(…))` returned, where there is one. A transaction object is the `tx` of
+ * Creates a `database` over an app's PrismaClient: the library's statements run on its connections,
+ * in the app's own transactions, and it loads the records for hooks. Pass the client that
+ * `$extends(withAttachments(…))` returned, if there is one. A transaction object is the `tx` of
  * `$transaction(async (tx) => …)`. Throws ConfigurationError for a provider that the library cannot
  * use, and for Prisma before 7.0.
  *
@@ -44,7 +44,7 @@ export function prisma<C extends PrismaLike>(
   client: C,
   options: PrismaOptions = {},
 ): Database<TransactionOf<C>, true> {
-  // First, because an older client lacks what the next lines read.
+  // The version is checked first, because an older client lacks the fields that are read next.
   requireVersion('prisma()', '@prisma/client', '7.0.0', versionOf(client))
   const given = requireClient(client)
   const dialect = options.dialect ?? dialectOf(given)
@@ -126,7 +126,7 @@ async function sendStatement(
   }
 }
 
-/** A row with sums as text, as drivers return them: Prisma returns them as Decimal. */
+/** Converts sums to text, as drivers return them: Prisma returns them as Decimal. */
 const decimalsToText = (row: Row): Row =>
   Object.fromEntries(
     Object.entries(row).map(([name, value]) => [name, isDecimal(value) ? String(value) : value]),

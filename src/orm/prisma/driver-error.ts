@@ -2,8 +2,8 @@ import { adapterErrorOf } from './internals.ts'
 import { readPath } from '../object-guards.ts'
 
 /**
- * An error that Prisma threw for a statement or a transaction as an error with the driver's own
- * code, which `bridgeDatabase` reads. Other errors are returned as they are.
+ * Converts an error that Prisma threw for a statement or a transaction to one with the driver's own
+ * code, which `bridgeDatabase` reads. Returns other errors as they are.
  */
 export function toDriverError(error: unknown): unknown {
   const { originalCode, originalMessage, kind } = adapterErrorOf(error)

@@ -3,9 +3,9 @@
 import { isObject, readPath, toList } from '../object-guards.ts'
 
 /**
- * The client that a client was extended from, and the one of a transaction, `_originalClient`: the
- * same object for all of them. A transaction of another client is found by it. undefined: Prisma
- * does not have it any more.
+ * Reads the client that a client, or that of a transaction, was extended from, `_originalClient`.
+ * It is the same object for all of them, and so shows a transaction of another client. undefined: a
+ * version of Prisma does not have it.
  */
 export function rootOf(client: object): object | undefined {
   const root = readPath(client, '_originalClient')
@@ -13,8 +13,8 @@ export function rootOf(client: object): object | undefined {
 }
 
 /**
- * The provider of the schema, `_activeProvider`: `postgresql`, `mysql`, `sqlite`… It says which
- * dialect to use.
+ * Reads the provider of the schema, `_activeProvider`: `postgresql`, `mysql`, `sqlite`… It says
+ * which dialect to use.
  */
 export function providerOf(client: object): string | undefined {
   const provider = readPath(client, '_activeProvider')
@@ -22,14 +22,15 @@ export function providerOf(client: object): string | undefined {
 }
 
 /**
- * The version of the package that generated the client, `_clientVersion`: an app may have several.
+ * Reads the version of the package that generated the client, `_clientVersion`. An app may have
+ * several.
  */
 export const versionOf = (client: object): unknown => readPath(client, '_clientVersion')
 
 /**
- * The relations of a model by name, with the model at their other end, from `_runtimeDataModel`.
- * Writes of other records are nested in them. Empty where Prisma does not have it any more: it
- * refuses unknown fields itself.
+ * Reads the relations of a model by name, with the model at their other end, from
+ * `_runtimeDataModel`. Writes of other records are nested in them. Empty if a version of Prisma
+ * does not have it: Prisma refuses unknown fields itself.
  */
 export function relationsOf(client: object, model: string): ReadonlyMap<string, string> {
   const relations = new Map<string, string>()
@@ -55,8 +56,8 @@ export interface AdapterError {
 }
 
 /**
- * The driver's error behind an error of Prisma's: `meta.driverAdapterError.cause` of a statement,
- * `cause` of a transaction. The library reads the driver's own code in it.
+ * Reads the driver's error behind an error of Prisma, which has the driver's own code:
+ * `meta.driverAdapterError.cause` of a statement, `cause` of a transaction.
  */
 export function adapterErrorOf(error: unknown): AdapterError {
   const cause = readPath(error, 'meta', 'driverAdapterError', 'cause') ?? readPath(error, 'cause')

@@ -6,15 +6,15 @@ const lazyPromises = new WeakSet<object>()
 export const isLazyPromise = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && lazyPromises.has(value)
 
-/** The ConfigurationError for one of our operations in `$transaction([…])`. */
+/** Creates the ConfigurationError for an operation of the library in `$transaction([…])`. */
 export const batchError = (): ConfigurationError =>
   new ConfigurationError(
     '$transaction([…]) can neither save files nor delete a record with attachments: use $transaction(async (tx) => …), and await each call in it.',
   )
 
 /**
- * A promise that is like Prisma's own: it runs when it is first waited for, and Prisma refuses it
- * in a batch.
+ * Creates a promise like Prisma's own: it runs when it is first awaited, and Prisma refuses it in a
+ * batch.
  */
 export function createLazyPromise<T>(run: () => Promise<T>): Promise<T> {
   let promise: Promise<T> | undefined

@@ -10,8 +10,8 @@ import type { PrismaTransaction } from './transactions.ts'
 type PrismaRow = Readonly<Record<string, unknown>>
 
 /**
- * The extension that gives records `photo` and `photoDelayedUploads()`. They act in the transaction
- * that the record was loaded in while that is open, later outside of it.
+ * Creates the extension that gives records `photo` and `photoDelayedUploads()`. They act in the
+ * transaction that the record was loaded in while that is open, later outside of it.
  */
 export function createAccessors(models: readonly PrismaModel[], open?: PrismaTransaction): object {
   return {
@@ -54,8 +54,8 @@ function computedFieldsOf(
 }
 
 /**
- * A handle that is found when it is first used. Prisma computes the field also for code that only
- * prints or copies a record; as JSON, a record is its columns.
+ * Creates a handle that is found when it is first used, because Prisma computes the field also for
+ * code that only prints or copies a record. The JSON of a record has its columns only.
  */
 const createLazyHandle = (find: () => object): object =>
   new Proxy(
@@ -71,7 +71,9 @@ const createLazyHandle = (find: () => object): object =>
 
 type RunOnClient = <T>(run: (client: AnyClient) => Promise<T>) => Promise<T>
 
-/** The records of the model that has these attachments. null: the client has none with them. */
+/**
+ * Finds the records of the model that has these attachments. null: the client has no such model.
+ */
 export function createRecordSource(
   client: AnyClient,
   attachments: object,

@@ -18,7 +18,7 @@ type PlanWrite = (args: OperationArgs) => (() => Promise<unknown>) | null
 
 const BATCH_VERBS = ['createMany', 'createManyAndReturn', 'updateMany', 'updateManyAndReturn']
 
-/** The operations of a model that write, in place of Prisma's own. */
+/** Creates the operations of a model that write, in place of Prisma's own. */
 export function createWriteOperations(
   on: ClientWithFiles,
   delegate: Delegate,
@@ -42,7 +42,7 @@ export function createWriteOperations(
         const run = args === undefined ? null : plan(args)
         return run === null ? callOwn(delegate, verb, args) : createLazyPromise(run)
       } catch (error) {
-        // As a promise, for this is where the caller of an operation looks for errors.
+        // The error rejects a promise, because callers of an operation expect errors there.
         return createLazyPromise(async () => {
           throw error
         })

@@ -19,8 +19,8 @@ export interface PrismaTransaction {
 const transactionByClient = new WeakMap<object, PrismaTransaction>()
 
 /**
- * The transaction of a client that Prisma handed over. undefined: it was not opened through the
- * library.
+ * Returns the transaction of a client that Prisma passed to the app. undefined: it was not opened
+ * through the library.
  */
 export const openOf = (tx: object): PrismaTransaction | undefined => transactionByClient.get(tx)
 

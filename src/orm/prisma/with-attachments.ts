@@ -15,7 +15,7 @@ export interface WithAttachmentsOptions<N extends string> {
 }
 
 /**
- * An extension of Prisma's client. `data` takes `photoTmp: file`, which is attached in the
+ * Creates an extension of Prisma's client. `data` takes `photoTmp: file`, which is attached in the
  * background, and `photo: file`; records have `photo` and `photoDelayedUploads()`. `models` has the
  * attachments by the model's name in the schema; pass the same objects to createActiveStorage.
  * Extend a client once, with all of its models. `$extends` throws ConfigurationError for a model or

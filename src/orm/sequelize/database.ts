@@ -89,10 +89,10 @@ async function sendStatement(
     transaction,
     raw: true,
     logging: false,
-    // A replica may not have yet what was just written.
+    // The primary is read, because a replica may not have the newest rows yet.
     useMaster: true,
   }
-  // Without a query type, the result differs from dialect to dialect.
+  // The query type is set, because without it the result differs from dialect to dialect.
   if (/^\s*(select|with)\b/i.test(sql))
     return {
       rows: await app.query<Row>(sql, { ...options, type: QueryTypes.SELECT as const }),

@@ -36,8 +36,8 @@ export const isRecord = (value: unknown): value is RecordInternals =>
 export const isModel = (value: unknown): value is ModelStatic<Model> => hasMethod(value, 'findAll')
 
 /**
- * The transaction that the app's continuation-local storage holds. `Sequelize.useCLS` keeps the
- * namespace in a static field, and no public method reads it.
+ * Reads the transaction that the app's continuation-local storage holds. `Sequelize.useCLS` keeps
+ * the namespace in a static field, and no public method reads it.
  */
 export function readClsTransaction({ constructor }: Sequelize): Transaction | undefined {
   const { _cls: namespace }: SequelizeClass = constructor

@@ -38,7 +38,7 @@ function splitInclude(model: ModelStatic<Model> | undefined, given: unknown): Sp
   return { options: isObject(given) ? split(model, given) : given, definitions }
 }
 
-/** The model that an include is of, in any of the forms that Sequelize takes. */
+/** Returns the model of an include, in any of the forms that Sequelize accepts. */
 function includedModel(
   owner: ModelStatic<Model> | undefined,
   { association, as, model }: QueryOptions,
@@ -75,7 +75,10 @@ export function patchModels(app: Sequelize): void {
   })
 }
 
-/** All finders of Sequelize (`findOne`, `findByPk`, `findAndCountAll` …) call these two. */
+/**
+ * Patches `findAll` and `count` of a model. All finders of Sequelize (`findOne`, `findByPk`,
+ * `findAndCountAll` …) call these two.
+ */
 function patchModel(app: Sequelize, model: ModelStatic<Model>): void {
   patchMethod(
     model,

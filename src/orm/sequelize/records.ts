@@ -7,10 +7,10 @@ import { toRecordId, type RecordId } from '../record-id.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import type { ModelInternals } from './internals.ts'
 
-/** The class of a record. */
+/** Returns the class of a record. */
 export const modelOf = ({ constructor }: Model): ModelInternals => constructor as ModelInternals
 
-/** The app that a class belongs to. Throws ConfigurationError before `init`. */
+/** Returns the app that a class belongs to. Throws ConfigurationError before `init`. */
 export function appOf({ name, sequelize }: ModelInternals): Sequelize {
   if (sequelize !== undefined) return sequelize
   throw new ConfigurationError(
@@ -55,8 +55,8 @@ export function createRecordSource(app: Sequelize, attachments: object): RecordS
   const updatedAt = base._timestampAttributes?.updatedAt
   const byId = (id: string) => ({ where: { [key]: id }, paranoid: false, logging: false }) as const
   return {
-    // Unscoped: records that the app's scopes hide have hooks too. From the primary: a replica may
-    // be behind.
+    // The lookup is unscoped, because records that the app's scopes hide have hooks too. It reads
+    // the primary, because a replica may lag.
     find: (id) => base.unscoped().findOne({ ...byId(id), useMaster: true }),
     hasMethod: (method) => all.some((model) => hasMethod(model.prototype, method)),
     async touch(id) {

@@ -67,7 +67,7 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): Model
 }
 
 /**
- * Extends a class by the calls that write many records, or none that is loaded: they bring the
+ * Extends a class by the calls that write many records, or none that is loaded: they save the
  * files, or refuse them.
  */
 function overrideStatics(attachments: AnyAttachments, base: ModelClass): ModelClass {
@@ -112,7 +112,7 @@ function overrideStatics(attachments: AnyAttachments, base: ModelClass): ModelCl
         const options = isObject(given) ? given : {}
         const isBulk = options['individualHooks'] === false || options['hooks'] === false
         if (isBulk || options['truncate'] === true) return destroy.call(this, given)
-        // Record by record, so that each takes its files with it.
+        // Records are saved one by one, so that each is saved with its files.
         return runInTransaction(this, options, async (transaction) =>
           destroy.call(this, { ...options, transaction, individualHooks: true }),
         )

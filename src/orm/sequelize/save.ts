@@ -37,9 +37,9 @@ export function runInTransaction<T>(
 }
 
 /**
- * Remembers what a record is before it is saved, and returns a function that restores it after a
- * rollback: Sequelize takes what was rolled back for saved, and would not write it again. What was
- * changed meanwhile stays changed.
+ * Remembers the state of a record before it is saved, and returns a function that restores it after
+ * a rollback: Sequelize takes a record that was rolled back for saved, and would not write it
+ * again. Fields that were changed meanwhile stay changed.
  */
 function captureUnsavedState(record: Model): () => void {
   const { isNewRecord } = record
@@ -77,7 +77,8 @@ export async function saveWithFiles(attachments: AnyAttachments, given: RecordSa
     return
   }
   try {
-    // Before the transaction begins, so that it holds no locks while bytes are read.
+    // Files are staged before the transaction begins, so that it holds no locks while bytes are
+    // read.
     if (open === undefined && hasPendingFiles(record))
       await stagePendingFiles(requireModel(attachments), record)
     await runInTransaction(model, options, async (transaction) => {

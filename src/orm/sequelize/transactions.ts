@@ -16,7 +16,10 @@ export const beginTransaction = <T>(
 ): Promise<T> =>
   app.getDialect() === 'sqlite' ? beginOnSqlite(app, options, run) : app.transaction(options, run)
 
-/** How long another process, or a transaction of the app's own, may hold SQLite's write lock. */
+/**
+ * Milliseconds for which another process, or a transaction of the app, may hold SQLite's write
+ * lock.
+ */
 const BUSY_TIMEOUT_MS = 10_000
 
 /**
@@ -64,9 +67,9 @@ export const isFinished = ({ finished }: TransactionInternals): boolean => finis
 const levels = new WeakMap<Transaction, TransactionLevel>()
 
 /**
- * The level of a transaction, which is watched from the first call on. Its `commit` and `rollback`
- * are replaced, because Sequelize's own `afterCommit` also runs after a COMMIT that failed and for
- * a savepoint that is only released.
+ * Returns the level of a transaction, which it watches from the first call on. Its `commit` and
+ * `rollback` are replaced, because Sequelize's own `afterCommit` also runs after a COMMIT that
+ * failed and for a savepoint that is only released.
  */
 function levelOf(transaction: TransactionInternals): TransactionLevel {
   const known = levels.get(transaction)
@@ -111,7 +114,7 @@ export const afterCommit = (transaction: Transaction, done: () => void): void =>
 export const afterRollback = (transaction: Transaction, undo: () => void): void =>
   levelOf(transaction).afterRollback(undo)
 
-/** A transaction as the files of a record are submitted in it. */
+/** Converts a transaction to the form in which files are submitted. */
 export function toRecordTransaction(transaction: Transaction): RecordTransaction {
   const level = levelOf(transaction)
   return {
@@ -125,8 +128,8 @@ export function toRecordTransaction(transaction: Transaction): RecordTransaction
 const rememberedIn = new WeakMap<Model, Transaction>()
 
 /**
- * Remembers the transaction that a record was read or saved in: its own handles act in it.
- * undefined: in none.
+ * Remembers the transaction that a record was read or saved in, in which the handles of the record
+ * act. undefined: none.
  */
 export function rememberTransaction(record: Model, transaction: Transaction | undefined): void {
   if (transaction === undefined) rememberedIn.delete(record)
@@ -134,8 +137,8 @@ export function rememberTransaction(record: Model, transaction: Transaction | un
 }
 
 /**
- * The transaction that a record was last met in, else the innermost around it that is open, else
- * that of the app's CLS.
+ * Returns the transaction that a record was last read or saved in, else the innermost one around it
+ * that is open, else that of the app's CLS.
  */
 export function transactionOf(record: Model): Transaction | undefined {
   let transaction: TransactionInternals | null | undefined = rememberedIn.get(record)
@@ -153,7 +156,7 @@ export interface TransactionOption {
   readonly transaction?: Transaction | null | undefined
 }
 
-/** The transaction that a call runs in: that of its options, else that of the app's CLS. */
+/** Returns the transaction that a call runs in: that of its options, else that of the app's CLS. */
 export const openOf = (
   sequelize: Sequelize,
   options: TransactionOption | undefined,

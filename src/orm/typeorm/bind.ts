@@ -14,8 +14,8 @@ export function bindDataSource(dataSource: DataSource): boolean {
 export const isBound = (dataSource: DataSource): boolean => boundDataSources.has(dataSource)
 
 /**
- * The ConfigurationError for entities whose files no storage would save or remove. `name` is the
- * entity's.
+ * Creates the ConfigurationError for entities whose files no storage would save or remove. `name`
+ * is the entity's.
  */
 export const unboundError = ({ name }: { readonly name: string }): ConfigurationError =>
   new ConfigurationError(

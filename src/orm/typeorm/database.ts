@@ -20,10 +20,10 @@ const dialectByDataSourceType: Readonly<Record<string, Dialect>> = {
 }
 
 /**
- * The database behind an app's DataSource of TypeORM, before or after it is initialized. The
+ * Creates a `database` over an app's DataSource of TypeORM, before or after it is initialized: the
  * library's statements run on its connections, in the app's own transactions, and it loads the
- * records that hooks get. A transaction object is an EntityManager. Throws ConfigurationError for a
- * type of database that the library cannot use, and for TypeORM before 1.0.
+ * records for hooks. A transaction object is an EntityManager. Throws ConfigurationError for a type
+ * of database that the library cannot use, and for TypeORM before 1.0.
  *
  * @example
  * declare const dataSource: import('typeorm').DataSource
@@ -87,9 +87,9 @@ async function sendStatement(
 }
 
 /**
- * TypeORM has one connection to a file of SQLite, and a transaction that begins while another is
- * open is a savepoint in that one. The library's own transactions wait for their turn on the same
- * handle instead.
+ * Makes the library's own transactions wait for their turn on TypeORM's handle of SQLite. TypeORM
+ * has one connection to a file, and would make a transaction that begins while another one is open
+ * a savepoint in that one.
  */
 function overSqliteHandle(
   dataSource: DataSource,

@@ -5,8 +5,8 @@ import type { SqliteHandle } from '../../database/sqlite.ts'
 import { hasMethod, isObject, readPath } from '../object-guards.ts'
 
 /**
- * The handle of better-sqlite3 that all query runners of a data source share,
- * `driver.databaseConnection`. The library sends its own statements on it, in turn. undefined:
+ * Reads the handle of better-sqlite3 that all query runners of a data source share,
+ * `driver.databaseConnection`. The library runs its own statements on it, in turn. undefined:
  * another database, or the data source is not initialized.
  */
 export function sqliteHandleOf({ options, driver }: DataSource): SqliteHandle | undefined {

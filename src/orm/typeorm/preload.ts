@@ -33,7 +33,7 @@ function splitRelations(
   return { relations, found }
 }
 
-/** Relations in their form as paths, `['photo', 'author.photo']`, as an object. */
+/** Converts relations in the form of paths, `['photo', 'author.photo']`, to an object. */
 function pathsToRelations(paths: readonly unknown[]): Relations {
   const relations: Record<string, unknown> = {}
   for (const path of paths) {
@@ -47,7 +47,7 @@ function pathsToRelations(paths: readonly unknown[]): Relations {
   return relations
 }
 
-/** Entities, and the related entities that were read with them. */
+/** Collects entities, and the related entities that were read with them. */
 function collectEntities(
   metadata: EntityMetadata,
   entities: readonly unknown[],

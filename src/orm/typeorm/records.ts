@@ -34,8 +34,8 @@ export function registerEntities({ entityMetadatas }: DataSource): void {
 }
 
 /**
- * A row of attachments has one column for the record's id. One column of several would be the id of
- * other records too.
+ * Throws ConfigurationError for a key of several columns: a row of attachments has one column for
+ * the record's id, and one column of the key would be the id of other records too.
  */
 function refuseCompositeKey({ name, primaryColumns }: EntityMetadata): void {
   if (primaryColumns.length <= 1) return
@@ -45,7 +45,7 @@ function refuseCompositeKey({ name, primaryColumns }: EntityMetadata): void {
   )
 }
 
-/** The primary key of an entity. null: it has none yet, or one of several columns. */
+/** Reads the primary key of an entity. null: it has none yet, or one of several columns. */
 export function idOf(
   entity: object,
   metadata: EntityMetadata | undefined = metadataByClass.get(entity.constructor),
@@ -61,11 +61,11 @@ const isEntityTarget = (value: unknown): value is EntityTarget<ObjectLiteral> =>
   isMarkedInstance(value) ||
   (isObject(value) && 'type' in value && typeof value['name'] === 'string')
 
-/** The metadata of a class, a name or a schema. null: the data source does not have it. */
+/** Finds the metadata of a class, a name or a schema. null: the data source does not have it. */
 export const findMetadata = (dataSource: DataSource, target: unknown): EntityMetadata | null =>
   isEntityTarget(target) && dataSource.hasMetadata(target) ? dataSource.getMetadata(target) : null
 
-/** The attachments of an entity's class. null: it has none. */
+/** Finds the attachments of an entity's class. null: it has none. */
 export const attachmentsOf = ({ target }: EntityMetadata): object | null =>
   typeof target === 'function' ? definitionsOf(target) : null
 
@@ -115,8 +115,8 @@ export function findReachableEntities(
 }
 
 /**
- * The records of the class that has these attachments, and of the classes that extend it in one
- * table. null: the data source has none, or its key is no column.
+ * Finds the records of the class that has these attachments, and of the classes that extend it in
+ * one table. null: the data source has no such class, or its key is not one column.
  */
 export function createRecordSource(
   dataSource: DataSource,
@@ -133,8 +133,8 @@ export function createRecordSource(
   const changed = base.updateDateColumn?.propertyName
   return {
     async find(id) {
-      // From the master: a replica may not have the record yet, and its files would count as
-      // nobody's.
+      // The master is read, because a replica may not have the record yet, and its files would
+      // count as those of a deleted record.
       const runner = dataSource.createQueryRunner('master')
       try {
         return await runner.manager.findOne<ObjectLiteral>(base.target, {

@@ -57,7 +57,8 @@ export async function submitFiles(
 }
 
 /**
- * The ConfigurationError for a save or a remove outside of a transaction. `verb` names the call.
+ * Creates the ConfigurationError for a save or a remove outside of a transaction. `verb` names the
+ * call.
  */
 export const noTransactionError = (type: string, verb: string): ConfigurationError =>
   new ConfigurationError(

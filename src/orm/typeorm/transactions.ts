@@ -25,12 +25,12 @@ function popLevel(runner: QueryRunner): TransactionLevel | undefined {
   return level
 }
 
-/** The innermost level that is open on a runner. */
+/** Returns the innermost level that is open on a runner. */
 export const levelOf = (runner: QueryRunner): TransactionLevel | undefined => levels.get(runner)
 
 /**
- * The runner of a manager that has one, as in a transaction. Throws ConfigurationError where it has
- * none.
+ * Returns the runner of a manager that has one, as in a transaction. Throws ConfigurationError if
+ * it has none.
  */
 export function requireRunner({ queryRunner }: EntityManager): QueryRunner {
   if (queryRunner === undefined)
@@ -44,7 +44,10 @@ export function requireRunner({ queryRunner }: EntityManager): QueryRunner {
 export const afterCommit = (runner: QueryRunner, done: () => void): void =>
   levels.get(runner)?.afterCommit(done)
 
-/** TypeORM emits no rollback event when the connection is lost, so the runner is asked. */
+/**
+ * Returns whether the transaction of a runner may still be committed. TypeORM emits no rollback
+ * event when the connection is lost, so the runner is asked.
+ */
 export const isRunnerActive = (runner: QueryRunner): boolean =>
   runner.isTransactionActive && !runner.isReleased
 
@@ -62,7 +65,8 @@ export function rememberTransaction(entity: object | undefined, runner: QueryRun
 }
 
 /**
- * The manager of the transaction that an entity was last read or written in, while that is open.
+ * Returns the manager of the transaction that an entity was last read or written in, while that is
+ * open.
  */
 export function transactionOf(entity: object): EntityManager | undefined {
   const found = rememberedByEntity.get(entity)
@@ -70,7 +74,7 @@ export function transactionOf(entity: object): EntityManager | undefined {
   return levels.get(found.runner)?.outermost === found.outermost ? found.runner.manager : undefined
 }
 
-/** How many transactions of saves are open on a handle of SQLite, or wait for it. */
+/** Number of transactions of saves that are open on a handle of SQLite, or wait for it. */
 const savesByHandle = new WeakMap<object, number>()
 
 /**

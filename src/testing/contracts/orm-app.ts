@@ -70,7 +70,7 @@ export interface OrmApp<Tx> {
    * `storage.records`.
    */
   load?(tx?: Tx): Promise<readonly AttachedByName<OrmModels['User']>[]>
-  /** Names of the records that are committed. */
+  /** Reads the names of the committed records. */
   names(model: ModelName): Promise<string[]>
   /** Ends what `open` started. The suite closes the storage before. */
   close(): Promise<void>
@@ -81,7 +81,7 @@ export interface OpenedOrmApp<Tx> {
   readonly app: OrmApp<Tx>
   readonly storage: ActiveStorage<OrmModels, Tx>
   readonly service: FaultyService & Pick<MemoryService, 'objects'>
-  /** Number of the library's own statements so far. */
+  /** Returns the number of the library's own statements so far. */
   statements(): number
   /** Asserts that nothing is staged, pending or failed. */
   assertNothing(): Promise<void>
