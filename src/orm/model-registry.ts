@@ -15,21 +15,21 @@ export interface RecordHandle {
   purgeAllLater(): Promise<void>
 }
 
+/** Options of a record's handle. */
+export interface RecordHandleOptions {
+  /** Rows of the record that were read before. */
+  readonly preloaded?: RowCache | undefined
+  /** Called for each upload of a direct attach inside the transaction. */
+  readonly onSubmitted?: ((upload: SubmittedUpload) => void) | undefined
+}
+
 /** A model of an open storage, as the classes of an ORM use it. */
 export interface StorageModel {
   /** The value of `record_type`. */
   readonly type: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>
-  /**
-   * Returns the handle of a record. `onSubmitted` is called for each upload of a direct attach
-   * inside the transaction.
-   */
-  record(
-    id: RecordId,
-    transaction?: unknown,
-    preloaded?: RowCache,
-    onSubmitted?: (upload: SubmittedUpload) => void,
-  ): RecordHandle
+  /** Returns the handle of a record. `transaction` is the one to act in; default: none. */
+  record(id: RecordId, transaction?: unknown, options?: RecordHandleOptions): RecordHandle
   /**
    * Waits after a save until its uploads are attached, as the storage's option `direct` says.
    * Throws AttachPendingError.

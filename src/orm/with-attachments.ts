@@ -6,7 +6,7 @@ import type { DelayedUpload } from '../attached/values.ts'
 import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
 import { requireModel } from './model-registry.ts'
 import { hasMethod, prototypesOf } from './object-guards.ts'
-import { assignFile, readAssignedInput } from './pending-files.ts'
+import { assignFile, readAssignedInput } from './assigned-files.ts'
 import { findPreloaded } from './preloaded.ts'
 import type { RecordId } from './record-id.ts'
 
@@ -153,7 +153,8 @@ function readAttached(
       `This ${model.type} is not saved yet, so nothing is attached to it. Assign to ${name}Tmp or ${name}, and save it.`,
     )
   const transaction = identity.transactionOf?.(record)
-  return Reflect.get(model.record(id, transaction, findPreloaded(record, transaction)), name)
+  const preloaded = findPreloaded(record, transaction)
+  return Reflect.get(model.record(id, transaction, { preloaded }), name)
 }
 
 function defineAccessors(prototype: object, name: string, read: (record: object) => unknown): void {

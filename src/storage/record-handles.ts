@@ -7,20 +7,21 @@ import { stageInput } from '../attached/stage.ts'
 import { canonicalizeId } from '../attachments/lane.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import { createAppTransactions, type AppTransactions } from '../database/app-transactions.ts'
-import type { DirectUploads, SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { DirectUploads } from '../delayed/direct-uploads.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
 import { formatList, formatValue } from '../errors/message.ts'
-import { registerModel, type StorageModel } from '../orm/model-registry.ts'
+import {
+  registerModel,
+  type RecordHandleOptions,
+  type StorageModel,
+} from '../orm/model-registry.ts'
 import type { Id, TransactionOption } from './active-storage.ts'
 import type { StorageParts } from './contexts.ts'
 
 type AnyTransaction = TransactionOption<unknown>
 type Handle = RecordAttachments<AnyAttachments>
 
-interface ScopeOptions extends AnyTransaction {
-  readonly loaded?: RowCache | undefined
-  readonly submitted?: ((upload: SubmittedUpload) => void) | undefined
-}
+type ScopeOptions = AnyTransaction & RecordHandleOptions
 
 /** Hands out the attachments of records, to the app and to ORM classes. */
 export class RecordHandles {
@@ -39,6 +40,7 @@ export class RecordHandles {
 
   /** Returns the attachments of one record. */
   find(model: string, id: Id, options: ScopeOptions): Handle {
+    this.requireModel(model)
     return createRecordHandle(this.scope(model, this.#canonicalize(model, id), options))
   }
 
@@ -49,8 +51,11 @@ export class RecordHandles {
       throw new InvalidInputError(
         `records of ${model} takes a list of ids: this is ${formatValue(ids)}.`,
       )
-    const loaded = await this.#preload(model, ids, options)
-    return ids.map((id, index) => this.find(model, id, { ...options, loaded: loaded[index] }))
+    const canonicalIds = ids.map((id) => this.#canonicalize(model, id))
+    const rows = await this.#preload(model, canonicalIds, options)
+    return canonicalIds.map((id, index) =>
+      createRecordHandle(this.scope(model, id, { ...options, preloaded: rows[index] })),
+    )
   }
 
   /** Throws UnknownAttachmentError for a model that is not defined. */
@@ -65,7 +70,11 @@ export class RecordHandles {
   }
 
   /** Creates the scope of one record. `id` is canonical. */
-  scope(type: string, id: string, { transaction, loaded, submitted }: ScopeOptions): RecordScope {
+  scope(
+    type: string,
+    id: string,
+    { transaction, preloaded, onSubmitted }: ScopeOptions,
+  ): RecordScope {
     const { settings, store, wakeUps } = this.#parts
     const { database } = settings
     return {
@@ -79,11 +88,11 @@ export class RecordHandles {
         if (transaction !== undefined) database.afterCommit?.(transaction, wakeUps.wake)
       },
       startAtCommit: (upload) => {
-        submitted?.(upload)
+        onSubmitted?.(upload)
         if (transaction !== undefined)
           this.transactions.afterCommit(transaction, () => this.#direct.start(upload.token))
       },
-      loaded: loaded ?? { current: null },
+      loaded: preloaded ?? { current: null },
     }
   }
 
@@ -104,10 +113,14 @@ export class RecordHandles {
     return {
       type,
       definitions,
-      record: (id, transaction, loaded, submitted) =>
-        this.find(type, id, { transaction, loaded, submitted }),
+      record: (id, transaction, options) => this.find(type, id, { transaction, ...options }),
       finish: this.#direct.finishSaved,
-      load: (ids, transaction) => this.#preload(type, ids, { transaction }),
+      load: async (ids, transaction) =>
+        this.#preload(
+          type,
+          ids.map((id) => this.#canonicalize(type, id)),
+          { transaction },
+        ),
       stage: (name, input) => {
         const definition = definitions.get(name)
         if (definition === undefined)
@@ -119,17 +132,15 @@ export class RecordHandles {
 
   async #preload(
     model: string,
-    ids: readonly Id[],
+    ids: readonly string[],
     { transaction }: AnyTransaction,
   ): Promise<RowCache[]> {
-    const canonical = ids.map((id) => this.#canonicalize(model, id))
     const store = await this.#parts.store.open()
     const session = transaction === undefined ? store.session : store.join(transaction)
-    return preloadRecords(session, model, canonical)
+    return preloadRecords(session, model, ids)
   }
 
   #canonicalize(model: string, id: Id): string {
-    this.requireModel(model)
     return canonicalizeId(id, this.#parts.settings.recordId, model)
   }
 }

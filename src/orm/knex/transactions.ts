@@ -1,7 +1,7 @@
 import type { Knex } from 'knex'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { patchMethod } from '../patch-method.ts'
-import type { RecordTransaction } from '../pending-files.ts'
+import type { RecordTransaction } from '../assigned-files.ts'
 import { TransactionLevel } from '../transaction-stack.ts'
 import type { TransactionInternals } from './internals.ts'
 

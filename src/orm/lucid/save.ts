@@ -3,12 +3,12 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import { toRecordTransaction } from '../knex/transactions.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
 import {
-  hasPendingFiles,
-  stagePendingFiles,
-  submitPendingFiles,
+  hasAssignedFiles,
+  stageAssignedFiles,
+  submitAssignedFiles,
   takeFilesFromLiteral,
   takeFilesFromProperties,
-} from '../pending-files.ts'
+} from '../assigned-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
 import { idOf } from './records.ts'
@@ -28,14 +28,14 @@ async function saveWithFiles(
     return
   }
   // Files are staged before the transaction begins, so that it holds no locks while bytes are read.
-  if (record.$trx === undefined && hasPendingFiles(record)) await stagePendingFiles(model, record)
+  if (record.$trx === undefined && hasAssignedFiles(record)) await stageAssignedFiles(model, record)
   await saveAndFinish((begun) =>
     runInTransaction(
       record,
       async (trx) => {
         await save()
         const tx = toRecordTransaction(trx.knexClient, trx)
-        await submitPendingFiles(model, record, idOf(record), tx, isNew)
+        await submitAssignedFiles(model, record, { id: idOf(record), isNew, transaction: tx })
       },
       begun,
     ),

@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EntityManager } from '@mikro-orm/core'
 import { requireModel } from '../model-registry.ts'
-import { stagePendingFiles, takeFilesFromProperties } from '../pending-files.ts'
+import { stageAssignedFiles, takeFilesFromProperties } from '../assigned-files.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { refuseUnbound } from './bind.ts'
@@ -64,7 +64,7 @@ async function flushInTransaction(
   }
   if (em.isInTransaction()) return flushAndSubmit()
   for (const { entity, attachments } of withFiles)
-    await stagePendingFiles(requireModel(attachments), entity)
+    await stageAssignedFiles(requireModel(attachments), entity)
   await em.begin()
   begun(levelOf(em)?.chain[0])
   try {

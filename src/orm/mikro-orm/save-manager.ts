@@ -1,8 +1,8 @@
 import { EntityManager } from '@mikro-orm/core'
-import { copyPendingFiles } from '../copy-pending-files.ts'
+import { copyAssignedFiles } from '../copy-assigned-files.ts'
 import { isObject, prototypesOf, toList } from '../object-guards.ts'
 import { patchMethod } from '../patch-method.ts'
-import { refuseFiles } from '../pending-files.ts'
+import { refuseFiles } from '../assigned-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { patchFinds } from './preload.ts'
@@ -55,7 +55,7 @@ function patchWrites(prototype: EntityManager): void {
     (original) =>
       function (...given) {
         const created = Reflect.apply(original, this, given)
-        copyPendingFiles(given[1], created)
+        copyAssignedFiles(given[1], created)
         return created
       },
   )
@@ -65,7 +65,7 @@ function patchWrites(prototype: EntityManager): void {
     (original) =>
       function (...given) {
         const merged = Reflect.apply(original, this, given)
-        if (given.length > 1) copyPendingFiles(given[1], merged)
+        if (given.length > 1) copyAssignedFiles(given[1], merged)
         return merged
       },
   )

@@ -1,7 +1,7 @@
 import type { EntityManager, EventArgs, EventSubscriber, FlushEventArgs } from '@mikro-orm/core'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { isAnyRequired, requireModel, type StorageModel } from '../model-registry.ts'
-import { submitPendingFiles, takeFilesFromProperties } from '../pending-files.ts'
+import { submitAssignedFiles, takeFilesFromProperties } from '../assigned-files.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { refuseUnbound } from './bind.ts'
 import { primaryKeyOf } from './records.ts'
@@ -15,13 +15,15 @@ export async function submitFiles(
   em: EntityManager,
   { isNew }: { readonly isNew: boolean },
 ): Promise<void> {
-  await submitPendingFiles(
-    requireModel(attachments),
-    entity,
-    primaryKeyOf(entity),
-    { tx: em, chain: levelOf(em)?.chain ?? [], afterCommit: (done) => afterCommit(em, done) },
+  await submitAssignedFiles(requireModel(attachments), entity, {
+    id: primaryKeyOf(entity),
     isNew,
-  )
+    transaction: {
+      tx: em,
+      chain: levelOf(em)?.chain ?? [],
+      afterCommit: (done) => afterCommit(em, done),
+    },
+  })
 }
 
 /**

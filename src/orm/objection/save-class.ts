@@ -5,7 +5,7 @@ import { toRecordTransaction } from '../knex/transactions.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
 import { hasMethod } from '../object-guards.ts'
 import { patchMethod } from '../patch-method.ts'
-import { hasPendingFiles, submitPendingFiles, takeFilesFromLiteral } from '../pending-files.ts'
+import { hasAssignedFiles, submitAssignedFiles, takeFilesFromLiteral } from '../assigned-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import type { RecordId } from '../record-id.ts'
 import type { QueryInternals } from './internals.ts'
@@ -70,7 +70,7 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): typeo
       for (const record of [this, options.old]) {
         if (!isRecord(record)) continue
         rememberTransaction(record, context)
-        if (hasPendingFiles(this)) forgetPreloaded(record)
+        if (hasAssignedFiles(this)) forgetPreloaded(record)
       }
     }
 
@@ -83,9 +83,13 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): typeo
       await super.$afterInsert(context)
       rememberTransaction(this, context)
       const model = requireModel(attachments)
-      if (!hasPendingFiles(this) && !requiresFile(model)) return
+      if (!hasAssignedFiles(this) && !requiresFile(model)) return
       const trx = requireTransaction(context.transaction, model.type, 'insert')
-      await submitPendingFiles(model, this, idOf(this), toRecordTransaction(trx), true)
+      await submitAssignedFiles(model, this, {
+        id: idOf(this),
+        isNew: true,
+        transaction: toRecordTransaction(trx),
+      })
     }
   }
 }
@@ -99,7 +103,7 @@ function overrideStaticHooks(attachments: AnyAttachments, base: typeof Model): t
     static override async beforeUpdate(given: StaticHookArguments<Model>): Promise<unknown> {
       const result: unknown = await super.beforeUpdate(given)
       for (const patch of given.inputItems)
-        if (hasPendingFiles(patch)) await submitPatch(attachments, patch, given)
+        if (hasAssignedFiles(patch)) await submitPatch(attachments, patch, given)
       return result
     }
 
@@ -126,7 +130,11 @@ async function submitPatch(
       `${model.type}: this update changes many records, but a file belongs to one. Patch the records one by one.`,
     )
   if (id === undefined) return
-  await submitPendingFiles(model, patch, id, toRecordTransaction(trx), false)
+  await submitAssignedFiles(model, patch, {
+    id,
+    isNew: false,
+    transaction: toRecordTransaction(trx),
+  })
   // Objection sends no UPDATE for an empty patch, and would report that no record was updated.
   if (Object.keys(patch).length === 0) patch.$id(id)
 }

@@ -3,7 +3,7 @@ import type { Model } from 'objection'
 import { isTransaction, toRecordTransaction } from '../knex/transactions.ts'
 import { requiresFile } from '../model-registry.ts'
 import { patchMethod } from '../patch-method.ts'
-import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
+import { hasAssignedFiles, stageAssignedFiles, submitAssignedFiles } from '../assigned-files.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
 import { readInputRecords, readKnex, type QueryInternals } from './internals.ts'
 import { collectGraph, findModel, idOf } from './records.ts'
@@ -39,7 +39,7 @@ async function executeWithFiles(query: QueryInternals, execute: Execute): Promis
   const isGraph = query.has(/graph/i)
   if (!query.isInsert() && !query.isUpdate() && !query.isDelete() && !isGraph) return execute()
   const input = collectGraph(readInputRecords(query))
-  const withFiles = input.filter(hasPendingFiles)
+  const withFiles = input.filter(hasAssignedFiles)
   const needsTransaction =
     query.isDelete() ||
     // A graph deletes the records that it does not name.
@@ -66,7 +66,7 @@ async function executeWithFiles(query: QueryInternals, execute: Execute): Promis
 async function stageFiles(records: readonly Model[]): Promise<void> {
   for (const record of records) {
     const model = findModel(record)
-    if (model !== null) await stagePendingFiles(model, record)
+    if (model !== null) await stageAssignedFiles(model, record)
   }
 }
 
@@ -83,7 +83,11 @@ async function executeAndSubmit(
   for (const record of records) {
     const [model, id] = [findModel(record), idOf(record)]
     if (model === null || id === null) continue
-    await submitPendingFiles(model, record, id, toRecordTransaction(trx), false)
+    await submitAssignedFiles(model, record, {
+      id,
+      isNew: false,
+      transaction: toRecordTransaction(trx),
+    })
   }
   return result
 }

@@ -1,5 +1,5 @@
 import { isObject } from '../object-guards.ts'
-import { hasPendingFiles, takeFilesFromLiteral } from '../pending-files.ts'
+import { hasAssignedFiles, takeFilesFromLiteral } from '../assigned-files.ts'
 import type { PrismaModel } from './bind.ts'
 
 /** The `data` of an operation, or another of its arguments, by field. */
@@ -19,5 +19,5 @@ export function splitData({ names }: PrismaModel, given: PrismaData | undefined)
   const owner = {}
   if (!isObject(given)) return { owner, hasFiles: false, data: given }
   const data = takeFilesFromLiteral(names, given, owner)
-  return { owner, hasFiles: hasPendingFiles(owner), data }
+  return { owner, hasFiles: hasAssignedFiles(owner), data }
 }

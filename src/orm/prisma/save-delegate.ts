@@ -4,9 +4,8 @@ import { createLazyPromise } from './lazy-promise.ts'
 import { splitData } from './save-data.ts'
 import { refuseMany, refuseNested } from './save-refuse.ts'
 import {
-  createRecord,
   deleteRecord,
-  updateRecord,
+  saveRecord,
   upsertRecord,
   type ClientWithFiles,
   type OperationArgs,
@@ -64,11 +63,13 @@ function callOwn(delegate: Delegate, verb: string, args: OperationArgs | undefin
 const planSingleWrites = (on: ClientWithFiles, found: PrismaModel): Record<string, PlanWrite> => ({
   create(args) {
     const files = splitData(found, args.data)
-    return files.hasFiles || found.isRequired ? () => createRecord(on, found, args, files) : null
+    return files.hasFiles || found.isRequired
+      ? () => saveRecord(on, found, 'create', args, files)
+      : null
   },
   update(args) {
     const files = splitData(found, args.data)
-    return files.hasFiles ? () => updateRecord(on, found, args, files) : null
+    return files.hasFiles ? () => saveRecord(on, found, 'update', args, files) : null
   },
   upsert(args) {
     const files = { create: splitData(found, args.create), update: splitData(found, args.update) }

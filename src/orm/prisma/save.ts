@@ -1,6 +1,6 @@
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireModel } from '../model-registry.ts'
-import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
+import { hasAssignedFiles, stageAssignedFiles, submitAssignedFiles } from '../assigned-files.ts'
 import { toRecordId, type RecordId } from '../record-id.ts'
 import type { PrismaModel } from './bind.ts'
 import { requireOperation, type AnyClient } from './client.ts'
@@ -41,43 +41,29 @@ async function stageFiles(
   { definitions }: PrismaModel,
   { owner }: SplitData,
 ): Promise<void> {
-  if (on.open === undefined && hasPendingFiles(owner))
-    await stagePendingFiles(requireModel(definitions), owner)
+  if (on.open === undefined && hasAssignedFiles(owner))
+    await stageAssignedFiles(requireModel(definitions), owner)
 }
 
-/** Creates a record and submits its files, in one transaction. */
-export async function createRecord(
+/** Creates or updates a record and submits its files, in one transaction. */
+export async function saveRecord(
   on: ClientWithFiles,
   found: PrismaModel,
+  verb: 'create' | 'update',
   args: OperationArgs,
   files: SplitData,
 ): Promise<WrittenRow> {
   await stageFiles(on, found, files)
   return on.within((tx) =>
-    writeAndSubmit(tx, found, 'create', { ...args, data: files.data ?? {} }, (id) =>
-      submitFiles(tx, found, files, { id, isNew: true }),
-    ),
-  )
-}
-
-/** Updates a record and submits its files, in one transaction. */
-export async function updateRecord(
-  on: ClientWithFiles,
-  found: PrismaModel,
-  args: OperationArgs,
-  files: SplitData,
-): Promise<WrittenRow> {
-  await stageFiles(on, found, files)
-  return on.within((tx) =>
-    writeAndSubmit(tx, found, 'update', { ...args, data: files.data ?? {} }, (id) =>
-      submitFiles(tx, found, files, { id, isNew: false }),
+    writeAndSubmit(tx, found, verb, { ...args, data: files.data ?? {} }, (id) =>
+      submitFiles(tx, found, files, { id, isNew: verb === 'create' }),
     ),
   )
 }
 
 /**
- * Creates or updates a record and submits its files, in one transaction. Prisma's own upsert does
- * not say which of both it did, so the record is looked for first.
+ * Upserts a record and submits its files, in one transaction. Prisma's own upsert does not say
+ * whether it created the record, so the record is looked for first.
  */
 export async function upsertRecord(
   on: ClientWithFiles,
@@ -92,8 +78,8 @@ export async function upsertRecord(
     await stageFiles(on, found, (await find(on)) === null ? files.create : files.update)
   return on.within(async (tx) =>
     (await find(tx)) === null
-      ? createRecord(tx, found, args, files.create)
-      : updateRecord(tx, found, { ...args, ...(where && { where }) }, files.update),
+      ? saveRecord(tx, found, 'create', args, files.create)
+      : saveRecord(tx, found, 'update', { ...args, ...(where && { where }) }, files.update),
   )
 }
 
@@ -121,7 +107,7 @@ async function submitFiles(
     chain: [open],
     afterCommit: (done: () => void) => open.level.afterCommit(done),
   }
-  await submitPendingFiles(requireModel(definitions), owner, id, transaction, isNew)
+  await submitAssignedFiles(requireModel(definitions), owner, { id, isNew, transaction })
 }
 
 /**

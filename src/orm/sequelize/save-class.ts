@@ -5,11 +5,11 @@ import { isObject, toList } from '../object-guards.ts'
 import { patchMethod } from '../patch-method.ts'
 import {
   assignFile,
-  hasPendingFiles,
+  hasAssignedFiles,
   refuseFiles,
   takeFilesFromLiteral,
   takeFilesFromProperties,
-} from '../pending-files.ts'
+} from '../assigned-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
 import { fileKeysOf } from '../reserved-members.ts'
 import type { Constructor } from '../with-attachments.ts'
@@ -53,7 +53,7 @@ function overrideMembers(attachments: AnyAttachments, base: typeof Model): Model
     override reload(options?: FindOptions): Promise<this> {
       forgetPreloaded(this)
       rememberTransaction(this, openOf(appOf(modelOf(this)), options))
-      if (hasPendingFiles(this))
+      if (hasAssignedFiles(this))
         for (const name of names) assignFile(this, name, 'attachLater', undefined)
       return super.reload(options)
     }

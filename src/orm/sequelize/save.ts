@@ -2,7 +2,7 @@ import type { InstanceDestroyOptions, Model, SaveOptions, Transaction } from 'se
 import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
-import { hasPendingFiles, stagePendingFiles, submitPendingFiles } from '../pending-files.ts'
+import { hasAssignedFiles, stageAssignedFiles, submitAssignedFiles } from '../assigned-files.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
 import type { ModelInternals } from './internals.ts'
 import { appOf, idOf, isParanoid, modelOf } from './records.ts'
@@ -79,14 +79,18 @@ export async function saveWithFiles(attachments: AnyAttachments, given: RecordSa
   try {
     // Files are staged before the transaction begins, so that it holds no locks while bytes are
     // read.
-    if (open === undefined && hasPendingFiles(record))
-      await stagePendingFiles(requireModel(attachments), record)
+    if (open === undefined && hasAssignedFiles(record))
+      await stageAssignedFiles(requireModel(attachments), record)
     await runInTransaction(model, options, async (transaction) => {
       const isNew = record.isNewRecord
       afterRollback(transaction, captureUnsavedState(record))
       await save({ ...options, transaction })
       const tx = toRecordTransaction(transaction)
-      await submitPendingFiles(requireModel(attachments), record, idOf(record), tx, isNew)
+      await submitAssignedFiles(requireModel(attachments), record, {
+        id: idOf(record),
+        isNew,
+        transaction: tx,
+      })
     })
   } catch (error) {
     throw toValidationError(error, record)

@@ -1,7 +1,7 @@
 import { Transaction, type Model, type Sequelize, type TransactionOptions } from 'sequelize'
 import { isBusy, getHandleQueue, waitBriefly } from '../../database/sqlite-queue.ts'
 import { patchMethod } from '../patch-method.ts'
-import type { RecordTransaction } from '../pending-files.ts'
+import type { RecordTransaction } from '../assigned-files.ts'
 import { TransactionLevel } from '../transaction-stack.ts'
 import { readClsTransaction, type TransactionInternals } from './internals.ts'
 import { modelOf } from './records.ts'

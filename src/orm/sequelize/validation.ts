@@ -1,5 +1,5 @@
 import { ValidationError, ValidationErrorItem, type Model } from 'sequelize'
-import { readAssignedInput } from '../pending-files.ts'
+import { readAssignedInput } from '../assigned-files.ts'
 import { isValidationError } from '../validation-errors.ts'
 
 /**

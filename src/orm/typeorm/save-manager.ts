@@ -1,9 +1,9 @@
 import { EntityManager, type DataSource } from 'typeorm'
-import { copyPendingFiles } from '../copy-pending-files.ts'
+import { copyAssignedFiles } from '../copy-assigned-files.ts'
 import { isAnyRequired, requireModel } from '../model-registry.ts'
 import { isObject, prototypesOf, toList } from '../object-guards.ts'
 import { patchMethod } from '../patch-method.ts'
-import { hasPendingFiles, refuseFiles, stagePendingFiles } from '../pending-files.ts'
+import { hasAssignedFiles, refuseFiles, stageAssignedFiles } from '../assigned-files.ts'
 import { saveAndFinish } from '../save-and-finish.ts'
 import { isBound, unboundError } from './bind.ts'
 import { isMarkedInstance } from './internals.ts'
@@ -59,17 +59,17 @@ const patchedMethods: Readonly<Record<string, PatchedMethod>> = {
   create(_, given, original) {
     const created = original(given)
     const values = toList(given[1])
-    for (const [index, each] of toList(created).entries()) copyPendingFiles(values[index], each)
+    for (const [index, each] of toList(created).entries()) copyAssignedFiles(values[index], each)
     return created
   },
   merge(_, given, original) {
     const merged = original(given)
-    for (const each of given.slice(2)) copyPendingFiles(each, merged)
+    for (const each of given.slice(2)) copyAssignedFiles(each, merged)
     return merged
   },
   async preload(_, given, original) {
     const loaded = await original(given)
-    copyPendingFiles(given[1], loaded)
+    copyAssignedFiles(given[1], loaded)
     return loaded
   },
   async save(manager, given, original) {
@@ -141,9 +141,11 @@ async function saveWithFiles(
 ): Promise<unknown> {
   const unbound = isBound(manager.dataSource)
     ? undefined
-    : found.find(({ entity, attachments }) => hasPendingFiles(entity) || isAnyRequired(attachments))
+    : found.find(
+        ({ entity, attachments }) => hasAssignedFiles(entity) || isAnyRequired(attachments),
+      )
   if (unbound !== undefined) throw unboundError(unbound.metadata)
-  const withFiles = found.filter(({ entity }) => hasPendingFiles(entity))
+  const withFiles = found.filter(({ entity }) => hasAssignedFiles(entity))
   const [first] = withFiles
   if (first === undefined) return save(manager)
   const saveAndSubmit = async (on: EntityManager): Promise<unknown> => {
@@ -160,7 +162,7 @@ async function saveWithFiles(
       'save with { transaction: false }',
     )
   for (const { entity, attachments } of withFiles)
-    await stagePendingFiles(requireModel(attachments), entity)
+    await stageAssignedFiles(requireModel(attachments), entity)
   return saveAndFinish((begun) =>
     runOwnTransaction(manager, (on) => {
       begun(levelOf(requireRunner(on))?.chain[0])

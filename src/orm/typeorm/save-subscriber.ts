@@ -1,7 +1,7 @@
 import type { DataSource, EntitySubscriberInterface, QueryRunner } from 'typeorm'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
-import { submitPendingFiles, takeFilesFromProperties } from '../pending-files.ts'
+import { submitAssignedFiles, takeFilesFromProperties } from '../assigned-files.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { bindDataSource } from './bind.ts'
 import { idOf, registerEntities, type FoundEntity } from './records.ts'
@@ -42,18 +42,16 @@ export async function submitFiles(
 ): Promise<void> {
   rememberTransaction(entity, runner)
   const level = levelOf(runner)
-  await submitPendingFiles(
-    requireModel(attachments),
-    entity,
-    idOf(entity, metadata),
-    {
+  await submitAssignedFiles(requireModel(attachments), entity, {
+    id: idOf(entity, metadata),
+    isNew,
+    transaction: {
       tx: runner.manager,
       chain: level?.chain ?? [],
       afterCommit: (done) => afterCommit(runner, done),
       isActive: () => level?.isActive === true && isRunnerActive(runner),
     },
-    isNew,
-  )
+  })
 }
 
 /**

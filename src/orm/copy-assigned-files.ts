@@ -1,5 +1,5 @@
 import { isObject } from './object-guards.ts'
-import { takeFilesFromLiteral } from './pending-files.ts'
+import { takeFilesFromLiteral } from './assigned-files.ts'
 import { definitionsOf } from './with-attachments.ts'
 
 // Bytes are skipped: each byte would count as a property.
@@ -11,9 +11,13 @@ const isCopyable = (value: unknown): value is Record<PropertyKey, unknown> =>
  * to the entities there. ORMs copy columns and relations alone. A value that the ORM kept as it was
  * given has lost nothing.
  */
-export function copyPendingFiles(from: unknown, to: unknown, seen: Set<unknown> = new Set()): void {
+export function copyAssignedFiles(
+  from: unknown,
+  to: unknown,
+  seen: Set<unknown> = new Set(),
+): void {
   if (!isCopyable(from) || !isCopyable(to) || from === to || seen.has(from)) return
   seen.add(from)
   const rest = takeFilesFromLiteral(Object.keys(definitionsOf(to) ?? {}), from, to)
-  for (const [key, value] of Object.entries(rest)) copyPendingFiles(value, to[key], seen)
+  for (const [key, value] of Object.entries(rest)) copyAssignedFiles(value, to[key], seen)
 }

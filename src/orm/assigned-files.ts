@@ -11,7 +11,7 @@ import { collectUploads } from './save-and-finish.ts'
 type AssignedAs = 'attach' | 'attachLater'
 
 /** An input that was assigned to a record, and that no committed transaction has submitted yet. */
-interface PendingFile {
+interface AssignedFile {
   readonly how: AssignedAs
   input: unknown
   /** The staging that runs now: a second save of the record waits for the same one. */
@@ -29,11 +29,11 @@ interface PendingFile {
 
 const never = (): boolean => false
 
-const pendingByRecord = new WeakMap<object, Map<string, PendingFile>>()
+const assignedByRecord = new WeakMap<object, Map<string, AssignedFile>>()
 
-function ensurePendingFiles(record: object): Map<string, PendingFile> {
-  const found = pendingByRecord.get(record) ?? new Map<string, PendingFile>()
-  pendingByRecord.set(record, found)
+function ensureAssignedFiles(record: object): Map<string, AssignedFile> {
+  const found = assignedByRecord.get(record) ?? new Map<string, AssignedFile>()
+  assignedByRecord.set(record, found)
   return found
 }
 
@@ -43,7 +43,7 @@ function ensurePendingFiles(record: object): Map<string, PendingFile> {
  */
 export function assignFile(record: object, name: string, how: AssignedAs, input: unknown): void {
   refuseServerPaths(name, input)
-  ensurePendingFiles(record).set(name, {
+  ensureAssignedFiles(record).set(name, {
     how,
     input,
     staging: null,
@@ -55,13 +55,13 @@ export function assignFile(record: object, name: string, how: AssignedAs, input:
 
 /** Returns the input that was assigned to a record in this way, and is not committed yet. */
 export function readAssignedInput(record: object, name: string, how: AssignedAs): unknown {
-  const pending = pendingByRecord.get(record)?.get(name)
-  return pending?.how === how ? pending.input : undefined
+  const file = assignedByRecord.get(record)?.get(name)
+  return file?.how === how ? file.input : undefined
 }
 
-/** Returns whether a record has files that are not committed yet. */
-export const hasPendingFiles = (record: object): boolean =>
-  (pendingByRecord.get(record)?.size ?? 0) > 0
+/** Returns whether a record has assigned files that are not committed yet. */
+export const hasAssignedFiles = (record: object): boolean =>
+  (assignedByRecord.get(record)?.size ?? 0) > 0
 
 /**
  * Takes files out of the own properties of an object literal, or of a record whose class has fields
@@ -87,7 +87,7 @@ export function takeFilesFromProperties(
       // column.
       Reflect.deleteProperty(from, key)
     }
-  return hasPendingFiles(record)
+  return hasAssignedFiles(record)
 }
 
 /**
@@ -119,7 +119,7 @@ export function refuseFiles(
   for (const each of toList(values)) {
     if (!isObject(each)) continue
     const key = keys.find((name) => Object.hasOwn(each, name))
-    if (key === undefined && !hasPendingFiles(each)) continue
+    if (key === undefined && !hasAssignedFiles(each)) continue
     throw new ConfigurationError(
       `${verb} of ${requireModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use ${instead}, which saves files.`,
     )
@@ -127,19 +127,19 @@ export function refuseFiles(
 }
 
 /**
- * Stages the files of a record before its transaction begins, on a connection of the pool, so that
+ * Stages the assigned files of a record before its transaction begins, on a connection of the pool, so that
  * the transaction is short.
  */
-export async function stagePendingFiles(model: StorageModel, record: object): Promise<void> {
-  for (const [name, pending] of pendingByRecord.get(record) ?? []) {
-    if (pending.isStaged) continue
-    if (pending.isActive()) throw savedTwiceError(model, name)
-    pending.staging ??= model.stage(name, pending.input)
+export async function stageAssignedFiles(model: StorageModel, record: object): Promise<void> {
+  for (const [name, file] of assignedByRecord.get(record) ?? []) {
+    if (file.isStaged) continue
+    if (file.isActive()) throw savedTwiceError(model, name)
+    file.staging ??= model.stage(name, file.input)
     try {
-      pending.input = await pending.staging
-      pending.isStaged = true
+      file.input = await file.staging
+      file.isStaged = true
     } finally {
-      pending.staging = null
+      file.staging = null
     }
   }
 }
@@ -167,17 +167,24 @@ export interface RecordTransaction {
   readonly isActive?: () => boolean
 }
 
+/** A record that an ORM has just written, in the open transaction. */
+export interface SavedRecord {
+  /** null: the id cannot be read. */
+  readonly id: RecordId | null
+  /** Whether the record was inserted: then its `required` attachments are checked. */
+  readonly isNew: boolean
+  readonly transaction: RecordTransaction
+}
+
 /**
- * Submits the files of a record in its transaction. They stay assigned until it is committed, so
+ * Submits the assigned files of a record in its transaction. They stay assigned until it is committed, so
  * that a record that is saved again after a rollback submits them again. Throws InvalidInputError
  * for a record without an id, ConfigurationError for bytes that another open transaction submitted.
  */
-export async function submitPendingFiles(
+export async function submitAssignedFiles(
   model: StorageModel,
   record: object,
-  id: RecordId | null,
-  transaction: RecordTransaction,
-  isNew: boolean,
+  { id, isNew, transaction }: SavedRecord,
 ): Promise<void> {
   if (id === null)
     throw new InvalidInputError(
@@ -185,12 +192,9 @@ export async function submitPendingFiles(
     )
   const files = findFilesToSubmit(model, record, transaction)
   if (files.size === 0 && !isNew) return
-  const handle = model.record(
-    id,
-    transaction.tx,
-    undefined,
-    collectUploads(transaction.chain, model),
-  )
+  const handle = model.record(id, transaction.tx, {
+    onSubmitted: collectUploads(transaction.chain, model),
+  })
   forgetPreloaded(record)
   const [direct, delayed] = [inputsOf(files, 'attach'), inputsOf(files, 'attachLater')]
   markSubmitted(files, transaction.chain[0] ?? null, transaction.isActive ?? never)
@@ -202,41 +206,41 @@ export async function submitPendingFiles(
     throw error
   }
   transaction.afterCommit(() => {
-    const now = pendingByRecord.get(record)
-    for (const [name, pending] of files) if (now?.get(name) === pending) now.delete(name)
+    const now = assignedByRecord.get(record)
+    for (const [name, file] of files) if (now?.get(name) === file) now.delete(name)
   })
 }
 
-type PendingByName = ReadonlyMap<string, PendingFile>
+type AssignedByName = ReadonlyMap<string, AssignedFile>
 
 /** Finds the files of a record that no transaction of this chain has submitted. */
 function findFilesToSubmit(
   model: StorageModel,
   record: object,
   { chain }: RecordTransaction,
-): PendingByName {
-  const files = new Map<string, PendingFile>()
-  for (const [name, pending] of pendingByRecord.get(record) ?? []) {
-    if (pending.submittedIn !== null && chain.includes(pending.submittedIn)) continue
-    if (!pending.isStaged && (pending.staging !== null || pending.isActive()))
+): AssignedByName {
+  const files = new Map<string, AssignedFile>()
+  for (const [name, file] of assignedByRecord.get(record) ?? []) {
+    if (file.submittedIn !== null && chain.includes(file.submittedIn)) continue
+    if (!file.isStaged && (file.staging !== null || file.isActive()))
       throw savedTwiceError(model, name)
-    files.set(name, pending)
+    files.set(name, file)
   }
   return files
 }
 
-const inputsOf = (files: PendingByName, how: AssignedAs): Readonly<Record<string, unknown>> =>
+const inputsOf = (files: AssignedByName, how: AssignedAs): Readonly<Record<string, unknown>> =>
   Object.fromEntries(
-    [...files].flatMap(([name, pending]) => (pending.how === how ? [[name, pending.input]] : [])),
+    [...files].flatMap(([name, file]) => (file.how === how ? [[name, file.input]] : [])),
   )
 
 function markSubmitted(
-  files: PendingByName,
+  files: AssignedByName,
   submittedIn: object | null,
   isActive: () => boolean,
 ): void {
-  for (const pending of files.values()) {
-    pending.submittedIn = submittedIn
-    pending.isActive = isActive
+  for (const file of files.values()) {
+    file.submittedIn = submittedIn
+    file.isActive = isActive
   }
 }
