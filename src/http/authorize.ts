@@ -1,6 +1,7 @@
 import type { AuthorizeSubject, StorageContext } from '../attached/context.ts'
 import { listLanesOfBlob } from '../attached/lookups.ts'
 import { toStoredBlob } from '../attached/stored-values.ts'
+import type { Lane } from '../attachments/lane.ts'
 import type { BlobRow } from '../blobs/blob-rows.ts'
 import { forbidden } from './responses.ts'
 
@@ -11,6 +12,20 @@ export async function assertAllowed(
   subject: AuthorizeSubject,
 ): Promise<void> {
   if (authorize !== undefined && !(await authorize(request, subject))) throw forbidden()
+}
+
+/**
+ * Throws the response 403 unless the app allows files of an attachment to be read. `lane` null: the
+ * file was never submitted, so that it has no record.
+ */
+export function assertLaneReadable(
+  context: StorageContext,
+  request: Request,
+  lane: Lane | null,
+): Promise<void> {
+  if (lane === null) return assertAllowed(context, request, { action: 'read' })
+  const { type, id, name } = lane
+  return assertAllowed(context, request, { action: 'read', record: { type, id }, name })
 }
 
 /**

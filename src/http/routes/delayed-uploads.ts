@@ -2,12 +2,11 @@ import type { StorageContext } from '../../attached/context.ts'
 import { findLaneOfUpload } from '../../attached/lookups.ts'
 import { readTokenId } from '../../attached/signed-tokens.ts'
 import { findSnapshots } from '../../attached/upload-snapshot.ts'
-import { assertAllowed } from '../authorize.ts'
+import { assertLaneReadable } from '../authorize.ts'
 import { FINAL_ID_PREFIX, streamEvents } from '../progress/event-stream.ts'
 import type { ProgressHub } from '../progress/hub.ts'
 import { notFound, respond, respondJson } from '../responses.ts'
 import type { Params } from '../router.ts'
-import { subjectOf } from './pending.ts'
 
 /**
  * Responds with an upload's state: as JSON, or as server-sent events when the request accepts them.
@@ -28,7 +27,7 @@ export async function showUpload(
   const snapshot = (await findSnapshots(context, [id])).get(id)
   if (snapshot === undefined) throw notFound()
   const lane = context.authorize === undefined ? null : await findLaneOfUpload(context, id)
-  await assertAllowed(context, request, { action: 'read', ...subjectOf(lane) })
+  await assertLaneReadable(context, request, lane)
   if (!wantsEvents) return respondJson(200, snapshot, { Vary: 'Accept' })
   return respond(
     200,

@@ -1,4 +1,4 @@
-import { requireService, type StorageContext } from '../../attached/context.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { deleteObjectIfPurged } from '../../attached/direct-upload.ts'
 import { findBlobByKey } from '../../attached/lookups.ts'
 import { readToken, type TokenPurpose } from '../../attached/signed-tokens.ts'
@@ -6,6 +6,7 @@ import type { BlobRow } from '../../blobs/blob-rows.ts'
 import { stripParameters } from '../../blobs/type-names.ts'
 import { ActiveStorageError, InvalidInputError } from '../../errors/errors.ts'
 import { formatFile } from '../../errors/public-message.ts'
+import type { Service } from '../../services/service.ts'
 import { assertBlobAllowed } from '../authorize.ts'
 import { readBodyBytes } from '../request-body.ts'
 import { HttpResponseError, notFound, respond, respondError } from '../responses.ts'
@@ -21,32 +22,46 @@ export async function showDisk(
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const {
-    key,
-    disposition,
-    content_type: contentType,
-    service_name: serviceName,
-  } = readDiskToken(context, 'disk', token)
-  if (typeof key !== 'string' || typeof serviceName !== 'string') throw notFound()
-  if (context.services[serviceName] === undefined) throw notFound()
+  const { key, disposition, contentType, service } = readDiskToken(context, 'disk', token)
   const row = await findBlobByKey(context, key)
   if (row !== null) await assertBlobAllowed(context, request, 'read', row)
   return serveContent(request, {
-    ...(row === null ? untrackedContent(context, serviceName, key) : blobContent(context, row)),
+    ...(row === null ? untrackedContent(service, key) : blobContent(context, row)),
     contentType: typeof contentType === 'string' ? contentType : 'application/octet-stream',
     disposition: typeof disposition === 'string' ? disposition : 'attachment',
     cacheControl: 'max-age=0, private, must-revalidate',
   })
 }
 
-function readDiskToken(
-  context: StorageContext,
-  purpose: TokenPurpose,
-  token: string,
-): Readonly<Record<string, unknown>> {
+/** A token of Rails' disk service, which allows one object to be read or written. */
+interface DiskToken {
+  readonly key: string
+  readonly serviceName: string
+  readonly service: Service
+  readonly disposition: unknown
+  readonly contentType: unknown
+  readonly byteSize: unknown
+  readonly checksum: unknown
+}
+
+/** Reads a token. Throws the response 404 for an invalid one, or one of an unknown service. */
+function readDiskToken(context: StorageContext, purpose: TokenPurpose, token: string): DiskToken {
   const value = readToken(context, purpose, token)?.value
   if (typeof value !== 'object' || value === null) throw notFound()
-  return { ...value }
+  const fields: Readonly<Record<string, unknown>> = { ...value }
+  const { key, service_name: serviceName } = fields
+  if (typeof key !== 'string' || typeof serviceName !== 'string') throw notFound()
+  const service = context.services[serviceName]
+  if (service === undefined) throw notFound()
+  return {
+    key,
+    serviceName,
+    service,
+    disposition: fields['disposition'],
+    contentType: fields['content_type'],
+    byteSize: fields['content_length'],
+    checksum: fields['checksum'],
+  }
 }
 
 /**
@@ -54,8 +69,7 @@ function readDiskToken(
  * is unknown.
  */
 function untrackedContent(
-  context: StorageContext,
-  serviceName: string,
+  service: Service,
   key: string,
 ): Pick<Content, 'size' | 'etag' | 'lastModified' | 'open'> {
   return {
@@ -63,7 +77,7 @@ function untrackedContent(
     etag: null,
     lastModified: null,
     async *open() {
-      yield* await requireService(context, serviceName).download(key)
+      yield* await service.download(key)
     },
   }
 }
@@ -77,16 +91,13 @@ export async function updateDisk(
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const {
-    key,
-    content_type: contentType,
-    content_length: byteSize,
-    checksum,
-    service_name: serviceName,
-  } = readDiskToken(context, 'diskUpload', token)
-  const service = context.services[String(serviceName)]
-  const row = typeof key === 'string' ? await findBlobByKey(context, key) : null
-  if (service === undefined || row === null || row.serviceName !== serviceName) throw notFound()
+  const { key, serviceName, service, contentType, byteSize, checksum } = readDiskToken(
+    context,
+    'diskUpload',
+    token,
+  )
+  const row = await findBlobByKey(context, key)
+  if (row === null || row.serviceName !== serviceName) throw notFound()
   await assertBlobAllowed(context, request, 'upload', row)
   assertAnnouncedHeaders(request, row, contentType, byteSize)
   if (await service.exists(row.key))

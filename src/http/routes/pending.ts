@@ -1,14 +1,13 @@
-import type { AuthorizeSubject, StorageContext } from '../../attached/context.ts'
+import type { StorageContext } from '../../attached/context.ts'
 import { readDelayedFile } from '../../attached/delayed-values.ts'
 import { findPendingFile, type PendingFile } from '../../attached/lookups.ts'
 import { blobPath } from '../../attached/paths.ts'
 import { readTokenId } from '../../attached/signed-tokens.ts'
-import type { Lane } from '../../attachments/lane.ts'
 import type { BlobRow } from '../../blobs/blob-rows.ts'
 import { toContentDisposition } from '../../blobs/content-disposition.ts'
 import { toSafeContentType } from '../../blobs/safe-content-type.ts'
 import { IntegrityError } from '../../errors/errors.ts'
-import { assertAllowed, assertBlobAllowed } from '../authorize.ts'
+import { assertBlobAllowed, assertLaneReadable } from '../authorize.ts'
 import { notFound, respondRedirect } from '../responses.ts'
 import type { Params } from '../router.ts'
 import { serveContent } from '../serve-content.ts'
@@ -47,7 +46,7 @@ async function tryShowPending(
   if (pending === null) throw notFound()
   if (pending.kind === 'changed') return null
   if (pending.kind === 'attached') return redirectToAttached(context, request, pending.blob)
-  await assertAllowed(context, request, { action: 'read', ...subjectOf(pending.lane) })
+  await assertLaneReadable(context, request, pending.lane)
   try {
     return await servePending(context, request, pending.file)
   } catch (error) {
@@ -85,12 +84,4 @@ function servePending(
     lastModified: null,
     open: (range) => readDelayedFile(context, file, range === null ? {} : { range }),
   })
-}
-
-/**
- * Describes the record and the attachment of a file for `authorize`. null: its form was never
- * submitted, so it has none.
- */
-export function subjectOf(lane: Lane | null): Pick<AuthorizeSubject, 'record' | 'name'> {
-  return lane === null ? {} : { record: { type: lane.type, id: lane.id }, name: lane.name }
 }
