@@ -15,8 +15,9 @@ import {
 import { keepObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { assignAttachedFile, type LinkPlan } from '../delayed/link.ts'
+import { describeLane } from '../attachments/lane.ts'
 import { FileNotFoundError, ServiceError } from '../errors/errors.ts'
-import { detailsOfLane, type AttachmentScope } from './scope.ts'
+import type { AttachmentScope } from './scope.ts'
 import type { StoredObject } from './submission.ts'
 import { supersedeUploads } from './supersede.ts'
 
@@ -40,7 +41,7 @@ export async function attachStored(
   for (const { blob, staged } of stored)
     if (staged !== undefined)
       await assignAttachedFile(session, staged, blob.key, {
-        ...detailsOfLane(lane),
+        ...describeLane(lane),
         filename: staged.filename,
       })
   const rows: AttachmentRow[] = []
@@ -68,7 +69,7 @@ async function attachNewBlob(
   if (await keepObject(session, blob.key)) return row
   throw new ServiceError(
     `The object of ${blob.filename} was being cleaned up while it was attached. Try again.`,
-    { details: { ...detailsOfLane(lane), filename: blob.filename } },
+    { details: { ...describeLane(lane), filename: blob.filename } },
   )
 }
 
@@ -80,7 +81,7 @@ async function attachExistingBlob(
   { lane }: AttachmentScope,
   blob: BlobRow,
 ): Promise<AttachmentRow> {
-  const details = { ...detailsOfLane(lane), filename: blob.filename }
+  const details = { ...describeLane(lane), filename: blob.filename }
   const stored = await findBlob(session, { id: blob.id }, { lock: true })
   if (stored === null)
     throw new FileNotFoundError(`The blob of ${blob.filename} is gone.`, { details })

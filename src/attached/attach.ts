@@ -1,4 +1,4 @@
-import { lockLanes } from '../attachments/lane.ts'
+import { describeLane, lockLanes } from '../attachments/lane.ts'
 import { abandonObject } from '../blobs/object-intents.ts'
 import { link } from '../delayed/link.ts'
 import { deleteChunksOfFile, readStaged } from '../staging/chunks.ts'
@@ -6,7 +6,7 @@ import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachStored } from './attach-stored.ts'
 import { readChanges } from './changes.ts'
 import { resolveInputs, stageInputs, uploadInput, type ResolvedInput } from './inputs.ts'
-import { detailsOfLane, openUserSession, runChange, type AttachmentScope } from './scope.ts'
+import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import {
   dropStagedFiles,
@@ -28,7 +28,7 @@ export async function attach(
   { signal }: AttachOptions = {},
 ): Promise<Attachment[]> {
   const { context, lane } = scope
-  const changes = readChanges(input, scope.definition.kind, detailsOfLane(lane))
+  const changes = readChanges(input, scope.definition.kind, describeLane(lane))
   const resolved = await resolveInputs(scope, changes)
   const stored: StoredObject[] = []
   const stagedHere: FileRow[] = []

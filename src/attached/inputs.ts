@@ -4,6 +4,7 @@ import { findBlob, parseMetadata } from '../blobs/blob-rows.ts'
 import { identifyContentType } from '../blobs/content-type.ts'
 import type { IncomingFile } from '../blobs/incoming-file.ts'
 import { storeObject } from '../blobs/store-object.ts'
+import { describeLane } from '../attachments/lane.ts'
 import { FileNotFoundError, InvalidSignatureError } from '../errors/errors.ts'
 import { checkFileCount, checkFileSize, checkFileType } from '../staging/limits.ts'
 import type { FileRow } from '../staging/file-rows.ts'
@@ -11,7 +12,7 @@ import { createJoinedTarget, stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type AttachableInput } from './attachable.ts'
 import type { Changes } from './changes.ts'
 import { requireService } from './context.ts'
-import { detailsOfLane, openSession, type AttachmentScope } from './scope.ts'
+import { openSession, type AttachmentScope } from './scope.ts'
 import { findStagedId } from './staged-file.ts'
 
 /** Bytes that are read to identify a content type: as many as the search for markup needs. */
@@ -28,20 +29,20 @@ export async function resolveInputs(
   scope: AttachmentScope,
   changes: Changes,
 ): Promise<ResolvedInput[]> {
-  const details = detailsOfLane(scope.lane)
+  const details = describeLane(scope.lane)
   const inputs: AttachableInput[] = []
   for (const file of changes.files) {
     const input = await readAttachable(file, details)
     if (input !== null) inputs.push(input)
   }
-  const taken = scope.definition.kind === 'one' ? inputs.slice(-1) : inputs
+  const selection = scope.definition.kind === 'one' ? inputs.slice(-1) : inputs
   checkFileCount(
-    taken.length,
+    selection.length,
     scope.definition.kind === 'many' ? scope.definition.maxFiles : undefined,
     details,
   )
   const result: ResolvedInput[] = []
-  for (const input of taken)
+  for (const input of selection)
     result.push(input.kind === 'bytes' ? input : await resolveReference(scope, input))
   return result
 }
@@ -56,7 +57,7 @@ async function resolveReference(
 }
 
 async function resolveSignedId(scope: AttachmentScope, signedId: string): Promise<ResolvedInput> {
-  const details = detailsOfLane(scope.lane)
+  const details = describeLane(scope.lane)
   const stagedId = readStagedId(scope.context, signedId)
   if (stagedId !== null) return { kind: 'staged', id: stagedId }
   const blobId = readTokenId(scope.context, 'blob', signedId)
@@ -118,7 +119,7 @@ export async function stageInputs(
       {
         expiresIn: scope.context.expiresIn,
         limits: scope.definition.limits,
-        details: detailsOfLane(scope.lane),
+        details: describeLane(scope.lane),
         signal,
       },
     )
@@ -136,7 +137,7 @@ export async function uploadInput(
 ): Promise<NewBlob> {
   const { lane, definition, context } = scope
   const store = await context.store()
-  const details = { ...detailsOfLane(lane), filename: file.filename }
+  const details = { ...describeLane(lane), filename: file.filename }
   const record =
     typeof definition.keyPrefix === 'function'
       ? ((await context.findRecord(lane.type, lane.id)) ?? { type: lane.type, id: lane.id })

@@ -7,15 +7,10 @@ import {
   type UploadWithFiles,
 } from '../delayed/upload-rows.ts'
 import type { LinkPlan } from '../delayed/link.ts'
+import { describeLane } from '../attachments/lane.ts'
 import { AttachmentRequiredError } from '../errors/errors.ts'
 import { toDelayedUpload } from './delayed-values.ts'
-import {
-  detailsOfLane,
-  openUserSession,
-  openSession,
-  type RowCache,
-  type AttachmentScope,
-} from './scope.ts'
+import { openUserSession, openSession, type RowCache, type AttachmentScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
@@ -105,6 +100,6 @@ export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan):
   const { type, id, name } = scope.lane
   throw new AttachmentRequiredError(
     `${type} ${id} needs ${name}: attach a file, or queue one with attachLater.`,
-    { details: detailsOfLane(scope.lane) },
+    { details: describeLane(scope.lane) },
   )
 }

@@ -281,7 +281,7 @@ export async function purgeAllLater(
     const lanes = [...definitions.keys()].map((name) => ({ type, id, name }))
     const lock = await lockLanes(tx, lanes)
     if ((await keepIf?.(tx)) === true) return false
-    const uploads = await findRecordUploads(tx, type, [id], undefined, true)
+    const uploads = await findRecordUploads(tx, type, [id], { lock: true })
     await discardUploads(tx, uploads, lock, 'discarded')
     await deleteGemRows(tx, { type, id })
     for (const name of await lockAttachedNames(tx, type, id))

@@ -4,7 +4,6 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
-import type { ErrorDetails } from '../errors/errors.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 
 /** Rows that `storage.records()` read for many records at once. */
@@ -34,12 +33,6 @@ export interface AttachmentScope {
   readonly startAtCommit: (upload: SubmittedUpload) => void
   readonly loaded: RowCache
 }
-
-/** Returns the error details of a lane: its record and attachment. */
-export const detailsOfLane = ({ type, id, name }: Lane): ErrorDetails => ({
-  record: { type, id },
-  attachment: name,
-})
 
 /**
  * Runs a change in the user's transaction, or in a transaction of its own if the handle has none.

@@ -1,4 +1,4 @@
-import { lockLanes } from '../attachments/lane.ts'
+import { describeLane, lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { link, type LinkPlan } from '../delayed/link.ts'
 import { findUpload, type UploadWithFiles } from '../delayed/upload-rows.ts'
@@ -8,7 +8,7 @@ import { readChanges } from './changes.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import { resolveInputs, stageInputs } from './inputs.ts'
 import { validateRequired } from './queries.ts'
-import { detailsOfLane, openUserSession, runChange, type AttachmentScope } from './scope.ts'
+import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
 import {
   dropStagedFiles,
   hasChanges,
@@ -69,7 +69,7 @@ async function prepareSubmission(
   stagedHere: FileRow[],
   signal: AbortSignal | undefined,
 ): Promise<PreparedSubmission> {
-  const changes = readChanges(input, scope.definition.kind, detailsOfLane(scope.lane))
+  const changes = readChanges(input, scope.definition.kind, describeLane(scope.lane))
   const resolved = await resolveInputs(scope, changes)
   return {
     scope,
@@ -121,6 +121,6 @@ async function lockUpload(
   session: Session,
   { token }: { readonly token: string },
 ): Promise<UploadWithFiles | null> {
-  const upload = await findUpload(session, token, true)
-  return upload && { upload, files: await findFilesOfUploads(session, [token], true) }
+  const upload = await findUpload(session, token, { lock: true })
+  return upload && { upload, files: await findFilesOfUploads(session, [token], { lock: true }) }
 }

@@ -7,7 +7,7 @@ import type { StorageContext } from './context.ts'
 
 /** Locks the uploads of an attachment whose lane is locked. */
 export function lockUploads(session: Session, { type, id, name }: Lane): Promise<UploadRow[]> {
-  return findRecordUploads(session, type, [id], name, true)
+  return findRecordUploads(session, type, [id], { name, lock: true })
 }
 
 /** Uploads of a lane, and the lock of the lane. */

@@ -28,7 +28,7 @@ export async function whenAttached(
   signal?.throwIfAborted()
   const milliseconds = timeout === undefined ? undefined : parseDuration(timeout, 'timeout')
   const store = await context.store()
-  const uploads = await findRecordUploads(store.session, type, [id], name)
+  const uploads = await findRecordUploads(store.session, type, [id], { name })
   const unfinished = uploads.filter(({ state }) => state !== 'attached')
   try {
     await untilAborted(context.finish(unfinished, milliseconds), signal)

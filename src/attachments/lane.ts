@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { sql } from 'kysely'
 import type { Session } from '../database/session.ts'
 import type { RecordIdType } from '../database/store.ts'
-import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
+import { ConfigurationError, InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { formatValue } from '../errors/message.ts'
 
 /**
@@ -14,6 +14,12 @@ export interface Lane {
   readonly id: string
   readonly name: string
 }
+
+/** Returns the record and the attachment of a lane as the details of an error. */
+export const describeLane = ({ type, id, name }: Lane): ErrorDetails => ({
+  record: { type, id },
+  attachment: name,
+})
 
 const LOCK_BUCKETS = 1024
 const MAX_BIGINT = 2n ** 63n - 1n

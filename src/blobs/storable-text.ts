@@ -1,5 +1,5 @@
 import { sql } from 'kysely'
-import { FULL_UNICODE_CHARSETS } from '../database/charsets.ts'
+import { FULL_UNICODE_CHARSETS } from '../database/migrations/utf8mb4.ts'
 import type { Session } from '../database/session.ts'
 import { truncateFilename } from './filename.ts'
 

@@ -6,6 +6,15 @@ interface LockableQuery<Q> {
   skipLocked(): Q
 }
 
+/** Option of a read. */
+export interface ReadOptions {
+  /**
+   * true: locks the rows, and reads their newest state instead of that of the transaction's
+   * snapshot. Default: false.
+   */
+  readonly lock?: boolean
+}
+
 /**
  * Options of a lock. `skipLocked: true` leaves out rows that another transaction has locked.
  * Default: waits for them.

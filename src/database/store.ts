@@ -64,7 +64,7 @@ export async function openStore<Tx>(
       return executor.run(text, parameters).catch(rethrowWithAdvice)
     },
   })
-  const over = (executor: Executor, returning: boolean = plain.returning === true): Session => ({
+  const over = (executor: Executor, { returning = plain.returning === true } = {}): Session => ({
     ...session(checked(executor), returning),
     liveColumns: async () =>
       (columns ??= await checkColumns(schema, { tables, recordId }, executor)) ?? new Map(),
@@ -82,7 +82,7 @@ export async function openStore<Tx>(
     chunkWrites: createSemaphore(plain.writeConcurrency),
     freeBuffers: [],
     sessionOn: (executor) => over(executor),
-    join: (tx) => over(plain.join(tx), false),
+    join: (tx) => over(plain.join(tx), { returning: false }),
     transact: (run) => transact(plain, ({ executor }) => run(over(executor))),
   }
 }

@@ -45,13 +45,10 @@ export async function attachFile(
 ): Promise<AttachResult> {
   return delayed.store.transact(async (session) => {
     const lock = await lockLanes(session, [upload.lane])
-    const lane = await findRecordUploads(
-      session,
-      upload.lane.type,
-      [upload.lane.id],
-      upload.lane.name,
-      true,
-    )
+    const lane = await findRecordUploads(session, upload.lane.type, [upload.lane.id], {
+      name: upload.lane.name,
+      lock: true,
+    })
     // The fence: all of the lane is locked, and ours must still be ours.
     const held = lane.find(
       ({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken,

@@ -106,7 +106,7 @@ export async function supersedeOlder(
   lock: LaneLock,
 ): Promise<SupersedeResult> {
   const tokens = older.map(({ token }) => token)
-  const files = kept.length === 0 ? [] : await findFilesOfUploads(session, tokens, true)
+  const files = kept.length === 0 ? [] : await findFilesOfUploads(session, tokens, { lock: true })
   const waiting = files.filter(({ state }) => state === 'staged' || state === 'failed')
   const living = new Set(
     waiting.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])),

@@ -135,7 +135,8 @@ async function lockFilesAndUploads(
   const ids = [...new Set(fileIds)]
   const here = new Map(stagedHere.map((file) => [file.id, file]))
   const others = ids.filter((id) => !here.has(id))
-  const lockUploads = () => findRecordUploads(session, lane.type, [lane.id], lane.name, true)
+  const lockUploads = () =>
+    findRecordUploads(session, lane.type, [lane.id], { name: lane.name, lock: true })
   let uploads = options.lockUploads ? await lockUploads() : null
   let files: readonly FileRow[] | null = null
   if (uploads === null) {
@@ -146,7 +147,7 @@ async function lockFilesAndUploads(
     if (unlinked.length < others.length) uploads = await lockUploads()
     else if (takesLocks) files = unlinked
   }
-  files ??= await findFiles(session, others, true)
+  files ??= await findFiles(session, others, { lock: true })
   // MySQL: the look without a lock may show a snapshot that is older than the lane's lock.
   if (files.some(isLinked)) uploads ??= await lockUploads()
   const byId = new Map([...here.values(), ...files].map((file) => [file.id, file]))

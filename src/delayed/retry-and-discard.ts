@@ -25,9 +25,9 @@ export async function retryUpload(
     const found = await findOwnUpload(session, token)
     if (found === null) return
     const lock = await lockLanes(session, [found.lane])
-    const upload = await findUpload(session, token, true)
+    const upload = await findUpload(session, token, { lock: true })
     if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
-    const files = await findFilesOfUploads(session, [token], true)
+    const files = await findFilesOfUploads(session, [token], { lock: true })
     if (files.length === 0) {
       // A row of the gem's that could not be read: the next sweep reads it again.
       await returnGemRow(session, token)
@@ -69,7 +69,7 @@ export async function discardUpload(
     const found = await findOwnUpload(tx, token)
     if (found === null) return
     const lock = await lockLanes(tx, [found.lane])
-    const upload = await findUpload(tx, token, true)
+    const upload = await findUpload(tx, token, { lock: true })
     if (upload !== null && upload.state !== 'attached')
       await discardUploads(tx, [upload], lock, 'discarded')
   }

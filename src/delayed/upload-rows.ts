@@ -1,6 +1,6 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { bindId, type Lane } from '../attachments/lane.ts'
-import { lockRows } from '../database/row-locks.ts'
+import { lockRows, type ReadOptions } from '../database/row-locks.ts'
 import { asText } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema, UploadState } from '../database/schema.ts'
@@ -162,11 +162,11 @@ export async function fetchUploadsWithFiles(
 
 const compareOrder = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
-/** `lock`: as it is now, not as a snapshot has it. */
+/** Finds an upload. null: there is none. */
 export async function findUpload(
   session: Session,
   token: string,
-  lock: boolean = false,
+  { lock = false }: ReadOptions = {},
 ): Promise<UploadRow | null> {
   const query = selectUploads(session).where('u.token', '=', token)
   const [row] = await fetchUploads(lock ? lockRows(query, session.dialect) : query)
@@ -207,13 +207,12 @@ export function selectRecordUploads(
   return name === undefined ? query : query.where('u.attr_name', '=', name)
 }
 
-/** Those of many records of one model, oldest first. */
+/** Finds the uploads of many records of one model, of all their attachments or one, oldest first. */
 export async function findRecordUploads(
   session: Session,
   type: string,
   ids: readonly string[],
-  name?: string,
-  lock: boolean = false,
+  { name, lock = false }: ReadOptions & { readonly name?: string | undefined } = {},
 ): Promise<UploadRow[]> {
   if (ids.length === 0) return []
   let query = selectRecordUploads(session, type, ids, name)

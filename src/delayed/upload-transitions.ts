@@ -101,7 +101,7 @@ export async function insertUpload(session: Session, upload: UploadValues): Prom
         .executeTakeFirstOrThrow(),
     )
   await insert.execute()
-  const row = await findUpload(session, upload.token, true)
+  const row = await findUpload(session, upload.token, { lock: true })
   if (row === null) throw createNotReadError(`The upload ${upload.token}`)
   return row
 }

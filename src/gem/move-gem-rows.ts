@@ -1,5 +1,5 @@
 import { deleteAttachments, lockAttachments } from '../attachments/attachment-rows.ts'
-import { bindId, canonicalizeId, lockLanes, type Lane } from '../attachments/lane.ts'
+import { bindId, canonicalizeId, describeLane, lockLanes, type Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { Log } from '../diagnostics/log.ts'
@@ -58,13 +58,11 @@ export async function moveGemRows(options: MoveGemRowsOptions): Promise<ActiveSt
       const moved = await options.store
         .transact((session) => moveLane(options, session, lane))
         .catch((error: unknown) => {
-          const record = { type: lane.type, id: lane.id }
           options.log(
             'error',
             'Rows that the gem wrote could not be moved; the next sweep tries again.',
             {
-              record,
-              attachment: lane.name,
+              ...describeLane(lane),
               error,
             },
           )
@@ -103,15 +101,14 @@ async function moveLane(
       await failGemRow(session, row.id, error.message)
       malformed.push(
         new InvalidInputError(error.message, {
-          details: { record: { type: lane.type, id: lane.id }, attachment: lane.name },
+          details: describeLane(lane),
         }),
       )
       options.log(
         'error',
         `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`,
         {
-          record: { type: lane.type, id: lane.id },
-          attachment: lane.name,
+          ...describeLane(lane),
           row: row.id,
         },
       )
@@ -136,7 +133,7 @@ async function moveRow(options: MoveGemRowsOptions, session: Session, row: GemRo
   await deleteAttachments(session, row.lane, deletedIds, { purge: true })
   // Blobs that a younger submission keeps stay attached, as if this row had been moved before it.
   const younger = (
-    await findRecordUploads(session, row.lane.type, [row.lane.id], row.lane.name)
+    await findRecordUploads(session, row.lane.type, [row.lane.id], { name: row.lane.name })
   ).filter(({ order }) => order > BigInt(row.id))
   const keeps = { blobs: younger.flatMap((upload) => upload.keeps.blobs), files: [] }
   const attached = findReplaceable(await lockAttachments(session, row.lane), keeps)
@@ -195,7 +192,7 @@ async function stageGemFiles(
       {
         expiresIn: options.expiresIn,
         limits: {},
-        details: { record: { type: row.lane.type, id: row.lane.id }, attachment: row.lane.name },
+        details: describeLane(row.lane),
         nameComesLast: true,
       },
     )

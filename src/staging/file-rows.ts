@@ -1,4 +1,4 @@
-import { lockRows } from '../database/row-locks.ts'
+import { lockRows, type ReadOptions } from '../database/row-locks.ts'
 import { sql, type AliasedRawBuilder } from 'kysely'
 import type { Dialect } from '../database/database.ts'
 import { asText, nowPlus, now } from '../database/expressions.ts'
@@ -164,19 +164,19 @@ function selectFiles(session: Session) {
   return session.db.selectFrom('files as f').select(fileColumns(session.dialect))
 }
 
-/**
- * Finds files in the order of `ids`; missing ones are left out. `lock: true` locks the rows and
- * reads their newest state, not that of the transaction's snapshot.
- */
+/** Finds files in the order of `ids`; missing ones are left out. */
 export async function findFiles(
   session: Session,
   ids: readonly string[],
-  lock: boolean = false,
+  { lock = false }: ReadOptions = {},
 ): Promise<FileRow[]> {
   if (ids.length === 0) return []
   let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
   if (lock) query = lockRows(query, session.dialect)
-  const rows = (await query.execute()).map(fileRowOf)
+  return sortByIds((await query.execute()).map(fileRowOf), ids)
+}
+
+function sortByIds(rows: readonly FileRow[], ids: readonly string[]): FileRow[] {
   const byId = new Map(rows.map((row) => [row.id, row]))
   return ids.flatMap((id) => byId.get(id) ?? [])
 }
@@ -192,15 +192,14 @@ export async function lockUnlinkedFiles(
     .where('f.upload_token', 'is', null)
     .orderBy('f.id')
   const rows = await lockRows(query, session.dialect).execute()
-  const byId = new Map(rows.map((row) => [row.file_id, fileRowOf(row)]))
-  return ids.flatMap((id) => byId.get(id) ?? [])
+  return sortByIds(rows.map(fileRowOf), ids)
 }
 
-/** Finds the files of uploads, by position. `lock` as for `findFiles`. */
+/** Finds the files of uploads, by position. */
 export async function findFilesOfUploads(
   session: Session,
   tokens: readonly string[],
-  lock: boolean = false,
+  { lock = false }: ReadOptions = {},
 ): Promise<FileRow[]> {
   if (tokens.length === 0) return []
   let query = selectFiles(session)

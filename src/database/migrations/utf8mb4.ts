@@ -1,7 +1,15 @@
 import { ConfigurationError } from '../../errors/errors.ts'
-import { FULL_UNICODE_CHARSETS } from '../charsets.ts'
 import type { Executor } from '../executor.ts'
 import type { TableNames } from '../schema.ts'
+
+/** Character sets of MySQL and MariaDB that hold every character. */
+export const FULL_UNICODE_CHARSETS: readonly string[] = [
+  'utf8mb4',
+  'utf16',
+  'utf16le',
+  'utf32',
+  'gb18030',
+]
 
 /**
  * Returns the statements for MySQL and MariaDB that change the text columns of Rails' tables and of

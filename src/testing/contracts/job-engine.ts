@@ -110,13 +110,13 @@ function testEngineEnds(on: JobEngineBehaviour): void {
     'a transactional queue drops the messages of a transaction that is rolled back',
     async ({ engine, database, enqueueOn, soon }) => {
       if (!engine.transactional) return
-      const enqueue = (id: string, fails: boolean): Promise<void> =>
+      const enqueue = (id: string, { fails = false } = {}): Promise<void> =>
         database.transaction(async ({ executor }) => {
           await enqueueOn(executor, { kind: 'upload', id })
           if (fails) throw new Error('of the test')
         })
-      await assert.rejects(enqueue('undone', true), /of the test/)
-      await enqueue('kept', false)
+      await assert.rejects(enqueue('undone', { fails: true }), /of the test/)
+      await enqueue('kept')
       const seen: string[] = []
       const kept = Promise.withResolvers<void>()
       const listener = await engine.work(
