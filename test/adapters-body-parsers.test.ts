@@ -48,7 +48,7 @@ test('a file that a JSON parser has read is refused, and not stored as something
 test('bytes that a parser has kept are used', async (t) => {
   const raw = await app(t, (on) => express().use(express.raw({ type: '*/*' }), activeStorage(on)))
   assert.deepEqual(await stageJson(raw.url, raw.storage), { status: 201, body: json.toString() })
-  // As NestJS does with rawBody: true.
+  // NestJS keeps the bytes like this with `rawBody: true`.
   const verify = (req: IncomingMessage, _res: ServerResponse, rawBody: Buffer): unknown =>
     Object.assign(req, { rawBody })
   const beside = await app(t, (on) => express().use(express.json({ verify }), activeStorage(on)))

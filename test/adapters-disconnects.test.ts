@@ -49,7 +49,7 @@ for (const [name, mount] of Object.entries(mounts)) {
     const request = httpRequest(`${url}${path}`).end()
     const [response] = (await once(request, 'response')) as [IncomingMessage]
     await once(response, 'readable')
-    // As long as another one takes for all of it.
+    // Another client reads the whole file meanwhile.
     assert.equal((await (await fetch(`${url}${path}`)).arrayBuffer()).byteLength, size)
     const [idle, whole] = watch.downloads
     assert.equal(whole?.pulled, size / 65_536)

@@ -89,7 +89,7 @@ for (const [name, mount] of Object.entries(mounts)) {
         [],
         '404',
       ],
-      // Nobody reads much of a stranger's.
+      // A refused request of a stranger is read up to 1 MB only.
       [staged, { 'Content-Length': 2 * MB, 'X-Filename': 'a.txt' }, [], '403'],
     ]
     for (const [line, headers, sent, status] of cases) {

@@ -227,7 +227,7 @@ for (const kind of kinds)
       assert.deepEqual(await unattached(), ['one.txt', 'photo.png'])
       assert.equal((await storage.blobs.findSigned(made1.signedId))?.id, made1.id)
       assert.equal(await storage.blobs.findSigned(`${made1.signedId}0`), null)
-      // As Rails' direct upload leaves it: the browser's word, and metadata of the app's.
+      // Rails' direct upload leaves a blob with the browser's content type and the app's metadata.
       await storage.transaction((tx) =>
         made.execute(
           tx,

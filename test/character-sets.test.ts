@@ -71,7 +71,7 @@ async function old(
   return { run, database, told, storage, shape }
 }
 
-/** What `migrate --print-utf8mb4` prints. */
+/** Returns the output of `migrate --print-utf8mb4`. */
 async function print(
   t: TestContext,
   storage: ActiveStorage<typeof models, never>,
@@ -121,7 +121,7 @@ for (const { charset, stored, key } of cases) {
     )
     assert.equal(app.told.length, 5)
 
-    // What Rails and the app wrote into metadata is merged, and stays what it was.
+    // Metadata of Rails and of the app is merged unchanged.
     const direct = {
       filename: name,
       byteSize: 1,

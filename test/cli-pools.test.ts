@@ -50,7 +50,7 @@ for (const [driver, { create, database }] of Object.entries(pools))
       const made = await create()
       if (made === null) return t.skip('no server answered')
       t.after(() => made.close())
-      // Where the drivers are found.
+      // The folder is below `test`, where the drivers are found.
       const folder = await mkdtemp(join(resolve('test'), '.operators-'))
       t.after(() => rm(folder, { recursive: true }))
       await writeFile(

@@ -19,7 +19,7 @@ async function created(kind: Kind) {
     : { database: made.database as Database<never, boolean>, close: () => made.close() }
 }
 
-/** Where a server is not to be had. */
+/** Thrown if a server is not available. */
 class Missing extends Error {}
 
 for (const kind of kinds) {

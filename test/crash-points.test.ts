@@ -17,7 +17,7 @@ after(() => closeDatabases())
 
 const worker = join(import.meta.dirname, 'support', 'crashing-worker.ts')
 
-/** As if the dead worker's minute were over. */
+/** Ends the leases of the dead worker. */
 async function endLeases(database: Database<never>): Promise<void> {
   for (const table of ['uploads', 'jobs'])
     await database.executor.run(`update activestorage_delayed_${table} set lease_until = 0`, [])

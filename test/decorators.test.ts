@@ -57,7 +57,7 @@ async function storageOf<M extends object>(t: TestContext, database: unknown, mo
 }
 type Opened = Awaited<ReturnType<typeof storageOf>>
 
-/** Whatever ORM it is of. */
+/** A record of any ORM. */
 interface User extends forTypeorm.WithAttachments<typeof many> {
   id: number
   name: string

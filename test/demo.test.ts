@@ -36,7 +36,7 @@ test('a user is saved at once, a pending photo is shown, and a failed one can be
     buffer: Buffer.from('<!doctype html>'),
   })
   await page.getByText('no.png is of a type that is not accepted here').waitFor()
-  // What was refused is not left out silently.
+  // A refused file is not left out silently.
   await save.click()
   assert.equal(
     await page
@@ -76,8 +76,8 @@ test('a user is saved at once, a pending photo is shown, and a failed one can be
   await save.click()
   assert.match((await page.getByAltText('Photo of Grace').getAttribute('src')) ?? '', /pending/)
 
-  // What is ticked while another file travels stays ticked, also when the list has been asked for
-  // already.
+  // A box that is ticked while another file is sent stays ticked, also if the list was requested
+  // before.
   const ada = page.locator('article', { hasText: 'Ada Lovelace' })
   const submit = ada.locator('details').getByRole('button', { name: 'Save' })
   const asked = Promise.withResolvers<Route>()

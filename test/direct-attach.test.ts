@@ -88,7 +88,7 @@ test('a temporary error is reported and the upload continues later; a final erro
     message: /ada\.txt is not attached yet: its upload goes on in the background/,
   })
   assert.equal((await photo.delayedUploads())[0]?.state, 'pending')
-  // Whoever asks later is told the same, without another attempt.
+  // A later wait gets the same error, without another attempt.
   await assert.rejects(photo.whenAttached(), pending)
   assert.equal(app.service.uploads, 1)
   Object.assign(app.service, { failures: 1, final: true })

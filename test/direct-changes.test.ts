@@ -11,7 +11,7 @@ after(closeServers)
 const count = async (app: App, sql: string): Promise<number> =>
   Number((await app.query(`select count(*) as n from ${sql}`))[0]?.['n'])
 
-/** Whatever waits for its time is due: also rounds of hooks. */
+/** Makes all waiting work due, also rounds of hooks. */
 async function allDue(app: App): Promise<void> {
   await app.makeDue()
   await app.query('update {uploads} set run_at = 0')
@@ -121,7 +121,7 @@ atEach(
     const blob = await app.storage.blobs.createAndUpload(
       text('<html><script>alert(1)</script></html>', 'x.png'),
     )
-    // As a browser's own upload leaves it.
+    // A browser's own upload leaves the blob like this.
     await app.query("update {blobs} set content_type = 'image/png', metadata = null")
     for (const name of ['photo', 'certificates'] as const) {
       const slot = app.storage.record('User', 1)[name]
@@ -141,7 +141,7 @@ atEach(
   },
 )
 
-/** As the Ruby gem writes it; its job has not come to it. */
+/** Inserts a row as the Ruby gem writes it, before the gem's job has run. */
 async function gemRow(app: App, name: string): Promise<void> {
   const files = JSON.stringify([
     {
@@ -213,7 +213,7 @@ atEach(
       ['a.txt', 'b.txt'],
     )
     assert.deepEqual(await certificates.attach(many), [])
-    // Of both kinds at once: the new one is added.
+    // A list of attached and new files adds the new one.
     const next = await storage.stage(text('c'))
     assert.deepEqual(
       (await certificates.attach([...many, next])).map(({ filename }) => filename),
@@ -270,7 +270,7 @@ atEach(
   },
 )
 
-/** What is purged, each by its own verb. */
+/** Returns the calls that purge, each by its own verb. */
 async function purges(storage: App['storage']): Promise<Record<string, () => Promise<void>>> {
   const { photo, cover, certificates } = storage.record('User', 1)
   await cover.attach(text('of the slot'))

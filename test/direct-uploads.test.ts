@@ -15,7 +15,7 @@ import { storageOn } from './support/storage.ts'
 import { asking, web, webModels, type Answer } from './support/web.ts'
 
 const md5 = (data: string | Uint8Array): string => createHash('md5').update(data).digest('base64')
-/** As JSON: `JSON.stringify` itself cannot write it. */
+/** Builds JSON of many levels, which `JSON.stringify` cannot write. */
 const nestedJson = (levels: number): string => `${'{"a":'.repeat(levels)}1${'}'.repeat(levels)}`
 const hello = {
   filename: 'up.txt',
@@ -177,7 +177,7 @@ test('announced bytes are stored once, if they match, and attached by signed id'
   await user.photo.attach(signedId)
   assert.equal((await (await user.photo.attachment())?.download())?.toString(), 'hello')
   await user.photo.purge()
-  // What was purged does not come back.
+  // A purged object does not come back.
   assert.equal((await put('hello')).status, 404)
   assert.equal(service.objects.size, 0)
 })
@@ -215,14 +215,14 @@ test("the name of an announced file counts before the browser's type; at attach 
     const answer = await announce(ask, storage.directUploadPath('User.photo'), blob)
     return { status: answer.status, body: announced(answer), bytes }
   }
-  // As Firefox on Windows has it, and other browsers.
+  // Firefox on Windows, and other browsers, declare these types.
   const csv = await announceAs('data.csv', 'application/vnd.ms-excel', 'a,b')
   assert.deepEqual([csv.status, csv.body.direct_upload.headers['Content-Type']], [200, 'text/csv'])
   assert.equal((await announceAs('a.zip', 'application/x-zip-compressed', 'PK')).status, 200)
   assert.equal((await announceAs('data', 'application/x-zip-compressed', 'PK')).status, 200)
   assert.equal((await announceAs('sound.webm', 'video/webm', 'a')).status, 200)
   assert.equal((await announceAs('a.png', 'text/csv', 'a')).status, 415)
-  // What nobody tells is left to the bytes.
+  // An unknown type is identified from the bytes.
   for (const [bytes, code] of [
     ['PK\x03\x04' + '\0'.repeat(40), undefined],
     ['%PDF-1.5', 'FILE_TYPE_NOT_ACCEPTED'],
@@ -290,7 +290,7 @@ test('a file whose blob is purged while its bytes arrive is refused, and leaves 
   await storage.drain()
   rest.resolve()
   assert.deepEqual([(await sending).status, await files()], [404, []])
-  // As from a process that ended before it could look.
+  // The process that took the bytes ended before it could check the blob.
   await service.upload(blob.key, [Buffer.from('x')] as never, { byteSize: 1, checksum: md5('x') })
   clock.advance('24h')
   await storage.drain()
@@ -406,7 +406,7 @@ test('each request calls authorize with its subject', async (t) => {
   assert.deepEqual(await told(await photo.url()), [200, ['read x.txt User 1 photo']])
   const proxied = await ask(photo.path({ proxy: true }))
   assert.equal(proxied.headers.get('cache-control'), 'max-age=0, private, must-revalidate')
-  // Whoever may see one of the records that it is attached to may see it.
+  // A visitor who may see one record of the blob may see the blob.
   allowed = (name) => name === 'certificates'
   assert.deepEqual(await told(photo.path()), [
     302,

@@ -37,7 +37,7 @@ interface Transaction {
 interface App {
   readonly database: Database<never>
   begin(): Promise<Transaction>
-  /** What a hurried reader may take for the transaction. */
+  /** Values that could be mistaken for the transaction. */
   readonly notTransactions: readonly unknown[]
   /** The next id of each of these tables. */
   startIds(table: string, id: bigint): string
@@ -174,7 +174,10 @@ function openBetterSqlite3(path: string): SqliteHandle | string {
   }
 }
 
-/** What apps set for themselves, and what would spoil our rows if it were not undone. */
+/**
+ * Options that apps set for themselves, and that would change the library's rows if it did not
+ * override them.
+ */
 const oddMysql = {
   connectionLimit: 1,
   rowsAsArray: true,

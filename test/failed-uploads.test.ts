@@ -203,7 +203,7 @@ for (const kind of kinds)
     assert.equal(await a.delayedUploads.find(precious?.id ?? ''), null)
     assert.equal(await a.delayedUploads.findSigned(precious?.signedId ?? ''), null)
 
-    // As the command line does it: all that failed.
+    // The command line retries all failed uploads like this.
     for (const upload of await a.delayedUploads.list({ state: 'failed' })) await upload.retry()
     for (const upload of await a.record('User', 1).certificates.delayedUploads()) {
       await upload.retry()

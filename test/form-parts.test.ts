@@ -13,7 +13,7 @@ const formOf = (...parts: readonly string[]): Buffer =>
 const requestOf = (pieces: readonly Uint8Array[], type = 'multipart/form-data; boundary=b') =>
   Object.assign(Readable.from(pieces, { objectMode: false }), { headers: { 'content-type': type } })
 
-/** What came of a form that is sent in these pieces. */
+/** Reads a form that is sent in these pieces, and returns its fields and files. */
 async function read(pieces: readonly Uint8Array[], type?: string): Promise<Came[]> {
   const came: Came[] = []
   await readForm(
@@ -376,7 +376,7 @@ test('the time to read a form grows only with its length, whatever its pieces an
   const { user } = process.cpuUsage()
   const pair = Buffer.from(`a=${'x'.repeat(400_000)}&b=1`)
   await read(oneByOne(pair), 'application/x-www-form-urlencoded')
-  // Of a search for many characters that nearly match.
+  // The search for a long boundary in bytes that nearly match takes the longest.
   const boundary = 'a'.repeat(8000)
   const almost = Buffer.from(`${`\r\n--${boundary.slice(1)}b`.repeat(2)}${'a'.repeat(50_000)}`)
   const head = Buffer.from(`--${boundary}\r\nContent-Disposition: form-data; name="a"\r\n\r\n`)

@@ -255,7 +255,7 @@ test('an empty input is no file, and a file without bytes is one, with every par
     })
     assert.deepEqual(await fresh.carried([]), ['zero.txt: '], `Fastify: ${how}`)
   }
-  // Nothing but the name tells these from a choice.
+  // Only the name shows that these inputs were not left empty.
   assert.deepEqual(
     await app.carried({ files: new File([], 'LICENSE', { type: octets }), cleanBefore: true }),
     ['LICENSE: '],

@@ -30,7 +30,7 @@ describe('a full disk', () => {
     const folder = tiny?.folder ?? (await mkdtemp(join(tmpdir(), 'asd-disaster-')))
     const files = disk({ root: folder })
     let full = true
-    // Where no disk can be mounted, the write fails inside the disk service all the same.
+    // The write fails inside the disk service also if no disk can be mounted.
     const failing = async function* (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
       for await (const chunk of body) {
         yield chunk

@@ -121,7 +121,7 @@ async function loaded(kind: Kind, told: string[] = []) {
 
 const escaped = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|/]/g, '\\$&')
 
-/** What the gem's job itself gets wrong, and what must come out here. */
+/** Results that differ from those of the gem's job, which are wrong, by row. */
 const better: Readonly<
   Record<number, Partial<{ blobs: ExpectedBlob[]; removed: number[]; kept: number[] }>>
 > = {
@@ -232,7 +232,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         await app.made.close()
       })
       await app.storage.sweep()
-      // What the gem's job sends first: find by id, then parse files.
+      // The gem's job first finds its row by id, then parses the files.
       for (const row of vectors.tables['activestorage_delayed_uploads'] ?? [])
         assert.deepEqual(
           (

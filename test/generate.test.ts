@@ -39,7 +39,7 @@ import { sqlite3 } from './support/sqlite3.ts'
 
 after(() => closeDatabases())
 
-/** Where the packages that a migration imports are found. */
+/** A folder in which the packages that a migration imports are found. */
 const folders = await mkdtemp(join(import.meta.dirname, '.generate-'))
 after(() => rm(folders, { recursive: true, force: true }))
 
@@ -143,7 +143,7 @@ const tools: Readonly<Record<string, Tool>> = {
     }
   },
   async sequelize(place, text) {
-    // As sequelize-cli reads it: CommonJS.
+    // sequelize-cli reads a migration as CommonJS.
     const { default: migration } = (await imported(
       await save(place, '1-active-storage.cjs', text),
     )) as {
@@ -215,7 +215,7 @@ const dialects: Readonly<Record<string, Dialect>> = {
   MariaDB: 'mariadb',
 }
 
-/** What the command prints into a file. */
+/** Returns the migration that the command prints into a file. */
 async function generateMigration(
   tool: string,
   kind: string,

@@ -8,7 +8,7 @@ import { moveBothClocks } from './support/time.ts'
 after(closeServers)
 
 const models = { User: { photo: hasOneAttached(), docs: hasManyAttached() } }
-/** Of the pieces that bytes are staged in. */
+/** Bytes of a chunk. */
 const PIECE = 512 * 1024
 
 for (const how of ['attach', 'attachLater'] as const)

@@ -78,7 +78,7 @@ const serial: Readonly<Record<string, string>> = {
   MariaDB: 'bigint NOT NULL AUTO_INCREMENT PRIMARY KEY',
 }
 
-/** As the versions of Rails make them: contract of tables, columns, and indexes. */
+/** Lists the statements with which a version of Rails makes the tables, columns and indexes. */
 function railsTables(kind: Kind, version: string, recordId: string = 'bigint'): string[] {
   const id = `id ${serial[kind.name]}`
   const string = kind.name === 'MariaDB' ? 'varchar(255)' : 'varchar'
@@ -393,7 +393,7 @@ for (const kind of kinds)
         ]
         assert.deepEqual(await app.tables(), [...shared, ...own(first), ...own(second)].toSorted())
 
-        // Nothing is missing, so that nothing is begun.
+        // No transaction is begun, because nothing is missing.
         for (const tables of [first, second]) {
           const database = {
             ...app.database,

@@ -18,7 +18,10 @@ async function post(url: string, body: FormData): Promise<{ status: number; text
   const answer = await fetch(url, { method: 'POST', body })
   return { status: answer.status, text: await answer.text() }
 }
-/** What is told to one who sends all before he reads, on a connection that is not kept. */
+/**
+ * Returns the response to a client that sends everything before it reads, on a connection that is
+ * not kept.
+ */
 async function toldAtTheEnd(url: string): Promise<unknown> {
   const client = tcpClient(Number(new URL(url).port))
   const form = fileIn('user[photo]')

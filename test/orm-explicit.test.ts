@@ -32,7 +32,7 @@ import { countFarther, usual, varieties, type Variety } from './support/orm-vari
 after(() => closeDatabases())
 type Storage = ActiveStorage<typeof ormModels, never>
 
-/** What each builder is at least: text that runs, in a transaction or not. */
+/** The members that all query builders share here: they run text, in a transaction or not. */
 interface Builder {
   readonly database: Database<never, boolean>
   /** Rows of a statement without parameters. */
@@ -241,7 +241,7 @@ for (const [name, make] of Object.entries(builders))
   for (const kind of kinds)
     describe(`${name} on ${kind.name}`, () => {
       const orSkip = skipping(kind)
-      // Whoever writes SQL hands over the ids himself: those of one database say all.
+      // Apps that write SQL pass ids themselves, so the ids of one database are enough.
       for (const variety of kind.name === 'PostgreSQL' ? varieties(kind) : [usual])
         ormContract({
           test: variety.test(orSkip),

@@ -42,7 +42,7 @@ function connect({ name }: Kind, url: string, { connections }: Variety = usual):
     emitter as never,
   )
 }
-/** What `@column()` does. */
+/** Declares columns as `@column()` does. */
 function columns(model: LucidModel, names: readonly string[], db: Database): void {
   model.$adapter = new Adapter(db)
   model.boot()

@@ -85,7 +85,7 @@ async function open(kind: Kind, variety: Variety): Promise<OrmApp<EntityManager>
   ]
   const orm = await connect(kind, made.url, schemas, variety)
   await orm.schema.create()
-  // What MariaDB counts up, MikroORM reads as a number.
+  // Ids of MariaDB stay small, because MikroORM reads them as numbers.
   if (kind.name === 'PostgreSQL') await countFarther(kind, made.url, variety)
   return {
     database: mikroOrm(orm),
@@ -420,7 +420,7 @@ test('entities of a rolled-back transaction or savepoint are inserted again', as
 })
 
 test('concurrent flushes of one manager wait for each other', { timeout: 20_000 }, async (t) => {
-  // Where each transaction has a connection of its own.
+  // PostgreSQL has a connection for each transaction.
   const kind = kinds.find(({ name }) => name === 'PostgreSQL')!
   const made = await library(t, kind).catch((error: unknown) => {
     if (error !== notThere) throw error

@@ -273,7 +273,7 @@ test('a file beyond the limits is a validation error of Sequelize', async (t) =>
   }).catch((thrown: unknown) => thrown)
   assert.ok(error instanceof ValidationError)
   assert.equal(error.errors[0]?.path, 'cover')
-  // What apps show to visitors.
+  // Apps show these messages to visitors.
   for (const { message } of [error, error.errors[0]!])
     assert.equal(message, 'big.txt is larger than 1 KB. Choose a smaller one.')
   assert.equal((error.cause as { code?: string }).code, 'FILE_TOO_LARGE')

@@ -768,7 +768,10 @@ test('a request that is no form is refused with that reason, also after a body p
 
 test('a request object of another library is recognized; other objects are refused', async (t) => {
   const { storage } = await web(t)
-  /** As `@whatwg-node/fetch` has it: no class of Node's, and `bodyUsed` stays false. */
+  /**
+   * Makes a request like those of `@whatwg-node/fetch`: of no class of Node's, with a `bodyUsed`
+   * that stays false.
+   */
   const foreign = (made: Request): Request => {
     const { url, method, headers, signal } = made
     const body = {

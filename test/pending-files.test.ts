@@ -181,7 +181,7 @@ for (const kind of kinds) {
     assert.match(attached.files[0]?.path ?? '', /\/blobs\/redirect\//)
     assert.equal((await asking(app.storage)(attached.files[0]?.path ?? '')).status, 302)
     await stream.ended
-    // Whoever asks again is told the same, and a browser that reconnects is told to stop.
+    // A later request gets the same state, and a browser that reconnects is told to stop.
     const ask = asking(app.storage)
     assert.equal((await ask(upload.path())).json()['state'], 'attached')
     const over = await ask(upload.path(), {

@@ -23,7 +23,7 @@ import { ConfigurationError, FormLimitError } from '../src/index.ts'
 after(() => closeDatabases())
 
 const SECRET = 'select * from users where token = $1 -- bucket-7 /var/key'
-/** What no visitor may read. */
+/** Matches text that no visitor may read. */
 const internal = /select |bucket-7|\/var|User 1|User\./
 
 interface Logged {
@@ -161,7 +161,7 @@ test('every error class has a sentence for visitors, with the file once and no i
     assert.match(message, /^[A-Zn].*\.$/)
     assert.ok(message.length < 200 && message.split('né.png').length <= 2, message)
     assert.equal(reference === null, error.statusCode < 500)
-    // Whoever gives a sentence is taken by his word.
+    // A given public message is used as it is.
     assert.equal(new Made(SECRET, ...bytes, { publicMessage: 'Said.' }).publicMessage, 'Said.')
   }
   const publicOf = (maxSize: number, filename?: string) =>

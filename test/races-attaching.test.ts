@@ -77,8 +77,8 @@ for (const [when, meet] of Object.entries(meetings)) {
     assert.deepEqual(await app.attached(1, 'photo'), ['direct.txt'])
   })
 
-  // What they remove is read in the transaction: all four where it may be older than what the
-  // worker did.
+  // The calls read in the transaction what they remove. All four are tested if the transaction may
+  // be older than the worker's change.
   for (const how of when.includes('saw')
     ? (['detach', 'purge', 'purgeLater', 'purgeAllLater'] as const)
     : (['purge'] as const))

@@ -87,7 +87,7 @@ for (const what of ['an attachment', 'a has-one', 'a blob'] as const)
       const attachment = await photo.attach(text('x'))
       const blob = attachment?.blob
       if (what === 'a blob') await attachment?.detach()
-      // As a worker writes it that did not hear of its own COMMIT.
+      // A worker that lost the response to its own COMMIT makes this call.
       const { session } = await openStore(app.another().database, createTableNames(), 'bigint')
       await abandonObject(session, 'test', blob?.key ?? '')
       const worker = app.another()
@@ -110,7 +110,8 @@ atEach(
     const { staged, attaching, working } = await beingAttached(app)
     const user = await app.open()
     const submitting = app.begin(() => user.record(2).photo.attachLater(staged))
-    // Whoever waits for the other's rows while the other waits for theirs is in a deadlock.
+    // The submission must not wait: two transactions that wait for each other's rows are in a
+    // deadlock.
     assert.equal(await app.settledOrWaiting(submitting), 'settled')
     await assert.rejects(submitting, { code: 'STAGED_FILE_ALREADY_USED' })
     attaching.open()
@@ -149,7 +150,7 @@ atEach(
       let working: { done: Promise<unknown> } | undefined
       const answer = await app.transaction(async (user) => {
         await user.read()
-        // Where the transaction holds it up, it goes on after the commit.
+        // A worker that the transaction blocks goes on after the commit.
         working ??= await app.meanwhile(() => app.another().drain())
         return user.record(1)[name].attachLater(staged)
       })

@@ -152,7 +152,7 @@ atEach(levels, 'a refused file leaves nothing behind, even if the app commits', 
     return refusal(user.record(1).photo.attachLater(staged))
   })
   await discarding?.done
-  // Where the discard had to wait, the submission came first and stands.
+  // The submission came first if the discard had to wait, and stands.
   await app.finishTidy()
   assert.equal(app.service.uploads, refused === null ? 1 : 0)
   assert.ok(refused === null || refused === 'STAGED_FILE_EXPIRED')

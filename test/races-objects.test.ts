@@ -231,7 +231,7 @@ atEach(levels, 'a blob purged after a transaction began is refused', async (app)
   )
   await purging?.done
   await app.finishTidy()
-  // Where the purge had to wait, the attachment came first and keeps the blob.
+  // The attachment came first if the purge had to wait, and keeps the blob.
   assert.deepEqual(
     [refused, await app.attached(1, 'photo')],
     refused === null ? [null, ['x.txt']] : ['FILE_NOT_FOUND', []],
@@ -277,7 +277,7 @@ for (const [what, purge] of [
         )
         await purge(user)
       })
-      // Where the other had to wait, the blob was gone first.
+      // The blob was gone first if the attachment had to wait.
       const refused = await refusal(attaching?.done ?? Promise.resolve())
       if (refused === null) await attachedWithBytes(app)
       else assert.equal(refused, 'FILE_NOT_FOUND')
@@ -342,8 +342,8 @@ atEach(
     await blob.purge()
     await app.storage.drain()
     assert.equal(app.service.objects.size, 0)
-    // As a service takes it that tells nobody: its URL still works, or its transfer began while it
-    // did.
+    // The service accepts bytes without notice while the URL is valid, and from a transfer that
+    // began before.
     await late()
     await app.storage.drain()
     const [job] = await app.query('select run_at from {jobs}')

@@ -35,7 +35,7 @@ for (const how of ['commit', 'rollback'] as const)
       const { signedId } = await app.storage.stage(text('x'))
       await app.query('update {files} set expires_at = 0')
       const user = await app.open()
-      // To this transaction it was in time; to everybody else it is unlinked and long expired.
+      // The file is in time for this transaction only; for others it is unlinked and long expired.
       await user.run('update {files} set expires_at = 9999999999999')
       await user.record(1).photo.attachLater(signedId)
       const sweeping = await app.meanwhile(() => app.another().sweep())
@@ -78,7 +78,7 @@ atEach(
     )
     await sweeping?.done
     await app.finishTidy()
-    // Where the sweep had to wait, the submission came first and stands.
+    // The submission came first if the sweep had to wait, and stands.
     assert.deepEqual(
       [refused, await app.attached(1, 'photo')],
       refused === null ? [null, ['x.txt']] : ['STAGED_FILE_EXPIRED', []],

@@ -17,7 +17,7 @@ after(closeServers)
 const servers = databases.filter(({ dialect }) => dialect !== 'SQLite')
 const uploadRows = (app: App) =>
   app.query('select uploadable_id, state, attempts, run_at from {uploads} order by id')
-/** As the clean-up of a dead worker's hour would find it. */
+/** Ends all leases, as those of a dead worker end after their time. */
 const endLeases = (app: App) => app.query('update {uploads} set lease_until = 0')
 
 /** A failed upload of a has-one. */
@@ -421,7 +421,7 @@ atEach(
       await seen?.discard()
     })
     await retrying?.done
-    // Where the retry had to wait, it found nothing more to do.
+    // The retry found nothing more to do if it had to wait.
     assert.deepEqual(await uploadRows(app), [])
     await app.finishTidy()
     assert.deepEqual(await app.attached(1, 'photo'), [])

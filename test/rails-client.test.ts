@@ -167,7 +167,7 @@ for (const [name, open, missing] of [
         40,
       )
     }
-    // Whoever opens it gets a download, never a page of the app's own.
+    // The file is sent as a download, never as a page of the app.
     for (const proxy of [true, false]) {
       const answer = await page.request.get(`${url}${certificates[2]?.path({ proxy })}`)
       assert.match(answer.headers()['content-disposition'] ?? '', /^attachment/)

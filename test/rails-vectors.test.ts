@@ -38,7 +38,7 @@ const of = (group: string): Vector[] => vectors.filter((vector) => vector.group 
 const named = ({ rails, input }: Vector): string => `${rails.join(', ')}: ${JSON.stringify(input)}`
 const secretOf = ({ input }: Vector): string =>
   secrets[Number(input['secret'])] ?? String(input['secret_key_base'])
-/** As the version's own defaults have it. */
+/** Creates a verifier with the defaults of the vector's version of Rails. */
 const verifierOf = (vector: Vector) => {
   const version = Number(/^\d+\.\d+/.exec(vector.rails[0] ?? '')?.[0])
   return createMessageVerifier({
@@ -52,7 +52,10 @@ const idOf = ({ input }: Vector): string | bigint =>
     ? String(input['id'])
     : BigInt(String(input['id']))
 
-/** What JS has no values for: a float without a fraction, a key that is no symbol. */
+/**
+ * Returns false for values that JavaScript lacks: a float without a fraction, a key that is no
+ * symbol.
+ */
 function isPlain(typed: Typed): boolean {
   if (typed === null || typeof typed !== 'object') return true
   if (Array.isArray(typed)) return typed.every(isPlain)

@@ -123,10 +123,7 @@ const same: Readonly<Record<RecordId, readonly (readonly [Id, Id])[]>> = {
   uuid: [[`${ID}A`.toUpperCase(), `${ID}a`]],
   text: [[12, '12']],
 }
-/**
- * What no record has as its id, of whatever type its records' ids are: nothing of it is cast to
- * one.
- */
+/** Values that are no id of any type, and that must not be cast to one. */
 const noIds: readonly unknown[] = [
   undefined,
   null,
@@ -192,8 +189,8 @@ async function image(
 }
 
 /**
- * What Rails makes when a variant of the blob is shown, with its image, and when it is a document,
- * a preview.
+ * Inserts the rows that Rails makes when a variant of the blob is shown: the variant and its image,
+ * and the preview of a document.
  */
 async function showVariant(
   app: Opened,

@@ -87,7 +87,7 @@ for (const kind of kinds)
       })
       assert.deepEqual(await rows(), before, code)
     }
-    // Of one attachment, what it would have deleted stays too.
+    // A refused change of one attachment deletes nothing.
     for (const how of ['attach', 'attachLater'] as const) {
       await storage.transaction(async (tx) => {
         const { few } = storage.record('User', 1, { transaction: tx })
@@ -99,7 +99,7 @@ for (const kind of kinds)
       })
       assert.deepEqual(await rows(), before, how)
     }
-    // What the refused ones would have brought is not what they are refused for.
+    // Other files of a refused form are not the reason of the refusal.
     await storage.transaction(async (tx) => {
       const record = storage.record('Strict', 1, { transaction: tx })
       await record.attachLater({ docs: first(alsoKept?.id), photo: text('portrait') } as never)

@@ -40,7 +40,7 @@ for (const state of ['failed', 'pending'] as const)
       await upload.retry()
       await storage.drain({ throwOnError: true })
       await app.finishTidy()
-      // What came in between is what a retry replaces.
+      // A retry replaces the files that were attached in between.
       assert.deepEqual(await app.attached(1, 'certificates'), ['good one.txt', 'bad.txt'])
     },
   )

@@ -241,7 +241,7 @@ atEach(
       if (away.uploads > 6) away.error = null
       await delay(20)
     }
-    // Without being told, it looks every 30 s.
+    // The worker would poll every 30 s, so it was notified.
     assert.ok(performance.now() - began < 15_000)
     await worker.stop()
   },

@@ -45,7 +45,7 @@ async function rails(t: TestContext) {
   return { ...app, file, gone }
 }
 
-/** What we answer otherwise, on purpose. */
+/** Answers that differ from Rails' on purpose, by request. */
 const otherwise: Readonly<Record<string, string>> = {
   'proxy range bytes=9-0': 'an end before its start is no range of HTTP: the header is ignored',
   'disk range bytes=0-3,5-6':
@@ -183,7 +183,7 @@ test('conditional requests get the responses that HTTP requires', async (t) => {
     [fresh.text, fresh.headers.get('etag'), fresh.headers.get('cache-control')],
     ['', etag, whole.headers.get('cache-control')],
   )
-  // What must not be answered with other bytes than those that the client means.
+  // If-Match must hold for the bytes that the client means.
   for (const tag of [etag, `"x", ${etag}`, '*'])
     assert.equal(await status({ 'if-match': tag }), 200, tag)
   for (const tag of ['"x"', `W/${etag}`, ''])

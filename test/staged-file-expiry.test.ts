@@ -18,7 +18,7 @@ atEach(
     const old = await storage.stage(text('old'))
     await app.query("update {files} set expires_at = 1 where filename = 'old.txt'")
     const real = Date
-    // As if the clock of this process were a day and more ahead, or behind.
+    // Sets the clock of this process ahead, or behind by a negative number, in milliseconds.
     const set = (ahead: number): void => {
       globalThis.Date = class extends real {
         constructor(...given: ConstructorParameters<typeof Date>) {

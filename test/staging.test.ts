@@ -108,7 +108,7 @@ for (const kind of kinds) {
   })
 }
 
-/** Of the pieces that bytes are staged in. */
+/** Bytes of a chunk. */
 const PIECE = 512 * 1024
 
 test('a slow client is staged while bytes arrive; a client that stopped is dropped', async (t) => {

@@ -68,7 +68,7 @@ test('ids of attachments to delete are read strictly, one by one and as a list',
   assert.deepEqual(await certificates.attachments(), [])
 })
 
-/** What comes out of a JSON body, a query, or a mistake. */
+/** Values that come from a JSON body, a query, or a mistake. */
 const things: readonly unknown[] = [
   undefined,
   null,
@@ -299,7 +299,7 @@ for (const kind of kinds)
     if (app === null) return
     const { blobs } = app.storage
     const { id } = await blobs.createAndUpload(new File(['x'], 'x'))
-    // To MySQL, a text is the number that it begins with.
+    // MySQL reads a text as the number that it begins with.
     const alike = `${`${id}a`.padEnd(8, '0')}-0000-7000-8000-000000000000`
     for (const unknown of [
       '9223372036854775807',

@@ -30,8 +30,8 @@ async function ownTemporaryFolder(t: TestContext): Promise<string> {
 }
 
 /**
- * Of a process that stands in every place that makes a temporary folder at once: the direct upload,
- * the worker's transformation, `open`.
+ * Script of a process that is in every call that makes a temporary folder at once: the direct
+ * upload, the worker's transformation, `open`.
  */
 const script = `
 import { createActiveStorage, hasOneAttached } from './src/index.ts'

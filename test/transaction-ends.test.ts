@@ -89,7 +89,7 @@ async function deadlocked(
       `insert into counters values ${Array.from({ length: 300 }, (_, id) => `(${id}, 0)`).join(', ')}`,
     )
     await other.query('start transaction')
-    // What has changed most goes on.
+    // The database rolls back the transaction that changed fewer rows.
     await other.query('update counters set value = 1 where id >= 2')
     const caught: unknown[] = []
     await assert.rejects(

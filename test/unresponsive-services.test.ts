@@ -36,7 +36,7 @@ const serviceTimeouts = {
   call: '300ms',
   copy: '900ms',
 } as const
-/** What fails is not due again within a test. */
+/** Delays after which nothing that failed is due again within a test. */
 const retries = { minDelay: '1h', maxDelay: '1h' } as const
 const MEGABYTE = 1024 ** 2
 
@@ -85,7 +85,7 @@ async function storageWith(t: TestContext, away: Service, options: object = {}) 
   return { storage, fine, query }
 }
 
-/** How a server that is not well treats whoever connects. */
+/** Servers that do not respond properly, by their behaviour. */
 const sick: Readonly<Record<string, (socket: Socket) => void>> = {
   'accepts all bytes and never responds': (socket) => socket.resume(),
   'stops accepting bytes, as with dropped packets': () => undefined,
@@ -174,7 +174,7 @@ test('every call of a service that never returns ends', async () => {
       ),
     ),
   )
-  // Who gives up is not held either.
+  // A caller that aborts does not wait either.
   await assert.rejects(
     asked.exists('key', { signal: AbortSignal.abort(new Error('not wanted')) }),
     /not wanted/,
@@ -208,7 +208,7 @@ test('a service that throws before it returns a promise fails only its call', as
   const giving = new AbortController()
   await assert.rejects(asked.exists('key', { signal: giving.signal }), /not connected/)
   giving.abort()
-  // What would still wait for it fails here.
+  // A call that still waits for it would fail here.
   t.mock.timers.tick(10_000)
 })
 
@@ -368,7 +368,7 @@ atEach(
 )
 
 /**
- * What hangs in the middle of a worker's work: `hang` is called there. `arm` comes when an upload
+ * Calls that hang during a worker's upload: each calls `hang`. `arm` is called when an upload
  * waits.
  */
 interface Hanging {

@@ -79,7 +79,7 @@ describe('workers in separate processes', { concurrency: 3 }, () => {
           upload.state,
           ...upload.files.map((file) => file.state),
         ])
-        // What failed waits for a person.
+        // A failed upload waits for a manual retry.
         assert.deepEqual(states, mode === 'hook' ? [] : [['failed', 'attached', 'failed']])
         assert.equal(await app.count('uploads'), mode === 'hook' ? 0 : 1)
       })

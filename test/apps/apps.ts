@@ -19,7 +19,7 @@ const names = named.length > 0 ? named : all
 for (const name of names)
   assert.ok(all.includes(name), `There is no app ${name}: ${all.join(', ')}`)
 
-/** What an app runs on; SQLite, where it says nothing. */
+/** The databases of each app. Default: SQLite. */
 const databases: Readonly<Record<string, readonly ('SQLite' | 'PostgreSQL')[]>> = {
   'express-sequelize': ['PostgreSQL'],
   'express-typeorm': ['SQLite', 'PostgreSQL'],

@@ -25,7 +25,7 @@ const older = {
   typeorm: '0.3.31',
 }
 
-/** What each says, and null of what works. */
+/** The error of each call; null: it works. */
 const app = `
 import 'reflect-metadata'
 import { EntitySchema, MikroORM } from '@mikro-orm/postgresql'

@@ -1,4 +1,4 @@
-// What an app needs before it starts: it is built, and its tables are made.
+// Prepares an app before it starts: builds it, and makes its tables.
 import { globSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -24,7 +24,7 @@ export async function prepare(
   })
 }
 
-/** As `prisma migrate deploy` does it. */
+/** Applies migrations as `prisma migrate deploy` does. */
 async function applyMigrations(folder: string, databaseUrl: string): Promise<void> {
   const provider = databaseUrl.startsWith('postgres') ? 'postgresql' : 'sqlite'
   const database = openUrl(databaseUrl)

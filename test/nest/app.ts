@@ -1,5 +1,5 @@
-// As people write Nest: legacy decorators with metadata of types, compiled to CommonJS, on the
-// package as it is built.
+// An app in the usual style of Nest: legacy decorators with metadata of types, compiled to
+// CommonJS, on the built package.
 import {
   BadRequestException,
   Body,
@@ -38,7 +38,7 @@ class UserValues {
   name!: string
 }
 
-/** As ValidationPipe: by the class that the parameter has. */
+/** A pipe like ValidationPipe, which validates by the class of the parameter. */
 @Injectable()
 class NamedPipe implements PipeTransform {
   transform(value: UserValues, { metatype }: { metatype?: unknown }): UserValues {

@@ -24,7 +24,7 @@ const storage = createActiveStorage({
   database: (url.startsWith('postgres') ? postgres(url) : sqlite(url)) as never,
   services: { test: service },
   secretKeyBase: 'a secret of the tests',
-  // With a hook, as in the app: a file without a hook in the worker counts as done.
+  // The attachment has a hook, as in the app: a file without a hook in the worker counts as done.
   models: { User: { photo: hasOneAttached({ afterUpload: () => undefined }) } },
 })
 const known = killPoints.find((each) => each === point)

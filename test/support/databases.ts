@@ -71,8 +71,8 @@ async function connected(url: string | null): Promise<pg.Client> {
 }
 
 /**
- * To make a database and to drop it takes a second and more: the next test of the process gets one
- * that was emptied.
+ * Databases that were emptied for the next test of the process, because to make and drop one takes
+ * more than a second.
  */
 const emptyAgain: string[] = []
 

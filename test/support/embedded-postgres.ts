@@ -16,7 +16,7 @@ export interface EmbeddedPostgres {
   stop(): Promise<void>
 }
 
-/** Whether a server accepts a connection at `url` within two seconds. */
+/** Returns whether a server accepts a connection at `url` within two seconds. */
 export async function answersPostgres(url: string): Promise<boolean> {
   const client = new pg.Client({ connectionString: url, connectionTimeoutMillis: 2000 })
   try {

@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 
 const { NODE_TEST_CONTEXT: _ours, DATABASE_URL: _theirs, ...env } = process.env
 
-/** Of an example's processes: this very Node, and nothing of the tests'. */
+/** Environment of an example's processes: the same Node, and no variables of the tests. */
 export const appEnv = {
   ...env,
   PATH: `${dirname(process.execPath)}${delimiter}${env['PATH']}`,
@@ -18,7 +18,7 @@ export const appEnv = {
 
 export interface RunningApp {
   readonly url: string
-  /** What it printed. */
+  /** Returns the output so far. */
   output(): string
   /**
    * Resolves with its exit code when it is gone; null: a signal ended it. SIGKILL takes what it

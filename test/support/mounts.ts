@@ -112,7 +112,7 @@ export const mounts: Readonly<Record<string, Mount>> = {
   },
   async express(storage) {
     const app = express()
-    // As many apps have it: a JSON parser before everything.
+    // Many apps have a JSON parser before everything.
     app.use(express.json())
     app.use(forExpress.activeStorage(storage))
     app.post('/users', forExpress.form(storage, { model: 'User' }), async (req, res) => {

@@ -56,7 +56,7 @@ export function nestStorage(t: TestContext, options: object = {}) {
     ...options,
   } as never) as unknown as ActiveStorage<Models, never>
   t.after(() => storage.close())
-  /** What became of the files that came, in their order. */
+  /** Reads the states of the files that were sent, in their order. */
   const states = async (): Promise<unknown[]> => {
     const { rows } = await database.executor.run(
       `select case when upload_token is null then state else 'linked' end as state from activestorage_delayed_files order by id`,

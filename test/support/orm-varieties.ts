@@ -5,7 +5,7 @@ import type { Kind } from './databases.ts'
 
 export interface Variety {
   readonly recordId: 'bigint' | 'uuid'
-  /** Of the app's pool. */
+  /** Number of connections of the app's pool. */
   readonly connections: number
   /** Some of the tests, or all, named after what they are run with. */
   test(run: Test): Test
@@ -18,13 +18,15 @@ const some =
   (run) =>
   (title, body) =>
     matching.test(title) && run(`${title} (uuids, one connection)`, body)
-/** What refuses a record does so on any connection. */
+/**
+ * UUIDs and one connection. Tests of refused records are left out: they do not depend on either.
+ */
 const single: Variety = {
   recordId: 'uuid',
   connections: 1,
   test: some(/^(?!a required|files over)/),
 }
-/** What another database says of ids, in a few words. */
+/** A few of those tests, for a database whose other tests run with numbers as ids. */
 const briefly: Variety = {
   ...single,
   test: some(/committed together|nothing but files|destroyed|assigned directly/),

@@ -68,7 +68,7 @@ export function generateClient(
     [resolve('node_modules/prisma/build/index.js'), 'generate', '--schema', path],
     {
       encoding: 'utf8',
-      // Nothing of it is needed to generate, and it cannot always be downloaded.
+      // The engine is not needed to generate, and cannot always be downloaded.
       env: {
         ...process.env,
         PRISMA_SCHEMA_ENGINE_BINARY: process.execPath,

@@ -54,7 +54,7 @@ export const levels: readonly Level[] =
         ...at('SQLite', 'immediate'),
       ]
 
-/** For what involves no transaction of the app's. */
+/** Isolation levels of tests without a transaction of the app: one for each database. */
 export const databases: readonly Level[] = [
   ...at('PostgreSQL', 'read committed'),
   ...at('MariaDB', 'read committed'),
@@ -103,8 +103,8 @@ class Holds {
 }
 
 /**
- * Where a call to the service, or a hook, can be held: before and after the bytes are stored,
- * before they are deleted.
+ * Points at which a call to the service, or a hook, can be held: before and after the bytes are
+ * stored, before they are deleted.
  */
 type Point = 'upload' | 'uploaded' | 'delete' | 'afterUpload'
 
@@ -198,7 +198,7 @@ interface Opened {
 }
 
 interface Server {
-  /** What looks on from outside, in autocommit. */
+  /** A connection that reads from outside of the transactions, in autocommit. */
   readonly control: Pick<Connection, 'run'>
   /**
    * One pool for all storages without wishes of their own: to the server, processes are
@@ -209,7 +209,7 @@ interface Server {
   /** A database for a storage of its own, which the test ends. */
   open(options?: { readonly max?: number; readonly initSql?: string }): Opened
   begin(isolation: string): readonly string[]
-  /** Whether somebody waits for a lock right now. */
+  /** Returns whether a statement waits for a lock right now. */
   waiting(): Promise<boolean>
   /**
    * Ends every other connection: a test that failed in the middle must not hold the next one up.
@@ -350,7 +350,10 @@ async function sqliteServer(): Promise<Server> {
       throw error
     }
   }
-  /** Nobody waits for a lock in SQLite: statements are refused, and tried again. */
+  /**
+   * Counts refused statements, because SQLite has no waiting: statements are refused, and tried
+   * again.
+   */
   class Handle extends DatabaseSync {
     override exec(sql: string): void {
       counted(() => super.exec(sql))
@@ -409,7 +412,7 @@ const serverOf = (dialect: Level['dialect']): Promise<Server | null> => {
   return made
 }
 
-/** To be called after the last test of a file. */
+/** Closes the servers. Call it after the last test of a file. */
 export async function closeServers(): Promise<void> {
   for (const server of servers.values()) await (await server)?.close()
   await closeDatabases()
@@ -457,7 +460,7 @@ async function start(t: TestContext, level: Level, server: Server) {
   const { control } = server
   const shared = server.shared ?? server.open()
   if (server.shared === null) ends.push(shared.end)
-  /** What `make` makes of a database that can be held, closed with the test. */
+  /** Returns the result of `make` on a database that can be held. It is closed with the test. */
   const opened = <S extends { close(): Promise<void> }>(
     make: (database: Database<never>) => S,
     options?: Parameters<Server['open']>[0],
@@ -577,11 +580,11 @@ async function start(t: TestContext, level: Level, server: Server) {
     hold: (point: Point): Hold => holds.arm((each) => each === point),
     /** Outside of all transactions. Tables are named in braces. */
     query: (sql: string): Promise<readonly Row[]> => control.run(withTables(sql)),
-    /** How often a transaction of the app's had to be run again. */
+    /** Number of times that a transaction of the app had to be run again. */
     retries: 0,
     /** A transaction that the test commits by hand. */
     open: beginTransaction,
-    /** As an app would: again from the start when the database asks for it. */
+    /** Runs a transaction as an app would: again from the start after an error that may pass. */
     async transaction<T>(run: (user: User) => Promise<T>): Promise<T> {
       for (let attempt = 1; ; attempt += 1) {
         let user: User | undefined
@@ -659,7 +662,7 @@ async function start(t: TestContext, level: Level, server: Server) {
         .toSorted()
       assert.deepEqual([...service.objects.keys()].toSorted(), blobs, 'objects and blobs differ')
     },
-    /** Nothing is left over, and no blob is unattached. */
+    /** Asserts that nothing is left over and no blob is unattached. */
     async finishTidy(): Promise<void> {
       await app.finish()
       assert.deepEqual(

@@ -29,7 +29,7 @@ export interface LogEntry {
   readonly message: string
 }
 
-/** What tests need besides a default storage. */
+/** Options of a test's storage that differ from the defaults. */
 export interface ServerAppOptions {
   readonly service?: Service
   readonly onLog?: (heard: LogEntry) => void
@@ -126,11 +126,11 @@ export async function openServerApp(
   }
 }
 
-/** As if the dead worker's minute, and every delay, were over. */
+/** Ends the leases of dead workers and all delays. */
 export const endLeases = ({ run }: Pick<ServerApp, 'run'>) =>
   run('update activestorage_delayed_uploads set lease_until = 0, run_at = 0')
 
-/** As if the quarter of an hour that an unfinished file is kept were over. */
+/** Makes the unlinked files expire. */
 export const expire = ({ run }: Pick<ServerApp, 'run'>) =>
   run('update activestorage_delayed_files set expires_at = 0 where upload_token is null')
 

@@ -61,7 +61,7 @@ export const sqliteServer: ServerKind = {
   },
 }
 
-/** Those that an app reaches over a network. */
+/** Servers that an app reaches over a network. */
 export const networkServers: readonly ServerKind[] = [
   {
     name: 'PostgreSQL',

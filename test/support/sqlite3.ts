@@ -2,7 +2,7 @@
 // sqlite3.
 import BetterSqlite3 from 'better-sqlite3'
 
-/** As long as sqlite3 waits for a lock; it does so in a thread of its own. */
+/** Milliseconds for which sqlite3 waits for a lock, in a thread of its own. */
 const BUSY_TIMEOUT = 1000
 
 type Done = (

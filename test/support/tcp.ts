@@ -2,7 +2,7 @@
 import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 
-/** What a server sent until its end. */
+/** Returns all bytes that a server sent. */
 export interface Heard {
   readonly text: string
   /** 'ECONNRESET', 'EPIPE'; null: it ended as it should. */

@@ -37,7 +37,7 @@ export async function tinyDisk(megabytes: number): Promise<TinyDisk | null> {
   }
 }
 
-/** What the system says when a write finds no room. */
+/** Creates the system's error for a write to a full disk. */
 export function noSpace(): Error {
   return Object.assign(new Error('ENOSPC: no space left on device, write'), {
     code: 'ENOSPC',

@@ -33,7 +33,7 @@ const service: Service = {
   },
 }
 
-/** Whether the database has stopped answering. */
+/** true: the database has stopped responding. */
 let down = false
 function losable(inner: Database<never>): Database<never> {
   const answer = async <T>(run: () => Promise<T>): Promise<T> => {

@@ -1,4 +1,5 @@
-// What the examples of the docs take for granted: their page has said it, or their reader has it.
+// Names that the examples of the docs use without a declaration, because their page or their
+// reader's app has them.
 import type * as core from 'activestorage-delayed'
 import type * as adapters from 'activestorage-delayed/adapters'
 import type { PgClient } from 'activestorage-delayed/postgres'

@@ -1,5 +1,4 @@
-// What the classes of ORMs are like with attachments: names and shapes that are wrong do not
-// compile.
+// Types of ORM classes with attachments: wrong names and shapes do not compile.
 import {
   Model as SequelizeModel,
   type CreationOptional,

@@ -48,7 +48,7 @@ await db.book.upsert({
   update: { cover: file },
 })
 
-// What is typed elsewhere.
+// The input of a create is typed elsewhere in an app.
 declare const input: Prisma.BookCreateInput
 declare const args: Prisma.BookCreateArgs
 await db.book.create({ data: input })
@@ -94,7 +94,7 @@ const [one, many] = await db.$transaction([
 expectType<number>(one.id)
 expectType<number>(many.length)
 
-// What reads is typed as Prisma types it.
+// Reads keep Prisma's own types.
 type Listed = Awaited<ReturnType<typeof db.book.findMany>>[number]
 expectType<string>(({} as Listed).title)
 expectType<Promise<Attachment | null>>(({} as Listed).cover.attachment())

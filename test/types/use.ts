@@ -322,7 +322,7 @@ try {
     console.log(error.statusCode, error.details.record?.id, error.retryable)
 }
 
-// What the server tells is what the browser module reads.
+// The browser module reads the snapshots that the server sends.
 declare const told: UploadSnapshot
 declare const heard: FollowedUpload
 expectType<FollowedUpload>(told)

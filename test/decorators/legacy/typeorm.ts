@@ -1,4 +1,5 @@
-// As people write TypeORM: its decorators, with metadata of types, on active records.
+// Entities in the usual style of TypeORM: its decorators, with metadata of types, on active
+// records.
 import {
   BaseEntity,
   Column,
@@ -62,7 +63,7 @@ export class Comic extends Book {
   }
 }
 
-/** Without a base; the decorator of the ORM runs first. */
+/** An entity without a base. The decorator of the ORM runs first. */
 export interface Page extends WithAttachments<typeof pageAttachments> {}
 @HasAttachments(pageAttachments)
 @Entity('pages')
