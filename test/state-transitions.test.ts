@@ -3,6 +3,7 @@ import { globSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
 import type { Transition } from '../src/database/transitions.ts'
 import * as uploads from '../src/delayed/upload-transitions.ts'
+import * as jobs from '../src/jobs/job-transitions.ts'
 import * as files from '../src/staging/file-transitions.ts'
 
 const page = readFileSync('docs/how-it-works.md', 'utf8')
@@ -27,6 +28,7 @@ function listEdges(transitions: Readonly<Record<string, Transition<string>>>): s
 for (const [heading, module, transitions] of [
   ['### States of an upload', uploads, uploads.UPLOAD_TRANSITIONS],
   ['### States of a file', files, files.FILE_TRANSITIONS],
+  ['### States of a job', jobs, jobs.JOB_TRANSITIONS],
 ] as const)
   test(`${heading.slice(4)}: the diagram, the table and the functions agree`, () => {
     assert.deepEqual(readDiagram(heading).toSorted(), listEdges(transitions).toSorted())
@@ -35,19 +37,19 @@ for (const [heading, module, transitions] of [
       assert.equal(typeof exported[name], 'function', name)
   })
 
-/** Statements on uploads or files that write a state, or delete a row, each in a few words. */
+/** Statements that write a state, or insert or delete a row, each in a few words. */
 function listStateWrites(source: string): string[] {
-  const builder = /\.(updateTable|insertInto|deleteFrom)\('(uploads|files)'\)/g
-  const raw = /(update|insert into|delete from) \$\{sql\.table\('(?:uploads|files)'\)\}/g
+  const builder = /\.(updateTable|insertInto|deleteFrom)\('(uploads|files|jobs)'\)/g
+  const raw = /(update|insert into|delete from) \$\{sql\.table\('(?:uploads|files|jobs)'\)\}/g
   const built = [...source.matchAll(builder)].flatMap(({ 0: statement, 1: verb, index }) => {
-    const values = /\.(?:set|values)\(\{([^]*?)\}\)/.exec(source.slice(index, index + 2_000))?.[1]
-    const isDelete = verb === 'deleteFrom'
-    return isDelete || /\bstate\b\s*(?::|,|$)/.test(values ?? '') ? [statement] : []
+    const values = /\.set\(\{([^]*?)\}\)/.exec(source.slice(index, index + 2_000))?.[1]
+    const isUpdate = verb === 'updateTable'
+    return isUpdate && !/\bstate\b\s*(?::|,|$)/.test(values ?? '') ? [] : [statement]
   })
   return [...built, ...[...source.matchAll(raw)].map(([statement]) => statement)]
 }
 
-test('only the modules of transitions write states of uploads and files', () => {
+test('only the modules of transitions write states of uploads, files and jobs', () => {
   const own = /-transitions\.ts$|^src[\\/]database[\\/]migrations/
   const found = globSync('src/**/*.ts')
     .filter((path) => !own.test(path))
@@ -57,11 +59,12 @@ test('only the modules of transitions write states of uploads and files', () => 
   assert.deepEqual(found, [])
 })
 
-test('a write of a state, and the deletion of a row, are found', () => {
+test('a write of a state, and the insertion or deletion of a row, are found', () => {
   for (const statement of [
     "db.updateTable('uploads').set({ run_at: 0, state: 'failed' })",
     "db.updateTable('files').set({ state })",
     "db.deleteFrom('uploads')",
+    "db.insertInto('jobs').values({ id: 'x' })",
     "sql`update ${sql.table('uploads')} set state = 1`",
   ])
     assert.equal(listStateWrites(statement).length, 1, statement)

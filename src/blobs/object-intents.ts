@@ -1,7 +1,8 @@
 import type { RawBuilder } from 'kysely'
 import { now, nowPlus } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { uuidv7 } from '../database/uuid.ts'
+import { isJobDueAfter, rescheduleJob } from '../jobs/job-rows.ts'
+import { cancelJob, insertKeyedJob } from '../jobs/job-transitions.ts'
 import { waitForAbandonedCall } from '../services/run-with-limit.ts'
 
 /*
@@ -29,25 +30,15 @@ export const DELETE_OBJECT_JOB = 'delete-object'
 const purgeKey = (key: string): string => `purge:${key}`
 
 /** Returns false when a job with this key is there already. */
-async function insertIntent(
+function insertIntent(
   session: Session,
   service: string,
   key: string,
   runAt: RawBuilder<number>,
   jobKey: string = intentKey(key),
 ): Promise<boolean> {
-  const insert = session.db.insertInto('jobs').values({
-    id: uuidv7(),
-    name: DELETE_OBJECT_JOB,
-    arguments: JSON.stringify({ service, key }),
-    key: jobKey,
-    run_at: runAt,
-  })
-  const isMysql = session.dialect === 'mysql' || session.dialect === 'mariadb'
-  const result = await (
-    isMysql ? insert.ignore() : insert.onConflict((c) => c.doNothing())
-  ).executeTakeFirst()
-  return Number(result.numInsertedOrUpdatedRows ?? 0) === 1
+  const job = { name: DELETE_OBJECT_JOB, args: { service, key } }
+  return insertKeyedJob(session, job, { key: jobKey, runAt })
 }
 
 /**
@@ -79,14 +70,8 @@ export async function announceObject(
  * Puts an intent off while bytes still flow. Returns false when the deletion has begun: the
  * transfer must stop.
  */
-export async function renewObject(session: Session, key: string): Promise<boolean> {
-  const result = await session.db
-    .updateTable('jobs')
-    .set({ run_at: nowPlus(session.dialect, INTENT_DELAY_MS) })
-    .where('key', '=', intentKey(key))
-    .where('state', '=', 'pending')
-    .executeTakeFirst()
-  return Number(result.numUpdatedRows) === 1
+export function renewObject(session: Session, key: string): Promise<boolean> {
+  return rescheduleJob(session, intentKey(key), nowPlus(session.dialect, INTENT_DELAY_MS))
 }
 
 /**
@@ -139,13 +124,8 @@ async function ensureIntent(session: Session, service: string, key: string): Pro
  * Deletes an object's intent, in the transaction that inserts its blob. Returns false when the
  * deletion has begun: the object may be gone.
  */
-export async function keepObject(session: Session, key: string): Promise<boolean> {
-  const result = await session.db
-    .deleteFrom('jobs')
-    .where('key', '=', intentKey(key))
-    .where('state', '=', 'pending')
-    .executeTakeFirst()
-  return Number(result.numDeletedRows) === 1
+export function keepObject(session: Session, key: string): Promise<boolean> {
+  return cancelJob(session, intentKey(key))
 }
 
 /**
@@ -159,12 +139,7 @@ export async function deleteObjectLater(
 ): Promise<string> {
   const runAt = now(session.dialect)
   if (await insertIntent(session, service, key, runAt)) return intentKey(key)
-  const waiting = session.db
-    .selectFrom('jobs')
-    .select('id')
-    .where('key', '=', intentKey(key))
-    .where('run_at', '>', runAt)
-  if ((await waiting.executeTakeFirst()) === undefined) return intentKey(key)
+  if (!(await isJobDueAfter(session, intentKey(key), runAt))) return intentKey(key)
   await insertIntent(session, service, key, runAt, purgeKey(key))
   return purgeKey(key)
 }
@@ -174,11 +149,7 @@ export async function deleteObjectLater(
  * be missing.
  */
 export async function abandonObject(session: Session, service: string, key: string): Promise<void> {
-  if (await insertIntent(session, service, key, now(session.dialect))) return
-  await session.db
-    .updateTable('jobs')
-    .set({ run_at: now(session.dialect) })
-    .where('key', '=', intentKey(key))
-    .where('state', '=', 'pending')
-    .execute()
+  const runAt = now(session.dialect)
+  if (!(await insertIntent(session, service, key, runAt)))
+    await rescheduleJob(session, intentKey(key), runAt)
 }

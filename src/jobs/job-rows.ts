@@ -1,92 +1,98 @@
-import { sql } from 'kysely'
+import { sql, type RawBuilder } from 'kysely'
+import { now } from '../database/expressions.ts'
 import { lockClause } from '../database/row-locks.ts'
-import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { toStorableMessage } from '../errors/message.ts'
-import { uuidv7 } from '../database/uuid.ts'
 
-/** Writes a job in the transaction that needs it. */
-export async function insertJob(
-  session: Session,
-  name: string,
-  args: Readonly<Record<string, string>>,
-): Promise<void> {
-  await session.db
-    .insertInto('jobs')
-    .values({
-      id: uuidv7(),
-      name,
-      arguments: JSON.stringify(args),
-      run_at: now(session.dialect),
-      key: null,
-    })
-    .execute()
-}
-
-/** A job that is claimed. */
-export interface JobRow {
+/** A job that is due. */
+export interface DueJob {
   readonly id: string
   readonly name: string
   readonly arguments: Readonly<Record<string, string>>
+  /** How often it was claimed. */
   readonly attempts: number
+}
+
+/** A job that a worker has claimed. */
+export interface JobRow extends DueJob {
   readonly leaseToken: string
 }
 
 /** Which jobs to claim. */
 export interface JobClaim {
   readonly names: readonly string[]
+  /** How many at most. */
   readonly limit: number
   /** Milliseconds. */
   readonly leaseFor: number
-  /** Only the job with this key. */
+  /** Only the job with this key. Default: any job. */
   readonly key?: string
-  /** No deletions of objects of these services. */
+  /** No deletions of objects of these services. Default: of all services. */
   readonly excludedServices?: readonly string[]
 }
 
 /** The beginning of the arguments of an object's deletion, as JSON. */
-const ofService = (service: string): string => `${JSON.stringify({ service }).slice(0, -1)},`
+const toArgumentsStart = (service: string): string => `${JSON.stringify({ service }).slice(0, -1)},`
 
-/** Claims jobs that are due, also of workers that died. Runs inside a transaction. */
-export async function claimJobs(
+/**
+ * Reads jobs that are due, or whose lease has ended, and locks their rows until the transaction
+ * ends. Rows that another transaction has locked are left out.
+ */
+export async function lockDueJobs(
   session: Session,
-  { names, limit, leaseFor, key, excludedServices: notOf = [] }: JobClaim,
-): Promise<JobRow[]> {
+  { names, limit, key, excludedServices = [] }: JobClaim,
+): Promise<DueJob[]> {
   const { dialect } = session
   const which = key === undefined ? sql`` : sql`and ${sql.ref('jobs.key')} = ${key}`
-  const others = notOf.map((service) => {
-    const start = ofService(service)
+  const others = excludedServices.map((service) => {
+    const start = toArgumentsStart(service)
     return sql`and substr(arguments, 1, ${sql.lit([...start].length)}) <> ${start}`
   })
-  const found = await sql<{ id: string; name: string; arguments: string; attempts: number }>`
+  const { rows } = await sql<{ id: string; name: string; arguments: string; attempts: number }>`
     select id, name, arguments, attempts from ${sql.table('jobs')}
     where name in (${sql.join(names)}) ${which} ${sql.join(others, sql` `)}
       and ((state = 'pending' and run_at <= ${now(dialect)}) or (state = 'running' and lease_until <= ${now(dialect)}))
     order by run_at, id limit ${sql.lit(limit)} ${lockClause(dialect, { skipLocked: true })}`.execute(
     session.db,
   )
-  const jobs: JobRow[] = []
-  for (const row of found.rows) {
-    const leaseToken = uuidv7()
-    await session.db
-      .updateTable('jobs')
-      .set({
-        state: 'running',
-        lease_token: leaseToken,
-        lease_until: nowPlus(dialect, leaseFor),
-        attempts: sql`attempts + 1`,
-      })
-      .where('id', '=', row.id)
-      .execute()
-    jobs.push({
-      id: row.id,
-      name: row.name,
-      arguments: JSON.parse(row.arguments) as Record<string, string>,
-      attempts: Number(row.attempts) + 1,
-      leaseToken,
-    })
-  }
-  return jobs
+  return rows.map((row) => ({
+    id: row.id,
+    name: row.name,
+    arguments: JSON.parse(row.arguments) as Record<string, string>,
+    attempts: Number(row.attempts),
+  }))
+}
+
+/**
+ * Changes the time at which the job with this key is due. Returns false when there is none, or when
+ * it is running.
+ */
+export async function rescheduleJob(
+  session: Session,
+  key: string,
+  runAt: RawBuilder<number>,
+): Promise<boolean> {
+  const { numUpdatedRows } = await session.db
+    .updateTable('jobs')
+    .set({ run_at: runAt })
+    .where('key', '=', key)
+    .where('state', '=', 'pending')
+    .executeTakeFirst()
+  return Number(numUpdatedRows) === 1
+}
+
+/** Returns whether the job with this key waits for a later time than `time`. */
+export async function isJobDueAfter(
+  session: Session,
+  key: string,
+  time: RawBuilder<number>,
+): Promise<boolean> {
+  const job = await session.db
+    .selectFrom('jobs')
+    .select('id')
+    .where('key', '=', key)
+    .where('run_at', '>', time)
+    .executeTakeFirst()
+  return job !== undefined
 }
 
 /** How many jobs of one kind wait. */
@@ -114,38 +120,4 @@ export async function countJobs(session: Session): Promise<JobCount[]> {
     waiting: Number(row.waiting),
     failing: Number(row.failing),
   }))
-}
-
-/** Deletes a job that is done, unless another worker has it now. */
-export async function finishJob(session: Session, job: JobRow): Promise<void> {
-  await session.db
-    .deleteFrom('jobs')
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .execute()
-}
-
-/**
- * Postpones a job by `delay` milliseconds: after a failure, or with `error` null because its time
- * has not come (no attempt is counted).
- */
-export async function postponeJob(
-  session: Session,
-  job: JobRow,
-  delay: number,
-  error: string | null,
-): Promise<void> {
-  await session.db
-    .updateTable('jobs')
-    .set({
-      state: 'pending',
-      lease_token: null,
-      lease_until: 0,
-      run_at: nowPlus(session.dialect, delay),
-      ...(error === null ? { attempts: sql<number>`attempts - 1` } : {}),
-      last_error: error === null ? null : toStorableMessage(error),
-    })
-    .where('id', '=', job.id)
-    .where('lease_token', '=', job.leaseToken)
-    .execute()
 }

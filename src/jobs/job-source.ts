@@ -1,6 +1,7 @@
 import type { Store } from '../database/store.ts'
 import { messageOf } from '../errors/message.ts'
-import { claimJobs, finishJob, postponeJob, type JobRow } from './job-rows.ts'
+import type { JobRow } from './job-rows.ts'
+import { claimJobs, finishJob, postponeJob, retryJob } from './job-transitions.ts'
 import { LEASE_MS, type Leases } from './leases.ts'
 import type { WorkSource } from './work-source.ts'
 
@@ -8,8 +9,8 @@ const MIN_RETRY_MS = 5_000
 const MAX_RETRY_MS = 3_600_000
 
 /**
- * One kind of job, declared by the folder that owns it. `Context` is what it needs;
- * `src/storage/jobs.ts` lists all kinds.
+ * One kind of job. The folder that does the work declares it, and `src/storage/jobs.ts` lists all
+ * kinds. `Context` has what `run` needs.
  */
 export interface JobDefinition<in Context> {
   /** Stored in `jobs.name`. */
@@ -21,30 +22,36 @@ export interface JobDefinition<in Context> {
   readonly run: (context: Context, job: JobRow, signal: AbortSignal) => Promise<number | null>
 }
 
-/** Runs a claimed job and writes its outcome. A job that was stopped is due again at once. */
+/**
+ * Runs a claimed job and writes its outcome. A job that fails after `stopSignal` aborted is due
+ * again at once, and is not reported to `onError`.
+ */
 export async function runJob(
   { session }: Store,
   job: JobRow,
   run: () => Promise<number | null>,
   onError: (job: JobRow, error: unknown) => void,
-  stopping?: AbortSignal,
+  stopSignal?: AbortSignal,
 ): Promise<void> {
   try {
     const delay = await run()
     if (delay === null) await finishJob(session, job)
-    else await postponeJob(session, job, delay, null)
+    else await postponeJob(session, job, delay)
   } catch (error) {
-    const isStopped = stopping?.aborted === true
+    const isStopped = stopSignal?.aborted === true
     if (!isStopped) onError(job, error)
-    await postponeJob(session, job, isStopped ? 0 : retryDelay(job.attempts), messageOf(error))
+    const delay = isStopped ? 0 : computeRetryDelay(job.attempts)
+    await retryJob(session, job, delay, messageOf(error))
   }
 }
 
-function retryDelay(attempts: number): number {
+/** Milliseconds after the attempt with this number, counted from 1. */
+function computeRetryDelay(attempts: number): number {
   return Math.min(MIN_RETRY_MS * 2 ** Math.min(attempts - 1, 10), MAX_RETRY_MS)
 }
 
 interface JobSourceOptions {
+  /** Called with each failure of a job, except when its worker stops. */
   onError(job: JobRow, error: unknown): void
   /** Services that may not get another deletion now: they are unavailable, or at their limit. */
   busyServices(): Promise<readonly string[]>
@@ -73,12 +80,12 @@ export function createJobSource<Context extends { readonly store: Store; readonl
       }
       const jobs = await store.transact((session) => claimJobs(session, claim))
       return jobs.map((job) => ({
-        async run(stopping) {
+        async run(stopSignal) {
           const lease = leases.hold(job.leaseToken)
-          const signal = AbortSignal.any([stopping, lease.signal])
+          const signal = AbortSignal.any([stopSignal, lease.signal])
           const run = async (): Promise<number | null> =>
             (await byName.get(job.name)?.run(context, job, signal)) ?? null
-          await runJob(store, job, run, onError, stopping).finally(() => lease.release())
+          await runJob(store, job, run, onError, stopSignal).finally(() => lease.release())
         },
       }))
     },
