@@ -47,49 +47,27 @@ for (const kind of kinds)
       await app.storage.record('User', 1).photo.attachLater(text('x'))
       const store = await openStore<never>(app.made.database, createTableNames(), 'bigint')
       const run = (sql: string) => app.made.database.executor.run(sql, [])
-      /**
-       * Beats come when the test says so: with a minute's lease no statement is too late, however
-       * slow the machine.
-       */
-      const holdByHand = (leases: Leases, token: string) => {
-        const clock = t.mock.method(globalThis, 'setInterval', () => undefined as never)
-        const held = leases.hold(token)
-        clock.mock.restore()
-        return { ...held, beat: clock.mock.calls[0]?.arguments[0] as unknown as () => void }
-      }
       // Not on a connection of its own, which the database would wait for when it closes.
       const shared = {
         ...store,
         database: { ...store.database, reserve: () => Promise.resolve(null) },
       }
+      // With a lease of a minute no statement is too late, however slow the machine.
       const leases = new Leases(shared as never, {
         onError: (message, error) => assert.fail(`${message} ${String(error)}`),
       })
       t.after(() => leases.close())
-      /** A beat that finds the one before still at work does nothing: so beat until it shows. */
-      const beatUntil = async (shown: () => boolean | Promise<boolean>): Promise<void> => {
-        for (let beats = 0; !(await shown()); beats += 1) {
-          assert.ok(beats < 1000, 'the heartbeat changes nothing')
-          held.beat()
-          await new Promise((resolve) => setTimeout(resolve, 5))
-        }
-      }
       await run(`update activestorage_delayed_uploads set lease_token = 'mine', lease_until = 1`)
-      const held = holdByHand(leases, 'mine')
-      await beatUntil(
-        async () =>
-          Number(
-            (
-              await rowsOf(
-                app.made.database,
-                'select lease_until as t from activestorage_delayed_uploads',
-              )
-            )[0]?.['t'],
-          ) > Date.now(),
+      const held = leases.hold('mine')
+      await leases.renew()
+      const [row] = await rowsOf(
+        app.made.database,
+        'select lease_until as t from activestorage_delayed_uploads',
       )
+      assert.ok(Number(row?.['t']) > Date.now())
       assert.equal(held.signal.aborted, false)
       await run(`update activestorage_delayed_uploads set lease_token = 'theirs'`)
-      await beatUntil(() => held.signal.aborted)
+      await leases.renew()
       assert.match(String(held.signal.reason), /taken over/)
 
       const errors: unknown[] = []
@@ -98,16 +76,16 @@ for (const kind of kinds)
         session: store.sessionOn({ run: () => Promise.reject(new Error('no connection')) }),
       }
       const others = new Leases(unreachable as never, {
-        lease: 200,
+        duration: 200,
         onError: (_, error) => errors.push(error),
       })
       t.after(() => others.close())
-      const other = holdByHand(others, 'theirs')
-      other.beat()
+      const other = others.hold('theirs')
+      await others.renew()
       if (!other.signal.aborted)
         await new Promise((resolve) => other.signal.addEventListener('abort', resolve))
       assert.match(String(other.signal.reason), /could not be renewed/)
-      assert.equal(errors.length, 1)
+      assert.ok(errors.length > 0)
     })
 
     test('records() reads the attached and pending files of many records in two statements', async (t) => {

@@ -2,16 +2,16 @@ import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
 import timers from 'node:timers/promises'
 import { createTableNames } from '../src/database/schema.ts'
-import { openStore } from '../src/database/store.ts'
+import { openStore, type Store } from '../src/database/store.ts'
 import { hasOneAttached } from '../src/index.ts'
 import type { Database } from '../src/adapters.ts'
+import { createJobSource, type JobDefinition } from '../src/jobs/job-source.ts'
+import { insertJob } from '../src/jobs/job-transitions.ts'
 import { Leases } from '../src/jobs/leases.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable } from './support/storage.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import { sqlite } from '../src/database/sqlite.ts'
-import { testStorage } from '../src/testing/index.ts'
-import { text } from './support/storage.ts'
 
 after(() => closeDatabases())
 
@@ -41,7 +41,11 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
           asking -= 1
           given += 1
           return (
-            got && { ...got, release: (broken) => got.release(broken).finally(() => (given -= 1)) }
+            got && {
+              executor: got.executor,
+              release: () => got.release().finally(() => (given -= 1)),
+              destroy: () => got.destroy().finally(() => (given -= 1)),
+            }
           )
         },
       }
@@ -68,7 +72,7 @@ for (const kind of kinds.filter(({ name }) => name !== 'SQLite'))
         let failed = 0
         const release = await exhaust()
         const leases = new Leases(store as never, {
-          lease: 200,
+          duration: 200,
           onError() {
             failed += 1
             if (failed === 4) beats.resolve()
@@ -110,12 +114,13 @@ test('a heartbeat whose connection never answers is abandoned, and another one i
       return Promise.resolve({
         executor: { run: () => new Promise(() => undefined) },
         release: () => new Promise(() => undefined),
+        destroy: () => new Promise(() => undefined),
       })
     },
   }
   const errors: unknown[] = []
   const leases = new Leases((await openStore(stuck, createTableNames(), 'bigint')) as never, {
-    lease: 200,
+    duration: 200,
     onError: (_text, error) => errors.push(error),
   })
   leases.hold('a token')
@@ -146,7 +151,7 @@ test('a lease whose renewals succeed too late ends in time', async (t) => {
       session: slow,
     } as never,
     {
-      lease: 360,
+      duration: 360,
       onError: () => undefined,
     },
   )
@@ -164,34 +169,38 @@ test('a lease whose renewals succeed too late ends in time', async (t) => {
 })
 
 test('the lease of a job is renewed like that of an upload', async (t) => {
-  const { storage, service, database } = await testStorage(models)
-  t.after(() => storage.close())
-  await storage.record('User', 1).photo.attach(text('x'))
-  const beats: (() => void)[] = []
-  t.mock.method(globalThis, 'setInterval', (beat: () => void) => void beats.push(beat))
-  const deleting = Promise.withResolvers<AbortSignal | undefined>()
-  const deleted = Promise.withResolvers<void>()
-  service.delete = (_key, options) => {
-    deleting.resolve(options?.signal)
-    return deleted.promise
+  const database = sqlite(':memory:')
+  t.after(() => database.close())
+  await storageOn(database as unknown as Database<never>, models, switchable()).migrate()
+  const store = await openStore(database, createTableNames(), 'bigint')
+  const leases = new Leases(store as never, {
+    onError: (message, error) => assert.fail(`${message} ${String(error)}`),
+  })
+  t.after(() => leases.close())
+  const begun = Promise.withResolvers<AbortSignal>()
+  const finished = Promise.withResolvers<null>()
+  const job: JobDefinition<{ readonly store: Store; readonly leases: Leases }> = {
+    name: 'wait',
+    run(_context, _job, signal) {
+      begun.resolve(signal)
+      return finished.promise
+    },
   }
-  await storage.record('User', 1).photo.purgeLater()
-  const draining = storage.drain({ concurrency: 1 })
-  const signal = await deleting.promise
-  const leaseOf = (): number =>
-    Number(
-      database
-        .prepare("select lease_until from activestorage_delayed_jobs where state = 'running'")
-        .get()?.['lease_until'],
-    )
-  database.exec("update activestorage_delayed_jobs set lease_until = 1 where state = 'running'")
-  for (let turns = 0; leaseOf() === 1 && signal?.aborted === false && turns < 100; turns += 1) {
-    for (const beat of beats) beat()
-    await delay(5)
-  }
-  const renewedTo = leaseOf()
-  deleted.resolve()
-  await draining
-  assert.ok(renewedTo > Date.now())
-  assert.equal(signal?.aborted, false)
+  const source = createJobSource(() => Promise.resolve({ store: store as never, leases }), [job], {
+    onError: (_job, error) => assert.fail(String(error)),
+    busyServices: () => Promise.resolve([]),
+  })
+  await insertJob(store.session, { name: 'wait', args: {} })
+  const [task = assert.fail()] = await source.claim(1)
+  const end = task.run(new AbortController().signal)
+  const signal = await begun.promise
+  const { db } = store.session
+  await db.updateTable('jobs').set({ lease_until: 1 }).execute()
+  await leases.renew()
+  const [renewed] = await db.selectFrom('jobs').select('lease_until').execute()
+  assert.ok(Number(renewed?.lease_until) > Date.now())
+  assert.equal(signal.aborted, false)
+  finished.resolve(null)
+  await end
+  assert.deepEqual(await db.selectFrom('jobs').select('id').execute(), [])
 })

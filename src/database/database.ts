@@ -16,8 +16,10 @@ export interface OpenTransaction<Tx> {
 /** A connection kept for one purpose. */
 export interface ReservedConnection {
   readonly executor: Executor
-  /** Returns the connection to the pool. `broken: true` closes it instead. */
-  release(broken: boolean): Promise<void>
+  /** Returns the connection to the pool. */
+  release(): Promise<void>
+  /** Closes the connection, because it may be broken. */
+  destroy(): Promise<void>
 }
 
 /** Reads the records of one model through an ORM. */

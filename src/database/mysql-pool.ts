@@ -32,7 +32,7 @@ export class MysqlConnections {
     return this.#account !== null
   }
 
-  /** Takes a connection out of the pool; `giveBack` returns it. */
+  /** Takes a connection out of the pool; its `release` returns it. */
   async take(): Promise<MysqlPoolConnection> {
     const pool = this.#pool ?? (await this.#open())
     return pool.getConnection()
@@ -50,7 +50,7 @@ export class MysqlConnections {
     try {
       return await run(connection, () => (isBroken = true))
     } finally {
-      await giveBack(connection, isBroken)
+      await (isBroken ? destroyConnection(connection) : connection.release())
     }
   }
 
@@ -81,9 +81,9 @@ export class MysqlConnections {
   }
 }
 
-/** Returns a connection to its pool. `isBroken: true` closes it instead, if the driver can. */
-export async function giveBack(connection: MysqlPoolConnection, isBroken: boolean): Promise<void> {
-  await (isBroken && connection.destroy !== undefined ? connection.destroy() : connection.release())
+/** Closes a connection if the driver can, and returns it to its pool otherwise. */
+export async function destroyConnection(connection: MysqlPoolConnection): Promise<void> {
+  await (connection.destroy === undefined ? connection.release() : connection.destroy())
 }
 
 function parseMysqlUrl(text: unknown): MysqlAccount {

@@ -8,7 +8,7 @@ import {
   type MysqlConnection,
   type MysqlPool,
 } from './mysql-client.ts'
-import { giveBack, MysqlConnections } from './mysql-pool.ts'
+import { destroyConnection, MysqlConnections } from './mysql-pool.ts'
 
 export type { MysqlConnection, MysqlPool, MysqlPoolConnection } from './mysql-client.ts'
 
@@ -65,7 +65,8 @@ export function mysql(database: string | undefined | MysqlPool): Database<MysqlC
       const connection = await connections.take()
       return {
         executor: createMysqlExecutor(connection),
-        release: (broken) => giveBack(connection, broken),
+        release: async () => void (await connection.release()),
+        destroy: () => destroyConnection(connection),
       }
     },
     close: () => connections.close(),

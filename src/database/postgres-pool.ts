@@ -111,7 +111,7 @@ export class PostgresConnections {
   /** Takes a client for a long time. null: the pool is too small for that. */
   async reserve(): Promise<{
     readonly client: PgClient
-    release(broken: boolean): void
+    release(broken?: boolean): void
   } | null> {
     return this.size < LEAST_TO_RESERVE ? null : this.#take()
   }

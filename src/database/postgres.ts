@@ -82,7 +82,8 @@ export function postgres(
       if (reserved === null) return null
       return {
         executor: createPostgresExecutor(reserved.client),
-        release: (broken) => Promise.resolve(reserved.release(broken)),
+        release: () => Promise.resolve(reserved.release()),
+        destroy: () => Promise.resolve(reserved.release(true)),
       }
     },
     close: () => connections.close(),

@@ -1,58 +1,55 @@
 import { waitWithGrace, type WorkOptions } from './embedded-worker.ts'
 
 /**
- * Runs all work that is due, then resolves; `until` ends it early. Rejects with the first error
+ * Runs all work that is due, then resolves. The signal ends it early. Rejects with the first error
  * that no task could store, after the rest has ended.
  */
-export async function drainSources(options: WorkOptions, until: AbortSignal): Promise<void> {
-  const running = new Set<Promise<void>>()
+export async function drainSources(options: WorkOptions, signal: AbortSignal): Promise<void> {
+  const tasks = new Set<Promise<void>>()
   const errors: unknown[] = []
-  const draining = drainAll(options, until, running, errors)
+  const end = drainAll(options, signal, tasks, errors)
   const aborted = new Promise<void>((resolve) => {
-    if (until.aborted) resolve()
-    else until.addEventListener('abort', () => resolve(), { once: true })
+    if (signal.aborted) resolve()
+    else signal.addEventListener('abort', () => resolve(), { once: true })
   })
-  await Promise.race([
-    draining,
-    aborted.then(() => waitWithGrace(draining, 0, running, options.onError)),
-  ])
+  await Promise.race([end, aborted.then(() => waitWithGrace(end, 0, tasks, options.onError))])
   if (errors.length > 0) throw errors[0]
 }
 
 async function drainAll(
   options: WorkOptions,
-  until: AbortSignal,
-  running: Set<Promise<void>>,
+  signal: AbortSignal,
+  tasks: Set<Promise<void>>,
   errors: unknown[],
 ): Promise<void> {
-  await options.sweep(until)
+  await options.sweep(signal)
   const fail = (error: unknown): void => void errors.push(error)
   let ended = 0
   while (errors.length === 0) {
     let claimed = 0
     const endedBefore = ended
     for (const source of options.sources) {
-      const capacity = options.concurrency - running.size
-      if (capacity < 1 || until.aborted) break
-      const tasks = await source.claim(capacity).catch((error: unknown) => (fail(error), []))
-      for (const task of tasks) {
+      const capacity = options.concurrency - tasks.size
+      if (capacity < 1 || signal.aborted) break
+      const found = await source.claim(capacity).catch((error: unknown) => (fail(error), []))
+      for (const task of found) {
         claimed += 1
         const promise: Promise<void> = task
-          .run(until)
+          .run(signal)
           .catch(fail)
           .finally(() => {
-            running.delete(promise)
+            tasks.delete(promise)
             ended += 1
           })
-        running.add(promise)
+        tasks.add(promise)
       }
     }
-    // A task that ended meanwhile has freed capacity, and may have made other work due.
+    // A task that ended meanwhile has freed capacity, and other work may be due because of it.
     const hasProgress = claimed > 0 || ended > endedBefore
-    if (!until.aborted && hasProgress && running.size < options.concurrency) continue
-    if (running.size > 0) await Promise.race(running)
+    if (!signal.aborted && hasProgress && tasks.size < options.concurrency) continue
+    if (tasks.size > 0) await Promise.race(tasks)
     else break
   }
-  await Promise.all(running)
-  if (errors.length === 0) await options.sweep(until)
+  await Promise.all(tasks)
+  if (errors.length === 0) await options.sweep(signal)
 }

@@ -3,11 +3,13 @@ import type { Task, WorkSource } from './work-source.ts'
 
 /** Options of a worker and of a drain. */
 export interface WorkOptions {
+  /** Sources of work, in the order in which they are asked. */
   readonly sources: readonly WorkSource[]
-  /** Pieces of work at once. */
+  /** How many pieces of work run at once. */
   readonly concurrency: number
-  /** Ends early when the signal aborts; the next sweep does the rest. */
-  sweep(stopping?: AbortSignal): Promise<unknown>
+  /** Repairs what crashes left. It ends early when the signal aborts; the next sweep does the rest. */
+  sweep(signal?: AbortSignal): Promise<unknown>
+  /** Called with each error that no task could store. */
   onError(message: string, error: unknown): void
 }
 
@@ -19,23 +21,27 @@ export interface EmbeddedWorkerOptions extends WorkOptions {
   pollEvery(): number
 }
 
+/** Milliseconds between the beginnings of two sweeps, at least. */
 const SWEEP_INTERVAL_MS = 60_000
+
 /**
  * Every Nth poll visits the sources in reverse, so that a backlog of uploads cannot starve purges.
  */
 const REVERSE_EVERY = 8
+
+/** Milliseconds until the next poll after an error; they double. */
 const MIN_BACK_OFF_MS = 250
 const MAX_BACK_OFF_MS = 10_000
 
 /**
- * The embedded engine. It claims work from the tables; any number of processes may. A wake-up only
- * makes it poll sooner.
+ * The embedded engine, which claims work from the tables. Any number of processes may have one. A
+ * wake-up only makes it poll sooner.
  */
 export class EmbeddedWorker {
   /** Resolves when the worker claims nothing any more and its last sweep has ended. */
   readonly done: Promise<void>
   readonly #options: EmbeddedWorkerOptions
-  readonly #running = new Set<Promise<void>>()
+  readonly #tasks = new Set<Promise<void>>()
   /** Aborts the running tasks. */
   readonly #stopTasks = new AbortController()
   readonly #stopSweep = new AbortController()
@@ -44,14 +50,14 @@ export class EmbeddedWorker {
   #endPause: () => void = () => {}
   #polls = 0
   #sweptAt = -Infinity
-  #sweeping: Promise<unknown> | undefined
+  #sweep: Promise<unknown> | undefined
 
   constructor(options: EmbeddedWorkerOptions) {
     this.#options = options
     const unsubscribe = options.subscribe(() => this.#wake())
     this.done = this.#loop()
       .then(async () => {
-        await this.#sweeping
+        await this.#sweep
       })
       .finally(unsubscribe)
   }
@@ -67,12 +73,13 @@ export class EmbeddedWorker {
       () => this.#stopTasks.abort(new Error('The worker is stopping.')),
       timeout,
     )
-    const ended = async (): Promise<void> => {
-      await this.done
-      while (this.#running.size > 0) await Promise.all(this.#running)
-    }
-    await waitWithGrace(ended(), timeout, this.#running, this.#options.onError)
+    await waitWithGrace(this.#waitForTasks(), timeout, this.#tasks, this.#options.onError)
     clearTimeout(timer)
+  }
+
+  async #waitForTasks(): Promise<void> {
+    await this.done
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks)
   }
 
   #wake(): void {
@@ -88,7 +95,7 @@ export class EmbeddedWorker {
         this.#sweepIfDue()
         const claimed = await this.#claim()
         backOff = 0
-        if (claimed > 0 && this.#running.size < this.#options.concurrency) continue
+        if (claimed > 0 && this.#tasks.size < this.#options.concurrency) continue
         await this.#pause(this.#options.pollEvery())
       } catch (error) {
         this.#options.onError('The worker could not reach its database; it tries again.', error)
@@ -105,7 +112,7 @@ export class EmbeddedWorker {
     let claimed = 0
     this.#polls += 1
     for (const source of this.#polls % REVERSE_EVERY === 0 ? sources.toReversed() : sources) {
-      const capacity = concurrency - this.#running.size
+      const capacity = concurrency - this.#tasks.size
       if (capacity < 1 || this.#isStopped) break
       const tasks = await source.claim(capacity)
       claimed += tasks.length
@@ -115,30 +122,29 @@ export class EmbeddedWorker {
   }
 
   #start(task: Task): void {
-    const running: Promise<void> = task
+    const promise: Promise<void> = task
       .run(this.#stopTasks.signal)
       .catch((error: unknown) =>
         this.#options.onError('A task could not store its failure; its lease will expire.', error),
       )
       .finally(() => {
-        this.#running.delete(running)
+        this.#tasks.delete(promise)
         this.#wake()
       })
-    this.#running.add(running)
+    this.#tasks.add(promise)
   }
 
-  /** Sweeps beside the work, not before it: a sweep may have gigabytes to delete. */
+  /** Starts a sweep beside the work, because a sweep may have gigabytes to delete. */
   #sweepIfDue(): void {
-    if (this.#sweeping !== undefined || performance.now() - this.#sweptAt <= SWEEP_INTERVAL_MS)
-      return
+    if (this.#sweep !== undefined || performance.now() - this.#sweptAt <= SWEEP_INTERVAL_MS) return
     this.#sweptAt = performance.now()
-    this.#sweeping = this.#options
+    this.#sweep = this.#options
       .sweep(this.#stopSweep.signal)
       .catch((error: unknown) =>
         this.#options.onError('The sweep failed; the next one makes up for it.', error),
       )
       .finally(() => {
-        this.#sweeping = undefined
+        this.#sweep = undefined
         this.#wake()
       })
   }
@@ -156,18 +162,21 @@ export class EmbeddedWorker {
   }
 }
 
-/** Stops waiting for tasks that ignore the abort signal; their leases expire. */
+/**
+ * Waits until `end` settles, for `milliseconds` and a grace time at most. Tasks that ignore the
+ * abort signal are reported and left; their leases expire.
+ */
 export async function waitWithGrace(
-  ended: Promise<unknown>,
+  end: Promise<unknown>,
   milliseconds: number,
-  running: ReadonlySet<unknown>,
+  tasks: ReadonlySet<unknown>,
   onError: WorkOptions['onError'],
 ): Promise<void> {
-  if (!(await endsWithin(ended, milliseconds + STOP_GRACE_MS)))
+  if (!(await endsWithin(end, milliseconds + STOP_GRACE_MS)))
     onError(
-      'Some work did not stop in time; it is not waited for any longer.',
+      'Some work did not stop in time. The worker does not wait for it any longer.',
       new Error(
-        `${running.size} pieces of work still run, such as a hook that never returns. Their leases expire by themselves.`,
+        `${tasks.size} pieces of work still run, such as a hook that never returns. Their leases expire by themselves.`,
       ),
     )
 }

@@ -17,7 +17,7 @@ export interface EnqueueOptions {
    * Parameters are `$1`, `$2` … on every database and with every binding.
    */
   readonly executor: PortableExecutor
-  /** The message must not be delivered before; null: now. */
+  /** Earliest time of the delivery. null: now. */
   readonly runAt: Date | null
 }
 
@@ -40,12 +40,12 @@ export interface JobEngine {
   readonly name: string
   /**
    * true: the queue is in the app's database, and `enqueue` is called inside the transaction that
-   * submits. false: `enqueue` is called after the commit where the library knows of it, else by the
-   * next sweep, within a minute.
+   * submits. false: `enqueue` is called after the commit, or by the next sweep, within a minute,
+   * where the library does not see the commit.
    */
   readonly transactional: boolean
   /**
-   * Enqueues a message. Rejects if it could not; a transaction that submits is then rolled back.
+   * Enqueues a message. Rejects if it cannot; a transaction that submits is then rolled back.
    */
   enqueue(message: QueueMessage, options: EnqueueOptions): Promise<void>
   /**

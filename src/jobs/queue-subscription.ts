@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '../diagnostics/log.ts'
 import type { EngineWorker, JobEngine, QueueMessage } from './engine.ts'
 
-/** Milliseconds between attempts to subscribe; doubles. */
+/** Milliseconds between attempts to subscribe: they double from `first` to `last`. */
 const RESUBSCRIBE_WAIT_MS = { first: 1_000, last: 60_000 }
 
 /**
@@ -12,11 +12,14 @@ const RESUBSCRIBE_WAIT_MS = { first: 1_000, last: 60_000 }
 export interface QueueSubscription {
   /** false: workers must look for uploads themselves. */
   isDelivering(): boolean
-  /** Takes no more messages, and waits for running ones up to so many milliseconds. */
+  /** Takes no more messages, and waits up to so many milliseconds for running handlers. */
   stop(milliseconds: number): Promise<void>
 }
 
-/** Subscribes to the app's queue; without one (null), nothing is delivered. */
+/**
+ * Subscribes to the app's queue. `handle` gets each message, `concurrency` at once. Without a queue
+ * (null) nothing is delivered.
+ */
 export function subscribeToQueue(
   engine: JobEngine | null,
   handle: (message: QueueMessage) => Promise<void>,
@@ -24,7 +27,7 @@ export function subscribeToQueue(
   log: Log,
 ): QueueSubscription {
   if (engine === null) return { isDelivering: () => false, stop: () => Promise.resolve() }
-  const stopping = new AbortController()
+  const stop = new AbortController()
   let worker: EngineWorker | null = null
   let isDown = false
   const handleSafely = (message: QueueMessage): Promise<void> =>
@@ -35,7 +38,7 @@ export function subscribeToQueue(
     )
   const subscribe = async (): Promise<void> => {
     const { first, last } = RESUBSCRIBE_WAIT_MS
-    for (let wait = first; !stopping.signal.aborted; wait = Math.min(wait * 2, last)) {
+    for (let wait = first; !stop.signal.aborted; wait = Math.min(wait * 2, last)) {
       try {
         worker = await engine.work(handleSafely, { concurrency })
         isDown = false
@@ -43,7 +46,7 @@ export function subscribeToQueue(
       } catch (error) {
         isDown = true
         log('error', `${engine.name} does not deliver; workers poll until it does.`, { error })
-        await delay(wait, undefined, { signal: stopping.signal }).catch(() => undefined)
+        await delay(wait, undefined, { signal: stop.signal }).catch(() => undefined)
       }
     }
   }
@@ -51,7 +54,7 @@ export function subscribeToQueue(
   return {
     isDelivering: () => !isDown,
     async stop(milliseconds) {
-      stopping.abort()
+      stop.abort()
       await subscribed
       await worker?.stop(milliseconds)
     },

@@ -1,14 +1,15 @@
-/**
- * One piece of claimed work. `run` stores the work's own failures; it rejects only if it cannot, as
- * without a database.
- */
+/** One piece of claimed work. */
 export interface Task {
-  run(stopping: AbortSignal): Promise<void>
+  /**
+   * Runs the work and stores its outcome. It ends early when the signal aborts. Rejects only if the
+   * outcome cannot be stored, as without a database.
+   */
+  run(signal: AbortSignal): Promise<void>
 }
 
 /**
- * One kind of work that workers claim: uploads, their hooks, or other jobs. Workers know nothing of
- * what the work does.
+ * One kind of work that workers claim: uploads, their hooks, or jobs. A worker does not know what
+ * the work does.
  */
 export interface WorkSource {
   /** For logs. */

@@ -6,6 +6,7 @@ import type { Session } from '../database/session.ts'
  */
 export interface WorkerStatus {
   readonly id: string
+  /** Age of its first heartbeat. */
   readonly runsFor: number
   /** Age of its last heartbeat; it sends one every 15 s. */
   readonly seenAgo: number

@@ -34,7 +34,8 @@ type DatabaseBehaviour = (name: string, run: (opened: OpenedDatabase) => Promise
 export function databaseContract({ test, create }: DatabaseContractOptions): void {
   const on: DatabaseBehaviour = (name, run) =>
     test(name, async () => {
-      const { database, close } = await create()
+      const created = await create()
+      const { database } = created
       try {
         const dialect = await database.open()
         await database.executor.run(
@@ -44,7 +45,7 @@ export function databaseContract({ test, create }: DatabaseContractOptions): voi
         await run({ database, dialect, say: (text) => writePlaceholders(text, database, dialect) })
       } finally {
         await database.close()
-        await close()
+        await created.close()
       }
     })
   testStatements(on)
@@ -126,9 +127,9 @@ function testStatements(on: DatabaseBehaviour): void {
     const reserved = await database.reserve?.()
     if (reserved == null) return
     assert.equal((await reserved.executor.run('select 1 as one', [])).rows.length, 1)
-    await reserved.release(false)
+    await reserved.release()
     const broken = await database.reserve?.()
-    await broken?.release(true)
+    await broken?.destroy()
     assert.equal((await database.executor.run('select 1 as one', [])).rows.length, 1)
   })
 }
