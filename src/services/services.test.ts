@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
 import { serviceContract } from '../testing/contracts/service.ts'
+import { faulty } from '../testing/faulty.ts'
 import { disk } from './disk.ts'
 import { memory } from './memory.ts'
 import { limitService } from './limit-service.ts'
@@ -52,14 +53,23 @@ class OwnService implements Service {
 const wrap = (service: Service): Service =>
   traceService('own', limitService('own', service, readTimeouts()))
 
+const countOptional = ({ deletePrefixed, compose, copy }: Service): number =>
+  [deletePrefixed, compose, copy].filter((member) => member !== undefined).length
+
 describe('a service of an app, traced and with time limits', () => {
   serviceContract({ test, create: () => Promise.resolve(wrap(new OwnService())) })
   test('has the optional members of the service, and no others', () => {
     assert.deepEqual(
-      [wrap(new OwnService()), wrap(memory())].map(
-        ({ deletePrefixed, compose, copy }) =>
-          [deletePrefixed, compose, copy].filter((member) => member !== undefined).length,
-      ),
+      [new OwnService(), memory()].map((service) => countOptional(wrap(service))),
+      [0, 3],
+    )
+  })
+})
+describe('a service of an app, with faults', () => {
+  serviceContract({ test, create: () => Promise.resolve(faulty(new OwnService())) })
+  test('has the optional members of the service, and no others', () => {
+    assert.deepEqual(
+      [new OwnService(), memory()].map((service) => countOptional(faulty(service))),
       [0, 3],
     )
   })

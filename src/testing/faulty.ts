@@ -46,7 +46,12 @@ export function faulty(service: Service): FaultyService {
     }
   }
   return {
-    ...service,
+    public: service.public === true,
+    download: (key, options) => service.download(key, options),
+    exists: (key, options) => service.exists(key, options),
+    url: (key, options) => service.url(key, options),
+    urlForDirectUpload: (key, options) => service.urlForDirectUpload(key, options),
+    ...bindOptionalCalls(service),
     async upload(key, body, options) {
       await points.get('upload')?.(key)
       if (hanging !== undefined) await Promise.race([hanging, rejectOnAbort(options.signal)])
@@ -84,6 +89,18 @@ export function faulty(service: Service): FaultyService {
     at(point, run) {
       points.set(point, run)
     },
+  }
+}
+
+/** Passes on the members that a service need not have. */
+function bindOptionalCalls(service: Service): Pick<Service, 'deletePrefixed' | 'compose' | 'copy'> {
+  const deletePrefixed = service.deletePrefixed?.bind(service)
+  const compose = service.compose?.bind(service)
+  const copy = service.copy?.bind(service)
+  return {
+    ...(deletePrefixed && { deletePrefixed }),
+    ...(compose && { compose }),
+    ...(copy && { copy }),
   }
 }
 

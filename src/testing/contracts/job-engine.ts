@@ -35,13 +35,14 @@ export function jobEngineContract({
 }: JobEngineContractOptions): void {
   const on: JobEngineBehaviour = (name, run) =>
     test(name, async () => {
-      const { engine, database, close } = await create()
+      const created = await create()
+      const { engine, database } = created
       const app = await createApp(engine, database, timeout)
       try {
         await run(app)
       } finally {
         await app.storage.close()
-        await close()
+        await created.close()
       }
     })
   testDelivery(on)

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import type { Executor } from '../../database/executor.ts'
 import { memory } from '../../services/memory.ts'
 import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { faulty } from '../faulty.ts'
@@ -12,6 +13,7 @@ import { testTransactions } from './orm-transactions.ts'
 import { testValidation } from './orm-validation.ts'
 import { testWorkers } from './orm-workers.ts'
 import { runWithTimeLimit } from './time-limit.ts'
+import { withExecutor } from './with-executor.ts'
 
 /** Options of `ormContract`. */
 export interface OrmContractOptions<Tx> {
@@ -66,12 +68,14 @@ async function runOn<Tx>(
   const objects = memory()
   const service = { ...faulty(objects), objects: objects.objects }
   let statements = 0
-  const run: (typeof app.database.executor)['run'] = (sql, parameters) => {
-    statements += 1
-    return app.database.executor.run(sql, parameters)
+  const executor: Executor = {
+    run(sql, parameters) {
+      statements += 1
+      return app.database.executor.run(sql, parameters)
+    },
   }
   const storage = createActiveStorage({
-    database: { ...app.database, executor: { run } },
+    database: withExecutor(app.database, executor),
     services: { memory: service },
     models: ormModels,
     recordId: app.recordId ?? 'bigint',
