@@ -1,25 +1,26 @@
 import assert from 'node:assert/strict'
+import type { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
-import type { Database } from '../../database/database.ts'
+import type { Database, Dialect, OpenTransaction } from '../../database/database.ts'
 import type { Executor } from '../../database/executor.ts'
 import { sqlite } from '../../database/sqlite.ts'
 import { withExecutor } from './with-executor.ts'
 
 /** A database as an author may write it: a class with private state. */
-class OwnDatabase implements Database<unknown> {
-  readonly #inner = sqlite(':memory:') as Database<never> as Database<unknown>
+class OwnDatabase implements Database<DatabaseSync> {
+  readonly #inner = sqlite(':memory:')
   readonly findsRecords = false
   readonly writeConcurrency = 1
   get executor(): Executor {
     return this.#inner.executor
   }
-  open(): ReturnType<Database<unknown>['open']> {
+  open(): Promise<Dialect> {
     return this.#inner.open()
   }
-  transaction<T>(...given: Parameters<Database<unknown>['transaction']>): Promise<T> {
-    return this.#inner.transaction<T>(...(given as unknown as [() => Promise<T>]))
+  transaction<T>(run: (open: OpenTransaction<DatabaseSync>) => Promise<T>): Promise<T> {
+    return this.#inner.transaction(run)
   }
-  join(tx: unknown): Executor {
+  join(tx: DatabaseSync): Executor {
     return this.#inner.join(tx)
   }
   isTransient(error: unknown): boolean {
