@@ -13,24 +13,30 @@ import {
   type UploadRow,
 } from './upload-rows.ts'
 
-/** Those whose files are attached and whose hooks are due again: their worker died, or a hook threw. */
-export async function claimHooks(delayed: DelayedContext, limit: number): Promise<UploadRow[]> {
-  if (delayed.knownAttachments.length === 0 || limit < 1) return []
-  return delayed.store.transact(async (session) => {
-    const mine = (query: UploadQuery): UploadQuery =>
-      query.where(isKnownAttachment(delayed.knownAttachments))
+/**
+ * Claims uploads with attached files whose hooks are due again, because their worker died or a hook
+ * threw. Returns at most `limit`.
+ */
+export async function claimHooks(
+  { store, knownAttachments }: Pick<DelayedContext, 'store' | 'knownAttachments'>,
+  limit: number,
+): Promise<UploadRow[]> {
+  if (knownAttachments.length === 0 || limit < 1) return []
+  return store.transact(async (session) => {
+    const selectKnown = (query: UploadQuery): UploadQuery =>
+      query.where(isKnownAttachment(knownAttachments))
     const rows = await findHooksDue(session, limit, (query) =>
-      mine(query).where('u.state', '=', 'attached'),
+      selectKnown(query).where('u.state', '=', 'attached'),
     )
-    // From the files, of which few wait to be told: failed uploads may be many.
-    const untold = session.db
+    // Starts from the files: few of them wait for hooks, while failed uploads may be many.
+    const waiting = session.db
       .selectFrom('files')
       .select('upload_token')
       .where('state', '=', 'attached')
     if (rows.length < limit)
       rows.push(
         ...(await findHooksDue(session, limit - rows.length, (query) =>
-          mine(query).where('u.state', '=', 'failed').where('u.token', 'in', untold),
+          selectKnown(query).where('u.state', '=', 'failed').where('u.token', 'in', waiting),
         )),
       )
     for (const row of rows)
@@ -51,17 +57,17 @@ export async function claimHooks(delayed: DelayedContext, limit: number): Promis
 async function findHooksDue(
   session: Session,
   limit: number,
-  which: (query: UploadQuery) => UploadQuery,
+  addConditions: (query: UploadQuery) => UploadQuery,
 ): Promise<UploadRow[]> {
-  let query = which(selectUploads(session))
-    // The condition of the index on leases, to the letter: the planner does not infer it from a parameter.
+  let query = addConditions(selectUploads(session))
+    // Exactly the condition of the index on leases: the planner does not infer it from a parameter.
     .where(sql<boolean>`u.state <> 'pending'`)
     .where('u.lease_until', '<=', now(session.dialect))
     .where('u.run_at', '<=', now(session.dialect))
     .where(hasFiles)
     .orderBy('u.id')
     .limit(limit)
-  // `of`: the files that are looked at on the way stay free.
+  // `of u` leaves the rows of files unlocked.
   if (session.dialect === 'postgres') query = query.forUpdate('u').skipLocked()
   else if (session.dialect !== 'sqlite') query = query.forUpdate().skipLocked()
   return fetchUploads(query)

@@ -15,29 +15,33 @@ import {
 } from './upload-rows.ts'
 import { claimRankedUploads, claimLockedUploads } from './upload-transitions.ts'
 
+/** How long a due upload is put off when its lane is busy. */
 const SNOOZE_MS = 30_000
+/** How many due rows one statement looks at. */
 const MAX_WIDTH = 1024
 
+/** What claims need of the context. */
+export type ClaimContext = Pick<DelayedContext, 'store' | 'knownAttachments' | 'log'>
+
 /**
- * Takes due uploads whose turn it is. One lane runs one upload at a time: those that have to wait are put off, so that a
- * long lane is not walked again by every claim. The unique index on running lanes is the hard guarantee; when it refuses,
- * the others are claimed one by one.
+ * Claims due uploads, at most `limit`, the oldest of each lane. `only`: the token of the one upload
+ * to claim. One upload of a lane runs at a time. The others are put off, so that no claim looks at
+ * them again for a while. The unique index on running lanes guarantees it; when it refuses a claim,
+ * uploads are claimed one by one.
  */
 export async function claimUploads(
-  delayed: DelayedContext,
+  context: ClaimContext,
   limit: number,
   only: string | null = null,
 ): Promise<UploadRow[]> {
-  const { store } = delayed
-  if (delayed.knownAttachments.length === 0 || limit < 1) return []
+  if (context.knownAttachments.length === 0 || limit < 1) return []
   for (let width = limit; ; width = Math.min(width * 4, MAX_WIDTH)) {
-    const { claimed, blocked } = await claimBatch(delayed, { width, limit, skip: 0, only }).catch(
-      async (error: unknown) => {
-        if (!store.database.isUniqueViolation(error)) throw error
-        // The one that was asked for is in contention: whoever has its lane wakes it.
-        return { claimed: only === null ? await claimOneByOne(delayed, limit) : [], blocked: [] }
-      },
-    )
+    const scope = { width, limit, skip: 0, only }
+    const { claimed, blocked } = await claimBatch(context, scope).catch(async (error: unknown) => {
+      if (!context.store.database.isUniqueViolation(error)) throw error
+      // Another upload of the lane of `only` was claimed just now, and wakes `only` at its end.
+      return { claimed: only === null ? await claimOneByOne(context, limit) : [], blocked: [] }
+    })
     if (claimed.length > 0 || blocked.length < width || width === MAX_WIDTH) return claimed
   }
 }
@@ -45,48 +49,47 @@ export async function claimUploads(
 interface ClaimScope {
   /** How many due rows to look at. */
   readonly width: number
+  /** How many to claim at most. */
   readonly limit: number
+  /** How many due rows to leave out first. */
   readonly skip: number
   /** The token of the one upload to look at. */
   readonly only: string | null
 }
 
 interface ClaimResult {
-  readonly claimed: readonly UploadRow[]
-  /** Ids of those that were looked at and have to wait. */
+  readonly claimed: UploadRow[]
+  /** Ids of due rows that wait for another upload of their lane. */
   readonly blocked: readonly bigint[]
 }
 
-async function claimBatch(
-  delayed: DelayedContext,
-  width: ClaimScope,
-): Promise<{ claimed: UploadRow[]; blocked: readonly bigint[] }> {
-  const { store } = delayed
+async function claimBatch(context: ClaimContext, scope: ClaimScope): Promise<ClaimResult> {
+  const { store } = context
   const { claimed, blocked } = store.session.returning
-    ? await claimInOneStatement(store.session, delayed, width)
-    : await store.transact((session) => claimInTransaction(session, delayed, width))
+    ? await claimInOneStatement(store.session, context, scope)
+    : await store.transact((session) => claimInTransaction(session, context, scope))
   if (blocked.length > 0)
     await store
       .transact((session) => snooze(session, blocked))
       .catch((error: unknown) => {
-        // What is claimed is begun in any case; the others are only looked at again.
+        // What is claimed must be run, so the error is not thrown. The next claim finds the others.
         if (claimed.length === 0) throw error
-        delayed.log('debug', 'Uploads that have to wait could not be put off.', { error })
+        context.log('debug', 'Uploads whose lane is busy could not be put off.', { error })
       })
   return { claimed: claimed.toSorted((a, b) => Number(BigInt(a.rowId) - BigInt(b.rowId))), blocked }
 }
 
-/** One statement, so that work begins a round trip after it is heard of. Those that have to wait come back as they are. */
+/** Claims in one statement, so that work starts one round trip after the worker hears of it. */
 async function claimInOneStatement(
   session: Session,
-  delayed: DelayedContext,
-  width: ClaimScope,
+  context: ClaimContext,
+  scope: ClaimScope,
 ): Promise<ClaimResult> {
-  const candidates = selectCandidates(session.dialect, delayed, width)
-  const rows = await claimRankedUploads(session, candidates, width.limit)
+  const candidates = selectCandidates(session.dialect, context, scope)
+  const rows = await claimRankedUploads(session, candidates, scope.limit)
   return {
     claimed: rows.filter((row) => row.state === 'running').map(uploadOf),
-    blocked: idsOf(rows.filter((row) => row.state !== 'running')),
+    blocked: toIds(rows.filter((row) => row.state !== 'running')),
   }
 }
 
@@ -96,28 +99,29 @@ interface Candidate {
 }
 
 const rowId = (dialect: Dialect): RawBuilder<string> => sql`${asText(dialect, 'u.id')} as row_id`
-const idsOf = (rows: readonly Pick<Candidate, 'row_id'>[]): bigint[] =>
+const toIds = (rows: readonly Pick<Candidate, 'row_id'>[]): bigint[] =>
   rows.map((row) => BigInt(row.row_id))
 const isFree = (row: Candidate): boolean => Number(row.blocked) === 0
 
-/** The same in a transaction, where a database does not say what it changed. */
+/** Claims in a transaction, for a database whose statements do not return what they changed. */
 async function claimInTransaction(
   session: Session,
-  delayed: DelayedContext,
-  width: ClaimScope,
+  context: ClaimContext,
+  scope: ClaimScope,
 ): Promise<ClaimResult> {
-  const { rows } =
-    await sql<Candidate>`${selectCandidates(session.dialect, delayed, width)}`.execute(session.db)
-  const taken = idsOf(rows.filter(isFree)).slice(0, width.limit)
-  const blocked = idsOf(rows.filter((row) => !isFree(row)))
-  if (taken.length === 0) return { claimed: [], blocked }
-  await claimLockedUploads(session, taken)
-  return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', taken)), blocked }
+  const candidates = selectCandidates(session.dialect, context, scope)
+  const { rows } = await sql<Candidate>`${candidates}`.execute(session.db)
+  const ids = toIds(rows.filter(isFree)).slice(0, scope.limit)
+  const blocked = toIds(rows.filter((row) => !isFree(row)))
+  if (ids.length === 0) return { claimed: [], blocked }
+  await claimLockedUploads(session, ids)
+  return { claimed: await fetchUploads(selectUploads(session).where('u.id', 'in', ids)), blocked }
 }
 
 /**
- * Puts off those that still have to wait when their rows are locked: whoever frees the lane from there on waits for the
- * lock, and wakes them. What was due is kept beside, so that it is told from one that waits for its retry.
+ * Puts off the uploads that are still blocked once their rows are locked. A run that frees the lane
+ * later waits for the lock, and then wakes them. SNOOZED_LEASE tells them from uploads that wait
+ * for their retry.
  */
 async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
   const { dialect } = session
@@ -131,8 +135,8 @@ async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
   if (locked.rows.length === 0) return
   const { rows } =
     await sql<Candidate>`select ${rowId(dialect)}, ${isBlocked(dialect)} from ${sql.table('uploads')} u
-    where u.id in (${sql.join(idsOf(locked.rows))})`.execute(session.db)
-  const blocked = idsOf(rows.filter((row) => !isFree(row)))
+    where u.id in (${sql.join(toIds(locked.rows))})`.execute(session.db)
+  const blocked = toIds(rows.filter((row) => !isFree(row)))
   if (blocked.length === 0) return
   await session.db
     .updateTable('uploads')
@@ -141,31 +145,26 @@ async function snooze(session: Session, ids: readonly bigint[]): Promise<void> {
     .execute()
 }
 
-/** After a refusal by the index: whichever of the first rows is not in contention. */
-async function claimOneByOne(delayed: DelayedContext, limit: number): Promise<UploadRow[]> {
+/** Claims one row at a time, after the unique index refused a batch. Skips rows that it refuses. */
+async function claimOneByOne(context: ClaimContext, limit: number): Promise<UploadRow[]> {
   const all: UploadRow[] = []
   for (let skip = 0; all.length < limit;) {
-    const one = await claimBatch(delayed, { width: 1, limit: 1, skip, only: null }).catch(
-      (error: unknown) => {
-        if (delayed.store.database.isUniqueViolation(error)) return 'contended'
-        if (all.length === 0) throw error
-        return 'over'
-      },
-    )
-    if (one === 'over') break
-    if (one === 'contended') {
-      skip += 1
-      continue
+    try {
+      const one = await claimBatch(context, { width: 1, limit: 1, skip, only: null })
+      if (one.claimed.length + one.blocked.length === 0) break
+      all.push(...one.claimed)
+    } catch (error) {
+      if (context.store.database.isUniqueViolation(error)) skip += 1
+      else if (all.length === 0) throw error
+      else break
     }
-    if (one.claimed.length + one.blocked.length === 0) break
-    all.push(...one.claimed)
   }
   return all
 }
 
 /**
- * Whether another of the lane is in the way: one that runs, or an older one that is due, snoozed or was never tried. An
- * older one that waits for its retry does not block.
+ * Selects 1 as `blocked` if another upload of the lane comes first: one that runs, or an older one
+ * that is due, snoozed or was never tried. An older one that waits for its retry does not block.
  */
 const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists (
     select 1 from ${sql.table('uploads')} o
@@ -176,14 +175,14 @@ const isBlocked = (dialect: Dialect): RawBuilder<number> => sql`case when exists
         and (o.run_at <= ${now(dialect)} or (o.attempts = 0 and o.unavailable_since = 0) or o.lease_until = ${sql.lit(SNOOZED_LEASE)})))
   ) then 1 else 0 end as blocked`
 
-/** Due rows that nobody holds, and whether they have to wait. */
+/** Selects due rows that no transaction has locked, and whether they are blocked. */
 function selectCandidates(
   dialect: Dialect,
-  { knownAttachments: known }: Pick<DelayedContext, 'knownAttachments'>,
+  { knownAttachments }: ClaimContext,
   { width, skip, only }: ClaimScope,
 ): RawBuilder<Candidate> {
   return sql<Candidate>`select u.id, ${rowId(dialect)}, u.run_at, ${isBlocked(dialect)}
     from ${sql.table('uploads')} u
-    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnownAttachment(known)} and ${hasFiles}
+    where u.state = 'pending' and u.run_at <= ${now(dialect)} and ${only === null ? sql`u.token is not null` : sql`u.token = ${only}`} and ${isKnownAttachment(knownAttachments)} and ${hasFiles}
     order by u.run_at, u.id limit ${sql.lit(width)} offset ${sql.lit(skip)} ${lockClause(dialect, { skipLocked: true })}`
 }

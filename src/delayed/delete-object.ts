@@ -11,9 +11,10 @@ import type { Service } from '../services/service.ts'
 import { runWithPermit } from './concurrency-limits.ts'
 import type { WorkContext } from './work-sources.ts'
 
+/** When a deletion is tried again, whose object an upload may still attach. */
 const RETRY_AFTER_MS = 3_600_000
 
-/** The job that deletes an object, within the concurrency limit of the object's service. */
+/** The job that deletes an object, with a permit of the object's service. */
 export const deleteObjectJob: JobDefinition<WorkContext> = {
   name: DELETE_OBJECT_JOB,
   run: ({ delayed, places }, job, signal) =>
@@ -23,8 +24,9 @@ export const deleteObjectJob: JobDefinition<WorkContext> = {
 }
 
 /**
- * Deletes an object whose blob is gone or was never written; never one that a blob or a living upload holds. The claim
- * of the job was committed before, so that nothing can attach the object from then on. Returns how long to put it off.
+ * Deletes an object, unless a blob or an unfinished upload has its key. The job's claim is
+ * committed before, so that nothing can attach the object from then on. Returns the milliseconds to
+ * postpone the job; null: it is done. Throws ConfigurationError if the service is not configured.
  */
 async function deleteObject(
   store: Store,
@@ -46,52 +48,52 @@ async function deleteObject(
   const target = services[service]
   if (target === undefined)
     throw new ConfigurationError(
-      `An object waits to be deleted from the service '${service}', which is not configured.`,
+      `The object ${key} cannot be deleted: its service '${service}' is not configured.`,
     )
   await target.delete(key, { signal })
   return null
 }
 
 /**
- * Deletes the objects of purged blobs, given the keys of their jobs, without waiting for a worker. A worker repeats what
- * fails or is aborted, because its job stays.
+ * Deletes the objects of purged blobs at once, without a worker. `keys`: of their jobs. A job whose
+ * deletion fails or is aborted stays for a worker. Never throws an error of the service.
  */
 export async function deleteObjectsNow(
   store: Store,
   services: Readonly<Record<string, Service>>,
   keys: readonly string[],
-  report: Log,
-  aborted?: AbortSignal,
+  log: Log,
+  signal?: AbortSignal,
 ): Promise<void> {
   for (const key of keys) {
-    if (aborted?.aborted === true) return
+    if (signal?.aborted === true) return
     const claim = { names: [DELETE_OBJECT_JOB], limit: 1, leaseFor: LEASE_MS, key }
     const [job] = await store.transact((session) => claimJobs(session, claim))
     if (job === undefined) continue
     const timeout = AbortSignal.timeout(LEASE_MS / 2)
-    const signal = aborted === undefined ? timeout : AbortSignal.any([timeout, aborted])
-    let isAway = false
+    const ends = signal === undefined ? timeout : AbortSignal.any([timeout, signal])
+    let isUnavailable = false
     await runJob(
       store,
       job,
-      () => deleteObject(store, services, job, signal),
+      () => deleteObject(store, services, job, ends),
       (_job, error) => {
-        isAway = signal.aborted || error instanceof ServiceUnavailableError
-        report(
+        isUnavailable = ends.aborted || error instanceof ServiceUnavailableError
+        log(
           'warn',
           `The object ${job.arguments['key'] ?? ''} could not be deleted; a worker tries again.`,
           { job: job.id, error },
         )
       },
     )
-    // Who purges many files does not wait as long for each.
-    if (isAway) return
+    // The other objects of the same purge would wait as long.
+    if (isUnavailable) return
   }
 }
 
 /**
- * A blob has the object: the job ends while the blob's row is locked, so that a purge which begins meanwhile writes a job
- * of its own instead of relying on this one.
+ * Ends the job if a blob has the object. The blob's row is locked meanwhile, so that a purge that
+ * begins then writes a job of its own.
  */
 async function finishIfKept(store: Store, job: JobRow, key: string): Promise<boolean> {
   return store.transact(async (session) => {

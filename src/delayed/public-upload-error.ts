@@ -3,13 +3,14 @@ import { formatFile } from '../errors/public-message.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-// What visitors are told of a file that could not be carried to its service: never the text that is kept for the log.
-
-/** Whether the visitor can do something about it: choose another file, for one. */
+/** Returns true when the visitor can mend the error, for example with another file. */
 export const isVisitorError = (error: ActiveStorageError): boolean =>
   error.statusCode < 500 && !error.retryable
 
-/** What to store with the file. `reference` is of the line in the log. */
+/**
+ * Returns the text for visitors that is stored with a file; never the log's text. `reference` names
+ * the line in the log.
+ */
 export function toPublicFileError(
   error: ActiveStorageError,
   filename: string,
@@ -21,7 +22,7 @@ export function toPublicFileError(
   return isFinal ? `${text} Reference: ${reference}.` : text
 }
 
-/** null: nothing failed. What an older version wrote down has no text for visitors. */
+/** Reads the text for visitors of a file. null: the file has not failed. */
 export function readPublicFileError({
   state,
   filename,
@@ -29,16 +30,19 @@ export function readPublicFileError({
   publicError,
 }: FileRow): string | null {
   if (lastError === null || state === 'dropped') return null
+  // A row that an older version wrote has no such text.
   return publicError ?? notStoredMessage(filename, state === 'failed')
 }
 
-/** Of an upload: that of its file which failed last in their order. */
+/**
+ * Reads the text for visitors of an upload: that of its last failed file, in the order of files.
+ */
 export function readPublicUploadError(
   { state, lastError }: UploadRow,
   files: readonly FileRow[],
 ): string | null {
   if (lastError === null) return null
-  // A row of the gem's that cannot be read has no files.
+  // A row of the gem that cannot be read has no files.
   return (
     files.map(readPublicFileError).findLast((text) => text !== null) ??
     notStoredMessage(undefined, state === 'failed')

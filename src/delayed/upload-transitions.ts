@@ -38,12 +38,12 @@ const transitions = {
 } as const satisfies Transitions<UploadState>
 
 /**
- * All changes of an upload's state, by the function below that makes each. No other module writes the state, or deletes a
- * row. A test compares the table with the diagram in docs/how-it-works.md.
+ * All changes of an upload's state, by the function below that makes each. No other module writes
+ * the state or deletes a row. A test compares the table with the diagram in docs/how-it-works.md.
  */
 export const UPLOAD_TRANSITIONS: Transitions<UploadState> = transitions
 
-/** An update of the state, from the states that the transition begins in. */
+/** Starts an update of the state, from the states that the transition begins in. */
 function updateState(
   session: Session,
   { from, to }: { readonly from: readonly UploadState[]; readonly to: UploadState },
@@ -51,7 +51,7 @@ function updateState(
   return session.db.updateTable('uploads').set({ state: to }).where(isInState(from))
 }
 
-/** The same for the run that holds the upload's lease. */
+/** Starts the same update for the run that has the upload's lease. */
 function updateHeldState(
   session: Session,
   { rowId, leaseToken }: Pick<UploadRow, 'rowId' | 'leaseToken'>,
@@ -62,19 +62,21 @@ function updateHeldState(
     .where('lease_token', '=', leaseToken)
 }
 
-/** A new upload. `originId`: the gem's row whose place in the lane it takes. */
+/** The values of a new upload. */
 export interface UploadValues {
   readonly token: string
   readonly lane: Lane
   readonly cleanBefore: boolean
+  /** Ids of attachments to delete when it attaches; null: it adds to a has-many. */
   readonly replaces: readonly string[] | null
   readonly keeps: Keeps
+  /** Id of the gem's row whose place in the lane it takes. */
   readonly originId?: string
 }
 
 /**
- * Writes an upload that is due at once, and returns its row. The lane is locked, so that ids of a lane are in the order of
- * commits.
+ * Inserts an upload that is due at once, and returns its row. The lane must be locked, so that the
+ * ids of a lane are in the order of commits.
  */
 export async function insertUpload(session: Session, upload: UploadValues): Promise<UploadRow> {
   const { lane, cleanBefore, keeps } = upload
@@ -107,9 +109,9 @@ export async function insertUpload(session: Session, upload: UploadValues): Prom
 }
 
 /**
- * Claims due uploads in one statement, so that work begins one round trip after its submission. `candidates`: due rows,
- * locked, with `id`, `run_at` and `blocked` (1: another upload of the lane comes first). Returns the first `limit` that are
- * not blocked, as they are now, and all blocked ones, unchanged.
+ * Claims due uploads in one statement. `candidates`: due rows, locked, with `id`, `run_at` and
+ * `blocked` (1: another upload of the lane comes first). Returns the rows that it claimed, at most
+ * `limit`, and all blocked rows, unchanged.
  */
 export async function claimRankedUploads(
   session: Session,
@@ -143,7 +145,7 @@ export async function claimLockedUploads(session: Session, ids: readonly bigint[
     .execute()
 }
 
-/** All files are attached. The lane is free, while the lease stays for the hooks. */
+/** Records that all files are attached. The lane is free; the lease stays for the hooks. */
 export async function attachUpload(session: Session, upload: UploadRow): Promise<void> {
   await updateHeldState(session, upload, transitions.attachUpload)
     .set({ attempts: 0, run_at: now(session.dialect) })
@@ -170,7 +172,7 @@ const failedAttemptColumns = (attempt: FailedAttempt) => ({
   last_error: attempt.lastError,
 })
 
-/** Files failed, and at least one of them is tried again. */
+/** Records failures of files, at least one of which is retried. */
 export async function postponeUpload(
   session: Session,
   upload: UploadRow,
@@ -182,8 +184,8 @@ export async function postponeUpload(
 }
 
 /**
- * No file is tried again. Without `attempt` the files that are left failed in an earlier one: their errors stay, and the
- * lease stays for the hooks of those that were attached.
+ * Records that no file is retried. `attempt` is null when the files that are left failed in an
+ * earlier attempt: their errors stay, and the lease stays for the hooks of the attached files.
  */
 export async function failUpload(
   session: Session,
@@ -196,8 +198,8 @@ export async function failUpload(
 }
 
 /**
- * Returns an upload untouched: the attempt that its claim counted is taken back. An upload that is attached already only
- * loses its lease, and its hooks are due.
+ * Releases an upload that is due at once. The attempt that its claim counted is taken back. An
+ * upload that is attached already only loses its lease, and its hooks are due.
  */
 export async function releaseUpload(session: Session, upload: UploadRow): Promise<void> {
   const due = { lease_token: null, lease_until: 0, run_at: 0, enqueued_at: 0 }
@@ -213,7 +215,7 @@ export async function releaseUpload(session: Session, upload: UploadRow): Promis
     .execute()
 }
 
-/** Uploads whose worker died are due again. Their rows are locked, and their leases have ended. */
+/** Makes uploads whose worker died due again. Their rows must be locked, their leases ended. */
 export async function reclaimUploads(session: Session, tokens: readonly string[]): Promise<void> {
   if (tokens.length === 0) return
   await updateState(session, transitions.reclaimUploads)
@@ -222,7 +224,7 @@ export async function reclaimUploads(session: Session, tokens: readonly string[]
     .execute()
 }
 
-/** Uploads whose worker died in their last attempt. Their rows are locked, and their leases have ended. */
+/** Fails uploads whose worker died in the last attempt. Rows must be locked, leases ended. */
 export async function failAbandonedUploads(
   session: Session,
   tokens: readonly string[],
@@ -235,7 +237,7 @@ export async function failAbandonedUploads(
     .execute()
 }
 
-/** What allows to delete rows of uploads. */
+/** Why rows of uploads may be deleted. */
 export type DeleteFence =
   /** The run that holds this lease has ended them. */
   | { readonly by: 'lease'; readonly leaseToken: string | null }
@@ -245,8 +247,8 @@ export type DeleteFence =
   | { readonly by: 'age'; readonly state: UploadState; readonly milliseconds: number }
 
 /**
- * Deletes rows of uploads; their files are not touched. Returns how many rows were deleted: those that do not meet the
- * fence, or that are gone, are left out.
+ * Deletes rows of uploads, and leaves their files. Returns how many rows it deleted: rows that do
+ * not meet the fence, or that do not exist, stay out of it.
  */
 export async function deleteUploads(
   session: Session,
@@ -267,7 +269,10 @@ export async function deleteUploads(
   return Number((await query.executeTakeFirst()).numDeletedRows)
 }
 
-/** A row of the Ruby gem that cannot be read stays as it is for somebody to look at; `retry` reads it again. The lane is locked. */
+/**
+ * Fails a row of the Ruby gem that cannot be read. Its bytes stay; a retry by hand reads it again.
+ * The lane must be locked.
+ */
 export async function failGemRow(
   session: Session,
   rowId: string,
@@ -279,7 +284,7 @@ export async function failGemRow(
     .execute()
 }
 
-/** A row that could not be read is the gem's again: the next sweep reads it. The lane is locked. */
+/** Gives a row that could not be read back to the gem: the next sweep reads it. Lock the lane. */
 export async function returnGemRow(session: Session, token: string): Promise<void> {
   await updateState(session, transitions.returnGemRow)
     .set({ token: null, last_error: null })
@@ -287,7 +292,7 @@ export async function returnGemRow(session: Session, token: string): Promise<voi
     .execute()
 }
 
-/** Deletes rows of the Ruby gem that the transaction has locked. */
+/** Deletes rows of the Ruby gem. The transaction must have locked them. */
 export async function deleteGemRowsById(session: Session, ids: readonly string[]): Promise<void> {
   if (ids.length === 0) return
   await session.db
