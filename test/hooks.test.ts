@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
-import { hasOneAttached } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { closeDatabases } from './support/databases.ts'
 import { kinds } from './support/databases.ts'
-import { storageOn, switchable, text } from './support/storage.ts'
+import { fresh, storageOn, switchable, text } from './support/storage.ts'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import type { Database } from '../src/adapters.ts'
 
@@ -118,5 +118,40 @@ for (const kind of kinds) {
     )
     await storage.drain()
     assert.deepEqual(told, ['after'])
+  })
+
+  test(`${kind.name}: no hook runs without a record, also when no file is left to upload`, async (t) => {
+    let isFound = true
+    let isDown = true
+    const records: unknown[] = []
+    const docs = hasManyAttached({
+      afterUpload(record: { id: string }) {
+        records.push(record)
+        if (isDown) throw new Error('the mail server is down')
+      },
+    })
+    const findRecord = { User: (id: string) => (isFound ? { id } : null) }
+    const app = await fresh(t, kind, { User: { docs } }, { findRecord })
+    if (app === null) return
+    const { storage, service, made } = app
+    Object.assign(service, { failures: 1, final: true })
+    const upload = await storage.record('User', 1).docs.attachLater([text('bad'), text('good')])
+    await storage.drain()
+    records.length = 0
+    const update = (set: string) =>
+      made.database.executor.run(`update activestorage_delayed_uploads set ${set}`, [])
+    // So the worker leaves it that dies when it has attached the good file.
+    await update(
+      "state = 'running', attempts = 1, lease_token = 'of a dead worker', lease_until = 0",
+    )
+    isFound = false
+    await storage.drain()
+    assert.deepEqual(records, [])
+    assert.equal((await storage.delayedUploads.find(upload?.id ?? ''))?.state, 'failed')
+    isFound = true
+    isDown = false
+    await update('run_at = 0, lease_until = 0')
+    await storage.drain()
+    assert.deepEqual(records, [{ id: '1' }])
   })
 }

@@ -1,6 +1,6 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
 import { readConcurrency } from '../delayed/concurrency-limits.ts'
-import type { UploadResult } from '../delayed/record-outcome.ts'
+import type { UploadResult } from '../delayed/upload-outcome.ts'
 import { readUploadStats } from '../delayed/stats.ts'
 import { ServiceUnavailableError, type ActiveStorageError } from '../errors/errors.ts'
 import { drainSources } from '../jobs/drain-sources.ts'

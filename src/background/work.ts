@@ -3,7 +3,7 @@ import { listUsedServices } from '../configuration/models.ts'
 import type { Store } from '../database/store.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { createConcurrencyLimits, type ConcurrencySettings } from '../delayed/concurrency-limits.ts'
-import type { UploadResult } from '../delayed/record-outcome.ts'
+import type { UploadResult } from '../delayed/upload-outcome.ts'
 import { createUploadWork, type WorkContext } from '../delayed/work-sources.ts'
 import type { WorkOptions } from '../jobs/embedded-worker.ts'
 import { createJobSource } from '../jobs/job-source.ts'
@@ -143,7 +143,7 @@ async function openContext(
     onError: (message, error) => settings.log('warn', message, { error }),
     ...(isWorker ? { worker: { id: uuidv7(), attachments } } : {}),
   })
-  const places = createConcurrencyLimits(limits, outages, retries, !isWorker)
+  const places = createConcurrencyLimits({ settings: limits, outages, retries, isWorker })
   return { delayed, store, leases, places, wake: wakeUps.wake }
 }
 

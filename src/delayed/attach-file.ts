@@ -2,106 +2,130 @@ import {
   deleteAttachments,
   insertAttachment,
   lockAttachmentIds,
-  type AttachmentRow,
 } from '../attachments/attachment-rows.ts'
 import { lockLanes, type LaneLock } from '../attachments/lane.ts'
 import { insertBlob } from '../blobs/blob-rows.ts'
-import { keepObject } from '../blobs/object-intents.ts'
+import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
+import { trace } from '../diagnostics/tracing.ts'
 import { ServiceError } from '../errors/errors.ts'
-import type { DelayedContext, DelayedDefinition } from './context.ts'
+import { findFilesOfUploads } from '../staging/file-rows.ts'
+import { attachFileWithHook, attachFileWithoutHook } from '../staging/file-transitions.ts'
 import { uploadErrorDetails } from './context.ts'
 import { discardUploads } from './discard.ts'
-import { LeaseLostError } from './lease-lost.ts'
-import type { PreparedFile } from './prepare-file.ts'
 import { addToOtherUploads, supersedeOlder, type SupersedeResult } from './lane-uploads.ts'
+import { LeaseLostError } from './lease-lost.ts'
+import { logSuperseded } from './log-superseded.ts'
+import { clearChosenKey, type PreparedFile } from './prepare-file.ts'
+import type { UploadAttempt } from './upload-attempt.ts'
 import { findRecordUploads, type UploadRow } from './upload-rows.ts'
-import { attachFileWithoutHook, attachFileWithHook } from '../staging/file-transitions.ts'
-import { findFilesOfUploads } from '../staging/file-rows.ts'
-import { deleteUploads, attachUpload } from './upload-transitions.ts'
+import { attachUpload, deleteUploads } from './upload-transitions.ts'
 
-/** What the attaching transaction did. */
-export interface AttachResult {
-  /** null: a newer action had already put something else there; the upload dropped itself. */
-  readonly attachment: AttachmentRow | null
+/**
+ * What a file's attachment means for its upload.
+ * - `superseded`: a newer change had attached another file, so nothing is attached and the upload's
+ *   row is deleted.
+ * - `incomplete`: other files are not attached yet, and the upload keeps its lane.
+ * - `attached`: all files are, the lane is free, and hooks are to be run.
+ * - `finished`: all files are, no hook is to be run, and the upload's row is deleted.
+ */
+export type AttachOutcome = 'superseded' | 'incomplete' | 'attached' | 'finished'
+
+interface AttachResult {
+  readonly outcome: AttachOutcome
   readonly superseded: SupersedeResult
-  /**
-   * Work that the upload still has. `files`: others are not attached, and the lane is busy. `hooks`: the lane is free.
-   * `nothing`: the upload's row is deleted.
-   */
-  readonly rest: 'files' | 'hooks' | 'nothing'
 }
 
 /**
- * The one transaction that makes a stored object an attachment: fence, blob, attachment, what it replaces goes, older
- * uploads are superseded, the object's intent is removed. Locks are taken in the order lane, uploads, files, blobs,
- * attachments, jobs.
+ * Attaches a file whose object is stored, and logs the uploads that it supersedes. Throws
+ * LeaseLostError, or an error of the database; then the object is deleted later.
  */
 export async function attachFile(
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
-  upload: UploadRow,
+  attempt: UploadAttempt,
+  prepared: PreparedFile,
+): Promise<AttachOutcome> {
+  const { context, upload } = attempt
+  const message = { ...uploadErrorDetails(upload, prepared.filename), upload: upload.token }
+  let result: AttachResult
+  try {
+    result = await trace('attach', message, () => attachInTransaction(attempt, prepared))
+  } catch (error) {
+    const { session, database } = context.store
+    // An object that is not attached must not stay, whatever became of its intent. The deletion
+    // leaves alone what another worker has attached or is sending.
+    await abandonObject(session, prepared.serviceName, prepared.key)
+    // The database takes the key for another file's that differs in case or accents only.
+    if (database.isUniqueViolation(error)) await clearChosenKey(attempt, prepared.file)
+    throw error
+  }
+  logAllSuperseded(attempt, result.superseded)
+  return result.outcome
+}
+
+/**
+ * The one transaction that makes a stored object an attachment. It checks the lease, inserts blob
+ * and attachment, deletes what they replace, supersedes older uploads and deletes the object's
+ * intent. Locks are taken in this order: lane, uploads, files, blobs, attachments, jobs.
+ */
+function attachInTransaction(
+  attempt: UploadAttempt,
   prepared: PreparedFile,
 ): Promise<AttachResult> {
-  return delayed.store.transact(async (session) => {
+  const { context, definition, upload } = attempt
+  const { type, id, name } = upload.lane
+  return context.store.transact(async (session) => {
     const lock = await lockLanes(session, [upload.lane])
-    const lane = await findRecordUploads(session, upload.lane.type, [upload.lane.id], {
-      name: upload.lane.name,
-      lock: true,
-    })
-    // The fence: all of the lane is locked, and ours must still be ours.
-    const held = lane.find(
+    const uploads = await findRecordUploads(session, type, [id], { name, lock: true })
+    // The fence: all uploads of the lane are locked, and this one must still have our lease.
+    const held = uploads.find(
       ({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken,
     )
     if (held === undefined) throw new LeaseLostError()
-    const attached = definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
-    // One that was submitted when the attachment still was a has-many replaces what is there, file by file.
-    const replaces = held.replaces ?? (definition.kind === 'one' ? attached : null)
-    if (attached.some((id) => !replaces?.includes(id))) {
+    const attachedIds =
+      definition.kind === 'one' ? await lockAttachmentIds(session, upload.lane) : []
+    // An upload to a has-many that has become a has-one replaces what is there, file by file.
+    const replacedIds = held.replaces ?? (definition.kind === 'one' ? attachedIds : null)
+    if (attachedIds.some((attachedId) => !replacedIds?.includes(attachedId))) {
       await discardUploads(session, [held], lock, 'superseded')
-      return { attachment: null, superseded: { ended: [held], reduced: [] }, rest: 'nothing' }
+      return { outcome: 'superseded', superseded: { ended: [held], reduced: [] } }
     }
     const blob = await insertBlob(session, {
       key: prepared.key,
       filename: prepared.filename,
       contentType: prepared.contentType,
-      serviceName: prepared.service,
+      serviceName: prepared.serviceName,
       byteSize: prepared.byteSize,
       checksum: prepared.checksum,
     })
-    const attachment = await insertAttachment(session, upload.lane, blob)
-    const others = lane.filter(({ rowId }) => rowId !== held.rowId)
-    await addToOtherUploads(session, others, held, prepared.file.id, {
-      attachmentId: attachment.attachmentId,
-      blobId: blob.id,
-    })
-    const superseded = await replaceAttachments(session, held, replaces, lane, lock)
+    const { attachmentId } = await insertAttachment(session, upload.lane, blob)
+    const others = uploads.filter(({ rowId }) => rowId !== held.rowId)
+    const attached = { attachmentId, blobId: blob.id }
+    await addToOtherUploads(session, others, held, prepared.file.id, attached)
+    const superseded = await replaceAttachments(session, held, replacedIds, uploads, lock)
     if (!(await keepObject(session, prepared.key)))
       throw new ServiceError(
-        `The object of ${prepared.filename} was being cleaned up while it was attached; it is sent again.`,
-        {
-          details: uploadErrorDetails(upload, prepared.filename),
-        },
+        `The object of ${prepared.filename} was being deleted while it was attached; it is sent again.`,
+        { details: uploadErrorDetails(upload, prepared.filename) },
       )
-    const rest = await finishFile(session, delayed, definition, held, prepared)
-    return { attachment, superseded, rest }
+    return { outcome: await finishFile(session, attempt, prepared), superseded }
   })
 }
 
+/** `replacedIds`: of attachments; null: the upload adds to a has-many. The lane is locked. */
 async function replaceAttachments(
   session: Session,
   upload: UploadRow,
-  replaces: readonly string[] | null,
-  lane: readonly UploadRow[],
+  replacedIds: readonly string[] | null,
+  uploads: readonly UploadRow[],
   lock: LaneLock,
 ): Promise<SupersedeResult> {
-  if (replaces === null) return { ended: [], reduced: [] }
-  await deleteAttachments(session, upload.lane, replaces, { purge: true })
-  const older = lane.filter(
+  if (replacedIds === null) return { ended: [], reduced: [] }
+  await deleteAttachments(session, upload.lane, replacedIds, { purge: true })
+  const older = uploads.filter(
     ({ order, state }) => order < upload.order && (state === 'pending' || state === 'failed'),
   )
   const superseded = await supersedeOlder(session, older, upload.keeps, lock)
-  // What this upload itself attaches next is added, not replaced.
+  // The next files of this upload are added: they do not replace this one.
   if (upload.replaces !== null && upload.replaces.length > 0)
     await session.db
       .updateTable('uploads')
@@ -113,16 +137,14 @@ async function replaceAttachments(
 
 async function finishFile(
   session: Session,
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
-  upload: UploadRow,
+  { context, definition, upload }: UploadAttempt,
   prepared: PreparedFile,
-): Promise<AttachResult['rest']> {
+): Promise<AttachOutcome> {
   const file = {
     id: prepared.file.id,
     uploadToken: upload.token,
     byteSize: prepared.byteSize,
-    expiresIn: delayed.expiresIn,
+    expiresIn: context.expiresIn,
   }
   const isAttached =
     definition.afterUpload === undefined
@@ -130,12 +152,22 @@ async function finishFile(
       : await attachFileWithHook(session, file)
   if (!isAttached) throw new LeaseLostError()
   const states = (await findFilesOfUploads(session, [upload.token])).map(({ state }) => state)
-  if (states.includes('staged') || states.includes('failed')) return 'files'
+  if (states.includes('staged') || states.includes('failed')) return 'incomplete'
   const hasHooks = definition.afterUpload !== undefined || definition.afterUploadAll !== undefined
   if (!hasHooks && !states.includes('attached')) {
     await deleteUploads(session, [upload], { by: 'lease', leaseToken: upload.leaseToken })
-    return 'nothing'
+    return 'finished'
   }
   await attachUpload(session, upload)
-  return 'hooks'
+  return 'attached'
+}
+
+function logAllSuperseded({ context }: UploadAttempt, { ended, reduced }: SupersedeResult): void {
+  for (const upload of ended)
+    logSuperseded(context.log, upload, 'An upload was superseded by a newer one.')
+  for (const upload of reduced)
+    context.log('info', 'A newer upload superseded files of an older one, which keeps the rest.', {
+      ...uploadErrorDetails(upload),
+      upload: upload.token,
+    })
 }

@@ -2,26 +2,30 @@ import { ConfigurationError, ServiceUnavailableError } from '../errors/errors.ts
 import { formatList } from '../errors/message.ts'
 import { checkOptions } from '../options/check-options.ts'
 import type { RetryOptions } from './context.ts'
-import { outageDelay } from './retry-schedule.ts'
+import { outageDelay, type Random } from './retry-schedule.ts'
 
-/** How much a worker process does at once. A number is the total. */
+/** How many uploads and other jobs a process runs at once. A number is the total. */
 export type Concurrency =
   | number
   | {
-      /** Pieces of work of any kind. Default 5. */
+      /** Work of any kind. Default: 5. */
       readonly total?: number
-      /** Uploads and deletions of one service. Default: half of the total, all of it where there is one service. */
+      /**
+       * Uploads and deletions of one service. Default: half of the total, or all of it if
+       * attachments use one service only.
+       */
       readonly perService?: number
-      /** The same of single services, by name. */
+      /** The same for single services, by name. */
       readonly services?: Readonly<Record<string, number>>
     }
 
+/** The limits of a process, read from its `concurrency` option. */
 export interface ConcurrencySettings {
   readonly total: number
   forService(service: string): number
 }
 
-/** Throws ConfigurationError on what is none. */
+/** Reads the option. Throws ConfigurationError if a number or a name is wrong. */
 export function readConcurrency(
   given: Concurrency = {},
   names: { readonly all: readonly string[]; readonly used: readonly string[] },
@@ -34,7 +38,7 @@ export function readConcurrency(
     services = {},
   } = typeof given === 'number' ? { total: given } : given
   if (typeof services !== 'object' || services === null)
-    throw new ConfigurationError('concurrency.services is an object such as { amazon: 16 }.')
+    throw new ConfigurationError('concurrency.services must be an object such as { amazon: 16 }.')
   const counts: readonly (readonly [string, number | undefined])[] = [
     [typeof given === 'number' ? 'concurrency' : 'concurrency.total', total],
     ['concurrency.perService', perService],
@@ -54,75 +58,106 @@ export function readConcurrency(
   return { total, forService: (service) => services[service] ?? usual }
 }
 
-/** By service: those that are away, since when and until when they are left alone, by `performance.now()`. */
+/**
+ * The outages of a process, by service: since when, and until when the service is not tried. Times
+ * are of `performance.now()`.
+ */
 export type Outages = Map<string, { readonly since: number; readonly until: number }>
 
-/** The places of one worker, or of one drain: a service that is sick takes its own, never those of others. */
+/** What a piece of work showed of its service. */
+export type ServiceObservation = 'available' | 'unavailable' | 'unknown'
+
+/** Returns a permit, with what the work showed of the service. */
+export type ReleasePermit = (observed: ServiceObservation) => void
+
+/**
+ * The permits of one worker or of one drain. A slow or unavailable service uses up its own permits,
+ * never those of other services.
+ */
 export interface ConcurrencyLimits {
-  /** How many more pieces of work may begin for the service; for one that is away, one at a time and ever more rarely. */
+  /**
+   * How many more pieces of work may start for the service. An unavailable service gets one at a
+   * time, with delays that grow.
+   */
   capacity(service: string): number
-  /** Takes a place. Returns how to give it back, with what was seen: whether the service is away; null: nothing. */
-  acquire(service: string): (isAway: boolean | null) => void
-  /** Until when a service that is away is left alone, by `performance.now()`; 0: it is not away. */
+  /** Takes a permit. */
+  acquire(service: string): ReleasePermit
+  /** When an unavailable service is tried again, by `performance.now()`; 0: it is available. */
   unavailableUntil(service: string): number
-  /** Milliseconds until it is worth looking for room again. */
+  /** Milliseconds until the service may have capacity again. */
   retryDelay(service: string): number
 }
 
-/** Runs a job in a place of its service. Returns how long to put it off, in milliseconds. */
+/** Runs a job with a permit of its service. Returns the milliseconds to postpone it; null: done. */
 export async function runWithPermit(
-  places: ConcurrencyLimits,
+  limits: ConcurrencyLimits,
   service: string,
   run: () => Promise<number | null>,
 ): Promise<number | null> {
-  // Claims leave it alone from now on, until there is room.
-  if (places.capacity(service) < 1) return 0
-  const leave = places.acquire(service)
+  // Claims leave out a service without capacity, so that this job does not come back at once.
+  if (limits.capacity(service) < 1) return 0
+  const release = limits.acquire(service)
   try {
     const delay = await run()
-    // A job that was not to be done yet says nothing of the service.
-    leave(delay === null ? false : null)
+    // A job that is postponed has not called the service.
+    release(delay === null ? 'available' : 'unknown')
     return delay
   } catch (error) {
-    leave(error instanceof ServiceUnavailableError ? true : null)
+    release(error instanceof ServiceUnavailableError ? 'unavailable' : 'unknown')
     throw error
   }
 }
 
-/** Milliseconds. */
+/** What `createConcurrencyLimits` needs. */
+export interface ConcurrencyLimitsOptions {
+  readonly settings: ConcurrencySettings
+  /** Shared by all workers and drains of the process. */
+  readonly outages: Outages
+  readonly retries: RetryOptions
+  /** true: an unavailable service is tried again. false: a drain tries it once. */
+  readonly isWorker: boolean
+  /** Milliseconds, for tests. Default: `performance.now`. */
+  readonly now?: () => number
+  /** For tests. Default: `Math.random`. */
+  readonly random?: Random
+}
+
 const BUSY_RETRY_DELAY_MS = 5_000
 
-/** `outages` is shared by all that work in the process. `once`: a drain, in which a service that was away is not tried again. */
-export function createConcurrencyLimits(
-  limits: ConcurrencySettings,
-  outages: Outages,
-  retries: RetryOptions,
-  once: boolean,
-): ConcurrencyLimits {
-  const taken = new Map<string, number>()
-  const tried = new Set<string>()
-  const left = (service: string): number =>
-    Math.max(0, (outages.get(service)?.until ?? 0) - performance.now())
+/** Creates the permits of a worker or of a drain. */
+export function createConcurrencyLimits({
+  settings,
+  outages,
+  retries,
+  isWorker,
+  now = () => performance.now(),
+  random = Math.random,
+}: ConcurrencyLimitsOptions): ConcurrencyLimits {
+  const held = new Map<string, number>()
+  const seenUnavailable = new Set<string>()
+  const unavailableUntil = (service: string): number => outages.get(service)?.until ?? 0
+  const remainingDelay = (service: string): number => Math.max(0, unavailableUntil(service) - now())
   return {
     capacity(service) {
-      const busy = taken.get(service) ?? 0
-      if (!outages.has(service)) return limits.forService(service) - busy
-      const mayTry = once ? !tried.has(service) : left(service) === 0
-      return busy === 0 && mayTry ? 1 : 0
+      const count = held.get(service) ?? 0
+      if (!outages.has(service)) return settings.forService(service) - count
+      const mayTry = isWorker ? remainingDelay(service) === 0 : !seenUnavailable.has(service)
+      return count === 0 && mayTry ? 1 : 0
     },
     acquire(service) {
-      taken.set(service, (taken.get(service) ?? 0) + 1)
-      return (isAway) => {
-        taken.set(service, (taken.get(service) ?? 1) - 1)
-        if (isAway === null) return
-        if (!isAway) return void outages.delete(service)
-        tried.add(service)
-        const now = performance.now()
-        const since = outages.get(service)?.since ?? now
-        outages.set(service, { since, until: now + outageDelay(retries, now - since) })
+      held.set(service, (held.get(service) ?? 0) + 1)
+      return (observed) => {
+        held.set(service, (held.get(service) ?? 1) - 1)
+        if (observed === 'available') outages.delete(service)
+        if (observed !== 'unavailable') return
+        seenUnavailable.add(service)
+        const seenAt = now()
+        const since = outages.get(service)?.since ?? seenAt
+        const until = seenAt + outageDelay(retries, seenAt - since, random)
+        outages.set(service, { since, until })
       }
     },
-    unavailableUntil: (service) => outages.get(service)?.until ?? 0,
-    retryDelay: (service) => Math.max(left(service), BUSY_RETRY_DELAY_MS),
+    unavailableUntil,
+    retryDelay: (service) => Math.max(remainingDelay(service), BUSY_RETRY_DELAY_MS),
   }
 }

@@ -10,7 +10,7 @@ import { createSemaphore, type Semaphore } from '../async/semaphore.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { DelayedContext } from './context.ts'
 import type { DirectWaitOptions } from './direct-options.ts'
-import type { UploadResult } from './record-outcome.ts'
+import type { UploadResult } from './upload-outcome.ts'
 import { findOlderDue, findUploadPhase } from './upload-phase.ts'
 
 /** An upload, and what it belongs to. */
@@ -110,13 +110,13 @@ export function directUploads(options: DirectUploadsOptions): DirectUploads {
     const { store, findDefinition: definition } = await options.ready()
     for (;;) {
       const found = await findUploadPhase(store.session, token)
-      if (found === null || found.standing === 'attached') return ATTACHED
-      const { upload, standing } = found
-      if (standing === 'failing')
+      if (found === null || found.phase === 'attached') return ATTACHED
+      const { upload, phase } = found
+      if (phase === 'failing')
         return { ...toFailedOutcome(upload.lastError), isFinal: upload.state === 'failed' }
       if (upload.state === 'running') return null
       // What is before it in its lane may have no other to carry it.
-      const next = standing === 'due' ? token : await findOlderDue(store.session, upload)
+      const next = phase === 'due' ? token : await findOlderDue(store.session, upload)
       const service = definition(upload.lane.type, upload.lane.name)?.service ?? ''
       const result = next === null ? null : await carry(next, service)
       if (result === null) return null
@@ -177,7 +177,7 @@ export function directUploads(options: DirectUploadsOptions): DirectUploads {
   /** Its hooks may take longer than it did. */
   const lastLook = async (token: string): Promise<DirectOutcome> => {
     const found = await findUploadPhase((await options.ready()).store.session, token)
-    return found === null || found.standing === 'attached' ? ATTACHED : PENDING
+    return found === null || found.phase === 'attached' ? ATTACHED : PENDING
   }
 
   const filename = async (token: string): Promise<string | undefined> => {

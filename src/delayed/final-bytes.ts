@@ -1,78 +1,77 @@
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
-import { measureBytes } from '../blobs/md5-hash.ts'
 import { getExtension } from '../blobs/filename.ts'
+import { measureBytes } from '../blobs/md5-hash.ts'
 import { TemporaryFolder } from '../blobs/temporary-folder.ts'
 import { trace } from '../diagnostics/tracing.ts'
 import { ConfigurationError, type ErrorDetails } from '../errors/errors.ts'
 import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
 import { readStaged } from '../staging/chunks.ts'
 import type { FileRow } from '../staging/file-rows.ts'
-import type { DelayedContext, DelayedDefinition } from './context.ts'
+import { uploadErrorDetails } from './context.ts'
+import type { UploadAttempt } from './upload-attempt.ts'
 
-/** What is to be sent: the staged bytes, or what was made of them. */
+/** The bytes to send, and what is known about them. */
 export interface FinalBytes {
   readonly filename: string
   readonly byteSize: number
+  /** Base64 MD5. */
   readonly checksum: string
   readonly contentType: string
   open(): AsyncIterable<Uint8Array>
-  /** Removes the temporary file. */
+  /** Deletes the temporary file, if there is one. */
   dispose(): Promise<void>
 }
 
-/** The staged bytes as they are; with `variantInfo`, the image that is made of them, in a temporary file. */
+/**
+ * Returns the staged bytes as they are, or, with `variantInfo`, a transformed image in a temporary
+ * file. Throws ConfigurationError without an image processor, and InvariableError for a broken
+ * image.
+ */
 export async function createFinalBytes(
-  delayed: DelayedContext,
-  { variantInfo }: DelayedDefinition,
+  { context, definition, upload, signal }: UploadAttempt,
   file: FileRow,
-  details: ErrorDetails,
-  signal: AbortSignal,
 ): Promise<FinalBytes> {
+  const { variantInfo } = definition
   const { filename, byteSize, checksum, contentType } = file
-  const open = (): AsyncIterable<Uint8Array> => readStaged(delayed.store, file, signal)
+  const open = (): AsyncIterable<Uint8Array> => readStaged(context.store, file, signal)
   if (variantInfo === undefined)
     return { filename, byteSize, checksum, contentType, open, dispose: () => Promise.resolve() }
-  if (delayed.images === undefined)
+  const details = uploadErrorDetails(upload, filename)
+  if (context.images === undefined)
     throw new ConfigurationError(
       'variantInfo needs an image processor: pass images: sharp() to createActiveStorage.',
       { details },
     )
-  return transformBytes(
-    delayed.images,
-    variantInfo,
-    { filename, contentType, open },
-    details,
-    signal,
-  )
+  const original = { filename, contentType, open }
+  return transformBytes(context.images, variantInfo, original, { signal, details })
 }
 
 async function transformBytes(
   images: ImageProcessor,
   transformation: Transformation,
   { filename, contentType, open }: Pick<FinalBytes, 'filename' | 'contentType' | 'open'>,
-  details: ErrorDetails,
-  signal: AbortSignal,
+  options: { readonly signal: AbortSignal; readonly details: ErrorDetails },
 ): Promise<FinalBytes> {
-  const folder = await TemporaryFolder.create(filename, details)
+  const folder = await TemporaryFolder.create(filename, options.details)
   try {
-    const input = await folder.write('input', open(), signal)
+    const input = await folder.write('input', open(), options.signal)
     const output = join(folder.path, 'output')
-    const made = await trace('transform', { filename, transformation }, () =>
-      images.transform(input, output, transformation, { signal, details }),
+    const image = await trace('transform', { filename, transformation }, () =>
+      images.transform(input, output, transformation, options),
     ).catch(async (error: unknown) => {
-      // A processor cannot tell a full disk from a broken image, which fails for good.
+      // A processor cannot tell a full disk, which is retried, from a broken image, which is not.
       throw await folder.explain(error)
     })
     const { byteSize, checksum } = await measureBytes(createReadStream(output))
-    const suffix = getExtension(filename)
-    const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
-    const keepsName = made.contentType === contentType && suffix !== ''
+    const extension = getExtension(filename)
+    const base = extension === '' ? filename : filename.slice(0, -extension.length)
+    const isSameType = image.contentType === contentType && extension !== ''
     return {
-      filename: keepsName ? filename : `${base}.${made.extension}`,
+      filename: isSameType ? filename : `${base}.${image.extension}`,
       byteSize,
       checksum,
-      contentType: made.contentType,
+      contentType: image.contentType,
       open: () => createReadStream(output),
       dispose: () => folder.remove(),
     }

@@ -1,161 +1,216 @@
 import { findAttachments } from '../attachments/attachment-rows.ts'
 import { nowPlus } from '../database/expressions.ts'
+import { appendDetails } from '../errors/message.ts'
+import type { Leases } from '../jobs/leases.ts'
 import { deleteChunksOfFile } from '../staging/chunks.ts'
-import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
-import type { DelayedContext, DelayedDefinition } from './context.ts'
-import { readHookRound, MAX_HOOK_ROUNDS } from './hook-rounds.ts'
+import { findFiles, findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
+import { finishFiles } from '../staging/file-transitions.ts'
+import { uploadErrorDetails, type DelayedContext } from './context.ts'
+import { hookRoundDelay, MAX_HOOK_ROUNDS, readHookRound } from './hook-rounds.ts'
+import type { FileFailure } from './retry-schedule.ts'
+import {
+  findTarget,
+  type MissingTarget,
+  type UploadAttempt,
+  type UploadTarget,
+} from './upload-attempt.ts'
 import type { UploadRow } from './upload-rows.ts'
 import { deleteUploads } from './upload-transitions.ts'
-import { finishFiles } from '../staging/file-transitions.ts'
 
-const HOOK_ROUND_DELAY_MS = 5_000
+/** An upload whose hooks run, and its target. */
+interface HookedUpload extends UploadTarget {
+  readonly context: DelayedContext
+  readonly upload: UploadRow
+}
+
+/** One round of the hooks of an upload. */
+interface HookRound extends HookedUpload {
+  /** From 1. */
+  readonly round: number
+}
+
+/** Runs a later round of hooks, of an upload that `claimHooks` has claimed. */
+export async function runHookRound(
+  context: DelayedContext,
+  leases: Leases,
+  upload: UploadRow,
+): Promise<void> {
+  const lease = leases.hold(upload.leaseToken ?? '')
+  try {
+    await runHooks(context, upload, await findTarget(context, upload))
+  } finally {
+    lease.release()
+  }
+}
 
 /**
- * Tells the app of what was attached: `afterUpload` for each file that was not told yet, then `afterUploadAll`, then the
- * upload's row goes. At least once each: a hook that throws, or a process that dies in it, gets another round. `tried` had
- * theirs in this one.
+ * Runs one round of hooks: `afterUpload` of each attached file whose hook has not returned yet,
+ * then `afterUploadAll`; then it deletes the upload's row. Each hook runs at least once: one that
+ * throws, or that ends its process, runs again in the next round. `triedIds`: files whose hook has
+ * run in this round already. A hook never runs without a record: then the round only counts.
  */
 export async function runHooks(
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
+  context: DelayedContext,
   upload: UploadRow,
-  record: unknown,
-  tried: readonly string[] = [],
+  target: UploadTarget | MissingTarget,
+  triedIds: readonly string[] = [],
 ): Promise<void> {
-  const { session } = delayed.store
-  const files = await findFilesOfUploads(session, [upload.token])
   const round = readHookRound(upload)
-  const last = round >= MAX_HOOK_ROUNDS
-  const over = round > MAX_HOOK_ROUNDS
-  if (over)
-    delayed.log(
-      'error',
-      'Hooks ended their process in each round; what they were to be told of counts as told.',
-      {
-        upload: upload.token,
-      },
-    )
-  let threw = false
-  for (const file of files)
-    if (file.state === 'attached') {
-      const told =
-        over ||
-        (!tried.includes(file.id) &&
-          (await runAfterUpload(delayed, definition, upload, file, record, round)))
-      if (told || last) await markDone(delayed, file)
-      else threw = true
-    }
-  if (files.some((file) => file.state === 'staged' || file.state === 'failed')) {
-    await releaseHookLease(delayed, upload, threw ? HOOK_ROUND_DELAY_MS * 2 ** round : 0)
-    return
+  if ('error' in target) return skipHooks(context, upload, round, target.error)
+  if (round > MAX_HOOK_ROUNDS) {
+    context.log('error', 'The hooks ended their process in each round; they do not run again.', {
+      ...uploadErrorDetails(upload),
+      upload: upload.token,
+    })
+    return finishWithoutHooks(context, upload)
   }
-  if (!threw && !over)
-    threw = !(await runAfterUploadAll(delayed, definition, upload, record, round))
-  if (threw && !last) await releaseHookLease(delayed, upload, HOOK_ROUND_DELAY_MS * 2 ** round)
-  else await deleteFinishedUpload(delayed, upload)
+  const current = { ...target, context, upload, round }
+  const isLast = round === MAX_HOOK_ROUNDS
+  let isTodo = false
+  const files = await findFilesOfUploads(context.store.session, [upload.token])
+  for (const file of files) {
+    if (file.state !== 'attached') continue
+    const isDone = !triedIds.includes(file.id) && (await runAfterUpload(current, file))
+    if (isDone || isLast) await markDone(context, file)
+    else isTodo = true
+  }
+  if (files.some(isUnattached))
+    return releaseHookLease(context, upload, isTodo ? hookRoundDelay(round) : 0)
+  if (!isTodo) isTodo = !(await runAfterUploadAll(current)) && !isLast
+  if (isTodo) return releaseHookLease(context, upload, hookRoundDelay(round))
+  await deleteFinishedUpload(context, upload)
 }
 
-/** A round whose record cannot be had. In the last one, what hooks were to be told of counts as told. */
-export async function skipHookRound(
-  delayed: DelayedContext,
+/**
+ * Runs `afterUpload` of a file that this attempt has attached. A file without the hook is done
+ * already: only its chunks are deleted.
+ */
+export async function runFileHook(attempt: UploadAttempt, file: FileRow): Promise<void> {
+  const { context, definition, upload } = attempt
+  const { session } = context.store
+  if (definition.afterUpload === undefined) {
+    await context.touch(upload.lane.type, upload.lane.id)
+    return deleteChunksOfFile(session, file)
+  }
+  const [attached] = await findFiles(session, [file.id])
+  if (attached !== undefined && (await runAfterUpload({ ...attempt, round: 1 }, attached)))
+    await markDone(context, attached)
+}
+
+/** Runs `errorUpload` of a file. `retryAt`: when the file is retried; null: it is not. */
+export async function runErrorUpload(
+  { context, definition, upload, record }: HookedUpload,
+  { file, error }: FileFailure,
+  retryAt: Date | null,
+): Promise<void> {
+  const attempt = upload.attempts
+  const payload = { upload, file, attachment: null, attempt, retryAt }
+  try {
+    await definition.errorUpload?.(record, error, payload)
+  } catch (thrown) {
+    logHookError(context, upload, 'The errorUpload hook threw; the upload goes on.', thrown, file)
+  }
+}
+
+/**
+ * Counts a round whose record was not found. After the last one the files are done without hooks.
+ */
+async function skipHooks(
+  context: DelayedContext,
   upload: UploadRow,
+  round: number,
   error: Error,
 ): Promise<void> {
-  const round = readHookRound(upload)
-  const { type, id, name } = upload.lane
-  delayed.log('error', `Hooks of ${type}.${name} could not be told: ${error.message}`, {
-    record: { type, id },
-    attachment: name,
-    error,
-  })
-  if (round < MAX_HOOK_ROUNDS)
-    return releaseHookLease(delayed, upload, HOOK_ROUND_DELAY_MS * 2 ** round)
-  const files = await findFilesOfUploads(delayed.store.session, [upload.token])
-  for (const file of files) if (file.state === 'attached') await markDone(delayed, file)
-  if (files.some((file) => file.state === 'staged' || file.state === 'failed'))
-    return releaseHookLease(delayed, upload)
-  await deleteFinishedUpload(delayed, upload)
+  logHookError(context, upload, `No hook could run: ${error.message}`, error)
+  if (round < MAX_HOOK_ROUNDS) await releaseHookLease(context, upload, hookRoundDelay(round))
+  else await finishWithoutHooks(context, upload)
 }
 
-async function deleteFinishedUpload(delayed: DelayedContext, upload: UploadRow): Promise<void> {
-  const fence = { by: 'lease', leaseToken: upload.leaseToken } as const
-  await deleteUploads(delayed.store.session, [upload], fence)
+async function finishWithoutHooks(context: DelayedContext, upload: UploadRow): Promise<void> {
+  const files = await findFilesOfUploads(context.store.session, [upload.token])
+  for (const file of files) if (file.state === 'attached') await markDone(context, file)
+  if (files.some(isUnattached)) await releaseHookLease(context, upload, 0)
+  else await deleteFinishedUpload(context, upload)
 }
 
-/** True when the hook returned; false is reported and never undoes the attachment. */
-export async function runAfterUpload(
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
-  upload: UploadRow,
+/** Returns true when the hook has returned. */
+async function runAfterUpload(
+  { context, definition, upload, record, round }: HookRound,
   file: FileRow,
-  record: unknown,
-  attempt: number,
 ): Promise<boolean> {
   const { lane } = upload
   if (definition.afterUpload === undefined) return true
-  await delayed.touch(lane.type, lane.id)
-  const rows = await findAttachments(delayed.store.session, lane.type, [lane.id], lane.name)
+  await context.touch(lane.type, lane.id)
+  const rows = await findAttachments(context.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
+  const payload = { upload, file, attachment, attempt: round, retryAt: null }
   try {
-    await definition.afterUpload(record, { upload, file, attachment, attempt, retryAt: null })
+    await definition.afterUpload(record, payload)
     return true
   } catch (error) {
-    logHookError(delayed, upload, 'afterUpload', error, file)
+    logHookError(context, upload, hookErrorMessage('afterUpload', round), error, file)
     return false
   }
 }
 
-async function runAfterUploadAll(
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
-  upload: UploadRow,
-  record: unknown,
-  attempt: number,
-): Promise<boolean> {
+/** Returns true when the hook has returned. */
+async function runAfterUploadAll({
+  context,
+  definition,
+  upload,
+  record,
+  round,
+}: HookRound): Promise<boolean> {
+  const payload = { upload, attachment: null, attempt: round, retryAt: null }
   try {
-    await definition.afterUploadAll?.(record, { upload, attachment: null, attempt, retryAt: null })
+    await definition.afterUploadAll?.(record, payload)
     return true
   } catch (error) {
-    logHookError(delayed, upload, 'afterUploadAll', error)
+    logHookError(context, upload, hookErrorMessage('afterUploadAll', round), error)
     return false
   }
 }
 
-export async function markDone(delayed: DelayedContext, file: FileRow): Promise<void> {
-  await finishFiles(delayed.store.session, { ids: [file.id] }, delayed.expiresIn)
-  await deleteChunksOfFile(delayed.store.session, file)
+/** The file needs no hook any more: its row is done, and its chunks are deleted. */
+async function markDone({ store, expiresIn }: DelayedContext, file: FileRow): Promise<void> {
+  await finishFiles(store.session, { ids: [file.id] }, expiresIn)
+  await deleteChunksOfFile(store.session, file)
 }
 
+async function deleteFinishedUpload({ store }: DelayedContext, upload: UploadRow): Promise<void> {
+  const fence = { by: 'lease', leaseToken: upload.leaseToken } as const
+  await deleteUploads(store.session, [upload], fence)
+}
+
+/** Ends the lease; the next round is due after `delay` milliseconds. */
 async function releaseHookLease(
-  delayed: DelayedContext,
+  { store }: DelayedContext,
   upload: UploadRow,
-  delay: number = 0,
+  delay: number,
 ): Promise<void> {
-  await delayed.store.session.db
+  await store.session.db
     .updateTable('uploads')
-    // The token stays: rounds are counted in it.
-    .set({ lease_until: 0, run_at: nowPlus(delayed.store.dialect, delay) })
+    // The lease token stays, because it counts the rounds of a failed upload.
+    .set({ lease_until: 0, run_at: nowPlus(store.dialect, delay) })
     .where('token', '=', upload.token)
     .where('lease_token', '=', upload.leaseToken)
     .execute()
 }
 
-export function logHookError(
-  delayed: DelayedContext,
+const isUnattached = ({ state }: FileRow): boolean => state === 'staged' || state === 'failed'
+
+function hookErrorMessage(hook: string, round: number): string {
+  const next = round < MAX_HOOK_ROUNDS ? 'the hook runs again' : 'the hook does not run again'
+  return `The ${hook} hook threw; the file stays attached, and ${next}.`
+}
+
+function logHookError(
+  context: DelayedContext,
   upload: UploadRow,
-  hook: string,
+  message: string,
   error: unknown,
   file?: FileRow,
 ): void {
-  const { type, id, name } = upload.lane
-  delayed.log(
-    'error',
-    `The ${hook} hook of ${type}.${name} threw; the attachment stays, the hook is told again.`,
-    {
-      record: { type, id },
-      attachment: name,
-      filename: file?.filename,
-      error,
-    },
-  )
+  const details = uploadErrorDetails(upload, file?.filename)
+  context.log('error', appendDetails(message, details), { ...details, upload: upload.token, error })
 }

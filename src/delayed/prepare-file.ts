@@ -1,79 +1,71 @@
-import { randomBytes } from 'node:crypto'
-import { createDefaultFilename, toSafeObjectName, insertSuffix } from '../blobs/default-filename.ts'
-import { blobKeyExists } from '../blobs/blob-rows.ts'
-import { truncateFilename } from '../blobs/filename.ts'
 import { generateKey, prefixKey } from '../blobs/blob-key.ts'
+import { blobKeyExists } from '../blobs/blob-rows.ts'
 import { renewObject, reserveObject } from '../blobs/object-intents.ts'
 import { toStorableFilename, toStorableKey } from '../blobs/storable-text.ts'
 import { ConfigurationError, ServiceError } from '../errors/errors.ts'
-import { checkKey, MAX_KEY_BYTES } from '../services/object-key.ts'
+import { checkKey } from '../services/object-key.ts'
+import type { Service } from '../services/service.ts'
 import type { FileRow } from '../staging/file-rows.ts'
-import type { DelayedContext, DelayedDefinition } from './context.ts'
+import { chooseName, toObjectName } from './choose-name.ts'
 import { uploadErrorDetails } from './context.ts'
 import { createFinalBytes, type FinalBytes } from './final-bytes.ts'
-import { lockHeldUpload, type UploadRow } from './upload-rows.ts'
 import { LeaseLostError } from './lease-lost.ts'
+import type { UploadAttempt } from './upload-attempt.ts'
+import { isLeaseHeld, lockHeldUpload } from './upload-rows.ts'
 
-/** Bytes that are ready to be sent, under a key that is theirs. */
+/** A file whose bytes are ready to be sent, under a key that only it has. */
 export interface PreparedFile extends FinalBytes {
   readonly file: FileRow
-  readonly service: string
+  readonly service: Service
+  readonly serviceName: string
   readonly key: string
 }
 
+/** How often a key is chosen, if those before were taken. */
+const MAX_KEY_ATTEMPTS = 10
+
 /**
- * Chooses name, key and service, transforms the bytes if asked to, and commits the choice together with the object's
- * intent before the first byte leaves. A later attempt keeps its key if it would send the same bytes to the same service.
+ * Transforms the bytes if `variantInfo` says so, chooses filename and key, and commits them
+ * together with the object's intent, before the first byte is sent. A later attempt keeps its key
+ * if it sends the same bytes to the same service. The caller must call `dispose`. Throws
+ * LeaseLostError, and ConfigurationError if the service or a name of the app is wrong.
  */
-export async function prepareFile(
-  delayed: DelayedContext,
-  definition: DelayedDefinition,
-  upload: UploadRow,
-  file: FileRow,
-  record: unknown,
-  signal: AbortSignal,
-): Promise<PreparedFile> {
+export async function prepareFile(attempt: UploadAttempt, file: FileRow): Promise<PreparedFile> {
+  const { context, definition, upload } = attempt
+  const serviceName = definition.service
+  const service = context.services[serviceName]
   const details = uploadErrorDetails(upload, file.filename)
-  const bytes = await createFinalBytes(delayed, definition, file, details, signal)
+  if (service === undefined)
+    throw new ConfigurationError(
+      `${upload.lane.type}.${upload.lane.name} goes to the service '${serviceName}', which is not configured.`,
+      { details },
+    )
+  const bytes = await createFinalBytes(attempt, file)
   try {
-    const { service } = definition
-    const { session } = delayed.store
-    const warn = (message: string): void => delayed.log('warn', message, details)
-    const sameAsBefore =
-      file.blobKey !== null && file.serviceName === service && file.sentChecksum === bytes.checksum
-    if (sameAsBefore && (await renewObject(session, file.blobKey)))
-      return {
-        ...bytes,
-        file,
-        service,
-        key: file.blobKey,
-        filename: await toStorableFilename(session, file.sentFilename ?? bytes.filename, warn),
-      }
-    const asked = await chooseName(definition, upload, bytes.filename, record)
-    const stored = await toStorableFilename(session, asked ?? bytes.filename, warn)
-    const chosen = asked === null ? null : await toStorableKey(session, stored)
-    const given =
-      typeof definition.keyPrefix === 'function'
-        ? definition.keyPrefix(record)
-        : definition.keyPrefix
-    const prefix = given === undefined ? undefined : await toStorableKey(session, given)
-    for (let attempt = 0; attempt < 10; attempt += 1) {
-      const filename = chosen === null ? stored : toObjectName(chosen, prefix, attempt)
-      const key = prefixKey(prefix, chosen === null ? generateKey() : filename)
+    const { session } = context.store
+    const warn = (message: string): void => context.log('warn', message, details)
+    const hasSameBytes =
+      file.blobKey !== null &&
+      file.serviceName === serviceName &&
+      file.sentChecksum === bytes.checksum
+    if (hasSameBytes && (await renewObject(session, file.blobKey))) {
+      const given = file.sentFilename ?? bytes.filename
+      const filename = await toStorableFilename(session, given, warn)
+      return { ...bytes, file, service, serviceName, key: file.blobKey, filename }
+    }
+    const name = await chooseName(attempt, bytes.filename)
+    const stored = await toStorableFilename(session, name ?? bytes.filename, warn)
+    const nameInKey = name === null ? null : await toStorableKey(session, stored)
+    const prefix = await readKeyPrefix(attempt)
+    for (let round = 0; round < MAX_KEY_ATTEMPTS; round += 1) {
+      const filename = nameInKey === null ? stored : toObjectName(nameInKey, prefix, round)
+      const key = prefixKey(prefix, nameInKey === null ? generateKey() : filename)
       checkKey(key)
-      if (
-        await commitChoice(delayed, upload, file, {
-          ...bytes,
-          filename,
-          key,
-          service,
-          named: chosen !== null,
-        })
-      )
-        return { ...bytes, file, service, key, filename }
+      const prepared = { ...bytes, file, service, serviceName, key, filename }
+      if (await commitChoice(attempt, prepared, { isNamed: nameInKey !== null })) return prepared
     }
     throw new ServiceError(
-      `No free key was found for ${bytes.filename}: every candidate was taken.`,
+      `No free key was found for ${bytes.filename}: another file has each one that was tried.`,
       { details },
     )
   } catch (error) {
@@ -82,74 +74,62 @@ export async function prepareFile(
   }
 }
 
-const SUFFIX_LENGTH = 9
-/** Shorter ones would lie on the disk service where it makes folders. */
-const MIN_KEY_LENGTH = 5
-
-/** As short as the prefix needs it, and with a random suffix where the name alone is not free. */
-function toObjectName(chosen: string, prefix: string | undefined, attempt: number): string {
-  const room = MAX_KEY_BYTES - Buffer.byteLength(prefixKey(prefix, '')) - SUFFIX_LENGTH
-  const name = room > SUFFIX_LENGTH ? truncateFilename(chosen, room) : chosen
-  const isPlain = attempt === 0 && [...prefixKey(prefix, name)].length >= MIN_KEY_LENGTH
-  return isPlain ? name : insertSuffix(name, randomBytes(4).toString('hex'))
+async function readKeyPrefix({
+  context,
+  definition: { keyPrefix },
+  record,
+}: UploadAttempt): Promise<string | undefined> {
+  const prefix = typeof keyPrefix === 'function' ? keyPrefix(record) : keyPrefix
+  return prefix === undefined ? undefined : toStorableKey(context.store.session, prefix)
 }
 
-async function chooseName(
-  definition: DelayedDefinition,
-  upload: UploadRow,
-  filename: string,
-  record: unknown,
-): Promise<string | null> {
-  const { useFilename } = definition
-  const name: unknown =
-    typeof useFilename === 'function' ? await useFilename(record, filename) : useFilename
-  if (name === false) return null
-  if (name === true)
-    return toSafeObjectName(
-      createDefaultFilename(upload.lane.id, filename, definition.kind, new Date()),
-    )
-  if (typeof name !== 'string' || name.trim() === '')
-    throw new ConfigurationError(
-      `useFilename of ${upload.lane.type}.${upload.lane.name} returned no name: return a non-empty string.`,
-      {
-        details: uploadErrorDetails(upload, filename),
-      },
-    )
-  return toSafeObjectName(name)
-}
-
-/** False: the key is taken. Nothing is left behind then. */
+/**
+ * Commits the key and what is sent under it. Returns false when the key is taken, and then writes
+ * nothing. `isNamed`: the key is made of a name, so that another blob may have it; a random key
+ * needs no look.
+ */
 async function commitChoice(
-  delayed: DelayedContext,
-  upload: UploadRow,
-  file: FileRow,
-  choice: Omit<FinalBytes, 'open' | 'dispose'> & {
-    readonly key: string
-    readonly service: string
-    /** The key is a name, which another blob may have; a random one is nobody's. */
-    readonly named: boolean
-  },
+  { context, upload }: UploadAttempt,
+  { file, serviceName, key, filename, byteSize, checksum, contentType }: PreparedFile,
+  { isNamed }: { readonly isNamed: boolean },
 ): Promise<boolean> {
-  return delayed.store.transact(async (session) => {
+  return context.store.transact(async (session) => {
     if ((await lockHeldUpload(session, upload)) === null) throw new LeaseLostError()
-    if (choice.named && (await blobKeyExists(session, choice.key))) return false
-    if (!(await reserveObject(session, choice.service, choice.key))) return false
-    const result = await session.db
+    if (isNamed && (await blobKeyExists(session, key))) return false
+    if (!(await reserveObject(session, serviceName, key))) return false
+    const { numUpdatedRows } = await session.db
       .updateTable('files')
       .set({
-        service_name: choice.service,
-        blob_key: choice.key,
-        sent_filename: choice.filename,
-        sent_size: choice.byteSize,
-        sent_checksum: choice.checksum,
-        sent_type: choice.contentType,
+        service_name: serviceName,
+        blob_key: key,
+        sent_filename: filename,
+        sent_size: byteSize,
+        sent_checksum: checksum,
+        sent_type: contentType,
         uploaded_bytes: 0,
       })
       .where('id', '=', file.id)
       .where('upload_token', '=', upload.token)
       .where('state', '=', 'staged')
       .executeTakeFirst()
-    if (Number(result.numUpdatedRows) !== 1) throw new LeaseLostError()
+    if (Number(numUpdatedRows) !== 1) throw new LeaseLostError()
     return true
   })
+}
+
+/**
+ * Makes the next attempt choose another key. This one is another file's, or the service may still
+ * store an object under it.
+ */
+export async function clearChosenKey(
+  { context, upload }: UploadAttempt,
+  file: FileRow,
+): Promise<void> {
+  await context.store.session.db
+    .updateTable('files')
+    .set({ blob_key: null })
+    .where('id', '=', file.id)
+    .where('state', '=', 'staged')
+    .where(isLeaseHeld(upload))
+    .execute()
 }

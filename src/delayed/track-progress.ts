@@ -1,46 +1,45 @@
 import { renewDuringTransfer } from '../blobs/object-intents.ts'
 import { ServiceError } from '../errors/errors.ts'
-import type { DelayedContext } from './context.ts'
 import { uploadErrorDetails } from './context.ts'
 import type { PreparedFile } from './prepare-file.ts'
-import { isLeaseHeld, type UploadRow } from './upload-rows.ts'
+import type { UploadAttempt } from './upload-attempt.ts'
+import { isLeaseHeld } from './upload-rows.ts'
 
 const WRITE_INTERVAL_MS = 500
 
-/** Writes progress down as the service takes the bytes, and puts the clean-up of the object off meanwhile. */
+/**
+ * Yields the bytes of a file, writes how many the service has taken, and puts the object's intent
+ * off meanwhile. Throws ServiceError when the intent has begun, or the reason of the signal.
+ */
 export async function* trackProgress(
-  delayed: DelayedContext,
-  upload: UploadRow,
-  prepared: PreparedFile,
-  signal: AbortSignal,
+  { context, upload, signal }: UploadAttempt,
+  { file, filename, key, open }: PreparedFile,
 ): AsyncGenerator<Uint8Array> {
-  const { session } = delayed.store
-  const { file, filename, key } = prepared
-  const lost = (): ServiceError =>
+  const { session } = context.store
+  const details = uploadErrorDetails(upload, filename)
+  const createLostError = (): ServiceError =>
     new ServiceError(
       `The transfer of ${filename} took so long that its clean-up began; it is sent again.`,
-      {
-        details: uploadErrorDetails(upload, filename),
-      },
+      { details },
     )
-  let sent = 0
-  let told = performance.now()
-  for await (const chunk of renewDuringTransfer(session, key, prepared.open(), lost)) {
+  let sentBytes = 0
+  let writtenAt = performance.now()
+  for await (const chunk of renewDuringTransfer(session, key, open(), createLostError)) {
     signal.throwIfAborted()
     yield chunk
-    sent += chunk.length
-    if (performance.now() - told <= WRITE_INTERVAL_MS) continue
-    told = performance.now()
+    sentBytes += chunk.length
+    if (performance.now() - writtenAt <= WRITE_INTERVAL_MS) continue
+    writtenAt = performance.now()
     await session.db
       .updateTable('files')
-      .set({ uploaded_bytes: sent })
+      .set({ uploaded_bytes: sentBytes })
       .where('id', '=', file.id)
       .where(isLeaseHeld(upload))
       .execute()
-      // It is only shown: no reason to end the transfer.
+      // Progress is only shown: an error is no reason to end the transfer.
       .catch((error: unknown) =>
-        delayed.log('debug', `The progress of ${filename} could not be written.`, {
-          ...uploadErrorDetails(upload, filename),
+        context.log('debug', `The progress of ${filename} could not be written.`, {
+          ...details,
           error,
         }),
       )

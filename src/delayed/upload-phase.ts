@@ -5,16 +5,27 @@ import type { Session } from '../database/session.ts'
 import { selectUploads, SNOOZED_LEASE, uploadOf, type UploadRow } from './upload-rows.ts'
 
 /**
- * How an upload stands, for who waits for it: `due` may be claimed, `waiting` has another before it in its lane or is with a worker,
- * `failing` waits for its retry or for a person.
+ * How far an upload is, for a direct attach that waits for it.
+ * - `due`: it may be claimed.
+ * - `waiting`: another upload of the lane comes first, or a worker has it.
+ * - `failing`: it waits for its retry, or for a retry by hand.
+ * - `attached`: all files are attached; hooks may still be to be run.
  */
 export type UploadPhase = 'due' | 'waiting' | 'failing' | 'attached'
 
-/** An upload and how it stands. null: its row is gone, because it is done, or because something newer replaced it. */
+/** An upload, and its phase. */
+export interface PhasedUpload {
+  readonly upload: UploadRow
+  readonly phase: UploadPhase
+}
+
+/**
+ * Finds an upload. null: its row was deleted, because it is finished, or because it was replaced.
+ */
 export async function findUploadPhase(
   session: Session,
   token: string,
-): Promise<{ upload: UploadRow; standing: UploadPhase } | null> {
+): Promise<PhasedUpload | null> {
   const { dialect } = session
   const row = await selectUploads(session)
     .select([
@@ -25,21 +36,21 @@ export async function findUploadPhase(
     .executeTakeFirst()
   if (row === undefined) return null
   const upload = uploadOf(row)
-  return {
-    upload,
-    standing: readPhase(
-      upload,
-      Number(row.is_due) === 1,
-      Number(row.lease_until) === SNOOZED_LEASE,
-    ),
-  }
+  const isDue = Number(row.is_due) === 1
+  const isSnoozed = Number(row.lease_until) === SNOOZED_LEASE
+  return { upload, phase: readPhase({ ...upload, isDue, isSnoozed }) }
 }
 
-function readPhase(
-  { state, lastError }: UploadRow,
-  isDue: boolean,
-  isSnoozed: boolean,
-): UploadPhase {
+/** Tells the phase of an upload. `isSnoozed`: a claim put it off, because its lane was busy. */
+export function readPhase({
+  state,
+  lastError,
+  isDue,
+  isSnoozed,
+}: Pick<UploadRow, 'state' | 'lastError'> & {
+  readonly isDue: boolean
+  readonly isSnoozed: boolean
+}): UploadPhase {
   if (state === 'attached') return 'attached'
   if (state === 'failed') return 'failing'
   if (state === 'running' || isSnoozed) return 'waiting'
@@ -47,7 +58,7 @@ function readPhase(
   return lastError === null ? 'waiting' : 'failing'
 }
 
-/** The oldest of its lane that has its turn before this one, and that nobody has begun. */
+/** Finds the oldest upload of the lane that comes before this one and is not claimed: its token. */
 export async function findOlderDue(session: Session, upload: UploadRow): Promise<string | null> {
   const { lane, order } = upload
   const found = await session.db

@@ -5,10 +5,11 @@ import { claimHooks } from './claim-hooks.ts'
 import { claimUploads } from './claim-uploads.ts'
 import type { DelayedContext } from './context.ts'
 import { enqueueDue, logNotEnqueued, requeueEarly } from './enqueue.ts'
-import type { ConcurrencyLimits } from './concurrency-limits.ts'
+import { runHookRound } from './hooks.ts'
+import type { UploadResult } from './upload-outcome.ts'
+import type { ConcurrencyLimits, ReleasePermit } from './concurrency-limits.ts'
 import type { UploadRow } from './upload-rows.ts'
-import type { UploadResult } from './record-outcome.ts'
-import { runHookRound, runUpload } from './uploader.ts'
+import { UploadRun } from './upload-run.ts'
 import { createSemaphore } from '../async/semaphore.ts'
 
 export interface WorkContext {
@@ -26,8 +27,6 @@ export interface UploadWork {
   /** Does what a queue of the app's hints at, if it is due and its turn. */
   handle(hint: QueueMessage, stopping: AbortSignal): Promise<void>
 }
-
-type ReleasePermit = ReturnType<ConcurrencyLimits['acquire']>
 
 /** An upload that is claimed, and has a place of its service. */
 interface ClaimedUpload {
@@ -48,12 +47,17 @@ export function createUploadWork(
     stopping: AbortSignal,
   ): Promise<UploadResult> => {
     const { delayed, leases, places } = await ready()
-    const result = await runUpload(delayed, leases, upload, stopping).catch((error: unknown) => {
-      leave(null)
+    const uploadRun = new UploadRun({ context: delayed, leases, upload, stopping })
+    const result = await uploadRun.run().catch((error: unknown) => {
+      leave('unknown')
       throw error
     })
     leave(
-      result.isServiceUnavailable === true ? true : result.outcome === 'uploaded' ? false : null,
+      result.isServiceUnavailable === true
+        ? 'unavailable'
+        : result.outcome === 'uploaded'
+          ? 'available'
+          : 'unknown',
     )
     const { dueAt } = result
     // Whatever is due by then may be the next to look whether the service is back.
