@@ -69,7 +69,8 @@ atEach(servers, 'an upload that is snoozed while its lane becomes free is woken'
   const { certificates } = app.storage.record('User', 1)
   await certificates.attachLater(text('first'))
   const uploaded = app.hold('uploaded')
-  const working = app.begin(() => app.another().drain())
+  // Without more capacity, only the claimer can snooze the second upload.
+  const working = app.begin(() => app.another().drain({ concurrency: 1 }))
   await uploaded.reachedBy(working)
   await certificates.attachLater(text('second'))
   const claimer = app.another()
