@@ -11,7 +11,7 @@ import type { Service } from '../services/service.ts'
 import { runWithPermit } from './concurrency-limits.ts'
 import type { WorkContext } from './work-sources.ts'
 
-/** When a deletion is tried again, whose object an upload may still attach. */
+/** The delay of a deletion whose object an unfinished upload may still attach. */
 const RETRY_AFTER_MS = 3_600_000
 
 /** The job that deletes an object, with a permit of the object's service. */

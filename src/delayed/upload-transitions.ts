@@ -158,7 +158,7 @@ export interface FailedAttempt {
   readonly runAt: number
   /** Attempts that are used up. */
   readonly attempts: number
-  /** Since when a service has been away, by the database's clock; 0: none is. */
+  /** Since when a service has been unavailable, by the database's clock; 0: none is. */
   readonly unavailableSince: number
   readonly lastError: string
 }
@@ -198,8 +198,8 @@ export async function failUpload(
 }
 
 /**
- * Releases an upload that is due at once. The attempt that its claim counted is taken back. An
- * upload that is attached already only loses its lease, and its hooks are due.
+ * Releases an upload, so that it is due at once. The attempt that its claim counted is taken back.
+ * An upload that is attached already only loses its lease, and its hooks are due.
  */
 export async function releaseUpload(session: Session, upload: UploadRow): Promise<void> {
   const due = { lease_token: null, lease_until: 0, run_at: 0, enqueued_at: 0 }
