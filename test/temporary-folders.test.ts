@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, symlink, utimes, writeFile } fro
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
-import { test, type TestContext } from 'node:test'
+import { test } from 'node:test'
 import { hasOneAttached } from '../src/index.ts'
 import { testStorage } from '../src/testing/index.ts'
 import { text } from './support/storage.ts'
@@ -14,20 +14,8 @@ import { createActiveStorage, hasManyAttached } from '../src/index.ts'
 import { disk } from '../src/services/disk.ts'
 import { kinds, closeDatabases } from './support/databases.ts'
 import { fresh } from './support/storage.ts'
+import { useOwnTemporaryFolder, useTemporaryFolder } from './support/temporary-folder.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
-
-/** A temporary folder of the test's own, as the system's one. */
-async function ownTemporaryFolder(t: TestContext): Promise<string> {
-  const usual = process.env['TMPDIR']
-  const folder = await mkdtemp(join(tmpdir(), 'asd-tmp-'))
-  process.env['TMPDIR'] = folder
-  t.after(async () => {
-    if (usual === undefined) delete process.env['TMPDIR']
-    else process.env['TMPDIR'] = usual
-    await rm(folder, { recursive: true, force: true })
-  })
-  return folder
-}
 
 /**
  * Script of a process that is in every call that makes a temporary folder at once: the direct
@@ -57,7 +45,7 @@ await storage.drain()
 `
 
 test('folders that a killed process left in the temporary folder are swept', async (t) => {
-  const folder = await ownTemporaryFolder(t)
+  const folder = await useOwnTemporaryFolder(t)
   const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
@@ -132,15 +120,6 @@ test('files that a killed process left half-written in a folder are deleted afte
 
 const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
 
-const usual = process.env['TMPDIR']
-function temporaryFolder(t: TestContext, folder: string): void {
-  process.env['TMPDIR'] = folder
-  t.after(() => {
-    if (usual === undefined) delete process.env['TMPDIR']
-    else process.env['TMPDIR'] = usual
-  })
-}
-
 test('a full or missing temporary folder is an error that says so, and nothing stays in it', async (t) => {
   const app = await fresh(t, sqliteKind, models)
   if (app === null) return
@@ -149,7 +128,7 @@ test('a full or missing temporary folder is an error that says so, and nothing s
   t.after(() => tiny?.close())
   if (tiny === null) t.diagnostic('no disk can be mounted here: the full one is skipped')
   else {
-    temporaryFolder(t, tiny.folder)
+    useTemporaryFolder(t, tiny.folder)
     const large = { io: Buffer.alloc(2 << 20), filename: 'large.bin' }
     const full = {
       code: 'SERVICE',
@@ -159,7 +138,7 @@ test('a full or missing temporary folder is an error that says so, and nothing s
     await assert.rejects(photo.attach(large), full)
     assert.deepEqual(await readdir(tiny.folder), [])
   }
-  temporaryFolder(t, '/nowhere')
+  useTemporaryFolder(t, '/nowhere')
   await assert.rejects(photo.attach({ io: Buffer.from('x'), filename: 'x' }), {
     code: 'SERVICE',
     message: /temporary folder \/nowhere.*Set TMPDIR/,

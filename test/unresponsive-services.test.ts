@@ -21,6 +21,7 @@ import { s3 } from '../src/services/s3.ts'
 import { readTimeouts } from '../src/services/timeouts.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
+import { useTemporaryFolder } from './support/temporary-folder.ts'
 import { asking } from './support/web.ts'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -449,22 +450,13 @@ describe('whatever hangs', { concurrency: true }, () => {
 
 const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
 
-const usual = process.env['TMPDIR']
-function temporaryFolder(t: TestContext, folder: string): void {
-  process.env['TMPDIR'] = folder
-  t.after(() => {
-    if (usual === undefined) delete process.env['TMPDIR']
-    else process.env['TMPDIR'] = usual
-  })
-}
-
 test('a signal stops a transfer while its bytes arrive, and reaches the service', async (t) => {
   const app = await fresh(t, sqliteKind, { User: { photo: hasOneAttached() } })
   if (app === null) return
   const { blobs } = app.storage
   const folder = await mkdtemp(join(tmpdir(), 'signal-'))
   t.after(() => rm(folder, { recursive: true, force: true }))
-  temporaryFolder(t, folder)
+  useTemporaryFolder(t, folder)
   const stopped = new AbortController()
   const never = async function* (): AsyncGenerator<Uint8Array> {
     yield Buffer.from('x')

@@ -13,6 +13,7 @@ import {
 import { sqlite } from '../src/database/sqlite.ts'
 import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'
+import { useTemporaryFolder } from './support/temporary-folder.ts'
 import { tinyDisk } from './support/tiny-disk.ts'
 import { copyFile } from 'node:fs/promises'
 import { after } from 'node:test'
@@ -285,11 +286,8 @@ test('an image is tried again if the temporary folder is full, for it is not bro
   const tiny = await tinyDisk(8)
   if (tiny === null) return t.skip('mounting a small disk is not allowed here')
   const app = storage({ convert: 'png' })
-  const usual = process.env['TMPDIR']
-  process.env['TMPDIR'] = tiny.folder
+  useTemporaryFolder(t, tiny.folder)
   t.after(async () => {
-    if (usual === undefined) delete process.env['TMPDIR']
-    else process.env['TMPDIR'] = usual
     await app.close()
     await tiny.close()
   })

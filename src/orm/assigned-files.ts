@@ -121,7 +121,7 @@ export function refuseFiles(
     const key = keys.find((name) => Object.hasOwn(each, name))
     if (key === undefined && !hasAssignedFiles(each)) continue
     throw new ConfigurationError(
-      `${verb} of ${requireModel(attachments).type} does not take ${key ?? 'the files that were assigned'}: it would be dropped. Use ${instead}, which saves files.`,
+      `${verb} of ${requireModel(attachments).type} would drop ${key ?? 'the assigned files'}. Use ${instead}, which saves files.`,
     )
   }
 }

@@ -115,7 +115,7 @@ const countChunks = (file: FileRow): number => Math.ceil(file.byteSize / CHUNK_S
 /** Creates the error for bytes that were lost or changed, such as by a restore of the database. */
 function createIncompleteError(file: FileRow, size: number): IntegrityError {
   return new IntegrityError(
-    `The staged bytes of ${file.filename} are not what was staged: ${size} of ${file.byteSize} bytes were read. Discard the upload and ask for the file again.`,
+    `The staged bytes of ${file.filename} were lost or changed: ${size} of ${file.byteSize} bytes were read. Discard the upload and ask for the file again.`,
     { details: { filename: file.filename } },
   )
 }
