@@ -1,4 +1,4 @@
-// Reads of single files for the routes of `http`, which knows no rows' modules.
+// Reads of single files for the routes of `http`, which must not import the modules of rows.
 import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
 import { findBlob, findBlobs, type BlobRow } from '../blobs/blob-rows.ts'

@@ -17,8 +17,8 @@ export interface LockedUploads {
 }
 
 /**
- * Ends the pending uploads of an attachment after a direct change, also the gem's rows that nobody
- * has moved yet. An upload that is attached keeps its row, because its hooks still have to run. The
+ * Ends the pending uploads of an attachment after a direct change, also the gem's rows that are not
+ * moved yet. An upload that is attached keeps its row, because its hooks still have to run. The
  * lane and `uploads` are locked.
  */
 export async function supersedeUploads(

@@ -83,8 +83,8 @@ async function purgeVariant(session: Session, variantId: string): Promise<string
 
 /**
  * Purges images that Rails attached to its own records: a variant's image, a blob's preview. Ids of
- * these records may have another type than the app's: text holds an integer in decimal, but a UUID
- * column holds no integer, or the reverse.
+ * these records may have another type than those of the app: a text column holds integers too, but
+ * a column of UUIDs holds no integer, and a column of integers no UUID.
  */
 async function purgeImages(session: Session, type: string, id: string): Promise<string[]> {
   const { dialect, recordId } = session

@@ -49,7 +49,7 @@ export function isStreamUsed(stream: object): boolean {
     flags.readableEnded === true ||
     flags.destroyed === true ||
     flags.locked === true ||
-    // It accepts every stream, though its type names Node's alone.
+    // `isDisturbed` accepts every stream, though its type names only those of Node.
     Readable.isDisturbed(stream as Readable)
   )
 }

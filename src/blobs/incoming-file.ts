@@ -5,7 +5,7 @@ import { messageOf } from '../errors/message.ts'
 import { toPublicMessage } from '../errors/public-message.ts'
 import { isBytes } from './byte-stream.ts'
 
-/** A file that an app or a form hands over: a name and bytes that are read once. */
+/** A file of an app or a form: a name, and bytes that are read once. */
 export interface IncomingFile {
   readonly filename: string
   /** Content type that the client declared. */
@@ -77,7 +77,7 @@ async function* stopOnAbort(
     }
   } finally {
     signal.removeEventListener('abort', abort)
-    // Not awaited, because it would wait for the piece that does not come.
+    // The end is not awaited, because it would wait for the piece that does not come.
     source.return(undefined).catch(() => undefined)
   }
 }

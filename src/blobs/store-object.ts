@@ -115,7 +115,8 @@ async function sendObject(
   details: ErrorDetails & { readonly filename: string },
   { service, serviceName, signal }: StoreObjectOptions,
 ): Promise<void> {
-  // Before the intent, because a key that no service accepts could never be deleted either.
+  // The key is checked before the intent is written, because a key that no service accepts could
+  // not be deleted either.
   checkKey(key)
   if (!(await reserveObject(session, serviceName, key)))
     throw new ServiceError(`The key ${key} is taken. Try again.`, { details })

@@ -82,8 +82,8 @@ export interface CommandLine {
 
 /**
  * Reads and checks the command line before anything is opened. null: it is empty. An unknown option
- * is an error: whoever gave it expects an effect, as of `--dry-run`. Throws UsageError, whose
- * message is one line.
+ * is an error, because its user expects an effect, such as that of `--dry-run`. Throws UsageError,
+ * whose message is one line.
  */
 export function readArguments(argv: readonly string[]): CommandLine | null {
   const { positionals, tokens } = parseArgs({

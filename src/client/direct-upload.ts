@@ -62,7 +62,8 @@ export async function directUpload(
     body: JSON.stringify({ blob }),
   })
   const { direct_upload: target, ...announcedBlob } = JSON.parse(announced) as DirectUploadResponse
-  // Only the signed headers, and none of the app's, because the service may have another origin.
+  // The request has the signed headers only, and none of the app, because the service may have
+  // another origin.
   await sendRequest({
     ...common,
     method: 'PUT',

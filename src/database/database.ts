@@ -125,8 +125,8 @@ export interface Database<in out Tx, Finds extends boolean = false> {
     changed: (error: unknown) => void,
   ): Promise<() => Promise<void>>
   /**
-   * Takes a connection for the heartbeat alone. null: the pool is too small for that, or there is
-   * none.
+   * Takes a connection for the heartbeat. null: the pool is too small for that, or there is no
+   * pool.
    */
   reserve?(): Promise<ReservedConnection | null>
   /** Closes the pool or handle that the library opened; the app's own stays open. */

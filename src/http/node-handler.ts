@@ -54,11 +54,11 @@ async function handleRequest(
     if (response.status >= 400) closeAfterResponse(req)
     // A closed response emits no second 'close', for which `sendResponse` would wait.
     if (!res.destroyed) await sendResponse(res, response)
-    // Does nothing after a whole response. Stops the source of the bytes when the client has
-    // disconnected.
+    // The call does nothing after a complete response. It stops the source of the bytes if the
+    // client has disconnected.
     await response.body?.cancel()
-    // A client that still sends a body which nobody reads could not get the next response on this
-    // connection.
+    // The rest of the body is thrown away, because a client that still sends it could not get the
+    // next response on this connection.
     if (!req.complete) req.removeAllListeners('data').resume()
   } catch {
     // The connection is closed, because the body failed or the client disconnected: a client must

@@ -101,7 +101,7 @@ function toReadable(body: unknown): Readable {
   return stream instanceof Readable ? stream : Readable.from(stream, { objectMode: false })
 }
 
-/** Returns the rest of a body. null: all of it was read, or somebody else reads it. */
+/** Returns the rest of a body. null: all of it was read, or other code reads it. */
 export function findUnreadBody(request: FormRequest): Readable | null {
   const body =
     openBodies.get(request) ??

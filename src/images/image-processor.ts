@@ -11,7 +11,7 @@ type Box = readonly [width: number | null, height: number | null]
 export interface Transformation {
   /** Fits the image inside the box, and never enlarges it. null leaves a side free. */
   readonly resizeToLimit?: Box
-  /** Fits the image inside the box, and enlarges it if need be. null leaves a side free. */
+  /** Fits the image inside the box, and enlarges it if it is smaller. null leaves a side free. */
   readonly resizeToFit?: Box
   /** Fills the box and cuts off the rest. */
   readonly resizeToFill?: readonly [width: number, height: number]

@@ -8,8 +8,8 @@ const isCopyable = (value: unknown): value is Record<PropertyKey, unknown> =>
 
 /**
  * Assigns the files of a literal to the entity that an ORM made of it, and those of nested literals
- * to the entities there. ORMs copy columns and relations alone. A value that the ORM kept as it was
- * given has lost nothing.
+ * to the entities there. ORMs copy columns and relations only. A value that the ORM did not copy is
+ * skipped, because it still has its files.
  */
 export function copyAssignedFiles(
   from: unknown,

@@ -8,11 +8,11 @@ const uploadsByTransaction = new WeakMap<object, UploadsByModel>()
 
 /**
  * Runs a save that opens a transaction of its own, then waits until the files that were assigned
- * directly are attached. `save` calls `begun` with the first token of the transaction's chain, as
+ * directly are attached. `save` calls `onBegin` with the first token of the transaction's chain, as
  * soon as there is one. Throws AttachPendingError; the records are saved then.
  */
 export async function saveAndFinish<T>(
-  save: (begun: (transaction: object | undefined) => void) => Promise<T>,
+  save: (onBegin: (transaction: object | undefined) => void) => Promise<T>,
 ): Promise<T> {
   const uploads: UploadsByModel = new Map()
   const saved = await save((transaction) => {

@@ -55,7 +55,9 @@ export interface MessageVerifierOptions {
   readonly envelope?: 'json' | 'marshal'
 }
 
-/** Longer texts are not tokens of ours, and are refused before their signature is computed. */
+/**
+ * Longer texts are no tokens of this storage, and are refused before their signature is computed.
+ */
 const MAX_TOKEN_CHARACTERS = 65_536
 
 /**

@@ -135,7 +135,7 @@ export class DiskFolder {
     return path
   }
 
-  /** Runs a call on the disk and turns its errors into ours. */
+  /** Runs a call on the disk and turns its errors into those of the library. */
   async #run<T>(key: string, operation: () => Promise<T>, signal?: AbortSignal): Promise<T> {
     try {
       return await this.#gate.run(operation, signal)

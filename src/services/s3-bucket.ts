@@ -44,8 +44,8 @@ export class S3Bucket {
   }
 
   /**
-   * Runs a call and turns the SDK's errors into ours. An aborted signal's reason comes before the
-   * SDK's error.
+   * Runs a call and turns the SDK's errors into those of the library. An aborted signal's reason
+   * comes before the SDK's error.
    */
   async call<T>(
     key: string,
@@ -60,7 +60,7 @@ export class S3Bucket {
     }
   }
 
-  /** Turns an error of the SDK into one of ours. */
+  /** Turns an error of the SDK into one of the library. */
   toError(key: string, error: unknown): Error {
     return toServiceError(error, this.settings.bucket, key)
   }

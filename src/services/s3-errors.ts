@@ -31,8 +31,8 @@ interface AwsError {
 }
 
 /**
- * Turns an error of the SDK into one of ours, by its name and HTTP status. Errors of ours stay as
- * they are.
+ * Turns an error of the SDK into one of the library, by its name and HTTP status. Errors of the
+ * library stay as they are.
  */
 export function toServiceError(error: unknown, bucket: string, key: string): Error {
   if (error instanceof ActiveStorageError) return error

@@ -121,7 +121,7 @@ export interface ActiveStorage<M extends Models, Tx> extends AsyncDisposable {
   /**
    * Finds records that were deleted without their hooks (in bulk, by SQL, by a cascade), and purges
    * their files, as `purgeAllLater` does. It looks records up by the ORM's binding or by
-   * `findRecord`: neither may hide records, nor read a replica that lags. Call it by hand, with
+   * `findRecord`, which must not hide records or read a replica that lags. Call it by hand, with
    * `dryRun` first. Leaves other apps' models alone. Throws ConfigurationError, before anything is
    * removed, for a model whose records cannot be looked up.
    */

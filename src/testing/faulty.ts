@@ -9,7 +9,7 @@ export interface FaultyService extends Service {
   corrupt(times: number): void
   /** Makes every upload wait until the returned function is called. */
   hang(): () => void
-  /** Waits so many milliseconds before each piece of an upload. 0: no wait. */
+  /** Makes uploads wait this many milliseconds before each piece. 0: no wait. */
   slowDown(milliseconds: number): void
   /**
    * Calls `run` with the object's key when an upload begins ('upload'), when its object is stored

@@ -31,7 +31,7 @@ interface FollowedUpload {
 
 /** Follows uploads for any number of browsers with one query of the database at a time. */
 export class ProgressHub {
-  /** Called every 15 seconds while somebody follows an upload. */
+  /** Called every 15 seconds while a page follows an upload. */
   readonly heartbeats: Set<() => void> = new Set()
   readonly #context: StorageContext
   readonly #now: () => number

@@ -9,7 +9,7 @@ import { bridgeDatabase } from '../database-bridge.ts'
 import { hasMethod, isObject, prototypesOf } from '../object-guards.ts'
 import { entityKindOf, isFinished } from './internals.ts'
 
-/** Transaction that `db.transaction(async (tx) => …)` hands over. */
+/** The `tx` of `db.transaction(async (tx) => …)`. */
 export type DrizzleTransaction<D> = D extends {
   // oxlint-disable-next-line typescript/no-explicit-any -- inferred from a dialect's own options
   transaction(run: (tx: infer T) => any, ...rest: any[]): any

@@ -8,7 +8,7 @@ export type TransactionInternals = Knex.Transaction & {
   readonly parentTransaction?: Knex.Transaction
 }
 
-/** The client of a Knex. It alone says which database is spoken to. */
+/** A Knex with its client, the only member that names the database. */
 export type KnexInternals = Knex & {
   readonly client?: {
     readonly dialect?: string

@@ -25,7 +25,7 @@ export function watchTransaction(trx: TransactionInternals): TransactionLevel {
   const { parentTransaction: parent } = trx
   const level = new TransactionLevel(parent && watchTransaction(parent), token)
   levels.set(token, level)
-  // The promise alone does not say: a rollback without an error fulfils it too.
+  // The promise does not show a commit, because a rollback without an error fulfils it too.
   let isCommitted = false
   patchMethod(
     trx,

@@ -24,9 +24,9 @@ export interface LucidOptions {
 
 /**
  * Creates a `database` over an Adonis app's database service: the library's statements run on its
- * connection, and a transaction is the client that `db.transaction(…)` hands over. Throws
- * ConfigurationError for an unsupported connection, for a class without attachments or with fields
- * that hide them, and for Lucid before 22.0.
+ * connection, and a transaction is the client that `db.transaction(…)` passes to its callback.
+ * Throws ConfigurationError for an unsupported connection, for a class without attachments or with
+ * fields that hide them, and for Lucid before 22.0.
  *
  * @example
  * declare const db: import('@adonisjs/lucid/database').Database

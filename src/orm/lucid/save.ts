@@ -29,7 +29,7 @@ async function saveWithFiles(
   }
   // Files are staged before the transaction begins, so that it holds no locks while bytes are read.
   if (record.$trx === undefined && hasAssignedFiles(record)) await stageAssignedFiles(model, record)
-  await saveAndFinish((begun) =>
+  await saveAndFinish((onBegin) =>
     runInTransaction(
       record,
       async (trx) => {
@@ -37,7 +37,7 @@ async function saveWithFiles(
         const tx = toRecordTransaction(trx.knexClient, trx)
         await submitAssignedFiles(model, record, { id: idOf(record), isNew, transaction: tx })
       },
-      begun,
+      onBegin,
     ),
   )
 }

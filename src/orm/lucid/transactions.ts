@@ -29,20 +29,20 @@ export const beginTransaction = <T>(
 ): Promise<T> => client.transaction((trx) => run(watchClient(trx)), options)
 
 /**
- * Runs `run` in the transaction that the record is in, or in one of its own, which Lucid opens for
- * many records but not for one. `begun` is called with the token of a transaction of its own.
+ * Runs `run` in the transaction that the record is in, or in a new one: Lucid opens a transaction
+ * for many records, but not for one. `onBegin` is called with the token of a new transaction.
  */
 export async function runInTransaction<T>(
   record: LucidRow,
   run: (trx: TransactionClientContract) => Promise<T>,
-  begun: (transaction: object | undefined) => void = () => undefined,
+  onBegin: (transaction: object | undefined) => void = () => undefined,
 ): Promise<T> {
   if (record.$trx !== undefined) return run(watchClient(record.$trx))
   const { $isPersisted, $attributes, $original } = record
   const before = { $isPersisted, $attributes: { ...$attributes }, $original: { ...$original } }
   try {
     return await beginTransaction(modelOf(record).$adapter.modelClient(record), (trx) => {
-      begun(watchTransaction(trx.knexClient).chain[0])
+      onBegin(watchTransaction(trx.knexClient).chain[0])
       return run(record.useTransaction(trx).$trx ?? trx)
     })
   } catch (error) {

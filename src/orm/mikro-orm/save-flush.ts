@@ -25,11 +25,11 @@ export async function flushWithFiles(
   const around = flushesAround.getStore()
   if (around?.has(em) === true) return flush()
   subscribeManager(em)
-  await saveAndFinish((begun) => {
+  await saveAndFinish((onBegin) => {
     const current = (lastFlushByManager.get(em) ?? Promise.resolve()).then(() =>
       flushesAround.run(new Set(around).add(em), async () => {
         try {
-          await flushInTransaction(em, flush, begun)
+          await flushInTransaction(em, flush, onBegin)
           endFlush(em.getUnitOfWork(false), 'committed')
         } catch (error) {
           endFlush(em.getUnitOfWork(false), 'failed')
@@ -51,7 +51,7 @@ export async function flushWithFiles(
 async function flushInTransaction(
   em: EntityManager,
   flush: () => Promise<void>,
-  begun: (transaction: object | undefined) => void,
+  onBegin: (transaction: object | undefined) => void,
 ): Promise<void> {
   const withFiles = findEntitiesWithFiles(em)
   if (withFiles.length === 0) return flush()
@@ -66,7 +66,7 @@ async function flushInTransaction(
   for (const { entity, attachments } of withFiles)
     await stageAssignedFiles(requireModel(attachments), entity)
   await em.begin()
-  begun(levelOf(em)?.chain[0])
+  onBegin(levelOf(em)?.chain[0])
   try {
     await flushAndSubmit()
     await em.commit()

@@ -39,7 +39,7 @@ function createRestore(work: UnitOfWork, { entity, meta }: ChangeSet<object>): (
   const keys = meta.primaryKeys.map((name): [string, unknown] => [name, Reflect.get(entity, name)])
   return () => {
     const wrapper = wrap(entity, true)
-    // After a transaction, the manager around it has the entity too.
+    // The manager around a transaction has the entity too after the commit.
     for (const each of [work, wrapper.__em?.getUnitOfWork(false)]) {
       const known = each?.getIdentityMap()
       if (known !== undefined && wrapper.hasPrimaryKey() && known.getByEntity(entity) === entity)

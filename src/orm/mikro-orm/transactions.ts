@@ -21,7 +21,8 @@ export const transactionEvents = {
   afterTransactionCommit({ transaction }: TransactionEventArgs): void {
     if (transaction != null) levels.get(transaction)?.markCommitted()
   },
-  // Before the rollback: one that fails, because the connection is gone, is a rollback too.
+  // The event before the rollback is used, because a rollback that fails for a lost connection is a
+  // rollback too.
   beforeTransactionRollback({ transaction }: TransactionEventArgs): void {
     if (transaction != null) levels.get(transaction)?.markRolledBack()
   },

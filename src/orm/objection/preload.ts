@@ -6,8 +6,8 @@ import { readKnex, type QueryInternals } from './internals.ts'
 
 /**
  * Makes `withGraphFetched('photo')` read attachments in two statements for all records that the
- * query finds. Replaces the method of this query alone; graphs of other models that name a model
- * with attachments are called on it too.
+ * query finds. Replaces the method of this query only. Objection calls it also for graphs of other
+ * models that name a model with attachments.
  */
 export function patchGraphFetched(query: QueryInternals, names: readonly string[]): void {
   let isPreloading = false

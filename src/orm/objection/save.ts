@@ -16,7 +16,7 @@ const isFileRequired = (record: Model): boolean => {
 
 /**
  * Makes a query that has files, or that deletes records, run in a transaction: Objection opens none
- * by itself. Replaces `execute` of this query alone.
+ * by itself. Replaces `execute` of this query only.
  */
 export function patchExecute(query: QueryInternals): void {
   patchMethod(
@@ -51,9 +51,9 @@ async function executeWithFiles(query: QueryInternals, execute: Execute): Promis
   if (isTransaction(db)) return executeAndSubmit(execute, withFiles, db)
   if (query.isInsert()) await stageFiles(withFiles)
   try {
-    return await saveAndFinish((begun) =>
+    return await saveAndFinish((onBegin) =>
       db.transaction((trx) => {
-        begun(toRecordTransaction(trx).chain[0])
+        onBegin(toRecordTransaction(trx).chain[0])
         query.transacting(trx)
         return executeAndSubmit(execute, withFiles, trx)
       }),

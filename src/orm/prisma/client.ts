@@ -26,7 +26,7 @@ export interface PrismaLike extends PrismaQueryable {
   $transaction(run: (tx: any) => Promise<any>, options?: any): Promise<any>
 }
 
-/** The `tx` that a client hands over in `$transaction(async (tx) => …)`. */
+/** The `tx` of `$transaction(async (tx) => …)`. */
 export type TransactionOf<C> = C extends {
   // oxlint-disable-next-line typescript/no-explicit-any -- inferred from whatever options it takes
   $transaction(run: (tx: infer Tx) => Promise<any>, options?: any): Promise<any>

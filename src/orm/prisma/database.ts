@@ -52,17 +52,17 @@ export function prisma<C extends PrismaLike>(
   const own = modelsOf(given) === undefined ? createClientProxy(given, []).proxy : given
   const isSqlite = dialect === 'sqlite'
   const transaction = async <T>(run: (tx: AnyClient) => Promise<T>): Promise<T> => {
-    // On SQLite, Prisma has one connection and no queue for it. From a turn of the event loop of
-    // its own, the transaction is wholly before or after the statements that the app sends; and a
-    // busy worker leaves turns to the rest of the process.
+    // Prisma has one connection to SQLite and no queue for it. The transaction begins in a turn of
+    // the event loop of its own, so that it comes entirely before or after the app's statements,
+    // and so that a busy worker lets the rest of the process run.
     if (isSqlite) await new Promise(setImmediate)
     return own.$transaction(
       run,
       isSqlite ? TRANSACTION_LIMITS : { ...TRANSACTION_LIMITS, isolationLevel: 'ReadCommitted' },
     )
   }
-  // On SQLite, a statement outside of transactions would be in whichever is open on the one
-  // connection, so it waits for its turn.
+  // Statements outside of transactions wait for their turn on SQLite, because they would be in the
+  // transaction that is open on the one connection.
   const within = <T>(run: (on: AnyClient) => Promise<T>): Promise<T> =>
     isSqlite ? transaction(run) : run(own)
   const base = bridgeDatabase<AnyClient>({

@@ -46,9 +46,9 @@ export function createClientProxy(
     within: (run) =>
       open !== undefined
         ? run({ ...self, open })
-        : saveAndFinish((begun) =>
+        : saveAndFinish((onBegin) =>
             runTransaction(self, (on) => {
-              begun(on.open)
+              onBegin(on.open)
               return run(on)
             }),
           ),
@@ -69,7 +69,9 @@ function createDelegateProxy(on: ClientWithFiles, delegate: Delegate): object {
   })
 }
 
-/** Runs a transaction of the app's or of ours. One inside another is a savepoint. */
+/**
+ * Runs a transaction of the app or of the library. A transaction inside another one is a savepoint.
+ */
 function runTransaction<T>(
   { client, models, open }: ClientWithFiles,
   run: (on: ClientInTransaction) => Promise<T>,

@@ -12,7 +12,7 @@ export interface PrismaTransaction {
   /** The root of the client that it was opened on: see `rootOf`. */
   readonly root: object | undefined
   readonly level: TransactionLevel
-  /** The client that the app was handed over in it. */
+  /** The client that the app gets in it. */
   tx: object | undefined
 }
 
@@ -24,12 +24,13 @@ const transactionByClient = new WeakMap<object, PrismaTransaction>()
  */
 export const openOf = (tx: object): PrismaTransaction | undefined => transactionByClient.get(tx)
 
-/** Remembers the transaction of a client that the app is handed over. */
+/** Remembers the transaction of a client that the app gets. */
 export const rememberTransaction = (tx: object, open: PrismaTransaction): void =>
   void transactionByClient.set(tx, open)
 
 /**
- * On SQLite alone, where a client's transactions and the library's statements wait for each other.
+ * The transaction that a call is made in. It is used on SQLite only, where transactions and the
+ * library's statements wait for each other.
  */
 const transactionAround = new AsyncLocalStorage<PrismaTransaction>()
 

@@ -28,9 +28,9 @@ export function runInTransaction<T>(
   const app = appOf(model)
   const open = openOf(app, options)
   if (open !== undefined) return run(open)
-  return saveAndFinish((begun) =>
+  return saveAndFinish((onBegin) =>
     beginTransaction(app, {}, (transaction) => {
-      begun(transaction)
+      onBegin(transaction)
       return run(transaction)
     }),
   )

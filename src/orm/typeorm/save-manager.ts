@@ -109,8 +109,8 @@ export function patchManager(prototype: EntityManager = EntityManager.prototype)
 }
 
 /**
- * Patches the prototype of a data source's manager, which is not ours where the app has another
- * copy of TypeORM.
+ * Patches the prototype of a data source's manager. It is another one than the library imports if
+ * the app has another copy of TypeORM.
  */
 export function patchManagerPrototype({ manager }: DataSource): void {
   const withSave = [...prototypesOf(manager)].filter(
@@ -163,9 +163,9 @@ async function saveWithFiles(
     )
   for (const { entity, attachments } of withFiles)
     await stageAssignedFiles(requireModel(attachments), entity)
-  return saveAndFinish((begun) =>
+  return saveAndFinish((onBegin) =>
     runOwnTransaction(manager, (on) => {
-      begun(levelOf(requireRunner(on))?.chain[0])
+      onBegin(levelOf(requireRunner(on))?.chain[0])
       return saveAndSubmit(on)
     }),
   )
