@@ -41,6 +41,7 @@ export type OneInput = Attachable | NoFile
 
 /** Changes of a has-many. Forms may write the keys in snake_case. */
 export interface ManyChanges {
+  /** Files to add. */
   readonly files?: readonly (Attachable | NoFile)[] | Attachable | NoFile
   /** Ids of attachments to remove. */
   readonly deletedIds?: readonly (bigint | number | string)[]

@@ -16,11 +16,13 @@ export interface HookFile {
   readonly byteSize: number
   /** null: no key is chosen yet. */
   readonly key: string | null
+  /** The attachment, once the file is attached. */
   readonly attachment: Attachment | null
 }
 
 /** The last argument of hooks. */
 export interface HookContext {
+  /** The upload that the hook runs for. */
   readonly upload: DelayedUpload
   /** Number of this attempt; the first is 1. */
   readonly attempt: number

@@ -19,6 +19,7 @@ export interface DirectUploadFile {
   readonly byteSize: number
   /** Base64 MD5. */
   readonly checksum: string
+  /** The type that the browser declares. undefined: none. */
   readonly contentType?: string | undefined
   /** The app's own metadata. Keys that Rails uses itself are left out. */
   readonly metadata?: Readonly<Record<string, unknown>> | undefined

@@ -31,11 +31,13 @@ export interface ReconcileResult {
 /** A run of `reconcile` over some models. */
 export interface ReconcileTask {
   readonly session: Session
+  /** Names of the models. */
   readonly types: readonly string[]
   readonly dryRun: boolean
   /** Milliseconds. */
   readonly olderThan: number
   readonly signal?: AbortSignal | undefined
+  /** Looks up a record in the app's database. */
   exists(type: string, id: string): Promise<boolean>
   /**
    * Purges a record's files, unless `keepIf` returns true, which is called when nothing more can be

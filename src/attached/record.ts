@@ -143,11 +143,13 @@ export const RESERVED_RECORD_NAMES: readonly string[] = [
 export interface RecordScope {
   readonly context: StorageContext
   readonly type: string
+  /** The record's id in its canonical form. */
   readonly id: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>
   readonly session: (() => Promise<Session>) | null
   readonly wakeAtCommit: AttachmentScope['wakeAtCommit']
   readonly startAtCommit: AttachmentScope['startAtCommit']
+  /** Rows of the record that were read before. */
   readonly loaded: RowCache
 }
 

@@ -14,6 +14,7 @@ export interface PreloadedRows {
 
 /** Rows of one record. The first change through a handle of the record clears them. */
 export interface RowCache {
+  /** null: the rows were not read before, or were cleared. */
   current: PreloadedRows | null
 }
 
@@ -31,6 +32,7 @@ export interface AttachmentScope {
    * reports commits.
    */
   readonly startAtCommit: (upload: SubmittedUpload) => void
+  /** Rows of the record that were read before. */
   readonly loaded: RowCache
 }
 

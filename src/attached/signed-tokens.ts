@@ -17,6 +17,7 @@ export type TokenPurpose = keyof typeof TOKEN_PURPOSE
 
 /** A token with a valid signature that has not expired. */
 export interface SignedToken {
+  /** The signed value, such as an id. */
   readonly value: unknown
   /** null: it never expires. */
   readonly expiresAt: Date | null

@@ -15,6 +15,7 @@ export class StagedFile {
   readonly byteSize: number
   /** Base64 MD5. */
   readonly checksum: string
+  /** Time after which the file is deleted unless it was submitted. */
   readonly expiresAt: Date
   readonly #path: (options?: PathOptions) => string
   readonly #discard: () => Promise<void>
@@ -49,6 +50,7 @@ export class StagedFile {
     return this.#discard()
   }
 
+  /** Returns plain data for pages. */
   toJSON(): Record<string, unknown> {
     const { signedId, filename, contentType, byteSize, checksum, expiresAt } = this
     return { signedId, filename, contentType, byteSize, checksum, expiresAt }

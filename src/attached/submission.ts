@@ -13,6 +13,7 @@ import type { LaneLock } from '../attachments/lane.ts'
  * attach.
  */
 export interface StoredObject {
+  /** The blob's row, or the values of a new row. */
   readonly blob: BlobRow | NewBlob
   /** The staged file whose bytes the object has. */
   readonly staged?: FileRow
@@ -22,9 +23,11 @@ export interface StoredObject {
 export interface PreparedSubmission {
   readonly scope: AttachmentScope
   readonly changes: Changes
+  /** Ids of the staged files to link, in order. */
   readonly fileIds: readonly string[]
   /** Rows of the files that this call staged. */
   readonly stagedHere: readonly FileRow[]
+  /** Objects to attach at once. */
   readonly stored: readonly StoredObject[]
 }
 

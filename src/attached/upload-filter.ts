@@ -7,9 +7,11 @@ import type { DelayedUpload } from './values.ts'
 
 /** Conditions of `storage.delayedUploads.list`; all that are given must hold. */
 export interface DelayedUploadFilter<N extends string = string> {
+  /** A name of `models`. */
   readonly model?: N
   /** The attachment's name, such as 'photo'. */
   readonly attachment?: string
+  /** The id of a record. Give `model` too, because records of several models may have the id. */
   readonly recordId?: bigint | number | string
   readonly state?: DelayedUpload['state']
   /** Text that `lastError` contains, in upper or lower case. */

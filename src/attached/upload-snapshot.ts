@@ -10,6 +10,7 @@ export interface UploadSnapshot {
   readonly id: string
   /** 'attached', 'superseded' and 'discarded' are final. A failed upload may be retried. */
   readonly state: 'pending' | 'running' | 'attached' | 'failed' | 'superseded' | 'discarded'
+  /** Number of attempts so far. */
   readonly attempts: number
   /** Time of the next attempt (ISO 8601). null: there will be none. */
   readonly runAt: string | null

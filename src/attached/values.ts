@@ -5,13 +5,17 @@ import type { PurgeOptions } from './remove.ts'
 
 /** The model and the id of a record. */
 export interface RecordRef {
+  /** The model's name: the value of `record_type`. */
   readonly type: string
+  /** The record's id as text, in its canonical form. */
   readonly id: string
 }
 
 /** Members that pending and stored files share. */
 export interface FileInfo {
+  /** Id of the attachment, the blob or the pending file. */
   readonly id: string
+  /** The name that the visitor gave the file. */
   readonly filename: string
   readonly contentType: string
   /** Bytes. */
@@ -24,6 +28,7 @@ export interface FileInfo {
    * once they are attached.
    */
   path(options?: PathOptions): string
+  /** Returns plain data for pages. */
   toJSON(): Record<string, unknown>
 }
 
@@ -68,10 +73,14 @@ export interface ReadableFile {
 
 /** Rails' ActiveStorage::Blob. Not called `Blob`, because that is a global type. */
 export interface StoredBlob extends FileInfo, ReadableFile, WithUrl {
+  /** The name of the object in its service. */
   readonly key: string
+  /** A name of `services`. */
   readonly serviceName: string
+  /** Metadata of Rails and of the app. */
   readonly metadata: Readonly<Record<string, unknown>>
   readonly createdAt: Date
+  /** The blob's id with a signature, safe to put into a form. `attach` takes it. */
   readonly signedId: string
   /** Removes row and object, unless something uses the blob. */
   purge(options?: PurgeOptions): Promise<void>
@@ -84,6 +93,7 @@ export interface Attachment extends FileInfo, ReadableFile, WithUrl {
   readonly state: 'attached'
   /** The attachment's name, such as 'photo'. */
   readonly name: string
+  /** The record that the file is attached to. */
   readonly record: RecordRef
   readonly blob: StoredBlob
   readonly createdAt: Date
@@ -114,10 +124,17 @@ export interface DelayedFile extends FileInfo, ReadableFile {
  * listed.
  */
 export interface DelayedUpload {
+  /** Id for `storage.delayedUploads.find`. */
   readonly id: string
+  /** The id with a signature, for `storage.delayedUploads.findSigned`. */
   readonly signedId: string
+  /** The record that the files are for. */
   readonly record: RecordRef
+  /** The attachment's name, such as 'photo'. */
   readonly name: string
+  /**
+   * 'pending': waits for a worker; 'running': a worker has it; 'failed': waits for a manual retry.
+   */
   readonly state: 'pending' | 'running' | 'failed'
   /** Number of attempts so far. */
   readonly attempts: number
@@ -127,8 +144,11 @@ export interface DelayedUpload {
   readonly lastError: string | null
   /** Error of the last attempt, for visitors. `toJSON` gives this text as `lastError`. */
   readonly publicError: string | null
+  /** The files that are not dropped, in the order of the submission. */
   readonly files: readonly DelayedFile[]
+  /** Whether the attached files are removed when the first new file is attached. */
   readonly cleanBefore: boolean
+  /** Time of the submission. */
   readonly createdAt: Date
   /** Queues the failed files again, as a new submission. */
   retry(): Promise<void>
@@ -136,6 +156,7 @@ export interface DelayedUpload {
   path(): string
   /** Discards the upload and its bytes. */
   discard(): Promise<void>
+  /** Returns plain data for pages. */
   toJSON(): Record<string, unknown>
 }
 

@@ -9,9 +9,11 @@ import { formatValue } from '../errors/message.ts'
  * One attachment of one record: the key by which changes are serialized and uploads are ordered.
  */
 export interface Lane {
+  /** The record's model: the value of `record_type`. */
   readonly type: string
   /** The record's id in its canonical form: see `canonicalizeId`. */
   readonly id: string
+  /** The attachment's name, such as 'photo'. */
   readonly name: string
 }
 

@@ -20,6 +20,7 @@ export interface DrainOptions extends WorkerOptions {
 
 /** Counts of uploads; one upload may have several files. */
 export interface DrainResult {
+  /** All of their files are attached. */
   readonly uploaded: number
   /** Failed, and are due again later. */
   readonly retried: number

@@ -7,6 +7,7 @@ export interface Labels {
   readonly superseded: string
   readonly discarded: string
   readonly progress: string
+  /** Text for an upload that does not exist any more. */
   readonly gone: string
 }
 /** Default texts. */

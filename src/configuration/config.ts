@@ -42,6 +42,7 @@ export interface ActiveStorageConfig<
   readonly images?: ImageProcessor
   /** The type of all records' ids. Default 'bigint'. */
   readonly recordId?: RecordIdType
+  /** Limits of staged files. */
   readonly staging?: {
     /** Time after which a staged file expires unless it is submitted. Default '24h'. */
     readonly expiresIn?: Duration
@@ -83,6 +84,7 @@ export interface ActiveStorageConfig<
    * Rails' job first.
    */
   readonly gem?: { readonly moveAfter?: Duration }
+  /** Names of the library's own tables. */
   readonly tables?: TableOptions
   /** The path at which the app mounts `handler`. Default '/rails/active_storage', as in Rails. */
   readonly basePath?: `/${string}`

@@ -9,12 +9,15 @@ export type Dialect = 'postgres' | 'mysql' | 'mariadb' | 'sqlite'
  * library's statements.
  */
 export interface OpenTransaction<Tx> {
+  /** The object that the app gets. */
   readonly tx: Tx
+  /** Runs the library's statements in the transaction. */
   readonly executor: Executor
 }
 
 /** A connection kept for one purpose. */
 export interface ReservedConnection {
+  /** Runs statements on this connection. */
   readonly executor: Executor
   /** Returns the connection to the pool. */
   release(): Promise<void>

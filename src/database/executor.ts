@@ -9,6 +9,7 @@ export type Row = Readonly<Record<string, unknown>>
 
 /** The result of one statement. */
 export interface Result {
+  /** The rows that a SELECT or a RETURNING returned. */
   readonly rows: readonly Row[]
   /** Number of rows that an INSERT, UPDATE or DELETE changed; 0 for a SELECT. */
   readonly affected: number

@@ -17,6 +17,7 @@ const ALREADY_THERE: readonly number[] = [1050, 1060, 1061, 1062]
 export interface MigrationStep {
   /** Name of the table, `table.column` or index, as `existing` returns it. */
   readonly needs: string
+  /** The statement that makes it. */
   readonly sql: string
 }
 
@@ -41,6 +42,7 @@ export interface DialectSchema {
  * made it.
  */
 export interface LiveColumn {
+  /** The type as the database names it. */
   readonly type: string
   /** MySQL: the character set of a text column. */
   readonly charset?: string

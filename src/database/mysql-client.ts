@@ -7,12 +7,15 @@ import { normalizeRow } from './rows.ts'
  * hands it to the app.
  */
 export interface MysqlConnection {
+  /** Runs a prepared statement. */
   execute(sql: string, values?: any): Promise<any>
+  /** Runs a statement that is not prepared, such as COMMIT. */
   query(sql: string, values?: any): Promise<any>
 }
 /* oxlint-enable typescript/no-explicit-any */
 /** A connection of a pool. */
 export interface MysqlPoolConnection extends MysqlConnection {
+  /** Returns the connection to its pool. */
   release(): unknown
   destroy?(): unknown
 }

@@ -22,6 +22,7 @@ export function formatPlaceholder(style: PlaceholderStyle, number: number): stri
 /** A statement and its parameters, as a binding takes them. */
 export interface BoundStatement {
   readonly sql: string
+  /** The values in the order of the placeholders. */
   readonly parameters: readonly Parameter[]
 }
 

@@ -15,6 +15,7 @@ export interface PgClient {
 }
 /** A client of a pool. */
 export interface PgPoolClient extends PgClient {
+  /** Returns the client to its pool. An error or true closes it instead. */
   release(destroy?: Error | boolean): void
 }
 /** A `pg` pool, as the library uses it. */

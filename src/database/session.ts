@@ -24,11 +24,15 @@ import type { RecordIdType } from './store.ts'
 /** Kysely on one executor. All statements of the library run through a session. */
 export interface Session {
   readonly dialect: Dialect
+  /** Builds and runs statements. */
   readonly db: Kysely<Schema>
+  /** Sends the statements: over the pool, or over an open transaction. */
   readonly executor: Executor
   /** Runs statements of queue engines on that executor, with `$1` placeholders for any binding. */
   readonly portableExecutor: PortableExecutor
+  /** The real names of the tables. */
   readonly tables: TableNames
+  /** Type of the ids of the app's records. */
   readonly recordId: RecordIdType
   /** Whether INSERT, UPDATE and DELETE may use RETURNING: see `Database.returning`. */
   readonly returning: boolean

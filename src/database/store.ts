@@ -16,8 +16,10 @@ export type RecordIdType = 'bigint' | 'uuid' | 'text'
 
 /** An opened database. All other folders run their statements on it. */
 export interface Store<Tx = unknown> {
+  /** The binding that the app passed. */
   readonly database: Database<Tx>
   readonly dialect: Dialect
+  /** The real names of the tables. */
   readonly tables: TableNames
   readonly recordId: RecordIdType
   /** Runs each statement by itself (autocommit), and again after an error that may pass. */

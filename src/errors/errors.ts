@@ -3,7 +3,9 @@ import { toPublicMessage, formatFile, formatSize } from './public-message.ts'
 
 /** The place at which an error of the library happened. */
 export interface ErrorDetails {
+  /** The record's model and id. */
   readonly record?: { readonly type: string; readonly id: string }
+  /** The attachment's name, such as 'photo'. */
   readonly attachment?: string
   readonly filename?: string
 }
@@ -32,7 +34,9 @@ export type ErrorCode =
 
 /** Options of an error's constructor, for an app's own subclasses. */
 export interface ActiveStorageErrorOptions {
+  /** The error behind it. */
   readonly cause?: unknown
+  /** Record, attachment and file, for the app and its log. */
   readonly details?: ErrorDetails
   /**
    * One or two sentences for visitors: the file, the limit and what to do, without ids, keys, paths
@@ -50,9 +54,13 @@ export interface ActiveStorageErrorOptions {
  * `publicMessage` is for visitors.
  */
 export class ActiveStorageError extends Error {
+  /** The kind of error. */
   readonly code: ErrorCode = 'SERVICE'
+  /** Whether the same call may succeed later. */
   readonly retryable: boolean = false
+  /** HTTP status of a response to the error. */
   readonly statusCode: number = 500
+  /** Record, attachment and file, for the app and its log. */
   readonly details: ErrorDetails
   /** The values of a form that was refused, as far as they were read; to show the form again. */
   values?: Readonly<Record<string, string | readonly string[] | undefined>>

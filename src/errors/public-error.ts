@@ -4,6 +4,7 @@ import { GENERIC_MESSAGE } from './public-message.ts'
 
 /** The part of an error that visitors may see. */
 export interface PublicError {
+  /** HTTP status of the response; 500 for an error that is not the library's. */
   readonly statusCode: number
   /** The error's `code`; 'INTERNAL' for an error that is not the library's. */
   readonly code: string

@@ -3,6 +3,7 @@ import type { ParseForm } from './forms/parse-form.ts'
 
 /** Members of an ActiveStorage that an adapter mounts. */
 export interface Mountable {
+  /** Responds to a web request below `basePath`. */
   readonly handler: (request: Request) => Promise<Response>
   readonly basePath: string
 }

@@ -12,6 +12,7 @@ export interface Content {
   readonly cacheControl: string
   /** Strong entity tag with its quotes. */
   readonly etag: string | null
+  /** Value of the Last-Modified header. null: unknown. */
   readonly lastModified: Date | null
   /** Reads the bytes. Throws before the first byte when they are missing. */
   open(range: ByteRange | null): AsyncIterable<Uint8Array>

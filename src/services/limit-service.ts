@@ -12,6 +12,7 @@ export interface ServiceTimeLimits {
    * A transfer must move this many bytes, or all that are left, in each stretch of `progressMs`.
    */
   readonly progressBytes: number
+  /** Milliseconds in which a transfer must make progress. */
   readonly progressMs: number
   /** Limit of a call without a body. */
   readonly callMs: number

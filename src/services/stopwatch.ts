@@ -1,6 +1,8 @@
 /** Counts the time between `start` and `pause`. */
 export interface Stopwatch {
+  /** Starts, or goes on after a pause. */
   start(): void
+  /** Stops counting until `start`. */
   pause(): void
   /**
    * Counts from 0 again, up to the usual limit or to another. A running stopwatch goes on running.

@@ -18,6 +18,7 @@ export type Id = bigint | number | string
 
 /** The open transaction in which to act. Default: none; every call then commits by itself. */
 export interface TransactionOption<Tx> {
+  /** The app's transaction object. `attachLater` in it is committed with the app's own rows. */
   readonly transaction?: Tx
 }
 

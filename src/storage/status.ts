@@ -28,7 +28,9 @@ export interface FailedUploadStatus {
 
 /** A service that could not be reached, as this process saw it. */
 export interface ServiceOutage {
+  /** A name of `services`. */
   readonly service: string
+  /** Time of the first failed call. */
   readonly since: Date
   /** Time before which no upload to the service is tried. */
   readonly retryAt: Date
@@ -50,6 +52,7 @@ export interface StorageStatus {
   readonly workers: readonly WorkerStatus[]
   /** Other work that waits, by kind: blobs to purge, objects to delete. */
   readonly jobs: readonly JobCount[]
+  /** Rows that the Ruby gem wrote and that are not moved yet, by attachment. */
   readonly gemRows: readonly GemRowStatus[]
   /**
    * Services that workers, drains or saves of this process could not reach. Other processes are not

@@ -31,9 +31,11 @@ export interface TestStorageOptions extends PassedConfig {
 
 /** Result of `testStorage`. */
 export interface TestStorage<M extends Models> {
+  /** The storage, on the database and the service of the test. */
   readonly storage: ActiveStorage<M, DatabaseSync>
   /** The one service of all attachments; `objects` by key. */
   readonly service: FaultyService & Pick<MemoryService, 'objects'>
+  /** The clock that deadlines are compared with. */
   readonly clock: TestClock
   /** Database of the test, for tables of the app's own too. `storage.transaction` hands it over. */
   readonly database: DatabaseSync

@@ -16,6 +16,7 @@ export interface FormFile {
   /** Filename as the client sent it, with folders. */
   readonly filename: string
   readonly contentType: string
+  /** The bytes. `take` must read them to the end. */
   readonly io: AsyncIterable<Uint8Array>
 }
 

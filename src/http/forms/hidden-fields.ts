@@ -8,6 +8,7 @@ import type { AttachmentFields } from './attachment-fields.ts'
  * is shown again.
  */
 export interface HiddenField {
+  /** Name of the input, such as 'user[photo]'. */
   readonly name: string
   /** Signed id of the file. */
   readonly value: string

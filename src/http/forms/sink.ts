@@ -3,6 +3,8 @@
  * invalid.
  */
 export interface Sink {
+  /** Takes the next bytes. */
   write(piece: Uint8Array): void
+  /** Called after the last bytes. */
   end(): void
 }
