@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { test, type TestContext } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import type { Database } from '../src/adapters.ts'
@@ -260,6 +261,22 @@ test('an expiring id is cached no longer than it is valid, and ends', async (t) 
     [(await ask(over)).status, (await ask(over)).headers.get('cache-control')],
     [404, 'no-store'],
   )
+})
+
+test('an object with fewer bytes than its blob is a 404, also for a range after its end', async (t) => {
+  const { ask, file, service } = await rails(t)
+  await service.upload(file.blob.key, Readable.from([Buffer.from('hello')]), {
+    byteSize: 5,
+    checksum: createHash('md5').update('hello').digest('base64'),
+  })
+  for (const range of ['bytes=0-', 'bytes=3-7', 'bytes=5-', 'bytes=7-9']) {
+    const answer = await ask(file.path({ proxy: true }), { headers: { range } })
+    assert.deepEqual(
+      [answer.status, answer.headers.get('cache-control'), answer.text],
+      [404, 'no-store', ''],
+      range,
+    )
+  }
 })
 
 test('a missing file is a 404 that no cache keeps, whatever its size, also for HEAD', async (t) => {

@@ -1,4 +1,5 @@
-import { respond, HttpResponseError } from './responses.ts'
+import { InvalidInputError } from '../errors/errors.ts'
+import { notFound, respond } from './responses.ts'
 import { checkConditions } from './conditions.ts'
 import { parseRange, type ByteRange } from './range.ts'
 
@@ -93,12 +94,15 @@ async function openContentBody(
     await source.return?.()
     return null
   }
-  const first = await source.next()
+  const first = await source.next().catch((error: unknown) => {
+    // The object has fewer bytes than its blob says, so the range begins after its end.
+    if (range !== null && error instanceof InvalidInputError) throw notFound()
+    throw error
+  })
   if (length !== null && length <= MAX_BUFFERED_BYTES) {
     const chunks: Uint8Array[] = []
     for (let next = first; next.done !== true; next = await source.next()) chunks.push(next.value)
-    if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) !== length)
-      throw new HttpResponseError(respond(404, { 'Cache-Control': 'no-store' }))
+    if (chunks.reduce((sum, chunk) => sum + chunk.length, 0) !== length) throw notFound()
     return streamChunks(chunks)
   }
   return streamContent(source, first, length)

@@ -5,6 +5,7 @@ import { FileNotFoundError, InvalidInputError } from '../errors/errors.ts'
 import { isMissingFile, toDiskError } from './disk-errors.ts'
 import { DiskGate } from './disk-gate.ts'
 import { checkKey } from './object-key.ts'
+import { checkRange } from './range.ts'
 import type { UploadOptions } from './service.ts'
 
 /**
@@ -73,7 +74,7 @@ export class DiskFolder {
 
   /**
    * Reads an object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
-   * where there is none.
+   * where there is none, and InvalidInputError for an invalid range.
    */
   async read(
     key: string,
@@ -82,6 +83,7 @@ export class DiskFolder {
   ): Promise<AsyncIterable<Uint8Array>> {
     const path = this.#pathOf(key)
     const { size } = await this.#runOnFile(key, () => stat(path), signal)
+    checkRange(key, range, size)
     const [start, end] = range ?? [0, size - 1]
     return this.#readRange(key, [start, Math.min(end, size - 1)], signal)
   }

@@ -28,6 +28,7 @@ export function memory(): MemoryService {
       checkKey(key)
       checkRange(key, range)
       const data = find(key)
+      checkRange(key, range, data.length)
       return (async function* (): AsyncGenerator<Uint8Array> {
         yield range === undefined ? data : data.subarray(range[0], range[1] + 1)
       })()

@@ -11,6 +11,8 @@ test('the name and status of an SDK error choose the error', () => {
     ['NoSuchKey', 404, 'FILE_NOT_FOUND'],
     ['NotFound', 404, 'FILE_NOT_FOUND'],
     ['NoSuchBucket', 404, 'SERVICE'],
+    ['InvalidRange', 416, 'INVALID_INPUT'],
+    ['Unknown', 416, 'INVALID_INPUT'],
     ['BadDigest', 400, 'INTEGRITY'],
     ['SlowDown', 503, 'SERVICE_UNAVAILABLE'],
     ['TimeoutError', undefined, 'SERVICE_UNAVAILABLE'],

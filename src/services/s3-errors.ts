@@ -3,6 +3,7 @@ import {
   ActiveStorageError,
   FileNotFoundError,
   IntegrityError,
+  InvalidInputError,
   ServiceError,
   ServiceUnavailableError,
 } from '../errors/errors.ts'
@@ -44,6 +45,11 @@ export function toServiceError(error: unknown, bucket: string, key: string): Err
   if (name === 'BadDigest' || name === 'InvalidDigest')
     return new IntegrityError(
       `${key}: the bytes that reached the bucket ${bucket} differ from those that were sent. Nothing was stored.`,
+      cause,
+    )
+  if (name === 'InvalidRange' || status === 416)
+    return new InvalidInputError(
+      `The range of ${key} begins after the last byte of the object in the bucket ${bucket}.`,
       cause,
     )
   if (isBucketOutage(read))

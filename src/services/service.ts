@@ -1,5 +1,5 @@
 interface Abortable {
-  /** Gives the call up: it rejects, with the signal's reason where the service can. */
+  /** Gives the call up: it rejects with the signal's reason. */
   readonly signal?: AbortSignal
 }
 
@@ -86,7 +86,8 @@ export interface Service {
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
   /**
    * Reads the object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
-   * before the first byte where there is no object, and InvalidInputError for an invalid range.
+   * before the first byte where there is no object, and InvalidInputError for an invalid range, and
+   * for one that begins after the last byte. A range may end after it.
    */
   download(
     key: string,
