@@ -1,5 +1,6 @@
 import { addAbortSignal, Readable } from 'node:stream'
 import { FileNotFoundError, InvalidInputError, ServiceError } from '../errors/errors.ts'
+import { keepBodyError } from './keep-body-error.ts'
 import { checkKey } from './object-key.ts'
 import { checkRange } from './range.ts'
 import { S3Bucket, type S3Connection } from './s3-bucket.ts'
@@ -21,8 +22,10 @@ export function s3(options: S3Options): Service {
   const service: Service = {
     public: options.public === true,
     upload: (key, body, given) =>
-      bucket.call(key, given.signal, (connection) =>
-        uploadObject(bucket, connection, key, body, given),
+      keepBodyError(body, given.signal, (watched) =>
+        bucket.call(key, given.signal, (connection) =>
+          uploadObject(bucket, connection, key, watched, given),
+        ),
       ),
     download: (key, given = {}) =>
       bucket.call(key, given.signal, (connection) =>
