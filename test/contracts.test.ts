@@ -1,12 +1,16 @@
-// The contract suites for databases and queues pass on ours, and fail on broken ones.
+// The contract suites pass on our databases and queues, and fail on broken ones and on broken
+// services.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
-import type { Database, JobEngine } from '../src/adapters.ts'
+import type { Database, JobEngine, Service } from '../src/adapters.ts'
 import {
   databaseContract,
   jobEngineContract,
+  serviceContract,
   type DatabaseContractOptions,
+  type ServiceContractOptions,
 } from '../src/testing/index.ts'
+import { memory } from '../src/services/memory.ts'
 import { kinds, closeDatabases, type Kind } from './support/databases.ts'
 import { memoryQueue, tableQueue } from './support/table-queue.ts'
 
@@ -97,4 +101,69 @@ test('the suites find faults', async () => {
     'a worker that stops waits for its running handlers',
   ])
   assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
+})
+
+/** Names of the tests that a service in memory fails when some of its members are replaced. */
+function faultsOfService(
+  spoil: (service: Service) => Partial<Service>,
+  request?: ServiceContractOptions['fetch'],
+): Promise<string[]> {
+  return faults((run) => {
+    const create = async (): Promise<Service> => {
+      const service = memory()
+      return { ...service, ...spoil(service) }
+    }
+    serviceContract({ test: run, create, ...(request === undefined ? {} : { fetch: request }) })
+  })
+}
+
+test('the suite of services finds a service that ignores signals or ranges', async () => {
+  assert.deepEqual(await faultsOfService(() => ({})), [])
+  const deaf = (service: Service): Partial<Service> => ({
+    upload: (key, body, { byteSize, checksum }) =>
+      service.upload(key, body, { byteSize, checksum }),
+  })
+  assert.deepEqual(await faultsOfService(deaf), [
+    'a signal that aborts rejects the upload with its reason, and nothing is published',
+  ])
+  const rangeless = (service: Service): Partial<Service> => ({
+    async download(key, { range } = {}) {
+      const [start, end] = range ?? []
+      const whole = await service.download(key)
+      return (async function* () {
+        for await (const bytes of whole)
+          yield bytes.subarray(start, end === undefined ? undefined : end + 1)
+      })()
+    },
+  })
+  assert.deepEqual(await faultsOfService(rangeless), [
+    'a range that is negative, reversed or not whole is invalid',
+    'a range that begins after the last byte is invalid',
+  ])
+})
+
+test('the suite of services finds URLs that accept or serve something else', async () => {
+  const urls = (): Partial<Service> => ({
+    url: async () => 'http://store/seen',
+    urlForDirectUpload: async () => ({ url: 'http://store/direct', headers: {} }),
+  })
+  const yielding = async () => new Response('hello')
+  assert.deepEqual(await faultsOfService(urls, yielding), [
+    'a URL serves the object with the type and disposition that it was signed with',
+    'a URL for a direct upload accepts the announced file and refuses every other',
+  ])
+  assert.deepEqual(await faultsOfService(urls, null), [])
+})
+
+test('the suite of services closes each service, also after a failure', async () => {
+  const open = new Set<Service>()
+  const close = async (service: Service): Promise<void> => void open.delete(service)
+  const create = async (): Promise<Service> => {
+    const service = { ...memory(), exists: () => Promise.reject(new Error('it is broken')) }
+    open.add(service)
+    return service
+  }
+  const found = await faults((run) => serviceContract({ test: run, create, close }))
+  assert.ok(found.length > 0)
+  assert.equal(open.size, 0)
 })

@@ -8,7 +8,6 @@ import { faulty } from '../testing/faulty.ts'
 import { disk } from './disk.ts'
 import { memory } from './memory.ts'
 import { limitService } from './limit-service.ts'
-import { s3 } from './s3.ts'
 import type { Service } from './service.ts'
 import { readTimeouts } from './timeouts.ts'
 import { traceService } from './trace-service.ts'
@@ -104,21 +103,4 @@ describe('disk', () => {
       for await (const chunk of bytes) assert.ok(chunk)
     }, code('SERVICE'))
   })
-})
-
-test('every service refuses an invalid range', async () => {
-  const services = [
-    memory(),
-    disk({ root: await folder() }),
-    s3({ bucket: 'none', region: 'none' }),
-  ]
-  const ranges = [
-    [3, 1],
-    [-1, 2],
-    [0, 1.5],
-    [0, NaN],
-  ] as const
-  for (const service of services)
-    for (const range of ranges)
-      await assert.rejects(service.download('abcdefgh', { range }), code('INVALID_INPUT'))
 })

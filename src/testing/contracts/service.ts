@@ -1,45 +1,25 @@
 import assert from 'node:assert/strict'
-import { createHash } from 'node:crypto'
-import type { Service, UploadOptions } from '../../services/service.ts'
+import type { Service } from '../../services/service.ts'
 import { hasErrorCode } from './error-codes.ts'
+import { get, hello, put, toChecksum, type DefineTest } from './service-objects.ts'
+import { testUrls } from './service-urls.ts'
 
 /** Options of `serviceContract`. */
 export interface ServiceContractOptions {
   /** The function `test` of node:test, vitest or Jest. */
   readonly test: (name: string, run: () => Promise<void>) => unknown
-  /** Creates a service without objects. Each test calls it once. */
+  /**
+   * Creates a service without objects. Each test calls it once. A fresh prefix in one bucket will
+   * do.
+   */
   create(): Promise<Service>
-}
-
-const toChecksum = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
-
-async function* chunks(data: Uint8Array): AsyncGenerator<Uint8Array> {
-  for (let at = 0; at < data.length; at += 65_536) yield data.subarray(at, at + 65_536)
-}
-
-async function put(
-  service: Service,
-  key: string,
-  data: Uint8Array,
-  options: Partial<UploadOptions> = {},
-): Promise<void> {
-  await service.upload(key, chunks(data), {
-    byteSize: data.length,
-    checksum: toChecksum(data),
-    contentType: 'text/plain',
-    ...options,
-  })
-}
-
-async function get(
-  service: Service,
-  key: string,
-  range?: readonly [number, number],
-): Promise<Buffer> {
-  const parts: Uint8Array[] = []
-  for await (const part of await service.download(key, range === undefined ? {} : { range }))
-    parts.push(part)
-  return Buffer.concat(parts)
+  /** Ends a service of `create`, after its test. Default: nothing to end. */
+  close?(service: Service): Promise<void>
+  /**
+   * Sends requests to the URLs that the service signs. null: their server does not respond, or does
+   * not check what was signed, and the tests of URLs pass without requests. Default: `fetch`.
+   */
+  readonly fetch?: ((url: string, init?: RequestInit) => Promise<Response>) | null
 }
 
 /**
@@ -47,71 +27,48 @@ async function get(
  * Optional members are tested where the service has them.
  */
 export function serviceContract(options: ServiceContractOptions): void {
-  testObjects(options)
-  testKeys(options)
-  testOptionalMembers(options)
+  const { fetch: request = fetch } = options
+  const define: DefineTest = (name, run) =>
+    options.test(name, async () => {
+      const service = await options.create()
+      try {
+        await run(service)
+      } finally {
+        await options.close?.(service)
+      }
+    })
+  testObjects(define)
+  testTransfers(define)
+  testRanges(define)
+  testKeys(define)
+  testUrls(define, request)
+  testOptionalMembers(define)
 }
 
-const hello = Buffer.from('hello')
-
-function testObjects({ test, create }: ServiceContractOptions): void {
-  test('uploaded bytes come back: none, one, megabytes', async () => {
-    const service = await create()
+function testObjects(test: DefineTest): void {
+  test('uploaded bytes come back: none, one, megabytes', async (service) => {
     for (const size of [0, 1, 3 * 1024 * 1024 + 7]) {
       const data = Buffer.alloc(size, 'abc')
       await put(service, `size-${size}`, data)
       assert.deepEqual(await get(service, `size-${size}`), data)
     }
   })
-  test('wrong bytes are refused, and the old object stays', async () => {
-    const service = await create()
-    await put(service, 'key-of-it', hello)
+  test('wrong bytes are refused, and the old object stays', async (service) => {
+    await put(service, 'old', hello)
     await assert.rejects(
-      put(service, 'key-of-it', Buffer.from('other'), { checksum: toChecksum(hello) }),
+      put(service, 'old', Buffer.from('other'), { checksum: toChecksum(hello) }),
       hasErrorCode('INTEGRITY'),
     )
-    await assert.rejects(
-      put(service, 'key-of-it', hello, { byteSize: 4 }),
-      hasErrorCode('INTEGRITY'),
-    )
-    await assert.rejects(
-      put(service, 'key-of-it', hello, { byteSize: 6 }),
-      hasErrorCode('INTEGRITY'),
-    )
+    await assert.rejects(put(service, 'old', hello, { byteSize: 4 }), hasErrorCode('INTEGRITY'))
+    await assert.rejects(put(service, 'old', hello, { byteSize: 6 }), hasErrorCode('INTEGRITY'))
     await assert.rejects(
       put(service, 'new-key', hello, { checksum: toChecksum(Buffer.from('x')) }),
       hasErrorCode('INTEGRITY'),
     )
     assert.equal(await service.exists('new-key'), false)
-    assert.deepEqual(await get(service, 'key-of-it'), hello)
+    assert.deepEqual(await get(service, 'old'), hello)
   })
-  test('a source that fails, or a signal that aborts, publishes nothing', async () => {
-    const service = await create()
-    const broken = async function* (): AsyncGenerator<Uint8Array> {
-      yield hello
-      throw new Error('broken off')
-    }
-    const options = { byteSize: 10, checksum: toChecksum(hello) }
-    await assert.rejects(service.upload('broken', broken(), options), /broken off/)
-    const aborting = new AbortController()
-    const aborted = async function* (): AsyncGenerator<Uint8Array> {
-      yield hello
-      aborting.abort()
-      yield hello
-    }
-    await assert.rejects(
-      service.upload('aborted', aborted(), { ...options, signal: aborting.signal }),
-    )
-    assert.equal(await service.exists('broken'), false)
-    assert.equal(await service.exists('aborted'), false)
-  })
-  test('ranges are inclusive', async () => {
-    const service = await create()
-    await put(service, 'ranged', hello)
-    assert.equal((await get(service, 'ranged', [1, 3])).toString(), 'ell')
-  })
-  test('reading a missing object is FileNotFoundError, and deleting it is no error', async () => {
-    const service = await create()
+  test('reading a missing object is FileNotFoundError, and deleting it is no error', async (service) => {
     await assert.rejects(get(service, 'missing'), hasErrorCode('FILE_NOT_FOUND'))
     await service.delete('missing')
     await put(service, 'there', hello)
@@ -120,16 +77,85 @@ function testObjects({ test, create }: ServiceContractOptions): void {
   })
 }
 
-function testKeys({ test, create }: ServiceContractOptions): void {
-  test('unsafe keys are refused', async () => {
-    const service = await create()
+const twice = Buffer.from('hellohello')
+
+function testTransfers(test: DefineTest): void {
+  test('a source that fails publishes nothing, and its error is thrown as it is', async (service) => {
+    const failure = new Error('broken off')
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield hello
+      throw failure
+    }
+    const options = { byteSize: twice.length, checksum: toChecksum(twice) }
+    await assert.rejects(
+      service.upload('broken', body(), options),
+      (error: unknown) => error === failure,
+    )
+    assert.equal(await service.exists('broken'), false)
+  })
+  test('a signal that aborts rejects the upload with its reason, and nothing is published', async (service) => {
+    const controller = new AbortController()
+    const reason = new Error('the caller gave it up')
+    // The bytes are the right ones, so that nothing but the signal can stop them.
+    const body = async function* (): AsyncGenerator<Uint8Array> {
+      yield hello
+      controller.abort(reason)
+      yield hello
+    }
+    const { signal } = controller
+    const options = { byteSize: twice.length, checksum: toChecksum(twice), signal }
+    await assert.rejects(
+      service.upload('aborted', body(), options),
+      (error: unknown) => error === reason,
+    )
+    assert.equal(await service.exists('aborted'), false)
+  })
+}
+
+function testRanges(test: DefineTest): void {
+  test('ranges are inclusive, and end with the object', async (service) => {
+    await put(service, 'ranged', hello)
+    for (const [range, expected] of [
+      [[1, 3], 'ell'],
+      [[0, 0], 'h'],
+      [[3, 99], 'lo'],
+    ] as const)
+      assert.equal((await get(service, 'ranged', range)).toString(), expected, range.join('-'))
+  })
+  test('a range that is negative, reversed or not whole is invalid', async (service) => {
+    await put(service, 'ranged', hello)
+    for (const range of [
+      [3, 1],
+      [-1, 2],
+      [0, 1.5],
+      [0, NaN],
+    ] as const)
+      await assert.rejects(
+        get(service, 'ranged', range),
+        hasErrorCode('INVALID_INPUT'),
+        range.join('-'),
+      )
+  })
+  test('a range that begins after the last byte is invalid', async (service) => {
+    await put(service, 'ranged', hello)
+    await put(service, 'empty', Buffer.alloc(0))
+    for (const [key, range] of [
+      ['ranged', [5, 9]],
+      ['ranged', [7, 7]],
+      ['empty', [0, 0]],
+    ] as const)
+      await assert.rejects(get(service, key, range), hasErrorCode('INVALID_INPUT'), key)
+  })
+}
+
+function testKeys(test: DefineTest): void {
+  test('unsafe keys are refused', async (service) => {
     for (const key of ['', '../x', 'a/../../x', '/etc/passwd', 'a\0b', 'a//b', '.']) {
       await assert.rejects(put(service, key, hello), hasErrorCode('INVALID_INPUT'))
       await assert.rejects(service.exists(key), hasErrorCode('INVALID_INPUT'))
     }
   })
-  test('keys may hold slashes, spaces and any letters', async () => {
-    const service = await create()
+  test('keys may hold slashes, spaces and any letters', async (service) => {
     for (const key of ['a/b/c', 'with space.txt', '履歴書/файл.pdf']) {
       await put(service, key, hello)
       assert.deepEqual(await get(service, key), hello)
@@ -138,9 +164,8 @@ function testKeys({ test, create }: ServiceContractOptions): void {
 }
 
 /** Behaviours of members that a service may leave out. */
-function testOptionalMembers({ test, create }: ServiceContractOptions): void {
-  test('deletePrefixed, where there is one, deletes objects with the prefix and no others', async () => {
-    const service = await create()
+function testOptionalMembers(test: DefineTest): void {
+  test('deletePrefixed, where there is one, deletes objects with the prefix and no others', async (service) => {
     if (service.deletePrefixed === undefined) return
     await put(service, 'variants/abc/1', hello)
     await put(service, 'variants/abc/2', hello)
@@ -154,16 +179,14 @@ function testOptionalMembers({ test, create }: ServiceContractOptions): void {
     )
     await assert.rejects(service.deletePrefixed(''), hasErrorCode('INVALID_INPUT'))
   })
-  test('compose, where there is one, joins objects in order', async () => {
-    const service = await create()
+  test('compose, where there is one, joins objects in order', async (service) => {
     if (service.compose === undefined) return
     await put(service, 'part-1', Buffer.from('hel'))
     await put(service, 'part-2', Buffer.from('lo'))
     await service.compose(['part-1', 'part-2'], 'whole')
     assert.deepEqual(await get(service, 'whole'), hello)
   })
-  test('copy, where there is one, copies an object', async () => {
-    const service = await create()
+  test('copy, where there is one, copies an object', async (service) => {
     if (service.copy === undefined) return
     await put(service, 'original', hello)
     await service.copy('original', 'copy')
