@@ -97,7 +97,9 @@ async function bucket(): Promise<Service> {
     new PutBucketCorsCommand({ Bucket: 'from-browsers', CORSConfiguration: { CORSRules: [rule] } }),
   )
   client.destroy()
-  return s3({ bucket: 'from-browsers', endpoint, credentials })
+  // The browser must send these as headers.
+  const stored = { cacheControl: 'max-age=60', acl: 'private' } as const
+  return s3({ bucket: 'from-browsers', endpoint, credentials, ...stored })
 }
 
 const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')

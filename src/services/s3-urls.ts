@@ -24,6 +24,18 @@ export async function signUrl(
   return getSignedUrl(client, command, { expiresIn })
 }
 
+/** Members of a PUT's input and the headers that the SDK sends for them. */
+const putHeaders = [
+  ['ContentType', 'Content-Type'],
+  ['ContentMD5', 'Content-MD5'],
+  ['ContentDisposition', 'Content-Disposition'],
+  ['CacheControl', 'Cache-Control'],
+  ['StorageClass', 'x-amz-storage-class'],
+  ['ServerSideEncryption', 'x-amz-server-side-encryption'],
+  ['SSEKMSKeyId', 'x-amz-server-side-encryption-aws-kms-key-id'],
+  ['ACL', 'x-amz-acl'],
+] as const
+
 /** Signs a URL to PUT an object, and returns it with the headers that the browser must send. */
 export async function signDirectUpload(
   bucket: S3Bucket,
@@ -32,17 +44,21 @@ export async function signDirectUpload(
   { expiresIn, byteSize, checksum, contentType, disposition }: DirectUploadOptions,
 ): Promise<{ url: string; headers: Record<string, string> }> {
   const getSignedUrl = await loadPresigner()
+  const input = {
+    ...bucket.storedHeaders(
+      disposition === undefined ? { contentType } : { contentType, disposition },
+    ),
+    ContentMD5: checksum,
+  }
   const command = new sdk.PutObjectCommand({
     ...bucket.locate(key),
-    ContentType: contentType,
-    ContentMD5: checksum,
+    ...input,
     ContentLength: byteSize,
-    ContentDisposition: disposition,
   })
-  const headers = {
-    'Content-Type': contentType,
-    'Content-MD5': checksum,
-    ...(disposition === undefined ? {} : { 'Content-Disposition': disposition }),
+  const headers: Record<string, string> = {}
+  for (const [member, name] of putHeaders) {
+    const value = input[member]
+    if (value !== undefined) headers[name] = value
   }
   // A browser could change a header that is not signed, and store a photo as text/html.
   const signableHeaders = new Set(
