@@ -1,7 +1,7 @@
-import { ConfigurationError, InvalidInputError } from '../errors/errors.ts'
+import { ConfigurationError } from '../errors/errors.ts'
 import { checkOptions } from '../options/check-options.ts'
 import { DiskFolder } from './disk-folder.ts'
-import { checkKey } from './object-key.ts'
+import { checkPrefix } from './object-key.ts'
 import { checkRange } from './range.ts'
 import type { Service } from './service.ts'
 import { verifyBytes } from './verify-bytes.ts'
@@ -38,8 +38,7 @@ export function disk(options: DiskOptions): Service {
     url: () => Promise.resolve(null),
     urlForDirectUpload: () => Promise.resolve(null),
     async deletePrefixed(prefix, { signal } = {}) {
-      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
-      checkKey(prefix.replace(/\/$/, ''))
+      checkPrefix(prefix)
       await folder.deletePrefixed(prefix, signal)
     },
     async compose(sources, key, { signal } = {}) {

@@ -1,5 +1,5 @@
-import { FileNotFoundError, InvalidInputError } from '../errors/errors.ts'
-import { checkKey } from './object-key.ts'
+import { FileNotFoundError } from '../errors/errors.ts'
+import { checkKey, checkPrefix } from './object-key.ts'
 import { checkRange } from './range.ts'
 import type { Service } from './service.ts'
 import { verifyBytes } from './verify-bytes.ts'
@@ -44,7 +44,7 @@ export function memory(): MemoryService {
     url: () => Promise.resolve(null),
     urlForDirectUpload: () => Promise.resolve(null),
     async deletePrefixed(prefix) {
-      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
+      checkPrefix(prefix)
       for (const key of objects.keys()) if (key.startsWith(prefix)) objects.delete(key)
     },
     async compose(sources, key) {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { InvalidInputError } from '../errors/errors.ts'
-import { checkKey, isSafeKey, MAX_KEY_BYTES } from './object-key.ts'
+import { checkKey, checkPrefix, isSafeKey, MAX_KEY_BYTES } from './object-key.ts'
 
 test('a relative path of any letters is a safe key', () => {
   for (const key of ['a', 'a/b/c', 'with space.txt', '履歴書/файл.pdf', '.hidden', 'a..b', '...'])
@@ -23,4 +23,10 @@ test('checkKey names a key that is not safe, but not all of a long one', () => {
     () => checkKey(`../${'x'.repeat(1_000)}`),
     (error) => error instanceof InvalidInputError && error.message.length < 300,
   )
+})
+
+test('a prefix may end within a segment or with a slash, and is neither empty nor unsafe', () => {
+  for (const prefix of ['a', 'a/', 'a/b']) assert.doesNotThrow(() => checkPrefix(prefix))
+  for (const prefix of ['', '/', '../', 'a//'])
+    assert.throws(() => checkPrefix(prefix), InvalidInputError, prefix)
 })

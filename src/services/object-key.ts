@@ -24,3 +24,9 @@ export function checkKey(key: string): void {
       `The key ${JSON.stringify(key.slice(0, 100))} is not safe: it must be 1 to 255 bytes, relative, without empty, '.' or '..' segments. Check keyPrefix and useFilename.`,
     )
 }
+
+/** Throws InvalidInputError on an empty prefix of keys, and on one that no safe key begins with. */
+export function checkPrefix(prefix: string): void {
+  if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
+  checkKey(prefix.replace(/\/$/, ''))
+}

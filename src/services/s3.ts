@@ -1,13 +1,14 @@
-import { addAbortSignal, Readable } from 'node:stream'
-import { FileNotFoundError, InvalidInputError, ServiceError } from '../errors/errors.ts'
+import { Readable } from 'node:stream'
+import { FileNotFoundError, ServiceError } from '../errors/errors.ts'
 import { keepBodyError } from './keep-body-error.ts'
-import { checkKey } from './object-key.ts'
+import { checkPrefix } from './object-key.ts'
 import { checkRange } from './range.ts'
+import { readBody } from './read-body.ts'
 import { S3Bucket, type S3Connection } from './s3-bucket.ts'
 import { readS3Options, type S3Options } from './s3-options.ts'
 import { uploadObject, uploadParts } from './s3-upload.ts'
 import { signDirectUpload, signUrl } from './s3-urls.ts'
-import type { Service } from './service.ts'
+import type { DownloadOptions, Service } from './service.ts'
 
 export type { S3Options } from './s3-options.ts'
 
@@ -54,8 +55,7 @@ export function s3(options: S3Options): Service {
         signDirectUpload(bucket, connection, key, given),
       ),
     async deletePrefixed(prefix, { signal } = {}) {
-      if (prefix === '') throw new InvalidInputError('An empty prefix would delete every object.')
-      checkKey(prefix.replace(/\/$/, ''))
+      checkPrefix(prefix)
       await bucket.call(prefix, signal, (connection) =>
         deletePrefixed(bucket, connection, prefix, signal),
       )
@@ -88,7 +88,7 @@ async function downloadObject(
   bucket: S3Bucket,
   { sdk, client }: S3Connection,
   key: string,
-  { range, signal }: NonNullable<Parameters<Service['download']>[1]>,
+  { range, signal }: DownloadOptions,
 ): Promise<AsyncIterable<Uint8Array>> {
   checkRange(key, range)
   const { Body } = await client.send(
@@ -100,20 +100,7 @@ async function downloadObject(
   )
   if (!(Body instanceof Readable))
     throw new ServiceError(`The bucket ${bucket.settings.bucket} sent no body for ${key}.`)
-  // The SDK ignores the signal once the body flows.
-  if (signal !== undefined) addAbortSignal(signal, Body)
-  return readBody(Body, (error) => bucket.toError(key, error))
-}
-
-async function* readBody(
-  body: Readable,
-  toError: (error: unknown) => Error,
-): AsyncGenerator<Uint8Array> {
-  try {
-    for await (const chunk of body) yield chunk
-  } catch (error) {
-    throw toError(error)
-  }
+  return readBody(Body, signal, (error) => bucket.toError(key, error))
 }
 
 /**

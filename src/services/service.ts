@@ -1,4 +1,5 @@
-interface Abortable {
+/** Options of a call that can be given up. */
+export interface Abortable {
   /** Gives the call up: it rejects with the signal's reason. */
   readonly signal?: AbortSignal
 }
@@ -37,6 +38,12 @@ export interface UploadProgress {
   finish<T>(running: Promise<T>): Promise<T>
 }
 
+/** Options of `Service.download`. */
+export interface DownloadOptions extends Abortable {
+  /** Bytes to read, both inclusive. Default: the whole object. */
+  readonly range?: readonly [start: number, end: number]
+}
+
 /** Options of `Service.url`. */
 export interface ServiceUrlOptions extends Abortable {
   /** Seconds until the URL expires. */
@@ -48,8 +55,9 @@ export interface ServiceUrlOptions extends Abortable {
 }
 
 /**
- * Options of `Service.urlForDirectUpload`. The URL must accept an upload that differs in none of
- * them.
+ * Options of `Service.urlForDirectUpload`. The store must refuse a PUT whose size, MD5, type or
+ * disposition is another one. The library does not check them afterwards: when the blob is
+ * attached, it only checks that the object exists, and reads the type from its first bytes.
  */
 export interface DirectUploadOptions extends Abortable {
   /** Seconds until the URL expires. */
@@ -70,7 +78,7 @@ export interface DirectUploadOptions extends Abortable {
  * on it.
  *
  * - Keys have 1 to 255 bytes and may hold `/`, but no NUL, no backslash, and no empty, `.` or `..`
- *   segment. Other keys are InvalidInputError.
+ *   segment. Other keys, and keys of spaces only, are InvalidInputError.
  * - Readers see an object only as a whole, after its size and MD5 were verified.
  * - Calls may run at the same time. One whose signal aborts publishes nothing afterwards, if the
  *   store allows it.
@@ -79,20 +87,17 @@ export interface DirectUploadOptions extends Abortable {
  */
 export interface Service {
   /**
-   * Stores the bytes under `key` and replaces an object that was there. Throws IntegrityError, and
-   * keeps the old object, when the bytes do not have the promised size and MD5. An error of `body`
-   * itself is thrown as it is.
+   * Stores the bytes under `key` and replaces an object that was there. A call is one attempt, and
+   * `body` begins with the first byte. Throws IntegrityError, and keeps the old object, when the
+   * bytes do not have the promised size and MD5. An error of `body` itself is thrown as it is.
    */
   upload(key: string, body: AsyncIterable<Uint8Array>, options: UploadOptions): Promise<void>
   /**
-   * Reads the object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
-   * before the first byte where there is no object, and InvalidInputError for an invalid range, and
-   * for one that begins after the last byte. A range may end after it.
+   * Reads the object, or a range of its bytes. Throws FileNotFoundError before the first byte where
+   * there is no object, and InvalidInputError for an invalid range, and for one that begins after
+   * the last byte. A range may end after it.
    */
-  download(
-    key: string,
-    options?: Abortable & { readonly range?: readonly [start: number, end: number] },
-  ): Promise<AsyncIterable<Uint8Array>>
+  download(key: string, options?: DownloadOptions): Promise<AsyncIterable<Uint8Array>>
   /** Deletes the object. A missing object is no error. */
   delete(key: string, options?: Abortable): Promise<void>
   /** Returns true when there is an object under the key. */

@@ -20,3 +20,7 @@ test('parts have the given size, whatever the size of the pieces', async () => {
 test('no bytes are one empty part', async () => {
   assert.deepEqual(await split([], 3), [''])
 })
+
+test('a size that is not a whole number above 0 is refused', async () => {
+  for (const size of [0, -1, 1.5, NaN]) await assert.rejects(split(['a'], size), RangeError)
+})

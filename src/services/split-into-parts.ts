@@ -1,11 +1,14 @@
 /**
  * Cuts bytes into parts of exactly `size` bytes; the last one may be shorter. Yields one empty part
- * for no bytes.
+ * for no bytes. Allocates `size` bytes for each part before its first byte, so give no more than
+ * the object has. Throws RangeError unless `size` is a whole number above 0.
  */
 export async function* splitIntoParts(
   body: AsyncIterable<Uint8Array>,
   size: number,
 ): AsyncGenerator<Buffer> {
+  if (!Number.isSafeInteger(size) || size <= 0)
+    throw new RangeError(`A part has a whole number of bytes above 0, not ${size}.`)
   let part = Buffer.allocUnsafe(size)
   let filled = 0
   let count = 0
