@@ -1,6 +1,6 @@
 // Rails' published client in a real browser uploads directly to a folder and to S3.
 import assert from 'node:assert/strict'
-import { createHash, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { readFile, mkdtemp, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,7 @@ import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/ind
 import type { Service } from '../src/adapters.ts'
 import { disk } from '../src/services/disk.ts'
 import { s3 } from '../src/services/s3.ts'
+import { md5 } from './support/bytes.ts'
 import { openBrowser } from './support/chromium.ts'
 import { startS3 } from './support/s3-server.ts'
 
@@ -101,8 +102,6 @@ async function bucket(): Promise<Service> {
   const stored = { cacheControl: 'max-age=60', acl: 'private' } as const
   return s3({ bucket: 'from-browsers', endpoint, credentials, ...stored })
 }
-
-const md5 = (data: Uint8Array): string => createHash('md5').update(data).digest('base64')
 
 for (const [name, open, missing] of [
   ['a folder', folder, null],

@@ -3,20 +3,17 @@ import { mkdir, mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, describe, test } from 'node:test'
+import { code, md5, pieces } from '../../test/support/bytes.ts'
 import { serviceContract } from '../testing/contracts/service.ts'
 import { faulty } from '../testing/faulty.ts'
 import { disk } from './disk.ts'
 import { memory } from './memory.ts'
 import { limitService } from './limit-service.ts'
-import type { Service } from './service.ts'
+import type { DownloadOptions, Service } from './service.ts'
 import { readTimeouts } from './timeouts.ts'
 import { traceService } from './trace-service.ts'
 
-const code = (expected: string) => (error: unknown) =>
-  (error as { code?: string }).code === expected
-async function* hello(): AsyncGenerator<Uint8Array> {
-  yield Buffer.from('hello')
-}
+const hello = { byteSize: 5, checksum: md5('hello') }
 
 const folders: string[] = []
 const folder = async (): Promise<string> => {
@@ -32,8 +29,8 @@ class OwnService implements Service {
   upload(...given: Parameters<Service['upload']>): Promise<void> {
     return this.#inner.upload(...given)
   }
-  download(...given: Parameters<Service['download']>): Promise<AsyncIterable<Uint8Array>> {
-    return this.#inner.download(...given)
+  download(key: string, options?: DownloadOptions): Promise<AsyncIterable<Uint8Array>> {
+    return this.#inner.download(key, options)
   }
   delete(key: string): Promise<void> {
     return this.#inner.delete(key)
@@ -81,14 +78,14 @@ describe('disk', () => {
   test("files lie where Rails' Disk service looks for them, and no temporary file is left", async () => {
     const root = await folder()
     const service = disk({ root })
-    await service.upload('abcdefgh', hello(), { byteSize: 5, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' })
-    await assert.rejects(service.upload('zzzzzz', hello(), { byteSize: 5, checksum: 'wrong' }))
+    await service.upload('abcdefgh', pieces('hello'), hello)
+    await assert.rejects(service.upload('zzzzzz', pieces('hello'), { ...hello, checksum: 'wrong' }))
     assert.equal((await stat(join(root, 'ab', 'cd', 'abcdefgh'))).size, 5)
     assert.deepEqual(await readdir(join(root, '.tmp')), [])
   })
   test('a file that is deleted before its first byte is read is FILE_NOT_FOUND', async () => {
     const service = disk({ root: await folder() })
-    await service.upload('abcdefgh', hello(), { byteSize: 5, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' })
+    await service.upload('abcdefgh', pieces('hello'), hello)
     const bytes = await service.download('abcdefgh')
     await service.delete('abcdefgh')
     await assert.rejects(async () => {
