@@ -54,8 +54,7 @@ try {
     const specifier = join(name, subpath)
     const resolved = require.resolve(specifier)
     const required: unknown = require(specifier)
-    // The first has no code, the second has types only.
-    if (subpath === './package.json' || subpath === './adapters') continue
+    if (subpath === './package.json') continue
     const imported = (await import(resolved)) as object
     if (Object.keys(imported).length === 0 || Object.keys(required as object).length === 0)
       throw new Error(`${specifier} exports nothing`)
