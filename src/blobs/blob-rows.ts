@@ -99,7 +99,7 @@ export function blobOf(row: SelectedBlob): BlobRow {
 const IDENTIFIED = { identified: true }
 
 /**
- * Inserts a blob and returns its row. Throws ConfigurationError where a proxy reads from a replica
+ * Inserts a blob and returns its row. Throws ConfigurationError if a proxy reads from a replica
  * that lacks the row.
  */
 export async function insertBlob(

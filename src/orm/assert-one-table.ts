@@ -1,8 +1,8 @@
 import { ConfigurationError } from '../errors/errors.ts'
 
 /**
- * Throws ConfigurationError where classes with one attachments object have several tables. The
- * library knows a record by model and id, and the same id may be in each table.
+ * Throws ConfigurationError if classes with one attachments object have several tables. The library
+ * knows a record by model and id, and the same id may be in each table.
  */
 export function assertOneTable<C>(
   classes: readonly C[],

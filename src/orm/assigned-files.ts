@@ -161,8 +161,7 @@ export interface RecordTransaction {
   /** Calls `done` when the outermost transaction is committed. */
   afterCommit(done: () => void): void
   /**
-   * Returns whether the first of `chain` may still be committed. Left out where the ORM does not
-   * say.
+   * Returns whether the first of `chain` may still be committed. Left out if the ORM does not say.
    */
   readonly isActive?: () => boolean
 }

@@ -16,9 +16,7 @@ export interface DatabaseBridge<Tx> {
   transaction<T>(run: (tx: Tx) => Promise<T>): Promise<T>
   /** Throws ConfigurationError for a value that is no open transaction. */
   check(tx: Tx): void
-  /**
-   * Calls `done` when the outermost transaction is committed. Left out where the ORM does not say.
-   */
+  /** Calls `done` when the outermost transaction is committed. Left out if the ORM does not say. */
   afterCommit?(tx: Tx, done: () => void): void
 }
 

@@ -5,8 +5,8 @@ export type Method<T> = (this: T, ...given: readonly unknown[]) => unknown
 
 /**
  * Replaces a method of an ORM's prototype, for all objects that inherit it and until the process
- * ends. `replace` is given the ORM's own method. Throws ConfigurationError where the ORM has no
- * such method.
+ * ends. `replace` is given the ORM's own method. Throws ConfigurationError if the ORM has no such
+ * method.
  */
 export function patchMethod<T extends object>(
   prototype: T,

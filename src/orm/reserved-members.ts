@@ -18,7 +18,7 @@ const hiddenMemberError = (
   )
 
 /**
- * Throws ConfigurationError where the prototype of a class has members of its own that would hide
+ * Throws ConfigurationError if the prototype of a class has members of its own that would hide
  * accessors behind it.
  */
 export function refusePrototypeMembers(
@@ -29,7 +29,7 @@ export function refusePrototypeMembers(
     if (Object.hasOwn(type.prototype, key)) throw hiddenMemberError(type, key)
 }
 
-/** Throws ConfigurationError where a record has a field without a value that hides an accessor. */
+/** Throws ConfigurationError if a record has a field without a value that hides an accessor. */
 export function refuseHidingFields(record: object, names: readonly string[]): void {
   for (const key of reservedKeysOf(names)) {
     const field = Object.getOwnPropertyDescriptor(record, key)

@@ -98,8 +98,7 @@ export const idOfRecord = (record: object): RecordId | null =>
   findMixin(record)?.identity.idOf(record) ?? null
 
 /**
- * Throws ConfigurationError where a class that extends another one leaves out attachments of that
- * one.
+ * Throws ConfigurationError if a class that extends another one leaves out attachments of that one.
  */
 function refuseLostAttachments(definitions: AnyAttachments, base: Constructor): void {
   const lost = Object.keys(definitionsOf(base) ?? {}).find(

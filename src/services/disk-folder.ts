@@ -74,7 +74,7 @@ export class DiskFolder {
 
   /**
    * Reads an object, or its bytes from `start` to `end`, both inclusive. Throws FileNotFoundError
-   * where there is none, and InvalidInputError for an invalid range.
+   * if there is none, and InvalidInputError for an invalid range.
    */
   async read(
     key: string,
@@ -146,7 +146,7 @@ export class DiskFolder {
     }
   }
 
-  /** Runs a call on an object's file. Throws FileNotFoundError where there is none. */
+  /** Runs a call on an object's file. Throws FileNotFoundError if there is none. */
   async #runOnFile<T>(
     key: string,
     operation: () => Promise<T>,

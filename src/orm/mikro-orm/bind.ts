@@ -8,7 +8,7 @@ const boundDrivers = new WeakSet<object>()
 export const bindManager = (em: EntityManager): void => void boundDrivers.add(em.getDriver())
 
 /**
- * Throws ConfigurationError where no storage would save or remove the files of an entity. `type` is
+ * Throws ConfigurationError if no storage would save or remove the files of an entity. `type` is
  * its class.
  */
 export function refuseUnbound(em: EntityManager, type: { readonly name: string }): void {

@@ -35,7 +35,7 @@ export const rememberTransaction = (tx: object, open: PrismaTransaction): void =
 const transactionAround = new AsyncLocalStorage<PrismaTransaction>()
 
 /**
- * Runs a transaction, which `begin` opens on a client of Prisma. Throws ConfigurationError where it
+ * Runs a transaction, which `begin` opens on a client of Prisma. Throws ConfigurationError if it
  * would wait for itself.
  */
 export async function runInTransaction<T>(
