@@ -134,7 +134,7 @@ class FilesTextReader {
     throw new MalformedFilesError('it ends in the middle of a text')
   }
 
-  /** Reads a JSON string of at most 64 KB of characters. */
+  /** Reads a JSON string of at most 65,536 characters. */
   async text(): Promise<string> {
     let text = ''
     for await (const part of this.#string()) {

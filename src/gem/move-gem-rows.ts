@@ -28,7 +28,7 @@ export interface MoveGemRowsOptions {
   kindOf(lane: Lane): 'one' | 'many'
   /** Milliseconds. Younger rows are left to a Rails job that may be about to run. */
   readonly moveAfter: number
-  /** Milliseconds that a moved file waits for its upload before it expires. */
+  /** Milliseconds until the row of a moved file may be deleted. */
   readonly expiresIn: number
   readonly log: Log
   /** Ends the run between two lanes; the next sweep moves the rest. */
