@@ -6,7 +6,7 @@ import {
   selectRecordUploads,
   type UploadWithFiles,
 } from '../delayed/upload-rows.ts'
-import type { LinkPlan } from '../delayed/link.ts'
+import type { LinkPlan } from '../delayed/plan-link.ts'
 import { describeLane } from '../attachments/lane.ts'
 import { AttachmentRequiredError } from '../errors/errors.ts'
 import { toDelayedUpload } from './delayed-values.ts'

@@ -1,6 +1,6 @@
 import type { BlobRow, NewBlob } from '../blobs/blob-rows.ts'
 import type { Session } from '../database/session.ts'
-import { planLink, type LinkPlan } from '../delayed/link.ts'
+import { planLink, type LinkPlan } from '../delayed/plan-link.ts'
 import { ActiveStorageError } from '../errors/errors.ts'
 import { type FileRow } from '../staging/file-rows.ts'
 import type { Changes } from './changes.ts'

@@ -1,6 +1,7 @@
 import { describeLane, lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
-import { link, type LinkPlan } from '../delayed/link.ts'
+import { link } from '../delayed/link.ts'
+import type { LinkPlan } from '../delayed/plan-link.ts'
 import { findUpload, type UploadWithFiles } from '../delayed/upload-rows.ts'
 import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
 import { attachStored } from './attach-stored.ts'

@@ -9,11 +9,11 @@ import {
   hasFiles,
   isKnownAttachment,
   selectUploads,
-  SNOOZED_LEASE,
-  uploadOf,
+  toUploadRow,
   type UploadRow,
 } from './upload-rows.ts'
 import { claimRankedUploads, claimLockedUploads } from './upload-transitions.ts'
+import { SNOOZED_LEASE } from './wake-lane.ts'
 
 /** How long a due upload is put off when its lane is busy. */
 const SNOOZE_MS = 30_000
@@ -88,7 +88,7 @@ async function claimInOneStatement(
   const candidates = selectCandidates(session.dialect, context, scope)
   const rows = await claimRankedUploads(session, candidates, scope.limit)
   return {
-    claimed: rows.filter((row) => row.state === 'running').map(uploadOf),
+    claimed: rows.filter((row) => row.state === 'running').map(toUploadRow),
     blocked: toIds(rows.filter((row) => row.state !== 'running')),
   }
 }

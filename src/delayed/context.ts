@@ -8,62 +8,70 @@ import type { Store } from '../database/store.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-/** What the uploader reads of an attachment's definition; hooks get values that the room above builds. */
+/** The part of an attachment's definition that uploads need. Its hooks take rows. */
 export interface DelayedDefinition {
   readonly kind: 'one' | 'many'
   readonly service: string
   readonly keyPrefix: ((record: unknown) => string) | string | undefined
-  /** A function may also answer what stands without one: `true` or `false`. */
+  /** A function may also return `true` or `false`, with the meaning that they have as options. */
   readonly useFilename:
     | boolean
     | ((record: unknown, filename: string) => boolean | string | PromiseLike<boolean | string>)
   readonly variantInfo: Transformation | undefined
   readonly maxFiles: number | undefined
-  readonly afterUpload?: ((record: unknown, told: HookPayload) => Promise<void>) | undefined
+  readonly afterUpload?: ((record: unknown, payload: HookPayload) => Promise<void>) | undefined
   readonly afterUploadAll?:
-    ((record: unknown, told: Omit<HookPayload, 'file'>) => Promise<void>) | undefined
+    ((record: unknown, payload: Omit<HookPayload, 'file'>) => Promise<void>) | undefined
   readonly errorUpload?:
-    ((record: unknown, error: ActiveStorageError, told: HookPayload) => Promise<void>) | undefined
+    | ((record: unknown, error: ActiveStorageError, payload: HookPayload) => Promise<void>)
+    | undefined
 }
 
-/** What a hook is told, as rows. */
+/** The arguments of a hook, as rows. */
 export interface HookPayload {
   readonly upload: UploadRow
   readonly file: FileRow
+  /** null: the file is not attached, or its attachment is gone again. */
   readonly attachment: AttachmentRow | null
   readonly attempt: number
+  /** null: there is no next attempt. */
   readonly retryAt: Date | null
 }
 
+/** When failed uploads are tried again. */
 export interface RetryOptions {
+  /** Attempts until an upload fails. */
   readonly attempts: number
   /** Milliseconds. */
   readonly minDelay: number
+  /** Milliseconds. */
   readonly maxDelay: number
-  /** How long an upload waits for a service that is away. */
+  /** Milliseconds that an upload waits for a service that is unavailable. */
   readonly for: number
 }
 
-/** All that the delayed room needs from the outside. */
+/** The parts of a storage that uploads need. */
 export interface DelayedContext {
   readonly store: Store
   readonly services: Readonly<Record<string, Service>>
   readonly images: ImageProcessor | undefined
   readonly retries: RetryOptions
-  /** The app's own queue; null: the embedded engine. */
+  /** The app's queue. null: the embedded engine. */
   readonly engine: JobEngine | null
-  /** Milliseconds that a file's row stays to answer after it was attached. */
+  /** Milliseconds that a file's row stays after the file was attached, to redirect its path. */
   readonly expiresIn: number
-  /** Pairs of model and attachment that this process knows. */
+  /** undefined: this process does not define the attachment. */
   findDefinition(type: string, name: string): DelayedDefinition | undefined
+  /** The attachments that this process defines, by model and name. */
   readonly knownAttachments: readonly { readonly type: string; readonly name: string }[]
-  /** null: no such record. Without `findRecord`, `{ type, id }`. */
+  /** The app's record, or `{ type, id }` where none can be looked up. null: it is not found. */
   findRecord(type: string, id: string): Promise<unknown>
-  /** Where an ORM has the record, and a column for it: says that it was changed. */
+  /** Sets the record's time of change, where an ORM has the record and a column for it. */
   touch(type: string, id: string): Promise<void>
   readonly log: Log
 }
 
+/** Makes the details of an error, or of a line of the log. */
 export function uploadErrorDetails(upload: UploadRow, filename?: string): ErrorDetails {
   const { type, id, name } = upload.lane
   return { record: { type, id }, attachment: name, ...(filename === undefined ? {} : { filename }) }

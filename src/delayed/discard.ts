@@ -4,12 +4,12 @@ import { dropLinkedFiles, finishFiles } from '../staging/file-transitions.ts'
 import type { UploadRow } from './upload-rows.ts'
 import { deleteUploads } from './upload-transitions.ts'
 
-/** Why an upload ended without being attached; kept with its files for readers of their state. */
+/** Why an upload ended without being attached. It is stored with its files, for `status`. */
 export type DiscardReason = 'superseded' | 'discarded'
 
 /**
- * Ends uploads for good: files that are not attached are dropped (the sweep deletes their bytes), attached ones stay. The
- * next write of one that runs finds no row and stops.
+ * Ends uploads for good: files that are not attached are dropped, and the sweep deletes their
+ * bytes; attached files stay. A running upload finds no row at its next write, and stops.
  */
 export async function discardUploads(
   session: Session,

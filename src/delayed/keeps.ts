@@ -1,20 +1,30 @@
 import type { LaneAttachment } from '../attachments/attachment-rows.ts'
 
 /**
- * What a submission to a has-many names itself beside its new files, such as a form that sends the signed ids of the files it
- * keeps. Nothing of it is ever among what the submission replaces, also when it is retried.
+ * Files that a submission to a has-many names beside its new files, such as a form that sends the
+ * signed ids of the files it keeps. The submission never replaces them, also when it is retried.
  */
 export interface Keeps {
   /** Ids of blobs. */
   readonly blobs: readonly string[]
-  /** Ids of staged files that are on their way with an older upload. */
+  /** Ids of staged files that are pending in an older upload. */
   readonly files: readonly string[]
 }
 
+/** The value of a submission that names no other files. */
 export const KEEPS_NOTHING: Keeps = { blobs: [], files: [] }
 
-/** The attachments that a submission may replace. */
+/** Returns the ids of the attachments that a submission may replace. */
 export const findReplaceable = (attached: readonly LaneAttachment[], keeps: Keeps): string[] =>
   attached
     .filter(({ blobId }) => !keeps.blobs.includes(blobId))
     .map(({ attachmentId }) => attachmentId)
+
+/** Joins two values; each id is in the result once. */
+export const mergeKeeps = (keeps: Keeps, more: Keeps): Keeps => ({
+  blobs: [...new Set([...keeps.blobs, ...more.blobs])],
+  files: [...new Set([...keeps.files, ...more.files])],
+})
+
+/** Counts the files of both kinds. */
+export const countKeeps = ({ blobs, files }: Keeps): number => blobs.length + files.length

@@ -2,11 +2,12 @@ import type { LaneAttachment } from '../attachments/attachment-rows.ts'
 import type { Session } from '../database/session.ts'
 import { findFilesOfUploads } from '../staging/file-rows.ts'
 import { discardUploads } from './discard.ts'
-import type { Keeps } from './keeps.ts'
+import { countKeeps, mergeKeeps, type Keeps } from './keeps.ts'
 import type { UploadRow } from './upload-rows.ts'
 import type { LaneLock } from '../attachments/lane.ts'
 import { dropLinkedFiles } from '../staging/file-transitions.ts'
 
+/** Writes what an upload replaces or keeps. The lane is locked. */
 async function updateReplacements(
   session: Session,
   upload: UploadRow,
@@ -22,13 +23,7 @@ async function updateReplacements(
     .execute()
 }
 
-const mergeKeeps = (keeps: Keeps, more: Keeps): Keeps => ({
-  blobs: [...new Set([...keeps.blobs, ...more.blobs])],
-  files: [...new Set([...keeps.files, ...more.files])],
-})
-const countKeeps = ({ blobs, files }: Keeps): number => blobs.length + files.length
-
-/** A submission, as uploads of its lane that are older have to know it. */
+/** What older uploads of the lane must know of a submission. */
 export interface NewerSubmission {
   readonly keeps: Keeps
   /** Ids of the files that it brings. */
@@ -36,8 +31,9 @@ export interface NewerSubmission {
 }
 
 /**
- * The last submission counts: what it names, older uploads of the lane do not take away either. One whose file it names goes on
- * beside it: even its retry, which replaces what is there by then, leaves all of the submission. The lane is locked.
+ * Makes older uploads of a locked lane keep what a newer submission names, because the last
+ * submission counts. An older upload goes on if the submission names one of its files: then it
+ * keeps all files of the submission, also when it is retried and replaces what is attached by then.
  */
 export async function protectFromOlder(
   session: Session,
@@ -69,8 +65,8 @@ export async function protectFromOlder(
 }
 
 /**
- * An upload attached a file. Others of its lane that keep the file keep its blob from now on; the younger ones of the rest that
- * replace what there was replace it too.
+ * Tells the other uploads of the lane that an upload attached a file: those that keep the file keep
+ * its blob from now on, and younger ones that replace attachments replace this one too.
  */
 export async function addToOtherUploads(
   session: Session,
@@ -82,7 +78,7 @@ export async function addToOtherUploads(
   for (const upload of others) {
     const { replaces, keeps } = upload
     if (replaces === null) continue
-    // The file's row goes in a day; a retry may come later.
+    // The file's row is deleted in a day, and a retry may come later.
     if (keeps.files.includes(fileId))
       await updateReplacements(session, upload, {
         keeps: mergeKeeps(keeps, { blobs: [attached.blobId], files: [] }),
@@ -92,13 +88,15 @@ export async function addToOtherUploads(
   }
 }
 
-/** Older uploads that a younger one ended, and those that go on with the files that it named. */
+/** What became of the older uploads of a lane. */
 export interface SupersedeResult {
+  /** Uploads that are deleted. */
   readonly ended: readonly UploadRow[]
+  /** Uploads that go on with the files that the younger one named, and lost the others. */
   readonly reduced: readonly UploadRow[]
 }
 
-/** Ends older uploads, but for the files that the younger one named. */
+/** Ends older uploads, except for the files that the younger one named. */
 export async function supersedeOlder(
   session: Session,
   older: readonly UploadRow[],

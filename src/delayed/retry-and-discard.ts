@@ -1,19 +1,19 @@
 import { lockAttachments, lockAttachmentsOfKeys } from '../attachments/attachment-rows.ts'
-import { lockLanes, type Lane } from '../attachments/lane.ts'
+import { lockLanes, type Lane, type LaneLock } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { findFilesOfUploads, isAttached } from '../staging/file-rows.ts'
-import { findOwnUpload, findUpload, wakeLane } from './upload-rows.ts'
+import { findFilesOfUploads, isAttached, type FileRow } from '../staging/file-rows.ts'
+import { retryFiles } from '../staging/file-transitions.ts'
 import { discardUploads } from './discard.ts'
 import { findReplaceable } from './keeps.ts'
+import { findOwnUpload, findUpload, type UploadRow } from './upload-rows.ts'
 import { deleteUploads, insertUpload, returnGemRow } from './upload-transitions.ts'
-import { retryFiles } from '../staging/file-transitions.ts'
-
-// What a person does with an upload that failed, or that they no longer want.
+import { wakeLane } from './wake-lane.ts'
 
 /**
- * A new submission of what is left: the row is written again with the same token, a new place and new `replaces`. Does
- * nothing to one that is running, attached or gone.
+ * Submits again what is left of an upload: its row is deleted and inserted with the same token, at
+ * the end of its lane and with new `replaces`. Does nothing to an upload that is running, attached
+ * or gone. `session`: of the user's transaction; null: it runs in its own.
  */
 export async function retryUpload(
   store: Store,
@@ -21,57 +21,62 @@ export async function retryUpload(
   kindOf: (lane: Lane) => 'one' | 'many',
   token: string,
 ): Promise<void> {
-  const run = async (session: Session): Promise<void> => {
-    const found = await findOwnUpload(session, token)
-    if (found === null) return
-    const lock = await lockLanes(session, [found.lane])
-    const upload = await findUpload(session, token, { lock: true })
-    if (upload === null || (upload.state !== 'failed' && upload.state !== 'pending')) return
-    const files = await findFilesOfUploads(session, [token], { lock: true })
-    if (files.length === 0) {
-      // A row of the gem's that could not be read: the next sweep reads it again.
-      await returnGemRow(session, token)
-      return
-    }
-    // What it attached itself before the rest failed is not what it replaces.
-    const own = files.flatMap((file) =>
-      isAttached(file) && file.blobKey !== null ? [file.blobKey] : [],
-    )
-    const kept = await lockAttachmentsOfKeys(session, upload.lane, own)
-    const others = findReplaceable(
-      await lockAttachments(session, upload.lane),
-      upload.keeps,
-    ).filter((id) => !kept.includes(id))
-    const replaces = kindOf(upload.lane) === 'one' || upload.cleanBefore ? others : null
-    await deleteUploads(session, [upload], { by: 'lane', lock })
-    await retryFiles(session, token)
-    await insertUpload(session, {
-      token,
-      lane: upload.lane,
-      cleanBefore: upload.cleanBefore,
-      replaces,
-      keeps: upload.keeps,
-    })
-  }
-  if (session !== null) return run(session)
-  const found = await findOwnUpload(store.session, token)
-  await store.transact(run)
-  if (found !== null) await wakeLane(store.session, found.lane)
+  await changeUpload(store, session, token, async (tx, upload, lock) => {
+    if (upload.state !== 'failed' && upload.state !== 'pending') return
+    const files = await findFilesOfUploads(tx, [token], { lock: true })
+    // The next sweep reads a row of the gem again that could not be read.
+    if (files.length === 0) return returnGemRow(tx, token)
+    const { lane, cleanBefore, keeps } = upload
+    const replaces =
+      kindOf(lane) === 'one' || cleanBefore ? await findReplaced(tx, upload, files) : null
+    await deleteUploads(tx, [upload], { by: 'lane', lock })
+    await retryFiles(tx, token)
+    await insertUpload(tx, { token, lane, cleanBefore, replaces, keeps })
+  })
 }
 
-/** Gives an upload up: its bytes are deleted, what it attached already stays. */
+/**
+ * Ends an upload for good: the bytes of its files are deleted, files that are attached stay. Does
+ * nothing to an upload that is attached or gone. `session`: of the user's transaction; null: it
+ * runs in its own.
+ */
 export async function discardUpload(
   store: Store,
   session: Session | null,
   token: string,
+): Promise<void> {
+  await changeUpload(store, session, token, async (tx, upload, lock) => {
+    if (upload.state !== 'attached') await discardUploads(tx, [upload], lock, 'discarded')
+  })
+}
+
+/** Finds the attachments that a retry replaces: all but those that the upload kept or attached. */
+async function findReplaced(
+  session: Session,
+  { lane, keeps }: UploadRow,
+  files: readonly FileRow[],
+): Promise<string[]> {
+  const keys = files.flatMap((file) =>
+    isAttached(file) && file.blobKey !== null ? [file.blobKey] : [],
+  )
+  const own = await lockAttachmentsOfKeys(session, lane, keys)
+  const attached = await lockAttachments(session, lane)
+  return findReplaceable(attached, keeps).filter((id) => !own.includes(id))
+}
+
+/** Runs a change of an upload that is there, with its lane and its row locked. */
+async function changeUpload(
+  store: Store,
+  session: Session | null,
+  token: string,
+  change: (tx: Session, upload: UploadRow, lock: LaneLock) => Promise<void>,
 ): Promise<void> {
   const run = async (tx: Session): Promise<void> => {
     const found = await findOwnUpload(tx, token)
     if (found === null) return
     const lock = await lockLanes(tx, [found.lane])
     const upload = await findUpload(tx, token, { lock: true })
-    if (upload !== null && upload.state !== 'attached')
-      await discardUploads(tx, [upload], lock, 'discarded')
+    if (upload !== null) await change(tx, upload, lock)
   }
   if (session !== null) return run(session)
   const found = await findOwnUpload(store.session, token)

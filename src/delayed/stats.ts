@@ -6,20 +6,25 @@ import { listWorkers } from '../jobs/worker-rows.ts'
 import { parseRailsTime } from '../blobs/blob-rows.ts'
 import { isOwnUpload } from './upload-rows.ts'
 
-/** What an operator asks first. Sizes in bytes. */
+/** Counts of uploads and of staged bytes. */
 export interface Stats {
   readonly pending: number
   readonly running: number
   readonly failed: number
-  /** Of all staged files that wait, are under way or failed. */
+  /** Bytes of all staged files: pending, running and failed ones, also those without an upload. */
   readonly stagedBytes: number
+  /** Bytes of failed files. */
   readonly failedBytes: number
   readonly oldestPendingAt: Date | null
   readonly oldestFailedAt: Date | null
-  /** Workers that were heard of within 45 s. 0 is the alarm: nothing is lost, but nothing moves. */
+  /**
+   * Workers that sent a heartbeat within 45 s. 0 is an alarm: nothing is lost, but nothing is
+   * uploaded.
+   */
   readonly workersAlive: number
 }
 
+/** Reads the counts for `storage.delayedUploads.stats()`. */
 export async function readUploadStats({ session, dialect }: Store): Promise<Stats> {
   const rows = await session.db
     .selectFrom('uploads as u')

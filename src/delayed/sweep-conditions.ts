@@ -4,50 +4,62 @@ import { nowPlus, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import { hasFiles } from './upload-rows.ts'
 
-// What the sweep takes, as conditions that a dry run counts by.
+// Conditions of the sweep. A dry run counts by them.
 
-/** After its time a file waits this long, so that nobody who is linking right now is disturbed. */
+/**
+ * Time that a file stays after it expired, because a transaction may be linking it at this moment.
+ */
 export const EXPIRY_GRACE_MS = 60_000
 
-/** Of a running upload `u`: its worker died. */
+/** The condition that the worker of a running upload `u` is dead. */
 export const isAbandoned = (dialect: Dialect): RawBuilder<boolean> =>
   sql<boolean>`u.lease_until <= ${now(dialect)}`
 
-/** Of a failed upload `u`: it was kept long enough, and no hook is still to be told of what was attached. */
+/**
+ * The condition that a failed upload `u` was kept long enough, and that no hook of its attached
+ * files is still to run.
+ */
 export function isPastRetention(dialect: Dialect, keepFor: number): RawBuilder<boolean> {
-  const untold = sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`
-  return sql<boolean>`(u.run_at <= ${nowPlus(dialect, -keepFor)} and ${isAbandoned(dialect)} and not ${untold})`
+  const hasHooksToRun = sql<boolean>`exists (select 1 from ${sql.table('files')} f where f.upload_token = u.token and f.state = 'attached')`
+  return sql<boolean>`(u.run_at <= ${nowPlus(dialect, -keepFor)} and ${isAbandoned(dialect)} and not ${hasHooksToRun})`
 }
 
-/** Of an upload `u` of this app. */
+/** The condition that an upload `u` of this app is in a state and meets another condition. */
 export const isUploadInState = (
   state: 'running' | 'failed',
   condition: RawBuilder<boolean>,
 ): RawBuilder<boolean> =>
   sql<boolean>`(u.state = ${sql.lit(state)} and u.token is not null and ${condition} and ${hasFiles})`
 
-/** Of a file `f`: its upload's row is gone. Rails destroyed the record, or a failure was kept long enough. */
+/**
+ * The condition that the upload of a file `f` has no row any more: Rails destroyed the record, or
+ * the upload failed and was kept long enough.
+ */
 export const isOrphanedFile: RawBuilder<boolean> = sql<boolean>`(f.upload_token is not null and f.state in ('staging', 'staged', 'failed', 'attached')
   and not exists (select 1 from ${sql.table('uploads')} u where u.token = f.upload_token))`
 
+/** The condition that a file was not submitted in time. */
 export const isExpiredFile = (dialect: Dialect): RawBuilder<boolean> =>
   sql<boolean>`(upload_token is null and state in ('staging', 'staged') and expires_at <= ${nowPlus(dialect, -EXPIRY_GRACE_MS)})`
 
-/** What a sweep would do now. */
+/** Numbers of rows that a sweep would change now. */
 export interface SweepCounts {
-  /** Running uploads whose worker died: they are due again, or have failed. */
+  /** Running uploads whose worker died: they would be due again, or fail. */
   readonly abandoned: number
-  /** Failed uploads that were kept long enough: they are given up with their bytes. */
+  /** Failed uploads that were kept long enough: they would be deleted with their bytes. */
   readonly givenUp: number
-  /** Files of records that were deleted past their hooks. */
+  /** Files whose uploads are gone, such as those of records that Rails destroyed. */
   readonly orphaned: number
-  /** Staged files that nobody submitted in time. */
+  /** Staged files that were not submitted in time. */
   readonly expired: number
-  /** Files whose bytes nobody needs any more and that still have some. */
+  /** Files that have bytes and do not need them any more. */
   readonly emptied: number
 }
 
-/** `keepFor` as the sweep takes it. */
+/**
+ * Counts what a sweep would do. `keepFor`: milliseconds that failed uploads are kept; null: without
+ * end.
+ */
 export async function countSweepable(
   session: Session,
   keepFor: number | null,

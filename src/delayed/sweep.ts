@@ -15,7 +15,8 @@ import {
   isOrphanedFile,
   EXPIRY_GRACE_MS,
 } from './sweep-conditions.ts'
-import { fetchUploads, selectUploads, wakeLane, type UploadRow } from './upload-rows.ts'
+import { fetchUploads, selectUploads, type UploadRow } from './upload-rows.ts'
+import { wakeLane } from './wake-lane.ts'
 import { reclaimUploads, failAbandonedUploads, deleteUploads } from './upload-transitions.ts'
 import {
   failFiles,
@@ -25,35 +26,39 @@ import {
   deleteFiles,
 } from '../staging/file-transitions.ts'
 
+/** Time after its last heartbeat in which a worker's row stays. */
 const WORKER_ROW_TTL_MS = 86_400_000
+/** Rows per transaction. */
 const SWEEP_BATCH_SIZE = 500
 
+/** Options of `sweep`. */
 export interface SweepOptions {
-  /** Of an upload. */
+  /** Attempts until an upload whose workers die fails. */
   readonly attempts: number
-  /** Milliseconds that failed uploads are kept; null: for ever. */
+  /** Milliseconds that failed uploads are kept; null: without end. */
   readonly keepFor: number | null
   readonly log: Log
-  /** Bytes are left to the next sweep when it aborts. */
+  /** Leaves bytes to the next sweep when it aborts. */
   readonly stopping?: AbortSignal | undefined
 }
 
-/** What a sweep did that nobody else tells of. */
+/** Failures that only the sweep knows of. */
 export interface SweepResult {
-  /** An error for each upload that it marked as failed. */
+  /** One error for each upload that it marked as failed. */
   readonly failed: readonly ActiveStorageError[]
 }
 
 /**
- * Puts right what a crash, a cancelled request or a deleted record left behind. Any worker runs it; two at once do no
- * harm. It looks without locks, takes only rows that no open transaction holds, and looks again before it writes.
+ * Finishes what a crash, a cancelled request or a deleted record left behind. Any worker runs it,
+ * and two may run at once. It looks without locks, takes only rows that no open transaction holds,
+ * and looks again before it writes.
  */
 export async function sweep(
   store: Store,
-  { attempts, keepFor, log: report, stopping }: SweepOptions,
+  { attempts, keepFor, log, stopping }: SweepOptions,
 ): Promise<SweepResult> {
-  const failed = await endAbandonedLeases(store, attempts, report)
-  if (keepFor !== null) await dropOldFailures(store, keepFor, report)
+  const failed = await endAbandonedLeases(store, attempts, log)
+  if (keepFor !== null) await dropOldFailures(store, keepFor, log)
   await finishOrphans(store)
   await dropExpired(store)
   while (
@@ -66,15 +71,18 @@ export async function sweep(
   return { failed }
 }
 
-/** Workers that died: their uploads are due again, or have failed when no attempt is left. Returns these. */
+/**
+ * Makes the uploads of dead workers due again, or failed if no attempt is left. Returns an error
+ * for each that failed.
+ */
 async function endAbandonedLeases(
   store: Store,
   attempts: number,
-  report: Log,
+  log: Log,
 ): Promise<ActiveStorageError[]> {
   const { dialect } = store
   const message = `The worker died in each of ${attempts} attempts. Look at its log and memory, then retry or discard.`
-  // By token: a transaction may run twice.
+  // By token, because a transaction may run twice.
   const failed = new Map<string, UploadRow>()
   await repeatBatches(store, async (session) => {
     const ended = await lockFreeUploads(session, 'running', isAbandoned(dialect))
@@ -93,7 +101,7 @@ async function endAbandonedLeases(
   for (const { lane } of failed.values()) await wakeLane(store.session, lane)
   return [...failed.values()].map((upload) => {
     const error = new ServiceError(message, { details: uploadErrorDetails(upload) })
-    report('error', message, {
+    log('error', message, {
       ...error.details,
       upload: upload.token,
       attempt: upload.attempts,
@@ -103,7 +111,8 @@ async function endAbandonedLeases(
   })
 }
 
-async function dropOldFailures(store: Store, keepFor: number, report: Log): Promise<void> {
+/** Deletes failed uploads that were kept long enough, and drops their files. */
+async function dropOldFailures(store: Store, keepFor: number, log: Log): Promise<void> {
   const over = isPastRetention(store.dialect, keepFor)
   const gone: UploadRow[] = []
   await repeatBatches(store, async (session) => {
@@ -115,13 +124,13 @@ async function dropOldFailures(store: Store, keepFor: number, report: Log): Prom
     return tokens.length
   })
   for (const upload of gone)
-    report('warn', 'A failed upload was given up with its bytes: failed.keepFor is over.', {
+    log('warn', 'A failed upload was deleted with its bytes, because failed.keepFor is over.', {
       ...uploadErrorDetails(upload),
       upload: upload.token,
     })
 }
 
-/** Tokens of uploads that are so and that nobody holds. */
+/** Locks uploads that meet a condition and that no transaction holds. Returns their tokens. */
 async function lockFreeUploads(
   session: Session,
   ...given: Parameters<typeof isUploadInState>
@@ -135,6 +144,7 @@ async function lockFreeUploads(
   return (await query.execute()).map((row) => String(row.token))
 }
 
+/** Finishes the files of uploads whose rows are gone. */
 async function finishOrphans(store: Store): Promise<void> {
   await forEachFreeFile(
     store,
@@ -152,6 +162,7 @@ async function finishOrphans(store: Store): Promise<void> {
   )
 }
 
+/** Drops staged files that were not submitted in time. */
 async function dropExpired(store: Store): Promise<void> {
   const expired = isExpiredFile(store.dialect)
   await forEachFreeFile(
@@ -164,7 +175,10 @@ async function dropExpired(store: Store): Promise<void> {
   )
 }
 
-/** Rows that have nothing more to answer; their bytes went before. Those of an upload stay as long as it does: its hooks need them. */
+/**
+ * Deletes the rows of files that are over and have no bytes left. The rows of an upload stay as
+ * long as it does, because its hooks need them.
+ */
 async function deleteFileRows(store: Store): Promise<void> {
   const { dialect } = store
   await forEachFreeFile(
@@ -194,7 +208,10 @@ async function deleteFileRows(store: Store): Promise<void> {
     .execute()
 }
 
-/** Looks without locks, then takes those that are free by their ids: a locking join or range would wait for what it merely passes. */
+/**
+ * Finds files without locks, then locks the free ones by their ids: a locking join or range would
+ * wait for rows that it only passes.
+ */
 async function forEachFreeFile(
   store: Store,
   find: (session: Session) => Promise<readonly { readonly id: string }[]>,
@@ -211,6 +228,7 @@ async function forEachFreeFile(
   })
 }
 
+/** Runs transactions until one takes less than a whole batch. */
 async function repeatBatches(
   store: Store,
   run: (session: Session) => Promise<number>,

@@ -2,7 +2,8 @@ import { sql } from 'kysely'
 import { bindId } from '../attachments/lane.ts'
 import { asText, now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
-import { selectUploads, SNOOZED_LEASE, uploadOf, type UploadRow } from './upload-rows.ts'
+import { selectUploads, toUploadRow, type UploadRow } from './upload-rows.ts'
+import { SNOOZED_LEASE } from './wake-lane.ts'
 
 /**
  * How far an upload is, for a direct attach that waits for it.
@@ -35,7 +36,7 @@ export async function findUploadPhase(
     .where('u.token', '=', token)
     .executeTakeFirst()
   if (row === undefined) return null
-  const upload = uploadOf(row)
+  const upload = toUploadRow(row)
   const isDue = Number(row.is_due) === 1
   const isSnoozed = Number(row.lease_until) === SNOOZED_LEASE
   return { upload, phase: readPhase({ ...upload, isDue, isSnoozed }) }

@@ -9,26 +9,30 @@ import { parseRailsTime } from '../blobs/blob-rows.ts'
 import { fileColumns, fileRowOf, type FileRow } from '../staging/file-rows.ts'
 import { KEEPS_NOTHING, type Keeps } from './keeps.ts'
 
-/** A delayed upload: one row of activestorage_delayed_uploads that has our token. */
+/** A row of the uploads table that has a token: rows of the gem have none. */
 export interface UploadRow {
-  /** Its place in the table; changes when a person retries. `token` is the identity. */
+  /** The primary key. It changes with `retry`. */
   readonly rowId: string
+  /** The place in the lane. */
   readonly order: bigint
+  /** The identity. It stays for life. */
   readonly token: string
   readonly lane: Lane
   readonly state: UploadState
   readonly cleanBefore: boolean
-  /** Attachment ids that go when this attaches; null: it appends. */
+  /** Ids of the attachments that the upload replaces; null: it appends. */
   readonly replaces: readonly string[] | null
-  /** What its submission named itself. */
+  /** Files that its submission named beside its own. */
   readonly keeps: Keeps
   readonly attempts: number
+  /** When it is due, in milliseconds of the database's clock. */
   readonly runAt: number
   readonly leaseToken: string | null
   readonly lastError: string | null
   readonly createdAt: Date
 }
 
+/** An upload as queries return it. */
 export interface SelectedUpload {
   readonly row_id: string
   readonly origin_id: string | null
@@ -47,22 +51,30 @@ export interface SelectedUpload {
   readonly created_at: string
 }
 
-/** Uploads as `u`, to which conditions are added. */
+/** A query of uploads under the name `u`. Callers add conditions. */
 export type UploadQuery = SelectQueryBuilder<Schema & { u: Schema['uploads'] }, 'u', SelectedUpload>
 
-/** What ours write where the gem writes its files. No JSON: a Rails job that is handed our id raises, and destroys nothing. */
+/**
+ * The value of the column in which the gem stores its files. It is no JSON, so that a Rails job
+ * that gets the id of our row raises, and destroys nothing.
+ */
 export const FILES_MARKER = 'activestorage-delayed'
 
 /**
- * The uploads' table keeps its name, the files' table may not: an upload whose files are in another app's tables is that
- * app's.
+ * The condition that an upload `u` has files. Apps may share the uploads table while each has its
+ * own files table: then an upload is of the app whose table has its files.
  */
 export const hasFiles: RawBuilder<boolean> = sql<boolean>`exists (select 1 from ${sql.table('files')} mine where mine.upload_token = u.token)`
 
-/** Of this app: with files, or a row of the gem's that could not be read. For what looks at uploads of all records. */
+/**
+ * The condition that an upload `u` is of this app: it has files, or is a row of the gem that could
+ * not be read. For queries over all records.
+ */
 export const isOwnUpload: RawBuilder<boolean> = sql<boolean>`(${hasFiles} or coalesce(u.files, '') <> ${sql.lit(FILES_MARKER)})`
 
-/** Rows of these attachments; other apps may share the table. */
+/**
+ * The condition that an upload `u` is of one of the attachments. Other apps may share the table.
+ */
 export function isKnownAttachment(
   known: readonly { readonly type: string; readonly name: string }[],
 ): RawBuilder<boolean> {
@@ -83,7 +95,7 @@ const PLAIN_UPLOAD_COLUMNS = [
   'last_error',
 ] as const
 
-/** Every column of uploads, as a query names the table. */
+/** Selects every column of an upload. `table`: the name of the table in the query. */
 export function selectedUploadColumns(
   dialect: Dialect,
   table: 'u' | 'uploads',
@@ -103,6 +115,7 @@ export function selectedUploadColumns(
   ]
 }
 
+/** Starts a query of uploads with all their columns. */
 export function selectUploads(session: Session): UploadQuery {
   return session.db
     .selectFrom('uploads as u')
@@ -110,7 +123,8 @@ export function selectUploads(session: Session): UploadQuery {
     .select(selectedUploadColumns(session.dialect, 'u'))
 }
 
-export function uploadOf(row: SelectedUpload): UploadRow {
+/** Converts a row of a query. */
+export function toUploadRow(row: SelectedUpload): UploadRow {
   return {
     rowId: row.row_id,
     order: BigInt(row.origin_id ?? row.row_id),
@@ -128,16 +142,18 @@ export function uploadOf(row: SelectedUpload): UploadRow {
   }
 }
 
+/** Runs a query of uploads. */
 export async function fetchUploads(query: UploadQuery): Promise<UploadRow[]> {
-  return (await query.execute()).map(uploadOf)
+  return (await query.execute()).map(toUploadRow)
 }
 
+/** An upload and its files, by position. */
 export interface UploadWithFiles {
   readonly upload: UploadRow
   readonly files: readonly FileRow[]
 }
 
-/** Uploads with their files, oldest first, in one statement. */
+/** Runs a query of uploads and reads their files with them, in one statement. Oldest first. */
 export async function fetchUploadsWithFiles(
   session: Session,
   query: UploadQuery,
@@ -152,8 +168,8 @@ export async function fetchUploadsWithFiles(
     .execute()
   const byToken = new Map<string, { upload: UploadRow; files: FileRow[] }>()
   for (const row of rows) {
-    const found = byToken.get(String(row.token)) ?? { upload: uploadOf(row), files: [] }
-    // A row of the gem's that could not be read has none.
+    const found = byToken.get(String(row.token)) ?? { upload: toUploadRow(row), files: [] }
+    // A row of the gem that could not be read has no files.
     if (row.file_id !== null) found.files.push(fileRowOf(row))
     byToken.set(found.upload.token, found)
   }
@@ -162,7 +178,10 @@ export async function fetchUploadsWithFiles(
 
 const compareOrder = (a: bigint, b: bigint): number => (a < b ? -1 : a > b ? 1 : 0)
 
-/** Finds an upload. null: there is none. */
+/**
+ * Finds an upload. null: there is none. `lock` also reads it as it is now, not as a snapshot has
+ * it.
+ */
 export async function findUpload(
   session: Session,
   token: string,
@@ -173,7 +192,7 @@ export async function findUpload(
   return row ?? null
 }
 
-/** Those that are there, in no order. */
+/** Finds uploads by their tokens, in no order. Leaves out those that are gone. */
 export async function findUploadsByToken(
   session: Session,
   tokens: readonly string[],
@@ -183,7 +202,7 @@ export async function findUploadsByToken(
     : fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
 }
 
-/** As a person names it: not one whose files are in another app's tables. */
+/** Finds an upload of this app. null: it is gone, or another app has it. */
 export async function findOwnUpload(session: Session, token: string): Promise<UploadRow | null> {
   const [row] = await fetchUploads(
     selectUploads(session).where('u.token', '=', token).where(isOwnUpload),
@@ -191,6 +210,7 @@ export async function findOwnUpload(session: Session, token: string): Promise<Up
   return row ?? null
 }
 
+/** Starts a query of the uploads of many records of one model. `name`: of one attachment. */
 export function selectRecordUploads(
   session: Session,
   type: string,
@@ -207,7 +227,7 @@ export function selectRecordUploads(
   return name === undefined ? query : query.where('u.attr_name', '=', name)
 }
 
-/** Finds the uploads of many records of one model, of all their attachments or one, oldest first. */
+/** Finds the uploads of many records of one model, oldest first. `name`: of one attachment. */
 export async function findRecordUploads(
   session: Session,
   type: string,
@@ -221,7 +241,10 @@ export async function findRecordUploads(
   return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
 
-/** The row while its lease is ours, locked; null: it was taken over, discarded or superseded, and nothing may be written. */
+/**
+ * The fence: locks an upload whose lease is still ours. null: it was taken over, discarded or
+ * superseded, and nothing may be written.
+ */
 export async function lockHeldUpload(
   session: Session,
   upload: UploadRow,
@@ -235,39 +258,8 @@ export async function lockHeldUpload(
   return row ?? null
 }
 
-/** The same as a condition of a statement that changes nothing but what is shown. */
+/**
+ * The fence as a condition, for statements that only change what is shown: they need no row lock.
+ */
 export const isLeaseHeld = ({ token, leaseToken }: UploadRow): RawBuilder<boolean> =>
   sql<boolean>`exists (select 1 from ${sql.table('uploads')} held where held.token = ${token} and held.lease_token = ${leaseToken})`
-
-/** `lease_until` of a pending upload that was due and is put off because its lane is busy. */
-export const SNOOZED_LEASE = 1
-
-const isWakeable: RawBuilder<boolean> = sql<boolean>`((attempts = 0 and unavailable_since = 0) or lease_until = ${sql.lit(SNOOZED_LEASE)})`
-
-/**
- * What frees a lane wakes its oldest upload that is not waiting for its retry. A statement of its own after the commit: inside the
- * finishing transaction it would miss those that a claim snoozes at that moment.
- */
-export async function wakeLane(session: Session, lane: Lane): Promise<void> {
-  const head = await session.db
-    .selectFrom('uploads as u')
-    .select(asText(session.dialect, 'u.id').as('row_id'))
-    .where('u.uploadable_type', '=', lane.type)
-    .where('u.uploadable_id', '=', bindId(lane.id, session.recordId))
-    .where('u.attr_name', '=', lane.name)
-    .where('u.state', '=', 'pending')
-    .where(isWakeable)
-    .where('u.token', 'is not', null)
-    .where(hasFiles)
-    .orderBy(sql`coalesce(u.origin_id, u.id)`)
-    .limit(1)
-    .executeTakeFirst()
-  if (head === undefined) return
-  await session.db
-    .updateTable('uploads')
-    .set({ run_at: 0, enqueued_at: 0, lease_until: 0 })
-    .where('id', '=', BigInt(head.row_id))
-    .where('state', '=', 'pending')
-    .where(isWakeable)
-    .execute()
-}

@@ -18,8 +18,9 @@ import {
   type UploadTarget,
 } from './upload-attempt.ts'
 import type { UploadResult } from './upload-outcome.ts'
-import { findUpload, wakeLane, type UploadRow } from './upload-rows.ts'
+import { findUpload, type UploadRow } from './upload-rows.ts'
 import { failUpload, releaseUpload } from './upload-transitions.ts'
+import { wakeLane } from './wake-lane.ts'
 
 /** What one run of an upload works with. */
 export interface UploadRunOptions {

@@ -11,7 +11,7 @@ import type { Keeps } from './keeps.ts'
 import {
   FILES_MARKER,
   findUpload,
-  uploadOf,
+  toUploadRow,
   selectedUploadColumns,
   type SelectedUpload,
   type UploadRow,
@@ -97,7 +97,7 @@ export async function insertUpload(session: Session, upload: UploadValues): Prom
     run_at: now(session.dialect),
   })
   if (session.returning)
-    return uploadOf(
+    return toUploadRow(
       await insert
         .returning(selectedUploadColumns(session.dialect, 'uploads'))
         .executeTakeFirstOrThrow(),
