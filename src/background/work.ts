@@ -4,7 +4,7 @@ import type { Store } from '../database/store.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { createConcurrencyLimits, type ConcurrencySettings } from '../delayed/concurrency-limits.ts'
 import type { UploadResult } from '../delayed/upload-outcome.ts'
-import { createUploadWork, type WorkContext } from '../delayed/work-sources.ts'
+import { UploadWork, type WorkContext } from '../delayed/upload-work.ts'
 import type { WorkOptions } from '../jobs/embedded-worker.ts'
 import { createJobSource } from '../jobs/job-source.ts'
 import { Leases } from '../jobs/leases.ts'
@@ -50,7 +50,7 @@ interface WorkTerms {
  */
 export function createWork(parts: BackgroundParts, { limits, queue, tally }: WorkTerms): Work {
   const open = openOnce(() => openContext(parts, limits, queue !== null))
-  const uploads = createUploadWork(open, (result) => {
+  const uploads = new UploadWork(open, (result) => {
     tally(result)
     for (const listener of parts.endListeners) listener()
   })
@@ -143,8 +143,8 @@ async function openContext(
     onError: (message, error) => settings.log('warn', message, { error }),
     ...(isWorker ? { worker: { id: uuidv7(), attachments } } : {}),
   })
-  const places = createConcurrencyLimits({ settings: limits, outages, retries, isWorker })
-  return { delayed, store, leases, places, wake: wakeUps.wake }
+  const permits = createConcurrencyLimits({ settings: limits, outages, retries, isWorker })
+  return { delayed, store, leases, permits, wake: wakeUps.wake }
 }
 
 function createJobs({ settings, jobs }: BackgroundParts, open: OpenOnce): WorkSource {
@@ -156,8 +156,8 @@ function createJobs({ settings, jobs }: BackgroundParts, open: OpenOnce): WorkSo
         error,
       }),
     async busyServices() {
-      const { places } = await open()
-      return Object.keys(settings.services).filter((service) => places.capacity(service) < 1)
+      const { permits } = await open()
+      return Object.keys(settings.services).filter((service) => permits.capacity(service) < 1)
     },
   })
 }

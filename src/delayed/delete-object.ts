@@ -9,7 +9,7 @@ import { claimJobs, finishJob } from '../jobs/job-transitions.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { Service } from '../services/service.ts'
 import { runWithPermit } from './concurrency-limits.ts'
-import type { WorkContext } from './work-sources.ts'
+import type { WorkContext } from './upload-work.ts'
 
 /** The delay of a deletion whose object an unfinished upload may still attach. */
 const RETRY_AFTER_MS = 3_600_000
@@ -17,8 +17,8 @@ const RETRY_AFTER_MS = 3_600_000
 /** The job that deletes an object, with a permit of the object's service. */
 export const deleteObjectJob: JobDefinition<WorkContext> = {
   name: DELETE_OBJECT_JOB,
-  run: ({ delayed, places }, job, signal) =>
-    runWithPermit(places, job.arguments['service'] ?? '', () =>
+  run: ({ delayed, permits }, job, signal) =>
+    runWithPermit(permits, job.arguments['service'] ?? '', () =>
       deleteObject(delayed.store, delayed.services, job, signal),
     ),
 }

@@ -1,34 +1,28 @@
 import { sql } from 'kysely'
-import { nowPlus, now } from '../database/expressions.ts'
+import { now, nowPlus } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { JobEngine } from '../jobs/engine.ts'
 import type { DelayedContext } from './context.ts'
 import { hasFiles, isKnownAttachment } from './upload-rows.ts'
 
-/** A queue that was told within this time is not told again. */
+/** A queue that got a message within this time gets no second one. */
 const REENQUEUE_AFTER_MS = 300_000
 
-/** In the transaction that submits, where the queue writes into the same database. */
+/** Enqueues an upload in the transaction that submits it; for queues in the same database. */
 export async function enqueueUpload(
   session: Session,
   engine: JobEngine,
   token: string,
 ): Promise<void> {
-  await session.db
-    .updateTable('uploads')
-    .set({ enqueued_at: now(session.dialect) })
-    .where('token', '=', token)
-    .execute()
-  await engine.enqueue(
-    { kind: 'upload', id: token },
-    { executor: session.portableExecutor, runAt: null },
-  )
+  await markEnqueued(session, token)
+  await enqueue(session, engine, token)
 }
 
 /**
- * Tells the app's queue of uploads that are due and that it does not know of: submitted where it could not take part,
- * freed by the end of another, or lost on its side.
+ * Enqueues the due uploads that the app's queue does not know of: those that were submitted where
+ * the queue could not take part, those that the end of another made due, and those that the queue
+ * lost.
  */
 export async function enqueueDue(
   { store, knownAttachments: known }: Pick<DelayedContext, 'store' | 'knownAttachments'>,
@@ -50,19 +44,12 @@ export async function enqueueDue(
     .execute()
   for (const { token } of due) {
     if (token === null) continue
-    await engine.enqueue(
-      { kind: 'upload', id: token },
-      { executor: session.portableExecutor, runAt: null },
-    )
-    await session.db
-      .updateTable('uploads')
-      .set({ enqueued_at: now(dialect) })
-      .where('token', '=', token)
-      .execute()
+    await enqueue(session, engine, token)
+    await markEnqueued(session, token)
   }
 }
 
-/** `enqueueDue`, with a failure logged: the next sweep enqueues the uploads again. */
+/** Runs `enqueueDue` and logs its failure: the next sweep enqueues the uploads again. */
 export async function enqueueDueOrLog(
   context: Pick<DelayedContext, 'store' | 'knownAttachments' | 'log'>,
   engine: JobEngine,
@@ -72,26 +59,35 @@ export async function enqueueDueOrLog(
   )
 }
 
-/** Logs that the app's queue did not take messages. */
-export function logNotEnqueued(log: Log, engine: JobEngine, error: unknown): void {
-  log(
-    'warn',
-    `${engine.name} did not take the messages for due uploads; the next sweep repeats them.`,
-    {
-      error,
-    },
-  )
+/**
+ * Tells the app's queue, if there is one, that an upload has ended or is due again at `retryAt`:
+ * enqueues it for then, and the uploads that its end made due. Logs failures.
+ */
+export async function enqueueNext(
+  context: Pick<DelayedContext, 'store' | 'knownAttachments' | 'log' | 'engine'>,
+  token: string,
+  retryAt: Date | undefined,
+): Promise<void> {
+  const { engine, store, log } = context
+  if (engine === null) return
+  try {
+    if (retryAt !== undefined) await enqueue(store.session, engine, token, retryAt)
+    await enqueueDue(context, engine)
+  } catch (error) {
+    logNotEnqueued(log, engine, error)
+  }
 }
 
 /**
- * A hint may come before its upload is due: the queue's clock is not the database's, the lane was busy, or its service has
- * no place for it. It comes again then. `waitFor`: milliseconds until its service has room.
+ * Enqueues an upload again whose message came too early: the queue's clock is not the database's,
+ * its lane was busy, or its service has no capacity. `findDelay` returns the milliseconds until the
+ * attachment's service has capacity.
  */
 export async function requeueEarly(
   { store }: Pick<DelayedContext, 'store'>,
   engine: JobEngine,
   token: string,
-  waitFor: (slot: { readonly type: string; readonly name: string }) => number,
+  findDelay: (attachment: DelayedContext['knownAttachments'][number]) => number,
 ): Promise<void> {
   const { session, dialect } = store
   const [early] = await session.db
@@ -103,11 +99,32 @@ export async function requeueEarly(
   if (early === undefined) return
   const wait = Math.max(
     Number(early.wait),
-    waitFor({ type: String(early.uploadable_type), name: String(early.attr_name) }),
+    findDelay({ type: String(early.uploadable_type), name: String(early.attr_name) }),
   )
-  if (wait <= 0) return
-  await engine.enqueue(
-    { kind: 'upload', id: token },
-    { executor: session.portableExecutor, runAt: new Date(Date.now() + wait) },
+  if (wait > 0) await enqueue(session, engine, token, new Date(Date.now() + wait))
+}
+
+async function enqueue(
+  session: Session,
+  engine: JobEngine,
+  token: string,
+  runAt: Date | null = null,
+): Promise<void> {
+  await engine.enqueue({ kind: 'upload', id: token }, { executor: session.portableExecutor, runAt })
+}
+
+async function markEnqueued(session: Session, token: string): Promise<void> {
+  await session.db
+    .updateTable('uploads')
+    .set({ enqueued_at: now(session.dialect) })
+    .where('token', '=', token)
+    .execute()
+}
+
+function logNotEnqueued(log: Log, engine: JobEngine, error: unknown): void {
+  log(
+    'warn',
+    `${engine.name} did not take the messages for due uploads; the next sweep repeats them.`,
+    { error },
   )
 }

@@ -1,0 +1,212 @@
+import { createSemaphore } from '../async/semaphore.ts'
+import type { QueueMessage } from '../jobs/engine.ts'
+import type { Leases } from '../jobs/leases.ts'
+import type { Task, WorkSource } from '../jobs/work-source.ts'
+import { claimHooks } from './claim-hooks.ts'
+import { claimUploads } from './claim-uploads.ts'
+import type { ConcurrencyLimits, ReleasePermit, ServiceObservation } from './concurrency-limits.ts'
+import type { DelayedContext } from './context.ts'
+import { enqueueNext, requeueEarly } from './enqueue.ts'
+import { runHookRound } from './hooks.ts'
+import type { UploadResult } from './upload-outcome.ts'
+import type { UploadRow } from './upload-rows.ts'
+import { UploadRun } from './upload-run.ts'
+
+/** The parts that uploads and their hooks run with. */
+export interface WorkContext {
+  readonly delayed: DelayedContext
+  readonly leases: Leases
+  readonly permits: ConcurrencyLimits
+}
+
+type KnownAttachment = DelayedContext['knownAttachments'][number]
+
+/** An upload that is claimed, and holds a permit of its service. */
+interface ClaimedUpload {
+  readonly service: string
+  run(stopping: AbortSignal): Promise<UploadResult>
+}
+
+/**
+ * Milliseconds in which a message goes on with uploads of its service that were put off. After them
+ * their own messages come again.
+ */
+const CONTINUE_FOR_MS = 5_000
+
+/** The uploads and hooks that one worker, one drain, or all direct uploads of a process run. */
+export class UploadWork {
+  /** Uploads that are due. */
+  readonly uploads: WorkSource = {
+    name: 'uploads',
+    claim: async (limit) => (await this.#claimAlone(() => this.#claimDue(limit))).map(toTask),
+  }
+  /** Rounds of hooks that are due. */
+  readonly hooks: WorkSource = {
+    name: 'hooks',
+    claim: (limit) => this.#claimHookRounds(limit),
+  }
+  readonly #open: () => Promise<WorkContext>
+  readonly #tally: (result: UploadResult) => void
+  /** Lets one claim at a time look for capacity and take it: messages come many at a time. */
+  readonly #claims = createSemaphore(1)
+  /** Services that had no capacity when messages came, so that these were put off. */
+  readonly #crowdedServices = new Set<string>()
+  #claimCount = 0
+
+  /** `open` opens the database at the first claim; `tally` is called with each result. */
+  constructor(open: () => Promise<WorkContext>, tally: (result: UploadResult) => void) {
+    this.#open = open
+    this.#tally = tally
+  }
+
+  /** Runs an upload if it is due and its turn. null: it is not, or a worker has it. */
+  async runOne(token: string, stopping: AbortSignal): Promise<UploadResult | null> {
+    const { delayed } = await this.#open()
+    const claimed = await this.#claimOne(delayed.knownAttachments, token)
+    return claimed === null ? null : claimed.run(stopping)
+  }
+
+  /** Does what a message of the app's queue asks for, if it is due and its turn. */
+  async handle({ id }: QueueMessage, stopping: AbortSignal): Promise<void> {
+    const { delayed, permits } = await this.#open()
+    const hasCapacity = (attachment: KnownAttachment): boolean =>
+      permits.capacity(findServiceName(delayed, attachment)) > 0
+    const { free, claimed } = await this.#claimAlone(async () => {
+      const { free = [], crowded = [] } = Object.groupBy(delayed.knownAttachments, (each) =>
+        hasCapacity(each) ? 'free' : 'crowded',
+      )
+      // Before the claim, so that an upload that ends meanwhile goes on with those put off.
+      for (const each of crowded) this.#crowdedServices.add(findServiceName(delayed, each))
+      return { free, claimed: await this.#claimOne(free, id) }
+    })
+    if (claimed !== null) {
+      await claimed.run(stopping)
+      await this.#continue(claimed.service, stopping)
+    } else if (delayed.engine !== null)
+      await requeueEarly(delayed, delayed.engine, id, (attachment) =>
+        free.some((each) => isSameAttachment(each, attachment))
+          ? 0
+          : permits.retryDelay(findServiceName(delayed, attachment)),
+      )
+  }
+
+  /** Runs uploads of a service whose messages were put off for lack of capacity. */
+  async #continue(service: string, stopping: AbortSignal): Promise<void> {
+    const { delayed, permits } = await this.#open()
+    const known = delayed.knownAttachments.filter(
+      (each) => findServiceName(delayed, each) === service,
+    )
+    const until = performance.now() + CONTINUE_FOR_MS
+    while (this.#crowdedServices.has(service) && !stopping.aborted && performance.now() < until) {
+      const [next] = await this.#claimAlone(async () => {
+        const claimed = await this.#claimOfService(service, known, 1)
+        // Without capacity, the uploads that have it go on instead.
+        if (claimed.length === 0 && permits.capacity(service) > 0)
+          this.#crowdedServices.delete(service)
+        return claimed
+      })
+      if (next === undefined) return
+      await next.run(stopping)
+    }
+  }
+
+  async #claimAlone<T>(claim: () => Promise<T>): Promise<T> {
+    await this.#claims.acquire()
+    return claim().finally(() => this.#claims.release())
+  }
+
+  /** Claims due uploads of all services. Each service comes first in its turn. */
+  async #claimDue(limit: number): Promise<ClaimedUpload[]> {
+    const groups = groupByService((await this.#open()).delayed)
+    const first = (this.#claimCount += 1) % Math.max(groups.length, 1)
+    const all: ClaimedUpload[] = []
+    for (const [service, known] of [...groups.slice(first), ...groups.slice(0, first)])
+      try {
+        all.push(...(await this.#claimOfService(service, known, limit - all.length)))
+      } catch (error) {
+        if (all.length === 0) throw error
+        // The claimed uploads must run in any case. The next claim meets the error again.
+        break
+      }
+    return all
+  }
+
+  async #claimOfService(
+    service: string,
+    knownAttachments: readonly KnownAttachment[],
+    limit: number,
+  ): Promise<ClaimedUpload[]> {
+    const { delayed, permits } = await this.#open()
+    const uploads = await claimUploads(
+      { ...delayed, knownAttachments },
+      Math.min(limit, permits.capacity(service)),
+    )
+    return uploads.map((upload) => this.#toClaimed(upload, service, permits))
+  }
+
+  async #claimOne(
+    knownAttachments: readonly KnownAttachment[],
+    token: string,
+  ): Promise<ClaimedUpload | null> {
+    const { delayed, permits } = await this.#open()
+    const [upload] = await claimUploads({ ...delayed, knownAttachments }, 1, token)
+    return upload === undefined
+      ? null
+      : this.#toClaimed(upload, findServiceName(delayed, upload.lane), permits)
+  }
+
+  #toClaimed(upload: UploadRow, service: string, permits: ConcurrencyLimits): ClaimedUpload {
+    const release = permits.acquire(service)
+    return { service, run: (stopping) => this.#run(upload, release, stopping) }
+  }
+
+  async #run(
+    upload: UploadRow,
+    release: ReleasePermit,
+    stopping: AbortSignal,
+  ): Promise<UploadResult> {
+    const { delayed, leases, permits } = await this.#open()
+    const run = new UploadRun({ context: delayed, leases, upload, stopping })
+    const result = await run.run().catch((error: unknown) => {
+      release('unknown')
+      throw error
+    })
+    release(observeService(result))
+    const { dueAt } = result
+    // Whatever is due by then may be the next to try whether the service is back.
+    const nextTry = permits.unavailableUntil(findServiceName(delayed, upload.lane))
+    this.#tally(dueAt === undefined ? result : { ...result, dueAt: Math.max(dueAt, nextTry) })
+    await enqueueNext(delayed, upload.token, result.retryAt)
+    return result
+  }
+
+  async #claimHookRounds(limit: number): Promise<Task[]> {
+    const { delayed, leases } = await this.#open()
+    const uploads = await claimHooks(delayed, limit)
+    return uploads.map((upload) => ({ run: () => runHookRound(delayed, leases, upload) }))
+  }
+}
+
+const toTask = ({ run }: ClaimedUpload): Task => ({
+  run: async (stopping) => void (await run(stopping)),
+})
+
+/** Returns what a run showed of its service. */
+function observeService({ outcome, isServiceUnavailable }: UploadResult): ServiceObservation {
+  if (isServiceUnavailable === true) return 'unavailable'
+  return outcome === 'uploaded' ? 'available' : 'unknown'
+}
+
+const isSameAttachment = (a: KnownAttachment, b: KnownAttachment): boolean =>
+  a.type === b.type && a.name === b.name
+
+const findServiceName = (delayed: DelayedContext, { type, name }: KnownAttachment): string =>
+  delayed.findDefinition(type, name)?.service ?? ''
+
+function groupByService(
+  delayed: DelayedContext,
+): [service: string, known: readonly KnownAttachment[]][] {
+  return [
+    ...Map.groupBy(delayed.knownAttachments, (attachment) => findServiceName(delayed, attachment)),
+  ]
+}
