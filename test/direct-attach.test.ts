@@ -112,6 +112,69 @@ test('close() finishes uploads that began after a commit, and leaves the others 
   assert.equal((await other.record('User', 1).photo.attachment())?.filename, 'ada.txt')
 })
 
+test('whenAttached does not wait longer when the storage is closing', async (t) => {
+  const app = await fresh(t, sqliteKind, models)
+  if (app === null) return
+  const { begun, release } = held(app)
+  await app.storage.record('User', 2).photo.attachLater(text('bob'))
+  await attachWithin(app, 'photo', text('ada'))
+  await begun
+  const closed = app.storage.close()
+  await assert.rejects(app.storage.record('User', 2).photo.whenAttached(), {
+    code: 'ATTACH_PENDING',
+  })
+  release()
+  await closed
+})
+
+test('a signal ends one wait, and neither the upload nor the wait of another', async (t) => {
+  const app = await fresh(t, sqliteKind, models)
+  if (app === null) return
+  const { begun, release } = held(app)
+  const { photo } = app.storage.record('User', 1)
+  await photo.attachLater(text('ada'))
+  const other = photo.whenAttached()
+  await begun
+  const aborting = new AbortController()
+  const ended = photo.whenAttached({ signal: aborting.signal })
+  setTimeout(() => aborting.abort(new Error('The visitor left.')), 20)
+  await assert.rejects(ended, /The visitor left/)
+  release()
+  await other
+  assert.equal((await photo.attachment())?.filename, 'ada.txt')
+})
+
+test('hooks of as many uploads as run at once can save other records directly', async (t) => {
+  const ids = [1, 2, 3, 4, 5, 6, 7, 8]
+  const allInHooks = Promise.withResolvers<void>()
+  let inHooks = 0
+  const app = await fresh(t, sqliteKind, {
+    User: {
+      photo: hasOneAttached({
+        async afterUpload({ id }: { id: number }) {
+          if ((inHooks += 1) === ids.length) allInHooks.resolve()
+          await allInHooks.promise
+          await attachImage(id)
+        },
+      }),
+    },
+    Thumbnail: { image: hasOneAttached() },
+  })
+  if (app === null) return
+  const { storage } = app
+  const saved: number[] = []
+  const attachImage = async (id: number): Promise<void> => {
+    await storage.transaction(async (tx) => {
+      await storage.record('Thumbnail', id, { transaction: tx }).image.attach(text('small'))
+    })
+    await storage.record('Thumbnail', id).image.whenAttached({ timeout: '3s' })
+    saved.push(Number(id))
+  }
+  for (const id of ids) await storage.record('User', id).photo.attachLater(text('ada'))
+  await Promise.all(ids.map((id) => storage.record('User', id).photo.whenAttached()))
+  assert.deepEqual(saved.toSorted(), ids)
+})
+
 /** Entities of TypeORM, which saves in a transaction of the binding's own. */
 async function entities(
   t: TestContext,

@@ -3,7 +3,7 @@ import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { DelayedDefinition } from '../delayed/context.ts'
-import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { FinishOptions, SubmittedUpload } from '../delayed/direct-uploads.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors/errors.ts'
@@ -61,11 +61,8 @@ export interface StorageContext {
   wake(): void
   /** Logs uploads that a newer change ended. */
   logSuperseded(uploads: readonly UploadRow[]): void
-  /**
-   * Uploads here what is due, or waits for the worker that has it. Milliseconds; default:
-   * `direct.timeout`. Throws AttachPendingError.
-   */
-  finish(uploads: readonly SubmittedUpload[], timeout?: number): Promise<void>
+  /** Uploads here what is due, or waits for the worker that has it. Throws AttachPendingError. */
+  finish(uploads: readonly SubmittedUpload[], options?: FinishOptions): Promise<void>
   /** Runs the jobs that delete the objects of purged blobs. Workers repeat those that fail. */
   deleteObjectsNow(jobKeys: readonly string[], signal?: AbortSignal): Promise<void>
 }

@@ -31,25 +31,8 @@ export async function whenAttached(
   const uploads = await findRecordUploads(store.session, type, [id], { name })
   const unfinished = uploads.filter(({ state }) => state !== 'attached')
   try {
-    await untilAborted(context.finish(unfinished, milliseconds), signal)
+    await context.finish(unfinished, { timeout: milliseconds, signal })
   } finally {
     loaded.current = null
-  }
-}
-
-/** Waits for a promise, or rejects with the signal's reason. The promise is not cancelled. */
-async function untilAborted(
-  promise: Promise<void>,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  if (signal === undefined) return promise
-  const { promise: aborted, reject } = Promise.withResolvers<never>()
-  const onAbort = (): void => reject(signal.reason)
-  if (signal.aborted) onAbort()
-  signal.addEventListener('abort', onAbort)
-  try {
-    await Promise.race([promise, aborted])
-  } finally {
-    signal.removeEventListener('abort', onAbort)
   }
 }

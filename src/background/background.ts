@@ -1,6 +1,6 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
 import type { Outages } from '../delayed/concurrency-limits.ts'
-import { directUploads, type DirectUploads } from '../delayed/direct-uploads.ts'
+import { DirectUploads } from '../delayed/direct-uploads.ts'
 import type { SweepResult } from '../delayed/sweep.ts'
 import { checkOptions } from '../options/check-options.ts'
 import { parseDuration } from '../options/units.ts'
@@ -46,8 +46,8 @@ export function createBackground(
       wakeUps.wake()
     },
   })
-  const direct = directUploads({
-    ready: () => parts.open(),
+  const direct = new DirectUploads({
+    open: () => parts.open(),
     runOne: (token, stopping) => own.runOne(token, stopping),
     endListeners,
     wait: settings.directWait,

@@ -2,33 +2,34 @@ import { ConfigurationError } from '../errors/errors.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
 
 /**
- * Of a save that brings `photo = file`, where the ORM's binding opens the transaction: the record is saved and the upload goes on in
- * either case.
+ * Options of saves with `photo: file` whose transaction the ORM's binding opens. The record is
+ * saved and the upload goes on in either case.
  */
 export interface DirectOptions {
   /** How long the save waits until the file is attached. Default '30s'. */
   readonly timeout?: Duration
   /**
-   * When it is not attached by then, or its service failed: 'throw' (default) rejects the save with AttachPendingError, as Rails does;
-   * 'background' resolves it.
+   * What the save does if the file is not attached by then, or its service failed: 'throw'
+   * (default) rejects it with AttachPendingError, as Rails does; 'background' resolves it.
    */
   readonly onFailure?: 'throw' | 'background'
 }
 
-/** With defaults. */
+/** `DirectOptions` with defaults. */
 export interface DirectWaitOptions {
   /** Milliseconds. */
   readonly timeout: number
   readonly onFailure: 'throw' | 'background'
 }
 
+/** Fills in the defaults. Throws ConfigurationError for a wrong value. */
 export function readDirectOptions({
   timeout = '30s',
   onFailure = 'throw',
 }: DirectOptions = {}): DirectWaitOptions {
   if (!['throw', 'background'].includes(onFailure))
     throw new ConfigurationError(
-      `createActiveStorage: direct.onFailure is '${String(onFailure)}': throw or background.`,
+      `createActiveStorage: direct.onFailure is '${String(onFailure)}'. Give 'throw' or 'background'.`,
     )
   return { timeout: parseDuration(timeout, 'direct.timeout'), onFailure }
 }

@@ -45,7 +45,7 @@ export function createStorageContext(
       for (const upload of uploads)
         logSuperseded(log, upload, 'An upload was superseded by a direct change.')
     },
-    finish: (uploads, timeout) => direct.finish(uploads, timeout),
+    finish: (uploads, options) => direct.finish(uploads, options),
     deleteObjectsNow: async (keys, signal) =>
       deleteObjectsNow(await store.open(), services, keys, log, signal),
   }

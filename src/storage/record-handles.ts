@@ -114,7 +114,7 @@ export class RecordHandles {
       type,
       definitions,
       record: (id, transaction, options) => this.find(type, id, { transaction, ...options }),
-      finish: this.#direct.finishSaved,
+      finish: (uploads) => this.#direct.finishSaved(uploads),
       load: async (ids, transaction) =>
         this.#preload(
           type,
