@@ -1,4 +1,4 @@
-// SQL statements per submission, direct attach and worker run, without begin and commit.
+// SQL statements per submission, direct attach, worker run and purge, without begin and commit.
 // `node bench/statements.ts [--list]` also prints each statement.
 import { parseArgs } from 'node:util'
 import { createActiveStorage, hasManyAttached, hasOneAttached } from '../src/index.ts'
@@ -60,6 +60,8 @@ for (const kind of kinds) {
   await count('attach: another file in its place', () =>
     storage.record('User', id).photo.attach(file()),
   )
+  await count('purgeAllLater: one attached file', () => storage.record('User', id).purgeAllLater())
+  await count('purgeAllLater: no file', () => next().purgeAllLater())
   await storage.close()
   await made.close()
 }

@@ -1,6 +1,7 @@
 // Races on one lane: workers, submissions, direct attaches, deletions and manual calls.
 import assert from 'node:assert/strict'
 import { after } from 'node:test'
+import { hasOneAttached } from '../src/index.ts'
 import { atEach, closeServers, databases, levels, type App, type User } from './support/races.ts'
 import { text } from './support/storage.ts'
 
@@ -91,6 +92,23 @@ for (const [when, meet] of Object.entries(meetings)) {
       assert.deepEqual(await everything(app), [])
     })
 }
+
+atEach(
+  levels,
+  'purgeAllLater waits for submissions to a name that is not defined any more',
+  async (app) => {
+    await app.storage.record('User', 1).few.attach(text('attached'))
+    const later = app.anotherWith({ User: { photo: hasOneAttached() } })
+    const user = await app.open()
+    await user.record(1).few.attachLater(text('submitted'))
+    const purging = app.begin(() => later.record('User', 1).purgeAllLater())
+    await app.waits(purging)
+    await user.commit()
+    await purging
+    await app.finishTidy()
+    assert.deepEqual(await everything(app), [])
+  },
+)
 
 for (const how of ['purge', 'detach'] as const)
   atEach(levels, `${how} of a has-many also ends a running upload`, async (app) => {

@@ -1,15 +1,6 @@
 import type { AttachmentDefinition, StorageContext } from './context.ts'
-import {
-  lockAttachedNames,
-  deleteLockedAttachments,
-  lockAttachments,
-} from '../attachments/attachment-rows.ts'
-import { lockLanes } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
-import { discardUploads } from '../delayed/discard.ts'
-import { findRecordUploads } from '../delayed/upload-rows.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
-import { deleteGemRows } from '../gem/gem-rows.ts'
 import { formatList, formatValue } from '../errors/message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import {
@@ -22,6 +13,7 @@ import type { RowCache, AttachmentScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
 import { attach } from './attach.ts'
+import { purgeAllLater } from './purge-all-later.ts'
 import { removeAll, type PurgeOptions } from './remove.ts'
 import { attachLater, type AttachOptions } from './submit.ts'
 
@@ -258,42 +250,4 @@ function createManyAttached(scope: AttachmentScope): ManyAttached {
     attachments: () => readAttachments(scope),
     latest: () => readLatest(scope),
   }
-}
-
-/** Options of `purgeAllLater`. */
-export interface PurgeAllOptions {
-  /**
-   * Called after the lanes are locked, so that nothing can be submitted meanwhile. true: nothing is
-   * purged.
-   */
-  keepIf?(session: Session): Promise<boolean>
-}
-
-/**
- * Purges all attachments of a record by jobs, also those whose names are no longer defined, and
- * discards its uploads. Returns false if `keepIf` kept them.
- */
-export async function purgeAllLater(
-  { context, type, id, definitions, session, wakeAtCommit, loaded }: RecordScope,
-  { keepIf }: PurgeAllOptions = {},
-): Promise<boolean> {
-  loaded.current = null
-  const store = await context.store()
-  const run = async (tx: Session): Promise<boolean> => {
-    const lanes = [...definitions.keys()].map((name) => ({ type, id, name }))
-    const lock = await lockLanes(tx, lanes)
-    if ((await keepIf?.(tx)) === true) return false
-    const uploads = await findRecordUploads(tx, type, [id], { lock: true })
-    await discardUploads(tx, uploads, lock, 'discarded')
-    await deleteGemRows(tx, { type, id })
-    for (const name of await lockAttachedNames(tx, type, id))
-      await deleteLockedAttachments(tx, await lockAttachments(tx, { type, id, name }), {
-        purge: true,
-      })
-    return true
-  }
-  const isPurged = await (session === null ? store.transact(run) : run(await session()))
-  if (session === null) context.wake()
-  else wakeAtCommit()
-  return isPurged
 }

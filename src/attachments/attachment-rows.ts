@@ -210,19 +210,20 @@ export async function deleteLockedAttachments(
   if (purge) for (const row of rows) await purgeBlobLater(session, row.blobId)
 }
 
-/**
- * Locks the attachments of a record and returns their names, also names that are no longer defined.
- */
-export async function lockAttachedNames(
+/** Locks all attachments of a record, also those of names that are no longer defined. */
+export async function lockRecordAttachments(
   session: Session,
   type: string,
   id: string,
-): Promise<string[]> {
-  let query = session.db
+): Promise<(LaneAttachment & { readonly name: string })[]> {
+  const { dialect } = session
+  const query = session.db
     .selectFrom('attachments')
-    .select('name')
+    .select(['name', asText(dialect, 'id').as('row_id'), asText(dialect, 'blob_id').as('blob')])
     .where('record_type', '=', type)
     .where('record_id', '=', bindId(id, session.recordId))
-  query = lockRows(query, session.dialect)
-  return [...new Set((await query.execute()).map((row) => row.name))]
+    .orderBy('created_at')
+    .orderBy('id')
+  const rows = await lockRows(query, dialect).execute()
+  return rows.map((row) => ({ name: row.name, attachmentId: row.row_id, blobId: row.blob }))
 }

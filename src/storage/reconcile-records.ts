@@ -1,5 +1,5 @@
 import { reconcile, type ReconcileOptions, type ReconcileResult } from '../attached/reconcile.ts'
-import { purgeAllLater } from '../attached/record.ts'
+import { purgeAllLater } from '../attached/purge-all-later.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { parseDuration } from '../options/units.ts'
 import type { StorageParts } from './contexts.ts'
