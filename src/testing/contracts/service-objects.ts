@@ -40,4 +40,4 @@ export async function get(
 }
 
 /** Five bytes. */
-export const hello = Buffer.from('hello')
+export const hello: Buffer = Buffer.from('hello')
