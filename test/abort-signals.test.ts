@@ -12,7 +12,10 @@ after(() => closeDatabases())
 const models = { User: { photo: hasOneAttached() } }
 const [sqlite = assert.fail()] = kinds
 
-/** A service whose uploads and deletions wait until they are aborted, as long as `hangs` is set. */
+/**
+ * A service whose uploads, deletions and URLs wait until they are aborted, as long as `hangs` is
+ * set.
+ */
 function hangingService() {
   const calls = new EventTarget()
   const { promise: released, resolve: release } = Promise.withResolvers<void>()
@@ -34,6 +37,14 @@ function hangingService() {
     async delete(key, options) {
       await hang(options?.signal)
       return service.delete(key, options)
+    },
+    async url(key, options) {
+      await hang(options.signal)
+      return service.url(key, options)
+    },
+    async urlForDirectUpload(key, options) {
+      await hang(options.signal)
+      return service.urlForDirectUpload(key, options)
     },
   }
   return { state, service: hanging }
@@ -115,4 +126,68 @@ test('whenAttached and reconcile end when their signal aborts', async (t) => {
   )
   assert.equal(await missing.storage.record('User', 1).photo.attached(), true)
   assert.deepEqual(await missing.storage.reconcile({ olderThan: '0s' }), { removed: 1 })
+})
+
+const announced = { filename: 'a.txt', byteSize: 5, checksum: 'XUFAKrxLKna5cZ2REBfFkg==' }
+
+test('url and createBeforeDirectUpload end when their signal aborts', async (t) => {
+  const { state, service } = hangingService()
+  const app = await fresh(t, sqlite, models, { services: { test: service } })
+  if (app === null) return
+  const file = (await app.storage.record('User', 1).photo.attach(text('x'))) ?? assert.fail()
+  state.hangs = true
+  let aborting = new AbortController()
+  state.calls.addEventListener('call', () => aborting.abort(new Error('Enough.')))
+  await assert.rejects(file.url({ signal: aborting.signal }), /Enough/)
+  const countBlobs = async (): Promise<number> =>
+    (await app.made.database.executor.run('select id from active_storage_blobs', [])).rows.length
+  aborting = new AbortController()
+  const { blobs } = app.storage
+  await assert.rejects(
+    blobs.createBeforeDirectUpload({ ...announced, signal: aborting.signal }),
+    /Enough/,
+  )
+  assert.equal(await countBlobs(), 2)
+  await assert.rejects(
+    blobs.createBeforeDirectUpload({ ...announced, signal: aborting.signal }),
+    /Enough/,
+  )
+  assert.equal(await countBlobs(), 2)
+})
+
+test('a request whose client leaves ends, and is no error in the log', async (t) => {
+  const { state, service } = hangingService()
+  const lines: string[] = []
+  const app = await fresh(t, sqlite, models, {
+    services: { test: service },
+    logger: {
+      debug: (line: string) => void lines.push(`debug ${line}`),
+      info: () => undefined,
+      warn: () => undefined,
+      error: (line: string) => void lines.push(`error ${line}`),
+    },
+  })
+  if (app === null) return
+  const file = (await app.storage.record('User', 1).photo.attach(text('x'))) ?? assert.fail()
+  state.hangs = true
+  let aborting = new AbortController()
+  state.calls.addEventListener('call', () => aborting.abort(new Error('Enough.')))
+  await app.storage.handler(
+    new Request(`http://app.test${file.path()}`, { signal: aborting.signal }),
+  )
+  aborting = new AbortController()
+  const { filename: name, byteSize, checksum } = announced
+  await app.storage.handler(
+    new Request('http://app.test/rails/active_storage/direct_uploads', {
+      method: 'POST',
+      headers: { 'Content-Type': 'application/json' },
+      body: JSON.stringify({ blob: { filename: name, byte_size: byteSize, checksum } }),
+      signal: aborting.signal,
+    }),
+  )
+  assert.equal(lines.filter((line) => /^debug The client of .* left/.test(line)).length, 2)
+  assert.deepEqual(
+    lines.filter((line) => line.startsWith('error')),
+    [],
+  )
 })

@@ -51,6 +51,8 @@ export interface Blobs {
     readonly checksum: string
     readonly contentType?: string
     readonly service?: string
+    /** Ends the wait for the service. A blob that was inserted by then stays, unattached. */
+    readonly signal?: AbortSignal
   }): Promise<{
     readonly blob: StoredBlob
     readonly url: string
@@ -133,7 +135,7 @@ async function createBeforeDirectUpload(
   context: StorageContext,
   options: Parameters<Blobs['createBeforeDirectUpload']>[0],
 ): ReturnType<Blobs['createBeforeDirectUpload']> {
-  const { service = context.defaultService, ...file } = options ?? {}
+  const { service = context.defaultService, signal, ...file } = options ?? {}
   for (const name of ['filename', 'checksum', 'contentType'] as const) {
     const isAbsent = name === 'contentType' && file[name] === undefined
     if (typeof file[name] !== 'string' && !isAbsent)
@@ -145,6 +147,7 @@ async function createBeforeDirectUpload(
     limits: { maxSize: context.maxSize },
     keyPrefix: undefined,
     name: undefined,
+    signal,
   })
   return { blob: toStoredBlob(context, blob), url, headers }
 }

@@ -45,8 +45,9 @@ const RESERVED_METADATA = ['identified', 'analyzed', 'composed']
 
 /**
  * Implements Rails' `create_before_direct_upload!`: inserts the blob before the browser sends its
- * bytes to the service. The bytes are checked when the blob is attached. Throws InvalidInputError
- * and the errors of `limits`.
+ * bytes to the service. The bytes are checked when the blob is attached. Throws InvalidInputError,
+ * the errors of `limits`, and the signal's reason when it aborts. A blob that was inserted by then
+ * stays, unattached.
  */
 export async function announceDirectUpload(
   context: StorageContext,
@@ -56,10 +57,13 @@ export async function announceDirectUpload(
     limits,
     keyPrefix,
     name,
+    signal,
   }: {
     readonly limits: FileLimits
     readonly keyPrefix: string | undefined
+    /** Name of the attachment, for errors. undefined: the file is for any. */
     readonly name: string | undefined
+    readonly signal: AbortSignal | undefined
   },
 ): Promise<DirectUpload> {
   const { byteSize, checksum } = file
@@ -83,7 +87,8 @@ export async function announceDirectUpload(
     Object.entries(file.metadata ?? {}).filter(([key]) => !RESERVED_METADATA.includes(key)),
   )
   checkJson(metadata, requestedName, details)
-  const service = requireService(context, serviceName)
+  requireService(context, serviceName)
+  signal?.throwIfAborted()
   const { session, transact } = await context.store()
   const filename = await toStorableFilename(session, requestedName, (message) =>
     context.log('warn', message, details),
@@ -97,22 +102,37 @@ export async function announceDirectUpload(
       metadata,
     )
   })
+  const target = await signDirectUpload(context, blob, { contentType, checksum, signal })
+  return { blob, metadata: parseMetadata(blob.metadata), ...target }
+}
+
+/** Signs the URL that a browser uploads a blob's bytes to, or a path of `handler`. */
+async function signDirectUpload(
+  context: StorageContext,
+  blob: BlobRow,
+  {
+    contentType,
+    checksum,
+    signal,
+  }: {
+    readonly contentType: string
+    readonly checksum: string
+    readonly signal: AbortSignal | undefined
+  },
+): Promise<Pick<DirectUpload, 'url' | 'headers'>> {
   const { contentType: shown, mayBeInline } = toSafeContentType(contentType)
-  const target = await service.urlForDirectUpload(key, {
+  const service = requireService(context, blob.serviceName)
+  const target = await service.urlForDirectUpload(blob.key, {
     expiresIn: URL_EXPIRES_SECONDS,
-    byteSize,
+    byteSize: blob.byteSize,
     checksum,
     contentType: shown,
-    disposition: toContentDisposition(mayBeInline ? 'inline' : 'attachment', filename),
+    disposition: toContentDisposition(mayBeInline ? 'inline' : 'attachment', blob.filename),
+    ...(signal === undefined ? {} : { signal }),
   })
-  if (target !== null) return { blob, metadata: parseMetadata(blob.metadata), ...target }
+  if (target !== null) return target
   const url = diskUploadPath(context, blob, new Date(Date.now() + URL_EXPIRES_SECONDS * 1000))
-  return {
-    blob,
-    metadata: parseMetadata(blob.metadata),
-    url,
-    headers: { 'Content-Type': contentType },
-  }
+  return { url, headers: { 'Content-Type': contentType } }
 }
 
 /**

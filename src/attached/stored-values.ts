@@ -22,7 +22,7 @@ export async function createUrl(
   row: BlobRow,
   options: UrlOptions = {},
 ): Promise<string> {
-  const { expiresIn = '5m', disposition = 'inline', filename = row.filename } = options
+  const { expiresIn = '5m', disposition = 'inline', filename = row.filename, signal } = options
   const { contentType, mayBeInline } = toSafeContentType(row.contentType)
   const service = requireService(context, row.serviceName)
   const seconds = Math.max(1, Math.round(parseDuration(expiresIn, 'expiresIn') / 1000))
@@ -30,6 +30,7 @@ export async function createUrl(
     expiresIn: seconds,
     disposition: toContentDisposition(mayBeInline ? disposition : 'attachment', filename),
     contentType,
+    ...(signal === undefined ? {} : { signal }),
   })
   const expiresAt = service.public === true ? undefined : new Date(Date.now() + seconds * 1000)
   return url ?? diskPath(context, row, { disposition, filename, expiresAt })

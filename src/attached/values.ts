@@ -50,6 +50,8 @@ export interface UrlOptions {
   readonly disposition?: 'inline' | 'attachment'
   /** Filename of the download. Default: the file's own. */
   readonly filename?: string
+  /** Ends the wait for the service, which may have to fetch credentials to sign. */
+  readonly signal?: AbortSignal
 }
 
 /** A file that has a URL. */

@@ -57,7 +57,9 @@ function respondToError({ log }: StorageContext, request: Request, error: unknow
   const { reference } = publicError
   const path = new URL(request.url).pathname.slice(0, 100)
   const details = { ...errorDetailsOf(error), error }
-  if (reference === null)
+  if (request.signal.aborted)
+    log('debug', `The client of ${request.method} ${path} left before the response.`, details)
+  else if (reference === null)
     log('debug', `${request.method} ${path} was refused: ${messageOf(error)}`, details)
   else
     log('error', `${request.method} ${path} failed (reference ${reference}).`, {

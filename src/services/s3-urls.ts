@@ -3,6 +3,11 @@ import { requireVersion } from '../options/require-version.ts'
 import type { S3Bucket, S3Connection } from './s3-bucket.ts'
 import type { DirectUploadOptions, ServiceUrlOptions } from './service.ts'
 
+/*
+ * The presigner takes no signal. It may last, because it asks for credentials: the caller stops
+ * waiting for it when its signal aborts.
+ */
+
 /** Signs a URL to read an object. A public bucket's URL has no signature and never expires. */
 export async function signUrl(
   bucket: S3Bucket,

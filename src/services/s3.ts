@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { untilAborted } from '../async/until-aborted.ts'
 import { FileNotFoundError, ServiceError } from '../errors/errors.ts'
 import { keepBodyError } from './keep-body-error.ts'
 import { checkPrefix } from './object-key.ts'
@@ -49,10 +50,12 @@ export function s3(options: S3Options): Service {
       }
     },
     url: (key, given) =>
-      bucket.call(key, given.signal, (connection) => signUrl(bucket, connection, key, given)),
+      bucket.call(key, given.signal, (connection) =>
+        untilAborted(signUrl(bucket, connection, key, given), given.signal),
+      ),
     urlForDirectUpload: (key, given) =>
       bucket.call(key, given.signal, (connection) =>
-        signDirectUpload(bucket, connection, key, given),
+        untilAborted(signDirectUpload(bucket, connection, key, given), given.signal),
       ),
     async deletePrefixed(prefix, { signal } = {}) {
       checkPrefix(prefix)

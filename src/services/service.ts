@@ -80,8 +80,9 @@ export interface DirectUploadOptions extends Abortable {
  * - Keys have 1 to 255 bytes and may hold `/`, but no NUL, no backslash, and no empty, `.` or `..`
  *   segment. Other keys, and keys of spaces only, are InvalidInputError.
  * - Readers see an object only as a whole, after its size and MD5 were verified.
- * - Calls may run at the same time. One whose signal aborts publishes nothing afterwards, if the
- *   store allows it.
+ * - Calls may run at the same time.
+ * - Every call gets a signal. When it aborts, the call rejects soon, also one that signs a URL and
+ *   waits for credentials; it publishes nothing afterwards, if the store allows it.
  * - Throw ServiceUnavailableError when the whole store cannot be reached, and ServiceError for
  *   other failures. Both are retried, unless the error says `retryable: false`.
  */

@@ -9,6 +9,7 @@ import { faulty } from '../testing/faulty.ts'
 import { disk } from './disk.ts'
 import { memory } from './memory.ts'
 import { limitService } from './limit-service.ts'
+import { s3 } from './s3.ts'
 import type { DownloadOptions, Service } from './service.ts'
 import { readTimeouts } from './timeouts.ts'
 import { traceService } from './trace-service.ts'
@@ -100,4 +101,20 @@ describe('disk', () => {
       for await (const chunk of bytes) assert.ok(chunk)
     }, code('SERVICE'))
   })
+})
+
+test('s3 stops waiting for credentials when a signal aborts', { timeout: 10_000 }, async () => {
+  const credentials = (): Promise<never> => new Promise(() => undefined)
+  const service = s3({ bucket: 'none', region: 'none', credentials })
+  const signal = AbortSignal.timeout(20)
+  const common = { expiresIn: 60, contentType: 'text/plain', disposition: 'inline', signal }
+  await assert.rejects(service.url('key', common), { name: 'TimeoutError' })
+  await assert.rejects(
+    service.urlForDirectUpload('key', {
+      ...common,
+      byteSize: 5,
+      checksum: 'XUFAKrxLKna5cZ2REBfFkg==',
+    }),
+    { name: 'TimeoutError' },
+  )
 })

@@ -43,6 +43,7 @@ export async function redirectToBlob(
   const url = await createUrl(context, row, {
     disposition: readDisposition(request),
     expiresIn: `${SERVICE_URL_SECONDS}s`,
+    signal: request.signal,
   })
   return respondRedirect(url, `max-age=${SERVICE_URL_SECONDS}, private`)
 }

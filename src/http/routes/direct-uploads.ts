@@ -37,7 +37,7 @@ export async function createDirectUpload(
     context,
     definition?.service ?? context.defaultService,
     file,
-    { limits, keyPrefix, name },
+    { limits, keyPrefix, name, signal: request.signal },
   )
   const id = Number(blob.id)
   return respondJson(200, {
