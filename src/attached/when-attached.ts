@@ -1,4 +1,3 @@
-import { untilAborted } from '../async/until-aborted.ts'
 import { findRecordUploads } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
