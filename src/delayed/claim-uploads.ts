@@ -25,9 +25,9 @@ export type ClaimContext = Pick<DelayedContext, 'store' | 'knownAttachments' | '
 
 /**
  * Claims due uploads, at most `limit`, the oldest of each lane. `only`: the token of the one upload
- * to claim. One upload of a lane runs at a time. The others are put off, so that no claim looks at
- * them again for a while. The unique index on running lanes guarantees it; when it refuses a claim,
- * uploads are claimed one by one.
+ * to claim. One upload of a lane runs at a time: the unique index on running lanes guarantees it,
+ * and when it refuses a batch, uploads are claimed one by one. Uploads that wait for their lane are
+ * put off, so that the next claims do not look at them.
  */
 export async function claimUploads(
   context: ClaimContext,

@@ -246,10 +246,7 @@ export type DeleteFence =
   /** They have been due in this state for so many milliseconds. */
   | { readonly by: 'age'; readonly state: UploadState; readonly milliseconds: number }
 
-/**
- * Deletes rows of uploads, and leaves their files. Returns how many rows it deleted: rows that do
- * not meet the fence, or that do not exist, stay out of it.
- */
+/** Deletes rows of uploads that meet the fence, not their files. Returns how many it deleted. */
 export async function deleteUploads(
   session: Session,
   uploads: readonly Pick<UploadRow, 'rowId'>[],
@@ -269,10 +266,7 @@ export async function deleteUploads(
   return Number((await query.executeTakeFirst()).numDeletedRows)
 }
 
-/**
- * Fails a row of the Ruby gem that cannot be read. Its bytes stay; a retry by hand reads it again.
- * The lane must be locked.
- */
+/** Fails a row of the Ruby gem that cannot be read; a retry reads it again. Lock the lane first. */
 export async function failGemRow(
   session: Session,
   rowId: string,
@@ -284,7 +278,7 @@ export async function failGemRow(
     .execute()
 }
 
-/** Gives a row that could not be read back to the gem: the next sweep reads it. Lock the lane. */
+/** Gives an unreadable row back to the gem: the next sweep reads it. Lock the lane first. */
 export async function returnGemRow(session: Session, token: string): Promise<void> {
   await updateState(session, transitions.returnGemRow)
     .set({ token: null, last_error: null })
