@@ -10,12 +10,12 @@ export function createDefaultFilename(
   id: string,
   filename: string,
   kind: 'one' | 'many',
-  now: Date,
+  { now, createUuid = randomUUID }: { readonly now: Date; readonly createUuid?: () => string },
 ): string {
   const suffix = getExtension(filename)
   const base = suffix === '' ? filename : filename.slice(0, -suffix.length)
   const name = parameterize(base) || sanitizeFilename(base).replaceAll(/\s+/g, '-')
-  const unique = kind === 'many' ? `-${randomUUID()}` : ''
+  const unique = kind === 'many' ? `-${createUuid()}` : ''
   return `${id}${unique}-${name}-${Math.floor(now.getTime() / 1000)}${suffix}`
 }
 

@@ -21,7 +21,9 @@ export async function chooseName(
     typeof useFilename === 'function' ? await useFilename(record, filename) : useFilename
   if (name === false) return null
   if (name === true)
-    return toSafeObjectName(createDefaultFilename(id, filename, definition.kind, new Date()))
+    return toSafeObjectName(
+      createDefaultFilename(id, filename, definition.kind, { now: new Date() }),
+    )
   if (typeof name !== 'string' || name.trim() === '')
     throw new ConfigurationError(
       `useFilename of ${type}.${attachment} returned no name: return a non-empty string.`,

@@ -7,7 +7,7 @@ export interface WorkOptions {
   readonly sources: readonly WorkSource[]
   /** How many pieces of work run at once. */
   readonly concurrency: number
-  /** Repairs what crashes left. It ends early when the signal aborts; the next sweep does the rest. */
+  /** Repairs what crashes left. The signal ends it early; the next sweep does the rest. */
   sweep(signal?: AbortSignal): Promise<unknown>
   /** Called with each error that no task could store. */
   onError(message: string, error: unknown): void

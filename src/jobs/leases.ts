@@ -17,7 +17,7 @@ export interface Lease {
 
 /** Options of `Leases`. */
 export interface LeasesOptions {
-  /** Writes the row that shows operators a live worker. Default: no row, for drains and direct uploads. */
+  /** The row that shows operators a live worker. Default: no row, for drains and direct uploads. */
   readonly worker?: { readonly id: string; readonly attachments: readonly string[] }
   onError(message: string, error: unknown): void
   /** Milliseconds that a lease lasts; for tests. Default: LEASE_MS. */
@@ -35,7 +35,8 @@ interface HeldLease {
 /**
  * The leases of one worker, or of one drain. A heartbeat renews them all with one statement for
  * each table. It has a connection of its own where the pool has enough, because it must not wait
- * behind the work that it keeps alive. Its timers are monotonic, so that no two clocks are compared.
+ * behind the work that it keeps alive. Its timers are monotonic, so that no two clocks are
+ * compared.
  */
 export class Leases {
   readonly #store: Store

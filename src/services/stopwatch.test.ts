@@ -2,21 +2,23 @@ import assert from 'node:assert/strict'
 import { test, type TestContext } from 'node:test'
 import { createStopwatch } from './stopwatch.ts'
 
-/** Moves `performance.now` and the timers together. */
-function mockTime(t: TestContext): (milliseconds: number) => void {
-  let now = 0
-  t.mock.method(performance, 'now', () => now)
+/** A clock that `advance` moves together with the timers. */
+function mockTime(t: TestContext) {
+  let time = 0
   t.mock.timers.enable({ apis: ['setTimeout'] })
-  return (milliseconds) => {
-    now += milliseconds
-    t.mock.timers.tick(milliseconds)
+  return {
+    now: () => time,
+    advance(milliseconds: number): void {
+      time += milliseconds
+      t.mock.timers.tick(milliseconds)
+    },
   }
 }
 
 test('a stopwatch counts only the time in which it runs', (t) => {
-  const advance = mockTime(t)
+  const { now, advance } = mockTime(t)
   const onLimit = t.mock.fn()
-  const clock = createStopwatch(100, onLimit)
+  const clock = createStopwatch(100, onLimit, now)
   advance(1_000)
   clock.start()
   advance(60)
@@ -33,9 +35,9 @@ test('a stopwatch counts only the time in which it runs', (t) => {
 })
 
 test('a renewed stopwatch counts from 0, up to the usual limit or to another', (t) => {
-  const advance = mockTime(t)
+  const { now, advance } = mockTime(t)
   const onLimit = t.mock.fn()
-  const clock = createStopwatch(100, onLimit)
+  const clock = createStopwatch(100, onLimit, now)
   clock.start()
   advance(90)
   clock.renew()
@@ -48,9 +50,9 @@ test('a renewed stopwatch counts from 0, up to the usual limit or to another', (
 })
 
 test('a stopped stopwatch does not start again', (t) => {
-  const advance = mockTime(t)
+  const { now, advance } = mockTime(t)
   const onLimit = t.mock.fn()
-  const clock = createStopwatch(100, onLimit)
+  const clock = createStopwatch(100, onLimit, now)
   clock.start()
   clock.stop()
   clock.start()

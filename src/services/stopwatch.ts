@@ -14,9 +14,13 @@ export interface Stopwatch {
 
 /**
  * Makes a paused stopwatch that calls `onLimit` once, when it has run for this time, pauses not
- * counted.
+ * counted. `now` is a monotonic clock in milliseconds; it is for tests.
  */
-export function createStopwatch(milliseconds: number, onLimit: () => void): Stopwatch {
+export function createStopwatch(
+  milliseconds: number,
+  onLimit: () => void,
+  now: () => number = () => performance.now(),
+): Stopwatch {
   let left = milliseconds
   let startedAt: number | null = null
   let timer: NodeJS.Timeout | undefined
@@ -24,12 +28,12 @@ export function createStopwatch(milliseconds: number, onLimit: () => void): Stop
   const pause = (): void => {
     if (startedAt === null) return
     clearTimeout(timer)
-    left = Math.max(0, left - (performance.now() - startedAt))
+    left = Math.max(0, left - (now() - startedAt))
     startedAt = null
   }
   const start = (): void => {
     if (isStopped || startedAt !== null) return
-    startedAt = performance.now()
+    startedAt = now()
     timer = setTimeout(() => {
       isStopped = true
       onLimit()
