@@ -7,11 +7,13 @@ import type { UploadRow } from './upload-rows.ts'
 import type { LaneLock } from '../attachments/lane.ts'
 import { dropLinkedFiles } from '../staging/file-transitions.ts'
 
+type Replacements = Pick<UploadRow, 'replaces' | 'keeps'>
+
 /** Writes what an upload replaces or keeps. The lane is locked. */
 async function updateReplacements(
   session: Session,
   upload: UploadRow,
-  set: Partial<Pick<UploadRow, 'keeps' | 'replaces'>>,
+  set: Partial<Replacements>,
 ): Promise<void> {
   const columns = Object.fromEntries(
     Object.entries(set).map(([name, value]) => [name, JSON.stringify(value)]),
@@ -39,8 +41,9 @@ export async function protectFromOlder(
   session: Session,
   older: readonly UploadRow[],
   attached: readonly LaneAttachment[],
-  { keeps, fileIds: brings }: NewerSubmission,
+  submission: NewerSubmission,
 ): Promise<void> {
+  const { keeps } = submission
   const named = new Set(
     attached
       .filter(({ blobId }) => keeps.blobs.includes(blobId))
@@ -52,21 +55,45 @@ export async function protectFromOlder(
     files.flatMap(({ id, uploadToken }) => (keeps.files.includes(id) ? [uploadToken] : [])),
   )
   for (const upload of older) {
-    if (upload.replaces === null) continue
-    const replaces = upload.replaces.filter((id) => !named.has(id))
-    const more = holders.has(upload.token)
-      ? { blobs: keeps.blobs, files: [...keeps.files, ...brings] }
-      : { blobs: [], files: keeps.files }
-    const all = mergeKeeps(upload.keeps, more)
-    if (replaces.length === upload.replaces.length && countKeeps(all) === countKeeps(upload.keeps))
-      continue
-    await updateReplacements(session, upload, { replaces, keeps: all })
+    const changed = yieldToNewer(upload, submission, {
+      attachmentIds: named,
+      sharesFile: holders.has(upload.token),
+    })
+    if (changed !== null) await updateReplacements(session, upload, changed)
   }
 }
 
+/** What a newer submission and an older upload have in common. */
+interface SharedFiles {
+  /** Ids of attachments whose blobs the submission names. */
+  readonly attachmentIds: ReadonlySet<string>
+  /** The submission names a file of the upload. */
+  readonly sharesFile: boolean
+}
+
 /**
- * Tells the other uploads of the lane that an upload attached a file: those that keep the file keep
- * its blob from now on, and younger ones that replace attachments replace this one too.
+ * Returns what an older upload replaces and keeps after a newer submission. null: as before,
+ * because it appends or the submission names nothing new.
+ */
+export function yieldToNewer(
+  upload: Replacements,
+  { keeps, fileIds }: NewerSubmission,
+  { attachmentIds, sharesFile }: SharedFiles,
+): Replacements | null {
+  if (upload.replaces === null) return null
+  const replaces = upload.replaces.filter((id) => !attachmentIds.has(id))
+  const more = sharesFile
+    ? { blobs: keeps.blobs, files: [...keeps.files, ...fileIds] }
+    : { blobs: [], files: keeps.files }
+  const merged = mergeKeeps(upload.keeps, more)
+  const isSame =
+    replaces.length === upload.replaces.length && countKeeps(merged) === countKeeps(upload.keeps)
+  return isSame ? null : { replaces, keeps: merged }
+}
+
+/**
+ * Records in the other uploads of the lane that an upload attached a file: those that keep the file
+ * keep its blob from now on, and younger ones that replace attachments replace this one too.
  */
 export async function addToOtherUploads(
   session: Session,
@@ -105,12 +132,14 @@ export async function supersedeOlder(
 ): Promise<SupersedeResult> {
   const tokens = older.map(({ token }) => token)
   const files = kept.length === 0 ? [] : await findFilesOfUploads(session, tokens, { lock: true })
-  const waiting = files.filter(({ state }) => state === 'staged' || state === 'failed')
-  const living = new Set(
-    waiting.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])),
+  const unattached = files.filter(({ state }) => state === 'staged' || state === 'failed')
+  const holders = new Set(
+    unattached.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])),
   )
-  const dropped = waiting.filter((file) => living.has(file.uploadToken) && !kept.includes(file.id))
-  const ended = older.filter(({ token }) => !living.has(token))
+  const dropped = unattached.filter(
+    (file) => holders.has(file.uploadToken) && !kept.includes(file.id),
+  )
+  const ended = older.filter(({ token }) => !holders.has(token))
   await discardUploads(session, ended, lock, 'superseded')
   const ids = dropped.map(({ id }) => id)
   if (ids.length > 0) await dropLinkedFiles(session, { ids }, 'superseded')
