@@ -136,15 +136,15 @@ async function openContext(
   limits: ConcurrencySettings,
   isWorker: boolean,
 ): Promise<JobContext> {
-  const delayed = await open()
-  const { store, retries } = delayed
+  const context = await open()
+  const { store, retries } = context
   const attachments = settings.knownAttachments.map(({ type, name }) => `${type}.${name}`)
   const leases = new Leases(store, {
     onError: (message, error) => settings.log('warn', message, { error }),
     ...(isWorker ? { worker: { id: uuidv7(), attachments } } : {}),
   })
   const permits = createConcurrencyLimits({ settings: limits, outages, retries, isWorker })
-  return { delayed, store, leases, permits, wake: wakeUps.wake }
+  return { context, store, leases, permits, wake: wakeUps.wake }
 }
 
 function createJobs({ settings, jobs }: BackgroundParts, open: OpenOnce): WorkSource {

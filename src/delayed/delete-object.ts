@@ -17,9 +17,9 @@ const RETRY_AFTER_MS = 3_600_000
 /** The job that deletes an object, with a permit of the object's service. */
 export const deleteObjectJob: JobDefinition<WorkContext> = {
   name: DELETE_OBJECT_JOB,
-  run: ({ delayed, permits }, job, signal) =>
+  run: ({ context, permits }, job, signal) =>
     runWithPermit(permits, job.arguments['service'] ?? '', () =>
-      deleteObject(delayed.store, delayed.services, job, signal),
+      deleteObject(context.store, context.services, job, signal),
     ),
 }
 

@@ -14,7 +14,7 @@ import { UploadRun } from './upload-run.ts'
 
 /** The parts that uploads and their hooks run with. */
 export interface WorkContext {
-  readonly delayed: DelayedContext
+  readonly context: DelayedContext
   readonly leases: Leases
   readonly permits: ConcurrencyLimits
 }
@@ -61,40 +61,40 @@ export class UploadWork {
 
   /** Runs an upload if it is due and its turn. null: it is not, or a worker has it. */
   async runOne(token: string, stopping: AbortSignal): Promise<UploadResult | null> {
-    const { delayed } = await this.#open()
-    const claimed = await this.#claimOne(delayed.knownAttachments, token)
+    const { context } = await this.#open()
+    const claimed = await this.#claimOne(context.knownAttachments, token)
     return claimed === null ? null : claimed.run(stopping)
   }
 
   /** Does what a message of the app's queue asks for, if it is due and its turn. */
   async handle({ id }: QueueMessage, stopping: AbortSignal): Promise<void> {
-    const { delayed, permits } = await this.#open()
+    const { context, permits } = await this.#open()
     const hasCapacity = (attachment: KnownAttachment): boolean =>
-      permits.capacity(findServiceName(delayed, attachment)) > 0
+      permits.capacity(findServiceName(context, attachment)) > 0
     const { free, claimed } = await this.#claimAlone(async () => {
-      const { free = [], crowded = [] } = Object.groupBy(delayed.knownAttachments, (each) =>
+      const { free = [], crowded = [] } = Object.groupBy(context.knownAttachments, (each) =>
         hasCapacity(each) ? 'free' : 'crowded',
       )
       // Before the claim, so that an upload that ends meanwhile goes on with those put off.
-      for (const each of crowded) this.#crowdedServices.add(findServiceName(delayed, each))
+      for (const each of crowded) this.#crowdedServices.add(findServiceName(context, each))
       return { free, claimed: await this.#claimOne(free, id) }
     })
     if (claimed !== null) {
       await claimed.run(stopping)
       await this.#continue(claimed.service, stopping)
-    } else if (delayed.engine !== null)
-      await requeueEarly(delayed, delayed.engine, id, (attachment) =>
+    } else if (context.engine !== null)
+      await requeueEarly(context, context.engine, id, (attachment) =>
         free.some((each) => isSameAttachment(each, attachment))
           ? 0
-          : permits.retryDelay(findServiceName(delayed, attachment)),
+          : permits.retryDelay(findServiceName(context, attachment)),
       )
   }
 
   /** Runs uploads of a service whose messages were put off for lack of capacity. */
   async #continue(service: string, stopping: AbortSignal): Promise<void> {
-    const { delayed, permits } = await this.#open()
-    const known = delayed.knownAttachments.filter(
-      (each) => findServiceName(delayed, each) === service,
+    const { context, permits } = await this.#open()
+    const known = context.knownAttachments.filter(
+      (each) => findServiceName(context, each) === service,
     )
     const until = performance.now() + CONTINUE_FOR_MS
     while (this.#crowdedServices.has(service) && !stopping.aborted && performance.now() < until) {
@@ -117,7 +117,7 @@ export class UploadWork {
 
   /** Claims due uploads of all services. Each service comes first in its turn. */
   async #claimDue(limit: number): Promise<ClaimedUpload[]> {
-    const groups = groupByService((await this.#open()).delayed)
+    const groups = groupByService((await this.#open()).context)
     const first = (this.#claimCount += 1) % Math.max(groups.length, 1)
     const all: ClaimedUpload[] = []
     for (const [service, known] of [...groups.slice(first), ...groups.slice(0, first)])
@@ -136,9 +136,9 @@ export class UploadWork {
     knownAttachments: readonly KnownAttachment[],
     limit: number,
   ): Promise<ClaimedUpload[]> {
-    const { delayed, permits } = await this.#open()
+    const { context, permits } = await this.#open()
     const uploads = await claimUploads(
-      { ...delayed, knownAttachments },
+      { ...context, knownAttachments },
       Math.min(limit, permits.capacity(service)),
     )
     return uploads.map((upload) => this.#toClaimed(upload, service, permits))
@@ -148,11 +148,11 @@ export class UploadWork {
     knownAttachments: readonly KnownAttachment[],
     token: string,
   ): Promise<ClaimedUpload | null> {
-    const { delayed, permits } = await this.#open()
-    const [upload] = await claimUploads({ ...delayed, knownAttachments }, 1, token)
+    const { context, permits } = await this.#open()
+    const [upload] = await claimUploads({ ...context, knownAttachments }, 1, token)
     return upload === undefined
       ? null
-      : this.#toClaimed(upload, findServiceName(delayed, upload.lane), permits)
+      : this.#toClaimed(upload, findServiceName(context, upload.lane), permits)
   }
 
   #toClaimed(upload: UploadRow, service: string, permits: ConcurrencyLimits): ClaimedUpload {
@@ -165,8 +165,8 @@ export class UploadWork {
     release: ReleasePermit,
     stopping: AbortSignal,
   ): Promise<UploadResult> {
-    const { delayed, leases, permits } = await this.#open()
-    const run = new UploadRun({ context: delayed, leases, upload, stopping })
+    const { context, leases, permits } = await this.#open()
+    const run = new UploadRun({ context, leases, upload, stopping })
     const result = await run.run().catch((error: unknown) => {
       release('unknown')
       throw error
@@ -174,16 +174,16 @@ export class UploadWork {
     release(observeService(result))
     const { dueAt } = result
     // Whatever is due by then may be the next to try whether the service is back.
-    const nextTry = permits.unavailableUntil(findServiceName(delayed, upload.lane))
+    const nextTry = permits.unavailableUntil(findServiceName(context, upload.lane))
     this.#tally(dueAt === undefined ? result : { ...result, dueAt: Math.max(dueAt, nextTry) })
-    await enqueueNext(delayed, upload.token, result.retryAt)
+    await enqueueNext(context, upload.token, result.retryAt)
     return result
   }
 
   async #claimHookRounds(limit: number): Promise<Task[]> {
-    const { delayed, leases } = await this.#open()
-    const uploads = await claimHooks(delayed, limit)
-    return uploads.map((upload) => ({ run: () => runHookRound(delayed, leases, upload) }))
+    const { context, leases } = await this.#open()
+    const uploads = await claimHooks(context, limit)
+    return uploads.map((upload) => ({ run: () => runHookRound(context, leases, upload) }))
   }
 }
 
@@ -200,13 +200,13 @@ function observeService({ outcome, isServiceUnavailable }: UploadResult): Servic
 const isSameAttachment = (a: KnownAttachment, b: KnownAttachment): boolean =>
   a.type === b.type && a.name === b.name
 
-const findServiceName = (delayed: DelayedContext, { type, name }: KnownAttachment): string =>
-  delayed.findDefinition(type, name)?.service ?? ''
+const findServiceName = (context: DelayedContext, { type, name }: KnownAttachment): string =>
+  context.findDefinition(type, name)?.service ?? ''
 
 function groupByService(
-  delayed: DelayedContext,
+  context: DelayedContext,
 ): [service: string, known: readonly KnownAttachment[]][] {
   return [
-    ...Map.groupBy(delayed.knownAttachments, (attachment) => findServiceName(delayed, attachment)),
+    ...Map.groupBy(context.knownAttachments, (attachment) => findServiceName(context, attachment)),
   ]
 }
