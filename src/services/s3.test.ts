@@ -159,36 +159,6 @@ test('a browser must send the headers of the bucket with a direct upload', async
   assert.ok(Grants.some(({ Grantee }) => Grantee?.URI?.endsWith('/AllUsers') === true))
 })
 
-test('a direct upload is signed with the encryption of the bucket', async () => {
-  const service = s3({
-    bucket: 'encrypted',
-    endpoint: server.endpoint,
-    credentials: server.credentials,
-    serverSideEncryption: 'aws:kms',
-    kmsKeyId: 'a-key',
-  })
-  const direct = await service.urlForDirectUpload('key', {
-    expiresIn: 60,
-    byteSize: 5,
-    checksum: md5(Buffer.from('hello')),
-    contentType: 'image/png',
-  })
-  const encryption = {
-    'x-amz-server-side-encryption': 'aws:kms',
-    'x-amz-server-side-encryption-aws-kms-key-id': 'a-key',
-  }
-  assert.deepEqual(
-    Object.entries(direct?.headers ?? {}).filter(([name]) => name.startsWith('x-amz-')),
-    Object.entries(encryption),
-  )
-  const { searchParams } = new URL(direct?.url ?? '')
-  const signed = searchParams.get('X-Amz-SignedHeaders')?.split(';') ?? []
-  for (const name of Object.keys(encryption)) {
-    assert.ok(signed.includes(name), name)
-    assert.equal(searchParams.has(name), false, name)
-  }
-})
-
 test('an object that a browser uploads after its blob was purged is deleted a day after its URL expired', async (t) => {
   const { service } = await bucketed()
   const handle = new DatabaseSync(':memory:')
