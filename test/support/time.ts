@@ -4,12 +4,12 @@ import timers from 'node:timers/promises'
 import type { TestClock } from '../../src/testing/index.ts'
 
 /**
- * Divides waits of a second and more by fifty, such as the grace of a stop, until the test ends.
+ * Divides waits of a second and more by ten, such as the grace of a stop, until the test ends.
  */
 export function shortenTimers(t: TestContext): void {
   const real = timers.setTimeout
   const short = ((milliseconds = 0, ...rest: []) =>
-    real(milliseconds < 1000 ? milliseconds : milliseconds / 50, ...rest)) as typeof real
+    real(milliseconds < 1000 ? milliseconds : milliseconds / 10, ...rest)) as typeof real
   const use = (setTimeout: typeof real): void => {
     timers.setTimeout = setTimeout
     syncBuiltinESMExports()
