@@ -24,7 +24,7 @@ export async function enqueueUpload(
  * the queue could not take part, those that the end of another made due, and those that the queue
  * lost.
  */
-export async function enqueueDue(
+async function enqueueDue(
   { store, knownAttachments: known }: Pick<DelayedContext, 'store' | 'knownAttachments'>,
   engine: JobEngine,
 ): Promise<void> {
