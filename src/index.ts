@@ -21,11 +21,11 @@ export type { DelayedUploadFilter } from './attached/upload-filter.ts'
 export { hasManyAttached, hasOneAttached } from './attached/definitions.ts'
 export type {
   AnyAttachments,
-  AttachedOptions,
   Attachments,
   HasManyAttached,
   HasManyOptions,
   HasOneAttached,
+  HasOneOptions,
   HookContext,
   HookFile,
   Models,

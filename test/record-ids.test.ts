@@ -7,6 +7,7 @@ import {
   hasManyAttached,
   hasOneAttached,
   type ActiveStorage,
+  type AuthorizeSubject,
   type Id,
 } from '../src/index.ts'
 import type { Database } from '../src/adapters.ts'
@@ -35,6 +36,7 @@ async function opened(
   const { database } = made
   await before(database)
   const service = switchable()
+  const asked: AuthorizeSubject[] = []
   const storage = createActiveStorage({
     database,
     services: { test: service },
@@ -42,6 +44,7 @@ async function opened(
     recordId,
     secretKeyBase: 'a secret of the tests',
     logger: false,
+    authorize: (_: Request, subject: AuthorizeSubject) => asked.push(subject) > 0,
   } as never) as unknown as ActiveStorage<typeof models, never>
   t.after(async () => {
     await storage.close()
@@ -52,6 +55,7 @@ async function opened(
   return {
     storage,
     service,
+    asked,
     query,
     ids: async (sql: string) => (await query(sql)).map((row) => String(Object.values(row)[0])),
   }
@@ -181,11 +185,12 @@ async function image(
   type: string,
   name: string,
   record: string,
-): Promise<void> {
+): Promise<string> {
   const blob = await storage.blobs.createAndUpload(text(`${type} ${record}`))
   await query(
     `insert into active_storage_attachments (name, record_type, record_id, blob_id, created_at) values ('${name}', '${type}', '${record}', '${blob.id}', '2026-01-01 00:00:00')`,
   )
+  return blob.path()
 }
 
 /**
@@ -197,16 +202,18 @@ async function showVariant(
   blobId: string,
   digest: string,
   withImages: boolean,
-): Promise<void> {
+): Promise<string[]> {
   await app.query(
     `insert into active_storage_variant_records (blob_id, variation_digest) values ('${blobId}', '${digest}')`,
   )
   const [variant] = await app.ids(
     `select id from active_storage_variant_records where blob_id = '${blobId}'`,
   )
-  if (!withImages) return
-  await image(app, 'ActiveStorage::VariantRecord', 'image', variant!)
-  await image(app, 'ActiveStorage::Blob', 'preview_image', blobId)
+  if (!withImages) return []
+  return [
+    await image(app, 'ActiveStorage::VariantRecord', 'image', variant!),
+    await image(app, 'ActiveStorage::Blob', 'preview_image', blobId),
+  ]
 }
 
 async function purgesVariants(
@@ -214,14 +221,22 @@ async function purgesVariants(
   [first, second, third]: readonly Id[],
   withImages: boolean = true,
 ): Promise<void> {
-  const { storage, service, query } = app
-  const photos = []
+  const { storage, service, query, asked } = app
   for (const id of [first!, second!, third!]) {
     const user = storage.record('User', id)
     await user.photo.attach(text(`${String(id)}`))
     const photo = await user.photo.attachment()
-    photos.push(photo!)
-    await showVariant(app, photo!.blob.id, `digest of ${String(id)}`, withImages)
+    const shown = await showVariant(app, photo!.blob.id, `digest of ${String(id)}`, withImages)
+    for (const path of shown) {
+      asked.length = 0
+      const response = await storage.handler(new Request(`http://app.test${path}`))
+      assert.equal(response.status, 302)
+      assert.deepEqual(
+        asked.map(({ record, name }) => ({ record, name })),
+        [{ record: { type: 'User', id: user.id }, name: 'photo' }],
+        'authorize is asked for the record of the original',
+      )
+    }
   }
   const each = withImages ? 3 : 1
   const left = async () => ({

@@ -31,7 +31,7 @@ export interface HookContext {
 }
 
 /** Options of `hasOneAttached`: those of the gem, and limits. */
-export interface AttachedOptions<R> {
+export interface HasOneOptions<R> {
   /**
    * true: `attachLater` of a form throws AttachmentRequiredError if no file is attached, pending or
    * failed. Default false.
@@ -76,7 +76,7 @@ export interface AttachedOptions<R> {
 }
 
 /** Options of `hasManyAttached`. */
-export interface HasManyOptions<R> extends AttachedOptions<R> {
+export interface HasManyOptions<R> extends HasOneOptions<R> {
   /** Limit of attached, pending and new files together. Default: none. */
   readonly maxFiles?: number
 }
@@ -147,7 +147,7 @@ const SHARED_OPTIONS = [
  * @example
  * const userAttachments = { photo: hasOneAttached({ required: true, maxSize: '10 MB' }) }
  */
-export function hasOneAttached<R = unknown>(given: AttachedOptions<R> = {}): HasOneAttached<R> {
+export function hasOneAttached<R = unknown>(given: HasOneOptions<R> = {}): HasOneAttached<R> {
   return defineAttached(
     'one',
     'hasOneAttached',

@@ -1,6 +1,7 @@
 // Reads of single files for the routes of `http`, which must not import the modules of rows.
 import { findAttachmentsOfBlob } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
+import { findOriginalOfImage } from '../attachments/rails-images.ts'
 import { findBlob, findBlobs, type BlobRow } from '../blobs/blob-rows.ts'
 import { findUpload } from '../delayed/upload-rows.ts'
 import { findFiles, findFilesOfUploads, isAttached, type FileRow } from '../staging/file-rows.ts'
@@ -26,12 +27,23 @@ export async function findBlobByKey(context: StorageContext, key: string): Promi
   return findBlob((await context.store()).session, { key })
 }
 
-/** Lists the records that a blob is attached to, with the name of the attachment. */
+/**
+ * Lists the records that a blob is attached to, with the name of the attachment. A variant and a
+ * preview are attached to rows of Rails' own: they count as attached to the records of the blob
+ * that they show.
+ */
 export async function listLanesOfBlob(
   context: StorageContext,
   blob: Pick<BlobRow, 'id'>,
 ): Promise<readonly Lane[]> {
-  return findAttachmentsOfBlob((await context.store()).session, blob.id)
+  const { session } = await context.store()
+  const lanes: Lane[] = []
+  for (const lane of await findAttachmentsOfBlob(session, blob.id)) {
+    const original = await findOriginalOfImage(session, lane)
+    if (original === null) lanes.push(lane)
+    else lanes.push(...(await listLanesOfBlob(context, { id: original })))
+  }
+  return lanes
 }
 
 /**

@@ -1,6 +1,7 @@
 import { sql } from 'kysely'
 import { deleteLockedAttachments, type LaneAttachment } from './attachment-rows.ts'
 import { PURGE_JOB } from './purge-later.ts'
+import { BLOB_RECORD, VARIANT_RECORD } from './rails-images.ts'
 import { findBlob } from '../blobs/blob-rows.ts'
 import { deleteObjectLater } from '../blobs/object-intents.ts'
 import { asText, toRailsId } from '../database/expressions.ts'
@@ -31,7 +32,7 @@ export async function purgeBlob(session: Session, blobId: string): Promise<strin
     .execute()
   const keys: string[] = []
   for (const variant of variants) keys.push(...(await purgeVariant(session, variant.variant_id)))
-  keys.push(...(await purgeImages(session, 'ActiveStorage::Blob', blobId)))
+  keys.push(...(await purgeImages(session, BLOB_RECORD, blobId)))
   await session.db.deleteFrom('blobs').where('id', '=', toRailsId(blobId)).execute()
   return [...keys, await deleteObjectLater(session, blob.serviceName, blob.key)]
 }
@@ -76,7 +77,7 @@ export async function removeAttachments(
 
 /** Purges a variant: a record of Rails' own whose image is an attachment. */
 async function purgeVariant(session: Session, variantId: string): Promise<string[]> {
-  const keys = await purgeImages(session, 'ActiveStorage::VariantRecord', variantId)
+  const keys = await purgeImages(session, VARIANT_RECORD, variantId)
   await session.db.deleteFrom('variant_records').where('id', '=', toRailsId(variantId)).execute()
   return keys
 }
