@@ -17,6 +17,7 @@ import { testStorage } from '../src/testing/index.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
 import { memoryQueue } from './support/table-queue.ts'
+import { stopTimers } from './support/time.ts'
 
 after(closeServers)
 
@@ -198,32 +199,38 @@ for (const concurrency of [
     await worker.stop()
   })
 
-test('simultaneous messages take capacity only of their service; the rest runs later', async (t) => {
-  const away = failing(memory())
-  away.error = null
-  const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
-    services: { away, fine: memory() },
-    service: 'fine',
-    jobs: memoryQueue(),
-  })
-  t.after(() => storage.close())
-  await storage.migrate()
-  const uploads = 20
-  for (let id = 1; id <= uploads; id += 1)
-    await storage.record('User', id).photo.attachLater(text('x'))
-  const began = performance.now()
-  const worker = storage.work({ concurrency: { total: uploads, perService: 2 } })
-  while ((await storage.delayedUploads.list()).length > 0) await delay(5)
-  await worker.stop()
-  assert.deepEqual([away.uploads, away.most], [uploads, 2])
-  // Hints that were put off come again after 5 s.
-  assert.ok(performance.now() - began < 4_500)
-})
+test(
+  'simultaneous messages take capacity only of their service; the rest runs later',
+  { timeout: 60_000 },
+  async (t) => {
+    const away = failing(memory())
+    away.error = null
+    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
+      services: { away, fine: memory() },
+      service: 'fine',
+      // What is put off has to go on without its second message.
+      jobs: memoryQueue({ losesDelayed: true }),
+    })
+    t.after(() => storage.close())
+    await storage.migrate()
+    // A worker goes on with what it put off for 5 s, which a busy machine may need for less than all.
+    t.mock.method(performance, 'now', () => 1)
+    const uploads = 20
+    for (let id = 1; id <= uploads; id += 1)
+      await storage.record('User', id).photo.attachLater(text('x'))
+    const worker = storage.work({ concurrency: { total: uploads, perService: 2 } })
+    while ((await storage.delayedUploads.list()).length > 0) await delay(5)
+    await worker.stop()
+    assert.deepEqual([away.uploads, away.most], [uploads, 2])
+  },
+)
 
 atEach(
   [databases[0]!],
   'a worker that receives a message checks in time whether a service is back',
-  async (app) => {
+  async (app, t) => {
+    // Without a message, a worker looks every 30 s.
+    stopTimers(t, 30_000)
     const away = failing(memory())
     const storage = app.anotherWith(
       models,
@@ -235,14 +242,11 @@ atEach(
       away,
     )
     for (let id = 1; id <= 6; id += 1) await storage.record('User', id).photo.attachLater(text('x'))
-    const began = performance.now()
     const worker = storage.work({ concurrency: 2 })
     while ((await storage.delayedUploads.list()).length > 0) {
       if (away.uploads > 6) away.error = null
       await delay(20)
     }
-    // The worker would poll every 30 s, so it was notified.
-    assert.ok(performance.now() - began < 15_000)
     await worker.stop()
   },
 )

@@ -681,12 +681,12 @@ async function start(t: TestContext, level: Level, server: Server) {
 export function atEach(
   each: readonly Level[],
   name: string,
-  run: (app: App) => Promise<void>,
+  run: (app: App, t: TestContext) => Promise<void>,
 ): void {
   for (const level of each)
     test(`${level.name}: ${name}`, async (t) => {
       const server = await serverOf(level.dialect)
       if (server === null) return t.skip(`${level.dialect}: no server answered`)
-      await run(await start(t, level, server))
+      await run(await start(t, level, server), t)
     })
 }

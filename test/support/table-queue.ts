@@ -54,8 +54,12 @@ export async function tableQueue(database: Database<never>): Promise<JobEngine> 
   }
 }
 
-/** A queue elsewhere. `loses`, `abandons`: what it must not do. */
-export function memoryQueue({ loses = false, abandons = false } = {}): JobEngine {
+/** A queue elsewhere. The options name the faults that it shall have. */
+export function memoryQueue({
+  loses = false,
+  losesDelayed = false,
+  abandons = false,
+} = {}): JobEngine {
   const waiting: QueueMessage[] = []
   const running = new Set<Promise<void>>()
   const handlers: ((hint: QueueMessage) => Promise<void>)[] = []
@@ -74,7 +78,8 @@ export function memoryQueue({ loses = false, abandons = false } = {}): JobEngine
     name: 'a queue of the test',
     transactional: false,
     enqueue(hint, { runAt }) {
-      if (loses) return Promise.resolve()
+      if (loses || (losesDelayed && (runAt?.getTime() ?? 0) > Date.now() + 1000))
+        return Promise.resolve()
       setTimeout(
         () => {
           waiting.push(hint)

@@ -4,18 +4,29 @@ import timers from 'node:timers/promises'
 import type { TestClock } from '../../src/testing/index.ts'
 
 /**
- * Divides waits of a second and more by ten, such as the grace of a stop, until the test ends.
+ * Divides waits of a second and more by five, such as the grace of a stop, until the test ends.
  */
 export function shortenTimers(t: TestContext): void {
   const real = timers.setTimeout
   const short = ((milliseconds = 0, ...rest: []) =>
-    real(milliseconds < 1000 ? milliseconds : milliseconds / 10, ...rest)) as typeof real
+    real(milliseconds < 1000 ? milliseconds : milliseconds / 5, ...rest)) as typeof real
   const use = (setTimeout: typeof real): void => {
     timers.setTimeout = setTimeout
     syncBuiltinESMExports()
   }
   use(short)
   t.after(() => use(real))
+}
+
+/**
+ * Stops timers of `milliseconds` and more until the test ends: a test that depends on one runs into
+ * its own time-out.
+ */
+export function stopTimers(t: TestContext, milliseconds: number): void {
+  const real = globalThis.setTimeout
+  t.mock.method(globalThis, 'setTimeout', (run: () => void, wait = 0) =>
+    real(run, wait < milliseconds ? wait : 2 ** 31 - 1),
+  )
 }
 
 /**
