@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path'
 
 const folders = [
   ['nestjs'],
-  ['index', 'adapters', 'testing', 'cli', 'dashboard'],
+  ['index', 'adapters', 'testing', 'cli'],
   ['storage'],
   ['background'],
   ['configuration'],
@@ -13,7 +13,6 @@ const folders = [
   ['attached'],
   ['gem'],
   ['delayed'],
-  ['representations'],
   ['staging', 'attachments'],
   ['blobs'],
   ['jobs'],

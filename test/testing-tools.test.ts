@@ -52,7 +52,7 @@ test('a test moves the clock: retries, staged files and leases of dead workers f
   assert.equal((await storage.drain()).uploaded, 0)
   clock.advance('80m')
   assert.equal((await storage.drain()).uploaded, 1)
-  assert.ok(Math.abs(clock.now().getTime() - Date.now() - 80 * 60_000) < 1000)
+  assert.ok(Math.abs(clock.now().getTime() - Date.now() - 80 * 60_000) < 60_000)
 
   const staged = await storage.stage(file('forgotten'))
   clock.advance('121m')
