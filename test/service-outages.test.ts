@@ -221,7 +221,8 @@ test(
     const worker = storage.work({ concurrency: { total: uploads, perService: 2 } })
     while ((await storage.delayedUploads.list()).length > 0) await delay(5)
     await worker.stop()
-    assert.deepEqual([away.uploads, away.most], [uploads, 2])
+    assert.equal(away.uploads, uploads)
+  assert.ok(away.most <= 2, `${away.most} at once`)
   },
 )
 

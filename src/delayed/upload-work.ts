@@ -38,7 +38,10 @@ export class UploadWork {
   /** Uploads that are due. */
   readonly uploads: WorkSource = {
     name: 'uploads',
-    claim: async (limit) => (await this.#claimAlone(() => this.#claimDue(limit))).map(toTask),
+    claim: async (limit) => {
+      const claimed = await this.#claimAlone(() => this.#claimDue(limit))
+      return claimed.map((each) => ({ run: (stopping) => this.#runAndContinue(each, stopping) }))
+    },
   }
   /** Rounds of hooks that are due. */
   readonly hooks: WorkSource = {
@@ -79,10 +82,8 @@ export class UploadWork {
       for (const each of crowded) this.#crowdedServices.add(findServiceName(context, each))
       return { free, claimed: await this.#claimOne(free, id) }
     })
-    if (claimed !== null) {
-      await claimed.run(stopping)
-      await this.#continue(claimed.service, stopping)
-    } else if (context.engine !== null)
+    if (claimed !== null) await this.#runAndContinue(claimed, stopping)
+    else if (context.engine !== null)
       await requeueEarly(context, context.engine, id, (attachment) =>
         free.some((each) => isSameAttachment(each, attachment))
           ? 0
@@ -90,8 +91,12 @@ export class UploadWork {
       )
   }
 
-  /** Runs uploads of a service whose messages were put off for lack of capacity. */
-  async #continue(service: string, stopping: AbortSignal): Promise<void> {
+  /**
+   * Runs an upload, then others of its service whose messages were put off for lack of capacity.
+   * Also one that a poll claimed: it may have held the capacity.
+   */
+  async #runAndContinue({ service, run }: ClaimedUpload, stopping: AbortSignal): Promise<void> {
+    await run(stopping)
     const { context, permits } = await this.#open()
     const known = context.knownAttachments.filter(
       (each) => findServiceName(context, each) === service,
@@ -99,10 +104,11 @@ export class UploadWork {
     const until = performance.now() + CONTINUE_FOR_MS
     while (this.#crowdedServices.has(service) && !stopping.aborted && performance.now() < until) {
       const [next] = await this.#claimAlone(async () => {
+        // Read before the claim: capacity that is released meanwhile has claimed nothing. Without
+        // capacity, the uploads that have it go on instead.
+        const hadCapacity = permits.capacity(service) > 0
         const claimed = await this.#claimOfService(service, known, 1)
-        // Without capacity, the uploads that have it go on instead.
-        if (claimed.length === 0 && permits.capacity(service) > 0)
-          this.#crowdedServices.delete(service)
+        if (claimed.length === 0 && hadCapacity) this.#crowdedServices.delete(service)
         return claimed
       })
       if (next === undefined) return
@@ -186,10 +192,6 @@ export class UploadWork {
     return uploads.map((upload) => ({ run: () => runHookRound(context, leases, upload) }))
   }
 }
-
-const toTask = ({ run }: ClaimedUpload): Task => ({
-  run: async (stopping) => void (await run(stopping)),
-})
 
 /** Returns what a run showed of its service. */
 function observeService({ outcome, isServiceUnavailable }: UploadResult): ServiceObservation {
