@@ -26,6 +26,7 @@ export type {
   HasManyOptions,
   HasOneAttached,
   HasOneOptions,
+  ErrorHookContext,
   HookContext,
   HookFile,
   Models,

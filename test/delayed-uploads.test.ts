@@ -153,9 +153,9 @@ for (const kind of kinds)
           photo: hasOneAttached({
             errorUpload: (_user, error, file, { attempt, retryAt }) =>
               void told.push(`${error.code} ${file.filename} ${attempt} ${retryAt !== null}`),
-            afterUpload: (_user, file: HookFile) =>
-              void told.push(`after ${file.filename} ${file.attachment?.filename}`),
-            afterUploadAll: () => void told.push('all'),
+            afterUpload: (_user, file: HookFile, { round }) =>
+              void told.push(`after ${file.filename} ${file.attachment?.filename} ${round}`),
+            afterUploadAll: (_user, { round }) => void told.push(`all ${round}`),
           }),
         },
       })
@@ -167,8 +167,8 @@ for (const kind of kinds)
       assert.deepEqual(told, [
         'SERVICE x.txt 1 true',
         'SERVICE x.txt 2 true',
-        'after x.txt x.txt',
-        'all',
+        'after x.txt x.txt 1',
+        'all 1',
       ])
       assert.equal((await storage.delayedUploads.list()).length, 0)
     })

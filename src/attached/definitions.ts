@@ -20,11 +20,19 @@ export interface HookFile {
   readonly attachment: Attachment | null
 }
 
-/** The last argument of hooks. */
+/** The last argument of `afterUpload` and `afterUploadAll`. */
 export interface HookContext {
   /** The upload that the hook runs for. */
   readonly upload: DelayedUpload
-  /** Number of this attempt; the first is 1. */
+  /** Number of this round; the first is 1. A hook that throws runs again in the next of three. */
+  readonly round: number
+}
+
+/** The last argument of `errorUpload`. */
+export interface ErrorHookContext {
+  /** The upload that failed. */
+  readonly upload: DelayedUpload
+  /** Number of the attempt that failed; the first is 1. */
   readonly attempt: number
   /** Time of the next attempt. null: there will be none. */
   readonly retryAt: Date | null
@@ -71,7 +79,7 @@ export interface HasOneOptions<R> {
     record: R,
     error: ActiveStorageError,
     file: HookFile,
-    context: HookContext,
+    context: ErrorHookContext,
   ) => Awaitable<void>
 }
 

@@ -1,9 +1,11 @@
 import type { DelayedDefinition, HookPayload } from '../delayed/context.ts'
+import type { UploadRow } from '../delayed/upload-rows.ts'
 import { findFiles, findFilesOfUploads } from '../staging/file-rows.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
-import type { HookContext, HookFile } from './definitions.ts'
+import type { HookFile } from './definitions.ts'
 import { toAttachment } from './stored-values.ts'
+import type { DelayedUpload } from './values.ts'
 
 /** Adapts the app's hooks (values) to the uploader's hooks (rows). */
 export function adaptHooks(
@@ -16,25 +18,32 @@ export function adaptHooks(
     afterUpload:
       afterUpload &&
       (async (record, payload) =>
-        afterUpload(
-          toHookRecord(record),
-          toHookFile(context, payload),
-          await readHookContext(context, payload),
-        )),
+        afterUpload(toHookRecord(record), toHookFile(context, payload), {
+          upload: await readUpload(context, payload.upload),
+          round: payload.round,
+        })),
     afterUploadAll:
       afterUploadAll &&
       (async (record, payload) =>
-        afterUploadAll(toHookRecord(record), await readHookContext(context, payload))),
+        afterUploadAll(toHookRecord(record), {
+          upload: await readUpload(context, payload.upload),
+          round: payload.round,
+        })),
     errorUpload:
       errorUpload &&
       (async (record, error, payload) => {
         const { session } = await context.store()
         const [file = payload.file] = await findFiles(session, [payload.file.id])
+        const { upload, retryAt } = payload
         await errorUpload(
           toHookRecord(record),
           error,
-          toHookFile(context, { ...payload, file }),
-          await readHookContext(context, payload),
+          toHookFile(context, { file, attachment: null }),
+          {
+            upload: await readUpload(context, upload),
+            attempt: upload.attempts,
+            retryAt,
+          },
         )
       }),
   }
@@ -46,16 +55,16 @@ export function adaptHooks(
  */
 const toHookRecord = (record: unknown): never => record as never
 
-async function readHookContext(
-  context: StorageContext,
-  { upload, attempt, retryAt }: Omit<HookPayload, 'file'>,
-): Promise<HookContext> {
+async function readUpload(context: StorageContext, upload: UploadRow): Promise<DelayedUpload> {
   const { session } = await context.store()
   const files = await findFilesOfUploads(session, [upload.token])
-  return { upload: toDelayedUpload(context, upload, files, null), attempt, retryAt }
+  return toDelayedUpload(context, upload, files, null)
 }
 
-function toHookFile(context: StorageContext, { file, attachment }: HookPayload): HookFile {
+function toHookFile(
+  context: StorageContext,
+  { file, attachment }: Pick<HookPayload, 'file' | 'attachment'>,
+): HookFile {
   return {
     filename: file.sentFilename ?? file.filename,
     contentType: file.sentType ?? file.contentType,

@@ -22,7 +22,7 @@ import { findRecordUploads, type UploadRow } from './upload-rows.ts'
 import { attachUpload, deleteUploads } from './upload-transitions.ts'
 
 /**
- * What a file's attachment means for its upload.
+ * The state of an upload after a file of it was attached.
  * - `superseded`: a newer change had attached another file, so nothing is attached and the upload's
  *   row is deleted.
  * - `incomplete`: other files are not attached yet, and the upload keeps its lane.

@@ -20,7 +20,7 @@ const SNOOZE_MS = 30_000
 /** How many due rows one statement looks at. */
 const MAX_WIDTH = 1024
 
-/** What claims need of the context. */
+/** The members of the context that claims use. */
 export type ClaimContext = Pick<DelayedContext, 'store' | 'knownAttachments' | 'log'>
 
 /**
@@ -72,7 +72,7 @@ async function claimBatch(context: ClaimContext, scope: ClaimScope): Promise<Cla
     await store
       .transact((session) => snooze(session, blocked))
       .catch((error: unknown) => {
-        // What is claimed must be run, so the error is not thrown. The next claim finds the others.
+        // Claimed uploads must be run, so the error is not thrown. The next claim finds the others.
         if (claimed.length === 0) throw error
         context.log('debug', 'Uploads whose lane is busy could not be put off.', { error })
       })

@@ -64,7 +64,7 @@ export function readConcurrency(
  */
 export type Outages = Map<string, { readonly since: number; readonly until: number }>
 
-/** What a piece of work showed of its service. */
+/** State of a service, as a piece of work has just seen it. */
 export type ServiceObservation = 'available' | 'unavailable' | 'unknown'
 
 /** Returns a permit, with what the work showed of the service. */
@@ -108,7 +108,7 @@ export async function runWithPermit(
   }
 }
 
-/** What `createConcurrencyLimits` needs. */
+/** Options of `createConcurrencyLimits`. */
 export interface ConcurrencyLimitsOptions {
   readonly settings: ConcurrencySettings
   /** Shared by all workers and drains of the process. */

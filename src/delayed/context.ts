@@ -23,17 +23,24 @@ export interface DelayedDefinition {
   readonly afterUploadAll?:
     ((record: unknown, payload: Omit<HookPayload, 'file'>) => Promise<void>) | undefined
   readonly errorUpload?:
-    | ((record: unknown, error: ActiveStorageError, payload: HookPayload) => Promise<void>)
+    | ((record: unknown, error: ActiveStorageError, payload: ErrorHookPayload) => Promise<void>)
     | undefined
 }
 
-/** The arguments of a hook, as rows. */
+/** The arguments of `afterUpload`, as rows; without `file`, those of `afterUploadAll`. */
 export interface HookPayload {
   readonly upload: UploadRow
   readonly file: FileRow
-  /** null: the file is not attached, or its attachment is gone again. */
+  /** null: its attachment is gone again. */
   readonly attachment: AttachmentRow | null
-  readonly attempt: number
+  /** Number of the round of hooks; the first is 1. */
+  readonly round: number
+}
+
+/** The arguments of `errorUpload`, as rows. */
+export interface ErrorHookPayload {
+  readonly upload: UploadRow
+  readonly file: FileRow
   /** null: there is no next attempt. */
   readonly retryAt: Date | null
 }

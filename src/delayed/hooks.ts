@@ -103,10 +103,8 @@ export async function runErrorUpload(
   { file, error }: FileFailure,
   retryAt: Date | null,
 ): Promise<void> {
-  const attempt = upload.attempts
-  const payload = { upload, file, attachment: null, attempt, retryAt }
   try {
-    await definition.errorUpload?.(record, error, payload)
+    await definition.errorUpload?.(record, error, { upload, file, retryAt })
   } catch (thrown) {
     logHookError(context, upload, 'The errorUpload hook threw; the upload goes on.', thrown, file)
   }
@@ -143,7 +141,7 @@ async function runAfterUpload(
   await context.touch(lane.type, lane.id)
   const rows = await findAttachments(context.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
-  const payload = { upload, file, attachment, attempt: round, retryAt: null }
+  const payload = { upload, file, attachment, round }
   try {
     await definition.afterUpload(record, payload)
     return true
@@ -161,7 +159,7 @@ async function runAfterUploadAll({
   record,
   round,
 }: HookRound): Promise<boolean> {
-  const payload = { upload, attachment: null, attempt: round, retryAt: null }
+  const payload = { upload, attachment: null, round }
   try {
     await definition.afterUploadAll?.(record, payload)
     return true

@@ -25,7 +25,7 @@ async function updateReplacements(
     .execute()
 }
 
-/** What older uploads of the lane must know of a submission. */
+/** The part of a submission that decides about older uploads of the lane. */
 export interface NewerSubmission {
   readonly keeps: Keeps
   /** Ids of the files that it brings. */
@@ -63,7 +63,7 @@ export async function protectFromOlder(
   }
 }
 
-/** What a newer submission and an older upload have in common. */
+/** Files that a newer submission shares with an older upload. */
 interface SharedFiles {
   /** Ids of attachments whose blobs the submission names. */
   readonly attachmentIds: ReadonlySet<string>
@@ -115,7 +115,7 @@ export async function addToOtherUploads(
   }
 }
 
-/** What became of the older uploads of a lane. */
+/** The older uploads of a lane after a submission. */
 export interface SupersedeResult {
   /** Uploads that are deleted. */
   readonly ended: readonly UploadRow[]

@@ -9,7 +9,7 @@ export interface FileFailure {
   readonly error: ActiveStorageError
 }
 
-/** What follows for an upload from the failures of one attempt. */
+/** The next step of an upload after the failures of one attempt. */
 export interface RetryDecision {
   /** Files that are not retried. */
   readonly final: ReadonlySet<FileRow>

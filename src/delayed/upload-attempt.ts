@@ -10,7 +10,7 @@ import type { UploadRow } from './upload-rows.ts'
 /** The definition of an upload's attachment, and the upload's record: what its hooks need. */
 export interface UploadTarget {
   readonly definition: DelayedDefinition
-  /** What `findRecord` or the ORM returned. Never null. */
+  /** The record that `findRecord` or the ORM returned. Never null. */
   readonly record: unknown
 }
 

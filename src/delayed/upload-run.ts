@@ -22,7 +22,7 @@ import { findUpload, type UploadRow } from './upload-rows.ts'
 import { failUpload, releaseUpload } from './upload-transitions.ts'
 import { wakeLane } from './wake-lane.ts'
 
-/** What one run of an upload works with. */
+/** Input of one run of an upload. */
 export interface UploadRunOptions {
   readonly context: DelayedContext
   readonly leases: Leases

@@ -32,18 +32,20 @@ export const JOB_TRANSITIONS: Transitions<JobState> = transitions
 export interface JobValues {
   /** The name of its `JobDefinition`. */
   readonly name: string
+  /** `service`: the service that the job calls. No job of a busy service is claimed. */
   readonly args: Readonly<Record<string, string>>
 }
 
 function insertPendingJob(
   session: Session,
-  { name, args }: JobValues,
+  { name, args: { service, ...args } }: JobValues,
   { key, runAt }: { readonly key: string | null; readonly runAt: RawBuilder<number> },
 ) {
   return session.db.insertInto('jobs').values({
     id: uuidv7(),
     name,
-    arguments: JSON.stringify(args),
+    // The service comes first: claims leave jobs out by the beginning of the text.
+    arguments: JSON.stringify({ service, ...args }),
     state: transitions.insertJob.to,
     run_at: runAt,
     key,

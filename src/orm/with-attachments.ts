@@ -1,6 +1,11 @@
 import type { Awaitable } from '../async/awaitable.ts'
 import type { ManyInput, OneInput } from '../attached/attachable.ts'
-import type { AnyAttachments, HookContext, HookFile } from '../attached/definitions.ts'
+import type {
+  AnyAttachments,
+  ErrorHookContext,
+  HookContext,
+  HookFile,
+} from '../attached/definitions.ts'
 import type { AttachedByName } from '../attached/record.ts'
 import type { DelayedUpload } from '../attached/values.ts'
 import { ConfigurationError, InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
@@ -52,7 +57,7 @@ export type AttachmentHooks<D> = {
   [K in keyof D & string as `${K}ErrorUpload`]?: (
     error: ActiveStorageError,
     file: HookFile,
-    context: HookContext,
+    context: ErrorHookContext,
   ) => Awaitable<void>
 }
 
