@@ -79,7 +79,7 @@ export type { ParsedForm, ParseForm, ParseFormOptions } from './http/forms/parse
 export type { FileSnapshot, UploadSnapshot } from './attached/upload-snapshot.ts'
 export type { TableOptions } from './database/schema.ts'
 export type { AttachmentHooks, Constructor, WithAttachments } from './orm/with-attachments.ts'
-export type { DirectOptions } from './delayed/direct-options.ts'
+export type { DirectAttachOptions } from './delayed/direct-attach-options.ts'
 export type { Stats } from './delayed/stats.ts'
 export type { Transformation } from './images/image-processor.ts'
 export type { Duration, Size } from './options/units.ts'

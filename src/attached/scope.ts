@@ -2,7 +2,7 @@ import type { AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { SubmittedUpload } from '../delayed/direct-attaches.ts'
 import type { UploadWithFiles } from '../delayed/upload-rows.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 

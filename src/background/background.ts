@@ -1,6 +1,6 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
 import type { Outages } from '../delayed/concurrency-limits.ts'
-import { DirectUploads } from '../delayed/direct-uploads.ts'
+import { DirectAttaches } from '../delayed/direct-attaches.ts'
 import type { SweepResult } from '../delayed/sweep.ts'
 import { checkOptions } from '../options/check-options.ts'
 import { parseDuration } from '../options/units.ts'
@@ -18,13 +18,13 @@ import {
 /** The background work of a storage. Nothing starts before it is called. */
 export interface Background {
   /** Uploads of files that were attached directly, inside a transaction. */
-  readonly direct: DirectUploads
+  readonly directAttaches: DirectAttaches
   /** Services that are unavailable, as this process saw them. */
   readonly outages: Outages
   work(options?: WorkerOptions): Worker
   drain(options?: DrainOptions): Promise<DrainResult>
   sweep(): Promise<SweepResult>
-  /** Stops the workers and the direct uploads. */
+  /** Stops the workers and the direct attaches. */
   stop(): Promise<void>
 }
 
@@ -46,7 +46,7 @@ export function createBackground(
       wakeUps.wake()
     },
   })
-  const direct = new DirectUploads({
+  const directAttaches = new DirectAttaches({
     open: () => parts.open(),
     runOne: (token, stopping) => own.runOne(token, stopping),
     endListeners,
@@ -54,7 +54,7 @@ export function createBackground(
     log: settings.log,
   })
   return {
-    direct,
+    directAttaches,
     outages,
     work(options = {}) {
       checkOptions(options, ['concurrency', 'signal'], 'work')
@@ -70,7 +70,7 @@ export function createBackground(
     sweep: () => sweepEverything(parts),
     async stop() {
       await Promise.all([
-        direct.stop(parseDuration(DEFAULT_STOP_TIMEOUT, 'timeout')),
+        directAttaches.stop(parseDuration(DEFAULT_STOP_TIMEOUT, 'timeout')),
         ...[...workers].map((worker) => worker.stop()),
       ])
       await endsWithin(own.close(), STOP_GRACE_MS)

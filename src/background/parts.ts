@@ -5,7 +5,7 @@ import type { JobDefinition } from '../jobs/job-source.ts'
 import type { WakeUps } from './wake-ups.ts'
 import type { JobContext } from './work.ts'
 
-/** Parts that the workers, drains and direct uploads of one storage share. */
+/** Parts that the workers, drains and direct attaches of one storage share. */
 export interface BackgroundParts {
   readonly settings: Settings
   readonly wakeUps: WakeUps

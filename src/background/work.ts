@@ -26,7 +26,7 @@ export interface JobContext extends WorkContext {
   readonly wake: () => void
 }
 
-/** The work of one worker, of one drain, or of all direct uploads. */
+/** The work of one worker, of one drain, or of all direct attaches. */
 export interface Work {
   readonly sources: readonly WorkSource[]
   /** Runs this upload. null: it is not due, or another worker has it. */
@@ -39,13 +39,13 @@ export interface Work {
 
 interface WorkTerms {
   readonly limits: ConcurrencySettings
-  /** The app's queue, for a worker only; null: a drain, or direct uploads. */
+  /** The app's queue, for a worker only; null: a drain, or direct attaches. */
   readonly queue: QueueSubscription | null
   tally(result: UploadResult): void
 }
 
 /**
- * Makes the work of a worker, a drain or direct uploads. It has its own leases, and opens the
+ * Makes the work of a worker, a drain or direct attaches. It has its own leases, and opens the
  * database at its first claim.
  */
 export function createWork(parts: BackgroundParts, { limits, queue, tally }: WorkTerms): Work {

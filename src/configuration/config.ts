@@ -3,7 +3,7 @@ import type { Models } from '../attached/definitions.ts'
 import type { Database } from '../database/database.ts'
 import type { TableOptions } from '../database/schema.ts'
 import type { RecordIdType } from '../database/store.ts'
-import type { DirectOptions } from '../delayed/direct-options.ts'
+import type { DirectAttachOptions } from '../delayed/direct-attach-options.ts'
 import type { AfterRefusalOptions } from '../http/after-refusal.ts'
 import type { ImageProcessor } from '../images/image-processor.ts'
 import type { JobEngine } from '../jobs/engine.ts'
@@ -71,7 +71,7 @@ export interface ActiveStorageConfig<
    * Time that a save with `photo = file` waits until the file is attached, and what the save does
    * when that time is over.
    */
-  readonly direct?: DirectOptions
+  readonly direct?: DirectAttachOptions
   /**
    * Default: the console, for warnings and errors. winston fits; pino needs its two arguments
    * swapped. false: silent.

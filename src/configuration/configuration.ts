@@ -4,7 +4,10 @@ import type { Database } from '../database/database.ts'
 import { createTableNames, type TableNames } from '../database/schema.ts'
 import type { RecordIdType } from '../database/store.ts'
 import type { RetryOptions } from '../delayed/context.ts'
-import { readDirectOptions, type DirectWaitOptions } from '../delayed/direct-options.ts'
+import {
+  readDirectAttachOptions,
+  type DirectWaitOptions,
+} from '../delayed/direct-attach-options.ts'
 import type { Log } from '../diagnostics/log.ts'
 import { readAfterRefusal } from '../http/after-refusal.ts'
 import type { ImageProcessor } from '../images/image-processor.ts'
@@ -88,7 +91,7 @@ export function readConfiguration(config: AnyConfig): Settings {
     maxSize:
       staging?.maxSize === undefined ? undefined : parseSize(staging.maxSize, 'staging.maxSize'),
     retries: readRetries(config.retries),
-    directWait: readDirectOptions(config.direct),
+    directWait: readDirectAttachOptions(config.direct),
     failedKeepFor:
       failed?.keepFor === undefined ? null : parseDuration(failed.keepFor, 'failed.keepFor'),
     gemMoveAfter: parseDuration(gem?.moveAfter ?? '10m', 'gem.moveAfter'),

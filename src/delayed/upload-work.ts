@@ -33,7 +33,7 @@ interface ClaimedUpload {
  */
 const CONTINUE_FOR_MS = 5_000
 
-/** The uploads and hooks that one worker, one drain, or all direct uploads of a process run. */
+/** The uploads and hooks that one worker, one drain, or all direct attaches of a process run. */
 export class UploadWork {
   /** Uploads that are due. */
   readonly uploads: WorkSource = {

@@ -1,7 +1,7 @@
 import type { AttachmentDefinition } from '../attached/context.ts'
 import { findOptions } from '../attached/definitions.ts'
 import type { RowCache } from '../attached/scope.ts'
-import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { SubmittedUpload } from '../delayed/direct-attaches.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import type { RecordId } from './record-id.ts'
 

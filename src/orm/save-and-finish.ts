@@ -1,4 +1,4 @@
-import type { SubmittedUpload } from '../delayed/direct-uploads.ts'
+import type { SubmittedUpload } from '../delayed/direct-attaches.ts'
 import type { StorageModel } from './model-registry.ts'
 
 /** The uploads of direct attaches in one transaction. */

@@ -4,7 +4,7 @@ import type { WakeUps } from '../background/wake-ups.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import type { DelayedContext } from '../delayed/context.ts'
 import { deleteObjectsNow } from '../delayed/delete-object.ts'
-import type { DirectUploads } from '../delayed/direct-uploads.ts'
+import type { DirectAttaches } from '../delayed/direct-attaches.ts'
 import { logSuperseded } from '../delayed/log-superseded.ts'
 import { withHookMethods } from '../orm/hook-methods.ts'
 import type { LazyStore } from './lazy-store.ts'
@@ -21,7 +21,7 @@ export interface StorageParts {
 /** Creates the context of record handles and HTTP routes. */
 export function createStorageContext(
   { settings, store, lookup, wakeUps }: StorageParts,
-  direct: DirectUploads,
+  directAttaches: DirectAttaches,
 ): StorageContext {
   const { services, log, models } = settings
   return {
@@ -45,7 +45,7 @@ export function createStorageContext(
       for (const upload of uploads)
         logSuperseded(log, upload, 'An upload was superseded by a direct change.')
     },
-    finish: (uploads, options) => direct.finish(uploads, options),
+    finish: (uploads, options) => directAttaches.finish(uploads, options),
     deleteObjectsNow: async (keys, signal) =>
       deleteObjectsNow(await store.open(), services, keys, log, signal),
   }

@@ -51,8 +51,8 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
     jobs: jobDefinitions,
     open: () => createDelayedContext(parts, context),
   })
-  const context = createStorageContext(parts, background.direct)
-  const handles = new RecordHandles(parts, context, background.direct)
+  const context = createStorageContext(parts, background.directAttaches)
+  const handles = new RecordHandles(parts, context, background.directAttaches)
   const unregisterModels = handles.registerModels()
   const delayedUploads = createDelayedUploads(context)
   const hub = new ProgressHub(context)

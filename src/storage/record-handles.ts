@@ -7,7 +7,7 @@ import { stageInput } from '../attached/stage.ts'
 import { canonicalizeId } from '../attachments/lane.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import { createAppTransactions, type AppTransactions } from '../database/app-transactions.ts'
-import type { DirectUploads } from '../delayed/direct-uploads.ts'
+import type { DirectAttaches } from '../delayed/direct-attaches.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
 import { formatList, formatValue } from '../errors/message.ts'
 import {
@@ -29,12 +29,12 @@ export class RecordHandles {
   readonly transactions: AppTransactions<unknown>
   readonly #parts: StorageParts
   readonly #context: StorageContext
-  readonly #direct: DirectUploads
+  readonly #directAttaches: DirectAttaches
 
-  constructor(parts: StorageParts, context: StorageContext, direct: DirectUploads) {
+  constructor(parts: StorageParts, context: StorageContext, directAttaches: DirectAttaches) {
     this.#parts = parts
     this.#context = context
-    this.#direct = direct
+    this.#directAttaches = directAttaches
     this.transactions = createAppTransactions(parts.settings.database, parts.wakeUps.wake)
   }
 
@@ -90,7 +90,7 @@ export class RecordHandles {
       startAtCommit: (upload) => {
         onSubmitted?.(upload)
         if (transaction !== undefined)
-          this.transactions.afterCommit(transaction, () => this.#direct.start(upload.token))
+          this.transactions.afterCommit(transaction, () => this.#directAttaches.start(upload.token))
       },
       loaded: preloaded ?? { current: null },
     }
@@ -114,7 +114,7 @@ export class RecordHandles {
       type,
       definitions,
       record: (id, transaction, options) => this.find(type, id, { transaction, ...options }),
-      finish: (uploads) => this.#direct.finishSaved(uploads),
+      finish: (uploads) => this.#directAttaches.finishSaved(uploads),
       load: async (ids, transaction) =>
         this.#preload(
           type,

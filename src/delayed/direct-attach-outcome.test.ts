@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { ServiceError } from '../errors/errors.ts'
-import { ATTACHED, createPendingError, isUndecided, PENDING } from './direct-outcome.ts'
+import { ATTACHED, createPendingError, isUndecided, PENDING } from './direct-attach-outcome.ts'
 
 const lane = { type: 'User', id: '7', name: 'photo' }
 const error = new ServiceError('It is away.', { details: { filename: 'ada.png' } })

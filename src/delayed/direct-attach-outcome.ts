@@ -10,16 +10,16 @@ export interface UnattachedOutcome {
 }
 
 /** How the upload of a direct attach stands, as far as this process knows. */
-export type DirectOutcome = { readonly state: 'attached' } | UnattachedOutcome
+export type DirectAttachOutcome = { readonly state: 'attached' } | UnattachedOutcome
 
 /** The outcome of an upload that is attached, or that something newer replaced. */
-export const ATTACHED: DirectOutcome = { state: 'attached' }
+export const ATTACHED: DirectAttachOutcome = { state: 'attached' }
 
 /** The outcome of an upload that is still waited for. */
 export const PENDING: UnattachedOutcome = { state: 'pending', error: null }
 
 /** Returns whether to wait longer. */
-export const isUndecided = (outcome: DirectOutcome): boolean =>
+export const isUndecided = (outcome: DirectAttachOutcome): boolean =>
   outcome.state === 'pending' && outcome.error === null
 
 /**

@@ -5,7 +5,7 @@ import { parseDuration, type Duration } from '../options/units.ts'
  * Options of saves with `photo: file` whose transaction the ORM's binding opens. The record is
  * saved and the upload goes on in either case.
  */
-export interface DirectOptions {
+export interface DirectAttachOptions {
   /** How long the save waits until the file is attached. Default '30s'. */
   readonly timeout?: Duration
   /**
@@ -15,7 +15,7 @@ export interface DirectOptions {
   readonly onFailure?: 'throw' | 'background'
 }
 
-/** `DirectOptions` with defaults. */
+/** `DirectAttachOptions` with defaults. */
 export interface DirectWaitOptions {
   /** Milliseconds. */
   readonly timeout: number
@@ -23,10 +23,10 @@ export interface DirectWaitOptions {
 }
 
 /** Fills in the defaults. Throws ConfigurationError for a wrong value. */
-export function readDirectOptions({
+export function readDirectAttachOptions({
   timeout = '30s',
   onFailure = 'throw',
-}: DirectOptions = {}): DirectWaitOptions {
+}: DirectAttachOptions = {}): DirectWaitOptions {
   if (!['throw', 'background'].includes(onFailure))
     throw new ConfigurationError(
       `createActiveStorage: direct.onFailure is '${String(onFailure)}'. Give 'throw' or 'background'.`,

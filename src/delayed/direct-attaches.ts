@@ -8,14 +8,14 @@ import { ServiceError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { findFilesOfUploads, isAttached } from '../staging/file-rows.ts'
 import type { DelayedContext } from './context.ts'
-import type { DirectWaitOptions } from './direct-options.ts'
+import type { DirectWaitOptions } from './direct-attach-options.ts'
 import {
   ATTACHED,
   createPendingError,
   isUndecided,
   PENDING,
-  type DirectOutcome,
-} from './direct-outcome.ts'
+  type DirectAttachOutcome,
+} from './direct-attach-outcome.ts'
 import type { UploadResult } from './upload-outcome.ts'
 import { findOlderDue, findUploadPhase } from './upload-phase.ts'
 
@@ -25,8 +25,8 @@ export interface SubmittedUpload {
   readonly lane: Lane
 }
 
-/** The parts of a storage that its direct uploads need. */
-export interface DirectUploadsOptions {
+/** The parts of a storage that its direct attaches need. */
+export interface DirectAttachesOptions {
   /** Opens the database at the first call. */
   open(): Promise<DelayedContext>
   /** Runs the upload. null: it cannot be claimed now. */
@@ -37,7 +37,7 @@ export interface DirectUploadsOptions {
   readonly log: Log
 }
 
-/** Options of `DirectUploads.finish`. */
+/** Options of `DirectAttaches.finish`. */
 export interface FinishOptions {
   /** Milliseconds. Default: `direct.timeout` of the storage. */
   readonly timeout?: number | undefined
@@ -58,15 +58,15 @@ const MAX_POLL_MS = 500
 interface FollowedUpload {
   /** When the last waiter gives up, by `performance.now()`. */
   until: number
-  readonly end: Promise<DirectOutcome>
+  readonly end: Promise<DirectAttachOutcome>
 }
 
 /**
  * Uploads of files that were attached directly inside a transaction. The process that committed
  * them uploads them at once, as a worker would, with lease and fence.
  */
-export class DirectUploads {
-  readonly #options: DirectUploadsOptions
+export class DirectAttaches {
+  readonly #options: DirectAttachesOptions
   readonly #followed = new Map<string, FollowedUpload>()
   readonly #running = new Set<Promise<unknown>>()
   /** By service, because a service that hangs must not stop the uploads to the others. */
@@ -78,7 +78,7 @@ export class DirectUploads {
   readonly #stopping = new AbortController()
   #isClosed = false
 
-  constructor(options: DirectUploadsOptions) {
+  constructor(options: DirectAttachesOptions) {
     this.#options = options
   }
 
@@ -155,7 +155,7 @@ export class DirectUploads {
     token: string,
     timeout: number,
     signal: AbortSignal | undefined,
-  ): Promise<DirectOutcome> {
+  ): Promise<DirectAttachOutcome> {
     const deadline = performance.now() + timeout
     const ended = new AbortController()
     const signals = signal === undefined ? [ended.signal] : [ended.signal, signal]
@@ -163,7 +163,7 @@ export class DirectUploads {
     // It is not awaited if the storage is closing.
     late.catch(() => undefined)
     try {
-      let outcome: DirectOutcome = PENDING
+      let outcome: DirectAttachOutcome = PENDING
       while (isUndecided(outcome) && !this.#isClosed && performance.now() < deadline)
         outcome = await Promise.race([this.#follow(token, deadline), late])
       if (!isUndecided(outcome)) return outcome
@@ -182,7 +182,7 @@ export class DirectUploads {
   }
 
   /** Joins the waiters of an upload, or becomes the first. `until`: by `performance.now()`. */
-  #follow(token: string, until: number): Promise<DirectOutcome> {
+  #follow(token: string, until: number): Promise<DirectAttachOutcome> {
     const known = this.#followed.get(token)
     if (known !== undefined) {
       known.until = Math.max(known.until, until)
@@ -202,7 +202,7 @@ export class DirectUploads {
     token: string,
     holdsPermit: boolean,
     mayWait: () => boolean,
-  ): Promise<DirectOutcome> {
+  ): Promise<DirectAttachOutcome> {
     for (let wait = MIN_POLL_MS; ; wait = Math.min(wait * 1.5, MAX_POLL_MS)) {
       const outcome = await this.#attempt(token, holdsPermit).catch((error: unknown) => {
         if (!mayWait()) throw error
@@ -214,7 +214,7 @@ export class DirectUploads {
   }
 
   /** Runs an upload if it can be claimed, after the older ones of its lane that can. */
-  async #attempt(token: string, holdsPermit: boolean): Promise<DirectOutcome> {
+  async #attempt(token: string, holdsPermit: boolean): Promise<DirectAttachOutcome> {
     const { store, findDefinition } = await this.#options.open()
     for (;;) {
       const found = await findUploadPhase(store.session, token)
