@@ -25,6 +25,16 @@ Every error that the library throws on purpose is an \`ActiveStorageError\`: \`c
 | code | class | HTTP status | retryable | meaning |
 |---|---|---|---|---|
 ${rows.filter((row) => !row.includes('`ActiveStorageError`')).join('\n')}
+
+## Only in responses
+
+Responses of the handler have these codes too. No error of the library has them.
+
+| code | HTTP status | meaning |
+|---|---|---|
+| \`FORBIDDEN\` | 403 | \`authorize\` returned \`false\` |
+| \`ALREADY_UPLOADED\` | 409 | the path of a direct upload works once, and was used |
+| \`INTERNAL\` | 500 | an error that is not the library's; the log has it under the reference |
 `
 }
 
