@@ -9,7 +9,9 @@ import { test, type TestContext } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import type { Database } from '../src/adapters.ts'
 import { disk } from '../src/services/disk.ts'
-import { storageOn } from './support/storage.ts'
+import { hasOneAttached } from '../src/index.ts'
+import { testStorage } from '../src/testing/index.ts'
+import { storageOn, text } from './support/storage.ts'
 import { asking, web, webModels, type Answer } from './support/web.ts'
 
 interface Vector {
@@ -426,4 +428,19 @@ test("a public folder gives paths that do not expire; every path has the app's m
     ).status,
     404,
   )
+})
+
+test('a preview that names itself as its original is served all the same', async (t) => {
+  let asked = 0
+  const { storage, database } = await testStorage(
+    { User: { photo: hasOneAttached() } },
+    { authorize: () => (asked += 1) > 0 },
+  )
+  t.after(() => storage.close())
+  const photo = await storage.record('User', 1).photo.attach(text('x'))
+  database.exec(
+    "update active_storage_attachments set record_type = 'ActiveStorage::Blob', record_id = blob_id, name = 'preview_image'",
+  )
+  const response = await storage.handler(new Request(`http://app.test${photo?.path() ?? ''}`))
+  assert.deepEqual([response.status, asked], [302, 1])
 })

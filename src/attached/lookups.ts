@@ -38,11 +38,14 @@ export async function listLanesOfBlob(
 ): Promise<readonly Lane[]> {
   const { session } = await context.store()
   const lanes: Lane[] = []
-  for (const lane of await findAttachmentsOfBlob(session, blob.id)) {
-    const original = await findOriginalOfImage(session, lane)
-    if (original === null) lanes.push(lane)
-    else lanes.push(...(await listLanesOfBlob(context, { id: original })))
-  }
+  // A set: corrupt rows could name each other as originals.
+  const blobIds = new Set([blob.id])
+  for (const blobId of blobIds)
+    for (const lane of await findAttachmentsOfBlob(session, blobId)) {
+      const original = await findOriginalOfImage(session, lane)
+      if (original === null) lanes.push(lane)
+      else blobIds.add(original)
+    }
   return lanes
 }
 

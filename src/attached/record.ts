@@ -98,7 +98,7 @@ export type FilesByName<D> = {
 export type RecordAttachments<D> = AttachedByName<D> & {
   readonly type: string
   readonly id: string
-  /** `attach` for each name. */
+  /** `attach` for each name, one after the other. Files of names before an error stay attached. */
   attach(files: FilesByName<D>, options?: AttachOptions): Promise<void>
   /**
    * `attachLater` for a whole form, in one transaction. Throws AttachmentRequiredError if a

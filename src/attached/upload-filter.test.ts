@@ -27,6 +27,11 @@ test('readUploadFilter refuses values of a wrong type', () => {
   for (const filter of [
     { limit: 0 },
     { limit: '5' },
+    { limit: 2 ** 63 },
+    { error: 'a\0b' },
+    { model: '\0' },
+    { createdFrom: new Date(-1e14) },
+    { createdBefore: new Date('+010000-01-01T00:00:00Z') },
     { after: 'x' },
     { state: 'attached' },
     { order: 'random' },

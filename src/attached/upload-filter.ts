@@ -14,7 +14,7 @@ export interface DelayedUploadFilter<N extends string = string> {
   /** The id of a record. Give `model` too, because records of several models may have the id. */
   readonly recordId?: bigint | number | string
   readonly state?: DelayedUpload['state']
-  /** Text that `lastError` contains, in upper or lower case. */
+  /** Text that `lastError` contains, in upper or lower case; on SQLite so for ASCII letters. */
   readonly error?: string
   /** Created at this time or later. */
   readonly createdFrom?: Date
@@ -27,6 +27,10 @@ export interface DelayedUploadFilter<N extends string = string> {
   /** The id of the last upload of the page before. That upload may be finished meanwhile. */
   readonly after?: string | undefined
 }
+
+/** Times outside are written with a sign or are before Christ, which databases read differently. */
+const FIRST_TIME = new Date('0001-01-01T00:00:00Z')
+const LAST_TIME = new Date('9999-12-31T23:59:59.999Z')
 
 /** A checked filter with its defaults; null: no condition. */
 export interface UploadConditions {
@@ -52,8 +56,10 @@ export function readUploadFilter(
   filter: DelayedUploadFilter,
   recordIdType: RecordIdType,
 ): UploadConditions {
+  if (typeof filter !== 'object' || filter === null)
+    throw new InvalidInputError(`The filter is ${formatValue(filter)}: give an object.`)
   const { model, recordId, limit = 100, after } = filter
-  if (!(Number.isInteger(limit) && limit > 0))
+  if (!(Number.isSafeInteger(limit) && limit > 0))
     throw new InvalidInputError(`limit is ${formatValue(limit)}: give a whole number above 0.`)
   if (after !== undefined && !(typeof after === 'string' && isUuid(after)))
     throw new InvalidInputError(
@@ -76,7 +82,8 @@ export function readUploadFilter(
 
 function readText(value: unknown, name: string, expected: string): string | null {
   if (value === undefined) return null
-  if (typeof value === 'string') return value
+  // PostgreSQL has no NUL in texts.
+  if (typeof value === 'string' && !value.includes('\0')) return value
   throw new InvalidInputError(`${name} is ${formatValue(value)}: give ${expected}.`)
 }
 
@@ -95,6 +102,8 @@ function readChoice<C extends string>(
 
 function readDate(value: unknown, name: string): Date | null {
   if (value === undefined) return null
-  if (value instanceof Date && !Number.isNaN(value.getTime())) return value
-  throw new InvalidInputError(`${name} is ${formatValue(value)}: give a valid Date.`)
+  if (value instanceof Date && value >= FIRST_TIME && value <= LAST_TIME) return value
+  throw new InvalidInputError(
+    `${name} is ${formatValue(value)}: give a Date between the years 1 and 9999.`,
+  )
 }

@@ -11,7 +11,7 @@ import { faulty, type FaultyService } from './faulty.ts'
 
 type PassedConfig = Pick<
   ConfigWithFinders<Models, string, DatabaseSync, false>,
-  'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'
+  'authorize' | 'images' | 'recordId' | 'staging' | 'failed' | 'jobs' | 'logger'
 >
 
 /** Options of `testStorage`. */
