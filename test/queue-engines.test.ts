@@ -1,6 +1,7 @@
 // A queue of the app carries messages. Lost or repeated ones lose and repeat no work.
 import assert from 'node:assert/strict'
 import { after, describe, test } from 'node:test'
+import { setTimeout as delay } from 'node:timers/promises'
 import { createActiveStorage, hasManyAttached } from '../src/index.ts'
 import type { QueueMessage, JobEngine } from '../src/adapters.ts'
 import { kinds, type Kind } from './support/databases.ts'
@@ -113,6 +114,8 @@ for (const kind of kinds)
       ) {
         seen.add(hint)
         await queue.deliver(hint)
+        // Waits for the message of the next.
+        await app.storage.sweep()
       }
       await queue.deliver(second!)
       await worker.stop()
@@ -142,6 +145,7 @@ for (const kind of kinds)
       const worker = app.storage.work()
       await queue.deliver(queue.hints[0]!)
       await worker.stop()
+      await app.storage.sweep()
       assert.equal(again.length, 2)
       assert.ok(again[1] != null && again[1].getTime() > Date.now())
       assert.equal(app.service.uploads, 0)
@@ -232,6 +236,51 @@ test(
 )
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
+
+atEach(databases, 'as many messages are sent as uploads are committed', async (app) => {
+  const ids: string[] = []
+  const jobs: JobEngine = {
+    name: 'a slow queue',
+    transactional: false,
+    async enqueue({ id }) {
+      await delay(2)
+      ids.push(id)
+    },
+    work: () => Promise.resolve({ stop: () => Promise.resolve() }),
+  }
+  const storages = [app.anotherWith(models, { jobs }), app.anotherWith(models, { jobs })]
+  await Promise.all(
+    Array.from({ length: 20 }, (_, index) =>
+      storages[index % 2]!.record('User', index).photo.attachLater(text('x')),
+    ),
+  )
+  await Promise.all(storages.map((storage) => storage.sweep()))
+  assert.equal(new Set(ids).size, 20)
+  assert.equal(ids.length, 20)
+})
+
+atEach(databases, 'messages that a queue did not take are sent by the next sweep', async (app) => {
+  let isAway = true
+  const ids = new Set<string>()
+  const jobs: JobEngine = {
+    name: 'a queue that goes away',
+    transactional: false,
+    async enqueue({ id }) {
+      if (isAway && ids.size === 1) throw new Error('connection refused')
+      ids.add(id)
+    },
+    work: () => Promise.resolve({ stop: () => Promise.resolve() }),
+  }
+  const storage = app.anotherWith(models, { jobs })
+  await app.storage.record('User', 1).photo.attachLater(text('x'))
+  await app.storage.record('User', 2).photo.attachLater(text('x'))
+  await app.storage.record('User', 3).photo.attachLater(text('x'))
+  await storage.sweep()
+  assert.equal(ids.size, 1)
+  isAway = false
+  await storage.sweep()
+  assert.equal(ids.size, 3)
+})
 
 /** A queue elsewhere, whose hints the test brings by hand. */
 function byHand() {

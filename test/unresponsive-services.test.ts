@@ -21,6 +21,7 @@ import { s3 } from '../src/services/s3.ts'
 import { readTimeouts } from '../src/services/timeouts.ts'
 import { atEach, closeServers, databases } from './support/races.ts'
 import { storageOn, text } from './support/storage.ts'
+import { shortenTimers } from './support/time.ts'
 import { useTemporaryFolder } from './support/temporary-folder.ts'
 import { asking } from './support/web.ts'
 import { mkdtemp, readdir, rm } from 'node:fs/promises'
@@ -378,8 +379,14 @@ interface Hanging {
   arm?(): void
 }
 
-const queue = (work: JobEngine['work']) => ({
-  jobs: { name: 'a queue', transactional: false, enqueue: () => Promise.resolve(), work },
+const queue = (members: Partial<JobEngine>): { jobs: JobEngine } => ({
+  jobs: {
+    name: 'a queue',
+    transactional: false,
+    enqueue: () => Promise.resolve(),
+    work: () => Promise.resolve({ stop: () => Promise.resolve() }),
+    ...members,
+  },
 })
 
 const hangs: Readonly<Record<string, (hang: <T>() => Promise<T>) => Hanging>> = {
@@ -391,12 +398,15 @@ const hangs: Readonly<Record<string, (hang: <T>() => Promise<T>) => Hanging>> = 
     options: { models: { User: { photo: hasOneAttached({ afterUpload: hang }) } } },
   }),
   'the end of a queue': (hang) => ({
-    options: queue(() => {
-      void hang()
-      return Promise.resolve({ stop: () => never() })
+    options: queue({
+      work() {
+        void hang()
+        return Promise.resolve({ stop: () => never() })
+      },
     }),
   }),
-  'the beginning of a queue': (hang) => ({ options: queue(hang) }),
+  'the beginning of a queue': (hang) => ({ options: queue({ work: hang }) }),
+  'the enqueue of a queue': (hang) => ({ options: queue({ enqueue: hang }) }),
   'the database': (hang) => {
     const made = sqlite(':memory:') as unknown as Database<never>
     let isAway = false
@@ -411,7 +421,7 @@ const hangs: Readonly<Record<string, (hang: <T>() => Promise<T>) => Hanging>> = 
 
 describe('whatever hangs', { concurrency: true }, () => {
   for (const [what, make] of Object.entries(hangs))
-    test(`drain and stop end in time while ${what} hangs`, async () => {
+    test(`drain, stop and close end in time while ${what} hangs`, async () => {
       const reached = Promise.withResolvers<void>()
       const hang = <T>(): Promise<T> => {
         reached.resolve()
@@ -445,8 +455,34 @@ describe('whatever hangs', { concurrency: true }, () => {
         timed(() => worker.stop({ timeout: '100ms' })),
       ])
       await worker.done
+      await timed(() => storage.close())
     })
 })
+
+for (const [how, enqueue] of Object.entries({
+  'never responds': never<void>,
+  'takes no message': () => Promise.reject(new Error('connection refused')),
+}))
+  test(`uploads run while a queue ${how}`, async (t) => {
+    shortenTimers(t)
+    const polled = Promise.withResolvers<void>()
+    const photo = hasOneAttached({ afterUpload: () => polled.resolve() })
+    const { storage } = await storageWith(t, memory(), {
+      ...queue({ enqueue }),
+      models: { User: { ...models.User, photo } },
+    })
+    const user = storage.record('User', 1)
+    await storage.transaction((tx) =>
+      storage.record('User', 1, { transaction: tx }).docs.attach(text('direct')),
+    )
+    await user.docs.whenAttached({ timeout: '2s' })
+    await user.docs.attachLater(text('drained'))
+    assert.equal((await storage.drain({ timeout: '2s' })).uploaded, 1)
+    const worker = storage.work()
+    await user.photo.attachLater(text('polled'))
+    await polled.promise
+    await worker.stop()
+  })
 
 const sqliteKind = kinds.find((kind) => kind.name === 'SQLite')!
 

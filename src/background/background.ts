@@ -67,7 +67,11 @@ export function createBackground(
       checkOptions(options, ['concurrency', 'signal', 'timeout', 'throwOnError'], 'drain')
       return drain(parts, options)
     },
-    sweep: () => sweepEverything(parts),
+    async sweep() {
+      const swept = await sweepEverything(parts)
+      await wakeUps.messages?.waitForSends()
+      return swept
+    },
     async stop() {
       await Promise.all([
         directAttaches.stop(parseDuration(DEFAULT_STOP_TIMEOUT, 'timeout')),

@@ -1,4 +1,5 @@
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
+import { untilAborted } from '../async/until-aborted.ts'
 import { readConcurrency } from '../delayed/concurrency-limits.ts'
 import type { UploadResult } from '../delayed/upload-outcome.ts'
 import { readUploadStats } from '../delayed/stats.ts'
@@ -54,6 +55,9 @@ export async function drain(
   const work = createWork(parts, { limits, queue: null, tally })
   try {
     await drainSources({ ...toWorkOptions(parts, work, limits), sweep }, until)
+    // The process may end after the drain.
+    const sent = parts.wakeUps.messages?.waitForSends() ?? Promise.resolve()
+    await untilAborted(sent, until).catch(() => undefined)
   } finally {
     await waitUnlessOver(work.close(), until)
   }

@@ -1,18 +1,17 @@
-import { enqueueDueOrLog } from '../delayed/enqueue.ts'
 import { sweep, type SweepResult } from '../delayed/sweep.ts'
 import { moveGemRows } from '../gem/move-gem-rows.ts'
 import type { BackgroundParts } from './parts.ts'
 
 /**
- * Moves the gem's rows, repairs what crashes left behind, and enqueues due uploads that the app's
- * queue does not know of.
+ * Moves the gem's rows and repairs what crashes left behind. Begins to send the messages of due
+ * uploads that the app's queue does not know of, and does not wait for the queue.
  */
 export async function sweepEverything(
-  { settings, open }: BackgroundParts,
+  { settings, wakeUps, open }: BackgroundParts,
   stopping?: AbortSignal,
 ): Promise<SweepResult> {
   const { store } = await open()
-  const { models, knownAttachments, expiresIn, log, engine } = settings
+  const { models, knownAttachments, expiresIn, log } = settings
   const malformed = await moveGemRows({
     store,
     knownAttachments,
@@ -28,6 +27,6 @@ export async function sweepEverything(
     log,
     stopping,
   })
-  if (engine !== null) await enqueueDueOrLog({ store, knownAttachments, log }, engine)
+  void wakeUps.messages?.sendDue()
   return { failed: [...malformed, ...failed] }
 }

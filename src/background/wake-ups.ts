@@ -3,24 +3,26 @@ import { sql } from 'kysely'
 import type { Settings } from '../configuration/configuration.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
-import { enqueueDueOrLog, enqueueUpload } from '../delayed/enqueue.ts'
+import { enqueueUpload } from '../delayed/enqueue.ts'
+import { QueueMessages } from '../delayed/queue-messages.ts'
 
 /**
  * Wakes all that wait for work: workers and progress pages of this process, workers of other
  * processes, and the app's queue.
  */
 export class WakeUps {
+  /** null: the app has no queue. */
+  readonly messages: QueueMessages | null
   readonly #settings: Settings
-  readonly #open: () => Promise<Store>
   /** The channel of PostgreSQL's notifications: one for each set of tables. */
   readonly #channel: string
   readonly #listeners = new Set<() => void>()
-  readonly #enqueuing = new Set<Promise<void>>()
-  #isClosed = false
 
   constructor(settings: Settings, open: () => Promise<Store>) {
+    const { engine, knownAttachments, log } = settings
+    this.messages =
+      engine === null ? null : new QueueMessages({ engine, knownAttachments, log, open })
     this.#settings = settings
-    this.#open = open
     const hash = createHash('sha256').update(settings.tables.files).digest('hex')
     this.#channel = `activestorage_delayed_${hash.slice(0, 12)}`
   }
@@ -28,15 +30,7 @@ export class WakeUps {
   /** Wakes the listeners of this process. Call it after the commit that made the work. */
   readonly wake = (): void => {
     for (const listener of this.#listeners) listener()
-    const { engine, knownAttachments, log } = this.#settings
-    if (this.#isClosed || engine === null || engine.transactional) return
-    const enqueued = this.#open()
-      .then((store) => enqueueDueOrLog({ store, knownAttachments, log }, engine))
-      .catch((error: unknown) =>
-        log('warn', 'The database could not be opened to look for due uploads.', { error }),
-      )
-      .finally(() => this.#enqueuing.delete(enqueued))
-    this.#enqueuing.add(enqueued)
+    if (this.#settings.engine?.transactional === false) void this.messages?.sendDue()
   }
 
   /** Calls `listener` at each wake-up of this process. Returns a function that stops it. */
@@ -69,9 +63,8 @@ export class WakeUps {
       await sql`select pg_notify(${this.#channel}, '')`.execute(session.db)
   }
 
-  /** Enqueues nothing more, and waits for messages that are being enqueued. */
+  /** Waits a few seconds at most for messages that are being sent, and sends no more. */
   async close(): Promise<void> {
-    this.#isClosed = true
-    await Promise.all(this.#enqueuing)
+    await this.messages?.close()
   }
 }

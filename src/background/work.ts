@@ -60,9 +60,12 @@ export function createWork(parts: BackgroundParts, { limits, queue, tally }: Wor
     sources: [
       {
         name: 'uploads',
-        // A worker whose queue delivers uploads does not look for them. A drain always looks.
+        // A worker whose queue takes and delivers messages does not look for uploads. A drain
+        // always looks.
         claim: async (limit) =>
-          queue?.isDelivering() === true ? [] : uploads.uploads.claim(limit),
+          queue?.isDelivering() === true && parts.wakeUps.messages?.isTaking === true
+            ? []
+            : uploads.uploads.claim(limit),
       },
       uploads.hooks,
       createJobs(parts, open),

@@ -1,11 +1,11 @@
 import type { Log } from '../diagnostics/log.ts'
 import type { ActiveStorageError, ErrorDetails } from '../errors/errors.ts'
-import type { JobEngine } from '../jobs/engine.ts'
 import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
 import type { Service } from '../services/service.ts'
 import type { AttachmentRow } from '../attachments/attachment-rows.ts'
 import type { Store } from '../database/store.ts'
 import type { FileRow } from '../staging/file-rows.ts'
+import type { QueueMessages } from './queue-messages.ts'
 import type { UploadRow } from './upload-rows.ts'
 
 /** The part of an attachment's definition that uploads need. Its hooks take rows. */
@@ -63,8 +63,8 @@ export interface DelayedContext {
   readonly services: Readonly<Record<string, Service>>
   readonly images: ImageProcessor | undefined
   readonly retries: RetryOptions
-  /** The app's queue. null: the embedded engine. */
-  readonly engine: JobEngine | null
+  /** Messages to the app's queue. null: the embedded engine. */
+  readonly messages: QueueMessages | null
   /** Milliseconds that a file's row stays after the file was attached, to redirect its path. */
   readonly expiresIn: number
   /** undefined: this process does not define the attachment. */

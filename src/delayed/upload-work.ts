@@ -6,7 +6,7 @@ import { claimHooks } from './claim-hooks.ts'
 import { claimUploads } from './claim-uploads.ts'
 import type { ConcurrencyLimits, ReleasePermit, ServiceObservation } from './concurrency-limits.ts'
 import type { DelayedContext } from './context.ts'
-import { enqueueNext, requeueEarly } from './enqueue.ts'
+import { findPending } from './enqueue.ts'
 import { runHookRound } from './hooks.ts'
 import type { UploadResult } from './upload-outcome.ts'
 import type { UploadRow } from './upload-rows.ts'
@@ -83,12 +83,21 @@ export class UploadWork {
       return { free, claimed: await this.#claimOne(free, id) }
     })
     if (claimed !== null) await this.#runAndContinue(claimed, stopping)
-    else if (context.engine !== null)
-      await requeueEarly(context, context.engine, id, (attachment) =>
-        free.some((each) => isSameAttachment(each, attachment))
-          ? 0
-          : permits.retryDelay(findServiceName(context, attachment)),
-      )
+    else await this.#requeueEarly(id, free)
+  }
+
+  /**
+   * Sends a message again that came too early: the queue's clock is not the database's, its lane
+   * was busy, or its service has no capacity. `free`: the attachments whose service had capacity.
+   */
+  async #requeueEarly(token: string, free: readonly KnownAttachment[]): Promise<void> {
+    const { context, permits } = await this.#open()
+    const early = await findPending(context.store.session, token)
+    if (early === null) return
+    const wait = free.some((each) => isSameAttachment(each, early))
+      ? early.wait
+      : Math.max(early.wait, permits.retryDelay(findServiceName(context, early)))
+    if (wait > 0) void context.messages?.sendAt(token, new Date(Date.now() + wait))
   }
 
   /**
@@ -182,7 +191,9 @@ export class UploadWork {
     // Whatever is due by then may be the next to try whether the service is back.
     const nextTry = permits.unavailableUntil(findServiceName(context, upload.lane))
     this.#tally(dueAt === undefined ? result : { ...result, dueAt: Math.max(dueAt, nextTry) })
-    await enqueueNext(context, upload.token, result.retryAt)
+    // The queue is not waited for: it may never respond.
+    if (result.retryAt !== undefined) void context.messages?.sendAt(upload.token, result.retryAt)
+    void context.messages?.sendDue()
     return result
   }
 

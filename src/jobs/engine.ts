@@ -46,6 +46,9 @@ export interface JobEngine {
   readonly transactional: boolean
   /**
    * Enqueues a message. Rejects if it cannot; a transaction that submits is then rolled back.
+   * Elsewhere a call that takes longer than five seconds counts as failed too: the failure is
+   * logged, the workers of this process poll until the queue takes a message again, and the next
+   * sweep repeats this one.
    */
   enqueue(message: QueueMessage, options: EnqueueOptions): Promise<void>
   /**

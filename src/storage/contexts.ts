@@ -53,17 +53,17 @@ export function createStorageContext(
 
 /** Creates the context of workers. Opens the database. */
 export async function createDelayedContext(
-  { settings, store, lookup }: StorageParts,
+  { settings, store, lookup, wakeUps }: StorageParts,
   context: StorageContext,
 ): Promise<DelayedContext> {
-  const { models, services, images, retries, expiresIn, engine, knownAttachments, log } = settings
+  const { models, services, images, retries, expiresIn, knownAttachments, log } = settings
   return {
     store: await store.open(),
     services,
     images,
     retries,
     expiresIn,
-    engine,
+    messages: wakeUps.messages,
     knownAttachments,
     log,
     findDefinition(type, name) {
