@@ -100,7 +100,18 @@ test('the suites find faults', async () => {
   assert.deepEqual(await queue(() => memoryQueue({ abandons: true }), 30_000), [
     'a worker that stops waits for its running handlers',
   ])
-  assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 4)
+  assert.deepEqual(await queue(() => memoryQueue({ waits: true }), 30_000), [
+    'a worker that stops does not wait longer than it may',
+  ])
+  assert.deepEqual(await queue(() => memoryQueue({ hurries: true }), 30_000), [
+    'a message is not delivered before its time',
+  ])
+  assert.ok(
+    (await queue(() => memoryQueue({ dropsRepeated: true }), 500)).includes(
+      'a message that is enqueued while one with the same id is handled is delivered too',
+    ),
+  )
+  assert.equal((await queue(() => memoryQueue({ loses: true }), 100)).length, 7)
 })
 
 /** Names of the tests that a service in memory fails when some of its members are replaced. */

@@ -1,3 +1,4 @@
+import { endsWithin } from '../../src/async/deadline.ts'
 import type { Executor } from '../../src/database/executor.ts'
 import type { Database, QueueMessage, JobEngine } from '../../src/adapters.ts'
 
@@ -45,9 +46,9 @@ export async function tableQueue(database: Database<never>): Promise<JobEngine> 
       }
       const loops = Array.from({ length: concurrency }, () => loop())
       return Promise.resolve({
-        async stop() {
+        async stop(timeout) {
           stopping = true
-          await Promise.all(loops)
+          await endsWithin(Promise.all(loops), timeout)
         },
       })
     },
@@ -59,9 +60,14 @@ export function memoryQueue({
   loses = false,
   losesDelayed = false,
   abandons = false,
+  waits = false,
+  hurries = false,
+  dropsRepeated = false,
 } = {}): JobEngine {
   const waiting: QueueMessage[] = []
   const running = new Set<Promise<void>>()
+  /** Ids that wait or are handled. */
+  const known = new Set<string>()
   const handlers: ((hint: QueueMessage) => Promise<void>)[] = []
   const deliver = (): void => {
     for (
@@ -70,7 +76,11 @@ export function memoryQueue({
       handle = handlers[0]
     ) {
       handlers.push(...handlers.splice(0, 1))
-      const run = handle(waiting.shift() as QueueMessage).finally(() => running.delete(run))
+      const hint = waiting.shift() as QueueMessage
+      const run = handle(hint).finally(() => {
+        running.delete(run)
+        known.delete(hint.id)
+      })
       running.add(run)
     }
   }
@@ -80,12 +90,14 @@ export function memoryQueue({
     enqueue(hint, { runAt }) {
       if (loses || (losesDelayed && (runAt?.getTime() ?? 0) > Date.now() + 1000))
         return Promise.resolve()
+      if (dropsRepeated && known.has(hint.id)) return Promise.resolve()
+      known.add(hint.id)
       setTimeout(
         () => {
           waiting.push(hint)
           deliver()
         },
-        Math.max(0, (runAt?.getTime() ?? 0) - Date.now()),
+        hurries ? 0 : Math.max(0, (runAt?.getTime() ?? 0) - Date.now()),
       )
       return Promise.resolve()
     },
@@ -93,9 +105,9 @@ export function memoryQueue({
       handlers.push(handle)
       deliver()
       return Promise.resolve({
-        async stop() {
+        async stop(timeout) {
           handlers.splice(handlers.indexOf(handle), 1)
-          if (!abandons) await Promise.all(running)
+          if (!abandons) await endsWithin(Promise.all(running), waits ? 2 ** 31 - 1 : timeout)
         },
       })
     },

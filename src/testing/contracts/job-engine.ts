@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict'
+import { endsWithin } from '../../async/deadline.ts'
 import { createActiveStorage } from '../../storage/create-active-storage.ts'
 import { hasManyAttached } from '../../attached/definitions.ts'
 import type { Database } from '../../database/database.ts'
@@ -25,6 +26,11 @@ export interface JobEngineContractOptions {
   }>
 }
 
+/** Milliseconds by which the clock of the queue's server may be ahead of this process's. */
+const CLOCK_TOLERANCE_MS = 20
+/** Milliseconds after which a worker that was given 100 to stop has failed to. */
+const STOP_LIMIT_MS = 3_000
+
 type JobEngineBehaviour = (name: string, run: (app: App) => Promise<void>) => unknown
 
 /** Registers the tests that every queue must pass. Run it on an engine of your own. */
@@ -45,11 +51,13 @@ export function jobEngineContract({
         await created.close()
       }
     })
-  testDelivery(on)
+  testUploads(on)
+  testMessages(on)
   testEngineEnds(on)
 }
 
-function testDelivery(on: JobEngineBehaviour): void {
+/** Behaviours that a storage sees. */
+function testUploads(on: JobEngineBehaviour): void {
   on(
     'each submitted upload reaches one worker and is attached once',
     async ({ storage, service, finished, soon }) => {
@@ -105,6 +113,40 @@ function testDelivery(on: JobEngineBehaviour): void {
   })
 }
 
+/** Behaviours of single messages. */
+function testMessages(on: JobEngineBehaviour): void {
+  on('a message is not delivered before its time', async ({ engine, enqueue, soon }) => {
+    const delivered = Promise.withResolvers<number>()
+    const listener = await engine.work(async () => delivered.resolve(Date.now()), {
+      concurrency: 1,
+    })
+    const runAt = new Date(Date.now() + 200)
+    await enqueue({ kind: 'upload', id: 'later' }, runAt)
+    const at = await soon(delivered.promise).finally(() => listener.stop(10_000))
+    const early = runAt.getTime() - at
+    assert.ok(early <= CLOCK_TOLERANCE_MS, `It was delivered ${early} ms too early.`)
+  })
+
+  on(
+    'a message that is enqueued while one with the same id is handled is delivered too',
+    async ({ engine, enqueue, soon }) => {
+      const message: QueueMessage = { kind: 'upload', id: 'twice' }
+      const again = Promise.withResolvers<QueueMessage>()
+      let count = 0
+      const listener = await engine.work(
+        async (delivered) => {
+          count += 1
+          if (count === 1) await enqueue(message)
+          else again.resolve(delivered)
+        },
+        { concurrency: 1 },
+      )
+      await enqueue(message)
+      assert.deepEqual(await soon(again.promise).finally(() => listener.stop(10_000)), message)
+    },
+  )
+}
+
 /** Behaviours at the end of a transaction, and of a worker. */
 function testEngineEnds(on: JobEngineBehaviour): void {
   on(
@@ -133,27 +175,41 @@ function testEngineEnds(on: JobEngineBehaviour): void {
     },
   )
 
-  on(
-    'a worker that stops waits for its running handlers',
-    async ({ engine, database, enqueueOn, soon }) => {
-      const began = Promise.withResolvers<QueueMessage>()
-      let returned = false
-      const listener = await engine.work(
-        async (message) => {
-          began.resolve(message)
-          await new Promise((resolve) => setTimeout(resolve, 50))
-          returned = true
-        },
-        { concurrency: 1 },
-      )
-      const message: QueueMessage = { kind: 'upload', id: 'of-the-test' }
-      if (engine.transactional)
-        await database.transaction(({ executor }) => enqueueOn(executor, message))
-      else await enqueueOn(database.executor, message)
-      assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), message)
-      assert.ok(returned)
-    },
-  )
+  on('a worker that stops waits for its running handlers', async ({ engine, enqueue, soon }) => {
+    const began = Promise.withResolvers<QueueMessage>()
+    let returned = false
+    const listener = await engine.work(
+      async (message) => {
+        began.resolve(message)
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        returned = true
+      },
+      { concurrency: 1 },
+    )
+    const message: QueueMessage = { kind: 'upload', id: 'of-the-test' }
+    await enqueue(message)
+    assert.deepEqual(await soon(began.promise).finally(() => listener.stop(10_000)), message)
+    assert.ok(returned)
+  })
+
+  on('a worker that stops does not wait longer than it may', async ({ engine, enqueue, soon }) => {
+    const began = Promise.withResolvers<void>()
+    const end = Promise.withResolvers<void>()
+    const listener = await engine.work(
+      () => {
+        began.resolve()
+        return end.promise
+      },
+      { concurrency: 1 },
+    )
+    await enqueue({ kind: 'upload', id: 'endless' })
+    const stopped = soon(began.promise).finally(() => listener.stop(100))
+    const hasStopped = await endsWithin(stopped, STOP_LIMIT_MS)
+    // The worker must be free to close what it opened.
+    end.resolve()
+    await stopped
+    assert.ok(hasStopped, `It did not stop within ${STOP_LIMIT_MS} ms, and was given 100 ms.`)
+  })
 }
 
 type App = Awaited<ReturnType<typeof createApp>>
@@ -181,17 +237,27 @@ async function createApp(engine: JobEngine, database: Database<never, boolean>, 
     jobs: engine,
   })
   await storage.migrate()
+  /** Passes a message to the engine as the library does. */
+  const enqueueOn = async (
+    executor: Executor,
+    message: QueueMessage,
+    runAt: Date | null = null,
+  ): Promise<void> => {
+    const dialect = await database.open()
+    const portable = createPortableExecutor(executor, dialect, database.placeholders)
+    await engine.enqueue(message, { executor: portable, runAt })
+  }
   return {
     storage,
     service,
     engine,
     database,
-    /** Hands a message to the engine as the library does. */
-    async enqueueOn(executor: Executor, message: QueueMessage): Promise<void> {
-      const dialect = await database.open()
-      const portable = createPortableExecutor(executor, dialect, database.placeholders)
-      await engine.enqueue(message, { executor: portable, runAt: null })
-    },
+    enqueueOn,
+    /** Passes a message to the engine, and commits it. */
+    enqueue: (message: QueueMessage, runAt: Date | null = null): Promise<void> =>
+      engine.transactional
+        ? database.transaction(({ executor }) => enqueueOn(executor, message, runAt))
+        : enqueueOn(database.executor, message, runAt),
     /** Rejects if a message does not arrive within the time limit. */
     async soon<T>(coming: Promise<T>): Promise<T> {
       let timer: NodeJS.Timeout | undefined
