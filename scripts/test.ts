@@ -2,7 +2,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { globSync } from 'node:fs'
-import { connect } from 'node:net'
 import { availableParallelism } from 'node:os'
 import { resolve } from 'node:path'
 import {
@@ -11,6 +10,7 @@ import {
   startEmbeddedPostgres,
 } from '../test/support/embedded-postgres.ts'
 import { installScriptsRan } from '../test/support/install-scripts.ts'
+import { answersRedis } from '../test/support/redis.ts'
 import { requiredServices } from '../test/support/required-services.ts'
 
 const given = process.argv.slice(2)
@@ -43,18 +43,3 @@ process.on('SIGINT', forward).on('SIGTERM', forward)
 const [code] = (await once(runner, 'exit')) as [number | null]
 await embedded?.stop()
 process.exit(code ?? 1)
-
-async function answersRedis(): Promise<boolean> {
-  const { hostname, port } = new URL(process.env['TEST_REDIS_URL'] ?? 'redis://127.0.0.1:6379')
-  const socket = connect(Number(port || 6379), hostname).setTimeout(2000)
-  socket.on('timeout', () => socket.destroy(new Error('It did not answer.')))
-  try {
-    socket.write('PING\r\n')
-    const [answer] = (await once(socket, 'data')) as [Buffer]
-    return /^[+-]/.test(answer.toString())
-  } catch {
-    return false
-  } finally {
-    socket.destroy()
-  }
-}

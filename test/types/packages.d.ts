@@ -28,25 +28,6 @@ declare module '@opentelemetry/api' {
     setSpan(context: Context, span: Span): Context
   }
 }
-declare module 'ioredis' {
-  export class Redis {
-    constructor(options: object)
-  }
-}
-declare module 'bullmq' {
-  import type { QueueMessage } from 'activestorage-delayed/adapters'
-
-  export class Queue {
-    constructor(name: string, options: object)
-    add(name: string, data: object, options: object): Promise<unknown>
-  }
-  export class Worker {
-    constructor(name: string, run: (job: { data: QueueMessage }) => Promise<void>, options: object)
-    waitUntilReady(): Promise<unknown>
-    close(): Promise<void>
-  }
-}
-
 declare module 'next' {
   export interface NextConfig {
     serverExternalPackages?: readonly string[]
