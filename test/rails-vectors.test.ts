@@ -115,8 +115,8 @@ describe('messages', () => {
           purpose: 'blob_id',
           now: new Date(expiresAt.getTime() + milliseconds),
         })
-      assert.equal(at(-1)?.expired, undefined)
-      assert.equal(at(0)?.expired, true)
+      assert.equal(at(-1)?.state, 'valid')
+      assert.equal(at(0)?.state, 'expired')
     }
   })
   test('refused and accepted values are those of Rails, except quirks of older versions', () => {
@@ -135,7 +135,7 @@ describe('messages', () => {
         purpose: String(vector.input['purpose']),
         now,
       })
-      const value = found === null || found.expired === true ? null : found.value
+      const value = found?.state === 'valid' ? found.value : null
       const { expect } = vector
       const expected =
         expect !== null && typeof expect === 'object'

@@ -39,16 +39,16 @@ export async function attachStored(
       lock: plan.submission.lock,
       uploads: plan.older,
     })
-  for (const { blob, staged } of stored)
-    if (staged !== undefined)
-      await assignAttachedFile(session, staged, blob.key, {
+  for (const object of stored)
+    if (object.kind === 'object' && object.staged !== null)
+      await assignAttachedFile(session, object.staged, object.blob.key, {
         ...describeLane(lane),
-        filename: staged.filename,
+        filename: object.staged.filename,
       })
   const rows: AttachmentRow[] = []
-  for (const { blob } of stored)
+  for (const { kind, blob } of stored)
     rows.push(
-      await ('id' in blob
+      await (kind === 'blob'
         ? attachExistingBlob(session, scope, blob)
         : attachNewBlob(session, scope, blob)),
     )

@@ -46,8 +46,8 @@ export async function attach(
     return await attachSubmission(submission)
   } catch (error) {
     const { session } = await context.store()
-    for (const { blob } of stored)
-      if (!('id' in blob))
+    for (const { kind, blob } of stored)
+      if (kind === 'object')
         await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
     await dropStagedFiles(scope, stagedHere, error)
     throw error
@@ -68,8 +68,9 @@ async function attachSubmission(submission: PreparedSubmission): Promise<Attachm
     return attachStored(session, scope, stored, plan)
   })
   const { session } = await context.store()
-  for (const { staged } of stored)
-    if (staged !== undefined) await deleteChunksOfFile(session, staged)
+  for (const object of stored)
+    if (object.kind === 'object' && object.staged !== null)
+      await deleteChunksOfFile(session, object.staged)
   if (scope.session === null) await context.touch(lane.type, lane.id)
   const userSession = await openUserSession(scope)
   return rows.map((row) => toAttachment(context, row, userSession))
@@ -84,9 +85,10 @@ async function storeInput(
   input: ResolvedInput,
   signal: AbortSignal | undefined,
 ): Promise<StoredObject | null> {
-  if (input.kind === 'blob') return { blob: input.blob }
+  if (input.kind === 'blob') return { kind: 'blob', blob: input.blob }
   if (scope.session !== null) return null
-  if (input.kind === 'bytes') return { blob: await uploadInput(scope, input.file, signal) }
+  if (input.kind === 'bytes')
+    return { kind: 'object', blob: await uploadInput(scope, input.file, signal), staged: null }
   const store = await scope.context.store()
   const [staged] = await findFiles(store.session, [input.id])
   if (staged === undefined || staged.state !== 'staged' || staged.uploadToken !== null) return null
@@ -95,5 +97,5 @@ async function storeInput(
     declaredType: staged.contentType,
     open: () => readStaged(store, staged, signal),
   }
-  return { blob: await uploadInput(scope, file, signal), staged }
+  return { kind: 'object', blob: await uploadInput(scope, file, signal), staged }
 }

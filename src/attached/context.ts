@@ -14,7 +14,7 @@ import type { AnyAttachedOptions } from './definitions.ts'
 import type { RecordRef, StoredBlob } from './values.ts'
 
 /** The options of one attachment with the defaults of the storage filled in. */
-export interface AttachmentDefinition extends DelayedDefinition {
+export interface AttachmentDefinition extends Omit<DelayedDefinition, 'hooks'> {
   readonly required: boolean
   readonly limits: FileLimits
   /** The app's own hooks; `adaptHooks` makes the uploader's hooks of them. */

@@ -15,37 +15,39 @@ export function adaptHooks(
   const { afterUpload, afterUploadAll, errorUpload } = definition.hooks
   return {
     ...definition,
-    afterUpload:
-      afterUpload &&
-      (async (record, payload) =>
-        afterUpload(toHookRecord(record), toHookFile(context, payload), {
-          upload: await readUpload(context, payload.upload),
-          round: payload.round,
-        })),
-    afterUploadAll:
-      afterUploadAll &&
-      (async (record, payload) =>
-        afterUploadAll(toHookRecord(record), {
-          upload: await readUpload(context, payload.upload),
-          round: payload.round,
-        })),
-    errorUpload:
-      errorUpload &&
-      (async (record, error, payload) => {
-        const { session } = await context.store()
-        const [file = payload.file] = await findFiles(session, [payload.file.id])
-        const { upload, retryAt } = payload
-        await errorUpload(
-          toHookRecord(record),
-          error,
-          toHookFile(context, { file, attachment: null }),
-          {
-            upload: await readUpload(context, upload),
-            attempt: upload.attempts,
-            retryAt,
-          },
-        )
-      }),
+    hooks: {
+      afterUpload:
+        afterUpload &&
+        (async (record, payload) =>
+          afterUpload(toHookRecord(record), toHookFile(context, payload), {
+            upload: await readUpload(context, payload.upload),
+            round: payload.round,
+          })),
+      afterUploadAll:
+        afterUploadAll &&
+        (async (record, payload) =>
+          afterUploadAll(toHookRecord(record), {
+            upload: await readUpload(context, payload.upload),
+            round: payload.round,
+          })),
+      errorUpload:
+        errorUpload &&
+        (async (record, error, payload) => {
+          const { session } = await context.store()
+          const [file = payload.file] = await findFiles(session, [payload.file.id])
+          const { upload, retryAt } = payload
+          await errorUpload(
+            toHookRecord(record),
+            error,
+            toHookFile(context, { file, attachment: null }),
+            {
+              upload: await readUpload(context, upload),
+              attempt: upload.attempts,
+              retryAt,
+            },
+          )
+        }),
+    },
   }
 }
 

@@ -33,9 +33,7 @@ export function readToken(
   token: string,
 ): SignedToken | null {
   const signed = verifier.verify(token, { purpose: TOKEN_PURPOSE[purpose] })
-  return signed === null || signed.expired === true
-    ? null
-    : { value: signed.value, expiresAt: signed.expiresAt ?? null }
+  return signed?.state === 'valid' ? { value: signed.value, expiresAt: signed.expiresAt } : null
 }
 
 /** Reads the id that a token holds, as text. null as for `readToken`. */

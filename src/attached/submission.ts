@@ -8,15 +8,21 @@ import { openSession, type AttachmentScope } from './scope.ts'
 import { dropUnlinkedFile } from '../staging/file-transitions.ts'
 import type { LaneLock } from '../attachments/lane.ts'
 
-/**
- * An object at its service, with the row of its blob or the values of a row that is inserted at
- * attach.
- */
-export interface StoredObject {
-  /** The blob's row, or the values of a new row. */
-  readonly blob: BlobRow | NewBlob
-  /** The staged file whose bytes the object has. */
-  readonly staged?: FileRow
+/** An object at its service, which is attached at once. */
+export type StoredObject = StoredBlobObject | NewObject
+
+/** An object whose blob has its row. */
+export interface StoredBlobObject {
+  readonly kind: 'blob'
+  readonly blob: BlobRow
+}
+
+/** An object that this call has uploaded. Its blob's row is inserted at attach. */
+export interface NewObject {
+  readonly kind: 'object'
+  readonly blob: NewBlob
+  /** The staged file whose bytes the object has. null: its bytes were not staged. */
+  readonly staged: FileRow | null
 }
 
 /** The changes of one attachment, with all bytes staged or at their service. */
@@ -50,7 +56,7 @@ export function planSubmission(
     stagedHere,
     cleanBefore: changes.cleanBefore,
     deletedIds: changes.deletedIds,
-    blobs: stored.map(({ blob }) => ('id' in blob ? blob.id : null)),
+    blobs: stored.map(({ kind, blob }) => (kind === 'blob' ? blob.id : null)),
     maxFiles: definition.maxFiles,
     limits: definition.limits,
   })

@@ -77,7 +77,7 @@ async function prepareSubmission(
     changes,
     fileIds: await stageInputs(scope, resolved, stagedHere, signal),
     stagedHere,
-    stored: resolved.flatMap((each) => (each.kind === 'blob' ? [{ blob: each.blob }] : [])),
+    stored: resolved.filter((each) => each.kind === 'blob'),
   }
 }
 

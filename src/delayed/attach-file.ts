@@ -147,13 +147,14 @@ async function finishFile(
     expiresIn: context.expiresIn,
   }
   const isAttached =
-    definition.afterUpload === undefined
+    definition.hooks.afterUpload === undefined
       ? await attachFileWithoutHook(session, file)
       : await attachFileWithHook(session, file)
   if (!isAttached) throw new LeaseLostError()
   const states = (await findFilesOfUploads(session, [upload.token])).map(({ state }) => state)
   if (states.includes('staged') || states.includes('failed')) return 'incomplete'
-  const hasHooks = definition.afterUpload !== undefined || definition.afterUploadAll !== undefined
+  const hasHooks =
+    definition.hooks.afterUpload !== undefined || definition.hooks.afterUploadAll !== undefined
   if (!hasHooks && !states.includes('attached')) {
     await deleteUploads(session, [upload], { by: 'lease', leaseToken: upload.leaseToken })
     return 'finished'

@@ -8,7 +8,7 @@ import type { FileRow } from '../staging/file-rows.ts'
 import type { QueueMessages } from './queue-messages.ts'
 import type { UploadRow } from './upload-rows.ts'
 
-/** The part of an attachment's definition that uploads need. Its hooks take rows. */
+/** The part of an attachment's definition that uploads need. */
 export interface DelayedDefinition {
   readonly kind: 'one' | 'many'
   readonly service: string
@@ -19,10 +19,15 @@ export interface DelayedDefinition {
     | ((record: unknown, filename: string) => boolean | string | PromiseLike<boolean | string>)
   readonly variantInfo: Transformation | undefined
   readonly maxFiles: number | undefined
-  readonly afterUpload?: ((record: unknown, payload: HookPayload) => Promise<void>) | undefined
-  readonly afterUploadAll?:
+  readonly hooks: DelayedHooks
+}
+
+/** The hooks of an attachment, which take rows. undefined: the attachment has no such hook. */
+export interface DelayedHooks {
+  readonly afterUpload: ((record: unknown, payload: HookPayload) => Promise<void>) | undefined
+  readonly afterUploadAll:
     ((record: unknown, payload: Omit<HookPayload, 'file'>) => Promise<void>) | undefined
-  readonly errorUpload?:
+  readonly errorUpload:
     | ((record: unknown, error: ActiveStorageError, payload: ErrorHookPayload) => Promise<void>)
     | undefined
 }

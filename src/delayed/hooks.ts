@@ -88,7 +88,7 @@ export async function runHooks(
 export async function runFileHook(attempt: UploadAttempt, file: FileRow): Promise<void> {
   const { context, definition, upload } = attempt
   const { session } = context.store
-  if (definition.afterUpload === undefined) {
+  if (definition.hooks.afterUpload === undefined) {
     await context.touch(upload.lane.type, upload.lane.id)
     return deleteChunksOfFile(session, file)
   }
@@ -104,7 +104,7 @@ export async function runErrorUpload(
   retryAt: Date | null,
 ): Promise<void> {
   try {
-    await definition.errorUpload?.(record, error, { upload, file, retryAt })
+    await definition.hooks.errorUpload?.(record, error, { upload, file, retryAt })
   } catch (thrown) {
     logHookError(context, upload, 'The errorUpload hook threw; the upload goes on.', thrown, file)
   }
@@ -137,13 +137,13 @@ async function runAfterUpload(
   file: FileRow,
 ): Promise<boolean> {
   const { lane } = upload
-  if (definition.afterUpload === undefined) return true
+  if (definition.hooks.afterUpload === undefined) return true
   await context.touch(lane.type, lane.id)
   const rows = await findAttachments(context.store.session, lane.type, [lane.id], lane.name)
   const attachment = rows.find((row) => row.blob.key === file.blobKey) ?? null
   const payload = { upload, file, attachment, round }
   try {
-    await definition.afterUpload(record, payload)
+    await definition.hooks.afterUpload(record, payload)
     return true
   } catch (error) {
     logHookError(context, upload, hookErrorMessage('afterUpload', round), error, file)
@@ -161,7 +161,7 @@ async function runAfterUploadAll({
 }: HookRound): Promise<boolean> {
   const payload = { upload, attachment: null, round }
   try {
-    await definition.afterUploadAll?.(record, payload)
+    await definition.hooks.afterUploadAll?.(record, payload)
     return true
   } catch (error) {
     logHookError(context, upload, hookErrorMessage('afterUploadAll', round), error)

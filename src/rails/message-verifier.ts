@@ -35,12 +35,21 @@ export interface MessageVerifier {
  * Content of a token whose signature is right. Symbols come as their names, integers above 2^53 as
  * text or bigints.
  */
-export interface VerifiedMessage {
+export type VerifiedMessage = ValidMessage | ExpiredMessage
+
+/** Content of a token that has not expired. */
+export interface ValidMessage {
+  readonly state: 'valid'
   readonly value: unknown
-  /** Set when the token has expired: the caller decides what then. */
-  readonly expired?: true
-  /** End of the token, unless it never expires. */
-  readonly expiresAt?: Date
+  /** null: the token never expires. */
+  readonly expiresAt: Date | null
+}
+
+/** Content of a token that has expired. The caller decides whether it still counts. */
+export interface ExpiredMessage {
+  readonly state: 'expired'
+  readonly value: unknown
+  readonly expiresAt: Date
 }
 
 /** Options of `createMessageVerifier`. */
@@ -180,12 +189,11 @@ function openEnvelope(json: string, purpose: string, now: Date): VerifiedMessage
       rails.message === undefined
         ? rails.data
         : readMarshalMessage(Buffer.from(rails.message, 'base64'))
-    if (rails.exp == null) return { value }
+    if (rails.exp == null) return { state: 'valid', value, expiresAt: null }
     const expiresAt = new Date(rails.exp)
     // An invalid time compares as false, so it counts as past.
-    return now.getTime() < expiresAt.getTime()
-      ? { value, expiresAt }
-      : { value, expiresAt, expired: true }
+    const isValid = now.getTime() < expiresAt.getTime()
+    return { state: isValid ? 'valid' : 'expired', value, expiresAt }
   } catch {
     return null
   }
