@@ -4,7 +4,10 @@ import { checkOptions } from '../options/check-options.ts'
 import type { RetryOptions } from './context.ts'
 import { outageDelay, type Random } from './retry-schedule.ts'
 
-/** How many uploads and other jobs a process runs at once. A number is the total. */
+/**
+ * How many uploads and other jobs one worker or drain runs at once. A number is the total. Direct
+ * attaches have limits of their own.
+ */
 export type Concurrency =
   | number
   | {
@@ -19,7 +22,7 @@ export type Concurrency =
       readonly services?: Readonly<Record<string, number>>
     }
 
-/** The limits of a process, read from its `concurrency` option. */
+/** The limits of a worker or drain, read from its `concurrency` option. */
 export interface ConcurrencySettings {
   readonly total: number
   forService(service: string): number
@@ -71,7 +74,7 @@ export type ServiceObservation = 'available' | 'unavailable' | 'unknown'
 export type ReleasePermit = (observed: ServiceObservation) => void
 
 /**
- * The permits of one worker or of one drain. A slow or unavailable service uses up its own permits,
+ * The permits of one worker or drain. Direct attaches have permits of their own. A slow or unavailable service uses up its own permits,
  * never those of other services.
  */
 export interface ConcurrencyLimits {

@@ -30,7 +30,7 @@ export function readPublicFileError({
   publicError,
 }: FileRow): string | null {
   if (lastError === null || state === 'dropped') return null
-  // A row that an older version wrote has no such text.
+  // The sweep writes no such text when it fails the files of a dead worker.
   return publicError ?? notStoredMessage(filename, state === 'failed')
 }
 

@@ -1,9 +1,10 @@
 import { sweepTemporaryFolders } from '../blobs/sweep-temporary-folders.ts'
 import { lockRows } from '../database/row-locks.ts'
-import { nowPlus, now } from '../database/expressions.ts'
+import { now } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { ServiceError, type ActiveStorageError } from '../errors/errors.ts'
+import { deleteDeadWorkers } from '../jobs/worker-rows.ts'
 import { deleteUnneededChunks } from '../staging/chunks.ts'
 import type { Log } from '../diagnostics/log.ts'
 import { uploadErrorDetails } from './context.ts'
@@ -26,8 +27,6 @@ import {
   deleteFiles,
 } from '../staging/file-transitions.ts'
 
-/** Time after its last heartbeat in which a worker's row stays. */
-const WORKER_ROW_TTL_MS = 86_400_000
 /** Rows per transaction. */
 const SWEEP_BATCH_SIZE = 500
 
@@ -67,6 +66,7 @@ export async function sweep(
   )
     await new Promise(setImmediate)
   await deleteFileRows(store)
+  await deleteDeadWorkers(store.session)
   await sweepTemporaryFolders()
   return { failed }
 }
@@ -111,7 +111,7 @@ async function endAbandonedLeases(
   })
 }
 
-/** Deletes failed uploads that were kept long enough, and drops their files. */
+/** Deletes failed uploads that were kept long enough. `finishOrphans` drops their files. */
 async function dropOldFailures(store: Store, keepFor: number, log: Log): Promise<void> {
   const over = isPastRetention(store.dialect, keepFor)
   const gone: UploadRow[] = []
@@ -202,10 +202,6 @@ async function deleteFileRows(store: Store): Promise<void> {
         .execute(),
     deleteFiles,
   )
-  await store.session.db
-    .deleteFrom('workers')
-    .where('seen_at', '<=', nowPlus(dialect, -WORKER_ROW_TTL_MS))
-    .execute()
 }
 
 /**

@@ -1,4 +1,4 @@
-import { asText, now } from '../database/expressions.ts'
+import { asText, now, nowPlus } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
 
 /**
@@ -18,6 +18,8 @@ export interface WorkerStatus {
 
 /** A worker is alive until it has missed three heartbeats. */
 const ALIVE_WITHIN_MS = 45_000
+/** Time after its last heartbeat in which the row of a dead worker stays. */
+const DEAD_ROW_TTL_MS = 86_400_000
 
 /** Writes the heartbeat of a worker, and its row at the first one. */
 export async function writeWorker(
@@ -45,6 +47,14 @@ export async function writeWorker(
 /** Deletes the row of a worker that has stopped. */
 export async function deleteWorker(session: Session, id: string): Promise<void> {
   await session.db.deleteFrom('workers').where('id', '=', id).execute()
+}
+
+/** Deletes the rows of workers that died a day ago or longer. */
+export async function deleteDeadWorkers({ db, dialect }: Session): Promise<void> {
+  await db
+    .deleteFrom('workers')
+    .where('seen_at', '<=', nowPlus(dialect, -DEAD_ROW_TTL_MS))
+    .execute()
 }
 
 /** Lists the workers that have a row, oldest first. */
