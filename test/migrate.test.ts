@@ -477,18 +477,6 @@ for (const kind of kinds)
   })
 
 for (const kind of kinds)
-  test(`${kind.name}: tables of an older library version get the later columns`, async (t) => {
-    const app = await empty(t, kind)
-    if (app === null) return
-    const storage = app.storage(models, switchable(), { tables: { prefix: 'Own_' } })
-    await storage.migrate()
-    const q = kind.name === 'MariaDB' ? '`' : '"'
-    await app.run(`alter table ${q}Own_files${q} drop column public_error`)
-    await storage.migrate()
-    assert.deepEqual(await app.run(`select public_error from ${q}Own_files${q}`), [])
-  })
-
-for (const kind of kinds)
   test(`${kind.name}: tables of an unreleased version are refused`, async (t) => {
     const app = await empty(t, kind)
     if (app === null) return

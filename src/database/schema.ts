@@ -72,7 +72,6 @@ export interface Schema {
     content_type: string
     byte_size: BigIntColumn
     checksum: Nullable<string>
-    metadata: Nullable<string>
     state: FileState
     service_name: Nullable<string>
     blob_key: Nullable<string>

@@ -4,7 +4,7 @@ import type { DialectSchema, LiveColumns, MigrationStep } from '../migrate.ts'
 import { quoteTable } from '../quote-table.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { addedFileColumns, addedUploadColumns, ownTableColumns } from './columns.ts'
+import { addedUploadColumns, ownTableColumns } from './columns.ts'
 import { createColumnSteps, readNames } from './steps.ts'
 
 const ID = 'id bigint primary key auto_increment'
@@ -145,7 +145,6 @@ function listOwnSteps(tables: TableNames): readonly MigrationStep[] {
   const buckets = Array.from({ length: BUCKETS }, (_, bucket) => `(${bucket})`).join(',')
   return [
     createTable(files, own.files, BINARY),
-    ...createColumnSteps(quote, files, addedFileColumns('text')),
     createIndex(files, 'files_upload', 'upload_token, position'),
     createIndex(files, 'files_state', 'state, expires_at'),
     createIndex(files, 'files_key', 'blob_key'),

@@ -3,7 +3,7 @@ import type { DialectSchema, LiveColumns, MigrationStep } from '../migrate.ts'
 import { quoteTable } from '../quote-table.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { addedFileColumns, addedUploadColumns, ownTableColumns } from './columns.ts'
+import { addedUploadColumns, ownTableColumns } from './columns.ts'
 import {
   createColumnSteps,
   createIndexStep,
@@ -114,7 +114,6 @@ function listOwnSteps(tables: TableNames): readonly MigrationStep[] {
   return [
     ...(schema === '' ? [] : [{ needs: schema, sql: createSchema }]),
     createTable(files, own.files),
-    ...createColumnSteps(quoteTable, files, addedFileColumns('text'), ADD_COLUMN),
     ...listFileIndexes(files, prefix).map((index) => createIndexStep(quoteTable, index, schema)),
     createTable(
       chunks,

@@ -3,7 +3,7 @@ import type { DialectSchema, LiveColumns, MigrationStep } from '../migrate.ts'
 import { quoteTable } from '../quote-table.ts'
 import type { TableNames } from '../schema.ts'
 import type { RecordIdType } from '../store.ts'
-import { addedFileColumns, addedUploadColumns, ownTableColumns } from './columns.ts'
+import { addedUploadColumns, ownTableColumns } from './columns.ts'
 import {
   createColumnSteps,
   createIndexStep,
@@ -98,7 +98,6 @@ function listOwnSteps({ uploads, files, chunks, jobs, workers }: TableNames): Mi
     ...createColumnSteps(quoteTable, uploads, added),
     ...listUploadIndexes(uploads).map(createIndex),
     createTable(files, own.files),
-    ...createColumnSteps(quoteTable, files, addedFileColumns('text')),
     ...listFileIndexes(files, prefix).map(createIndex),
     createTable(
       chunks,
