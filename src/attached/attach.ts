@@ -5,7 +5,7 @@ import { deleteChunksOfFile, readStaged } from '../staging/chunks.ts'
 import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachStored } from './attach-stored.ts'
 import { readChanges } from './changes.ts'
-import { resolveInputs, stageInputs, uploadInput, type ResolvedInput } from './inputs.ts'
+import { resolveInputs, stageResolved, uploadInput, type ResolvedInput } from './inputs.ts'
 import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import {
@@ -39,7 +39,7 @@ export async function attach(
       if (object === null) later.push(each)
       else stored.push(object)
     }
-    const fileIds = await stageInputs(scope, later, stagedHere, signal)
+    const fileIds = await stageResolved(scope, later, stagedHere, signal)
     const submission = { scope, changes, fileIds, stagedHere, stored }
     if (!hasChanges(submission)) return []
     signal?.throwIfAborted()
@@ -62,7 +62,7 @@ async function attachSubmission(submission: PreparedSubmission): Promise<Attachm
     const plan = await planSubmission(session, submission, lock)
     const linked = await link(session, plan)
     if (linked !== null) {
-      await context.announce(session, [linked.token])
+      await context.notifyWorkers(session, [linked.token])
       scope.startAtCommit({ token: linked.token, lane })
     }
     return attachStored(session, scope, stored, plan)

@@ -3,7 +3,7 @@ import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { DelayedDefinition } from '../delayed/context.ts'
-import type { FinishOptions, SubmittedUpload } from '../delayed/direct-attaches.ts'
+import type { AttachWaitOptions, SubmittedUpload } from '../delayed/direct-attaches.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
 import { ConfigurationError } from '../errors/errors.ts'
@@ -54,15 +54,15 @@ export interface StorageContext {
   /** Sets the record's time of change, if an ORM has the record and a column for it. */
   touch(type: string, id: string): Promise<void>
   /**
-   * Announces uploads to workers; takes effect at the commit. The last statement of a submission.
+   * Notifies workers of uploads; takes effect at the commit. The last statement of a submission.
    */
-  announce(session: Session, tokens: readonly string[]): Promise<void>
+  notifyWorkers(session: Session, tokens: readonly string[]): Promise<void>
   /** Makes a worker of this process look for work at once. */
   wake(): void
   /** Logs uploads that a newer change ended. */
   logSuperseded(uploads: readonly UploadRow[]): void
   /** Uploads here what is due, or waits for the worker that has it. Throws AttachPendingError. */
-  finish(uploads: readonly SubmittedUpload[], options?: FinishOptions): Promise<void>
+  waitUntilAttached(uploads: readonly SubmittedUpload[], options?: AttachWaitOptions): Promise<void>
   /** Runs the jobs that delete the objects of purged blobs. Workers repeat those that fail. */
   deleteObjectsNow(jobKeys: readonly string[], signal?: AbortSignal): Promise<void>
 }

@@ -134,7 +134,7 @@ export function toDelayedUpload(
     async retry() {
       const store = await context.store()
       await retryUpload(store, session, context.kindOf, row.token)
-      await context.announce(session ?? store.session, [row.token])
+      await context.notifyWorkers(session ?? store.session, [row.token])
       context.wake()
     },
     async discard() {

@@ -3,7 +3,7 @@ import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { guessContentType, swapTrackType } from '../blobs/content-type.ts'
 import { normalizeFilename } from '../blobs/filename.ts'
 import { generateKey, prefixKey } from '../blobs/blob-key.ts'
-import { announceObject, deleteObjectLater } from '../blobs/object-intents.ts'
+import { addIntent, deleteObjectLater } from '../blobs/object-intents.ts'
 import { toStorableFilename, toStorableKey } from '../blobs/storable-text.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
@@ -95,7 +95,7 @@ export async function announceDirectUpload(
   )
   const key = await toStorableKey(session, prefixKey(keyPrefix, generateKey()))
   const blob = await transact(async (own) => {
-    await announceObject(own, serviceName, key, URL_EXPIRES_SECONDS * 1000)
+    await addIntent(own, serviceName, key, URL_EXPIRES_SECONDS * 1000)
     return insertBlob(
       own,
       { key, filename, contentType, serviceName, byteSize, checksum },

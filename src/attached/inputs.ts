@@ -102,7 +102,7 @@ async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<stri
  * `stagedHere` at once, so that the caller can drop them after an error. Inside a user's
  * transaction it stages through that connection.
  */
-export async function stageInputs(
+export async function stageResolved(
   scope: AttachmentScope,
   inputs: readonly ResolvedInput[],
   stagedHere: FileRow[],

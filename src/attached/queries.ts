@@ -93,7 +93,7 @@ export async function readLatest(scope: AttachmentScope): Promise<(Attachment | 
  * Throws AttachmentRequiredError if a `required` attachment has no file. `plan` holds changes that
  * are not written yet.
  */
-export async function validateRequired(scope: AttachmentScope, plan?: LinkPlan): Promise<void> {
+export async function checkRequired(scope: AttachmentScope, plan?: LinkPlan): Promise<void> {
   if (!scope.definition.required) return
   if (plan?.hasFiles ?? (await readAttachmentRows(scope)).length > 0) return
   if ((await findUnfinishedUploads(scope)).length > 0) return

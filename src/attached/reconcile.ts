@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { sql, type AliasableExpression } from 'kysely'
 import { bindId } from '../attachments/lane.ts'
 import { asText, railsAgo } from '../database/expressions.ts'
 import type { Session } from '../database/session.ts'
@@ -64,9 +64,10 @@ export async function reconcile({
   for (const type of types) {
     // A record may be in both tables. A dry run leaves it there, and must count it once.
     const counted = new Set<string>()
-    for (const pageAfter of [findAttachedRecords, findUploadingRecords])
+    for (const source of [selectAttachments, selectUploads])
       for (let after: string | null = null, isLast = false; !isLast;) {
-        const page: string[] = await pageAfter(session, type, after, olderThan)
+        const rows = source(session.db)
+        const page: string[] = await findRecords(session, type, rows, { after, olderThan })
         for (const id of page) {
           signal?.throwIfAborted()
           if (counted.has(id) || (await recordExists(type, id, exists))) continue
@@ -119,40 +120,38 @@ async function hasNewerFiles(
   return (await uploads.where('created_at', '>', since).executeTakeFirst()) !== undefined
 }
 
-async function findAttachedRecords(
-  session: Session,
-  type: string,
-  after: string | null,
-  olderThan: number,
-): Promise<string[]> {
-  let query = session.db
-    .selectFrom('attachments as a')
-    .select(asText(session.dialect, 'a.record_id').as('record'))
-    .where('a.record_type', '=', type)
-    .groupBy('a.record_id')
-    .having(sql`max(a.created_at)`, '<=', railsAgo(session.dialect, olderThan))
-    .orderBy('a.record_id')
-    .limit(RECORDS_PER_PAGE)
-  if (after !== null) query = query.where('a.record_id', '>', bindId(after, session.recordId))
-  return (await query.execute()).map(({ record }) => record)
-}
+/** Query of the rows of one table that belong to records. */
+type RecordRows = AliasableExpression<{
+  readonly type: string | null
+  readonly id: string | number | bigint | null
+  readonly created_at: string
+}>
 
-async function findUploadingRecords(
-  session: Session,
-  type: string,
-  after: string | null,
-  olderThan: number,
-): Promise<string[]> {
-  let query = session.db
+const selectAttachments = (db: Session['db']): RecordRows =>
+  db.selectFrom('attachments').select(['record_type as type', 'record_id as id', 'created_at'])
+
+const selectUploads = (db: Session['db']): RecordRows =>
+  db
     .selectFrom('uploads as u')
-    .select(asText(session.dialect, 'u.uploadable_id').as('record'))
-    .where('u.uploadable_type', '=', type)
+    .select(['u.uploadable_type as type', 'u.uploadable_id as id', 'u.created_at'])
     .where('u.uploadable_id', 'is not', null)
     .where(isOwnUpload)
-    .groupBy('u.uploadable_id')
-    .having(sql`max(u.created_at)`, '<=', railsAgo(session.dialect, olderThan))
-    .orderBy('u.uploadable_id')
+
+/** Finds the next records that have rows, of which none is newer than `olderThan` milliseconds. */
+async function findRecords(
+  { db, dialect, recordId }: Session,
+  type: string,
+  rows: RecordRows,
+  { after, olderThan }: { readonly after: string | null; readonly olderThan: number },
+): Promise<string[]> {
+  let query = db
+    .selectFrom(rows.as('r'))
+    .select(asText(dialect, 'r.id').as('record'))
+    .where('r.type', '=', type)
+    .groupBy('r.id')
+    .having(sql`max(r.created_at)`, '<=', railsAgo(dialect, olderThan))
+    .orderBy('r.id')
     .limit(RECORDS_PER_PAGE)
-  if (after !== null) query = query.where('u.uploadable_id', '>', bindId(after, session.recordId))
+  if (after !== null) query = query.where('r.id', '>', bindId(after, recordId))
   return (await query.execute()).map(({ record }) => record)
 }

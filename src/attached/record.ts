@@ -3,12 +3,7 @@ import type { Session } from '../database/session.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
 import { formatList, formatValue } from '../errors/message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
-import {
-  readAttachments,
-  readDelayedUploads,
-  readLatest,
-  validateRequired as validateSlot,
-} from './queries.ts'
+import { readAttachments, readDelayedUploads, readLatest, checkRequired } from './queries.ts'
 import type { RowCache, AttachmentScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
@@ -168,7 +163,7 @@ export function createRecordHandle(scope: RecordScope): AnyRecordAttachments {
     }
   }
   const validate = async (): Promise<void> => {
-    for (const name of definitions.keys()) await validateSlot(scopeOf(name))
+    for (const name of definitions.keys()) await checkRequired(scopeOf(name))
   }
   const handle: Record<string, unknown> = {
     type,
@@ -222,7 +217,7 @@ function createAttached(scope: AttachmentScope): Attached {
     name: scope.lane.name,
     attached: async () => (await readAttachments(scope)).length > 0,
     delayedUploads: () => readDelayedUploads(scope),
-    validate: () => validateSlot(scope),
+    validate: () => checkRequired(scope),
     whenAttached: (options) => whenAttached({ ...scope, ...scope.lane }, scope.lane.name, options),
     detach: () => removeAll(scope, 'detach'),
     purge: (options) => removeAll(scope, 'purge', options),

@@ -7,8 +7,8 @@ import { findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
 import { attachStored } from './attach-stored.ts'
 import { readChanges } from './changes.ts'
 import { toDelayedUpload } from './delayed-values.ts'
-import { resolveInputs, stageInputs } from './inputs.ts'
-import { validateRequired } from './queries.ts'
+import { resolveInputs, stageResolved } from './inputs.ts'
+import { checkRequired } from './queries.ts'
 import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
 import {
   dropStagedFiles,
@@ -75,7 +75,7 @@ async function prepareSubmission(
   return {
     scope,
     changes,
-    fileIds: await stageInputs(scope, resolved, stagedHere, signal),
+    fileIds: await stageResolved(scope, resolved, stagedHere, signal),
     stagedHere,
     stored: resolved.filter((each) => each.kind === 'blob'),
   }
@@ -95,7 +95,7 @@ async function submit(
   for (const each of changed)
     plans.set(each.scope.lane.name, await planSubmission(session, each, lock))
   for (const scope of required)
-    await validateRequired(
+    await checkRequired(
       { ...scope, session: () => Promise.resolve(session) },
       plans.get(scope.lane.name),
     )
@@ -110,7 +110,7 @@ async function submit(
     const userSession = await openUserSession(scope)
     uploads.push(rows && toDelayedUpload(scope.context, rows.upload, rows.files, userSession))
   }
-  await submissions[0]?.scope.context.announce(session, tokens)
+  await submissions[0]?.scope.context.notifyWorkers(session, tokens)
   return uploads
 }
 

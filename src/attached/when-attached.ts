@@ -31,7 +31,7 @@ export async function whenAttached(
   const uploads = await findRecordUploads(store.session, type, [id], { name })
   const unfinished = uploads.filter(({ state }) => state !== 'attached')
   try {
-    await context.finish(unfinished, { timeout: milliseconds, signal })
+    await context.waitUntilAttached(unfinished, { timeout: milliseconds, signal })
   } finally {
     loaded.current = null
   }

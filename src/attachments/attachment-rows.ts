@@ -1,12 +1,6 @@
-import {
-  blobColumns,
-  blobOf,
-  parseRailsTime,
-  type BlobRow,
-  type SelectedBlob,
-} from '../blobs/blob-rows.ts'
+import { blobColumns, blobOf, type BlobRow, type SelectedBlob } from '../blobs/blob-rows.ts'
 import { lockRows } from '../database/row-locks.ts'
-import { asText, toRailsId, railsNow } from '../database/expressions.ts'
+import { asText, parseRailsTime, toRailsId, railsNow } from '../database/expressions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
 import { purgeBlobLater } from './purge-later.ts'

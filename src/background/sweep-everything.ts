@@ -1,3 +1,4 @@
+import { toKind } from '../configuration/models.ts'
 import { sweep, type SweepResult } from '../delayed/sweep.ts'
 import { moveGemRows } from '../gem/move-gem-rows.ts'
 import type { BackgroundParts } from './parts.ts'
@@ -15,7 +16,7 @@ export async function sweepEverything(
   const malformed = await moveGemRows({
     store,
     knownAttachments,
-    kindOf: ({ type, name }) => models.get(type)?.get(name)?.kind ?? 'many',
+    kindOf: (lane) => toKind(models, lane),
     moveAfter: settings.gemMoveAfter,
     expiresIn,
     log,

@@ -52,10 +52,10 @@ export class WakeUps {
   }
 
   /**
-   * Announces uploads inside the transaction that submits them, if the queue or the database can do
+   * Notifies workers of uploads inside the transaction that submits them, if the queue or the database can do
    * that. It takes effect at the commit.
    */
-  async announce(session: Session, tokens: readonly string[]): Promise<void> {
+  async notifyWorkers(session: Session, tokens: readonly string[]): Promise<void> {
     const { engine, database } = this.#settings
     if (engine?.transactional === true)
       for (const token of tokens) await enqueueUpload(session, engine, token)

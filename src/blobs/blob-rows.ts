@@ -1,6 +1,6 @@
 import { sql, type AliasedRawBuilder } from 'kysely'
 import { lockRows } from '../database/row-locks.ts'
-import { asText, railsAgo, toRailsId, railsNow } from '../database/expressions.ts'
+import { asText, parseRailsTime, railsAgo, toRailsId, railsNow } from '../database/expressions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import type { Session } from '../database/session.ts'
 import { toStorableJson } from './storable-text.ts'
@@ -29,11 +29,6 @@ export interface NewBlob {
   readonly byteSize: number
   /** Base64 MD5. */
   readonly checksum: string
-}
-
-/** Parses a time of Rails: UTC without a zone. */
-export function parseRailsTime(text: string): Date {
-  return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
 }
 
 /** A blob's columns as `blobColumns` selects them. */

@@ -56,7 +56,7 @@ export function reserveObject(session: Session, service: string, key: string): P
  * intent stays through attach and purge; when it is due, it deletes the object only if no blob has
  * its key.
  */
-export async function announceObject(
+export async function addIntent(
   session: Session,
   service: string,
   key: string,

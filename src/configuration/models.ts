@@ -69,3 +69,12 @@ export function listUsedServices(
   const all = [...models.values()].flatMap((attachments) => [...attachments.values()])
   return [...new Set(all.map(({ service }) => service))]
 }
+
+/**
+ * Returns the kind of an attachment; 'many' for one that is no longer defined, because a has-many
+ * removes nothing.
+ */
+export const toKind = (
+  models: ReadonlyMap<string, ReadonlyMap<string, AttachmentDefinition>>,
+  { type, name }: { readonly type: string; readonly name: string },
+): 'one' | 'many' => models.get(type)?.get(name)?.kind ?? 'many'

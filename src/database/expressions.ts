@@ -38,6 +38,11 @@ export function railsAgo(dialect: Dialect, milliseconds: number): RawBuilder<str
   return sql<string>`(utc_timestamp(6) - interval ${seconds} second)`
 }
 
+/** Parses a time of Rails: UTC without a zone. */
+export function parseRailsTime(text: string): Date {
+  return new Date(`${text.replace(' ', 'T').replace(/(\.\d{3})\d*$/, '$1')}Z`)
+}
+
 /**
  * Builds a column as text, because drivers would round ids above 2^53 and shift times without a
  * zone.

@@ -13,7 +13,12 @@ import { findFilesOfUploads } from '../staging/file-rows.ts'
 import { attachFileWithHook, attachFileWithoutHook } from '../staging/file-transitions.ts'
 import { uploadErrorDetails } from './context.ts'
 import { discardUploads } from './discard.ts'
-import { addToOtherUploads, supersedeOlder, type SupersedeResult } from './lane-uploads.ts'
+import {
+  addToOtherUploads,
+  supersedeOlder,
+  updateReplacements,
+  type SupersedeResult,
+} from './lane-uploads.ts'
 import { LeaseLostError } from './lease-lost.ts'
 import { logSuperseded } from './log-superseded.ts'
 import { clearChosenKey, type PreparedFile } from './prepare-file.ts'
@@ -127,11 +132,7 @@ async function replaceAttachments(
   const superseded = await supersedeOlder(session, older, upload.keeps, lock)
   // The next files of this upload are added: they do not replace this one.
   if (upload.replaces !== null && upload.replaces.length > 0)
-    await session.db
-      .updateTable('uploads')
-      .set({ replaces: '[]' })
-      .where('id', '=', BigInt(upload.rowId))
-      .execute()
+    await updateReplacements(session, upload, { replaces: [] })
   return superseded
 }
 

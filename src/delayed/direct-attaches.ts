@@ -37,8 +37,8 @@ export interface DirectAttachesOptions {
   readonly log: Log
 }
 
-/** Options of `DirectAttaches.finish`. */
-export interface FinishOptions {
+/** Options of `DirectAttaches.waitUntilAttached`. */
+export interface AttachWaitOptions {
   /** Milliseconds. Default: `direct.timeout` of the storage. */
   readonly timeout?: number | undefined
   /** Ends the wait; the uploads go on. */
@@ -55,7 +55,7 @@ const MIN_POLL_MS = 20
 const MAX_POLL_MS = 500
 
 /** An upload that this process runs, or waits for. */
-interface FollowedUpload {
+interface AwaitedUpload {
   /** When the last waiter gives up, by `performance.now()`. */
   until: number
   readonly end: Promise<DirectAttachOutcome>
@@ -67,7 +67,7 @@ interface FollowedUpload {
  */
 export class DirectAttaches {
   readonly #options: DirectAttachesOptions
-  readonly #followed = new Map<string, FollowedUpload>()
+  readonly #followed = new Map<string, AwaitedUpload>()
   readonly #running = new Set<Promise<unknown>>()
   /** By service, because a service that hangs must not stop the uploads to the others. */
   readonly #permits = new Map<string, Semaphore>()
@@ -99,23 +99,23 @@ export class DirectAttaches {
    * and waits for those that a worker has. Throws AttachPendingError when one fails or the time is
    * over, and the signal's reason when it aborts.
    */
-  async finish(
+  async waitUntilAttached(
     uploads: readonly SubmittedUpload[],
-    { timeout = this.#options.wait.timeout, signal }: FinishOptions = {},
+    { timeout = this.#options.wait.timeout, signal }: AttachWaitOptions = {},
   ): Promise<void> {
     const ends = await Promise.allSettled(
-      uploads.map((upload) => this.#finishOne(upload, timeout, signal)),
+      uploads.map((upload) => this.#waitForOne(upload, timeout, signal)),
     )
     const failed = ends.find((each) => each.status === 'rejected')
     if (failed !== undefined) throw failed.reason
   }
 
   /**
-   * `finish` after a save. Rejects only if `direct.onFailure` is 'throw'; else it logs the error.
+   * Calls `waitUntilAttached` after a save. Rejects only if `direct.onFailure` is 'throw'; else it logs the error.
    */
-  async finishSaved(uploads: readonly SubmittedUpload[]): Promise<void> {
+  async waitAfterSave(uploads: readonly SubmittedUpload[]): Promise<void> {
     try {
-      await this.finish(uploads)
+      await this.waitUntilAttached(uploads)
     } catch (error) {
       const { wait, log } = this.#options
       if (wait.onFailure === 'throw') throw error
@@ -136,7 +136,7 @@ export class DirectAttaches {
     clearTimeout(timer)
   }
 
-  async #finishOne(
+  async #waitForOne(
     { token, lane }: SubmittedUpload,
     timeout: number,
     signal: AbortSignal | undefined,
@@ -193,7 +193,7 @@ export class DirectAttaches {
     const end = this.#outside(() => this.#runUntilDecided(token, holdsPermit, mayWait)).finally(
       () => this.#followed.delete(token),
     )
-    const followed: FollowedUpload = { until, end }
+    const followed: AwaitedUpload = { until, end }
     this.#followed.set(token, followed)
     return end
   }

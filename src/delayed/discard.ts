@@ -1,11 +1,8 @@
 import type { LaneLock } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
-import { dropLinkedFiles, finishFiles } from '../staging/file-transitions.ts'
+import { dropLinkedFiles, finishFiles, type DiscardReason } from '../staging/file-transitions.ts'
 import type { UploadRow } from './upload-rows.ts'
 import { deleteUploads } from './upload-transitions.ts'
-
-/** Why an upload ended without being attached. It is stored with its files, for `status`. */
-export type DiscardReason = 'superseded' | 'discarded'
 
 /**
  * Ends uploads for good: files that are not attached are dropped, and the sweep deletes their

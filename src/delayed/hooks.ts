@@ -39,7 +39,7 @@ export async function runHookRound(
   try {
     await runHooks(context, upload, await findTarget(context, upload))
   } finally {
-    lease.release()
+    lease.stopRenewing()
   }
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
-import { countKeeps, findReplaceable, KEEPS_NOTHING, mergeKeeps } from './keeps.ts'
+import { countKeeps, listReplaceable, KEEPS_NOTHING, mergeKeeps, type Keeps } from './keeps.ts'
 
 const attached = [
   { attachmentId: '1', blobId: '10' },
@@ -8,18 +8,21 @@ const attached = [
   { attachmentId: '3', blobId: '10' },
 ]
 
+const replaceableIds = (all: typeof attached, keeps: Keeps): string[] =>
+  listReplaceable(all, keeps).map(({ attachmentId }) => attachmentId)
+
 test('a submission that keeps nothing may replace all attachments, in their order', () => {
-  assert.deepEqual(findReplaceable(attached, KEEPS_NOTHING), ['1', '2', '3'])
-  assert.deepEqual(findReplaceable([], { blobs: ['10'], files: [] }), [])
+  assert.deepEqual(replaceableIds(attached, KEEPS_NOTHING), ['1', '2', '3'])
+  assert.deepEqual(replaceableIds([], { blobs: ['10'], files: [] }), [])
 })
 
 test('every attachment of a blob that is kept stays', () => {
-  assert.deepEqual(findReplaceable(attached, { blobs: ['10'], files: [] }), ['2'])
-  assert.deepEqual(findReplaceable(attached, { blobs: ['20', '10'], files: [] }), [])
+  assert.deepEqual(replaceableIds(attached, { blobs: ['10'], files: [] }), ['2'])
+  assert.deepEqual(replaceableIds(attached, { blobs: ['20', '10'], files: [] }), [])
 })
 
 test('ids of staged files are not compared with ids of blobs or attachments', () => {
-  assert.deepEqual(findReplaceable(attached, { blobs: ['1'], files: ['10', '2'] }), ['1', '2', '3'])
+  assert.deepEqual(replaceableIds(attached, { blobs: ['1'], files: ['10', '2'] }), ['1', '2', '3'])
 })
 
 test('merged keeps have each id once, those of the first value first', () => {

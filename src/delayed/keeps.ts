@@ -14,11 +14,11 @@ export interface Keeps {
 /** The value of a submission that names no other files. */
 export const KEEPS_NOTHING: Keeps = { blobs: [], files: [] }
 
-/** Returns the ids of the attachments that a submission may replace. */
-export const findReplaceable = (attached: readonly LaneAttachment[], keeps: Keeps): string[] =>
-  attached
-    .filter(({ blobId }) => !keeps.blobs.includes(blobId))
-    .map(({ attachmentId }) => attachmentId)
+/** Lists the attachments that a submission may replace. */
+export const listReplaceable = <A extends LaneAttachment>(
+  attached: readonly A[],
+  keeps: Keeps,
+): A[] => attached.filter(({ blobId }) => !keeps.blobs.includes(blobId))
 
 /** Joins two values; each id is in the result once. */
 export const mergeKeeps = (keeps: Keeps, more: Keeps): Keeps => ({

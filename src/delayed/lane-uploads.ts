@@ -10,7 +10,7 @@ import { dropLinkedFiles } from '../staging/file-transitions.ts'
 type Replacements = Pick<UploadRow, 'replaces' | 'keeps'>
 
 /** Writes what an upload replaces or keeps. The lane is locked. */
-async function updateReplacements(
+export async function updateReplacements(
   session: Session,
   upload: UploadRow,
   set: Partial<Replacements>,

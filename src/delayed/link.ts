@@ -1,6 +1,7 @@
 import { deleteLockedAttachments } from '../attachments/attachment-rows.ts'
 import type { Session } from '../database/session.ts'
 import { createUpload } from './create-upload.ts'
+import { listReplaceable } from './keeps.ts'
 import { protectFromOlder } from './lane-uploads.ts'
 import type { LinkPlan } from './plan-link.ts'
 import type { UploadWithFiles } from './upload-rows.ts'
@@ -23,7 +24,7 @@ export async function link(session: Session, plan: LinkPlan): Promise<LinkedUplo
   await deleteLockedAttachments(session, removed, { purge: true })
   const fileIds = newFiles.map(({ id }) => id)
   await protectFromOlder(session, older, attached, { keeps, fileIds })
-  const replaceable = attached.filter(({ blobId }) => !keeps.blobs.includes(blobId))
+  const replaceable = listReplaceable(attached, keeps)
   if (newFiles.length > 0) {
     const upload = await createUpload(session, {
       lane,

@@ -6,7 +6,7 @@ import type { ErrorDetails } from '../errors/errors.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { checkFileCount, checkFileSize, checkFileType, type FileLimits } from '../staging/limits.ts'
 import { findKeeps } from './find-keeps.ts'
-import { findReplaceable, type Keeps } from './keeps.ts'
+import { listReplaceable, type Keeps } from './keeps.ts'
 import { isLinked, lockSubmission, type SubmittedFiles } from './lock-submission.ts'
 import { createExpiredError } from './staged-file-errors.ts'
 import type { UploadRow } from './upload-rows.ts'
@@ -109,7 +109,7 @@ async function checkCount(session: Session, plan: LinkPlan, details: ErrorDetail
   if (added + keeps.blobs.filter(isNew).length === 0) return
   const others = submission.cleanBefore
     ? keeps.files.length
-    : await countOccupied(session, older, findReplaceable(attached, keeps))
+    : await countOccupied(session, older, listReplaceable(attached, keeps))
   checkFileCount(added + keeps.blobs.length, submission.maxFiles, details, others)
 }
 
@@ -120,10 +120,10 @@ async function checkCount(session: Session, plan: LinkPlan, details: ErrorDetail
 async function countOccupied(
   session: Session,
   uploads: readonly UploadRow[],
-  attached: readonly string[],
+  attached: readonly LaneAttachment[],
 ): Promise<number> {
   const replaced = new Set(uploads.flatMap((upload) => upload.replaces ?? []))
-  const kept = attached.filter((id) => !replaced.has(id)).length
+  const kept = attached.filter(({ attachmentId }) => !replaced.has(attachmentId)).length
   if (uploads.length === 0) return kept
   let query = session.db
     .selectFrom('files')

@@ -5,7 +5,7 @@ import type { Store } from '../database/store.ts'
 import { findFilesOfUploads, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { retryFiles } from '../staging/file-transitions.ts'
 import { discardUploads } from './discard.ts'
-import { findReplaceable } from './keeps.ts'
+import { listReplaceable } from './keeps.ts'
 import { findOwnUpload, findUpload, type UploadRow } from './upload-rows.ts'
 import { deleteUploads, insertUpload, returnGemRow } from './upload-transitions.ts'
 import { wakeLane } from './wake-lane.ts'
@@ -61,7 +61,9 @@ async function findReplaced(
   )
   const own = await lockAttachmentsOfKeys(session, lane, keys)
   const attached = await lockAttachments(session, lane)
-  return findReplaceable(attached, keeps).filter((id) => !own.includes(id))
+  return listReplaceable(attached, keeps)
+    .map(({ attachmentId }) => attachmentId)
+    .filter((id) => !own.includes(id))
 }
 
 /** Runs a change of an upload that is there, with its lane and its row locked. */

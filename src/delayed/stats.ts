@@ -1,9 +1,8 @@
 import { sql } from 'kysely'
-import { asText } from '../database/expressions.ts'
+import { asText, parseRailsTime } from '../database/expressions.ts'
 import type { FileState, UploadState } from '../database/schema.ts'
 import type { Store } from '../database/store.ts'
 import { listWorkers } from '../jobs/worker-rows.ts'
-import { parseRailsTime } from '../blobs/blob-rows.ts'
 import { isOwnUpload } from './upload-rows.ts'
 
 /** Counts of uploads and of staged bytes. */

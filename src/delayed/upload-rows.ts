@@ -1,12 +1,11 @@
 import { sql, type AliasedRawBuilder, type RawBuilder, type SelectQueryBuilder } from 'kysely'
 import { bindId, type Lane } from '../attachments/lane.ts'
 import { lockRows, type ReadOptions } from '../database/row-locks.ts'
-import { asText } from '../database/expressions.ts'
+import { asText, parseRailsTime } from '../database/expressions.ts'
 import type { Dialect } from '../database/database.ts'
 import type { Schema, UploadState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
-import { parseRailsTime } from '../blobs/blob-rows.ts'
-import { fileColumns, fileRowOf, type FileRow } from '../staging/file-rows.ts'
+import { fileColumns, toFileRow, type FileRow } from '../staging/file-rows.ts'
 import { KEEPS_NOTHING, type Keeps } from './keeps.ts'
 
 /** A row of the uploads table that has a token: rows of the gem have none. */
@@ -170,7 +169,7 @@ export async function fetchUploadsWithFiles(
   for (const row of rows) {
     const found = byToken.get(String(row.token)) ?? { upload: toUploadRow(row), files: [] }
     // A row of the gem that could not be read has no files.
-    if (row.file_id !== null) found.files.push(fileRowOf(row))
+    if (row.file_id !== null) found.files.push(toFileRow(row))
     byToken.set(found.upload.token, found)
   }
   return [...byToken.values()].toSorted((a, b) => compareOrder(a.upload.order, b.upload.order))

@@ -47,7 +47,7 @@ export class UploadRun {
   readonly #attachedIds: string[] = []
   #isLaneAwake = false
 
-  /** Takes hold of the lease; `run` releases it. */
+  /** Begins to renew the lease; `run` stops it. */
   constructor({ context, leases, upload, stopping }: UploadRunOptions) {
     this.#context = context
     this.#upload = upload
@@ -76,7 +76,7 @@ export class UploadRun {
       await releaseUpload(this.#context.store.session, this.#upload)
       return { outcome: 'released' }
     } finally {
-      this.#lease.release()
+      this.#lease.stopRenewing()
       await this.#wakeLane().catch((error: unknown) =>
         this.#log(
           'warn',

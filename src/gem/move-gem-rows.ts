@@ -4,7 +4,7 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import type { Log } from '../diagnostics/log.ts'
 import { InvalidInputError, type ActiveStorageError } from '../errors/errors.ts'
-import { KEEPS_NOTHING, findReplaceable } from '../delayed/keeps.ts'
+import { KEEPS_NOTHING, listReplaceable } from '../delayed/keeps.ts'
 import { createUpload } from '../delayed/create-upload.ts'
 import { findRecordUploads } from '../delayed/upload-rows.ts'
 import type { FileRow } from '../staging/file-rows.ts'
@@ -136,7 +136,8 @@ async function moveRow(options: MoveGemRowsOptions, session: Session, row: GemRo
     await findRecordUploads(session, row.lane.type, [row.lane.id], { name: row.lane.name })
   ).filter(({ order }) => order > BigInt(row.id))
   const keeps = { blobs: younger.flatMap((upload) => upload.keeps.blobs), files: [] }
-  const attached = findReplaceable(await lockAttachments(session, row.lane), keeps)
+  const attached = await lockAttachments(session, row.lane)
+  const replaceable = listReplaceable(attached, keeps).map(({ attachmentId }) => attachmentId)
   const cleanBefore = many && row.cleanBefore
   if (files.length > 0)
     await createUpload(session, {
@@ -144,11 +145,11 @@ async function moveRow(options: MoveGemRowsOptions, session: Session, row: GemRo
       files: many ? files : files.slice(-1),
       surplus: many ? [] : files.slice(0, -1),
       cleanBefore,
-      replaces: many && !cleanBefore ? null : attached,
+      replaces: many && !cleanBefore ? null : replaceable,
       keeps: KEEPS_NOTHING,
       originId: row.id,
     })
-  else if (cleanBefore) await deleteAttachments(session, row.lane, attached, { purge: true })
+  else if (cleanBefore) await deleteAttachments(session, row.lane, replaceable, { purge: true })
   await deleteGemRowsById(session, [row.id])
 }
 

@@ -85,7 +85,7 @@ export function createJobSource<Context extends { readonly store: Store; readonl
           const signal = AbortSignal.any([stopSignal, lease.signal])
           const run = async (): Promise<number | null> =>
             (await byName.get(job.name)?.run(context, job, signal)) ?? null
-          await runJob(store, job, run, onError, stopSignal).finally(() => lease.release())
+          await runJob(store, job, run, onError, stopSignal).finally(() => lease.stopRenewing())
         },
       }))
     },

@@ -12,12 +12,12 @@ export interface Lease {
   /** Aborts before the lease can have expired. */
   readonly signal: AbortSignal
   /** Ends the renewals. The row keeps its lease until the work's outcome is written. */
-  release(): void
+  stopRenewing(): void
 }
 
 /** Options of `Leases`. */
 export interface LeasesOptions {
-  /** The row that shows operators a live worker. Default: no row, for drains and direct uploads. */
+  /** The row that shows operators a live worker. Default: no row, for drains and direct attaches. */
   readonly worker?: { readonly id: string; readonly attachments: readonly string[] }
   onError(message: string, error: unknown): void
   /** Milliseconds that a lease lasts; for tests. Default: LEASE_MS. */
@@ -28,7 +28,7 @@ interface HeldLease {
   readonly controller: AbortController
   /** Aborts the lease, unless a heartbeat puts it off. */
   readonly deadline: NodeJS.Timeout
-  /** How many callers of `hold` have not released it. */
+  /** How many callers of `hold` have not stopped renewing it. */
   holders: number
 }
 
@@ -64,7 +64,7 @@ export class Leases {
     }
   }
 
-  /** Holds the lease with this token until it is released, and renews it meanwhile. */
+  /** Renews the lease with this token until its holder calls `stopRenewing`. */
   hold(leaseToken: string): Lease {
     const lease = this.#leases.get(leaseToken) ?? this.#createLease(leaseToken)
     lease.holders += 1
@@ -72,7 +72,7 @@ export class Leases {
     this.#startTimer()
     return {
       signal: lease.controller.signal,
-      release: () => {
+      stopRenewing: () => {
         lease.holders -= 1
         if (lease.holders === 0 && this.#leases.get(leaseToken) === lease) {
           this.#leases.delete(leaseToken)

@@ -5,7 +5,7 @@ import { forgetPreloaded } from './preloaded.ts'
 import type { RecordId } from './record-id.ts'
 import { refuseServerPaths } from './refuse-server-paths.ts'
 import { fileKeysOf, refuseHidingFields } from './reserved-members.ts'
-import { collectUploads } from './save-and-finish.ts'
+import { collectUploads } from './save-and-wait.ts'
 
 /** 'attach': assigned as `photo = file`; 'attachLater': as `photoTmp = file`. */
 type AssignedAs = 'attach' | 'attachLater'

@@ -34,7 +34,7 @@ export interface StorageModel {
    * Waits after a save until its uploads are attached, as the storage's option `direct` says.
    * Throws AttachPendingError.
    */
-  finish(uploads: readonly SubmittedUpload[]): Promise<void>
+  waitAfterSave(uploads: readonly SubmittedUpload[]): Promise<void>
   /**
    * Reads the attached and pending files of many records, in the order of `ids`, in two statements.
    */

@@ -11,7 +11,7 @@ const uploadsByTransaction = new WeakMap<object, UploadsByModel>()
  * directly are attached. `save` calls `onBegin` with the first token of the transaction's chain, as
  * soon as there is one. Throws AttachPendingError; the records are saved then.
  */
-export async function saveAndFinish<T>(
+export async function saveAndWait<T>(
   save: (onBegin: (transaction: object | undefined) => void) => Promise<T>,
 ): Promise<T> {
   const uploads: UploadsByModel = new Map()
@@ -19,12 +19,12 @@ export async function saveAndFinish<T>(
     if (transaction !== undefined) uploadsByTransaction.set(transaction, uploads)
   })
   // The transaction is committed and its connection is free again.
-  await Promise.all([...uploads].map(([model, submitted]) => model.finish(submitted)))
+  await Promise.all([...uploads].map(([model, submitted]) => model.waitAfterSave(submitted)))
   return saved
 }
 
 /**
- * Returns the function that hands an upload to the `saveAndFinish` around it. In a transaction of
+ * Returns the function that hands an upload to the `saveAndWait` around it. In a transaction of
  * the app it does nothing.
  */
 export function collectUploads(

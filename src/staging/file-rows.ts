@@ -135,7 +135,7 @@ export function fileColumns(
 const toTextOrNull = (value: unknown): string | null => (value == null ? null : String(value))
 
 /** Converts a row that was selected by `fileColumns`. */
-export function fileRowOf(row: Readonly<Record<string, unknown>>): FileRow {
+export function toFileRow(row: Readonly<Record<string, unknown>>): FileRow {
   return {
     id: String(row['file_id']),
     uploadToken: toTextOrNull(row['file_upload_token']),
@@ -173,7 +173,7 @@ export async function findFiles(
   if (ids.length === 0) return []
   let query = selectFiles(session).where('f.id', 'in', ids).orderBy('f.id')
   if (lock) query = lockRows(query, session.dialect)
-  return sortByIds((await query.execute()).map(fileRowOf), ids)
+  return sortByIds((await query.execute()).map(toFileRow), ids)
 }
 
 function sortByIds(rows: readonly FileRow[], ids: readonly string[]): FileRow[] {
@@ -192,7 +192,7 @@ export async function lockUnlinkedFiles(
     .where('f.upload_token', 'is', null)
     .orderBy('f.id')
   const rows = await lockRows(query, session.dialect).execute()
-  return sortByIds(rows.map(fileRowOf), ids)
+  return sortByIds(rows.map(toFileRow), ids)
 }
 
 /** Finds the files of uploads, by position. */
@@ -207,7 +207,7 @@ export async function findFilesOfUploads(
     .orderBy('f.position')
     .orderBy('f.id')
   if (lock) query = lockRows(query, session.dialect)
-  return (await query.execute()).map(fileRowOf)
+  return (await query.execute()).map(toFileRow)
 }
 
 /** Inserts one chunk of a file. */

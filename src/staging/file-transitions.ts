@@ -5,7 +5,7 @@ import { isInState, type Transitions } from '../database/transitions.ts'
 import { hasAllChunks } from './chunks.ts'
 import {
   fileColumns,
-  fileRowOf,
+  toFileRow,
   findFiles,
   insertChunk,
   STAGING_EXPIRES_MS,
@@ -112,7 +112,7 @@ export async function insertStagedFile(
     ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
     : void (await insert.execute())
   if (data.length > 0) await insertChunk(session, file.id, 0, data)
-  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : fileRowOf(row)
+  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : toFileRow(row)
 }
 
 /**
@@ -135,7 +135,7 @@ export async function finishStaging(
     .where(hasAllChunks(session, file))
   if (session.returning) {
     const row = await update.returning(fileColumns(session.dialect, 'files')).executeTakeFirst()
-    return row === undefined ? null : fileRowOf(row)
+    return row === undefined ? null : toFileRow(row)
   }
   if (Number((await update.executeTakeFirst()).numUpdatedRows) !== 1) return null
   return (await findFiles(session, [file.id]))[0] ?? null
@@ -272,6 +272,9 @@ export async function retryFiles(session: Session, uploadToken: string): Promise
     .execute()
 }
 
+/** Why an upload ended without being attached. It is stored with its files, for `status`. */
+export type DiscardReason = 'superseded' | 'discarded'
+
 /**
  * Drops files of uploads that are not attached; the sweep deletes their bytes. `reason` is kept as
  * their last error, for pages that follow the upload; null: none.
@@ -279,7 +282,7 @@ export async function retryFiles(session: Session, uploadToken: string): Promise
 export async function dropLinkedFiles(
   session: Session,
   which: FileSelection,
-  reason: 'superseded' | 'discarded' | null,
+  reason: DiscardReason | null,
 ): Promise<void> {
   const update = updateState(session, which, transitions.dropLinkedFiles)
   await (reason === null ? update : update.set({ last_error: reason })).execute()

@@ -2,6 +2,7 @@ import { adaptHooks } from '../attached/hooks.ts'
 import type { StorageContext } from '../attached/context.ts'
 import type { WakeUps } from '../background/wake-ups.ts'
 import type { Settings } from '../configuration/configuration.ts'
+import { toKind } from '../configuration/models.ts'
 import type { DelayedContext } from '../delayed/context.ts'
 import { deleteObjectsNow } from '../delayed/delete-object.ts'
 import type { DirectAttaches } from '../delayed/direct-attaches.ts'
@@ -38,14 +39,14 @@ export function createStorageContext(
     log,
     findRecord: (type, id) => lookup.find(type, id),
     touch: (type, id) => lookup.touch(type, id),
-    kindOf: ({ type, name }) => models.get(type)?.get(name)?.kind ?? 'many',
+    kindOf: (lane) => toKind(models, lane),
     wake: wakeUps.wake,
-    announce: (session, tokens) => wakeUps.announce(session, tokens),
+    notifyWorkers: (session, tokens) => wakeUps.notifyWorkers(session, tokens),
     logSuperseded(uploads) {
       for (const upload of uploads)
         logSuperseded(log, upload, 'An upload was superseded by a direct change.')
     },
-    finish: (uploads, options) => directAttaches.finish(uploads, options),
+    waitUntilAttached: (uploads, options) => directAttaches.waitUntilAttached(uploads, options),
     deleteObjectsNow: async (keys, signal) =>
       deleteObjectsNow(await store.open(), services, keys, log, signal),
   }

@@ -114,7 +114,7 @@ export class RecordHandles {
       type,
       definitions,
       record: (id, transaction, options) => this.find(type, id, { transaction, ...options }),
-      finish: (uploads) => this.#directAttaches.finishSaved(uploads),
+      waitAfterSave: (uploads) => this.#directAttaches.waitAfterSave(uploads),
       load: async (ids, transaction) =>
         this.#preload(
           type,

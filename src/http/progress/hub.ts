@@ -20,7 +20,7 @@ const BATCH_SIZE = 500
 /** Gets each new state of an upload. null: there is no such upload, or the hub has closed. */
 export type SnapshotListener = (snapshot: UploadSnapshot | null) => void
 
-interface FollowedUpload {
+interface WatchedUpload {
   readonly listeners: Set<SnapshotListener>
   /** JSON of the last state. */
   text: string | undefined
@@ -35,7 +35,7 @@ export class ProgressHub {
   readonly heartbeats: Set<() => void> = new Set()
   readonly #context: StorageContext
   readonly #now: () => number
-  readonly #followed = new Map<string, FollowedUpload>()
+  readonly #followed = new Map<string, WatchedUpload>()
   #timer: NodeJS.Timeout | undefined
   #heartbeat: NodeJS.Timeout | undefined
   #isLooking = false
@@ -84,7 +84,7 @@ export class ProgressHub {
     this.#followed.clear()
   }
 
-  #unfollow(token: string, upload: FollowedUpload, listener: SnapshotListener): void {
+  #unfollow(token: string, upload: WatchedUpload, listener: SnapshotListener): void {
     upload.listeners.delete(listener)
     if (upload.listeners.size === 0 && this.#followed.get(token) === upload)
       this.#followed.delete(token)
@@ -134,7 +134,7 @@ export class ProgressHub {
     }
   }
 
-  #publish(upload: FollowedUpload, snapshot: UploadSnapshot | null): void {
+  #publish(upload: WatchedUpload, snapshot: UploadSnapshot | null): void {
     const text = JSON.stringify(snapshot)
     const now = this.#now()
     const hasChanged = upload.text !== text

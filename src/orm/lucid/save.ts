@@ -10,7 +10,7 @@ import {
   takeFilesFromProperties,
 } from '../assigned-files.ts'
 import { forgetPreloaded } from '../preloaded.ts'
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import { idOf } from './records.ts'
 import { runInTransaction } from './transactions.ts'
 
@@ -29,7 +29,7 @@ async function saveWithFiles(
   }
   // Files are staged before the transaction begins, so that it holds no locks while bytes are read.
   if (record.$trx === undefined && hasAssignedFiles(record)) await stageAssignedFiles(model, record)
-  await saveAndFinish((onBegin) =>
+  await saveAndWait((onBegin) =>
     runInTransaction(
       record,
       async (trx) => {

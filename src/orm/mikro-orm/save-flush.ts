@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import type { EntityManager } from '@mikro-orm/core'
 import { requireModel } from '../model-registry.ts'
 import { stageAssignedFiles, takeFilesFromProperties } from '../assigned-files.ts'
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import { definitionsOf } from '../with-attachments.ts'
 import { refuseUnbound } from './bind.ts'
 import { endFlush } from './save-rollback.ts'
@@ -25,7 +25,7 @@ export async function flushWithFiles(
   const around = flushesAround.getStore()
   if (around?.has(em) === true) return flush()
   subscribeManager(em)
-  await saveAndFinish((onBegin) => {
+  await saveAndWait((onBegin) => {
     const current = (lastFlushByManager.get(em) ?? Promise.resolve()).then(() =>
       flushesAround.run(new Set(around).add(em), async () => {
         try {

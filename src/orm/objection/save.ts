@@ -4,7 +4,7 @@ import { isTransaction, toRecordTransaction } from '../knex/transactions.ts'
 import { requiresFile } from '../model-registry.ts'
 import { patchMethod } from '../patch-method.ts'
 import { hasAssignedFiles, stageAssignedFiles, submitAssignedFiles } from '../assigned-files.ts'
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import { readInputRecords, readKnex, type QueryInternals } from './internals.ts'
 import { collectGraph, findModel, idOf } from './records.ts'
 import { toValidationError } from './validation.ts'
@@ -51,7 +51,7 @@ async function executeWithFiles(query: QueryInternals, execute: Execute): Promis
   if (isTransaction(db)) return executeAndSubmit(execute, withFiles, db)
   if (query.isInsert()) await stageFiles(withFiles)
   try {
-    return await saveAndFinish((onBegin) =>
+    return await saveAndWait((onBegin) =>
       db.transaction((trx) => {
         onBegin(toRecordTransaction(trx).chain[0])
         query.transacting(trx)

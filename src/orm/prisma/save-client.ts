@@ -1,4 +1,4 @@
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import { bindModels, type PrismaModel } from './bind.ts'
 import { isDelegate, type AnyClient, type Delegate, type TransactionOptions } from './client.ts'
 import { batchError, isLazyPromise } from './lazy-promise.ts'
@@ -46,7 +46,7 @@ export function createClientProxy(
     within: (run) =>
       open !== undefined
         ? run({ ...self, open })
-        : saveAndFinish((onBegin) =>
+        : saveAndWait((onBegin) =>
             runTransaction(self, (on) => {
               onBegin(on.open)
               return run(on)

@@ -3,7 +3,7 @@ import type { AnyAttachments } from '../../attached/definitions.ts'
 import { ConfigurationError } from '../../errors/errors.ts'
 import { requireModel, requiresFile } from '../model-registry.ts'
 import { hasAssignedFiles, stageAssignedFiles, submitAssignedFiles } from '../assigned-files.ts'
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import type { ModelInternals } from './internals.ts'
 import { appOf, idOf, isParanoid, modelOf } from './records.ts'
 import {
@@ -28,7 +28,7 @@ export function runInTransaction<T>(
   const app = appOf(model)
   const open = openOf(app, options)
   if (open !== undefined) return run(open)
-  return saveAndFinish((onBegin) =>
+  return saveAndWait((onBegin) =>
     beginTransaction(app, {}, (transaction) => {
       onBegin(transaction)
       return run(transaction)

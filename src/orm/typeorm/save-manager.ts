@@ -4,7 +4,7 @@ import { isAnyRequired, requireModel } from '../model-registry.ts'
 import { isObject, prototypesOf, toList } from '../object-guards.ts'
 import { patchMethod } from '../patch-method.ts'
 import { hasAssignedFiles, refuseFiles, stageAssignedFiles } from '../assigned-files.ts'
-import { saveAndFinish } from '../save-and-finish.ts'
+import { saveAndWait } from '../save-and-wait.ts'
 import { isBound, unboundError } from './bind.ts'
 import { isMarkedInstance } from './internals.ts'
 import { findWithRelations } from './preload.ts'
@@ -163,7 +163,7 @@ async function saveWithFiles(
     )
   for (const { entity, attachments } of withFiles)
     await stageAssignedFiles(requireModel(attachments), entity)
-  return saveAndFinish((onBegin) =>
+  return saveAndWait((onBegin) =>
     runOwnTransaction(manager, (on) => {
       onBegin(levelOf(requireRunner(on))?.chain[0])
       return saveAndSubmit(on)
