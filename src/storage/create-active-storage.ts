@@ -1,9 +1,10 @@
+import type { StorageContext } from '../attached/context.ts'
 import { createBlobs } from '../attached/blobs.ts'
 import type { Models } from '../attached/definitions.ts'
 import { createDelayedUploads } from '../attached/delayed-uploads.ts'
 import { uploadTargetPath } from '../attached/paths.ts'
 import { stage } from '../attached/stage.ts'
-import { createBackground } from '../background/background.ts'
+import { createBackground, type Background } from '../background/background.ts'
 import { WakeUps } from '../background/wake-ups.ts'
 import type { AnyConfig, ConfigWithFinders } from '../configuration/config.ts'
 import { readConfiguration } from '../configuration/configuration.ts'
@@ -45,13 +46,7 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
   const store = new LazyStore(settings, () => lookup.checkSources())
   const wakeUps = new WakeUps(settings, store.open)
   const parts: StorageParts = { settings, store, lookup, wakeUps }
-  const background = createBackground({
-    settings,
-    wakeUps,
-    jobs: jobDefinitions,
-    open: () => createDelayedContext(parts, context),
-  })
-  const context = createStorageContext(parts, background.directAttaches)
+  const { background, context } = createBackgroundAndContext(parts)
   const handles = new RecordHandles(parts, context, background.directAttaches)
   const unregisterModels = handles.registerModels()
   const delayedUploads = createDelayedUploads(context)
@@ -96,4 +91,23 @@ export function createActiveStorage(config: AnyConfig): ActiveStorage<Models, un
   }
   registerInternals(storage, createInternals(parts))
   return storage
+}
+
+/**
+ * Creates the two parts that need each other: the background makes the values for hooks with the
+ * context, and the context waits for direct attaches of the background.
+ */
+function createBackgroundAndContext(parts: StorageParts): {
+  readonly background: Background
+  readonly context: StorageContext
+} {
+  const background = createBackground({
+    settings: parts.settings,
+    wakeUps: parts.wakeUps,
+    jobs: jobDefinitions,
+    // Called when work begins; `context` has its value by then.
+    open: () => createDelayedContext(parts, context),
+  })
+  const context = createStorageContext(parts, background.directAttaches)
+  return { background, context }
 }
