@@ -294,9 +294,9 @@ test('an unknown kind of file is refused, never read in part', async (t) => {
   for (const [input, why] of [
     [stream, /stream has no filename: pass \{ io: stream, filename \}/],
     [Buffer.from('a'), /Bytes have no filename/],
-    [{ path, name: 'b.txt' }, /unknown key 'name'/],
-    [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /unknown key 'bytes'/],
-    [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /unknown key 'type'/],
+    [{ path, name: 'b.txt' }, /unknown key "name"/],
+    [{ path, filename: 'b.txt', bytes: 1, headers: {} }, /unknown key "bytes"/],
+    [{ io: Buffer.from('a'), filename: 'b.txt', type: 'text/plain' }, /unknown key "type"/],
     [
       { io: Buffer.from('a'), filename: 'b.txt', contentType: {} },
       /contentType of a file is a object: give text/,

@@ -1,6 +1,7 @@
 // An error has two messages: a complete one for the log, a safe one for visitors.
 import assert from 'node:assert/strict'
 import { after, test } from 'node:test'
+import { inspect } from 'node:util'
 import fastify from 'fastify'
 import { Hono } from 'hono'
 import * as forFastify from '../src/http/adapters/fastify.ts'
@@ -120,6 +121,77 @@ test('a visitor gets the file, the limit and what to do; the log gets everything
   )
 })
 
+test('a mistake of the app has a reference, and nothing that a visitor entered fills the log', async (t) => {
+  const { storage, user } = await web(t)
+  const form = (...parts: readonly [string, string | File][]) => {
+    const body = new FormData()
+    for (const [name, value] of parts) body.append(name, value)
+    return new Request('http://app.test/users', { method: 'POST', body })
+  }
+  const read = (request: Request) => storage.parseForm(request, { model: 'User' })
+  const used = form(['user[name]', 'Ada'])
+  await used.formData()
+  const long = 'x'.repeat(400)
+  const mistakes: readonly [string, () => Promise<unknown>, RegExp][] = [
+    [
+      'unknown attachment',
+      () => read(form(['user[avatar]', new File(['x'], 'a.png')])),
+      /user\[photo\]/,
+    ],
+    ['unknown part', () => read(form([`user[photo][${long}]`, 'x'])), /its parts are files/],
+    [
+      'hostile names',
+      () =>
+        read(
+          form(['user[password]', 'secret'], [`user[${long}]`, new File(['x'], `\n${long}.png`)]),
+        ),
+      /user\[photo\]/,
+    ],
+    ['a body that was read', () => read(used), /was read before/],
+    [
+      'a path of a form',
+      () => user.attachLater({ photo: { files: [{ path: 'a' }], clean_before: '' } } as never),
+      /\{ path \}/,
+    ],
+    [
+      'an unknown key',
+      () => user.attachLater({ photo: { files: [], [long]: 1 } } as never),
+      /Unknown key/,
+    ],
+  ]
+  for (const [name, made, message] of mistakes) {
+    const error = await made().then(
+      () => assert.fail(name),
+      (thrown: unknown) => thrown as ActiveStorageError,
+    )
+    const shown = publicErrorOf(error)
+    assert.deepEqual([shown.statusCode, shown.code], [422, 'INVALID_INPUT'], name)
+    assert.match(shown.message, /^Something went wrong on our side\..* Reference: \w{8}\.$/, name)
+    assert.match(error.message, message, name)
+    assert.ok(error.message.length < 400 && !/\p{Cc}/u.test(error.message), error.message)
+    assert.doesNotMatch(inspect(error), /secret|values/, name)
+  }
+})
+
+test('what a client sent wrong has no reference', async (t) => {
+  const { storage } = await web(t)
+  const body = new FormData()
+  body.append('user[photo]', new File(['x'.repeat(100)], 'a.png'))
+  const whole = new Response(body)
+  const headers = { 'content-type': whole.headers.get('content-type') ?? '' }
+  const cut = (await whole.arrayBuffer()).slice(0, 150)
+  const request = new Request('http://app.test/users', { method: 'POST', headers, body: cut })
+  await assert.rejects(storage.parseForm(request, { model: 'User' }), (error) => {
+    assert.deepEqual(publicErrorOf(error), {
+      statusCode: 422,
+      code: 'INVALID_INPUT',
+      message: 'The form could not be read. Send it again.',
+      reference: null,
+    })
+    return true
+  })
+})
+
 test('an unknown error is one fixed sentence to a visitor, with a reference for the log', async (t) => {
   const { lines, logger } = log()
   const app = await web(t, { logger })
@@ -160,7 +232,8 @@ test('every error class has a sentence for visitors, with the file once and no i
     assert.doesNotMatch(message.replace(/Reference: .*/, ''), /\d{3}/)
     assert.match(message, /^[A-Zn].*\.$/)
     assert.ok(message.length < 200 && message.split('né.png').length <= 2, message)
-    assert.equal(reference === null, error.statusCode < 500)
+    // An InvalidInputError without a message of its own is a mistake of the app.
+    assert.equal(reference === null, error.statusCode < 500 && error.code !== 'INVALID_INPUT')
     // A given public message is used as it is.
     assert.equal(new Made(SECRET, ...bytes, { publicMessage: 'Said.' }).publicMessage, 'Said.')
   }
@@ -242,6 +315,17 @@ test("Fastify and Hono send the visitor's message; a handler of the app gets the
     [answer.status, await answer.json()],
     [413, { error: message, code: 'FILE_TOO_LARGE' }],
   )
+  const foto = () => {
+    const body = new FormData()
+    body.set('user[foto]', new File(['x'], 'a.txt'))
+    return new Request('http://app.test/users', { method: 'POST', body })
+  }
+  const console = t.mock.method(globalThis.console, 'error', () => undefined)
+  const mistake = await hono.fetch(foto())
+  const [[honoReference, honoError] = []] = console.mock.calls.map((call) => call.arguments)
+  assert.equal(mistake.status, 422)
+  assert.ok((await mistake.text()).includes(`Reference: ${String(honoReference)}.`))
+  assert.match(String(honoError), /Name the input user\[photo\]/)
   hono.onError((error, c) => c.text(error.message))
   assert.match(
     await (await hono.fetch(tooLarge())).text(),

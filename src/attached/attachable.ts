@@ -3,7 +3,7 @@ import { readBlob, isBlobLike, isEmptyInput, type BlobLike } from '../blobs/blob
 import { isBytes } from '../blobs/byte-stream.ts'
 import type { IncomingFile } from '../blobs/incoming-file.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
-import { formatValue } from '../errors/message.ts'
+import { formatValue, toLogText } from '../errors/message.ts'
 import { createByteSource } from './byte-source.ts'
 import {
   readParserFile,
@@ -144,7 +144,7 @@ function assertKnownKeys(input: object, form: 'io' | 'path', details: ErrorDetai
   const unknown = Object.keys(input).find((key) => !known.includes(key))
   if (unknown !== undefined)
     throw new InvalidInputError(
-      `{ ${form} } has the unknown key '${unknown.slice(0, 30)}': it takes ${known.join(', ')}.`,
+      `{ ${form} } has the unknown key ${formatValue(unknown)}: it takes ${known.join(', ')}.`,
       { details },
     )
 }
@@ -156,5 +156,7 @@ function readText(value: unknown, key: string, details: ErrorDetails): string | 
 
 function describeKeys(input: Record<string, unknown>): string {
   const all = Object.keys(input)
-  return all.length === 0 ? 'no keys' : `the keys ${all.slice(0, 3).join(', ').slice(0, 40)}`
+  return all.length === 0
+    ? 'no keys'
+    : `the keys ${toLogText(all.slice(0, 3).join(', ').slice(0, 40))}`
 }

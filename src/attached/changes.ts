@@ -79,9 +79,10 @@ function readKeys(input: Record<string, unknown>, details: ErrorDetails) {
   for (const [key, value] of Object.entries(input)) {
     const name = KEY_NAMES.get(key)
     if (name === undefined)
-      throw new InvalidInputError(`Unknown key '${key}': give files, deletedIds and cleanBefore.`, {
-        details,
-      })
+      throw new InvalidInputError(
+        `Unknown key ${formatValue(key)}: give files, deletedIds and cleanBefore.`,
+        { details },
+      )
     read[name] = value
   }
   return {

@@ -8,6 +8,7 @@ import { toStorableFilename, toStorableKey } from '../blobs/storable-text.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
 import { InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
+import { UNREADABLE_MESSAGE } from '../errors/public-message.ts'
 import { checkFileSize, checkFileType, isAcceptedType, type FileLimits } from '../staging/limits.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { diskUploadPath } from './paths.ts'
@@ -69,14 +70,7 @@ export async function announceDirectUpload(
   const { byteSize, checksum } = file
   const requestedName = normalizeFilename(file.filename)
   const details = { filename: requestedName, ...(name === undefined ? {} : { attachment: name }) }
-  if (requestedName.trim() === '')
-    throw new InvalidInputError('A file to be uploaded directly needs a filename.')
-  if (!Number.isSafeInteger(byteSize) || byteSize < 0)
-    throw new InvalidInputError(`byte_size of ${requestedName} is no number of bytes.`, { details })
-  if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
-    throw new InvalidInputError(`checksum of ${requestedName} is no base64 MD5 of 24 characters.`, {
-      details,
-    })
+  assertAnnouncement({ byteSize, checksum }, requestedName, details)
   const knownType = guessContentType(requestedName, file.contentType)
   checkFileSize(byteSize, limits, details)
   // An unknown type is identified from the bytes when the blob is attached.
@@ -104,6 +98,21 @@ export async function announceDirectUpload(
   })
   const target = await signDirectUpload(context, blob, { contentType, checksum, signal })
   return { blob, metadata: parseMetadata(blob.metadata), ...target }
+}
+
+/** Throws InvalidInputError for values that no browser module announces. */
+function assertAnnouncement(
+  { byteSize, checksum }: Pick<DirectUploadFile, 'byteSize' | 'checksum'>,
+  filename: string,
+  details: ErrorDetails,
+): void {
+  const invalid = (message: string): InvalidInputError =>
+    new InvalidInputError(message, { details, publicMessage: UNREADABLE_MESSAGE })
+  if (filename.trim() === '') throw invalid('A file to be uploaded directly needs a filename.')
+  if (!Number.isSafeInteger(byteSize) || byteSize < 0)
+    throw invalid(`byte_size of ${filename} is no number of bytes.`)
+  if (!/^[A-Za-z0-9+/]{22}==$/.test(checksum))
+    throw invalid(`checksum of ${filename} is no base64 MD5 of 24 characters.`)
 }
 
 /** Signs the URL that a browser uploads a blob's bytes to, or a path of `handler`. */
@@ -157,6 +166,7 @@ function checkJson(metadata: object, filename: string, details: ErrorDetails): v
       {
         details,
         cause,
+        publicMessage: UNREADABLE_MESSAGE,
       },
     )
   }

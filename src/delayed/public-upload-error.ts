@@ -1,11 +1,12 @@
 import type { ActiveStorageError } from '../errors/errors.ts'
+import { isAppMistake } from '../errors/public-error.ts'
 import { formatFile } from '../errors/public-message.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import type { UploadRow } from './upload-rows.ts'
 
 /** Returns true when the visitor can mend the error, for example with another file. */
 export const isVisitorError = (error: ActiveStorageError): boolean =>
-  error.statusCode < 500 && !error.retryable
+  error.statusCode < 500 && !error.retryable && !isAppMistake(error)
 
 /**
  * Returns the text for visitors that is stored with a file; never the log's text. `reference` names

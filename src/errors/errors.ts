@@ -40,7 +40,8 @@ export interface ActiveStorageErrorOptions {
   readonly details?: ErrorDetails
   /**
    * One or two sentences for visitors: the file, the limit and what to do, without ids, keys, paths
-   * or SQL. Default: by `code`.
+   * or SQL. Default: by `code`. `publicErrorOf` takes an InvalidInputError without one for a mistake
+   * of the app.
    */
   readonly publicMessage?: string
 }
@@ -62,8 +63,11 @@ export class ActiveStorageError extends Error {
   readonly statusCode: number = 500
   /** Record, attachment and file, for the app and its log. */
   readonly details: ErrorDetails
-  /** The values of a form that was refused, as far as they were read; to show the form again. */
-  values?: Readonly<Record<string, string | readonly string[] | undefined>>
+  /**
+   * The values of a form that was refused, as far as they were read; to show the form again. Not
+   * enumerable there, so that no log has what visitors entered.
+   */
+  declare values?: Readonly<Record<string, string | readonly string[] | undefined>>
 
   constructor(message: string, options: ActiveStorageErrorOptions = {}) {
     super(

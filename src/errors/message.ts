@@ -20,7 +20,13 @@ export function appendDetails(
     filename,
   ]
   const missing = place.filter((each) => each !== undefined && !message.includes(each))
-  return missing.length === 0 ? message : `${message} (${missing.join(', ')})`
+  return missing.length === 0 ? message : `${message} (${missing.map(toLogText).join(', ')})`
+}
+
+/** Makes one line of at most 100 characters of a client's text, for a log. */
+export function toLogText(text: string | undefined = ''): string {
+  const characters = Array.from(text.slice(0, 500).replaceAll(/\p{Cc}/gu, '\uFFFD'))
+  return characters.length <= 100 ? characters.join('') : `${characters.slice(0, 100).join('')}…`
 }
 
 /** Formats any value of a caller for a message, in a few words. Never throws. */

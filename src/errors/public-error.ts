@@ -19,8 +19,8 @@ export interface PublicError {
 
 /**
  * Makes a public error of anything thrown: the library's errors have their `publicMessage`, all
- * others one fixed sentence. With a status of 500 or more the message ends with a reference; write
- * it to the log beside the error.
+ * others one fixed sentence. With a status of 500 or more, and for a mistake of the app, the message
+ * ends with a reference; write it to the log beside the error.
  *
  * @example
  * import { publicErrorOf } from 'activestorage-delayed'
@@ -38,11 +38,18 @@ export function publicErrorOf(error: unknown): PublicError {
   return {
     statusCode,
     code,
-    ...(statusCode < 500
+    ...(statusCode < 500 && !isAppMistake(error)
       ? { message: publicMessage, reference: null }
       : appendReference(publicMessage)),
   }
 }
+
+/**
+ * Returns whether only the app can correct the error. An InvalidInputError without a
+ * `publicMessage` of its own is about an argument, of which visitors know nothing.
+ */
+export const isAppMistake = (error: ActiveStorageError): boolean =>
+  error.code === 'INVALID_INPUT' && !Object.hasOwn(error, 'publicMessage')
 
 /**
  * Makes a reference that can be read out on the telephone: short, without letters that look alike.

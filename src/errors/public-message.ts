@@ -6,6 +6,9 @@ import type { ErrorCode, ErrorDetails } from './errors.ts'
 /** The message where visitors can do nothing. */
 export const GENERIC_MESSAGE = 'Something went wrong on our side. Try again later.'
 
+/** The message for a request that a page did not send as it should. */
+export const UNREADABLE_MESSAGE = 'The form cannot be read. Reload the page and try again.'
+
 const MAX_FILENAME_CHARACTERS = 60
 
 /** Formats a file's name; a long name loses its middle. */
@@ -80,7 +83,8 @@ const publicMessages: Readonly<Record<ErrorCode, (file: string, details: ErrorDe
     STAGING_OFFSET: (file) => `${file} did not arrive whole. Send it again.`,
     UNKNOWN_ATTACHMENT: () => GENERIC_MESSAGE,
     RECORD_NOT_FOUND: () => 'What the file belongs to is not there.',
-    INVALID_INPUT: () => 'The form cannot be read. Reload the page and try again.',
+    // Mistakes of the app. Those that visitors can correct have a message of their own.
+    INVALID_INPUT: () => GENERIC_MESSAGE,
     FORM_LIMIT: () => 'The form is too large. Send less at once.',
     CONFIGURATION: () => GENERIC_MESSAGE,
     SERVICE_UNAVAILABLE: () => 'The storage of files does not answer. Try again in a few minutes.',

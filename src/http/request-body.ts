@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { toByteStream, isBytes } from '../blobs/byte-stream.ts'
 import { readIncomingFile } from '../blobs/incoming-file.ts'
 import { ConfigurationError, InvalidInputError, type ErrorDetails } from '../errors/errors.ts'
+import { UNREADABLE_MESSAGE } from '../errors/public-message.ts'
 
 type NodeStream = Parameters<typeof Readable.fromWeb>[0]
 
@@ -126,13 +127,16 @@ export async function readJson(request: Request, limit: number): Promise<unknown
   let size = 0
   for await (const chunk of readBodyBytes(request, { filename: 'The body' })) {
     size += chunk.length
-    if (size > limit) throw new InvalidInputError(`The body is longer than ${limit} bytes.`)
+    if (size > limit) throw unreadableBody(`The body is longer than ${limit} bytes.`)
     chunks.push(chunk)
   }
   try {
     const value: unknown = JSON.parse(Buffer.concat(chunks).toString())
     return value
   } catch (error) {
-    throw new InvalidInputError('The body is not JSON.', { cause: error })
+    throw unreadableBody('The body is not JSON.', error)
   }
 }
+
+const unreadableBody = (message: string, cause?: unknown): InvalidInputError =>
+  new InvalidInputError(message, { cause, publicMessage: UNREADABLE_MESSAGE })

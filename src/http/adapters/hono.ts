@@ -37,11 +37,17 @@ function closeOnNode({ env }: Context): void {
   if (env.incoming instanceof IncomingMessage) closeAfterResponse(env.incoming)
 }
 
-/** Gives the error a response, which Hono sends when the app has no `onError`. */
+/**
+ * Gives the error a response, which Hono sends when the app has no `onError`. Hono logs none of the
+ * errors that have a response, so one with a reference is logged here.
+ */
 function throwWithResponse(error: unknown): never {
   const publicError = publicErrorOf(error)
-  if (publicError.reference === null && error instanceof Error)
-    Object.assign(error, { getResponse: () => respondPublicError(publicError) })
+  const getResponse = (): Response => {
+    if (publicError.reference !== null) console.error(publicError.reference, error)
+    return respondPublicError(publicError)
+  }
+  if (publicError.statusCode < 500 && error instanceof Error) Object.assign(error, { getResponse })
   throw error
 }
 

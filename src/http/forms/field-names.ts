@@ -1,4 +1,5 @@
 import { InvalidInputError } from '../../errors/errors.ts'
+import { formatValue } from '../../errors/message.ts'
 
 /** Meaning of a field: a value, or a part of an attachment's input. */
 export type FieldTarget =
@@ -85,7 +86,7 @@ export function parseFieldName(
   const part = ATTACHMENT_PARTS.get(below)
   if (part === undefined || path.length > 3)
     throw new InvalidInputError(
-      `${JSON.stringify(name)} is no part of ${attachment}; its parts are files, deleted_ids and clean_before.`,
+      `${formatValue(name)} is no part of ${attachment}; its parts are files, deleted_ids and clean_before.`,
       {
         details: { attachment },
       },

@@ -1,8 +1,8 @@
 import type { AttachmentDefinition, StorageContext } from '../../attached/context.ts'
 import { stage } from '../../attached/stage.ts'
+import { normalizeFilename } from '../../blobs/filename.ts'
 import { InvalidInputError } from '../../errors/errors.ts'
 import { formatList, formatValue } from '../../errors/message.ts'
-import { formatFile } from '../../errors/public-message.ts'
 import { AttachmentFields } from './attachment-fields.ts'
 import { listAliases, parseFieldName, scopesOf } from './field-names.ts'
 import type { FormFile } from './file-reader.ts'
@@ -95,10 +95,7 @@ export class FormCollector implements FormHandlers {
     const flat = scope === undefined ? '' : ' (or without brackets, with scope: null)'
     return new InvalidInputError(
       `The file ${formatValue(name)} is no attachment of ${this.#model}. Name the input ${formatList(known)}${flat}.`,
-      {
-        details: { filename },
-        publicMessage: `${formatFile({ filename })} was not expected here. Reload the page and try again.`,
-      },
+      { details: { filename: normalizeFilename(filename) } },
     )
   }
 }

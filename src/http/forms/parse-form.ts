@@ -121,7 +121,8 @@ async function collectForm(
         }
   } catch (error) {
     await collector.discardStaged()
-    if (error instanceof ActiveStorageError) error.values = collector.values.toObject()
+    if (error instanceof ActiveStorageError)
+      Object.defineProperty(error, 'values', { value: collector.values.toObject(), writable: true })
     throw error
   }
 }

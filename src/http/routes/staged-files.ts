@@ -6,9 +6,11 @@ import { stage } from '../../attached/stage.ts'
 import type { StagedFile } from '../../attached/staged-file.ts'
 import { normalizeFilename } from '../../blobs/filename.ts'
 import { InvalidInputError } from '../../errors/errors.ts'
+import { UNREADABLE_MESSAGE } from '../../errors/public-message.ts'
 import { assertAllowed } from '../authorize.ts'
 import { stripFolders } from '../forms/filenames.ts'
 import { readForm } from '../forms/read-form.ts'
+import { unreadableForm } from '../forms/unreadable-form.ts'
 import { readBodyBytes } from '../request-body.ts'
 import { notFound, respond, respondJson } from '../responses.ts'
 import type { Params } from '../router.ts'
@@ -54,6 +56,7 @@ function readFilenameHeader(request: Request): string {
   }
   throw new InvalidInputError(
     'Send the filename in the header X-Filename, encoded with encodeURIComponent.',
+    { publicMessage: UNREADABLE_MESSAGE },
   )
 }
 
@@ -80,7 +83,7 @@ async function stageFromForm(
     throw error
   }
   const [staged] = stagedFiles
-  if (staged === undefined) throw new InvalidInputError('The form has no file.')
+  if (staged === undefined) throw unreadableForm('The form has no file.')
   return staged
 }
 
