@@ -11,7 +11,7 @@ export function refuseServerPaths(name: string, input: unknown): void {
   const { path, filepath, files } = input
   if (typeof path === 'string' || typeof filepath === 'string')
     throw new InvalidInputError(
-      `${name}: a record does not take { path }: parameters of a request could name any file of the server. Open your own file: { io: createReadStream(path), filename }.`,
+      `${name}: a record takes no { path }, nor a parser's file in a folder: a request could name any file of the server. Give { io: createReadStream(file.path), filename }.`,
       { details: { attachment: name } },
     )
   for (const each of Array.isArray(input) ? input : []) refuseServerPaths(name, each)
