@@ -70,6 +70,7 @@ export async function announceDirectUpload(
   const { byteSize, checksum } = file
   const requestedName = normalizeFilename(file.filename)
   const details = { filename: requestedName, ...(name === undefined ? {} : { attachment: name }) }
+  context.verifier.assertSecret()
   assertAnnouncement({ byteSize, checksum }, requestedName, details)
   const knownType = guessContentType(requestedName, file.contentType)
   checkFileSize(byteSize, limits, details)

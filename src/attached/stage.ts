@@ -3,7 +3,7 @@ import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { InvalidInputError, UnknownAttachmentError, type ErrorDetails } from '../errors/errors.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { dropUnlinkedFile } from '../staging/file-transitions.ts'
-import { formatValue } from '../errors/message.ts'
+import { formatList, formatValue } from '../errors/message.ts'
 import { checkFileCount } from '../staging/limits.ts'
 import { stageIncomingFile } from '../staging/stage.ts'
 import { readAttachable, type Attachable, type AttachableInput } from './attachable.ts'
@@ -33,7 +33,9 @@ export async function stage(
   const [type = '', name = ''] = typeof options.for === 'string' ? options.for.split('.') : []
   const definition = context.models.get(type)?.get(name)
   if (options.for !== undefined && definition === undefined)
-    throw new UnknownAttachmentError(`There is no attachment ${formatValue(options.for)}.`)
+    throw new UnknownAttachmentError(
+      `There is no attachment ${formatValue(options.for)}; there are ${formatList(listAttachments(context))}.`,
+    )
   const details = definition === undefined ? {} : { attachment: name }
   const input = await readAttachable(file, details)
   if (input === null || input.kind !== 'bytes')
@@ -50,6 +52,11 @@ export async function stage(
   )
 }
 
+const listAttachments = ({ models }: StorageContext): string[] =>
+  [...models].flatMap(([type, definitions]) =>
+    [...definitions.keys()].map((name) => `${type}.${name}`),
+  )
+
 async function stageBytes(
   context: StorageContext,
   limits: AttachmentDefinition['limits'],
@@ -57,6 +64,8 @@ async function stageBytes(
   details: ErrorDetails,
   signal?: AbortSignal,
 ): Promise<StagedFile> {
+  // The file's id is signed at the end, when its bytes would be kept already.
+  context.verifier.assertSecret()
   const row = await stageIncomingFile(await context.store(), file, {
     expiresIn: context.expiresIn,
     details,

@@ -16,6 +16,8 @@ type KeyDigest = 'SHA1' | 'SHA256'
  * Storage).
  */
 export interface MessageVerifier {
+  /** Throws the error of `generate` if there is no secret. */
+  assertSecret(): void
   /** Returns a signed token. Without `expiresAt` it never expires. */
   generate(
     value: RailsValue,
@@ -108,6 +110,7 @@ export function createMessageVerifier(options: MessageVerifierOptions): MessageV
   const sign = (secret: string, digest: KeyDigest, body: string): string =>
     createHmac('sha1', keys.get(secret, digest)).update(body).digest('hex')
   return {
+    assertSecret: () => void readSecrets(),
     generate(value, { purpose, expiresAt }) {
       const [secret = ''] = readSecrets()
       const json =
