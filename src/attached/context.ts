@@ -78,6 +78,8 @@ export interface AuthorizeSubject {
    * submitted.
    */
   readonly record?: RecordRef
+  /** The attachment's model, such as 'User'; also for an upload, which has no record yet. */
+  readonly model?: string
   /** The attachment's name, such as 'photo'. */
   readonly name?: string
 }

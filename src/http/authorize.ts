@@ -25,7 +25,12 @@ export function assertLaneReadable(
 ): Promise<void> {
   if (lane === null) return assertAllowed(context, request, { action: 'read' })
   const { type, id, name } = lane
-  return assertAllowed(context, request, { action: 'read', record: { type, id }, name })
+  return assertAllowed(context, request, {
+    action: 'read',
+    record: { type, id },
+    model: type,
+    name,
+  })
 }
 
 /**
@@ -59,6 +64,7 @@ export async function isAllowedByRecords(
   const lanes = await listLanesOfBlob(context, row)
   const blob = toStoredBlob(context, row)
   for (const { type, id, name } of lanes)
-    if (await authorize(request, { action, blob, record: { type, id }, name })) return true
+    if (await authorize(request, { action, blob, record: { type, id }, model: type, name }))
+      return true
   return lanes.length === 0 ? null : false
 }

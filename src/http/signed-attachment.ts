@@ -6,6 +6,7 @@ import { notFound } from './responses.ts'
 export interface SignedAttachment {
   /** `Model.attachment`. */
   readonly qualifiedName: string
+  readonly model: string
   readonly name: string
   readonly definition: AttachmentDefinition
 }
@@ -15,7 +16,8 @@ export function readAttachmentToken(context: StorageContext, token: string): Sig
   const qualifiedName = readTokenId(context, 'attachment', token) ?? ''
   const dot = qualifiedName.lastIndexOf('.')
   const name = qualifiedName.slice(dot + 1)
-  const definition = context.models.get(qualifiedName.slice(0, Math.max(0, dot)))?.get(name)
+  const model = qualifiedName.slice(0, Math.max(0, dot))
+  const definition = context.models.get(model)?.get(name)
   if (definition === undefined) throw notFound()
-  return { qualifiedName, name, definition }
+  return { qualifiedName, model, name, definition }
 }

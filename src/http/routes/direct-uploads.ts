@@ -22,7 +22,7 @@ export async function createDirectUpload(
   const name = attachment?.name
   await assertAllowed(context, request, {
     action: 'upload',
-    ...(name === undefined ? {} : { name }),
+    ...(attachment === null ? {} : { model: attachment.model, name: attachment.name }),
   })
   // Browsers let a page of another site send a form without asking the app first, but not JSON.
   if (!/^application\/json\b/i.test(request.headers.get('content-type') ?? ''))

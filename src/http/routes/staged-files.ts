@@ -22,8 +22,8 @@ export async function createStagedFile(
   request: Request,
   { token = '' }: Params,
 ): Promise<Response> {
-  const { qualifiedName, name } = readAttachmentToken(context, token)
-  await assertAllowed(context, request, { action: 'upload', name })
+  const { qualifiedName, model, name } = readAttachmentToken(context, token)
+  await assertAllowed(context, request, { action: 'upload', model, name })
   const isForm = /^multipart\/form-data\b/i.test(request.headers.get('content-type') ?? '')
   const staged = await (isForm
     ? stageFromForm(context, request, qualifiedName)
