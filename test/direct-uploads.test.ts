@@ -202,6 +202,31 @@ test('a false content type is found when the file is attached', async (t) => {
   assert.equal(await user.photo.attached(), false)
 })
 
+test('a blob is refused when its row and its first bytes differ in size', async (t) => {
+  const { user, query, storage, service } = await web(t)
+  await service.upload('object', [Buffer.from('hello')] as never, {
+    byteSize: 5,
+    checksum: md5('hello'),
+  })
+  for (const [byteSize, isRefused] of [
+    [4, true],
+    [6, true],
+    [70_000, true],
+    [5, false],
+  ] as const) {
+    await query(
+      `insert into active_storage_blobs (key, filename, service_name, byte_size, checksum, metadata, created_at) values ('object', 'a.txt', 'test', ${byteSize}, '${md5('hello')}', '{}', 0)`,
+    )
+    const [row] = await query("select id from active_storage_blobs where key = 'object'")
+    const blob = await storage.blobs.find(String(row?.['id']))
+    const attached = user.photo.attach(blob?.signedId)
+    if (isRefused)
+      await assert.rejects(attached, { code: 'INTEGRITY', message: /correct byte_size/ })
+    else await attached
+    if (isRefused) await query("delete from active_storage_blobs where key = 'object'")
+  }
+})
+
 test("the name of an announced file counts before the browser's type; at attach its bytes count", async (t) => {
   const models = {
     User: {
@@ -378,12 +403,15 @@ test('a file is staged before its form: as the body, or in a form', async (t) =>
 
 test('each request calls authorize with its subject', async (t) => {
   const asked: string[] = []
+  const uploads: string[] = []
   let allowed: (name: string | undefined) => boolean = () => true
   const { storage, ask, user } = await web(t, {
     authorize: (
       _request: Request,
-      { action, blob, record, name }: import('../src/index.ts').AuthorizeSubject,
+      { action, blob, record, model, name }: import('../src/index.ts').AuthorizeSubject,
     ) => {
+      if (record !== undefined) assert.equal(model, record.type)
+      else if (model !== undefined) uploads.push(`${action} ${model}.${String(name)}`)
       asked.push(
         [action, blob?.filename, record && `${record.type} ${record.id}`, name]
           .map(String)
@@ -399,6 +427,12 @@ test('each request calls authorize with its subject', async (t) => {
     asked.length = 0
     return [(await ask(path, init)).status, [...asked]]
   }
+  for (const path of [
+    storage.stagedUploadPath('User.photo'),
+    storage.directUploadPath('User.photo'),
+  ])
+    await ask(path, { method: 'POST' })
+  assert.deepEqual(uploads, ['upload User.photo', 'upload User.photo'])
   await user.photo.attach({ io: Buffer.from('x'), filename: 'x.txt' })
   const photo = (await user.photo.attachment()) ?? assert.fail()
   await storage.record('User', 2).certificates.attach(photo.blob)

@@ -5,7 +5,7 @@ import { identifyContentType } from '../blobs/content-type.ts'
 import type { IncomingFile } from '../blobs/incoming-file.ts'
 import { storeObject } from '../blobs/store-object.ts'
 import { describeLane } from '../attachments/lane.ts'
-import { FileNotFoundError, InvalidSignatureError } from '../errors/errors.ts'
+import { FileNotFoundError, IntegrityError, InvalidSignatureError } from '../errors/errors.ts'
 import { checkFileCount, checkFileSize, checkFileType } from '../staging/limits.ts'
 import type { FileRow } from '../staging/file-rows.ts'
 import { createJoinedTarget, stageIncomingFile } from '../staging/stage.ts'
@@ -83,18 +83,24 @@ async function resolveSignedId(scope: AttachmentScope, signedId: string): Promis
 
 /**
  * Returns the content type of a blob. After a direct upload it identifies the type from the bytes,
- * as Rails does at attach.
+ * as Rails does at attach. Throws IntegrityError if these bytes show that the object is shorter or
+ * longer than its row says: it could never be served.
  */
 async function identifyBlob(scope: AttachmentScope, blob: BlobRow): Promise<string> {
   const declared = blob.contentType ?? 'application/octet-stream'
   if (parseMetadata(blob.metadata)['identified'] === true || blob.byteSize === 0) return declared
   const service = requireService(scope.context, blob.serviceName)
-  const head: Uint8Array[] = []
-  for await (const chunk of await service.download(blob.key, {
-    range: [0, Math.min(blob.byteSize, IDENTIFY_BYTES) - 1],
-  }))
-    head.push(chunk)
-  return identifyContentType(Buffer.concat(head), blob.filename, declared)
+  const chunks: Uint8Array[] = []
+  // The range has one byte more than a small object, so that a longer one shows.
+  const range = [0, Math.min(blob.byteSize, IDENTIFY_BYTES - 1)] as const
+  for await (const chunk of await service.download(blob.key, { range })) chunks.push(chunk)
+  const head = Buffer.concat(chunks)
+  if (head.length !== Math.min(blob.byteSize, IDENTIFY_BYTES))
+    throw new IntegrityError(
+      `The object of ${blob.filename} has not the ${blob.byteSize} bytes of its blob: correct byte_size, or upload it again.`,
+      { details: { ...describeLane(scope.lane), filename: blob.filename } },
+    )
+  return identifyContentType(head, blob.filename, declared)
 }
 
 /**
