@@ -150,6 +150,9 @@ test('a typing error exits with 2 and a reason; a missing configuration names th
     call('status', '--config', 'broken.ts').stderr,
     /could not be loaded[^]*run\(storage\)/,
   )
+  await writeFile(join(folder, 'throwing.ts'), "throw new Error('Set DATABASE_URL.')")
+  const { stderr } = call('status', '--config', 'throwing.ts')
+  assert.match(stderr, /throwing\.ts could not be loaded: Set DATABASE_URL\.\s*$/)
 })
 
 test('a configuration in a CommonJS package is refused with a way to load it', async (t) => {

@@ -67,6 +67,14 @@ test('wrong storage options are refused at start-up', () => {
   createActiveStorage(base)
   wrong({ model: {} }, /unknown option 'model'/)
   wrong({ database: undefined }, /database is missing/)
+  wrong({ database: 'postgres://localhost/app' }, /database is text, which is no database/)
+  wrong({ database: { query() {}, connect() {} } }, /database is an object, which is no database/)
+  wrong({ database: { createQueryRunner() {} } }, /is a DataSource.*pass typeorm\(dataSource\)/)
+  wrong({ secretkeybase: 'x' }, /'secretkeybase'\. Did you mean secretKeyBase\?/)
+  wrong({ secret: 'x' }, /Did you mean secretKeyBase\?/)
+  wrong({ autorize: () => true }, /Did you mean authorize\?/)
+  wrong({ colour: 'x' }, /'colour'\. The options are/)
+  wrong({ services: [memory()] }, /services is a list: give an object by name/)
   wrong({ services: {} }, /services is empty/)
   wrong({ services: { a: memory(), b: memory() } }, /set service to the one/)
   wrong({ service: 'lokal' }, /'lokal', which is not among local/)
@@ -112,7 +120,7 @@ test('wrong storage options are refused at start-up', () => {
   })) {
     wrong(
       { [name]: { [value]: 1 } },
-      new RegExp(`${name}: unknown option '${value}'\\. The options are`),
+      new RegExp(`${name}: unknown option '${value}'\\. (Did you mean|The options are)`),
     )
     wrong({ [name]: 7 }, new RegExp(`${name}: give an object`))
   }
@@ -126,6 +134,8 @@ test('wrong storage options are refused at start-up', () => {
   wrong({ staging: { expiresIn: '1 day' } }, /with its unit/)
   wrong({ gem: { moveAfter: 600 } }, /gem\.moveAfter/)
   wrong({ jobs: {} }, /enqueue\(\) and work\(\)/)
+  const unknown = { code: 'UNKNOWN_ATTACHMENT', message: /"User\.foto"; there are User\.photo\./ }
+  assert.throws(() => createActiveStorage(base).stagedUploadPath('User.foto' as never), unknown)
   refused(() => createActiveStorage(base).work({ concurrency: 0 }), /concurrency/)
   refused(
     () => createActiveStorage(base).work({ concurency: 3 } as never),
@@ -185,12 +195,26 @@ test('a missing secret is an error when it is first needed', async (t) => {
   const before = process.env['SECRET_KEY_BASE']
   delete process.env['SECRET_KEY_BASE']
   t.after(() => (before === undefined ? undefined : (process.env['SECRET_KEY_BASE'] = before)))
+  const database = sqlite(':memory:')
   const storage = createActiveStorage({
-    database: sqlite(':memory:'),
+    database,
     services: { local: memory() },
     models: { User: { photo: hasOneAttached() } },
   })
   await storage.migrate()
-  await assert.rejects(storage.stage(new File(['x'], 'x')), { code: 'CONFIGURATION' })
+  const missing = { code: 'CONFIGURATION', message: /No secret to sign ids with/ }
+  const body = new FormData()
+  body.append('user[photo]', new File(['x'], 'x'))
+  const form = new Request('http://app.test/', { method: 'POST', body })
+  await assert.rejects(storage.stage(new File(['x'], 'x')), missing)
+  await assert.rejects(storage.parseForm(form, { model: 'User' }), missing)
+  const announced = { filename: 'x', byteSize: 1, checksum: `${'A'.repeat(22)}==` }
+  await assert.rejects(storage.blobs.createBeforeDirectUpload(announced), missing)
+  for (const table of ['activestorage_delayed_files', 'active_storage_blobs'])
+    assert.deepEqual(
+      (await database.executor.run(`select count(*) as n from ${table}`, [])).rows,
+      [{ n: 0 }],
+      `${table} keeps nothing`,
+    )
   await storage.close()
 })

@@ -37,16 +37,32 @@ export async function loadStorage(
   const module: Record<string, unknown> = await import(
     pathToFileURL(resolve(folder, file)).href
   ).catch((error: unknown) => {
-    const advice = isCommonJsError(error)
-      ? 'Its package.json makes it CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
-      : "If plain Node cannot read it (enums, path aliases), write a file that calls run(storage) of 'activestorage-delayed/cli'."
-    throw new ConfigurationError(`${file} could not be loaded: ${messageOf(error)}. ${advice}`, {
+    const reason = messageOf(error).replace(/\.$/, '')
+    throw new ConfigurationError(`${file} could not be loaded: ${reason}.${adviseOn(error)}`, {
       cause: error,
     })
   })
   for (const found of [module['storage'], module['default']]) if (isStorage(found)) return found
   throw new ConfigurationError(
     `${file} exports no storage: export const storage = createActiveStorage({ … }).`,
+  )
+}
+
+/** Returns what to do about a file that Node cannot read; '' for an error that its code threw. */
+function adviseOn(error: unknown): string {
+  if (isCommonJsError(error))
+    return ' Its package.json makes it CommonJS: name it activestorage.config.mts, or set "type": "module" there.'
+  return isUnreadableModule(error)
+    ? " If plain Node cannot read it (enums, path aliases), write a file that calls run(storage) of 'activestorage-delayed/cli'."
+    : ''
+}
+
+function isUnreadableModule(error: unknown): boolean {
+  if (!types.isNativeError(error)) return false
+  const code = 'code' in error ? String(error.code) : ''
+  return (
+    error.name === 'SyntaxError' ||
+    /^(ERR_)?(MODULE_NOT_FOUND|PACKAGE_|UNSUPPORTED_|UNKNOWN_FILE|INVALID_TYPESCRIPT)/.test(code)
   )
 }
 

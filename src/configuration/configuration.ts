@@ -9,6 +9,7 @@ import {
   type DirectWaitOptions,
 } from '../delayed/direct-attach-options.ts'
 import type { Log } from '../diagnostics/log.ts'
+import { formatValue } from '../errors/message.ts'
 import { readAfterRefusal } from '../http/after-refusal.ts'
 import type { ImageProcessor } from '../images/image-processor.ts'
 import type { JobEngine } from '../jobs/engine.ts'
@@ -109,7 +110,7 @@ export function readConfiguration(config: AnyConfig): Settings {
 
 function checkDatabase({ database, recordId = 'bigint', tables }: AnyConfig): void {
   if (typeof database?.open !== 'function')
-    throw configurationError('database is missing: pass sqlite(…), postgres(…) or mysql(…).')
+    throw configurationError(describeWrongDatabase(database))
   if (!['bigint', 'uuid', 'text'].includes(recordId))
     throw configurationError(`recordId is '${String(recordId)}': give bigint, uuid or text.`)
   for (const name of [tables?.prefix, tables?.schema])
@@ -119,6 +120,15 @@ function checkDatabase({ database, recordId = 'bigint', tables }: AnyConfig): vo
       )
   if (tables?.schema !== undefined && (database.dialect ?? 'postgres') !== 'postgres')
     throw configurationError('tables.schema is for PostgreSQL; tables.prefix works everywhere.')
+}
+
+function describeWrongDatabase(given: unknown): string {
+  const bindings = 'pass sqlite(…), postgres(…), mysql(…), or the binding of your ORM'
+  if (given === undefined || given === null) return `database is missing: ${bindings}.`
+  if (typeof given === 'object' && 'createQueryRunner' in given)
+    return 'database is a DataSource of TypeORM: pass typeorm(dataSource) of activestorage-delayed/typeorm.'
+  const kind = typeof given === 'string' ? 'text' : formatValue(given)
+  return `database is ${kind}, which is no database of this package: ${bindings}.`
 }
 
 /**

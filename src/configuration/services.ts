@@ -40,6 +40,10 @@ export function readServices({
  * unclear.
  */
 export function readDefaultService({ services, service }: ServiceOptions): string {
+  if (Array.isArray(services))
+    throw configurationError(
+      'services is a list: give an object by name, such as { local: disk({ root }) }. Each blob stores the name.',
+    )
   const names = Object.keys(services ?? {})
   const only = service ?? (names.length === 1 ? names[0] : undefined)
   if (names.length === 0)

@@ -148,5 +148,7 @@ export class RecordHandles {
 /** Throws UnknownAttachmentError unless `attachment` is one, such as 'User.photo'. */
 export function requireAttachment({ knownAttachments }: Settings, attachment: string): void {
   if (!knownAttachments.some(({ type, name }) => `${type}.${name}` === attachment))
-    throw new UnknownAttachmentError(`There is no attachment ${formatValue(attachment)}.`)
+    throw new UnknownAttachmentError(
+      `There is no attachment ${formatValue(attachment)}; there are ${formatList(knownAttachments.map(({ type, name }) => `${type}.${name}`))}.`,
+    )
 }
