@@ -18,7 +18,7 @@ import { assignAttachedFile } from '../delayed/create-upload.ts'
 import type { LinkPlan } from '../delayed/plan-link.ts'
 import { describeLane } from '../attachments/lane.ts'
 import { FileNotFoundError, ServiceError } from '../errors/errors.ts'
-import type { AttachmentScope } from './scope.ts'
+import type { AttachmentScope, OpenChange } from './scope.ts'
 import type { StoredObject } from './submission.ts'
 import { supersedeUploads } from './supersede.ts'
 
@@ -27,15 +27,16 @@ import { supersedeUploads } from './supersede.ts'
  * they replace the attached file and end all pending uploads.
  */
 export async function attachStored(
-  session: Session,
+  change: OpenChange,
   scope: AttachmentScope,
   stored: readonly StoredObject[],
   plan: LinkPlan,
 ): Promise<AttachmentRow[]> {
   if (stored.length === 0) return []
+  const { session } = change
   const { lane, definition, context } = scope
   if (definition.kind === 'one')
-    await supersedeUploads(session, context, lane, {
+    await supersedeUploads(change, context, lane, {
       lock: plan.submission.lock,
       uploads: plan.older,
     })

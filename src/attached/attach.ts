@@ -6,7 +6,7 @@ import { findFiles, type FileRow } from '../staging/file-rows.ts'
 import { attachStored } from './attach-stored.ts'
 import { readChanges } from './changes.ts'
 import { resolveInputs, stageResolved, uploadInput, type ResolvedInput } from './inputs.ts'
-import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
+import { runChange, type AttachmentScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import {
   dropStagedFiles,
@@ -57,7 +57,8 @@ export async function attach(
 async function attachSubmission(submission: PreparedSubmission): Promise<Attachment[]> {
   const { scope, stored } = submission
   const { context, lane } = scope
-  const rows = await runChange(scope, async (session) => {
+  const rows = await runChange(scope, async (change) => {
+    const { session } = change
     const lock = await lockLanes(session, [lane])
     const plan = await planSubmission(session, submission, lock)
     const linked = await link(session, plan)
@@ -65,15 +66,14 @@ async function attachSubmission(submission: PreparedSubmission): Promise<Attachm
       await context.notifyWorkers(session, [linked.token])
       scope.startAtCommit({ token: linked.token, lane })
     }
-    return attachStored(session, scope, stored, plan)
+    return attachStored(change, scope, stored, plan)
   })
   const { session } = await context.store()
   for (const object of stored)
     if (object.kind === 'object' && object.staged !== null)
       await deleteChunksOfFile(session, object.staged)
   if (scope.session === null) await context.touch(lane.type, lane.id)
-  const userSession = await openUserSession(scope)
-  return rows.map((row) => toAttachment(context, row, userSession))
+  return rows.map((row) => toAttachment(scope, row))
 }
 
 /**

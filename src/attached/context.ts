@@ -57,9 +57,9 @@ export interface StorageContext {
    * Notifies workers of uploads; takes effect at the commit. The last statement of a submission.
    */
   notifyWorkers(session: Session, tokens: readonly string[]): Promise<void>
-  /** Makes a worker of this process look for work at once. */
-  wake(): void
-  /** Logs uploads that a newer change ended. */
+  /** Makes a worker of this process look for work at once. Call it after the commit. */
+  readonly wake: () => void
+  /** Reports uploads that a newer change ended. Call it after the commit. */
   logSuperseded(uploads: readonly UploadRow[]): void
   /** Uploads here what is due, or waits for the worker that has it. Throws AttachPendingError. */
   waitUntilAttached(uploads: readonly SubmittedUpload[], options?: AttachWaitOptions): Promise<void>

@@ -7,6 +7,7 @@ import { findFilesOfUploads } from '../staging/file-rows.ts'
 import type { StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import { listUploads } from './list-uploads.ts'
+import { createChangeScope } from './scope.ts'
 import { readTokenId } from './signed-tokens.ts'
 import { readUploadFilter, type DelayedUploadFilter } from './upload-filter.ts'
 import type { DelayedUpload } from './values.ts'
@@ -31,6 +32,7 @@ export interface DelayedUploads<N extends string = string> {
 
 /** Creates `storage.delayedUploads`. */
 export function createDelayedUploads(context: StorageContext): DelayedUploads {
+  const scope = createChangeScope(context)
   const find = async (id: string): Promise<DelayedUpload | null> => {
     if (typeof id !== 'string')
       throw new InvalidInputError(`${formatValue(id)} is no upload id: give text.`)
@@ -39,7 +41,7 @@ export function createDelayedUploads(context: StorageContext): DelayedUploads {
     const row = await findOwnUpload(session, id)
     return row === null || row.state === 'attached'
       ? null
-      : toDelayedUpload(context, row, await findFilesOfUploads(session, [row.token]), null)
+      : toDelayedUpload(scope, row, await findFilesOfUploads(session, [row.token]))
   }
   return {
     find,
@@ -50,7 +52,7 @@ export function createDelayedUploads(context: StorageContext): DelayedUploads {
     async list(filter = {}) {
       const { session } = await context.store()
       const rows = await listUploads(session, readUploadFilter(filter, session.recordId))
-      return rows.map(({ upload, files }) => toDelayedUpload(context, upload, files, null))
+      return rows.map(({ upload, files }) => toDelayedUpload(scope, upload, files))
     },
     stats: async () => readUploadStats(await context.store()),
   }

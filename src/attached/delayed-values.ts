@@ -1,13 +1,16 @@
 import { TOKEN_PURPOSE } from './signed-tokens.ts'
+import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { discardUpload, retryUpload } from '../delayed/retry-and-discard.ts'
 import { readPublicFileError, readPublicUploadError } from '../delayed/public-upload-error.ts'
 import type { UploadRow } from '../delayed/upload-rows.ts'
+import { wakeLane } from '../delayed/wake-lane.ts'
 import { IntegrityError } from '../errors/errors.ts'
 import { readStaged, readStagedRange } from '../staging/chunks.ts'
 import { findFiles, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { pendingPath, delayedUploadPath } from './paths.ts'
+import { applyChange, type ChangeScope } from './scope.ts'
 import {
   toReadableFile,
   type DelayedFile,
@@ -98,16 +101,13 @@ async function* readStoredFile(
     yield* await requireService(context, serviceName).download(blobKey, options)
 }
 
-/**
- * Creates the app's value of an upload. `session` opens the user's transaction that its methods
- * work in; null: none.
- */
+/** Creates the app's value of an upload. Its methods work in the transaction of `scope`. */
 export function toDelayedUpload(
-  context: StorageContext,
+  scope: ChangeScope,
   row: UploadRow,
   files: readonly FileRow[],
-  session: Session | null,
 ): DelayedUpload {
+  const { context } = scope
   const values = files
     .filter((file) => file.state !== 'dropped')
     .map((file) => toDelayedFile(context, row, file))
@@ -131,16 +131,24 @@ export function toDelayedUpload(
       return context.verifier.generate(row.token, { purpose: TOKEN_PURPOSE.upload })
     },
     path: () => delayedUploadPath(context, row.token),
-    async retry() {
-      const store = await context.store()
-      await retryUpload(store, session, context.kindOf, row.token)
-      await context.notifyWorkers(session ?? store.session, [row.token])
-      context.wake()
-    },
-    async discard() {
-      await discardUpload(await context.store(), session, row.token)
-      context.wake()
-    },
+    retry: () =>
+      changeUpload(scope, row.lane, async (session) => {
+        await retryUpload(session, context.kindOf, row.token)
+        await context.notifyWorkers(session, [row.token])
+      }),
+    discard: () => changeUpload(scope, row.lane, (session) => discardUpload(session, row.token)),
     toJSON: () => ({ ...toPageJson(base), files: values.map((file) => file.toJSON()) }),
   }
+}
+
+/** Changes an upload, and wakes its lane and workers after the commit. */
+async function changeUpload(
+  scope: ChangeScope,
+  lane: Lane,
+  run: (session: Session) => Promise<void>,
+): Promise<void> {
+  await applyChange(scope, ({ session }) => run(session))
+  // In a user's transaction it is too early: the other uploads of the lane are due by themselves.
+  if (scope.session === null) await wakeLane((await scope.context.store()).session, lane)
+  scope.afterCommit(scope.context.wake)
 }

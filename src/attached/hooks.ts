@@ -4,6 +4,7 @@ import { findFiles, findFilesOfUploads } from '../staging/file-rows.ts'
 import type { AttachmentDefinition, StorageContext } from './context.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import type { HookFile } from './definitions.ts'
+import { createChangeScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import type { DelayedUpload } from './values.ts'
 
@@ -60,7 +61,7 @@ const toHookRecord = (record: unknown): never => record as never
 async function readUpload(context: StorageContext, upload: UploadRow): Promise<DelayedUpload> {
   const { session } = await context.store()
   const files = await findFilesOfUploads(session, [upload.token])
-  return toDelayedUpload(context, upload, files, null)
+  return toDelayedUpload(createChangeScope(context), upload, files)
 }
 
 function toHookFile(
@@ -72,6 +73,6 @@ function toHookFile(
     contentType: file.sentType ?? file.contentType,
     byteSize: file.sentSize ?? file.byteSize,
     key: file.blobKey,
-    attachment: attachment === null ? null : toAttachment(context, attachment, null),
+    attachment: attachment === null ? null : toAttachment(createChangeScope(context), attachment),
   }
 }

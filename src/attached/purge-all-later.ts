@@ -7,6 +7,7 @@ import { discardUploads } from '../delayed/discard.ts'
 import { findRecordUploads } from '../delayed/upload-rows.ts'
 import { deleteGemRows } from '../gem/gem-rows.ts'
 import type { RecordScope } from './record.ts'
+import { runChange } from './scope.ts'
 
 /** Options of `purgeAllLater`. */
 export interface PurgeAllOptions {
@@ -22,31 +23,26 @@ export interface PurgeAllOptions {
  * discards its uploads. Returns false if `keepIf` kept them.
  */
 export async function purgeAllLater(
-  { context, type, id, definitions, session, wakeAtCommit, loaded }: RecordScope,
+  scope: RecordScope,
   { keepIf }: PurgeAllOptions = {},
 ): Promise<boolean> {
-  loaded.current = null
-  const store = await context.store()
-  const run = async (tx: Session): Promise<boolean> => {
-    const { lock, names, hasGemRows } = await lockNames(tx, type, id, [...definitions.keys()])
-    if ((await keepIf?.(tx)) === true) return false
+  const { type, id, definitions } = scope
+  return runChange(scope, async ({ session }) => {
+    const { lock, names, hasGemRows } = await lockNames(session, type, id, [...definitions.keys()])
+    if ((await keepIf?.(session)) === true) return false
     const isLocked = ({ name }: { readonly name: string }): boolean => names.has(name)
-    const uploads = await findRecordUploads(tx, type, [id], { lock: true })
+    const uploads = await findRecordUploads(session, type, [id], { lock: true })
     await discardUploads(
-      tx,
+      session,
       uploads.filter(({ lane }) => isLocked(lane)),
       lock,
       'discarded',
     )
-    if (hasGemRows) await deleteGemRows(tx, { type, id })
-    const attachments = await lockRecordAttachments(tx, type, id)
-    await deleteLockedAttachments(tx, attachments.filter(isLocked), { purge: true })
+    if (hasGemRows) await deleteGemRows(session, { type, id })
+    const attachments = await lockRecordAttachments(session, type, id)
+    await deleteLockedAttachments(session, attachments.filter(isLocked), { purge: true })
     return true
-  }
-  const isPurged = await (session === null ? store.transact(run) : run(await session()))
-  if (session === null) context.wake()
-  else wakeAtCommit()
-  return isPurged
+  })
 }
 
 /** The lanes of a record that are locked. */
@@ -59,8 +55,9 @@ interface LockedNames {
 
 /**
  * Locks the lanes of the names that are defined and of those that have rows. The rows are read
- * before the lock, because lanes are locked in one order. A name that gets its first row after that
- * is not locked, and counts as submitted after the purge.
+ * before the lock, because lanes are locked in one order, and without locks, because rows are locked
+ * after lanes. A name that gets its first row after that, or after the snapshot of a user's
+ * transaction, is not locked, and counts as submitted after the purge.
  */
 async function lockNames(
   session: Session,

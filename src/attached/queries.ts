@@ -10,7 +10,7 @@ import type { LinkPlan } from '../delayed/plan-link.ts'
 import { describeLane } from '../attachments/lane.ts'
 import { AttachmentRequiredError } from '../errors/errors.ts'
 import { toDelayedUpload } from './delayed-values.ts'
-import { openUserSession, openSession, type RowCache, type AttachmentScope } from './scope.ts'
+import { openSession, type RowCache, type AttachmentScope } from './scope.ts'
 import { toAttachment } from './stored-values.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 
@@ -60,15 +60,13 @@ async function findUnfinishedUploads(scope: AttachmentScope): Promise<readonly U
 
 /** Reads the attached files, oldest first. */
 export async function readAttachments(scope: AttachmentScope): Promise<Attachment[]> {
-  const session = await openUserSession(scope)
-  return (await readAttachmentRows(scope)).map((row) => toAttachment(scope.context, row, session))
+  return (await readAttachmentRows(scope)).map((row) => toAttachment(scope, row))
 }
 
 /** Reads the pending, running and failed uploads, oldest first. */
 export async function readDelayedUploads(scope: AttachmentScope): Promise<DelayedUpload[]> {
-  const session = await openUserSession(scope)
   return (await findUnfinishedUploads(scope)).map(({ upload, files }) =>
-    toDelayedUpload(scope.context, upload, files, session),
+    toDelayedUpload(scope, upload, files),
   )
 }
 
@@ -79,12 +77,9 @@ export async function readDelayedUploads(scope: AttachmentScope): Promise<Delaye
 export async function readLatest(scope: AttachmentScope): Promise<(Attachment | DelayedFile)[]> {
   const attached = await readAttachments(scope)
   const unfinished = await findUnfinishedUploads(scope)
-  const session = await openUserSession(scope)
   const replaced = new Set(unfinished.flatMap(({ upload }) => upload.replaces ?? []))
   const pending = unfinished.flatMap(({ upload, files }) =>
-    toDelayedUpload(scope.context, upload, files, session).files.filter(
-      (file) => file.state !== 'attached',
-    ),
+    toDelayedUpload(scope, upload, files).files.filter((file) => file.state !== 'attached'),
   )
   return [...attached.filter(({ id }) => !replaced.has(id)), ...pending]
 }

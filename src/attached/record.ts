@@ -1,10 +1,9 @@
-import type { AttachmentDefinition, StorageContext } from './context.ts'
-import type { Session } from '../database/session.ts'
+import type { AttachmentDefinition } from './context.ts'
 import { InvalidInputError, UnknownAttachmentError } from '../errors/errors.ts'
 import { formatList, formatValue } from '../errors/message.ts'
 import type { ManyInput, OneInput } from './attachable.ts'
 import { readAttachments, readDelayedUploads, readLatest, checkRequired } from './queries.ts'
-import type { RowCache, AttachmentScope } from './scope.ts'
+import type { AttachmentScope, ChangeScope } from './scope.ts'
 import type { Attachment, DelayedFile, DelayedUpload } from './values.ts'
 import { whenAttached, type WhenAttachedOptions } from './when-attached.ts'
 import { attach } from './attach.ts'
@@ -127,17 +126,12 @@ export const RESERVED_RECORD_NAMES: readonly string[] = [
 ]
 
 /** A record, its attachments, and the transaction that its handle works in. */
-export interface RecordScope {
-  readonly context: StorageContext
+export interface RecordScope extends ChangeScope {
   readonly type: string
   /** The record's id in its canonical form. */
   readonly id: string
   readonly definitions: ReadonlyMap<string, AttachmentDefinition>
-  readonly session: (() => Promise<Session>) | null
-  readonly wakeAtCommit: AttachmentScope['wakeAtCommit']
   readonly startAtCommit: AttachmentScope['startAtCommit']
-  /** Rows of the record that were read before. */
-  readonly loaded: RowCache
 }
 
 /** Creates the handle of a record. Runs no statement. */
@@ -157,7 +151,7 @@ export function createRecordHandle(scope: RecordScope): AnyRecordAttachments {
       lane: { type, id, name },
       definition,
       session: scope.session,
-      wakeAtCommit: scope.wakeAtCommit,
+      afterCommit: scope.afterCommit,
       startAtCommit: scope.startAtCommit,
       loaded,
     }

@@ -18,9 +18,10 @@ export async function removeAll(
 ): Promise<void> {
   signal?.throwIfAborted()
   const { lane, context } = scope
-  const jobKeys = await runChange(scope, async (session) => {
+  const jobKeys = await runChange(scope, async (change) => {
+    const { session } = change
     const lock = await lockLanes(session, [lane])
-    await supersedeUploads(session, context, lane, {
+    await supersedeUploads(change, context, lane, {
       lock,
       uploads: await lockUploads(session, lane),
     })

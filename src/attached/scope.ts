@@ -18,51 +18,76 @@ export interface RowCache {
   current: PreloadedRows | null
 }
 
-/** One attachment of a record, and the transaction that its handle works in. */
-export interface AttachmentScope {
+/** The transaction that a handle or a value makes its changes in. */
+export interface ChangeScope {
   readonly context: StorageContext
+  /** Opens a session in the user's transaction. null: there is none. */
+  readonly session: (() => Promise<Session>) | null
+  /**
+   * Calls `done` after the commit of the user's transaction, if the binding reports commits, and at
+   * once if there is no such transaction.
+   */
+  readonly afterCommit: (done: () => void) => void
+  /** Rows of the record that were read before. */
+  readonly loaded: RowCache
+}
+
+/** One attachment of a record, and the transaction that its handle works in. */
+export interface AttachmentScope extends ChangeScope {
   readonly lane: Lane
   readonly definition: AttachmentDefinition
-  /** Opens a session in the user's transaction. null: the handle has none. */
-  readonly session: (() => Promise<Session>) | null
-  /** Wakes workers after the commit of the user's transaction, if the binding reports commits. */
-  readonly wakeAtCommit: () => void
   /**
    * Starts an upload in this process after the commit of the user's transaction, if the binding
    * reports commits.
    */
   readonly startAtCommit: (upload: SubmittedUpload) => void
-  /** Rows of the record that were read before. */
-  readonly loaded: RowCache
+}
+
+/** Creates the scope of a value that was read outside of a user's transaction. */
+export function createChangeScope(context: StorageContext): ChangeScope {
+  return { context, session: null, afterCommit: (done) => done(), loaded: { current: null } }
+}
+
+/** A transaction that a change runs in. */
+export interface OpenChange {
+  readonly session: Session
+  /** Calls `done` after the commit: see `ChangeScope.afterCommit`. */
+  readonly afterCommit: (done: () => void) => void
 }
 
 /**
- * Runs a change in the user's transaction, or in a transaction of its own if the handle has none.
+ * Applies a change in the user's transaction, or in a transaction of its own if the scope has none.
  */
-export async function runChange<T>(
-  scope: AttachmentScope,
-  run: (session: Session) => Promise<T>,
+export async function applyChange<T>(
+  scope: ChangeScope,
+  run: (change: OpenChange) => Promise<T>,
 ): Promise<T> {
-  const store = await scope.context.store()
+  const { context, session, afterCommit } = scope
+  const store = await context.store()
   scope.loaded.current = null
-  if (scope.session !== null) {
-    const result = await run(await scope.session())
-    scope.wakeAtCommit()
-    return result
-  }
-  const result = await store.transact((session) => run(session))
-  scope.context.wake()
+  if (session !== null) return run({ session: await session(), afterCommit })
+  let callbacks: (() => void)[] = []
+  const result = await store.transact((own) => {
+    // The transaction may run twice.
+    callbacks = []
+    return run({ session: own, afterCommit: (done) => callbacks.push(done) })
+  })
+  for (const done of callbacks) done()
   return result
 }
 
-/** Opens the session of the user's transaction, or the pool's if the handle has none. */
-export async function openSession(
-  scope: AttachmentScope,
-): Promise<{ session: Session; store: Store }> {
+/** Applies a change, and wakes workers after its commit. */
+export async function runChange<T>(
+  scope: ChangeScope,
+  run: (change: OpenChange) => Promise<T>,
+): Promise<T> {
+  const result = await applyChange(scope, run)
+  scope.afterCommit(scope.context.wake)
+  return result
+}
+
+/** Opens the session of the user's transaction, or the pool's if the scope has none. */
+export async function openSession(scope: ChangeScope): Promise<{ session: Session; store: Store }> {
   const store = await scope.context.store()
   return { store, session: scope.session === null ? store.session : await scope.session() }
 }
-
-/** Opens the session of the user's transaction. null: the handle has none. */
-export const openUserSession = async (scope: AttachmentScope): Promise<Session | null> =>
-  scope.session === null ? null : scope.session()

@@ -5,11 +5,11 @@ import { purgeBlobLater } from '../attachments/purge-later.ts'
 import { parseMetadata, type BlobRow } from '../blobs/blob-rows.ts'
 import { toContentDisposition } from '../blobs/content-disposition.ts'
 import { toSafeContentType } from '../blobs/safe-content-type.ts'
-import type { Session } from '../database/session.ts'
 import { parseDuration } from '../options/units.ts'
 import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
 import type { PurgeOptions } from './remove.ts'
+import { runChange, type ChangeScope } from './scope.ts'
 import { lockUploads, supersedeUploads } from './supersede.ts'
 import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
@@ -76,15 +76,9 @@ export function toStoredBlob(context: StorageContext, row: BlobRow): StoredBlob 
   }
 }
 
-/**
- * Creates the app's value of an attachment. `session` opens the user's transaction that its methods
- * work in; null: none.
- */
-export function toAttachment(
-  context: StorageContext,
-  row: AttachmentRow,
-  session: Session | null,
-): Attachment {
+/** Creates the app's value of an attachment. Its methods work in the transaction of `scope`. */
+export function toAttachment(scope: ChangeScope, row: AttachmentRow): Attachment {
+  const { context } = scope
   const blob = toStoredBlob(context, row.blob)
   const base = {
     id: row.attachmentId,
@@ -99,19 +93,22 @@ export function toAttachment(
   }
   const remove = async (how: Removal, { signal }: PurgeOptions = {}): Promise<void> => {
     signal?.throwIfAborted()
-    const store = await context.store()
-    const run = async (tx: Session): Promise<string[]> => {
-      const lock = await lockLanes(tx, [row])
-      const locked = await lockAttachments(tx, row)
+    const keys = await runChange(scope, async (change) => {
+      const { session } = change
+      const lock = await lockLanes(session, [row])
+      const locked = await lockAttachments(session, row)
       const removed = locked.filter(({ attachmentId }) => attachmentId === row.attachmentId)
       // A has-one has nothing left, as after the handle's own `purge`.
       if (removed.length > 0 && context.kindOf(row) === 'one')
-        await supersedeUploads(tx, context, row, { lock, uploads: await lockUploads(tx, row) })
-      return removeAttachments(tx, removed, how, { inUserTransaction: session !== null })
-    }
-    const keys = await (session === null ? store.transact(run) : run(session))
+        await supersedeUploads(change, context, row, {
+          lock,
+          uploads: await lockUploads(session, row),
+        })
+      return removeAttachments(session, removed, how, {
+        inUserTransaction: scope.session !== null,
+      })
+    })
     await context.deleteObjectsNow(keys, signal)
-    context.wake()
   }
   return {
     ...base,

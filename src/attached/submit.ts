@@ -9,7 +9,7 @@ import { readChanges } from './changes.ts'
 import { toDelayedUpload } from './delayed-values.ts'
 import { resolveInputs, stageResolved } from './inputs.ts'
 import { checkRequired } from './queries.ts'
-import { openUserSession, runChange, type AttachmentScope } from './scope.ts'
+import { runChange, type AttachmentScope, type OpenChange } from './scope.ts'
 import {
   dropStagedFiles,
   hasChanges,
@@ -54,7 +54,7 @@ export async function attachLater(
     const submissions: PreparedSubmission[] = []
     for (const input of inputs) submissions.push(await prepareSubmission(input, stagedHere, signal))
     signal?.throwIfAborted()
-    return await runChange(first.scope, (session) => submit(session, submissions, required))
+    return await runChange(first.scope, (change) => submit(change, submissions, required))
   } catch (error) {
     await dropStagedFiles(first.scope, stagedHere, error)
     throw error
@@ -82,10 +82,11 @@ async function prepareSubmission(
 }
 
 async function submit(
-  session: Session,
+  change: OpenChange,
   submissions: readonly PreparedSubmission[],
   required: readonly AttachmentScope[],
 ): Promise<(DelayedUpload | null)[]> {
+  const { session } = change
   const changed = submissions.filter(hasChanges)
   const lock = await lockLanes(
     session,
@@ -104,11 +105,10 @@ async function submit(
   for (const { scope, stored } of submissions) {
     const plan = plans.get(scope.lane.name)
     const linked = plan === undefined ? null : await link(session, plan)
-    if (plan !== undefined) await attachStored(session, scope, stored, plan)
+    if (plan !== undefined) await attachStored(change, scope, stored, plan)
     if (linked !== null) tokens.push(linked.token)
     const rows = linked === null ? null : (linked.created ?? (await lockUpload(session, linked)))
-    const userSession = await openUserSession(scope)
-    uploads.push(rows && toDelayedUpload(scope.context, rows.upload, rows.files, userSession))
+    uploads.push(rows && toDelayedUpload(scope, rows.upload, rows.files))
   }
   await submissions[0]?.scope.context.notifyWorkers(session, tokens)
   return uploads

@@ -4,6 +4,7 @@ import { discardUploads } from '../delayed/discard.ts'
 import { findRecordUploads, type UploadRow } from '../delayed/upload-rows.ts'
 import { deleteGemRows } from '../gem/gem-rows.ts'
 import type { StorageContext } from './context.ts'
+import type { OpenChange } from './scope.ts'
 
 /** Locks the uploads of an attachment whose lane is locked. */
 export function lockUploads(session: Session, { type, id, name }: Lane): Promise<UploadRow[]> {
@@ -18,11 +19,11 @@ export interface LockedUploads {
 
 /**
  * Ends the pending uploads of an attachment after a direct change, also the gem's rows that are not
- * moved yet. An upload that is attached keeps its row, because its hooks still have to run. The
- * lane and `uploads` are locked.
+ * moved yet, and reports them after the commit. An upload that is attached keeps its row, because
+ * its hooks still have to run. The lane and `uploads` are locked.
  */
 export async function supersedeUploads(
-  session: Session,
+  { session, afterCommit }: OpenChange,
   context: Pick<StorageContext, 'logSuperseded'>,
   lane: Lane,
   { lock, uploads }: LockedUploads,
@@ -30,5 +31,5 @@ export async function supersedeUploads(
   const unfinished = uploads.filter((upload) => upload.state !== 'attached')
   await discardUploads(session, unfinished, lock, 'superseded')
   await deleteGemRows(session, lane)
-  context.logSuperseded(unfinished)
+  if (unfinished.length > 0) afterCommit(() => context.logSuperseded(unfinished))
 }

@@ -14,10 +14,11 @@ export function createAppTransactions<Tx>(
   database: Database<Tx, boolean>,
   committed: () => void,
 ): AppTransactions<Tx> {
-  const open = new Map<Tx, (() => void)[]>()
+  const open = new Map<Tx, Set<() => void>>()
   return {
     async run(work) {
-      const done: (() => void)[] = []
+      // A set, because each change of a transaction asks for the same wake-up.
+      const done = new Set<() => void>()
       const checked = async (tx: Tx) => {
         open.set(tx, done)
         try {
@@ -30,12 +31,11 @@ export function createAppTransactions<Tx>(
       }
       const result = await (database.appTransaction?.(checked) ??
         database.transaction(({ tx }) => checked(tx)))
-      for (const each of done) each()
-      committed()
+      for (const each of done.add(committed)) each()
       return result
     },
     afterCommit(tx, done) {
-      if (database.afterCommit === undefined) open.get(tx)?.push(done)
+      if (database.afterCommit === undefined) open.get(tx)?.add(done)
       else database.afterCommit(tx, done)
     },
   }

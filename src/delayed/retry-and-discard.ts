@@ -1,52 +1,44 @@
 import { lockAttachments, lockAttachmentsOfKeys } from '../attachments/attachment-rows.ts'
 import { lockLanes, type Lane, type LaneLock } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
-import type { Store } from '../database/store.ts'
 import { findFilesOfUploads, isAttached, type FileRow } from '../staging/file-rows.ts'
 import { retryFiles } from '../staging/file-transitions.ts'
 import { discardUploads } from './discard.ts'
 import { listReplaceable } from './keeps.ts'
 import { findOwnUpload, findUpload, type UploadRow } from './upload-rows.ts'
 import { deleteUploads, insertUpload, returnGemRow } from './upload-transitions.ts'
-import { wakeLane } from './wake-lane.ts'
 
 /**
  * Submits again what is left of an upload: its row is deleted and inserted with the same token, at
  * the end of its lane and with new `replaces`. Does nothing to an upload that is running, attached
- * or gone. `session`: of the user's transaction; null: it runs in its own.
+ * or gone. Wake the lane after the commit.
  */
 export async function retryUpload(
-  store: Store,
-  session: Session | null,
+  session: Session,
   kindOf: (lane: Lane) => 'one' | 'many',
   token: string,
 ): Promise<void> {
-  await changeUpload(store, session, token, async (tx, upload, lock) => {
+  await changeUpload(session, token, async (upload, lock) => {
     if (upload.state !== 'failed' && upload.state !== 'pending') return
-    const files = await findFilesOfUploads(tx, [token], { lock: true })
+    const files = await findFilesOfUploads(session, [token], { lock: true })
     // The next sweep reads a row of the gem again that could not be read.
-    if (files.length === 0) return returnGemRow(tx, token)
+    if (files.length === 0) return returnGemRow(session, token)
     const { lane, cleanBefore, keeps } = upload
     const replaces =
-      kindOf(lane) === 'one' || cleanBefore ? await findReplaced(tx, upload, files) : null
-    await deleteUploads(tx, [upload], { by: 'lane', lock })
-    await retryFiles(tx, token)
-    await insertUpload(tx, { token, lane, cleanBefore, replaces, keeps })
+      kindOf(lane) === 'one' || cleanBefore ? await findReplaced(session, upload, files) : null
+    await deleteUploads(session, [upload], { by: 'lane', lock })
+    await retryFiles(session, token)
+    await insertUpload(session, { token, lane, cleanBefore, replaces, keeps })
   })
 }
 
 /**
  * Ends an upload for good: the bytes of its files are deleted, files that are attached stay. Does
- * nothing to an upload that is attached or gone. `session`: of the user's transaction; null: it
- * runs in its own.
+ * nothing to an upload that is attached or gone. Wake the lane after the commit.
  */
-export async function discardUpload(
-  store: Store,
-  session: Session | null,
-  token: string,
-): Promise<void> {
-  await changeUpload(store, session, token, async (tx, upload, lock) => {
-    if (upload.state !== 'attached') await discardUploads(tx, [upload], lock, 'discarded')
+export async function discardUpload(session: Session, token: string): Promise<void> {
+  await changeUpload(session, token, async (upload, lock) => {
+    if (upload.state !== 'attached') await discardUploads(session, [upload], lock, 'discarded')
   })
 }
 
@@ -68,20 +60,13 @@ async function findReplaced(
 
 /** Runs a change of an upload that is there, with its lane and its row locked. */
 async function changeUpload(
-  store: Store,
-  session: Session | null,
+  session: Session,
   token: string,
-  change: (tx: Session, upload: UploadRow, lock: LaneLock) => Promise<void>,
+  change: (upload: UploadRow, lock: LaneLock) => Promise<void>,
 ): Promise<void> {
-  const run = async (tx: Session): Promise<void> => {
-    const found = await findOwnUpload(tx, token)
-    if (found === null) return
-    const lock = await lockLanes(tx, [found.lane])
-    const upload = await findUpload(tx, token, { lock: true })
-    if (upload !== null) await change(tx, upload, lock)
-  }
-  if (session !== null) return run(session)
-  const found = await findOwnUpload(store.session, token)
-  await store.transact(run)
-  if (found !== null) await wakeLane(store.session, found.lane)
+  const found = await findOwnUpload(session, token)
+  if (found === null) return
+  const lock = await lockLanes(session, [found.lane])
+  const upload = await findUpload(session, token, { lock: true })
+  if (upload !== null) await change(upload, lock)
 }

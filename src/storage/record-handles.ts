@@ -75,8 +75,7 @@ export class RecordHandles {
     id: string,
     { transaction, preloaded, onSubmitted }: ScopeOptions,
   ): RecordScope {
-    const { settings, store, wakeUps } = this.#parts
-    const { database } = settings
+    const { store } = this.#parts
     return {
       context: this.#context,
       type,
@@ -84,8 +83,9 @@ export class RecordHandles {
       definitions: this.requireModel(type),
       session:
         transaction === undefined ? null : async () => (await store.open()).join(transaction),
-      wakeAtCommit() {
-        if (transaction !== undefined) database.afterCommit?.(transaction, wakeUps.wake)
+      afterCommit: (done) => {
+        if (transaction === undefined) done()
+        else this.transactions.afterCommit(transaction, done)
       },
       startAtCommit: (upload) => {
         onSubmitted?.(upload)
