@@ -8,6 +8,8 @@ import { MalformedFilesError, parseFilesText } from '../src/gem/files-text.ts'
 import { sharp } from '../src/images/sharp.ts'
 import { memory } from '../src/services/memory.ts'
 import { kinds, closeDatabases, type Kind } from './support/databases.ts'
+import { toLogger } from './support/logger.ts'
+import { runTwice } from './support/run-twice.ts'
 import { retries } from './support/storage.ts'
 
 after(() => closeDatabases())
@@ -271,6 +273,32 @@ for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
         (await certificates.attachments()).map((file) => file.filename),
         ['a.txt', 'later.txt'],
       )
+    })
+
+    test('a row that cannot be read is logged once when its transaction runs twice', async (t) => {
+      const errors: string[] = []
+      const isFailure = (statements: readonly string[]): boolean =>
+        statements.some((sql) => /^update .*uploads.* set .*last_error/.test(sql))
+      const app = await loaded(kind)
+      if (app === null) return t.skip(skip)
+      t.after(async () => {
+        await app.storage.close()
+        await app.made.close()
+      })
+      await app.run('delete from activestorage_delayed_uploads where id <> 11')
+      await app.run(`update activestorage_delayed_uploads set files = '[{"io":"aGVsbG8gY'`)
+      const storage = createActiveStorage({
+        database: runTwice(app.made.another(), isFailure),
+        services: { test: memory() },
+        models: { User: { certificates: hasManyAttached() } },
+        secretKeyBase: 'a secret of the tests',
+        gem: { moveAfter: '0s' },
+        logger: toLogger({ error: (message) => void errors.push(message) }),
+      })
+      await storage.sweep()
+      await storage.close()
+      assert.equal(errors.length, 1)
+      assert.match(errors[0] ?? '', /^A row that the gem wrote cannot be moved/)
     })
 
     test('a row that cannot be read fails in place, and is read again after a repair', async (t) => {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict'
 import { after } from 'node:test'
 import { createActiveStorage, hasOneAttached } from '../src/index.ts'
 import { atEach, closeServers, databases, type App } from './support/races.ts'
+import { toLogger } from './support/logger.ts'
+import { runTwice } from './support/run-twice.ts'
 import { retries, text } from './support/storage.ts'
 
 after(closeServers)
@@ -54,6 +56,30 @@ atEach(
     await app.query(`update {uploads} set run_at = run_at - ${8 * DAY}`)
     await keeping.sweep()
     assert.deepEqual([await failures(app), await chunks(app)], [[], 0])
+  },
+)
+
+atEach(
+  databases,
+  'the deletion of a failed upload is logged once when its transaction runs twice',
+  async (app) => {
+    await twoFailures(app)
+    const warnings: string[] = []
+    const isDeletion = (statements: readonly string[]): boolean =>
+      statements.some((sql) => /^delete from .*uploads/.test(sql))
+    const keeping = createActiveStorage({
+      database: runTwice(app.another().database, isDeletion),
+      services: { test: app.service },
+      models: { User: { photo: hasOneAttached() } },
+      secretKeyBase: 's',
+      failed: { keepFor: '7d' },
+      logger: toLogger({ warn: (message) => void warnings.push(message) }),
+    })
+    await keeping.sweep()
+    assert.deepEqual(await failures(app), ['2'])
+    assert.deepEqual(warnings, [
+      'A failed upload was deleted with its bytes, because failed.keepFor is over.',
+    ])
   },
 )
 

@@ -114,16 +114,17 @@ async function endAbandonedLeases(
 /** Deletes failed uploads that were kept long enough. `finishOrphans` drops their files. */
 async function dropOldFailures(store: Store, keepFor: number, log: Log): Promise<void> {
   const over = isPastRetention(store.dialect, keepFor)
-  const gone: UploadRow[] = []
+  // By token, because a transaction may run twice.
+  const gone = new Map<string, UploadRow>()
   await repeatBatches(store, async (session) => {
     const tokens = await lockFreeUploads(session, 'failed', over)
     if (tokens.length === 0) return 0
     const uploads = await fetchUploads(selectUploads(session).where('u.token', 'in', tokens))
     await deleteUploads(session, uploads, { by: 'age', state: 'failed', milliseconds: keepFor })
-    gone.push(...uploads)
+    for (const upload of uploads) gone.set(upload.token, upload)
     return tokens.length
   })
-  for (const upload of gone)
+  for (const upload of gone.values())
     log('warn', 'A failed upload was deleted with its bytes, because failed.keepFor is over.', {
       ...uploadErrorDetails(upload),
       upload: upload.token,

@@ -69,7 +69,14 @@ export async function moveGemRows(options: MoveGemRowsOptions): Promise<ActiveSt
           return { rows: 0, malformed: [] }
         })
       rows += moved.rows
-      failed.push(...moved.malformed)
+      for (const { rowId, error } of moved.malformed) {
+        options.log(
+          'error',
+          `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`,
+          { ...error.details, row: rowId },
+        )
+        failed.push(error)
+      }
     }
     // Rows that a Rails job has locked are left to the next sweep.
     if (lanes.length < LANE_BATCH_SIZE || rows === 0) return failed
@@ -79,8 +86,8 @@ export async function moveGemRows(options: MoveGemRowsOptions): Promise<ActiveSt
 interface MovedLane {
   /** Number of rows that were moved or marked as failed. */
   readonly rows: number
-  /** An error for each row that cannot be moved. */
-  readonly malformed: readonly ActiveStorageError[]
+  /** Rows that cannot be moved, each with its error. */
+  readonly malformed: readonly { readonly rowId: string; readonly error: ActiveStorageError }[]
 }
 
 async function moveLane(
@@ -92,26 +99,17 @@ async function moveLane(
   const lane = { ...found, id: canonicalizeId(found.id, recordId, found.type) }
   await lockLanes(session, [lane])
   const rows = await lockGemRows(session, lane, bindId(lane.id, recordId), options.moveAfter)
-  const malformed: ActiveStorageError[] = []
+  const malformed: MovedLane['malformed'][number][] = []
   for (const row of rows) {
     try {
       await moveRow(options, session, row)
     } catch (error) {
       if (!(error instanceof MalformedFilesError)) throw error
       await failGemRow(session, row.id, error.message)
-      malformed.push(
-        new InvalidInputError(error.message, {
-          details: describeLane(lane),
-        }),
-      )
-      options.log(
-        'error',
-        `A row that the gem wrote cannot be moved; it stays as it is. ${error.message}`,
-        {
-          ...describeLane(lane),
-          row: row.id,
-        },
-      )
+      malformed.push({
+        rowId: row.id,
+        error: new InvalidInputError(error.message, { details: describeLane(lane) }),
+      })
     }
   }
   return { rows: rows.length, malformed }
