@@ -1,3 +1,4 @@
+import { openOnce } from '../async/open-once.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import { listUsedServices } from '../configuration/models.ts'
 import type { Store } from '../database/store.ts'
@@ -40,7 +41,7 @@ export interface Work {
 interface WorkTerms {
   readonly limits: ConcurrencySettings
   /** The app's queue, for a worker only; null: a drain, or direct attaches. */
-  readonly queue: QueueSubscription | null
+  readonly queue: Pick<QueueSubscription, 'isDelivering'> | null
   tally(result: UploadResult): void
 }
 
@@ -76,7 +77,7 @@ export function createWork(parts: BackgroundParts, { limits, queue, tally }: Wor
     },
     async close() {
       isClosed = true
-      await open.close()
+      await (await open.opened())?.leases.close()
     },
   }
 }
@@ -114,26 +115,6 @@ export function wakeAt({ wake }: WakeUps, dueAt: number = Infinity): void {
   if (wait < SLOW_POLL_MS) setTimeout(wake, wait + 2).unref()
 }
 
-interface OpenOnce {
-  (): Promise<JobContext>
-  close(): Promise<void>
-}
-
-/** Opens the context at first use, once; after a failure it tries again. */
-function openOnce(openFirst: () => Promise<JobContext>): OpenOnce {
-  let context: Promise<JobContext> | undefined
-  const open = (): Promise<JobContext> =>
-    (context ??= openFirst().catch((error: unknown) => {
-      context = undefined
-      throw error
-    }))
-  const close = async (): Promise<void> => {
-    const opened = await context?.catch(() => undefined)
-    await opened?.leases.close()
-  }
-  return Object.assign(open, { close })
-}
-
 async function openContext(
   { settings, wakeUps, outages, open }: BackgroundParts,
   limits: ConcurrencySettings,
@@ -150,7 +131,10 @@ async function openContext(
   return { context, store, leases, permits, wake: wakeUps.wake }
 }
 
-function createJobs({ settings, jobs }: BackgroundParts, open: OpenOnce): WorkSource {
+function createJobs(
+  { settings, jobs }: BackgroundParts,
+  open: () => Promise<JobContext>,
+): WorkSource {
   return createJobSource(open, jobs, {
     onError: (job, error) =>
       settings.log('warn', `The job ${job.name} failed; it is tried again.`, {

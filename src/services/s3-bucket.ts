@@ -1,4 +1,5 @@
 import type { PutObjectCommandInput, S3Client } from '@aws-sdk/client-s3'
+import { openOnce } from '../async/open-once.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 import { requireVersion } from '../options/require-version.ts'
 import { checkKey } from './object-key.ts'
@@ -15,7 +16,7 @@ export interface S3Connection {
 /** A bucket, the connection to it, and the mapping of keys and errors. */
 export class S3Bucket {
   readonly settings: S3Settings
-  #connection: Promise<S3Connection> | undefined
+  readonly #connect = openOnce(() => connect(this.settings))
 
   constructor(settings: S3Settings) {
     this.settings = settings
@@ -63,15 +64,6 @@ export class S3Bucket {
   /** Turns an error of the SDK into one of the library. */
   toError(key: string, error: unknown): Error {
     return toServiceError(error, this.settings.bucket, key)
-  }
-
-  /** A failed attempt is not kept: the next call loads again. */
-  #connect(): Promise<S3Connection> {
-    this.#connection ??= connect(this.settings).catch((error: unknown) => {
-      this.#connection = undefined
-      throw error
-    })
-    return this.#connection
   }
 }
 

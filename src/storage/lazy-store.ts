@@ -1,20 +1,20 @@
+import { openOnce, type OpenOnce } from '../async/open-once.ts'
 import { openStore, type Store } from '../database/store.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import { ConfigurationError } from '../errors/errors.ts'
 
 /** The database, opened at its first use. */
 export class LazyStore {
-  readonly #openFirst: () => Promise<Store>
-  #opened: Promise<Store> | undefined
+  readonly #open: OpenOnce<Store>
   #isClosed = false
 
   /** `check` runs when the database is open. The first use throws its error. */
   constructor({ database, tables, recordId }: Settings, check: () => void) {
-    this.#openFirst = async () => {
+    this.#open = openOnce(async () => {
       const store = await openStore(database, tables, recordId)
       check()
       return store
-    }
+    })
   }
 
   /**
@@ -24,16 +24,12 @@ export class LazyStore {
   readonly open = async (): Promise<Store> => {
     if (this.#isClosed)
       throw new ConfigurationError('This storage is closed: create another to go on.')
-    this.#opened ??= this.#openFirst().catch((error: unknown) => {
-      this.#opened = undefined
-      throw error
-    })
-    return this.#opened
+    return this.#open()
   }
 
   /** Waits for an opening that is running, then refuses every use. */
   async close(): Promise<void> {
-    await this.#opened?.catch(() => undefined)
+    await this.#open.opened()
     this.#isClosed = true
   }
 }
