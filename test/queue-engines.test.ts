@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { createActiveStorage, hasManyAttached } from '../src/index.ts'
 import type { QueueMessage, JobEngine } from '../src/adapters.ts'
 import { kinds, type Kind } from './support/databases.ts'
+import { toLogger } from './support/logger.ts'
 import { retries, switchable, text } from './support/storage.ts'
 import { shortenTimers } from './support/time.ts'
 import { hasOneAttached } from '../src/index.ts'
@@ -234,6 +235,33 @@ test(
     assert.equal(tries, 3)
   },
 )
+
+test('a queue may deliver while a worker subscribes to it', { timeout: 10_000 }, async (t) => {
+  const attached = Promise.withResolvers<void>()
+  const messages: QueueMessage[] = []
+  const handled: Promise<void>[] = []
+  const jobs: JobEngine = {
+    name: 'a queue of the test',
+    transactional: false,
+    enqueue: (message) => Promise.resolve(void messages.push(message)),
+    work(handle) {
+      handled.push(...messages.splice(0).map(handle))
+      return Promise.resolve({ stop: () => Promise.resolve() })
+    },
+  }
+  const errors: string[] = []
+  const logger = toLogger({ error: (message) => void errors.push(message) })
+  const photo = hasOneAttached({ afterUpload: () => attached.resolve() })
+  const { storage } = await testStorage({ User: { photo } }, { jobs, logger })
+  t.after(() => storage.close())
+  await storage.record('User', 1).photo.attachLater(text('x'))
+  while (messages.length === 0) await new Promise(setImmediate)
+  const worker = storage.work()
+  await attached.promise
+  await worker.stop()
+  await Promise.all(handled)
+  assert.deepEqual([handled.length, errors], [1, []])
+})
 
 const models = { User: { photo: hasOneAttached(), certificates: hasManyAttached() } }
 

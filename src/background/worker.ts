@@ -61,17 +61,18 @@ class BackgroundWorker implements Worker {
     const limits = readConcurrency(concurrency, serviceNames(settings))
     this.#parts = parts
     this.done = this.#stopped.promise
+    this.#work = createWork(parts, {
+      limits,
+      queue: { isDelivering: () => this.#queue.isDelivering() },
+      tally: ({ dueAt }) => wakeAt(wakeUps, dueAt),
+    })
+    // The queue may deliver before `subscribeToQueue` returns, so the work is made first.
     this.#queue = subscribeToQueue(
       settings.engine,
       ({ id }) => this.#work.handle(id, this.#stopDelivered.signal),
       limits.total,
       settings.log,
     )
-    this.#work = createWork(parts, {
-      limits,
-      queue: this.#queue,
-      tally: ({ dueAt }) => wakeAt(wakeUps, dueAt),
-    })
     this.#embedded = new EmbeddedWorker({
       ...toWorkOptions(parts, this.#work, limits),
       pollEvery: () => (this.#isListening ? SLOW_POLL_MS : POLL_MS),
