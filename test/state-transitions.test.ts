@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict'
 import { globSync, readFileSync } from 'node:fs'
-import { test } from 'node:test'
+import { after, test } from 'node:test'
+import { sql } from 'kysely'
+import { createTableNames, type UploadState } from '../src/database/schema.ts'
+import { openStore } from '../src/database/store.ts'
 import type { Transition } from '../src/database/transitions.ts'
 import * as uploads from '../src/delayed/upload-transitions.ts'
+import { hasOneAttached } from '../src/index.ts'
 import * as jobs from '../src/jobs/job-transitions.ts'
 import * as files from '../src/staging/file-transitions.ts'
+import { closeDatabases, kinds } from './support/databases.ts'
+import { fresh, text } from './support/storage.ts'
+
+after(closeDatabases)
 
 const page = readFileSync('docs/how-it-works.md', 'utf8')
 
@@ -70,3 +78,19 @@ test('a write of a state, and the insertion or deletion of a row, are found', ()
     assert.equal(listStateWrites(statement).length, 1, statement)
   assert.deepEqual(listStateWrites("db.updateTable('uploads').set({ run_at: 0 })"), [])
 })
+
+for (const kind of kinds.filter(({ name }) => name !== 'MariaDB'))
+  test(`${kind.name}: a claim takes no upload in another state than the table says`, async (t) => {
+    const app = await fresh(t, kind, { User: { photo: hasOneAttached() } })
+    if (app === null) return
+    const store = await openStore(app.made.another(), createTableNames(), 'bigint')
+    t.after(() => store.database.close())
+    await app.storage.record('User', 1).photo.attachLater(text('x'))
+    const claim = async (state: UploadState): Promise<number> => {
+      await store.session.db.updateTable('uploads').set({ state }).execute()
+      const candidates = sql`select id, run_at, 0 as blocked from ${sql.table('uploads')}`
+      return (await uploads.claimRankedUploads(store.session, candidates, 1)).length
+    }
+    for (const state of ['failed', 'attached'] as const) assert.equal(await claim(state), 0, state)
+    assert.equal(await claim('pending'), 1)
+  })

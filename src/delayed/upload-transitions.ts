@@ -119,7 +119,7 @@ export async function claimRankedUploads(
   limit: number,
 ): Promise<SelectedUpload[]> {
   const { dialect } = session
-  const { to } = transitions.claimRankedUploads
+  const { from, to } = transitions.claimRankedUploads
   const { rows } = await sql<SelectedUpload>`
     with candidates as materialized (${candidates}),
       ranked as (select id, blocked, row_number() over (partition by blocked order by run_at, id) as place from candidates)
@@ -128,7 +128,7 @@ export async function claimRankedUploads(
       attempts = case when blocked = 0 then attempts + 1 else attempts end,
       lease_token = case when blocked = 0 then ${uuidv7()} else lease_token end,
       lease_until = case when blocked = 0 then ${nowPlus(dialect, LEASE_MS)} else lease_until end
-    from ranked where ranked.id = ${sql.ref('uploads.id')} and (blocked = 1 or place <= ${sql.lit(limit)})
+    from ranked where ranked.id = ${sql.ref('uploads.id')} and ${isInState(from)} and (blocked = 1 or place <= ${sql.lit(limit)})
     returning ${sql.join(selectedUploadColumns(dialect, 'uploads'))}`.execute(session.db)
   return rows
 }
