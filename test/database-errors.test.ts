@@ -41,6 +41,11 @@ test('a row that was inserted but cannot be read is an error with the reason', a
     code: 'CONFIGURATION',
     message: /^The attachment of the blob \d+ /,
   })
+  lagging = /activestorage_delayed_files/
+  await assert.rejects(storage.stage(new File(['x'], 'x.txt')), {
+    code: 'CONFIGURATION',
+    message: /^The staged file x\.txt was inserted, but a read does not find it/,
+  })
 })
 
 test('PostgreSQL: a staged chunk without bytes is an error with the name of its file', async (t) => {

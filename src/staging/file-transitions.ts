@@ -1,3 +1,4 @@
+import { createNotReadError } from '../database/errors.ts'
 import { now, nowPlus } from '../database/expressions.ts'
 import type { FileState } from '../database/schema.ts'
 import type { Session } from '../database/session.ts'
@@ -112,7 +113,10 @@ export async function insertStagedFile(
     ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
     : void (await insert.execute())
   if (data.length > 0) await insertChunk(session, file.id, 0, data)
-  return row === undefined ? ((await findFiles(session, [file.id]))[0] as FileRow) : toFileRow(row)
+  if (row !== undefined) return toFileRow(row)
+  const [read] = await findFiles(session, [file.id])
+  if (read === undefined) throw createNotReadError(`The staged file ${file.filename}`)
+  return read
 }
 
 /**
