@@ -24,6 +24,7 @@ import {
   type Account,
 } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
+import { afterShortWaits } from './support/time.ts'
 
 after(() => closeDatabases())
 
@@ -385,6 +386,7 @@ for (const driver of sqliteDrivers)
       const user = storage.record('User', 1)
       handle.exec('begin immediate')
       handle.exec('insert into notes values (1)')
+      const waits = afterShortWaits(t, 10)
       const calls = [
         user.photo.attachLater(text('x')),
         user.certificates.attach(text('y')),
@@ -394,7 +396,7 @@ for (const driver of sqliteDrivers)
       ]
       const settled: number[] = []
       calls.forEach((call, index) => void call.then(() => settled.push(index)))
-      await delay(50)
+      await waits
       assert.deepEqual(settled, [])
       handle.exec('rollback')
       await Promise.all(calls)

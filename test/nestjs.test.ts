@@ -49,6 +49,10 @@ async function refusal(
   return told
 }
 
+async function waitTurns(count: number): Promise<void> {
+  for (let turn = 0; turn < count; turn += 1) await new Promise(setImmediate)
+}
+
 test("a form gets its response at once, shows its file, and the module's worker attaches it", async (t) => {
   const { storage, service, attached, url } = await startNestApp(t, { work: { concurrency: 1 } })
   const gate = Promise.withResolvers<void>()
@@ -143,17 +147,28 @@ test('mount: false leaves the paths to the app', async (t) => {
   assert.equal((await fetch(url + staged.path())).status, 404)
 })
 
-test('shutdown waits for the current work, and closes the storage', async (t) => {
-  const { storage, service, app, url } = await startNestApp(t, { work: true })
+test('shutdown waits for the current work, and then closes the storage', async (t) => {
+  const { storage, service } = nestStorage(t)
   const gate = Promise.withResolvers<void>()
   service.gate = gate.promise
+  let storedBefore: number | undefined
+  class Ends {
+    beforeApplicationShutdown(): void {
+      // An end that did not wait would be over after so many turns.
+      void waitTurns(100).then(gate.resolve)
+    }
+    onApplicationShutdown(): void {
+      storedBefore = service.objects.size
+    }
+  }
+  const { app, url } = await nestApp(t, {
+    module: Ends,
+    imports: [ActiveStorageModule.forRoot({ storage, migrate: true, work: true })],
+  })
   await post(`${url}/users/1`, userForm('Ada'))
   while (service.uploads === 0) await delay(1)
-  const closed = app.close()
-  // An end that did not wait would be over by then.
-  setTimeout(() => gate.resolve(), 50)
-  await closed
-  assert.equal(service.objects.size, 1)
+  await app.close()
+  assert.equal(storedBefore, 1)
   await assert.rejects(storage.stage(new File(['x'], 'x.txt')), { code: 'CONFIGURATION' })
 })
 

@@ -7,14 +7,29 @@ import type { TestClock } from '../../src/testing/index.ts'
  * Divides waits of a second and more by five, such as the grace of a stop, until the test ends.
  */
 export function shortenTimers(t: TestContext): void {
+  replaceTimers(t, (milliseconds) => (milliseconds < 1000 ? milliseconds : milliseconds / 5))
+}
+
+/** Resolves after so many waits of at most ten milliseconds, of all code together. */
+export function afterShortWaits(t: TestContext, count: number): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>()
+  let waits = 0
+  replaceTimers(t, (milliseconds) => {
+    if (milliseconds <= 10) waits += 1
+    if (waits === count) resolve()
+    return milliseconds
+  })
+  return promise
+}
+
+/** Changes the time of each wait until the test ends. */
+function replaceTimers(t: TestContext, toTime: (milliseconds: number) => number): void {
   const real = timers.setTimeout
-  const short = ((milliseconds = 0, ...rest: []) =>
-    real(milliseconds < 1000 ? milliseconds : milliseconds / 5, ...rest)) as typeof real
   const use = (setTimeout: typeof real): void => {
     timers.setTimeout = setTimeout
     syncBuiltinESMExports()
   }
-  use(short)
+  use(((milliseconds = 0, ...rest: []) => real(toTime(milliseconds), ...rest)) as typeof real)
   t.after(() => use(real))
 }
 
