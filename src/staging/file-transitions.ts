@@ -113,8 +113,7 @@ export async function insertStagedFile(
     ? await insert.returning(fileColumns(session.dialect, 'files')).executeTakeFirstOrThrow()
     : void (await insert.execute())
   if (data.length > 0) await insertChunk(session, file.id, 0, data)
-  if (row !== undefined) return toFileRow(row)
-  const [read] = await findFiles(session, [file.id])
+  const read = row === undefined ? (await findFiles(session, [file.id]))[0] : toFileRow(row)
   if (read === undefined) throw createNotReadError(`The staged file ${file.filename}`)
   return read
 }
@@ -266,10 +265,7 @@ export async function failFiles(
     .execute()
 }
 
-/**
- * Makes the failed files of an upload staged again, to be uploaded once more. The lane must be
- * locked.
- */
+/** Makes the failed files of an upload staged again. The lane must be locked. */
 export async function retryFiles(session: Session, uploadToken: string): Promise<void> {
   await updateState(session, { uploadTokens: [uploadToken] }, transitions.retryFiles)
     .set({ last_error: null, public_error: null })
