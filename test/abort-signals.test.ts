@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
 import { after, test } from 'node:test'
-import { hasOneAttached } from '../src/index.ts'
+import { hasManyAttached, hasOneAttached } from '../src/index.ts'
 import type { Service } from '../src/adapters.ts'
 import { memory } from '../src/services/memory.ts'
 import { closeDatabases, kinds } from './support/databases.ts'
@@ -73,6 +73,36 @@ test('attachLater stops staging when its signal aborts, and keeps nothing', asyn
   await app.storage.sweep()
   assert.equal((await app.storage.delayedUploads.stats()).stagedBytes, 0)
 })
+
+for (const kind of kinds)
+  test(`${kind.name}: a transaction that commits after an abort keeps no staged file`, async (t) => {
+    const app = await fresh(t, kind, { User: { docs: hasManyAttached() } })
+    if (app === null) return
+    const { storage } = app
+    for (const how of ['attach', 'attachLater'] as const) {
+      const aborting = new AbortController()
+      const io = (async function* () {
+        yield new TextEncoder().encode('first')
+        aborting.abort(new Error('Enough.'))
+        yield new TextEncoder().encode('second')
+      })()
+      await storage.transaction(async (tx) => {
+        const { docs } = storage.record('User', 1, { transaction: tx })
+        const files = [text('whole'), { io, filename: 'b.txt' }]
+        await assert.rejects(docs[how](files, { signal: aborting.signal }), /Enough/)
+        await docs.attachLater(text('kept'))
+      })
+      assert.deepEqual(
+        (await storage.record('User', 1).docs.delayedUploads()).map(({ files }) =>
+          files.map(({ filename }) => filename),
+        ),
+        [['kept.txt']],
+      )
+      await storage.sweep()
+      assert.equal((await storage.delayedUploads.stats()).stagedBytes, 'kept'.length)
+      await storage.drain()
+    }
+  })
 
 test('attach stops its upload when its signal aborts', async (t) => {
   const { state, service } = hangingService()

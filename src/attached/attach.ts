@@ -49,7 +49,7 @@ export async function attach(
     for (const { kind, blob } of stored)
       if (kind === 'object')
         await abandonObject(session, blob.serviceName, blob.key).catch(() => undefined)
-    await dropStagedFiles(scope, stagedHere, error)
+    await dropStagedFiles(scope, stagedHere, error, signal)
     throw error
   }
 }

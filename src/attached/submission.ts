@@ -63,15 +63,18 @@ export function planSubmission(
 }
 
 /**
- * Drops files that a failed call has staged. In a user's transaction nothing can be run after an
- * SQL error, and the staged rows roll back with it.
+ * Drops files that a failed call has staged. In a user's transaction, which the app may still
+ * commit, it does so if the error is an ActiveStorageError or the reason of the aborted `signal`.
+ * Any other error may be an SQL error: nothing can be run after it, and the rows roll back.
  */
 export async function dropStagedFiles(
   scope: AttachmentScope,
   files: readonly FileRow[],
   error: unknown,
+  signal: AbortSignal | undefined,
 ): Promise<void> {
-  if (scope.session !== null && !(error instanceof ActiveStorageError)) return
+  const isAbort = signal?.aborted === true && error === signal.reason
+  if (scope.session !== null && !isAbort && !(error instanceof ActiveStorageError)) return
   const { session } = await openSession(scope)
   for (const { id } of files) await dropUnlinkedFile(session, id).catch(() => false)
 }

@@ -56,7 +56,7 @@ export async function attachLater(
     signal?.throwIfAborted()
     return await runChange(first.scope, (change) => submit(change, submissions, required))
   } catch (error) {
-    await dropStagedFiles(first.scope, stagedHere, error)
+    await dropStagedFiles(first.scope, stagedHere, error, signal)
     throw error
   }
 }
