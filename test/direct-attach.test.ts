@@ -175,6 +175,54 @@ test('hooks of as many uploads as run at once can save other records directly', 
   assert.deepEqual(saved.toSorted(), ids)
 })
 
+test('hooks of as many uploads as run at once can wait for uploads that began before', async (t) => {
+  const ids = [1, 2, 3, 4, 5, 6, 7, 8]
+  const allInHooks = Promise.withResolvers<void>()
+  const docsBegun = Promise.withResolvers<void>()
+  // One hook waits after the other, so that the later ones join uploads that queue for a permit.
+  let turn = docsBegun.promise
+  let inHooks = 0
+  const app = await fresh(t, sqliteKind, {
+    User: {
+      photo: hasOneAttached({
+        async afterUpload({ id }: { id: number }) {
+          const waited = turn.then(() => waitForDocs(id))
+          turn = waited
+          if ((inHooks += 1) === ids.length) allInHooks.resolve()
+          await waited
+        },
+      }),
+      docs: hasManyAttached(),
+    },
+  })
+  if (app === null) return
+  const { storage } = app
+  const waitedFor: number[] = []
+  const waitForDocs = async (id: number): Promise<void> => {
+    await storage.record('User', id).docs.whenAttached({ timeout: '10s' })
+    waitedFor.push(Number(id))
+  }
+  const attachAll = async (name: 'photo' | 'docs'): Promise<void> => {
+    for (const id of ids)
+      await storage.transaction(async (tx) => {
+        await storage.record('User', id, { transaction: tx })[name].attach(text('ada'))
+      })
+  }
+  await attachAll('photo')
+  await allInHooks.promise
+  await attachAll('docs')
+  docsBegun.resolve()
+  await turn
+  assert.deepEqual(waitedFor.toSorted(), ids)
+  // The permits are free again.
+  await attachAll('docs')
+  for (const id of ids) {
+    const { docs } = storage.record('User', id)
+    await docs.whenAttached({ timeout: '10s' })
+    assert.equal((await docs.attachments()).length, 2)
+  }
+})
+
 /** Entities of TypeORM, which saves in a transaction of the binding's own. */
 async function entities(
   t: TestContext,

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { endsWithin, STOP_GRACE_MS } from '../async/deadline.ts'
 import { createSemaphore, type Semaphore } from '../async/semaphore.ts'
+import { untilAborted } from '../async/until-aborted.ts'
 import type { Lane } from '../attachments/lane.ts'
 import type { Log } from '../diagnostics/log.ts'
 import { ServiceError } from '../errors/errors.ts'
@@ -58,6 +59,8 @@ const MAX_POLL_MS = 500
 interface AwaitedUpload {
   /** When the last waiter gives up, by `performance.now()`. */
   until: number
+  /** Aborts when a waiter holds a permit: the upload then begins without one. */
+  readonly permitWaiver: AbortController
   readonly end: Promise<DirectAttachOutcome>
 }
 
@@ -184,27 +187,28 @@ export class DirectAttaches {
   /** Joins the waiters of an upload, or becomes the first. `until`: by `performance.now()`. */
   #follow(token: string, until: number): Promise<DirectAttachOutcome> {
     const known = this.#followed.get(token)
+    const { permitWaiver } = known ?? { permitWaiver: new AbortController() }
+    if (this.#permitHolders.getStore() === true) permitWaiver.abort()
     if (known !== undefined) {
       known.until = Math.max(known.until, until)
       return known.end
     }
-    const holdsPermit = this.#permitHolders.getStore() === true
     const mayWait = (): boolean => !this.#isClosed && performance.now() < followed.until
-    const end = this.#outside(() => this.#runUntilDecided(token, holdsPermit, mayWait)).finally(
-      () => this.#followed.delete(token),
-    )
-    const followed: AwaitedUpload = { until, end }
+    const end = this.#outside(() =>
+      this.#runUntilDecided(token, permitWaiver.signal, mayWait),
+    ).finally(() => this.#followed.delete(token))
+    const followed: AwaitedUpload = { until, permitWaiver, end }
     this.#followed.set(token, followed)
     return end
   }
 
   async #runUntilDecided(
     token: string,
-    holdsPermit: boolean,
+    permitWaiver: AbortSignal,
     mayWait: () => boolean,
   ): Promise<DirectAttachOutcome> {
     for (let wait = MIN_POLL_MS; ; wait = Math.min(wait * 1.5, MAX_POLL_MS)) {
-      const outcome = await this.#attempt(token, holdsPermit).catch((error: unknown) => {
+      const outcome = await this.#attempt(token, permitWaiver).catch((error: unknown) => {
         if (!mayWait()) throw error
         return PENDING
       })
@@ -214,7 +218,7 @@ export class DirectAttaches {
   }
 
   /** Runs an upload if it can be claimed, after the older ones of its lane that can. */
-  async #attempt(token: string, holdsPermit: boolean): Promise<DirectAttachOutcome> {
+  async #attempt(token: string, permitWaiver: AbortSignal): Promise<DirectAttachOutcome> {
     const { store, findDefinition } = await this.#options.open()
     for (;;) {
       const found = await findUploadPhase(store.session, token)
@@ -230,7 +234,9 @@ export class DirectAttaches {
       const next = phase === 'due' ? token : await findOlderDue(store.session, upload)
       if (next === null) return PENDING
       const service = findDefinition(upload.lane.type, upload.lane.name)?.service ?? ''
-      const result = holdsPermit ? await this.#run(next) : await this.#runWithPermit(next, service)
+      const result = permitWaiver.aborted
+        ? await this.#run(next)
+        : await this.#runWithPermit(next, service, permitWaiver)
       if (result === null) return PENDING
       if (next !== token) continue
       const { outcome, error } = result
@@ -239,11 +245,18 @@ export class DirectAttaches {
     }
   }
 
-  async #runWithPermit(token: string, service: string): Promise<UploadResult | null> {
+  /** Runs an upload when a permit is free, or when the upload needs none any more. */
+  async #runWithPermit(
+    token: string,
+    service: string,
+    permitWaiver: AbortSignal,
+  ): Promise<UploadResult | null> {
     const permits = this.#permits.get(service) ?? createSemaphore(PERMITS_PER_SERVICE)
     this.#permits.set(service, permits)
-    await permits.acquire()
-    return this.#run(token).finally(() => permits.release())
+    const permit = permits.acquire()
+    await untilAborted(permit, permitWaiver).catch(() => undefined)
+    // A permit that is still to come is not awaited, because its holder may wait for this upload.
+    return this.#run(token).finally(() => void permit.then(() => permits.release()))
   }
 
   async #run(token: string): Promise<UploadResult | null> {
