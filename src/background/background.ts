@@ -7,7 +7,7 @@ import { parseDuration } from '../options/units.ts'
 import { drain, type DrainOptions, type DrainResult } from './drain.ts'
 import type { BackgroundParts } from './parts.ts'
 import { sweepEverything } from './sweep-everything.ts'
-import { createWork, wakeAt } from './work.ts'
+import { createWork, wakeForRetry } from './work.ts'
 import {
   DEFAULT_STOP_TIMEOUT,
   startBackgroundWorker,
@@ -40,8 +40,8 @@ export function createBackground(
   const own = createWork(parts, {
     limits: { total: Infinity, forService: () => Infinity },
     queue: null,
-    tally({ dueAt }) {
-      wakeAt(wakeUps, dueAt)
+    tally(result) {
+      wakeForRetry(wakeUps, result)
       // A worker purges the blobs that the upload replaced.
       wakeUps.wake()
     },

@@ -39,9 +39,10 @@ export async function drain(
   const limits = readConcurrency(concurrency, serviceNames(parts.settings))
   const count = { uploaded: 0, retried: 0, failed: 0 }
   let first: ActiveStorageError | undefined
-  const tally = ({ outcome, error }: Pick<UploadResult, 'outcome' | 'error'>): void => {
-    if (outcome === 'uploaded' || outcome === 'retried' || outcome === 'failed') count[outcome] += 1
-    first ??= error
+  const tally = (result: UploadResult): void => {
+    if (result.outcome === 'superseded' || result.outcome === 'released') return
+    count[result.outcome] += 1
+    if (result.outcome === 'retried' || result.outcome === 'failed') first ??= result.error
   }
   const sweep = async (stopping?: AbortSignal): Promise<void> => {
     const { failed } = await sweepEverything(parts, stopping)

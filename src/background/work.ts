@@ -1,7 +1,6 @@
 import { openOnce } from '../async/open-once.ts'
 import type { Settings } from '../configuration/configuration.ts'
 import { listUsedServices } from '../configuration/models.ts'
-import type { Store } from '../database/store.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { createConcurrencyLimits, type ConcurrencySettings } from '../delayed/concurrency-limits.ts'
 import type { UploadResult } from '../delayed/upload-outcome.ts'
@@ -20,12 +19,6 @@ import type { WakeUps } from './wake-ups.ts'
  * missed.
  */
 export const SLOW_POLL_MS = 30_000
-
-/** The context that jobs run with. */
-export interface JobContext extends WorkContext {
-  readonly store: Store
-  readonly wake: () => void
-}
 
 /** The work of one worker, of one drain, or of all direct attaches. */
 export interface Work {
@@ -105,12 +98,10 @@ export function toWorkOptions(
   }
 }
 
-/**
- * Wakes workers for a retry that is due sooner than their next poll. `dueAt` is of
- * `performance.now()`.
- */
-export function wakeAt({ wake }: WakeUps, dueAt: number = Infinity): void {
-  const wait = dueAt - performance.now()
+/** Wakes workers for a retry that is due sooner than their next poll. */
+export function wakeForRetry({ wake }: WakeUps, result: UploadResult): void {
+  if (result.outcome !== 'retried') return
+  const wait = result.dueAt - performance.now()
   // Timers may be a millisecond early.
   if (wait < SLOW_POLL_MS) setTimeout(wake, wait + 2).unref()
 }
@@ -119,7 +110,7 @@ async function openContext(
   { settings, wakeUps, outages, open }: BackgroundParts,
   limits: ConcurrencySettings,
   isWorker: boolean,
-): Promise<JobContext> {
+): Promise<WorkContext> {
   const context = await open()
   const { store, retries } = context
   const attachments = settings.knownAttachments.map(({ type, name }) => `${type}.${name}`)
@@ -133,7 +124,7 @@ async function openContext(
 
 function createJobs(
   { settings, jobs }: BackgroundParts,
-  open: () => Promise<JobContext>,
+  open: () => Promise<WorkContext>,
 ): WorkSource {
   return createJobSource(open, jobs, {
     onError: (job, error) =>

@@ -4,7 +4,14 @@ import { EmbeddedWorker } from '../jobs/embedded-worker.ts'
 import { subscribeToQueue, type QueueSubscription } from '../jobs/queue-subscription.ts'
 import { parseDuration, type Duration } from '../options/units.ts'
 import type { BackgroundParts } from './parts.ts'
-import { createWork, serviceNames, SLOW_POLL_MS, toWorkOptions, wakeAt, type Work } from './work.ts'
+import {
+  createWork,
+  serviceNames,
+  SLOW_POLL_MS,
+  toWorkOptions,
+  wakeForRetry,
+  type Work,
+} from './work.ts'
 
 /** Options of `storage.work`. */
 export interface WorkerOptions {
@@ -64,7 +71,7 @@ class BackgroundWorker implements Worker {
     this.#work = createWork(parts, {
       limits,
       queue: { isDelivering: () => this.#queue.isDelivering() },
-      tally: ({ dueAt }) => wakeAt(wakeUps, dueAt),
+      tally: (result) => wakeForRetry(wakeUps, result),
     })
     // The queue may deliver before `subscribeToQueue` returns, so the work is made first.
     this.#queue = subscribeToQueue(

@@ -239,9 +239,10 @@ export class DirectAttaches {
         : await this.#runWithPermit(next, service, permitWaiver)
       if (result === null) return PENDING
       if (next !== token) continue
-      const { outcome, error } = result
-      if (outcome === 'uploaded') return ATTACHED
-      if (error !== undefined) return { state: outcome === 'failed' ? 'failed' : 'pending', error }
+      if (result.outcome === 'uploaded') return ATTACHED
+      if (result.outcome === 'retried') return { state: 'pending', error: result.error }
+      if (result.outcome === 'failed' && result.error !== undefined)
+        return { state: 'failed', error: result.error }
     }
   }
 

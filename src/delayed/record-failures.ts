@@ -1,6 +1,5 @@
 import { now } from '../database/expressions.ts'
 import { lockRows } from '../database/row-locks.ts'
-import { ServiceUnavailableError } from '../errors/errors.ts'
 import { toStorableMessage } from '../errors/message.ts'
 import { createReference } from '../errors/public-error.ts'
 import { writeFileErrors } from '../staging/file-rows.ts'
@@ -68,12 +67,10 @@ export async function recordFailures(
     return { decision, retryAt }
   })
   const error = failures.at(-1)?.error
-  const result: UploadResult = {
-    outcome: decision.isRetried ? 'retried' : 'failed',
-    ...(error === undefined ? {} : { error }),
-    ...(decision.isRetried ? { retryAt, dueAt: performance.now() + decision.delay } : {}),
-    isServiceUnavailable: error instanceof ServiceUnavailableError,
-  }
+  const result: UploadResult =
+    decision.isRetried && error !== undefined
+      ? { outcome: 'retried', error, retryAt, dueAt: performance.now() + decision.delay }
+      : { outcome: 'failed', error }
   return { failures, decision, retryAt, reference, result }
 }
 

@@ -1,20 +1,30 @@
 import type { ActiveStorageError } from '../errors/errors.ts'
 
+/** How an attempt at an upload ended, and what follows from it. */
+export type UploadResult = EndedResult | RetriedResult | FailedResult
+
 /**
- * How an attempt at an upload ended. `superseded`: it was replaced, discarded or taken over while
+ * An attempt without an error. `superseded`: the upload was replaced, discarded or taken over while
  * it ran. `released`: the worker stopped, and no attempt is counted.
  */
-export type UploadOutcome = 'uploaded' | 'retried' | 'failed' | 'superseded' | 'released'
+export interface EndedResult {
+  readonly outcome: 'uploaded' | 'superseded' | 'released'
+}
 
-/** The outcome of an attempt, and what follows from it. */
-export interface UploadResult {
-  readonly outcome: UploadOutcome
+/** An attempt whose upload is due again later. */
+export interface RetriedResult {
+  readonly outcome: 'retried'
   /** The error of the file that failed last in this attempt. */
-  readonly error?: ActiveStorageError
-  /** When a retried upload is due again, by the database's clock. */
-  readonly retryAt?: Date
+  readonly error: ActiveStorageError
+  /** When the upload is due again, by the database's clock. */
+  readonly retryAt: Date
   /** The same time by `performance.now()`. It holds if the two clocks differ. */
-  readonly dueAt?: number
-  /** true: the attempt ended because the service is unavailable. */
-  readonly isServiceUnavailable?: boolean
+  readonly dueAt: number
+}
+
+/** An attempt whose upload waits for a retry by hand. */
+export interface FailedResult {
+  readonly outcome: 'failed'
+  /** The error of the file that failed last. undefined: files failed in an earlier attempt only. */
+  readonly error: ActiveStorageError | undefined
 }

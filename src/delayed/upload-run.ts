@@ -174,7 +174,7 @@ export class UploadRun {
     await failUpload(session, this.#upload, null)
     await this.#wakeLane()
     await runHooks(this.#context, { ...current, state: 'failed' }, target, this.#attachedIds)
-    return { outcome: 'failed' }
+    return { outcome: 'failed', error: undefined }
   }
 
   /** Wakes the next upload of the lane, once. */

@@ -1,4 +1,6 @@
 import { createSemaphore } from '../async/semaphore.ts'
+import type { Store } from '../database/store.ts'
+import { ServiceUnavailableError } from '../errors/errors.ts'
 import type { QueueMessage } from '../jobs/engine.ts'
 import type { Leases } from '../jobs/leases.ts'
 import type { Task, WorkSource } from '../jobs/work-source.ts'
@@ -12,11 +14,15 @@ import type { UploadResult } from './upload-outcome.ts'
 import type { UploadRow } from './upload-rows.ts'
 import { UploadRun } from './upload-run.ts'
 
-/** The parts that uploads and their hooks run with. */
+/** The parts that uploads, their hooks and jobs run with. */
 export interface WorkContext {
   readonly context: DelayedContext
+  /** The store of `context`, for jobs. */
+  readonly store: Store
   readonly leases: Leases
   readonly permits: ConcurrencyLimits
+  /** Makes workers of this process look for work at once. */
+  readonly wake: () => void
 }
 
 type KnownAttachment = DelayedContext['knownAttachments'][number]
@@ -73,13 +79,13 @@ export class UploadWork {
   async handle({ id }: QueueMessage, stopping: AbortSignal): Promise<void> {
     const { context, permits } = await this.#open()
     const hasCapacity = (attachment: KnownAttachment): boolean =>
-      permits.capacity(findServiceName(context, attachment)) > 0
+      permits.capacity(toServiceName(context, attachment)) > 0
     const { free, claimed } = await this.#claimAlone(async () => {
       const { free = [], crowded = [] } = Object.groupBy(context.knownAttachments, (each) =>
         hasCapacity(each) ? 'free' : 'crowded',
       )
       // Before the claim, so that an upload that ends meanwhile goes on with those put off.
-      for (const each of crowded) this.#crowdedServices.add(findServiceName(context, each))
+      for (const each of crowded) this.#crowdedServices.add(toServiceName(context, each))
       return { free, claimed: await this.#claimOne(free, id) }
     })
     if (claimed !== null) await this.#runAndContinue(claimed, stopping)
@@ -96,7 +102,7 @@ export class UploadWork {
     if (early === null) return
     const wait = free.some((each) => isSameAttachment(each, early))
       ? early.wait
-      : Math.max(early.wait, permits.retryDelay(findServiceName(context, early)))
+      : Math.max(early.wait, permits.retryDelay(toServiceName(context, early)))
     if (wait > 0) void context.messages?.sendAt(token, new Date(Date.now() + wait))
   }
 
@@ -108,7 +114,7 @@ export class UploadWork {
     await run(stopping)
     const { context, permits } = await this.#open()
     const known = context.knownAttachments.filter(
-      (each) => findServiceName(context, each) === service,
+      (each) => toServiceName(context, each) === service,
     )
     const until = performance.now() + CONTINUE_FOR_MS
     while (this.#crowdedServices.has(service) && !stopping.aborted && performance.now() < until) {
@@ -167,7 +173,7 @@ export class UploadWork {
     const [upload] = await claimUploads({ ...context, knownAttachments }, 1, token)
     return upload === undefined
       ? null
-      : this.#toClaimed(upload, findServiceName(context, upload.lane), permits)
+      : this.#toClaimed(upload, toServiceName(context, upload.lane), permits)
   }
 
   #toClaimed(upload: UploadRow, service: string, permits: ConcurrencyLimits): ClaimedUpload {
@@ -187,12 +193,13 @@ export class UploadWork {
       throw error
     })
     release(observeService(result))
-    const { dueAt } = result
-    // Whatever is due by then may be the next to try whether the service is back.
-    const nextTry = permits.unavailableUntil(findServiceName(context, upload.lane))
-    this.#tally(dueAt === undefined ? result : { ...result, dueAt: Math.max(dueAt, nextTry) })
     // The queue is not waited for: it may never respond.
-    if (result.retryAt !== undefined) void context.messages?.sendAt(upload.token, result.retryAt)
+    if (result.outcome === 'retried') {
+      // Whatever is due by then may be the next to try whether the service is back.
+      const nextTry = permits.unavailableUntil(toServiceName(context, upload.lane))
+      this.#tally({ ...result, dueAt: Math.max(result.dueAt, nextTry) })
+      void context.messages?.sendAt(upload.token, result.retryAt)
+    } else this.#tally(result)
     void context.messages?.sendDue()
     return result
   }
@@ -205,21 +212,22 @@ export class UploadWork {
 }
 
 /** Returns what a run showed of its service. */
-function observeService({ outcome, isServiceUnavailable }: UploadResult): ServiceObservation {
-  if (isServiceUnavailable === true) return 'unavailable'
-  return outcome === 'uploaded' ? 'available' : 'unknown'
+function observeService(result: UploadResult): ServiceObservation {
+  if (result.outcome === 'uploaded') return 'available'
+  const hasError = result.outcome === 'retried' || result.outcome === 'failed'
+  return hasError && result.error instanceof ServiceUnavailableError ? 'unavailable' : 'unknown'
 }
 
 const isSameAttachment = (a: KnownAttachment, b: KnownAttachment): boolean =>
   a.type === b.type && a.name === b.name
 
-const findServiceName = (context: DelayedContext, { type, name }: KnownAttachment): string =>
+const toServiceName = (context: DelayedContext, { type, name }: KnownAttachment): string =>
   context.findDefinition(type, name)?.service ?? ''
 
 function groupByService(
   context: DelayedContext,
 ): [service: string, known: readonly KnownAttachment[]][] {
   return [
-    ...Map.groupBy(context.knownAttachments, (attachment) => findServiceName(context, attachment)),
+    ...Map.groupBy(context.knownAttachments, (attachment) => toServiceName(context, attachment)),
   ]
 }
