@@ -222,7 +222,7 @@ test(
     while ((await storage.delayedUploads.list()).length > 0) await delay(5)
     await worker.stop()
     assert.equal(away.uploads, uploads)
-  assert.ok(away.most <= 2, `${away.most} at once`)
+    assert.ok(away.most <= 2, `${away.most} at once`)
   },
 )
 

@@ -29,7 +29,8 @@ test(
     const jobs = {
       name: 'a queue that cannot stop',
       transactional: false,
-      enqueue: () => Promise.reject(new Error('down')),
+      // It takes messages and delivers none.
+      enqueue: () => Promise.resolve(),
       work: () => Promise.resolve({ stop: () => Promise.reject(new Error('cannot')) }),
     }
     const queued = await testStorage(models, { jobs })
