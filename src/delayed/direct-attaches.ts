@@ -114,7 +114,8 @@ export class DirectAttaches {
   }
 
   /**
-   * Calls `waitUntilAttached` after a save. Rejects only if `direct.onFailure` is 'throw'; else it logs the error.
+   * Calls `waitUntilAttached` after a save. Rejects only if `direct.onFailure` is 'throw'; else it
+   * logs the error.
    */
   async waitAfterSave(uploads: readonly SubmittedUpload[]): Promise<void> {
     try {
