@@ -98,7 +98,7 @@ const certificatesInput = (): Html =>
 /** The part that is shown anew when a file has arrived. */
 export function usersPart(users: readonly UserView[]): Html {
   return html`<section id="users">
-    ${users.length === 0 ? html`<p class="empty">Nobody here yet. Add the first user: the page answers at once, the files follow.</p>` : users.map(userCard)}
+    ${users.length === 0 ? html`<p class="empty">There are no users yet. Add the first one: the page responds at once, and its files are uploaded afterwards.</p>` : users.map(userCard)}
   </section>`
 }
 
@@ -134,7 +134,8 @@ export function page(users: readonly UserView[], refused: Refused): Html {
         <main>
           <h1>Users</h1>
           <p class="lead">
-            Saved at once with their record; carried to the storage service in the background.
+            Files are saved at once with their record, and uploaded to the storage service in the
+            background.
           </p>
           <form method="post" action="/weather" class="weather">
             <span>Storage service:</span>
