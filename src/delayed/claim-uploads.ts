@@ -15,9 +15,9 @@ import {
 import { claimRankedUploads, claimLockedUploads } from './upload-transitions.ts'
 import { SNOOZED_LEASE } from './wake-lane.ts'
 
-/** How long a due upload is put off when its lane is busy. */
+/** Time for which a due upload is put off when its lane is busy. */
 const SNOOZE_MS = 30_000
-/** How many due rows one statement looks at. */
+/** Number of due rows that one statement looks at. */
 const MAX_WIDTH = 1024
 
 /** The members of the context that claims use. */

@@ -5,8 +5,8 @@ import type { RetryOptions } from './context.ts'
 import { outageDelay, type Random } from './retry-schedule.ts'
 
 /**
- * How many uploads and other jobs one worker or drain runs at once. A number is the total. Direct
- * attaches have limits of their own.
+ * Number of uploads and other jobs that one worker or drain runs at once. A number is the total.
+ * Direct attaches have limits of their own.
  */
 export type Concurrency =
   | number

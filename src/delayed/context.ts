@@ -50,7 +50,7 @@ export interface ErrorHookPayload {
   readonly retryAt: Date | null
 }
 
-/** When failed uploads are tried again. */
+/** Settings of the retries of failed uploads. */
 export interface RetryOptions {
   /** Attempts until an upload fails. */
   readonly attempts: number

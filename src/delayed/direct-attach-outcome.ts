@@ -9,7 +9,7 @@ export interface UnattachedOutcome {
   readonly error: ActiveStorageError | null
 }
 
-/** How the upload of a direct attach stands, as far as this process knows. */
+/** State of a direct attach's upload, as far as this process knows. */
 export type DirectAttachOutcome = { readonly state: 'attached' } | UnattachedOutcome
 
 /** The outcome of an upload that is attached, or that something newer replaced. */

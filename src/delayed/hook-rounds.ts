@@ -3,7 +3,7 @@ import type { UploadRow } from './upload-rows.ts'
 
 type HookedRow = Pick<UploadRow, 'state' | 'attempts' | 'leaseToken'>
 
-/** After this many rounds of hooks the files are done, whether or not their hooks returned. */
+/** Number of rounds of hooks. After them the files are done, whether or not their hooks returned. */
 export const MAX_HOOK_ROUNDS: number = 3
 
 const BASE_DELAY_MS = 5_000

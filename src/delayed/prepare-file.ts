@@ -21,7 +21,7 @@ export interface PreparedFile extends FinalBytes {
   readonly key: string
 }
 
-/** How often a key is chosen, if those before were taken. */
+/** Number of keys that are tried, because one may be taken. */
 const MAX_KEY_ATTEMPTS = 10
 
 /**

@@ -14,7 +14,7 @@ export interface UploadTarget {
   readonly record: unknown
 }
 
-/** Why an upload can neither be attached nor have its hooks run. */
+/** Reason for which an upload can neither be attached nor have its hooks run. */
 export interface MissingTarget {
   readonly error: ActiveStorageError
 }

@@ -1,6 +1,6 @@
 import type { ActiveStorageError } from '../errors/errors.ts'
 
-/** How an attempt at an upload ended, and what follows from it. */
+/** Result of an attempt at an upload, and the next step. */
 export type UploadResult = EndedResult | RetriedResult | FailedResult
 
 /**

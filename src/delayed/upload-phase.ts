@@ -6,7 +6,7 @@ import { selectUploads, toUploadRow, type UploadRow } from './upload-rows.ts'
 import { SNOOZED_LEASE } from './wake-lane.ts'
 
 /**
- * How far an upload is, for a direct attach that waits for it.
+ * Progress of an upload, for a direct attach that waits for it.
  * - `due`: it may be claimed.
  * - `waiting`: another upload of the lane comes first, or a worker has it.
  * - `failing`: it waits for its retry, or for a retry by hand.

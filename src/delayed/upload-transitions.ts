@@ -237,7 +237,7 @@ export async function failAbandonedUploads(
     .execute()
 }
 
-/** Why rows of uploads may be deleted. */
+/** Condition under which rows of uploads may be deleted. */
 export type DeleteFence =
   /** The run that holds this lease has ended them. */
   | { readonly by: 'lease'; readonly leaseToken: string | null }

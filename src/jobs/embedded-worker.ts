@@ -5,7 +5,7 @@ import type { Task, WorkSource } from './work-source.ts'
 export interface WorkOptions {
   /** Sources of work, in the order in which they are asked. */
   readonly sources: readonly WorkSource[]
-  /** How many pieces of work run at once. */
+  /** Number of pieces of work that run at once. */
   readonly concurrency: number
   /** Repairs what crashes left. The signal ends it early; the next sweep does the rest. */
   sweep(signal?: AbortSignal): Promise<unknown>

@@ -17,7 +17,7 @@ export interface JobRow extends DueJob {
   readonly leaseToken: string
 }
 
-/** Which jobs to claim. */
+/** Conditions of the jobs to claim. */
 export interface JobClaim {
   readonly names: readonly string[]
   /** How many at most. */
@@ -95,7 +95,7 @@ export async function isJobDueAfter(
   return job !== undefined
 }
 
-/** How many jobs of one kind wait. */
+/** Number of waiting jobs of one kind. */
 export interface JobCount {
   readonly name: string
   readonly waiting: number

@@ -4,7 +4,7 @@ import type { Session } from '../database/session.ts'
 import type { Store } from '../database/store.ts'
 import { deleteWorker, writeWorker } from './worker-rows.ts'
 
-/** How long claimed work belongs to its worker alone, unless the worker renews it. */
+/** Time for which claimed work belongs to its worker alone, unless the worker renews it. */
 export const LEASE_MS = 60_000
 
 /** The right of a worker to run one piece of claimed work. */

@@ -272,7 +272,7 @@ export async function retryFiles(session: Session, uploadToken: string): Promise
     .execute()
 }
 
-/** Why an upload ended without being attached. It is stored with its files, for `status`. */
+/** Reason of an upload's end without an attachment. It is stored with its files, for `status`. */
 export type DiscardReason = 'superseded' | 'discarded'
 
 /**
