@@ -1,4 +1,4 @@
-// What a change reports and wakes follows the commit of its transaction.
+// A change logs and wakes workers after the commit of its transaction.
 import assert from 'node:assert/strict'
 import diagnostics from 'node:diagnostics_channel'
 import { after, test, type TestContext } from 'node:test'

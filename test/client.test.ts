@@ -10,7 +10,6 @@ import type { Page } from 'playwright-core'
 import createSharp from 'sharp'
 import { createMd5 } from '../src/client/md5.ts'
 import { sqlite } from '../src/database/sqlite.ts'
-import type { Database } from '../src/adapters.ts'
 import { openBrowser } from './support/chromium.ts'
 import { storageOn, switchable } from './support/storage.ts'
 import { webModels } from './support/web.ts'
@@ -43,7 +42,7 @@ async function open(t: TestContext) {
   const browser = await openBrowser(t)
   if (browser === null) return null
   const service = switchable()
-  const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, webModels, service)
+  const storage = storageOn(sqlite(':memory:'), webModels, service)
   await storage.migrate()
   /** While true, streams of events are cut after their first one. */
   const weather = { cutting: false, status: 0, asked: 0 }

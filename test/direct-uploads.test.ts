@@ -8,7 +8,6 @@ import { DatabaseSync } from 'node:sqlite'
 import { test } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import type { Database } from '../src/adapters.ts'
 import { disk } from '../src/services/disk.ts'
 import { createClock } from '../src/testing/clock.ts'
 import { storageOn } from './support/storage.ts'
@@ -282,7 +281,7 @@ test('a file whose blob is purged while its bytes arrive is refused, and leaves 
   const handle = new DatabaseSync(':memory:')
   const clock = createClock(handle)
   const service = disk({ root })
-  const storage = storageOn(sqlite(handle) as unknown as Database<never>, webModels, service)
+  const storage = storageOn(sqlite(handle), webModels, service)
   t.after(() => storage.close())
   await storage.migrate()
   const { blob, url, headers } = await storage.blobs.createBeforeDirectUpload({

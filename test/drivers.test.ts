@@ -497,12 +497,8 @@ test(
     const service = switchable()
     const pool = new pg.Pool({ connectionString: made.url, max: 1 })
     pool.on('error', () => undefined)
-    const storage = storageOn(postgres(pool) as unknown as Database<never>, listening, service)
-    const elsewhere = storageOn(
-      postgres(made.url) as unknown as Database<never>,
-      listening,
-      service,
-    )
+    const storage = storageOn(postgres(pool), listening, service)
+    const elsewhere = storageOn(postgres(made.url), listening, service)
     t.after(async () => {
       await Promise.all([storage.close(), elsewhere.close()])
       await pool.end()

@@ -5,7 +5,6 @@ import { join } from 'node:path'
 import { after, test } from 'node:test'
 import { sqlite } from '../src/database/sqlite.ts'
 import { hasManyAttached, hasOneAttached } from '../src/index.ts'
-import type { Database } from '../src/adapters.ts'
 import { disk } from '../src/services/disk.ts'
 import { closeDatabases } from './support/databases.ts'
 import { storageOn, text } from './support/storage.ts'
@@ -22,11 +21,7 @@ test('a file is stored under its name, cut or extended to what a key may hold', 
     chosen: hasManyAttached({ keyPrefix: prefix, ...plain }),
     short: hasManyAttached(plain),
   }
-  const storage = storageOn(
-    sqlite(':memory:') as unknown as Database<never>,
-    { User: named },
-    disk({ root }),
-  )
+  const storage = storageOn(sqlite(':memory:'), { User: named }, disk({ root }))
   t.after(() => storage.close())
   await storage.migrate()
   const { long, chosen, short } = storage.record('User', 1)

@@ -171,7 +171,7 @@ test('a lease whose renewals succeed too late ends in time', async (t) => {
 test('the lease of a job is renewed like that of an upload', async (t) => {
   const database = sqlite(':memory:')
   t.after(() => database.close())
-  await storageOn(database as unknown as Database<never>, models, switchable()).migrate()
+  await storageOn(database, models, switchable()).migrate()
   const store = await openStore(database, createTableNames(), 'bigint')
   const leases = new Leases(store as never, {
     onError: (message, error) => assert.fail(`${message} ${String(error)}`),

@@ -3,7 +3,6 @@ import { after, test } from 'node:test'
 import pg from 'pg'
 import { postgres } from '../src/database/postgres.ts'
 import { hasOneAttached } from '../src/index.ts'
-import type { Database } from '../src/adapters.ts'
 import { postgresDatabase, closeDatabases } from './support/databases.ts'
 import { storageOn, switchable, text } from './support/storage.ts'
 
@@ -28,11 +27,7 @@ test('PostgreSQL: without notifications none are sent', async (t) => {
     return send.apply(this, given)
   } as never)
   for (const notify of [false, true]) {
-    const storage = storageOn(
-      postgres({ url: made.url, notify }) as unknown as Database<never>,
-      models,
-      switchable(),
-    )
+    const storage = storageOn(postgres({ url: made.url, notify }), models, switchable())
     await storage.migrate()
     sent = 0
     const upload = await storage.record('User', 1).photo.attachLater(text('x'))

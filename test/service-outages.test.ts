@@ -184,7 +184,7 @@ for (const concurrency of [
       },
     }
     const fine = memory()
-    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
+    const storage = storageOn(sqlite(':memory:'), models, away, {
       services: { away, fine },
       service: 'fine',
     })
@@ -205,7 +205,7 @@ test(
   async (t) => {
     const away = failing(memory())
     away.error = null
-    const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, away, {
+    const storage = storageOn(sqlite(':memory:'), models, away, {
       services: { away, fine: memory() },
       service: 'fine',
       // What is put off has to go on without its second message.
@@ -324,7 +324,7 @@ for (const [what, statement, nth] of [
   })
 
 test('invalid concurrency is refused when work begins', async (t) => {
-  const storage = storageOn(sqlite(':memory:') as unknown as Database<never>, models, memory(), {
+  const storage = storageOn(sqlite(':memory:'), models, memory(), {
     services: { away: memory(), fine: memory() },
     service: 'fine',
   })

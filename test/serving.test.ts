@@ -75,11 +75,7 @@ test('each request to Rails gets the same response here, or a better one', async
     gone: { blob: gone.path().split('/')[5] ?? '', disk: diskToken(await gone.url()) },
     expired: diskToken(await file.url({ expiresIn: '1ms' })),
   }
-  const missing = storageOn(
-    sqlite(':memory:') as unknown as Database<never>,
-    webModels,
-    disk({ root: 'nowhere' }),
-  )
+  const missing = storageOn(sqlite(':memory:'), webModels, disk({ root: 'nowhere' }))
   t.after(() => missing.close())
   for (const vector of http) {
     const { case: name, method, path, headers } = vector.input

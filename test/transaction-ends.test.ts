@@ -6,7 +6,6 @@ import pg from 'pg'
 import { mysql, type MysqlConnection, type MysqlPool } from '../src/database/mysql.ts'
 import { postgres, type PgClient } from '../src/database/postgres.ts'
 import { hasOneAttached } from '../src/index.ts'
-import type { Database } from '../src/adapters.ts'
 import {
   accountOf,
   kinds,
@@ -62,7 +61,7 @@ async function mysqlApp(t: TestContext, open: (account: Account) => MysqlPool) {
   }
   await made.database.close()
   const pool = open(accountOf(made.url))
-  const storage = storageOn(mysql(pool) as unknown as Database<never>, models, switchable())
+  const storage = storageOn(mysql(pool), models, switchable())
   t.after(async () => {
     await storage.close()
     await pool.end()
@@ -143,7 +142,7 @@ test('pg: a client without an open transaction is refused before any write', asy
   const made = await postgresDatabase()
   if (made === null) return t.skip('no PostgreSQL')
   const pool = new pg.Pool({ connectionString: made.url, max: 4 })
-  const storage = storageOn(postgres(pool) as unknown as Database<never>, models, switchable())
+  const storage = storageOn(postgres(pool), models, switchable())
   t.after(async () => {
     await storage.close()
     await pool.end()

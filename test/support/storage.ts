@@ -74,8 +74,8 @@ export async function fresh<const M extends Models>(
 }
 
 /** `options`: of the configuration, beside what all tests have, or in its place. */
-export function storageOn<const M extends Models>(
-  database: Database<never>,
+export function storageOn<const M extends Models, Transaction, Given extends boolean>(
+  database: Database<Transaction, Given>,
   models: M,
   service: Service,
   options: object = {},
