@@ -1,5 +1,5 @@
-// What a worker asks of the tables, by how many uploads wait: a claim of five, a claim of hooks.
-// And beside one lane in which ten thousand wait, and beside ten thousand that failed.
+// Measures a worker's claims (five uploads, hooks) by the number of uploads that wait: also with ten
+// thousand in one lane, and beside ten thousand that failed.
 import { openStore } from '../src/database/store.ts'
 import { createTableNames } from '../src/database/schema.ts'
 import { claimHooks } from '../src/delayed/claim-hooks.ts'

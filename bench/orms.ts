@@ -1,5 +1,5 @@
-// What a file adds to a save: the same record of the same ORM, with a file and without, on
-// PostgreSQL.
+// Measures the time that a file adds to a save: the same record of the same ORM, with a file and
+// without, on PostgreSQL.
 import { createRequire } from 'node:module'
 import { Adapter, BaseModel } from '@adonisjs/lucid/orm'
 import { Database as LucidDatabase } from '@adonisjs/lucid/database'

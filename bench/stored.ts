@@ -1,6 +1,6 @@
-// What a staged file of 100 MB that cannot be compressed costs the database and the process, beside
-// the Ruby gem's layout (base64 in a JSON text, whole in memory); and what a stream of small files
-// leaves in PostgreSQL's files.
+// Measures a staged file of 100 MB that cannot be compressed, in the database and in memory, beside
+// the Ruby gem's layout (base64 in a JSON text, whole in memory). Also measures the growth of
+// PostgreSQL's files under a stream of small files.
 import { randomBytes } from 'node:crypto'
 import { rm, stat } from 'node:fs/promises'
 import { tmpdir } from 'node:os'

@@ -1,4 +1,4 @@
-// What a visitor waits for: a submission to a slow service, beside an attach that waits for it.
+// Measures how long a visitor waits: a submission to a slow service, beside an attach.
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

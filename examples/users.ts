@@ -1,4 +1,4 @@
-// What the examples of frameworks have in common: users with a photo and certificates, on SQLite and a folder.
+// The examples of frameworks share this storage: users with a photo and certificates, on SQLite and a folder.
 import { mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

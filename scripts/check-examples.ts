@@ -32,7 +32,7 @@ for (const place of ['', '/src']) {
     'const theirs = storage\nexport { theirs as storage }\n',
   )
 }
-// What `prisma generate` makes in an app is here what the tests have.
+// The examples use the tests' client in place of the one that `prisma generate` makes in an app.
 mkdirSync(`${folder}/generated/prisma`, { recursive: true })
 writeFileSync(
   `${folder}/generated/prisma/client.ts`,

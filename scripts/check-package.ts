@@ -1,4 +1,4 @@
-// What a clean clone publishes is whole, and works: every subpath can be imported and required, and
+// Checks the package as a clean clone publishes it: every subpath can be imported and required, and
 // its types resolve.
 import { execFileSync } from 'node:child_process'
 import {

@@ -123,7 +123,8 @@ function itemsOf(types: string): readonly Item[] {
 }
 
 /**
- * What the exported ones name, and is neither exported nor on an earlier page; and what these name.
+ * Returns the items that the exported ones name, and those that these name: all that are neither
+ * exported nor on an earlier page.
  */
 function partsOf(exported: readonly Item[], items: readonly Item[]): readonly Item[] {
   const parts = new Map<string, Item>()

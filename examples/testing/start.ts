@@ -1,4 +1,4 @@
-// What each test begins with: a database and a service in memory, and the app's own table.
+// Each test begins with this: a database and a service in memory, and the app's own table.
 import { testStorage } from 'activestorage-delayed/testing'
 import { models } from './sign-up.ts'
 

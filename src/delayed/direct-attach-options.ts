@@ -9,7 +9,7 @@ export interface DirectAttachOptions {
   /** How long the save waits until the file is attached. Default '30s'. */
   readonly timeout?: Duration
   /**
-   * What the save does if the file is not attached by then, or its service failed: 'throw'
+   * Decides how the save ends if the file is not attached by then, or its service failed: 'throw'
    * (default) rejects it with AttachPendingError, as Rails does; 'background' resolves it.
    */
   readonly onFailure?: 'throw' | 'background'

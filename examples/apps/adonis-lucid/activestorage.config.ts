@@ -1,4 +1,4 @@
-// Of what is built, on an app that is booted and does not listen.
+// The command line boots the built app, which does not listen.
 import { ignitor } from './build/bin/ignitor.js'
 
 const app = ignitor().createApp('console')

@@ -1,4 +1,4 @@
-// Of what is built: plain Node reads no decorators.
+// The command line reads the built files, because plain Node reads no decorators.
 import { MikroORM } from '@mikro-orm/sqlite'
 import config from './dist/mikro-orm.config.js'
 import { createStorage } from './dist/storage.js'
