@@ -1,8 +1,9 @@
 import { lockAttachments } from '../attachments/attachment-rows.ts'
 import { lockLanes } from '../attachments/lane.ts'
 import { removeAttachments, type Removal } from '../attachments/purge.ts'
+import { lockLaneUploads } from '../delayed/upload-rows.ts'
 import { runChange, type AttachmentScope } from './scope.ts'
-import { lockUploads, supersedeUploads } from './supersede.ts'
+import { supersedeUploads } from './supersede.ts'
 
 /** Options of `purge`. */
 export interface PurgeOptions {
@@ -23,7 +24,7 @@ export async function removeAll(
     const lock = await lockLanes(session, [lane])
     await supersedeUploads(change, context, lane, {
       lock,
-      uploads: await lockUploads(session, lane),
+      uploads: await lockLaneUploads(session, lane),
     })
     return removeAttachments(session, await lockAttachments(session, lane), how, {
       inUserTransaction: scope.session !== null,

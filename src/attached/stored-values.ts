@@ -10,7 +10,8 @@ import { requireService, type StorageContext } from './context.ts'
 import { blobPath, diskPath, signBlob } from './paths.ts'
 import type { PurgeOptions } from './remove.ts'
 import { runChange, type ChangeScope } from './scope.ts'
-import { lockUploads, supersedeUploads } from './supersede.ts'
+import { lockLaneUploads } from '../delayed/upload-rows.ts'
+import { supersedeUploads } from './supersede.ts'
 import { toReadableFile, type Attachment, type StoredBlob, type UrlOptions } from './values.ts'
 
 /**
@@ -102,7 +103,7 @@ export function toAttachment(scope: ChangeScope, row: AttachmentRow): Attachment
       if (removed.length > 0 && context.kindOf(row) === 'one')
         await supersedeUploads(change, context, row, {
           lock,
-          uploads: await lockUploads(session, row),
+          uploads: await lockLaneUploads(session, row),
         })
       return removeAttachments(session, removed, how, {
         inUserTransaction: scope.session !== null,

@@ -1,15 +1,9 @@
 import type { Lane, LaneLock } from '../attachments/lane.ts'
-import type { Session } from '../database/session.ts'
 import { discardUploads } from '../delayed/discard.ts'
-import { findRecordUploads, type UploadRow } from '../delayed/upload-rows.ts'
+import type { UploadRow } from '../delayed/upload-rows.ts'
 import { deleteGemRows } from '../gem/gem-rows.ts'
 import type { StorageContext } from './context.ts'
 import type { OpenChange } from './scope.ts'
-
-/** Locks the uploads of an attachment whose lane is locked. */
-export function lockUploads(session: Session, { type, id, name }: Lane): Promise<UploadRow[]> {
-  return findRecordUploads(session, type, [id], { name, lock: true })
-}
 
 /** Uploads of a lane, and the lock of the lane. */
 export interface LockedUploads {

@@ -66,7 +66,7 @@ export function createWork(parts: BackgroundParts, { limits, queue, tally }: Wor
     ],
     runOne: (token, stopping) => uploads.runOne(token, stopping),
     async handle(id, stopping) {
-      if (!isClosed) await uploads.handle({ kind: 'upload', id }, stopping)
+      if (!isClosed) await uploads.handle(id, stopping)
     },
     async close() {
       isClosed = true

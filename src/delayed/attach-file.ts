@@ -9,7 +9,7 @@ import { abandonObject, keepObject } from '../blobs/object-intents.ts'
 import type { Session } from '../database/session.ts'
 import { trace } from '../diagnostics/tracing.ts'
 import { ServiceError } from '../errors/errors.ts'
-import { findFilesOfUploads } from '../staging/file-rows.ts'
+import { findFilesOfUploads, isUnattached } from '../staging/file-rows.ts'
 import { attachFileWithHook, attachFileWithoutHook } from '../staging/file-transitions.ts'
 import { uploadErrorDetails } from './context.ts'
 import { discardUploads } from './discard.ts'
@@ -23,7 +23,7 @@ import { LeaseLostError } from './lease-lost.ts'
 import { logSuperseded } from './log-superseded.ts'
 import { clearChosenKey, type PreparedFile } from './prepare-file.ts'
 import type { UploadAttempt } from './upload-attempt.ts'
-import { findRecordUploads, type UploadRow } from './upload-rows.ts'
+import { lockLaneUploads, type UploadRow } from './upload-rows.ts'
 import { attachUpload, deleteUploads } from './upload-transitions.ts'
 
 /**
@@ -77,10 +77,9 @@ function attachInTransaction(
   prepared: PreparedFile,
 ): Promise<AttachResult> {
   const { context, definition, upload } = attempt
-  const { type, id, name } = upload.lane
   return context.store.transact(async (session) => {
     const lock = await lockLanes(session, [upload.lane])
-    const uploads = await findRecordUploads(session, type, [id], { name, lock: true })
+    const uploads = await lockLaneUploads(session, upload.lane)
     // The fence: all uploads of the lane are locked, and this one must still have our lease.
     const held = uploads.find(
       ({ rowId, leaseToken }) => rowId === upload.rowId && leaseToken === upload.leaseToken,
@@ -152,11 +151,11 @@ async function finishFile(
       ? await attachFileWithoutHook(session, file)
       : await attachFileWithHook(session, file)
   if (!isAttached) throw new LeaseLostError()
-  const states = (await findFilesOfUploads(session, [upload.token])).map(({ state }) => state)
-  if (states.includes('staged') || states.includes('failed')) return 'incomplete'
+  const files = await findFilesOfUploads(session, [upload.token])
+  if (files.some(isUnattached)) return 'incomplete'
   const hasHooks =
     definition.hooks.afterUpload !== undefined || definition.hooks.afterUploadAll !== undefined
-  if (!hasHooks && !states.includes('attached')) {
+  if (!hasHooks && !files.some(({ state }) => state === 'attached')) {
     await deleteUploads(session, [upload], { by: 'lease', leaseToken: upload.leaseToken })
     return 'finished'
   }

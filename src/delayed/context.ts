@@ -1,3 +1,4 @@
+import { describeLane } from '../attachments/lane.ts'
 import type { Log } from '../diagnostics/log.ts'
 import type { ActiveStorageError, ErrorDetails } from '../errors/errors.ts'
 import type { ImageProcessor, Transformation } from '../images/image-processor.ts'
@@ -85,6 +86,11 @@ export interface DelayedContext {
 
 /** Makes the details of an error, or of a line of the log. */
 export function uploadErrorDetails(upload: UploadRow, filename?: string): ErrorDetails {
-  const { type, id, name } = upload.lane
-  return { record: { type, id }, attachment: name, ...(filename === undefined ? {} : { filename }) }
+  return { ...describeLane(upload.lane), ...(filename === undefined ? {} : { filename }) }
 }
+
+/** Returns the name of an attachment's service; '': the attachment is not defined. */
+export const toServiceName = (
+  { findDefinition }: Pick<DelayedContext, 'findDefinition'>,
+  { type, name }: { readonly type: string; readonly name: string },
+): string => findDefinition(type, name)?.service ?? ''

@@ -1,4 +1,4 @@
-import type { Lane } from '../attachments/lane.ts'
+import { describeLane, type Lane } from '../attachments/lane.ts'
 import { AttachPendingError, type ActiveStorageError } from '../errors/errors.ts'
 import { formatFile } from '../errors/public-message.ts'
 
@@ -27,14 +27,14 @@ export const isUndecided = (outcome: DirectAttachOutcome): boolean =>
  * names the file if the outcome's error does not.
  */
 export function createPendingError(
-  { type, id, name }: Lane,
+  lane: Lane,
   filename: string | undefined,
   { state, error }: UnattachedOutcome,
 ): AttachPendingError {
+  const { type, id, name } = lane
   const file = error?.details.filename ?? filename
   const details = {
-    record: { type, id },
-    attachment: name,
+    ...describeLane(lane),
     ...(file === undefined ? {} : { filename: file }),
   }
   const cause = error === null ? {} : { cause: error }

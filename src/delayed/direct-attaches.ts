@@ -8,7 +8,7 @@ import type { Log } from '../diagnostics/log.ts'
 import { ServiceError } from '../errors/errors.ts'
 import { messageOf } from '../errors/message.ts'
 import { findFilesOfUploads, isAttached } from '../staging/file-rows.ts'
-import type { DelayedContext } from './context.ts'
+import { toServiceName, type DelayedContext } from './context.ts'
 import type { DirectWaitOptions } from './direct-attach-options.ts'
 import {
   ATTACHED,
@@ -220,7 +220,8 @@ export class DirectAttaches {
 
   /** Runs an upload if it can be claimed, after the older ones of its lane that can. */
   async #attempt(token: string, permitWaiver: AbortSignal): Promise<DirectAttachOutcome> {
-    const { store, findDefinition } = await this.#options.open()
+    const context = await this.#options.open()
+    const { store } = context
     for (;;) {
       const found = await findUploadPhase(store.session, token)
       if (found === null || found.phase === 'attached') return ATTACHED
@@ -234,7 +235,7 @@ export class DirectAttaches {
       // There may be no worker for the older uploads of its lane.
       const next = phase === 'due' ? token : await findOlderDue(store.session, upload)
       if (next === null) return PENDING
-      const service = findDefinition(upload.lane.type, upload.lane.name)?.service ?? ''
+      const service = toServiceName(context, upload.lane)
       const result = permitWaiver.aborted
         ? await this.#run(next)
         : await this.#runWithPermit(next, service, permitWaiver)

@@ -3,7 +3,7 @@ import { nowPlus } from '../database/expressions.ts'
 import { appendDetails } from '../errors/message.ts'
 import type { Leases } from '../jobs/leases.ts'
 import { deleteChunksOfFile } from '../staging/chunks.ts'
-import { findFiles, findFilesOfUploads, type FileRow } from '../staging/file-rows.ts'
+import { findFiles, findFilesOfUploads, isUnattached, type FileRow } from '../staging/file-rows.ts'
 import { finishFiles } from '../staging/file-transitions.ts'
 import { uploadErrorDetails, type DelayedContext } from './context.ts'
 import { hookRoundDelay, MAX_HOOK_ROUNDS, readHookRound } from './hook-rounds.ts'
@@ -194,8 +194,6 @@ async function releaseHookLease(
     .where('lease_token', '=', upload.leaseToken)
     .execute()
 }
-
-const isUnattached = ({ state }: FileRow): boolean => state === 'staged' || state === 'failed'
 
 function hookErrorMessage(hook: string, round: number): string {
   const next = round < MAX_HOOK_ROUNDS ? 'the hook runs again' : 'the hook does not run again'

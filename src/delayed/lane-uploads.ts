@@ -1,6 +1,6 @@
 import type { LaneAttachment } from '../attachments/attachment-rows.ts'
 import type { Session } from '../database/session.ts'
-import { findFilesOfUploads } from '../staging/file-rows.ts'
+import { findFilesOfUploads, isUnattached } from '../staging/file-rows.ts'
 import { discardUploads } from './discard.ts'
 import { countKeeps, mergeKeeps, type Keeps } from './keeps.ts'
 import type { UploadRow } from './upload-rows.ts'
@@ -132,7 +132,7 @@ export async function supersedeOlder(
 ): Promise<SupersedeResult> {
   const tokens = older.map(({ token }) => token)
   const files = kept.length === 0 ? [] : await findFilesOfUploads(session, tokens, { lock: true })
-  const unattached = files.filter(({ state }) => state === 'staged' || state === 'failed')
+  const unattached = files.filter(isUnattached)
   const holders = new Set(
     unattached.flatMap((file) => (kept.includes(file.id) ? [file.uploadToken] : [])),
   )

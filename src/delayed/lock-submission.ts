@@ -1,7 +1,7 @@
 import type { Lane } from '../attachments/lane.ts'
 import type { Session } from '../database/session.ts'
 import { findFiles, lockUnlinkedFiles, type FileRow } from '../staging/file-rows.ts'
-import { findRecordUploads, type UploadRow } from './upload-rows.ts'
+import { lockLaneUploads, type UploadRow } from './upload-rows.ts'
 
 /** The staged files of a submission to one attachment. */
 export interface SubmittedFiles {
@@ -37,8 +37,7 @@ export async function lockSubmission(
   const ids = [...new Set(fileIds)]
   const here = new Map(stagedHere.map((file) => [file.id, file]))
   const others = ids.filter((id) => !here.has(id))
-  const lockUploads = () =>
-    findRecordUploads(session, lane.type, [lane.id], { name: lane.name, lock: true })
+  const lockUploads = () => lockLaneUploads(session, lane)
   let uploads = needsUploads ? await lockUploads() : null
   let files: readonly FileRow[] | null = null
   if (uploads === null) {

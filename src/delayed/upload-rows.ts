@@ -240,6 +240,11 @@ export async function findRecordUploads(
   return rows.toSorted((a, b) => compareOrder(a.order, b.order))
 }
 
+/** Locks the uploads of a lane that is locked, oldest first. */
+export function lockLaneUploads(session: Session, { type, id, name }: Lane): Promise<UploadRow[]> {
+  return findRecordUploads(session, type, [id], { name, lock: true })
+}
+
 /**
  * The fence: locks an upload whose lease is still ours. null: it was taken over, discarded or
  * superseded, and nothing may be written.

@@ -61,9 +61,8 @@ export class UploadRun {
    * upload is released and no attempt is counted. Throws an error of the database.
    */
   async run(): Promise<UploadResult> {
-    const { lane, token, attempts } = this.#upload
-    const record = { type: lane.type, id: lane.id }
-    const message = { record, attachment: lane.name, upload: token, attempt: attempts }
+    const { token, attempts } = this.#upload
+    const message = { ...uploadErrorDetails(this.#upload), upload: token, attempt: attempts }
     try {
       return await trace('delayed_upload', message, () => this.#uploadFiles())
     } catch (error) {

@@ -7,7 +7,7 @@ import { isInState, type Transitions } from '../database/transitions.ts'
 import { createNotReadError } from '../database/errors.ts'
 import { uuidv7 } from '../database/uuid.ts'
 import { LEASE_MS } from '../jobs/leases.ts'
-import type { Keeps } from './keeps.ts'
+import { countKeeps, type Keeps } from './keeps.ts'
 import {
   FILES_MARKER,
   findUpload,
@@ -93,7 +93,7 @@ export async function insertUpload(session: Session, upload: UploadValues): Prom
     state: transitions.insertUpload.to,
     origin_id: upload.originId === undefined ? null : BigInt(upload.originId),
     replaces: upload.replaces === null ? null : JSON.stringify(upload.replaces),
-    keeps: keeps.blobs.length + keeps.files.length === 0 ? null : JSON.stringify(keeps),
+    keeps: countKeeps(keeps) === 0 ? null : JSON.stringify(keeps),
     run_at: now(session.dialect),
   })
   if (session.returning)

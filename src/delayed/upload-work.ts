@@ -1,13 +1,12 @@
 import { createSemaphore } from '../async/semaphore.ts'
 import type { Store } from '../database/store.ts'
 import { ServiceUnavailableError } from '../errors/errors.ts'
-import type { QueueMessage } from '../jobs/engine.ts'
 import type { Leases } from '../jobs/leases.ts'
 import type { Task, WorkSource } from '../jobs/work-source.ts'
 import { claimHooks } from './claim-hooks.ts'
 import { claimUploads } from './claim-uploads.ts'
 import type { ConcurrencyLimits, ReleasePermit, ServiceObservation } from './concurrency-limits.ts'
-import type { DelayedContext } from './context.ts'
+import { toServiceName, type DelayedContext } from './context.ts'
 import { findPending } from './enqueue.ts'
 import { runHookRound } from './hooks.ts'
 import type { UploadResult } from './upload-outcome.ts'
@@ -76,7 +75,7 @@ export class UploadWork {
   }
 
   /** Does what a message of the app's queue asks for, if it is due and its turn. */
-  async handle({ id }: QueueMessage, stopping: AbortSignal): Promise<void> {
+  async handle(id: string, stopping: AbortSignal): Promise<void> {
     const { context, permits } = await this.#open()
     const hasCapacity = (attachment: KnownAttachment): boolean =>
       permits.capacity(toServiceName(context, attachment)) > 0
@@ -220,9 +219,6 @@ function observeService(result: UploadResult): ServiceObservation {
 
 const isSameAttachment = (a: KnownAttachment, b: KnownAttachment): boolean =>
   a.type === b.type && a.name === b.name
-
-const toServiceName = (context: DelayedContext, { type, name }: KnownAttachment): string =>
-  context.findDefinition(type, name)?.service ?? ''
 
 function groupByService(
   context: DelayedContext,

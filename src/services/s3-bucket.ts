@@ -98,3 +98,8 @@ async function connect({
   })
   return { sdk, client }
 }
+
+/** Returns the options of the SDK's `send`. */
+export function toSendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
+  return signal === undefined ? {} : { abortSignal: signal }
+}

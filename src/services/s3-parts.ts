@@ -4,7 +4,7 @@ import type {
   CreateMultipartUploadCommandInput,
   UploadPartCommandInput,
 } from '@aws-sdk/client-s3'
-import type { S3Connection } from './s3-bucket.ts'
+import { toSendOptions, type S3Connection } from './s3-bucket.ts'
 import { sendPart, type PartOptions } from './send-part.ts'
 
 /** Limit for the removal of parts after a failure. */
@@ -21,7 +21,7 @@ export async function sendParts(
   options: PartOptions,
 ): Promise<void> {
   const { sdk, client } = connection
-  const abort = options.signal === undefined ? {} : { abortSignal: options.signal }
+  const abort = toSendOptions(options.signal)
   const { UploadId } = await client.send(new sdk.CreateMultipartUploadCommand(target), abort)
   const upload = { Bucket: target.Bucket, Key: target.Key, UploadId }
   const sent: CompletedPart[] = []
@@ -59,7 +59,7 @@ function sendS3Part(
   options: PartOptions,
 ): Promise<CompletedPart> {
   const ContentMD5 = createHash('md5').update(data).digest('base64')
-  const abort = options.signal === undefined ? {} : { abortSignal: options.signal }
+  const abort = toSendOptions(options.signal)
   return sendPart(data, options, async (Body) => {
     const input = { ...part, Body, ContentLength: data.length, ContentMD5 }
     const { ETag } = await client.send(new sdk.UploadPartCommand(input), abort)

@@ -5,7 +5,7 @@ import { keepBodyError } from './keep-body-error.ts'
 import { checkPrefix } from './object-key.ts'
 import { checkRange } from './range.ts'
 import { readBody } from './read-body.ts'
-import { S3Bucket, type S3Connection } from './s3-bucket.ts'
+import { S3Bucket, toSendOptions, type S3Connection } from './s3-bucket.ts'
 import { readS3Options, type S3Options } from './s3-options.ts'
 import { uploadObject, uploadParts } from './s3-upload.ts'
 import { signDirectUpload, signUrl } from './s3-urls.ts'
@@ -81,10 +81,6 @@ export function s3(options: S3Options): Service {
     },
   }
   return service
-}
-
-function toSendOptions(signal: AbortSignal | undefined): { abortSignal?: AbortSignal } {
-  return signal === undefined ? {} : { abortSignal: signal }
 }
 
 async function downloadObject(

@@ -71,6 +71,10 @@ export interface FileErrors {
 export const isAttached = ({ state }: Pick<FileRow, 'state'>): boolean =>
   state === 'attached' || state === 'done'
 
+/** Returns whether the file is still to be attached: it waits for an upload, or one has failed. */
+export const isUnattached = ({ state }: Pick<FileRow, 'state'>): boolean =>
+  state === 'staged' || state === 'failed'
+
 /**
  * Bytes of one chunk row. Larger chunks are not faster; smaller ones need more statements, and more
  * pages on MariaDB.
